@@ -1,0 +1,1 @@
+"""Networks the simulator runs on, and where their weights come from."""

@@ -1,0 +1,91 @@
+"""The `kernel` decorator: numba without stale arithmetic.
+
+numba's own `cache=True` looks only at the file of the cached function, so an edit to a callee in
+another file goes unseen and the old bits come back. Here compiled code lies in a folder whose name
+carries a hash of every source file of `sim/`: any edit, anywhere in it, starts an empty folder.
+"""
+
+import hashlib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numba import config as numba_config
+from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+__all__ = ["cache_folder", "kernel", "source_hash"]
+
+_SOURCES = Path(__file__).resolve().parent
+
+
+@lru_cache(maxsize=1)
+def source_hash() -> str:
+    """Return 16 hexadecimal digits of the SHA-256 over all source files of `sim/`."""
+    digest = hashlib.sha256()
+    for path in sorted(_SOURCES.rglob("*.py")):
+        digest.update(path.relative_to(_SOURCES).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """Return the first writable folder for compiled kernels, or None where there is none."""
+    name = f"bitlog2-kernels-{source_hash()}"
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for parent in (_SOURCES / "__pycache__", user / "bitlog2"):
+        folder = parent / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except (OSError, RuntimeError):
+            continue
+        return folder
+    return None
+
+
+class _SourceHashLocator(_CacheLocator):
+    """Puts the compiled code of a function of `sim/` into `cache_folder()`."""
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        self._line = py_func.__code__.co_firstlineno
+        self._module = py_func.__module__
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return source_hash()
+
+    def get_disambiguator(self) -> str:
+        return f"{self._module}-{self._line}"
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_SourceHashLocator":
+        return cls(py_func)
+
+
+class _KernelCacheImpl(CompileResultCacheImpl):
+    _locator_classes = (_SourceHashLocator,)
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _KernelCacheImpl
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` with numba: nogil, serial, no fastmath, cached by the hash of `sim/`.
+
+    With NUMBA_DISABLE_JIT=1 the function comes back as it is. Where no folder can be written, it
+    is compiled in every process and nothing is said: slower, same bits.
+    """
+    compiled = njit(nogil=True)(function)
+    if numba_config.DISABLE_JIT or cache_folder() is None or not inspect.isfunction(function):
+        return compiled
+    compiled._cache = _KernelCache(function)
+    return compiled

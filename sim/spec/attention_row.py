@@ -1,0 +1,106 @@
+"""The nine units in a row: one query against N keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..config import AttentionConfig
+from ..params import LayerParams
+from .code_register import code_register
+from .exp2 import exp2
+from .log2_quantizer import log2_quantizer
+from .output_requantizer import output_requantizer
+from .row_max import distance, row_max
+from .row_sum import row_sum
+from .score_accumulator import score_accumulator
+from .score_requantizer import score_requantizer
+from .shift_add import shift_add
+
+__all__ = ["RowTrace", "attention_row", "attention_row_from_scores"]
+
+
+@dataclass(frozen=True)
+class RowTrace:
+    """Every register of one row.
+
+    `score`, `t`, `d`, `e`, `level`, `nibble`, `flag` have a value a key (N); `row_max` and
+    `row_sum` one a row; `acc` and `o` one an output channel (D).
+    """
+
+    score: list[int]
+    t: list[int]
+    row_max: int
+    d: list[int]
+    e: list[int]
+    row_sum: int
+    level: list[int]
+    nibble: list[int]
+    flag: list[int]
+    acc: list[int]
+    o: list[int]
+
+
+def attention_row(
+    q: Sequence[int],
+    k: Sequence[Sequence[int]],
+    v: Sequence[Sequence[int]],
+    params: LayerParams,
+    config: AttentionConfig,
+    masked: Sequence[bool] | None = None,
+    bias: Sequence[int] | None = None,
+) -> RowTrace:
+    """Return every register of the row of query `q`.
+
+    Args:
+        q: D codes.
+        k: N keys of D codes.
+        v: N keys of D' codes.
+        params: what the layer loads.
+        config: what the hardware is built with.
+        masked: N flags, True for a key that is left out; None for none.
+        bias: N score biases in the range of t; None for zeros.
+
+    Raises:
+        ValueError: every key is masked.
+    """
+    scores = [score_accumulator(q, key, params.zq, params.zk) for key in k]
+    return attention_row_from_scores(scores, v, params, config, masked, bias)
+
+
+def attention_row_from_scores(
+    scores: Sequence[int],
+    v: Sequence[Sequence[int]],
+    params: LayerParams,
+    config: AttentionConfig,
+    masked: Sequence[bool] | None = None,
+    bias: Sequence[int] | None = None,
+) -> RowTrace:
+    """Return every register of a row whose scores are known: units 2 to 9. As `attention_row`."""
+    scheme = config.code
+    hidden = list(masked) if masked is not None else [False] * len(scores)
+    biases = list(bias) if bias is not None else [0] * len(scores)
+
+    t = [
+        score_requantizer(score, params.m, params.n, b, config)
+        for score, b in zip(scores, biases, strict=True)
+    ]
+    largest = row_max(t, hidden)
+    d = [distance(value, largest, h, config) for value, h in zip(t, hidden, strict=True)]
+    e = [exp2(value, h, config) for value, h in zip(d, hidden, strict=True)]
+    total = row_sum(e)
+    level = [log2_quantizer(value, total, scheme) for value in e]
+    codes = [code_register(value, scheme) for value in level]
+    acc = [shift_add(level, column, params.zv, scheme) for column in zip(*v, strict=True)]
+    o = [output_requantizer(value, params.m2, params.n2, params.zo, config) for value in acc]
+    return RowTrace(
+        score=list(scores),
+        t=t,
+        row_max=largest,
+        d=d,
+        e=e,
+        row_sum=total,
+        level=level,
+        nibble=[nibble for nibble, _ in codes],
+        flag=[flag for _, flag in codes],
+        acc=acc,
+        o=o,
+    )

@@ -1,0 +1,53 @@
+"""Unit 7: a level as four bits, with a zero flag where there are 17 levels; rows in memory."""
+
+from collections.abc import Sequence
+
+from ..scheme import Scheme
+
+__all__ = ["code_register", "level_of_code", "pack_row", "unpack_row"]
+
+
+def code_register(level: int, scheme: Scheme) -> tuple[int, int]:
+    """Return (nibble, zero flag) of a level (BL2-CODE-01, -02).
+
+    16 levels: nibble = level, the flag is 0 and not stored. 17 levels: nibble = level - 1 and
+    flag = 0; level 0 is nibble 0 and flag 1.
+    """
+    if not scheme.zero_flag:
+        return level, 0
+    if level == 0:
+        return 0, 1
+    return level - 1, 0
+
+
+def level_of_code(nibble: int, flag: int, scheme: Scheme) -> int:
+    """Return the level of a code register: the inverse of `code_register`."""
+    if not scheme.zero_flag:
+        return nibble
+    return 0 if flag else nibble + 1
+
+
+def pack_row(levels: Sequence[int], scheme: Scheme) -> tuple[bytes, bytes]:
+    """Return a row in memory: (nibble plane, flag plane), the latter empty for 16 levels.
+
+    Low nibble first; key j's flag is bit j mod 8 of byte j div 8; the row starts on a byte and
+    padding is 0 (BL2-CODE-03, -04).
+    """
+    nibbles = bytearray((len(levels) + 1) // 2)
+    flags = bytearray((len(levels) + 7) // 8 if scheme.zero_flag else 0)
+    for j, level in enumerate(levels):
+        nibble, flag = code_register(level, scheme)
+        nibbles[j // 2] |= nibble << (4 * (j % 2))
+        if flag:
+            flags[j // 8] |= 1 << (j % 8)
+    return bytes(nibbles), bytes(flags)
+
+
+def unpack_row(nibbles: bytes, flags: bytes, keys: int, scheme: Scheme) -> list[int]:
+    """Return the levels of a row of `keys` keys from its planes: the inverse of `pack_row`."""
+    levels = []
+    for j in range(keys):
+        nibble = (nibbles[j // 2] >> (4 * (j % 2))) & 15
+        flag = (flags[j // 8] >> (j % 8)) & 1 if scheme.zero_flag else 0
+        levels.append(level_of_code(nibble, flag, scheme))
+    return levels
