@@ -1,1 +1,1 @@
-""""""
+"""Thin command lines over the library: parse, one call, print."""

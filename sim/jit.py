@@ -6,17 +6,16 @@ carries a hash of every source file of `sim/`: any edit, anywhere in it, starts 
 """
 
 import hashlib
-import inspect
 import os
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from numba import config as numba_config
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.dispatcher import Dispatcher
 
 __all__ = ["cache_folder", "kernel", "source_hash"]
 
@@ -71,7 +70,7 @@ class _SourceHashLocator(_CacheLocator):
 
 
 class _KernelCacheImpl(CompileResultCacheImpl):
-    _locator_classes = (_SourceHashLocator,)
+    _locator_classes: ClassVar[list[type[object]]] = [_SourceHashLocator]
 
 
 class _KernelCache(FunctionCache):
@@ -84,8 +83,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     With NUMBA_DISABLE_JIT=1 the function comes back as it is. Where no folder can be written, it
     is compiled in every process and nothing is said: slower, same bits.
     """
-    compiled = njit(nogil=True)(function)
-    if numba_config.DISABLE_JIT or cache_folder() is None or not inspect.isfunction(function):
-        return compiled
-    compiled._cache = _KernelCache(function)
-    return compiled
+    compiled: Any = njit(nogil=True)(function)
+    if isinstance(compiled, Dispatcher) and cache_folder() is not None:
+        compiled._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+    return compiled  # type: ignore[no-any-return]

@@ -1,0 +1,60 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh machine.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# `make TORCH=cpu ...`: torch from the CPU-only index, where that can be reached.
+TORCH  ?= default
+TORCH_FLAGS_cpu := --torch-backend cpu
+READY  := $(VENV)/.ready-$(TORCH)
+
+.PHONY: help demo test test-long mutation lint bench wheel clean
+
+help:
+	@echo "make demo      evaluate the embedded model with every register checked, emit and verify vectors"
+	@echo "make test      lint and the test suite (what CI runs)"
+	@echo "make test-long the tests that take minutes"
+	@echo "make mutation  the mutation tests alone, with their table"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     speed against named peers"
+	@echo "make wheel     build a wheel into dist/"
+	@echo "make TORCH=cpu demo   with a CPU-only build of torch, where its index can be reached"
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/uv pip install --python $(BIN)/python $(TORCH_FLAGS_$(TORCH)) \
+	    --constraint constraints.txt --editable '.[test,lint]'
+	rm -f $(VENV)/.ready-*
+	touch $@
+
+demo: $(READY)
+	$(BIN)/bitlog2 selftest
+	$(BIN)/bitlog2 evaluate --model digits --scheme BitLog2_Half_17 --arithmetic integer --check all
+	$(BIN)/bitlog2 golden emit --out build/vectors
+	$(BIN)/bitlog2 golden verify build/vectors
+
+test: lint
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -n 2 -m long
+
+mutation: $(READY)
+	$(BIN)/python -m pytest -s tests/test_mutation.py
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/mypy && mkdir -p build/mypy/bitlog2
+	ln -s $(CURDIR)/bitlog2/* $(CURDIR)/sim $(CURDIR)/golden $(CURDIR)/models $(CURDIR)/scripts build/mypy/bitlog2
+	cd build/mypy && ../../$(BIN)/mypy --config-file ../../setup.cfg -p bitlog2
+
+bench: $(READY)
+	$(BIN)/bitlog2 bench
+
+wheel: $(READY)
+	$(BIN)/uv build --wheel --out-dir dist .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

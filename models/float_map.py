@@ -1,0 +1,56 @@
+"""The attention map in the published float arithmetic: a BitLog2 code, or none."""
+
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim import Scheme
+
+from .map_scale import best_delta
+
+__all__ = ["FloatMap", "Log2Map"]
+
+
+class FloatMap(nn.Module):
+    """The control `none`: the map stays as it is."""
+
+    def observe(self, x: Tensor) -> None:
+        """Nothing to freeze."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+
+class Log2Map(nn.Module):
+    """A BitLog2 code as published: p = floor(x * A) in float32, clamped to A - 1.
+
+    Attributes:
+        delta: () float32, the integer scale; empty until calibrated.
+    """
+
+    delta: Tensor
+    values: Tensor
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.register_buffer("delta", torch.zeros(()))
+        values = torch.tensor(scheme.values, dtype=torch.float32)
+        self.register_buffer("values", values, persistent=False)
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Return the level of each value of x in [0, 1], int64: the largest value not above p."""
+        p = (x * self.scheme.int_max).floor().clamp(0, self.scheme.int_max - 1)
+        return torch.bucketize(p, self.values, right=True) - 1
+
+    def observe(self, x: Tensor) -> None:
+        """Freeze delta from the attention map of the calibration batch."""
+        if self.delta == 0:
+            delta = best_delta(self.levels(x), x, self.scheme, largest=self.scheme.int_max - 1)
+            self.delta = torch.tensor(float(delta), device=x.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the dequantized map, value / delta, the shape of x."""
+        if self.delta == 0:
+            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+        return self.values[self.levels(x)] / self.delta

@@ -1,0 +1,78 @@
+"""The range of a uniform quantizer: the percentile pair with the least squared error."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["PERCENTILES", "percentile", "search_range"]
+
+#: Upper tails that are tried, in this order; the lower tail is the mirrored one (RepQ-ViT).
+PERCENTILES = (0.999, 0.9999, 0.99999)
+
+
+def percentile(ordered: Tensor, fraction: float) -> Tensor:
+    """Return the percentile of each row, linear between order statistics.
+
+    Args:
+        ordered: (C, n) float32, each row ascending.
+        fraction: 0 to 1.
+
+    Returns:
+        (C,) float32. The rank fraction * (n - 1) is float64, so that any size gives the same
+        definition (`torch.quantile` refuses more than 2**24 values, numpy's rank differs).
+    """
+    rank = fraction * (ordered.shape[1] - 1)
+    below = int(rank)
+    above = min(below + 1, ordered.shape[1] - 1)
+    return torch.lerp(ordered[:, below], ordered[:, above], rank - below)
+
+
+def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor, Tensor]:
+    """Return (low, high) of each row: the percentile pair of least squared error when quantized.
+
+    Args:
+        rows: (C, n) float32, one row a channel.
+        bits: width of the codes.
+        contain_zero: widen each pair to contain zero, so that the zero point is a code (integer
+            arithmetic); the published float arithmetic does not.
+
+    Returns:
+        two (C,) float32 tensors; ties go to the earlier pair.
+
+    Raises:
+        ValueError: a value is not finite, or a row spans no range (its scale would be zero).
+
+    Source: RepQ-ViT (Li et al., 2023), percentile calibration.
+    """
+    if not torch.isfinite(rows).all():
+        raise ValueError("values must be finite, got NaN or infinity")
+    ordered = rows.sort(dim=1).values
+    best_low = best_high = best_error = None
+    for fraction in PERCENTILES:
+        low, high = percentile(ordered, 1.0 - fraction), percentile(ordered, fraction)
+        if contain_zero:
+            low, high = low.clamp(max=0.0), high.clamp(min=0.0)
+        error = _squared_error(rows, low, high, bits)
+        if best_low is None or best_high is None or best_error is None:
+            best_low, best_high, best_error = low, high, error
+            continue
+        better = error < best_error
+        best_low = torch.where(better, low, best_low)
+        best_high = torch.where(better, high, best_high)
+        best_error = torch.where(better, error, best_error)
+    assert best_low is not None
+    assert best_high is not None
+    if not (best_high > best_low).all():
+        channel = int(torch.nonzero(~(best_high > best_low))[0])
+        raise ValueError(
+            f"values must span a range, got a constant in channel {channel} of {rows.shape[0]}"
+        )
+    return best_low, best_high
+
+
+def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
+    steps = (1 << bits) - 1
+    delta = ((high - low) / steps).unsqueeze(1)
+    zero_point = (-low.unsqueeze(1) / delta).round()
+    code = ((rows / delta).round() + zero_point).clamp(0, steps)
+    error = ((code - zero_point) * delta - rows).square().mean(dim=1, dtype=torch.float64)
+    return error.nan_to_num(nan=float("inf"))

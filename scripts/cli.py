@@ -1,0 +1,58 @@
+"""`bitlog2`: the one console command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bitlog2 import SPEC_VERSION, __version__
+
+from . import bench, evaluate, golden, selftest
+
+__all__ = ["main"]
+
+_EPILOG = """examples:
+  bitlog2 selftest
+  bitlog2 evaluate --model digits --scheme BitLog2_Half_17 --check all
+  bitlog2 golden emit --out build/vectors
+
+exit status: 0 all that was asked was done and agreed, 1 something differed, 2 wrong usage"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    top = argparse.ArgumentParser(
+        prog="bitlog2",
+        description="Bit-exact integer attention for 4-bit vision transformers: simulator, golden "
+        "vectors, checked PyTorch models.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"bitlog2 {__version__}, specification version {SPEC_VERSION}"
+    top.add_argument("--version", action="version", version=version)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for part in (evaluate, golden, selftest, bench):
+        part.add_parser(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    args = parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except (ValueError, TypeError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"bitlog2: error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bitlog2: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

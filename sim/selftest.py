@@ -1,0 +1,221 @@
+"""Known answers: the specification and the kernels against a file of registers fixed once."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from . import spec
+from .attention import AttentionTrace, attention, attention_from_scores
+from .config import AttentionConfig, config_from_mapping
+from .kernel import exp2 as exp2_kernel
+from .kernel import log2_quantizer as log2_kernel
+from .kernel import output_requantizer as output_kernel
+from .kernel import score_requantizer as score_kernel
+from .kernel.constants import layer_constants, scheme_constants
+from .params import LayerParams
+from .registers import REGISTERS
+from .scheme import SCHEMES
+
+__all__ = ["Mismatch", "SelfTestReport", "load_known_answers", "selftest"]
+
+Voices = Iterator[tuple[str, list[int]]]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One value that differs from its known answer.
+
+    Attributes:
+        unit: the register.
+        case: name of the row or of the point list.
+        voice: "spec", "kernel", or "kernel from scores".
+        key: index in the register: key, output channel or point; 0 for a value a row.
+        expected, actual: None where the value is missing.
+        bits: width of the register, for the hexadecimal digits.
+    """
+
+    unit: str
+    case: str
+    voice: str
+    key: int
+    expected: int | None
+    actual: int | None
+    bits: int
+
+    def __str__(self) -> str:
+        """Return one line: where, then expected and actual, hexadecimal and decimal."""
+        return (
+            f"{self.unit}: case {self.case}, {self.voice}, key {self.key}: "
+            f"expected {self._shown(self.expected)}, got {self._shown(self.actual)}"
+        )
+
+    def _shown(self, value: int | None) -> str:
+        if value is None:
+            return "nothing"
+        return f"0x{value & ((1 << self.bits) - 1):0{(self.bits + 3) // 4}x} ({value})"
+
+
+@dataclass
+class SelfTestReport:
+    """What a self-test compared, by register, and what differed."""
+
+    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Number of values compared."""
+        return sum(self.compared.values())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every register was compared and none differed."""
+        return not self.mismatches and all(self.compared.values())
+
+    def compare(
+        self, unit: str, case: str, voice: str, expected: list[int], actual: list[int], bits: int
+    ) -> None:
+        """Count the values of `expected`, and keep what differs, missing and surplus included."""
+        self.compared[unit] += len(expected)
+        for key in range(max(len(expected), len(actual))):
+            want = expected[key] if key < len(expected) else None
+            got = actual[key] if key < len(actual) else None
+            if want != got:
+                self.mismatches.append(Mismatch(unit, case, voice, key, want, got, bits))
+
+
+@lru_cache(maxsize=1)
+def _text() -> str:
+    return files(__package__).joinpath("known_answers.json").read_text(encoding="utf-8")
+
+
+def load_known_answers() -> dict[str, Any]:
+    """Return a fresh copy of the known answers that ship with the package."""
+    answers: dict[str, Any] = json.loads(_text())
+    return answers
+
+
+def selftest(answers: Mapping[str, Any] | None = None) -> SelfTestReport:
+    """Run the specification and the kernels over the known answers.
+
+    Args:
+        answers: as `load_known_answers()`, which is what None stands for.
+
+    Returns:
+        The report; `passed` says whether everything was compared and agreed.
+    """
+    answers = load_known_answers() if answers is None else answers
+    report = SelfTestReport()
+    for case in answers["rows"]:
+        _compare_row(report, case)
+    for unit, runner in _POINT_RUNNERS.items():
+        for case in answers[unit]:
+            config = config_from_mapping(case["config"])
+            register, expected = _ANSWER_OF[unit], case[_ANSWER_OF[unit]]
+            bits = 5 if register == "level" else config.width(register)
+            for voice, actual in runner(case, config):
+                report.compare(register, f"{unit}/{case['name']}", voice, expected, actual, bits)
+    return report
+
+
+def _compare_row(report: SelfTestReport, case: Mapping[str, Any]) -> None:
+    config, params = config_from_mapping(case["config"]), LayerParams(**case["params"])
+    masked, bias = [bool(flag) for flag in case["masked"]], case["bias"]
+    expected = case["registers"]
+    row = spec.attention_row(case["q"], case["k"], case["v"], params, config, masked, bias)
+    arrays = {"masked": np.array([[masked]]), "bias": np.array([[bias]])}
+    v = np.array([case["v"]])
+    traces = {
+        "spec": row,
+        "kernel": attention(
+            np.array([[case["q"]]]), np.array([case["k"]]), v, params, config, trace=True, **arrays
+        ),
+        "kernel from scores": attention_from_scores(
+            np.array([[expected["score"]]]), v, params, config, trace=True, **arrays
+        ),
+    }
+    widths = {name: register.bits for name, register in config.registers.items()}
+    widths |= {"level": 5, "nibble": 4, "flag": 1}
+    for voice, trace in traces.items():
+        for name in REGISTERS:
+            actual = _values(getattr(trace, name), isinstance(trace, AttentionTrace))
+            want = expected[name] if isinstance(expected[name], list) else [expected[name]]
+            report.compare(name, case["name"], voice, want, actual, widths[name])
+
+
+def _values(register: Any, batched: bool) -> list[int]:
+    if batched:
+        return [int(value) for value in register[0].reshape(-1)]
+    return register if isinstance(register, list) else [register]
+
+
+def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+    pairs = list(zip(case["e"], case["s"], strict=True))
+    scheme = SCHEMES[config.scheme]
+    yield "spec, dividing", [spec.log2_quantizer(e, s, scheme) for e, s in pairs]
+    yield "spec, comparing", [spec.log2_quantizer_comparing(e, s, scheme) for e, s in pairs]
+    constants = scheme_constants(scheme)
+    for voice, unit in (
+        ("kernel, comparing", log2_kernel.log2_quantizer),
+        ("kernel, dividing", log2_kernel.log2_quantizer_dividing),
+    ):
+        level = np.zeros(1, np.uint8)
+        actual = []
+        for e, s in pairs:
+            unit(np.array([e], np.int32), np.int64(s), constants, level)
+            actual.append(int(level[0]))
+        yield voice, actual
+
+
+def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+    d, masked = case["d"], [bool(flag) for flag in case["masked"]]
+    yield "spec", [spec.exp2(a, b, config) for a, b in zip(d, masked, strict=True)]
+    e = np.empty(len(d), np.int32)
+    layer = layer_constants(config, LayerParams(1, 0, 1, 0))
+    exp2_kernel.exp2(np.array(d, np.int32), np.array(masked, np.uint8), layer, e)
+    yield "kernel", e.tolist()
+
+
+def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+    params = LayerParams(case["m"], case["n"], 1, 0)
+    pairs = zip(case["score"], case["bias"], strict=True)
+    yield "spec", [spec.score_requantizer(s, params.m, params.n, b, config) for s, b in pairs]
+    t = np.empty(len(case["score"]), np.int32)
+    score, bias = np.array(case["score"], np.int32), np.array(case["bias"], np.int32)
+    score_kernel.score_requantizer(score, bias, layer_constants(config, params), t)
+    yield "kernel", t.tolist()
+
+
+def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+    params = LayerParams(1, 0, case["m2"], case["n2"], zo=case["zo"])
+    yield (
+        "spec",
+        [
+            spec.output_requantizer(acc, params.m2, params.n2, params.zo, config)
+            for acc in case["acc"]
+        ],
+    )
+    o = np.empty(len(case["acc"]), np.uint8)
+    acc = np.array(case["acc"], np.int32)
+    output_kernel.output_requantizer(acc, layer_constants(config, params), o)
+    yield "kernel", o.tolist()
+
+
+_POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Voices]] = {
+    "score_requantizer": _score_points,
+    "exp2": _exp2_points,
+    "log2_quantizer": _log2_points,
+    "output_requantizer": _output_points,
+}
+#: The register that each point list carries the answers of.
+_ANSWER_OF = {
+    "score_requantizer": "t",
+    "exp2": "e",
+    "log2_quantizer": "level",
+    "output_requantizer": "o",
+}

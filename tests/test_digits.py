@@ -1,0 +1,230 @@
+"""The embedded digits network: its fixed data split, its weights file and what it reaches."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bitlog2.models.digits import (
+    WEIGHTS_PATH,
+    DigitsSplit,
+    build_digits,
+    digits_input,
+    digits_pixels,
+    digits_split,
+    held_out_mask,
+    load_digits,
+)
+from bitlog2.models.training import (
+    Recipe,
+    augment,
+    learning_rate_factor,
+    round_to_half,
+    save_weights,
+    top1,
+)
+from safetensors import safe_open
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+HELD_OUT_SHA256 = "93f2c795fe7adb95316dc7006bee0b440d633d22ffdc891c01e133953b961410"
+HELD_OUT_PER_CLASS = [54, 55, 54, 55, 55, 55, 55, 54, 53, 54]
+
+
+@pytest.fixture(scope="module")
+def split() -> DigitsSplit:
+    return digits_split()
+
+
+@pytest.fixture(scope="module")
+def model() -> VisionTransformer:
+    return load_digits()
+
+
+def exact_upsampling(image: np.ndarray) -> np.ndarray:
+    """Upsample one 8x8 integer image by 4 in integers; the result is 64 times the pixel value."""
+    axis = np.zeros((32, 8), dtype=np.int64)
+    for target in range(32):
+        # Centre of the target pixel in eighths of a source pixel, clamped at the border.
+        position = max(0, 2 * target + 1 - 4)
+        left = position // 8
+        axis[target, left] += 8 - position % 8
+        axis[target, min(left + 1, 7)] += position % 8
+    return axis @ image.astype(np.int64) @ axis.T
+
+
+def test_digits_split_has_fixed_sizes(split: DigitsSplit) -> None:
+    assert (len(split.train_labels), len(split.test_labels)) == (1253, 544)
+
+
+def test_digits_split_images_have_documented_shape_and_dtype(split: DigitsSplit) -> None:
+    for images in (split.train_images, split.test_images):
+        assert images.shape[1:] == (1, 32, 32)
+        assert images.dtype == torch.float32
+
+
+def test_digits_split_labels_are_int64(split: DigitsSplit) -> None:
+    assert split.train_labels.dtype == split.test_labels.dtype == torch.int64
+
+
+def test_digits_split_is_stratified(split: DigitsSplit) -> None:
+    assert torch.bincount(split.test_labels).tolist() == HELD_OUT_PER_CLASS
+
+
+def test_digits_split_shares_no_image_between_parts() -> None:
+    pixels, labels = digits_pixels()
+    mask = held_out_mask(labels)
+    train = {image.tobytes() for image in pixels[~mask]}
+    assert not train & {image.tobytes() for image in pixels[mask]}
+
+
+def test_digits_held_out_pixels_are_pinned() -> None:
+    pixels, labels = digits_pixels()
+    held_out = np.ascontiguousarray(pixels[held_out_mask(labels)])
+    assert hashlib.sha256(held_out.tobytes()).hexdigest() == HELD_OUT_SHA256
+
+
+def test_digits_input_equals_integer_upsampling() -> None:
+    pixels, _ = digits_pixels()
+    expected = np.stack([exact_upsampling(image) for image in pixels])
+    assert np.array_equal(digits_input(pixels)[:, 0].double().numpy() * 512 + 512, expected)
+
+
+def test_digits_input_spans_minus_one_to_one(split: DigitsSplit) -> None:
+    assert (float(split.test_images.min()), float(split.test_images.max())) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((2, 8, 7), dtype=np.uint8),
+        np.zeros((8, 8), dtype=np.uint8),
+        np.zeros((2, 8, 8), dtype=np.float32),
+        np.full((2, 8, 8), 17, dtype=np.uint8),
+    ],
+)
+def test_digits_input_rejects_bad_pixels(pixels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="pixels"):
+        digits_input(pixels)
+
+
+def test_digits_weights_file_is_below_one_megabyte() -> None:
+    assert WEIGHTS_PATH.stat().st_size < 1_000_000
+
+
+def test_digits_weights_are_stored_as_half() -> None:
+    with safe_open(WEIGHTS_PATH, framework="pt") as file:
+        names = list(file.keys())
+        assert {file.get_tensor(name).dtype for name in names} == {torch.float16}
+
+
+def test_digits_weights_are_finite(model: VisionTransformer) -> None:
+    assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
+
+
+def test_digits_model_is_loaded_as_float32_in_eval_mode(model: VisionTransformer) -> None:
+    assert not model.training
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+
+
+def test_digits_model_has_65_tokens(model: VisionTransformer, split: DigitsSplit) -> None:
+    with torch.inference_mode():
+        assert model.forward_features(split.test_images[:2]).shape == (2, 65, 96)
+
+
+def test_digits_model_has_four_blocks_of_three_heads(model: VisionTransformer) -> None:
+    heads = [each.num_heads for each in model.modules() if hasattr(each, "num_heads")]
+    assert heads == [3, 3, 3, 3]
+
+
+def test_digits_float_top1_is_at_least_97_percent(
+    model: VisionTransformer, split: DigitsSplit
+) -> None:
+    assert top1(model, split.test_images, split.test_labels) >= 0.97
+
+
+@pytest.fixture(scope="module")
+def attention_maps(model: VisionTransformer, split: DigitsSplit) -> Tensor:
+    """Collect the float attention maps (4, 64, 3, 65, 65) of the first 64 held-out images."""
+    maps: list[Tensor] = []
+
+    def collect(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        query, key, _ = output.reshape(-1, 65, 3, 3, 32).permute(2, 0, 3, 1, 4)
+        maps.append((query @ key.transpose(-2, -1) / 32**0.5).softmax(dim=-1))
+
+    hooks = [
+        module.register_forward_hook(collect)
+        for name, module in model.named_modules()
+        if name.endswith("attn.qkv")
+    ]
+    with torch.inference_mode():
+        model(split.test_images[:64])
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(maps)
+
+
+@pytest.mark.parametrize("octave", range(16))
+def test_digits_attention_reaches_every_octave(attention_maps: Tensor, octave: int) -> None:
+    reached = (attention_maps >= 2.0 ** -(octave + 1)) & (attention_maps < 2.0**-octave)
+    assert int(reached.sum()) >= 500
+
+
+def test_digits_attention_falls_below_the_smallest_code(attention_maps: Tensor) -> None:
+    assert int((attention_maps < 2.0**-16).sum()) >= 500
+
+
+def test_digits_attention_comes_near_one(attention_maps: Tensor) -> None:
+    assert int((attention_maps >= 0.75).sum()) >= 500
+
+
+def test_digits_learning_rate_rises_to_its_peak() -> None:
+    assert [learning_rate_factor(step, 4, 20) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_digits_learning_rate_falls_to_zero() -> None:
+    assert learning_rate_factor(20, 4, 20) == 0.0
+
+
+def test_digits_augmentation_of_zero_width_changes_nothing(split: DigitsSplit) -> None:
+    recipe = Recipe(max_degrees=0.0, max_scaling=0.0, max_shift=0.0)
+    images = split.train_images[:4]
+    torch.testing.assert_close(
+        augment(images, recipe, torch.Generator().manual_seed(1)), images, rtol=0.0, atol=1e-4
+    )
+
+
+def test_digits_augmentation_is_fixed_by_its_generator(split: DigitsSplit) -> None:
+    first, second = (
+        augment(split.train_images[:4], Recipe(), torch.Generator().manual_seed(1))
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_digits_weights_file_is_the_same_when_written_twice(
+    model: VisionTransformer, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        save_weights(model, tmp_path / name, {"one": "1", "two": "2", "three": "3"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_digits_weights_beyond_half_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float16"):
+        save_weights(build_digits(), tmp_path / "weights", {})
+
+
+def test_digits_refused_weights_leave_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float16"):
+        save_weights(build_digits(), tmp_path / "weights", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_digits_rounding_makes_weights_exact_halves() -> None:
+    untrained = build_digits()
+    round_to_half(untrained)
+    assert all(torch.equal(p, p.half().float()) for p in untrained.parameters())
