@@ -133,8 +133,8 @@ def integer_path(model: VisionTransformer, spec: QuantizationSpec) -> VisionTran
             _replace(result, name, new)
         elif isinstance(module, FloatLinear):
             linear = IntegerLinear(module.weight, module.bias, w_bits, a_bits)
-            if name.endswith((".qkv", ".fc1")):
-                source = module.input_quantizer
+            source = module.input_quantizer
+            if name.endswith((".qkv", ".fc1")) and source.frozen:
                 linear.input_quantizer.freeze(source.delta, source.zero_point)
             _replace(result, name, linear)
     for name, module in list(result.named_modules()):

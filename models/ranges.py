@@ -1,5 +1,6 @@
 """The range of a uniform quantizer: the percentile pair with the least squared error."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,12 +18,13 @@ def percentile(ordered: Tensor, fraction: float) -> Tensor:
         fraction: 0 to 1.
 
     Returns:
-        (C,) float32. The rank fraction * (n - 1) is float64, so that any size gives the same
-        definition (`torch.quantile` refuses more than 2**24 values, numpy's rank differs).
+        (C,) float32, for any size and on any device. The rank is float32(fraction) * (n - 1), the
+        product exact: what `torch.quantile` computes up to the 2**24 values that it takes.
     """
-    rank = fraction * (ordered.shape[1] - 1)
+    last = ordered.shape[1] - 1
+    rank = float(np.float32(fraction)) * last
     below = int(rank)
-    above = min(below + 1, ordered.shape[1] - 1)
+    above = min(below + 1, last)
     return torch.lerp(ordered[:, below], ordered[:, above], rank - below)
 
 

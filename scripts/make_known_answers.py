@@ -41,9 +41,9 @@ def _row(
 ) -> dict[str, Any]:
     config = config_from_mapping(fields)
     top = (1 << config.q_bits) - 1
-    params = LayerParams(47274, 12 + config.q_bits, 43691, 25, *(top // 2 + i for i in range(4)))
-    if not config.code.half:
-        params = LayerParams(params.m, params.n, 43691, 31, *(top // 2 + i for i in range(4)))
+    zeros = (top // 2 + i for i in range(4))
+    n, n2 = 2 * config.q_bits + 6, 25 if config.code.half else 31
+    params = LayerParams(47274, n, 43691, n2, *zeros)
     q = [rng.randint(0, top) for _ in range(4)]
     k = [[rng.randint(0, top) for _ in range(4)] for _ in range(keys)]
     v = [[rng.randint(0, top) for _ in range(2)] for _ in range(keys)]
@@ -97,9 +97,15 @@ def _log2_points(name: str) -> dict[str, Any]:
         for e in (65536, 40503):
             s = e * scheme.int_max // value
             points |= {(e, s + step) for step in (-1, 0, 1) if max(e, 65536) <= s + step <= 1 << 26}
-    e, s = ([point[i] for point in sorted(points)] for i in (0, 1))
-    level = [spec.log2_quantizer(a, b, scheme) for a, b in zip(e, s, strict=True)]
-    return {"name": name, "config": {"scheme": name}, "e": e, "s": s, "level": level}
+    ordered = sorted(points)
+    level = [spec.log2_quantizer(e, s, scheme) for e, s in ordered]
+    return {
+        "name": name,
+        "config": {"scheme": name},
+        "e": [e for e, _ in ordered],
+        "s": [s for _, s in ordered],
+        "level": level,
+    }
 
 
 def _output_points(m2: int, n2: int, zo: int) -> dict[str, Any]:

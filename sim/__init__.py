@@ -6,7 +6,7 @@ a batch of heads in numba; `bitlog2.sim.spec` holds the specification, one value
 
 from .attention import AttentionTrace, attention, attention_from_scores
 from .config import AttentionConfig, config_from_mapping
-from .multiplier import multiplier_and_shift
+from .multiplier import multiplier_and_shift, score_bias
 from .params import LayerParams
 from .registers import KEY_REGISTERS, OUTPUT_REGISTERS, REGISTERS, ROW_REGISTERS
 from .scheme import SCHEMES, Scheme, scheme_named
@@ -28,4 +28,5 @@ __all__ = [
     "exp2_table",
     "multiplier_and_shift",
     "scheme_named",
+    "score_bias",
 ]

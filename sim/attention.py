@@ -132,7 +132,7 @@ def _run(
         raise ValueError(f"v must have {heads} heads and {keys} keys, got shape {v.shape}")
     mask = _check_mask(masked, shape)
     offsets = _check_bias(bias, shape, config)
-    workers = check_int("threads", threads or _usable_processors(), 1, 256)
+    workers = _usable_processors() if threads is None else check_int("threads", threads, 1, 256)
 
     result = _allocate(shape, v.shape[2], trace)
     layer, scheme = layer_constants(config, params), scheme_constants(config.code)
@@ -238,4 +238,6 @@ def _check_bias(
 
 
 def _usable_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -70,7 +70,7 @@ class _SourceHashLocator(_CacheLocator):
 
 
 class _KernelCacheImpl(CompileResultCacheImpl):
-    _locator_classes: ClassVar[list[type[object]]] = [_SourceHashLocator]
+    _locator_classes = [_SourceHashLocator]  # noqa: RUF012
 
 
 class _KernelCache(FunctionCache):
@@ -85,5 +85,5 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     compiled: Any = njit(nogil=True)(function)
     if isinstance(compiled, Dispatcher) and cache_folder() is not None:
-        compiled._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+        compiled._cache = _KernelCache(function)  # type: ignore[attr-defined, no-untyped-call]
     return compiled  # type: ignore[no-any-return]

@@ -23,6 +23,9 @@ from .scheme import SCHEMES
 
 __all__ = ["Mismatch", "SelfTestReport", "load_known_answers", "selftest"]
 
+#: Mismatches that a report prints.
+_SHOWN = 10
+
 Voices = Iterator[tuple[str, list[int]]]
 
 
@@ -77,6 +80,18 @@ class SelfTestReport:
         """Whether every register was compared and none differed."""
         return not self.mismatches and all(self.compared.values())
 
+    def __str__(self) -> str:
+        """Return what was compared, then the first mismatches and their count."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.compared.items())
+        lines = [f"{self.total} values compared: {counts}"]
+        lines += [str(mismatch) for mismatch in self.mismatches[:_SHOWN]]
+        if len(self.mismatches) > _SHOWN:
+            lines.append(f"... and {len(self.mismatches) - _SHOWN} more")
+        never = [name for name, count in self.compared.items() if count == 0]
+        lines += [f"never compared: {', '.join(never)}"] if never else []
+        lines.append("all agree" if self.passed else f"FAILED: {len(self.mismatches)} mismatches")
+        return "\n".join(lines)
+
     def compare(
         self, unit: str, case: str, voice: str, expected: list[int], actual: list[int], bits: int
     ) -> None:
@@ -128,7 +143,7 @@ def _compare_row(report: SelfTestReport, case: Mapping[str, Any]) -> None:
     masked, bias = [bool(flag) for flag in case["masked"]], case["bias"]
     expected = case["registers"]
     row = spec.attention_row(case["q"], case["k"], case["v"], params, config, masked, bias)
-    arrays = {"masked": np.array([[masked]]), "bias": np.array([[bias]])}
+    arrays: dict[str, Any] = {"masked": np.array([[masked]]), "bias": np.array([[bias]])}
     v = np.array([case["v"]])
     traces = {
         "spec": row,

@@ -27,7 +27,7 @@ class Register:
     """A register: the largest magnitude that reaches it, and its width.
 
     Attributes:
-        bound: largest |value|; reached or not, never passed.
+        bound: largest value, of t and row_max; else largest |value|. Reached or not, never passed.
         signed: two's complement, or unsigned.
         needed: bits that hold the bound.
         bits: bits that the hardware is built with, at least `needed`.

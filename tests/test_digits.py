@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
 from bitlog2.models.digits import (
     WEIGHTS_PATH,
     DigitsSplit,
@@ -26,9 +30,6 @@ from bitlog2.models.training import (
     save_weights,
     top1,
 )
-from safetensors import safe_open
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 
 HELD_OUT_SHA256 = "93f2c795fe7adb95316dc7006bee0b440d633d22ffdc891c01e133953b961410"
 HELD_OUT_PER_CLASS = [54, 55, 54, 55, 55, 55, 55, 54, 53, 54]

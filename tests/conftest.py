@@ -1,0 +1,6 @@
+"""One thread a test process: `make test` runs as many processes as there are cores."""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")

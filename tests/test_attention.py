@@ -1,0 +1,334 @@
+"""`attention` against the specification, row by row: BL2-ROW-01, BL2-MAX-01, -02, BL2-EXP2-04."""
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitlog2.sim import (
+    REGISTERS,
+    SCHEMES,
+    AttentionConfig,
+    AttentionTrace,
+    LayerParams,
+    attention,
+    attention_from_scores,
+)
+from bitlog2.sim.spec import attention_row, attention_row_from_scores
+
+PARAMS = LayerParams(47274, 16, 43691, 27, zq=7, zk=8, zv=6, zo=7)
+CONFIGS = {
+    "narrow": AttentionConfig(t_bits=8, table_bits=7, fraction_bits=4, distance_int_bits=2),
+    "wide": AttentionConfig(
+        "BitLog2_Single_17", q_bits=6, k_bits=6, v_bits=8, o_bits=8, table_bits=20, t_bits=24
+    ),
+    "uneven": AttentionConfig("BitLog2_Half_16", q_bits=2, k_bits=8, v_bits=3, o_bits=5),
+}
+
+
+def make_case(
+    seed: int, config: AttentionConfig, shape: tuple[int, int, int, int, int], masks: bool = True
+) -> dict[str, Any]:
+    """Random heads (G, R, N, D, D') with a mask and a bias, as arguments of `attention`."""
+    rng = np.random.default_rng(seed)
+    heads, rows, keys, channels, out = shape
+    case = {
+        "q": rng.integers(0, 1 << config.q_bits, (heads, rows, channels), dtype=np.uint8),
+        "k": rng.integers(0, 1 << config.k_bits, (heads, keys, channels), dtype=np.uint8),
+        "v": rng.integers(0, 1 << config.v_bits, (heads, keys, out), dtype=np.uint8),
+        "masked": None,
+        "bias": None,
+    }
+    if masks:
+        case["masked"] = rng.random((heads, rows, keys)) < 0.3
+        case["masked"][:, :, int(rng.integers(keys))] = False
+        case["bias"] = rng.integers(-100, 101, (heads, rows, keys))
+    return case
+
+
+def registers_of(trace: Any, head: int, row: int) -> dict[str, Any]:
+    return {name: getattr(trace, name)[head, row].tolist() for name in REGISTERS}
+
+
+def assert_rows_equal_spec(
+    case: dict[str, Any], params: LayerParams, config: AttentionConfig, trace: AttentionTrace
+) -> None:
+    for head in range(case["q"].shape[0]):
+        k, v = case["k"][head].tolist(), case["v"][head].tolist()
+        for row in range(case["q"].shape[1]):
+            masked = None if case["masked"] is None else case["masked"][head, row].tolist()
+            bias = None if case["bias"] is None else case["bias"][head, row].tolist()
+            q = case["q"][head, row].tolist()
+            expected = attention_row(q, k, v, params, config, masked, bias)
+            got = registers_of(trace, head, row)
+            assert got == {name: getattr(expected, name) for name in REGISTERS}, (head, row)
+
+
+def run(case: dict[str, Any], config: AttentionConfig, **options: Any) -> Any:
+    arrays = {name: case[name] for name in ("masked", "bias")}
+    return attention(case["q"], case["k"], case["v"], PARAMS, config, **arrays, **options)
+
+
+def test_attention_of_two_equal_keys_worked_by_hand():
+    """Scores 0 0; e = 65536 twice; p = 192, level 15; acc = 192 * (1 + 2); 576 / 384 = 1.5."""
+    config = AttentionConfig()
+    zeros = np.zeros((1, 1, 1), np.uint8)
+    keys = np.zeros((1, 2, 1), np.uint8)
+    v = np.array([[[1], [2]]], np.uint8)
+    trace = attention(zeros, keys, v, LayerParams(1, 0, 43691, 24), config, trace=True)
+    assert registers_of(trace, 0, 0) == {
+        "score": [0, 0],
+        "t": [0, 0],
+        "row_max": 0,
+        "d": [0, 0],
+        "e": [65536, 65536],
+        "row_sum": 131072,
+        "level": [15, 15],
+        "nibble": [14, 14],
+        "flag": [0, 0],
+        "acc": [576],
+        "o": [2],
+    }
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_attention_equals_spec_for_every_length_to_300(scheme: str):
+    """BL2-ROW-01: N from 1 to 300, mask and bias, every register."""
+    config = AttentionConfig(scheme)
+    for keys in range(1, 301):
+        case = make_case(1000 + keys, config, (1, 1, keys, 4, 2))
+        assert_rows_equal_spec(case, PARAMS, config, run(case, config, trace=True, threads=1))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_attention_equals_spec_on_heads_of_a_vision_transformer(scheme: str):
+    config = AttentionConfig(scheme)
+    case = make_case(5, config, (2, 3, 197, 64, 64))
+    assert_rows_equal_spec(case, PARAMS, config, run(case, config, trace=True))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])
+def test_attention_equals_spec_in_other_configurations(name: str, masks: bool):
+    """Saturating t and d among them; two-bit q wants zero points of its own."""
+    config = CONFIGS[name]
+    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    case = make_case(8, config, (3, 4, 50, 16, 5), masks)
+    trace = attention(
+        case["q"],
+        case["k"],
+        case["v"],
+        params,
+        config,
+        masked=case["masked"],
+        bias=case["bias"],
+        trace=True,
+    )
+    assert_rows_equal_spec(case, params, config, trace)
+
+
+def test_attention_equals_spec_where_t_and_d_saturate():
+    """Both ends of t and the largest d are reached, so the test before forces them."""
+    config = CONFIGS["narrow"]
+    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    case = make_case(8, config, (3, 4, 50, 16, 5), masks=False)
+    trace = attention(case["q"], case["k"], case["v"], params, config, trace=True)
+    assert (trace.t.min(), trace.t.max()) == (config.t_min, config.t_max)
+    assert trace.d.max() == config.d_max
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_attention_gives_the_same_bits_for_any_number_of_threads(scheme: str):
+    config = AttentionConfig(scheme)
+    case = make_case(9, config, (11, 5, 65, 16, 16))
+    traces = [run(case, config, trace=True, threads=threads) for threads in (1, 2, 7, None)]
+    for trace in traces[1:]:
+        for field in fields(AttentionTrace):
+            assert np.array_equal(getattr(trace, field.name), getattr(traces[0], field.name))
+
+
+def test_attention_without_a_trace_gives_the_same_codes():
+    config = AttentionConfig()
+    case = make_case(10, config, (6, 5, 65, 16, 16))
+    for threads in (1, 2):
+        codes = run(case, config, threads=threads)
+        assert codes.dtype == np.uint8
+        assert np.array_equal(codes, run(case, config, trace=True).o)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_attention_from_scores_equals_attention_and_spec(scheme: str):
+    config = AttentionConfig(scheme)
+    case = make_case(12, config, (2, 3, 33, 8, 4))
+    whole = run(case, config, trace=True)
+    arrays = {name: case[name] for name in ("masked", "bias")}
+    trace = attention_from_scores(whole.score, case["v"], PARAMS, config, trace=True, **arrays)
+    expected = attention_row_from_scores(
+        whole.score[1, 2].tolist(),
+        case["v"][1].tolist(),
+        PARAMS,
+        config,
+        case["masked"][1, 2].tolist(),
+        case["bias"][1, 2].tolist(),
+    )
+    assert registers_of(trace, 1, 2) == {name: getattr(expected, name) for name in REGISTERS}
+    for name in REGISTERS:
+        assert np.array_equal(getattr(trace, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("mask", [(1, 1), (1, 3), (9, 1), (9, 3)])
+@pytest.mark.parametrize("bias", [(1, 1), (1, 3), (9, 1), (9, 3)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_attention_broadcasts_mask_and_bias_over_heads_and_rows(
+    mask: tuple[int, int], bias: tuple[int, int], threads: int
+):
+    """Nine heads, so that one call of the kernel is handed several."""
+    config = AttentionConfig()
+    case = make_case(13, config, (9, 3, 20, 8, 4))
+    shape = case["masked"].shape
+    small = case | {
+        "masked": case["masked"][: mask[0], : mask[1]],
+        "bias": case["bias"][: bias[0], : bias[1]],
+    }
+    large = case | {name: np.broadcast_to(small[name], shape) for name in ("masked", "bias")}
+    trace = run(small, config, trace=True, threads=threads)
+    assert_rows_equal_spec(large, PARAMS, config, trace)
+
+
+def test_attention_holds_the_registers_of_its_configuration():
+    """No register passes its bound, with codes at both ends of their range."""
+    config = AttentionConfig("BitLog2_Single_17")
+    rng = np.random.default_rng(14)
+    q, k, v = (rng.choice([0, 15], (4, 30, 128)).astype(np.uint8) for _ in range(3))
+    trace = attention(q, k, v, LayerParams(65535, 10, 65535, 20), config, trace=True)
+    for name, register in config.registers.items():
+        if name not in ("product", "compare", "out_product", "t", "row_max"):
+            assert np.abs(getattr(trace, name).astype(np.int64)).max() <= register.bound, name
+
+
+@given(st.integers(0, 1 << 30), st.sampled_from(sorted(SCHEMES)))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_attention_is_invariant_under_a_shift_of_the_scores(seed: int, scheme: str):
+    """The same bias on every key changes t and row max, and nothing after them."""
+    config = AttentionConfig(scheme)
+    case = make_case(seed, config, (1, 2, 17, 4, 3), masks=False)
+    plain = run(case, config, trace=True, threads=1)
+    shifted = run(
+        case | {"bias": np.full((1, 1, 17), seed % 5000 - 2500)}, config, trace=True, threads=1
+    )
+    for name in ("d", "e", "row_sum", "level", "nibble", "flag", "acc", "o"):
+        assert np.array_equal(getattr(plain, name), getattr(shifted, name)), name
+
+
+@given(st.integers(0, 1 << 30), st.sampled_from(sorted(SCHEMES)))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_attention_does_not_depend_on_the_order_of_the_keys(seed: int, scheme: str):
+    config = AttentionConfig(scheme)
+    case = make_case(seed, config, (1, 2, 17, 4, 3))
+    order = np.random.default_rng(seed).permutation(17)
+    moved = case | {name: case[name][:, order] for name in ("k", "v")}
+    moved |= {name: case[name][:, :, order] for name in ("masked", "bias")}
+    plain, other = (run(x, config, trace=True, threads=1) for x in (case, moved))
+    assert np.array_equal(plain.acc, other.acc)
+    assert np.array_equal(plain.level[:, :, order], other.level)
+
+
+@given(st.integers(0, 1 << 30), st.sampled_from(sorted(SCHEMES)))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_attention_ignores_masked_keys_altogether(seed: int, scheme: str):
+    """BL2-MAX-01, BL2-EXP2-04: a row with masked keys is the row without them."""
+    config = AttentionConfig(scheme)
+    case = make_case(seed, config, (1, 1, 17, 4, 3))
+    kept = ~case["masked"][0, 0]
+    small = {"q": case["q"], "k": case["k"][:, kept], "v": case["v"][:, kept], "masked": None}
+    small["bias"] = case["bias"][:, :, kept]
+    whole, part = (run(x, config, trace=True, threads=1) for x in (case, small))
+    for name in ("row_max", "row_sum", "acc", "o"):
+        assert np.array_equal(getattr(whole, name), getattr(part, name)), name
+    assert np.array_equal(whole.level[:, :, kept], part.level)
+
+
+def test_attention_shows_d_max_and_level_zero_for_a_masked_key():
+    """BL2-MAX-04, BL2-EXP2-04."""
+    config = AttentionConfig()
+    case = make_case(15, config, (2, 3, 20, 8, 4))
+    trace, hidden = run(case, config, trace=True), case["masked"]
+    assert set(trace.d[hidden].tolist()) == {config.d_max}
+    assert set(trace.e[hidden].tolist()) == set(trace.level[hidden].tolist()) == {0}
+    assert set(trace.flag[hidden].tolist()) == {1}
+
+
+@pytest.mark.parametrize(("scheme", "most"), [("BitLog2_Half_16", 256), ("BitLog2_Half_17", 384)])
+def test_attention_of_a_long_uniform_row_is_the_zero_point_for_half(scheme: str, most: int):
+    """SPEC.md, section 8: the scheme's limit, one key more than A."""
+    keys = most + 1
+    q, k = np.zeros((1, 1, 4), np.uint8), np.zeros((1, keys, 4), np.uint8)
+    v = np.full((1, keys, 3), 15, np.uint8)
+    trace = attention(q, k, v, PARAMS, AttentionConfig(scheme), trace=True)
+    assert not trace.level.any()
+    assert trace.o.tolist() == [[[PARAMS.zo] * 3]]
+    fits = attention(q, k[:, 1:], v[:, 1:], PARAMS, AttentionConfig(scheme), trace=True)
+    assert fits.level.all()
+
+
+Q, K, V = (
+    np.zeros((2, 3, 4), np.uint8),
+    np.zeros((2, 5, 4), np.uint8),
+    np.zeros((2, 5, 6), np.uint8),
+)
+ALL_MASKED = np.zeros((2, 3, 5), bool)
+ALL_MASKED[1, 2] = True
+REFUSED = [
+    ({"q": Q + 16}, ValueError, "q must be from 0 to 15, got 16"),
+    ({"k": K.astype(np.int8) - 1}, ValueError, "k must be from 0 to 15, got -1"),
+    ({"v": V + 99}, ValueError, "v must be from 0 to 15, got 99"),
+    ({"q": Q.astype(np.float32)}, TypeError, "q must hold integers, got dtype float32"),
+    ({"v": V.astype(bool)}, TypeError, "v must hold integers, got dtype bool"),
+    ({"q": Q[0]}, ValueError, r"q must have 3 axes, got shape \(3, 4\)"),
+    ({"q": Q[:, :0]}, ValueError, r"q must not be empty, got shape \(2, 0, 4\)"),
+    ({"q": Q[:1]}, ValueError, "q and k must agree in heads and channels"),
+    ({"k": K[:, :, :3]}, ValueError, "q and k must agree in heads and channels"),
+    ({"v": V[:, :4]}, ValueError, "v must have 2 heads and 5 keys"),
+    ({"masked": np.zeros((2, 3, 5), np.uint8)}, TypeError, "masked must have dtype bool"),
+    ({"masked": np.zeros((2, 2, 5), bool)}, ValueError, "masked must have shape"),
+    ({"masked": np.zeros(5, bool)}, ValueError, "masked must have shape"),
+    ({"masked": ALL_MASKED}, ValueError, "at least one key in every row, got head 1 row 2"),
+    ({"bias": np.zeros((2, 3, 4), np.int32)}, ValueError, "bias must have shape"),
+    ({"bias": np.full((1, 1, 5), 131072)}, ValueError, "bias must be from -131072 to 131071"),
+    ({"bias": np.zeros((1, 1, 5))}, TypeError, "bias must hold integers"),
+    ({"threads": 257}, ValueError, "threads must be from 1 to 256, got 257"),
+    ({"threads": -1}, ValueError, "threads must be from 1 to 256, got -1"),
+    ({"threads": 2.0}, TypeError, "threads must be an integer"),
+    ({"params": LayerParams(65536, 0, 1, 0)}, ValueError, "m must be from 1 to 65535, got 65536"),
+    ({"config": AttentionConfig(max_tokens=4)}, ValueError, "number of keys N must be from 1 to 4"),
+    ({"config": AttentionConfig(max_head_dim=3)}, ValueError, "head dimension D must be from 1 to"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "text"), REFUSED, ids=[c[2][:40] for c in REFUSED])
+def test_attention_refuses(change: dict[str, Any], error: type[Exception], text: str):
+    """BL2-MAX-02, BL2-REQ-03 and BL2-PARAM-04 (a bias out of t's range) among them."""
+    values = {"q": Q, "k": K, "v": V, "params": PARAMS, "config": AttentionConfig()} | change
+    with pytest.raises(error, match=text) as caught:
+        attention(**values)
+    assert "\n" not in str(caught.value)
+
+
+def test_attention_from_scores_refuses_a_score_beyond_the_register():
+    score = np.full((2, 3, 5), 28801)
+    with pytest.raises(ValueError, match="score must be from -28800 to 28800, got 28801"):
+        attention_from_scores(score, V, PARAMS, AttentionConfig())
+
+
+def test_attention_no_threads_are_refused():
+    """BL2-CONF-01."""
+    with pytest.raises(ValueError, match="threads must be from 1 to 256, got 0"):
+        attention(
+            *[np.zeros((1, 1, 4), np.int32)] * 3,
+            LayerParams(1, 0, 1, 0),
+            AttentionConfig(),
+            threads=0,
+        )

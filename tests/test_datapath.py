@@ -1,0 +1,163 @@
+"""The torch path against the simulator, register by register, and its independence."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bitlog2.models import datapath as module
+from bitlog2.models.check import Checker
+from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
+
+TOKENS = (1, 2, 3, 7, 8, 9, 16, 31, 33, 64, 65, 100, 127, 129, 197, 255, 256, 257, 300)
+
+
+def random_inputs(tokens, seed, config, *, masks, bias):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low, high, *shape):
+        return torch.randint(low, high + 1, shape, generator=generator)
+
+    top = (1 << config.q_bits) - 1
+    batch, heads, rows, channels = 2, 2, 5, 16
+    q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
+    zeros = [int(draw(0, top)) for _ in range(4)]
+    params = LayerParams(
+        int(draw(1, (1 << 16) - 1)), int(draw(0, 28)), int(draw(1, 65535)), int(draw(0, 36)), *zeros
+    )
+    masked = offsets = None
+    if masks:
+        masked = torch.rand(batch, heads, rows, tokens, generator=generator) < 0.3
+        masked[..., int(draw(0, tokens - 1))] = False
+    if bias:
+        offsets = draw(-4000, 4000, 1, heads, rows, tokens)
+    return (q, k, v, params, masked, offsets)
+
+
+def checked(config, inputs):
+    checker = Checker("all")
+    checker.compare("layer", config, inputs, AttentionDatapath(config)(*inputs))
+    return checker
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("masks", [False, True], ids=["", "masks"])
+@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
+def test_datapath_equals_the_simulator_in_every_register(scheme, masks, bias):
+    """N from 1 to 300, random parameters over their whole ranges."""
+    config = AttentionConfig(scheme)
+    for seed, tokens in enumerate(TOKENS):
+        checker = checked(config, random_inputs(tokens, seed, config, masks=masks, bias=bias))
+        assert checker.passed, checker.mismatches[0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_datapath_equals_the_simulator_at_every_length_to_300(scheme):
+    config = AttentionConfig(scheme)
+    for tokens in range(1, 301):
+        checker = checked(config, random_inputs(tokens, tokens, config, masks=True, bias=True))
+        assert checker.passed, checker.mismatches[0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fraction_bits": 4, "table_bits": 12},
+        {"fraction_bits": 6, "table_bits": 20},
+        {"q_bits": 8, "k_bits": 8, "v_bits": 8, "o_bits": 8},
+        {"t_bits": 12, "distance_int_bits": 6},
+        {"max_tokens": 4096, "max_head_dim": 64},
+    ],
+    ids=str,
+)
+def test_datapath_equals_the_simulator_in_other_configurations(fields):
+    for scheme in SCHEMES:
+        config = AttentionConfig(scheme, **fields)
+        for seed, tokens in enumerate((1, 17, 100)):
+            inputs = random_inputs(tokens, seed, config, masks=True, bias=False)
+            checker = checked(config, inputs)
+            assert checker.passed, checker.mismatches[0]
+
+
+def test_datapath_trace_is_of_every_register():
+    config = AttentionConfig()
+    inputs = random_inputs(9, 0, config, masks=False, bias=False)
+    assert tuple(AttentionDatapath(config)(*inputs).named()) == REGISTERS
+
+
+def test_datapath_registers_are_integers():
+    config = AttentionConfig()
+    inputs = random_inputs(9, 0, config, masks=True, bias=True)
+    registers = AttentionDatapath(config)(*inputs).named()
+    assert {values.dtype for values in registers.values()} == {torch.int64}
+
+
+@pytest.mark.parametrize("register", REGISTERS)
+def test_datapath_one_changed_value_of_any_register_is_caught(register):
+    config = AttentionConfig()
+    inputs = random_inputs(33, 1, config, masks=False, bias=False)
+    output = AttentionDatapath(config)(*inputs)
+    values = output.named()[register]
+    values.view(-1)[values.numel() // 2] += 1
+    checker = Checker("all")
+    checker.compare("layer", config, inputs, output)
+    differing = {name: count for name, count in checker.mismatched.items() if count}
+    assert differing == {register: 1}
+
+
+#: What the torch path may take from the simulator: configuration and tables.
+ALLOWED = {
+    "AttentionConfig",
+    "LayerParams",
+    "Scheme",
+    "SCHEMES",
+    "multiplier_and_shift",
+    "KEY_REGISTERS",
+    "OUTPUT_REGISTERS",
+    "REGISTERS",
+}
+#: Modules that are there to run the simulator.
+RUN_IT = {"check.py", "bench.py"}
+
+
+def taken_from_sim(source: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bitlog2.sim"):
+            deep = node.module != "bitlog2.sim"
+            names |= {f"{node.module}.{a.name}" if deep else a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {a.name for a in node.names if a.name.startswith("bitlog2.sim")}
+    return names
+
+
+def test_datapath_takes_only_configuration_and_tables_from_the_simulator():
+    for path in Path(module.__file__).parent.glob("*.py"):
+        if path.name not in RUN_IT:
+            assert taken_from_sim(path.read_text()) <= ALLOWED, path.name
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from bitlog2.sim import attention",
+        "import bitlog2.sim.kernel.exp2",
+        "from bitlog2.sim.spec import exp2",
+    ],
+)
+def test_datapath_taking_arithmetic_from_the_simulator_is_caught(planted):
+    assert not taken_from_sim(planted) <= ALLOWED
+
+
+def test_datapath_score_is_exact_at_its_bound():
+    config = AttentionConfig(max_head_dim=128)
+    q = torch.full((1, 1, 1, 128), 15.0)
+    k = torch.zeros((1, 1, 1, 128))
+    params = LayerParams(1, 0, 1, 0, zq=0, zk=15)
+    regs = AttentionDatapath(config)(q, k, torch.zeros(1, 1, 1, 1), params)
+    assert regs.map.score.item() == -28800
+    assert np.abs(regs.map.score.item()) == config.registers["score"].bound

@@ -1,0 +1,209 @@
+"""The house rules, as small programs over the syntax trees."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import bitlog2.golden
+import bitlog2.models
+import bitlog2.scripts
+import bitlog2.sim
+
+FOLDERS = {
+    "sim": Path(bitlog2.sim.__file__).parent,
+    "golden": Path(bitlog2.golden.__file__).parent,
+    "models": Path(bitlog2.models.__file__).parent,
+    "scripts": Path(bitlog2.scripts.__file__).parent,
+    "tests": Path(__file__).parent,
+}
+#: What each package may import of the others; the rest of `bitlog2` is open to all.
+MAY_IMPORT = {
+    "sim": set(),
+    "golden": {"sim"},
+    "models": {"sim"},
+    "scripts": {"sim", "golden", "models"},
+}
+#: Scales to multipliers, and the exact product: the only floats of `sim/`, but for one buffer.
+FLOAT_FILES = {"multiplier.py", "matmul.py"}
+#: The float32 operand of the exact product.
+FLOAT_BUFFER = "weight = np.empty(score.shape, np.float32)"
+#: Joins paths with `/`, and computes nothing.
+PATH_FILES = {"jit.py"}
+FLOAT_NUMPY = {"double", "single", "half", "divide", "true_divide", "rint", "sqrt", "mean"}
+INTEGER_MATH = {"isqrt", "gcd", "comb"}
+ID = re.compile(r"BL2-([A-Z0-9]+)-(\d\d)((?:\s*(?:,|and|to)\s+-\d\d)*)")
+
+
+def sources(package: str) -> list[Path]:
+    return sorted(FOLDERS[package].rglob("*.py"))
+
+
+def float_violations(source: str, *, paths: bool = False) -> list[str]:
+    """Lines of `source` that hold a float: literal, division, name, dtype or function."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if is_float(node, paths):
+            found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def is_float(node: ast.AST, paths: bool) -> bool:
+    match node:
+        case ast.Constant(value=float() | complex()):
+            return True
+        case ast.Constant(value=str(text)):
+            return re.fullmatch(r"[<>=]?f[248]|float\d*|double", text) is not None
+        case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+            return not paths
+        case ast.Name(id=name):
+            return re.match(r"(float|complex)\d*$|round$", name) is not None
+        case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name):
+            return name.startswith(("float", "log", "exp")) or name in FLOAT_NUMPY
+        case ast.Attribute(value=ast.Name(id="math"), attr=name):
+            return name not in INTEGER_MATH
+        case ast.ImportFrom(module="math", names=names):
+            return any(alias.name not in INTEGER_MATH for alias in names)
+    return False
+
+
+def imports_of(source: str, package: str, depth: int) -> set[str]:
+    """Absolute names of the modules that a file of `package` imports, relative ones resolved."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ["bitlog2", package, *["sub"] * depth][: 3 + depth - node.level]
+            base = [*base, node.module] if node.level and node.module else base
+            module = ".".join(base) if node.level else node.module
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def packages_of(modules: set[str]) -> set[str]:
+    return {parts[1] for m in modules if (parts := m.split("."))[0] == "bitlog2" and parts[1:]}
+
+
+def package_imports(package: str) -> dict[Path, set[str]]:
+    return {
+        path: imports_of(
+            path.read_text(), package, len(path.relative_to(FOLDERS[package]).parts) - 1
+        )
+        for path in sources(package)
+    }
+
+
+def ids_of(text: str) -> set[str]:
+    """Requirement ids in a text; "BL2-X-01, -03" and "BL2-X-01 to -03" count as written out."""
+    found = set()
+    for unit, first, rest in ID.findall(text):
+        numbers = [int(first)]
+        for joint, number in re.findall(r"(,|and|to)\s+-(\d\d)", rest):
+            start = numbers[-1] + 1 if joint == "to" else int(number)
+            numbers += range(start, int(number) + 1)
+        found |= {f"BL2-{unit}-{number:02}" for number in numbers}
+    return found
+
+
+def ids_under(package: str) -> set[str]:
+    texts = [
+        p for suffix in ("py", "sv", "v", "json") for p in FOLDERS[package].rglob(f"*.{suffix}")
+    ]
+    return {x for path in texts for x in ids_of(path.read_text(encoding="utf-8"))}
+
+
+SPECIFIED = ids_of((FOLDERS["sim"] / "SPEC.md").read_text(encoding="utf-8"))
+
+
+def test_house_sim_has_no_float():
+    for path in sources("sim"):
+        if path.name in FLOAT_FILES:
+            continue
+        text = path.read_text()
+        if path.name == "attention.py":
+            assert text.count(FLOAT_BUFFER) == 1
+            text = text.replace(FLOAT_BUFFER, "pass")
+        assert float_violations(text, paths=path.name in PATH_FILES) == [], path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = 0.5",
+        "x = a / b",
+        "x /= 2",
+        "x = float(a)",
+        "def f(x: float): pass",
+        "x = np.zeros(3, np.float64)",
+        "x = np.zeros(3, 'float32')",
+        "x = np.zeros(3, dtype='<f4')",
+        "x = np.log2(a)",
+        "x = math.floor(a)",
+        "from math import log2",
+        "x = round(a)",
+    ],
+)
+def test_house_float_scan_catches_a_planted_float(line: str):
+    assert len(float_violations(f"import numpy as np\n{line}\n")) == 1
+
+
+def test_house_float_scan_lets_integers_pass():
+    text = "from math import isqrt\nx = a // b + (1 << 3) + np.int64(2) + scheme.half"
+    assert float_violations(text) == []
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_house_imports_run_one_way(package: str):
+    for path, modules in package_imports(package).items():
+        others = packages_of(modules) & set(MAY_IMPORT) - {package}
+        assert others <= MAY_IMPORT[package], path
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("from bitlog2.models import digits", "models"),
+        ("import bitlog2.golden.emit", "golden"),
+        ("from ..golden import emit", "golden"),
+        ("from .. import models", "models"),
+        ("from bitlog2 import scripts", "scripts"),
+    ],
+)
+def test_house_import_scan_catches_a_planted_import(line: str, package: str):
+    assert package in packages_of(imports_of(line, "sim", 0))
+
+
+def test_house_import_scan_resolves_a_subpackage():
+    assert packages_of(imports_of("from ..config import x", "sim", 1)) == {"sim"}
+    assert packages_of(imports_of("from ...golden import x", "sim", 1)) == {"golden"}
+
+
+def test_house_sim_imports_numpy_and_numba_and_nothing_else_from_outside():
+    roots = {m.split(".")[0] for found in package_imports("sim").values() for m in found}
+    assert roots - set(sys.stdlib_module_names) == {"numpy", "numba", "bitlog2"}
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_house_no_file_imports_a_folder_as_a_top_level_module(package: str):
+    """`import sim` from a checkout would be a second module with second classes."""
+    for path, modules in package_imports(package).items():
+        roots = {module.split(".")[0] for module in modules}
+        assert roots & {"sim", "golden", "models", "scripts"} == set(), path
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_house_ids_that_are_named_are_specified(package: str):
+    known = SPECIFIED | {"BL2-X-01", "BL2-X-02", "BL2-X-03"}
+    assert ids_under(package) - known == set()
+
+
+def test_house_every_specified_id_is_named_by_a_test():
+    assert SPECIFIED - ids_under("tests") == set()
+
+
+def test_house_id_scan_reads_lists_and_ranges():
+    assert ids_of("BL2-X-01 to -03") == {"BL2-X-01", "BL2-X-02", "BL2-X-03"}
+    assert ids_of("(BL2-X-01,\n    -03)") == {"BL2-X-01", "BL2-X-03"}

@@ -1,0 +1,137 @@
+"""The `kernel` decorator: no stale arithmetic, no need of a cache, no need of a compiler."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bitlog2
+import bitlog2.sim
+
+PACKAGE, SIM = Path(bitlog2.__file__).parent, Path(bitlog2.sim.__file__).parent
+
+ATTENTION = """
+import numpy as np
+from bitlog2.sim import AttentionConfig, LayerParams, attention, jit
+rng = np.random.default_rng(1)
+q, k, v = (rng.integers(0, 16, (1, 8, 4)) for _ in range(3))
+trace = attention(q, k, v, LayerParams(47274, 14, 43691, 23), AttentionConfig(), trace=True)
+print(jit.cache_folder())
+print(trace.t.tolist(), trace.e.tolist())
+"""
+ONE_KERNEL = """
+import numpy as np
+from bitlog2.sim import jit
+from bitlog2.sim.kernel.row_sum import row_sum
+print(jit.cache_folder())
+print(row_sum(np.arange(5, dtype=np.int32)))
+"""
+SMALL_INPUTS = """
+import numpy as np
+from bitlog2.sim import SCHEMES, spec
+from bitlog2.sim.kernel import code_register, score_accumulator, shift_add
+from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim.selftest import selftest
+
+report = selftest()
+assert report.passed, report
+rng = np.random.default_rng(2)
+q, k = rng.integers(0, 16, (3, 5)), rng.integers(0, 16, (4, 5))
+score = np.empty((3, 4), np.int32)
+score_accumulator.score_accumulator(q, k, 7, 8, score)
+assert score.tolist() == [
+    [spec.score_accumulator(a, b, 7, 8) for b in k.tolist()] for a in q.tolist()
+]
+for scheme in SCHEMES.values():
+    levels, v = rng.integers(0, scheme.levels, 21, dtype=np.uint8), rng.integers(0, 16, (21, 2))
+    constants = scheme_constants(scheme)
+    acc = np.empty(2, np.int32)
+    shift_add.shift_add(levels, v, 6, constants, acc)
+    rows = levels.tolist()
+    assert acc.tolist() == [spec.shift_add(rows, c, 6, scheme) for c in v.T.tolist()]
+    nibble, flag, nibbles = (np.empty(n, np.uint8) for n in (21, 21, 11))
+    flags = np.empty(3 if scheme.zero_flag else 0, np.uint8)
+    code_register.code_register(levels, constants, nibble, flag)
+    code_register.pack_row(nibble, flag, nibbles, flags)
+    assert (nibbles.tobytes(), flags.tobytes()) == spec.pack_row(rows, scheme)
+print(report.total)
+"""
+
+
+def make_tree(tmp_path: Path) -> Path:
+    """Copy the package, `sim` inside it, and return the folder to import it from."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "bitlog2", ignore=ignore)
+    shutil.copytree(SIM, tmp_path / "bitlog2" / "sim", ignore=ignore)
+    return tmp_path
+
+
+def run_script(script: str, tree: Path | None, *options: str, **environment: str) -> list[str]:
+    """Run the script in a fresh process, importing from `tree`; return the lines it prints."""
+    variables = os.environ | environment
+    if tree is not None:
+        variables |= {"PYTHONPATH": str(tree)}
+        check = f"import bitlog2.sim; assert bitlog2.sim.__file__.startswith({str(tree)!r})\n"
+        script = check + script
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script],
+        env=variables,
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_jit_caller_sees_an_edit_to_a_callee_in_another_file(tmp_path: Path):
+    """numba's own cache would give the old rounding: RND becomes TRN in kernel/rounding.py."""
+    tree = make_tree(tmp_path)
+    folder, before = run_script(ATTENTION, tree)
+    assert list(Path(folder).glob("*code_rows*.nbc")), "the first run left no compiled kernel"
+
+    source = tree / "bitlog2" / "sim" / "kernel" / "rounding.py"
+    text = source.read_text()
+    old = "return (x + ((np.int64(1) << n) >> np.int64(1))) >> n"
+    assert text.count(old) == 1
+    source.write_text(text.replace(old, "return x >> n"))
+
+    new_folder, after = run_script(ATTENTION, tree)
+    assert new_folder != folder
+    assert after != before
+
+
+def test_jit_second_process_reads_the_compiled_kernels(tmp_path: Path):
+    tree = make_tree(tmp_path)
+    folder, before = run_script(ONE_KERNEL, tree)
+    compiled = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
+    assert any(path.suffix == ".nbc" for path in compiled)
+    assert run_script(ONE_KERNEL, tree) == [folder, before]
+    assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == compiled
+
+
+def test_jit_works_where_no_cache_folder_can_be_written(tmp_path: Path):
+    """Both candidates lie below a file, which holds for root too; nothing is printed."""
+    tree = make_tree(tmp_path)
+    (tree / "bitlog2" / "sim" / "__pycache__").write_text("a file")
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    assert run_script(ONE_KERNEL, tree, XDG_CACHE_HOME=str(blocked)) == ["None", "10"]
+
+
+def test_jit_falls_back_to_the_cache_of_the_user(tmp_path: Path):
+    tree = make_tree(tmp_path)
+    (tree / "bitlog2" / "sim" / "__pycache__").write_text("a file")
+    folder, total = run_script(ONE_KERNEL, tree, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert Path(folder).parent == tmp_path / "cache" / "bitlog2"
+    assert total == "10"
+
+
+def test_jit_disabled_gives_the_same_bits_without_a_warning():
+    """Every kernel as plain Python on small inputs; any warning, an overflow say, is an error."""
+    lines = run_script(SMALL_INPUTS, None, "-W", "error", NUMBA_DISABLE_JIT="1")
+    assert int(lines[-1]) > 10_000

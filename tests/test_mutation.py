@@ -1,0 +1,157 @@
+"""60 seeded mutations of operators: half in the kernels, half in the torch path.
+
+Each runs in a process of its own as `--check all` on digits does, over the four schemes, until a
+register differs. Digits has no masks and no bias: what concerns these alone is then shown to
+masked and biased rows. What is left must be listed as equivalent, with its reason.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+import traceback
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from digits_models import digits_task, quantized_digits
+from mutants import Mutant, mutants_of, sample
+from test_datapath import random_inputs
+
+from bitlog2 import sim
+from bitlog2.models import check, datapath
+from bitlog2.models.check import Checker
+from bitlog2.models.integer_attention import IntegerAttention
+from bitlog2.sim import SCHEMES, AttentionConfig
+
+SIM = Path(sim.__file__).parent
+#: Functions of the kernels' files that `attention` does not call: units' other forms, and memory.
+OTHER_FORMS = {"log2_quantizer_dividing", "pack_row", "shift_add", "score_accumulator"}
+KERNELS = sample(
+    [m for path in sorted((SIM / "kernel").glob("*.py")) for m in mutants_of(path, OTHER_FORMS)],
+    count=30,
+    seed=2,
+)
+TORCH = sample(mutants_of(Path(datapath.__file__), set()), count=30, seed=2)
+
+#: Mutants that compute the same bits on all legal input, and why.
+EQUIVALENT = {
+    "models/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
+    "models/datapath.py:_log2_quantizer: int_max - 1 -> int_max + 1": (
+        "p is at most A, and the search ends at the top value, which is below A"
+    ),
+}
+
+KILLED, SURVIVED, BY_MASKS = 0, 3, 4
+
+
+def digits_differ(swap) -> bool:
+    """Whether `--check all` on digits, over all schemes, reports a difference."""
+    images = digits_task().test
+    for scheme in SCHEMES:
+        model = quantized_digits(scheme)
+        swap(model)
+        checker = Checker("all")
+        checker.watch(model)
+        for start in range(0, len(images), 64):
+            with torch.inference_mode():
+                model(images[start : start + 64][0])
+            if checker.total_mismatched:
+                return True
+    return False
+
+
+def masked_rows_differ(make_datapath) -> bool:
+    """Whether rows with masks and biases show a difference."""
+    for seed, scheme in enumerate(list(SCHEMES) * 3):
+        config = AttentionConfig(scheme)
+        inputs = random_inputs(33 + seed, seed, config, masks=True, bias=True)
+        checker = Checker("all")
+        checker.compare("layer", config, inputs, make_datapath(config)(*inputs))
+        if checker.total_mismatched:
+            return True
+    return False
+
+
+def kernel_verdict(mutant: Mutant, folder: Path) -> int:
+    """Check with a simulator that has the mutant: a copy of the package under another name."""
+    package = f"mutant_{folder.name.replace('-', '_')}"
+    shutil.copytree(SIM, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / package / "kernel" / mutant.path.name).write_text(mutant.source)
+    sys.path.insert(0, str(folder))
+    other = importlib.import_module(f"{package}.attention")
+    check.attention, check.AttentionTrace = other.attention, other.AttentionTrace
+    if digits_differ(lambda model: None):
+        return KILLED
+    return BY_MASKS if masked_rows_differ(datapath.AttentionDatapath) else SURVIVED
+
+
+def torch_verdict(mutant: Mutant, folder: Path) -> int:
+    """Check a torch path that has the mutant."""
+    other = types.ModuleType("bitlog2.models.mutant")
+    sys.modules[other.__name__] = other
+    exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
+
+    def swap(model):
+        for module in model.modules():
+            if isinstance(module, IntegerAttention):
+                replacement = other.AttentionDatapath(module.datapath.config)
+                del module.datapath
+                module.datapath = replacement
+
+    check.AttentionDatapath = other.AttentionDatapath
+    if digits_differ(swap):
+        return KILLED
+    return BY_MASKS if masked_rows_differ(other.AttentionDatapath) else SURVIVED
+
+
+def verdict(judge, mutant: Mutant, folder: Path) -> str:
+    """Run `judge` in a forked process; a crash or an exception is a mutant that was noticed."""
+    for scheme in SCHEMES:
+        quantized_digits(scheme)
+    child = os.fork()
+    if child == 0:
+        status = 5
+        try:
+            signal.alarm(120)
+            status = judge(mutant, folder)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return f"stopped by signal {os.WTERMSIG(status)}"
+    words = {
+        KILLED: "reported",
+        SURVIVED: "survived",
+        BY_MASKS: "reported with masks and bias",
+        5: "raised an error",
+    }
+    return words[os.WEXITSTATUS(status)]
+
+
+def assert_noticed(judge, mutant, folder):
+    said = verdict(judge, mutant, folder)
+    print(f"\n{mutant}: {said}", end="")
+    if said == "survived":
+        assert mutant.change in EQUIVALENT, f"{mutant} goes unnoticed"
+
+
+@pytest.mark.parametrize("mutant", KERNELS, ids=str)
+def test_mutation_of_a_kernel_is_reported(mutant, tmp_path):
+    assert_noticed(kernel_verdict, mutant, tmp_path)
+
+
+@pytest.mark.parametrize("mutant", TORCH, ids=str)
+def test_mutation_of_the_torch_path_is_reported(mutant, tmp_path):
+    assert_noticed(torch_verdict, mutant, tmp_path)
+
+
+def test_mutation_none_survives_unmutated():
+    """What is not mutated is reported by neither: the check can tell the two apart."""
+    source = Path(datapath.__file__).read_text()
+    same = Mutant(Path(datapath.__file__), "", 0, "unmutated", source)
+    assert verdict(torch_verdict, same, Path()) == "survived"

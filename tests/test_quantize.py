@@ -1,0 +1,167 @@
+"""The flow from a trained model to a quantized one."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from digits_models import digits_task, quantized_digits
+from timm.layers import set_fused_attn
+
+from bitlog2.models.calibration import calibrate, calibrated_layers
+from bitlog2.models.float_attention import FloatAttention
+from bitlog2.models.integer_attention import IntegerAttention
+from bitlog2.models.quantize import MODEL_SCHEMES, QuantizationSpec, float_path, quantize
+from bitlog2.models.uniform import UniformQuantizer
+from bitlog2.sim import SCHEMES
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("scheme", MODEL_SCHEMES)
+def test_quantize_every_quantizer_is_frozen(scheme, arithmetic):
+    model = quantized_digits(scheme, arithmetic)
+    quantizers = [m for m in model.modules() if isinstance(m, UniformQuantizer)]
+    assert len(quantizers) > 30
+    assert all(quantizer.frozen for quantizer in quantizers)
+
+
+def test_quantize_leaves_the_trained_model_as_it_was():
+    task = digits_task()
+    before = copy.deepcopy(task.model.state_dict())
+    quantize(task.model, task.calibration_images(0), QuantizationSpec())
+    assert all(torch.equal(before[key], value) for key, value in task.model.state_dict().items())
+
+
+def test_quantize_no_plain_layer_is_left():
+    model = quantized_digits("BitLog2_Half_17")
+    plain = [n for n, m in model.named_modules() if type(m) in (torch.nn.Linear, torch.nn.Conv2d)]
+    assert plain == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_quantize_all_levels_occur_in_the_attention_maps(scheme):
+    """BL2-LOG2-01: every level of every scheme, on 128 held-out images."""
+    task, model = digits_task(), quantized_digits(scheme)
+    seen: set[int] = set()
+    for module in model.modules():
+        if isinstance(module, IntegerAttention):
+            module.datapath.register_forward_hook(
+                lambda _m, _i, out: seen.update(out.map.level.unique().tolist())
+            )
+    with torch.inference_mode():
+        model(task.test[:128][0])
+    for module in model.modules():
+        if isinstance(module, IntegerAttention):
+            module.datapath._forward_hooks.clear()
+    assert seen == set(range(SCHEMES[scheme].levels))
+
+
+def test_quantize_calibration_is_sequential():
+    """A layer observes the quantized output of the layers before it, not the float one."""
+    task = digits_task()
+    images = task.calibration_images(0)
+    model = float_path(task.model, QuantizationSpec("BitLog2_Half_17", "float"))
+    seen = {}
+    late = model.blocks[3].mlp.fc2
+
+    def look(_module, inputs):
+        seen["x"] = inputs[0]
+
+    calibrate(model, images)
+    with torch.no_grad():
+        handle = late.register_forward_pre_hook(look)
+        model(images)
+        handle.remove()
+    again = type(late.input_quantizer)(4)
+    again.observe(seen["x"])
+    assert torch.equal(again.delta, late.input_quantizer.delta)
+
+
+def test_quantize_forward_learns_nothing():
+    model = quantized_digits("BitLog2_Half_17")
+    before = copy.deepcopy(model.state_dict())
+    with torch.inference_mode():
+        model(5 * digits_task().test[:64][0])
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_quantize_uncalibrated_model_is_refused():
+    model = float_path(digits_task().model, QuantizationSpec("BitLog2_Half_17", "float"))
+    with pytest.raises(RuntimeError, match="not calibrated"):
+        model(digits_task().test[:2][0])
+
+
+def test_quantize_error_names_the_layer():
+    task = digits_task()
+    model = copy.deepcopy(task.model)
+    model.blocks[2].mlp.fc1.weight.data[7] = 1.0
+    with pytest.raises(ValueError, match=r"layer blocks\.2\.mlp\.fc1: .*constant in channel 7"):
+        quantize(model, task.calibration_images(0), QuantizationSpec())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_quantize_fused_attention_does_not_bypass_the_quantizers(fused):
+    set_fused_attn(fused)
+    try:
+        task = digits_task()
+        model = quantize(task.model, task.calibration_images(0), QuantizationSpec())
+    finally:
+        set_fused_attn(True)
+    kinds = [type(block.attn) for block in model.blocks]
+    assert kinds == [IntegerAttention] * 4
+    with torch.inference_mode():
+        expected = quantized_digits("BitLog2_Half_17")(task.test[:8][0])
+        assert torch.equal(model(task.test[:8][0]), expected)
+
+
+def test_quantize_float_scores_are_scaled_after_quantizing():
+    """ViT and DeiT apply 1/sqrt(D) after the quantizers of q and k."""
+    attention = quantized_digits("BitLog2_Half_17", "float").blocks[0].attn
+    assert isinstance(attention, FloatAttention)
+    assert attention.scale == 32**-0.5
+    q = torch.randn(1, 3, 5, 32, generator=torch.Generator().manual_seed(0))
+    scores = attention.q_quantizer(q) @ attention.k_quantizer(q).transpose(-2, -1)
+    expected = (scores * attention.scale).softmax(-1)
+    assert torch.equal(attention._attention_map(q, q), expected)
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+def test_quantize_takes_timms_deit_tiny(arithmetic):
+    """Random weights, 50 tokens: the shape of the real model at a smaller image."""
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "deit_tiny_patch16_224", pretrained=False, img_size=112, num_classes=7
+    ).eval()
+    images = torch.randn(4, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    quantized = quantize(model, images, QuantizationSpec("BitLog2_Half_17", arithmetic))
+    with torch.inference_mode():
+        out = quantized(images)
+    assert (out.shape, bool(out.isfinite().all())) == ((4, 7), True)
+    assert len(calibrated_layers(quantized)) == 1 + 12 * 5 + 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("scheme", "Half"), ("arithmetic", "int"), ("w_bits", 1), ("a_bits", 9), ("w_bits", "4")],
+)
+def test_quantize_wrong_field_is_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        QuantizationSpec(**{field: value})
+
+
+def test_quantize_qk_norm_is_refused():
+    model = timm.models.vision_transformer.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2, num_classes=3, qk_norm=True
+    )
+    with pytest.raises(ValueError, match=r"layer blocks\.0\.attn"):
+        quantize(model.eval(), torch.randn(2, 3, 32, 32), QuantizationSpec())
+
+
+def test_quantize_half_warns_of_rows_longer_than_its_limit():
+    model = timm.models.vision_transformer.VisionTransformer(
+        img_size=68, patch_size=4, embed_dim=32, depth=1, num_heads=2, num_classes=3
+    )
+    torch.nn.init.normal_(model.blocks[0].attn.qkv.weight)
+    images = torch.randn(2, 3, 68, 68, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match=r"uniform row of 290 tokens as all zero"):
+        quantize(model.eval(), images, QuantizationSpec("BitLog2_Half_16"))
