@@ -2,12 +2,18 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["HelpFormatter", "integer"]
+__all__ = ["HelpFormatter", "integer", "output_file"]
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, and the examples as they were written."""
+    """Shows defaults, where there are any, and the examples as they were written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -25,3 +31,11 @@ def integer(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def output_file(text: str) -> Path:
+    """Parse a file to be written: its folder must be there before the work begins."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, got {text!r}")
+    return path

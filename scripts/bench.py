@@ -3,10 +3,9 @@
 import argparse
 import json
 import statistics
-from pathlib import Path
 from typing import Any
 
-from .arguments import HelpFormatter, integer
+from .arguments import HelpFormatter, integer, output_file
 
 __all__ = ["add_parser"]
 
@@ -25,8 +24,10 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write raw samples there")
-    parser.add_argument("--repetitions", type=integer(1, 1000), default=7, help="runs of each side")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write raw samples there")
+    parser.add_argument(
+        "--repetitions", metavar="N", type=integer(1, 1000), default=7, help="runs of each side"
+    )
     parser.set_defaults(run=_run)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import HelpFormatter, integer
+from .arguments import HelpFormatter, integer, output_file
 
 if TYPE_CHECKING:
     from bitlog2.models.evaluate import CellResult
@@ -43,7 +43,9 @@ def add_parser(commands: Any) -> None:
     which.add_argument(
         "--scheme", choices=_SCHEMES, default="BitLog2_Half_17", help="code of the attention map"
     )
-    which.add_argument("--schemes", type=_scheme_list, help="'all', or a comma-separated list")
+    which.add_argument(
+        "--schemes", metavar="LIST", type=_scheme_list, help="'all', or a comma-separated list"
+    )
     parser.add_argument(
         "--arithmetic",
         choices=("integer", "float"),
@@ -56,13 +58,23 @@ def add_parser(commands: Any) -> None:
         help="registers compared with the simulator (default: all for integer, none for float)",
         default=argparse.SUPPRESS,
     )
-    parser.add_argument("--w-bits", type=integer(2, 8), default=4, help="width of weight codes")
-    parser.add_argument("--a-bits", type=integer(2, 8), default=4, help="width of activation codes")
-    parser.add_argument("--seed", type=integer(0, 2**31 - 1), default=0, help="of the calibration")
-    parser.add_argument("--limit", type=integer(1, 10**9), help="evaluate the first N images only")
-    parser.add_argument("--batch-size", type=integer(1, 4096), default=64, help="images a batch")
+    parser.add_argument(
+        "--w-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of weight codes"
+    )
+    parser.add_argument(
+        "--a-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of activation codes"
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=integer(0, 2**31 - 1), default=0, help="of the calibration"
+    )
+    parser.add_argument(
+        "--limit", metavar="N", type=integer(1, 10**9), help="evaluate the first N images only"
+    )
+    parser.add_argument(
+        "--batch-size", metavar="N", type=integer(1, 4096), default=64, help="images a batch"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where torch runs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write everything there")
     parser.add_argument(
         "--mismatch-dir",
         type=Path,
@@ -70,7 +82,9 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="where the row of a mismatch is written",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the quantized model there")
+    parser.add_argument(
+        "--save", type=output_file, metavar="FILE", help="write the quantized model there"
+    )
     parser.set_defaults(run=_run)
 
 

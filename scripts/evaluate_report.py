@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bitlog2.golden import RowCase, RowOrigin, emit_rows
+from bitlog2.golden import Origin, RowCase, emit_rows
 from bitlog2.models.check import Mismatch
 from bitlog2.models.evaluate import CellResult
 from bitlog2.models.metrics import Proportion
@@ -78,7 +78,7 @@ def print_check(cells: Sequence[CellResult], mismatch_dir: Path) -> int:
 
 
 def _write_replay(folder: Path, mismatch: Mismatch) -> None:
-    origin = RowOrigin(
+    origin = Origin(
         model="evaluated",
         layer=mismatch.layer,
         head=mismatch.head,

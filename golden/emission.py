@@ -1,0 +1,228 @@
+"""Make a vector set and put it into a folder, all of it or nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bitlog2 import __version__
+from bitlog2.sim import AttentionConfig
+
+from .manifest import render_manifest
+from .reading import open_set, read_inputs
+from .replace import MANIFEST_NAME, check_replaceable, replace_folder
+from .rows import RowCase, check_row, group_rows
+from .sums import SUMS_NAME, render_sums, sha256
+from .target import Target
+from .unit import Progress, Tables, Unit, join_tables, no_progress
+from .units import UNITS
+from .units.attention_row import ATTENTION_ROW
+from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, shape_tables
+
+__all__ = ["SOURCES", "Emission", "emit", "emit_from", "emit_rows", "set_files"]
+
+#: The sources that a seed makes.
+SOURCES = ("corners", "random")
+_LARGEST_SEED = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        sizes: bytes of each file.
+        vectors: the set.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    vectors: VectorSet
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to read."""
+        lines = []
+        for part in self.vectors.units:
+            reached = len(part.bins) - len(part.empty)
+            lines.append(
+                f"{part.unit.name}: {part.cases} cases, {reached} of {len(part.bins)} coverage "
+                "bins reached"
+            )
+            if part.empty:
+                lines.append(f"  empty: {', '.join(part.empty)}")
+        total = sum(self.sizes.values())
+        lines.append(f"{len(self.sizes)} files, {total} bytes in {self.folder}")
+        return lines
+
+
+def emit(
+    out: str | Path,
+    config: AttentionConfig | None = None,
+    *,
+    head_dim: int | None = None,
+    units: Sequence[str] | None = None,
+    sources: Sequence[str] = SOURCES,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write the vector set of a configuration into the folder `out`; the same bytes every time.
+
+    Every expected value comes from the kernels and is compared with the specification.
+
+    Args:
+        out: a new or empty folder, or one that holds a vector set, which is replaced as a whole.
+        config: what the hardware is built with; None for the default.
+        head_dim: D of the rows; None for 64, or the largest D where that is less.
+        units: names of units; None for all.
+        sources: `corners`, `random` or both. With both, every declared coverage bin must be hit.
+        seed: 0 to 2**63 - 1.
+        progress: shows how far it is.
+
+    Raises:
+        TypeError, ValueError: an argument is out of range, a declared bin stays empty, or `out`
+            holds something else than a vector set. Nothing is written.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be an integer from 0 to {_LARGEST_SEED}, got {seed!r}")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {seed}")
+    target = Target.of(config or AttentionConfig(), head_dim)
+    names = _chosen("units", units, tuple(UNITS))
+    chosen = _chosen("sources", sources, SOURCES)
+    parts = tuple(_generated(target, UNITS[name], chosen, seed, progress) for name in names)
+    if chosen == SOURCES:
+        _refuse_empty_bins(parts)
+    return _write(folder, VectorSet(target, seed, chosen, parts))
+
+
+def emit_from(
+    manifest: str | Path, out: str | Path, *, progress: Progress = no_progress
+) -> Emission:
+    """Write the set of a manifest again, byte for byte by the same version of the package.
+
+    Captured rows are taken from the stimulus files beside the manifest.
+
+    Raises:
+        ValueError: the manifest, or the stimulus beside it, cannot be used; as `emit`.
+    """
+    path = Path(manifest)
+    if not path.is_file():
+        raise ValueError(f"manifest must be a file, got {path}")
+    if path.name != MANIFEST_NAME:
+        raise ValueError(f"manifest must be named {MANIFEST_NAME}, got {path}")
+    found = open_set(path.parent)
+    if found.seed is not None:
+        return emit(
+            out,
+            found.target.config,
+            head_dim=found.target.head_dim,
+            units=[unit.name for unit in found.units],
+            sources=found.sources,
+            seed=found.seed,
+            progress=progress,
+        )
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    parts = []
+    for unit in found.units:
+        inputs = read_inputs(path.parent, found, unit)
+        for stream in unit.inputs:
+            name = unit.file_name(stream)
+            if sha256((path.parent / name).read_bytes()) != found.sha256[name]:
+                raise ValueError(f"{name} must have the checksum that its manifest gives")
+        part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
+        _cross_check(found.target, part, progress)
+        parts.append(part)
+    return _write(folder, VectorSet(found.target, None, found.sources, tuple(parts)))
+
+
+def emit_rows(
+    out: str | Path,
+    config: AttentionConfig,
+    cases: Sequence[RowCase],
+    *,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write rows that were captured from a model as a set of `attention_row`.
+
+    Args:
+        out, config, progress: as `emit`.
+        cases: the rows, each with its reason and origin; all with the same D.
+
+    Raises:
+        TypeError, ValueError: a row is malformed, out of range, or has no reason or origin.
+    """
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    if not cases:
+        raise ValueError("cases must hold at least one row")
+    if cases[0].v.ndim != 2:
+        raise ValueError(f"v of case 0 must have 2 axes, got shape {cases[0].v.shape}")
+    target = Target.of(config, cases[0].v.shape[1])
+    for index, case in enumerate(cases):
+        check_row(case, target, f"case {index}")
+        if case.origin is None or not case.reason:
+            raise ValueError(f"case {index} must have a reason and an origin")
+    groups = group_rows(cases, "model")
+    inputs = join_tables([group.inputs for group in groups])
+    part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
+    _cross_check(target, part, progress)
+    return _write(folder, VectorSet(target, None, ("model",), (part,)))
+
+
+def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that were asked for, once each and in their fixed order."""
+    wanted = known if names is None else tuple(names)
+    if isinstance(names, str) or not wanted:
+        raise ValueError(f"{what} must be a list of {', '.join(known)}, got {names!r}")
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"{what} must be among {', '.join(known)}, got {name!r}")
+    return tuple(name for name in known if name in wanted)
+
+
+def _generated(
+    target: Target, unit: Unit, sources: Sequence[str], seed: int, progress: Progress
+) -> UnitVectors:
+    groups = [group for source in sources for group in unit.stimulus(target, source, seed)]
+    inputs = join_tables([group.inputs for group in groups])
+    part = make_vectors(target, unit, groups, inputs, progress)
+    _cross_check(target, part, progress)
+    return part
+
+
+def _cross_check(target: Target, part: UnitVectors, progress: Progress) -> None:
+    """Refuse to write what kernel and specification do not agree on."""
+    inputs: Tables = {stream.name: part.tables[stream.name] for stream in part.unit.inputs}
+    specified = shape_tables(target, part.unit, part.unit.specify(target, inputs, progress))
+    for stream, columns in specified.items():
+        for field, expected in columns.items():
+            if not np.array_equal(part.tables[stream][field], expected):
+                raise RuntimeError(
+                    f"kernel and specification disagree on {field} of {part.unit.name}.{stream}"
+                )
+
+
+def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:
+    empty = [f"{part.unit.name}.{name}" for part in parts for name in part.empty]
+    if empty:
+        raise ValueError(f"coverage bins must all be reached, empty: {', '.join(empty)}")
+
+
+def _write(folder: Path, vectors: VectorSet) -> Emission:
+    files = set_files(vectors, __version__)
+    replace_folder(folder, files)
+    return Emission(folder, {name: len(data) for name, data in files.items()}, vectors)
+
+
+def set_files(vectors: VectorSet, package_version: str) -> Mapping[str, bytes]:
+    """Return every file of a set, made by that version of the package."""
+    files = content_files(vectors)
+    files[MANIFEST_NAME] = render_manifest(vectors, files, package_version)
+    files[SUMS_NAME] = render_sums(files)
+    return files

@@ -1,0 +1,226 @@
+"""`manifest.json`: what a set is, rendered from a set and read back."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from bitlog2 import SPEC_VERSION
+from bitlog2.sim import config_from_mapping
+
+from .fields import word_width
+from .presets import preset_of
+from .replace import MANIFEST_NAME
+from .sums import sha256
+from .target import Target
+from .unit import CaseGroup, Origin, Stream, Unit
+from .units import UNITS
+from .vector_set import NPZ_NAME, PACKAGE_NAME, UnitVectors, VectorSet
+
+__all__ = ["Manifest", "emit_command", "read_manifest", "render_manifest"]
+
+_SCHEMA_VERSION = 1
+_SCHEMA = Path(__file__).with_name("manifest.schema.json")
+_LONGEST_MESSAGE = 200
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says, checked.
+
+    Attributes:
+        target: configuration and head dimension.
+        seed: of the stimulus; None for captured rows.
+        units: in the order of the set.
+        sources: what was asked for.
+        groups: the case groups of each unit by its name.
+        words: words of each memory file by its name.
+        sha256: checksum of each memory file by its name.
+        package_version: of the package that made the set.
+    """
+
+    target: Target
+    seed: int | None
+    units: tuple[Unit, ...]
+    sources: tuple[str, ...]
+    groups: dict[str, tuple[CaseGroup, ...]]
+    words: dict[str, int]
+    sha256: dict[str, str]
+    package_version: str
+
+
+def emit_command(
+    target: Target, units: Sequence[str], sources: Sequence[str], seed: int | None
+) -> str:
+    """Return the command that makes the set again, its output folder left out.
+
+    A configuration that is no preset is taken from the manifest itself, and so are captured rows.
+    """
+    if seed is None:
+        return f"bitlog2 golden emit --from {MANIFEST_NAME}"
+    source = "all" if len(sources) > 1 else sources[0]
+    words = ["--config", preset_of(target.config) or MANIFEST_NAME]
+    for unit in units:
+        words += ["--unit", unit]
+    words += ["--source", source, "--seed", str(seed), "--head-dim", str(target.head_dim)]
+    return "bitlog2 golden emit " + shlex.join(words)
+
+
+def render_manifest(vectors: VectorSet, files: Mapping[str, bytes], package_version: str) -> bytes:
+    """Return the manifest of a set whose other files are `files`: no clock, no path in it."""
+    names = [part.unit.name for part in vectors.units]
+    manifest = {
+        "schema_version": _SCHEMA_VERSION,
+        "specification_version": SPEC_VERSION,
+        "package_version": package_version,
+        "command": emit_command(vectors.target, names, vectors.sources, vectors.seed),
+        "configuration": vectors.target.config.as_dict(),
+        "head_dim": vectors.target.head_dim,
+        "seed": vectors.seed,
+        "units": names,
+        "sources": list(vectors.sources),
+        "files": [
+            _file_entry(vectors.target, part, stream, files[part.unit.file_name(stream)])
+            for part in vectors.units
+            for stream in part.unit.streams
+        ],
+        "attachments": [
+            {"name": name, "sha256": sha256(files[name])} for name in (NPZ_NAME, PACKAGE_NAME)
+        ],
+        "groups": [entry for part in vectors.units for entry in _group_entries(part)],
+        "coverage": [_coverage_entry(part) for part in vectors.units],
+    }
+    _validate(manifest)
+    return (json.dumps(manifest, indent=2) + "\n").encode()
+
+
+def _file_entry(target: Target, part: UnitVectors, stream: Stream, data: bytes) -> dict[str, Any]:
+    fields = stream.fields(target)
+    return {
+        "name": part.unit.file_name(stream),
+        "unit": part.unit.name,
+        "stream": stream.name,
+        "per": stream.per,
+        "width": word_width(fields),
+        "fields": [asdict(field) for field in fields],
+        "words": part.words(stream),
+        "sha256": sha256(data),
+    }
+
+
+def _group_entries(part: UnitVectors) -> list[dict[str, Any]]:
+    entries, first = [], 0
+    for group in part.groups:
+        entry: dict[str, Any] = {
+            "unit": part.unit.name,
+            "first": first,
+            "count": group.count,
+            "source": group.source,
+            "reason": group.reason,
+        }
+        if group.origin is not None:
+            entry["origin"] = asdict(group.origin)
+        entries.append(entry)
+        first += group.count
+    return entries
+
+
+def _coverage_entry(part: UnitVectors) -> dict[str, Any]:
+    return {
+        "unit": part.unit.name,
+        "declared": len(part.bins),
+        "reached": len(part.bins) - len(part.empty),
+        "empty": part.empty,
+        "bins": part.bins,
+    }
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """Return what a manifest says.
+
+    Raises:
+        ValueError: it is not JSON, breaks the schema, follows another specification version, or
+            contradicts itself: one line that says where.
+    """
+    try:
+        values = json.loads(
+            data.decode("utf-8"), parse_constant=_refuse_number, parse_float=_refuse_number
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{MANIFEST_NAME} must be JSON: {error}") from None
+    _validate(values)
+    if values["specification_version"] != SPEC_VERSION:
+        raise ValueError(
+            f"{MANIFEST_NAME}: specification_version must be {SPEC_VERSION}, that of this package, "
+            f"got {values['specification_version']}"
+        )
+    try:
+        return _manifest_of(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{MANIFEST_NAME}: {error}") from None
+
+
+def _refuse_number(text: str) -> None:
+    raise ValueError(f"numbers must be integers, got {text}")
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads(_SCHEMA.read_bytes()))
+
+
+def _validate(values: object) -> None:
+    error = best_match(_validator().iter_errors(values))
+    if error is None:
+        return
+    message = " ".join(error.message.split())
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 3] + "..."
+    raise ValueError(f"{MANIFEST_NAME}: at {error.json_path}: {message}")
+
+
+def _manifest_of(values: dict[str, Any]) -> Manifest:
+    for unit in values["units"]:
+        if unit not in UNITS:
+            raise ValueError(f"units must be among {', '.join(UNITS)}, got {unit!r}")
+    captured = values["sources"] == ["model"]
+    if captured != (values["seed"] is None):
+        raise ValueError("seed must be null exactly where sources are the model alone")
+    if not captured and "model" in values["sources"]:
+        raise ValueError("sources must be the model alone, or corners and random")
+    target = Target(config_from_mapping(values["configuration"], complete=True), values["head_dim"])
+    units = tuple(UNITS[name] for name in values["units"])
+    listed = [entry["name"] for entry in values["files"]]
+    expected = [unit.file_name(stream) for unit in units for stream in unit.streams]
+    if listed != expected:
+        raise ValueError(f"files must be {', '.join(expected)}, got {', '.join(listed)}")
+    return Manifest(
+        target=target,
+        seed=values["seed"],
+        units=units,
+        sources=tuple(values["sources"]),
+        groups={unit.name: _groups_of(values["groups"], unit.name) for unit in units},
+        words={entry["name"]: entry["words"] for entry in values["files"]},
+        sha256={entry["name"]: entry["sha256"] for entry in values["files"]},
+        package_version=values["package_version"],
+    )
+
+
+def _groups_of(entries: list[dict[str, Any]], unit: str) -> tuple[CaseGroup, ...]:
+    return tuple(
+        CaseGroup(
+            entry["source"],
+            entry["reason"],
+            entry["count"],
+            {},
+            Origin(**entry["origin"]) if "origin" in entry else None,
+        )
+        for entry in entries
+        if entry["unit"] == unit
+    )

@@ -1,0 +1,113 @@
+"""Replace a folder as a whole: a killed run leaves the old one or none, never half of one."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from .sums import SUMS_NAME, names_in_sums
+
+__all__ = ["MANIFEST_NAME", "check_replaceable", "replace_folder", "write_file"]
+
+MANIFEST_NAME = "manifest.json"
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but a vector set.
+
+    Raises:
+        ValueError: it is no folder, or holds a file that no vector set lists.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"output must be a folder, got the file {folder}")
+    names = {path.name for path in folder.iterdir()}
+    if names and MANIFEST_NAME not in names:
+        raise ValueError(
+            f"output must be a new folder or a vector set, got {folder}: it is not empty and has "
+            f"no {MANIFEST_NAME}"
+        )
+    sums = folder / SUMS_NAME
+    own = {MANIFEST_NAME, SUMS_NAME} | (
+        names_in_sums(sums.read_bytes()) if sums.exists() else set()
+    )
+    if strangers := sorted(names - own):
+        raise ValueError(
+            f"output {folder} would be replaced, but {strangers[0]} is no part of the vector set "
+            "in it: move it away or choose another folder"
+        )
+
+
+def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` into a temporary sibling, then put it in the place of `folder`.
+
+    Between the two renames there is no folder, and its old content lies beside it: the next call
+    puts it back before it starts. Leftovers of killed runs are removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _recover(folder)
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
+    new.mkdir()
+    try:
+        for name, data in files.items():
+            write_file(new / name, data)
+        _sync_folder(new)
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(new, folder)
+        _sync_folder(folder.parent)
+    finally:
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        for leftover in (new, old):
+            _remove(leftover, folder)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sibling(folder: Path, kind: str) -> Path:
+    """Return a name of its own beside `folder`, on the same file system."""
+    return folder.with_name(f"{_prefix(folder, kind)}{uuid4().hex}")
+
+
+def _prefix(folder: Path, kind: str) -> str:
+    return f".{folder.name}.bitlog2-{kind}-"
+
+
+def _recover(folder: Path) -> None:
+    """Put back the old folder of a run killed between its renames; remove what is left over."""
+    siblings = sorted(folder.parent.iterdir())
+    for kind in ("old", "new", "gone"):
+        for path in siblings:
+            if not path.name.startswith(_prefix(folder, kind)):
+                continue
+            if kind == "old" and not folder.exists():
+                os.rename(path, folder)
+            _remove(path, folder)
+
+
+def _remove(path: Path, folder: Path) -> None:
+    """Remove a folder under a name of its own: a live run that still writes into it then fails."""
+    if path.exists():
+        gone = _sibling(folder, "gone")
+        os.rename(path, gone)
+        shutil.rmtree(gone)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system can do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,167 @@
+"""What a unit declares, so that its vectors can be made and checked."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fields import Columns, Field
+from .target import Target
+
+__all__ = [
+    "CaseGroup",
+    "Origin",
+    "Progress",
+    "Stream",
+    "Tables",
+    "Unit",
+    "case_count",
+    "join_tables",
+    "no_progress",
+    "row_offsets",
+]
+
+#: The streams of a unit: stream name -> columns.
+Tables = dict[str, Columns]
+#: `progress(items, label, total)` returns the items, showing how far they are.
+Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+
+
+def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable[Any]:
+    """Return `items` and show nothing."""
+    return items
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A file of words that goes into a unit or comes out of it.
+
+    Attributes:
+        name: `stimulus`, `expected`, ...: the file is `<unit>.<name>.mem`.
+        role: `input`, or `output`: what a device gives and `verify` compares.
+        per: one word a `case`, or a `beat`: then rows are framed by the field `last`.
+        fields: the fields of a word, from the most significant bits down.
+    """
+
+    name: str
+    role: Literal["input", "output"]
+    per: Literal["case", "beat"]
+    fields: Callable[[Target], tuple[Field, ...]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where in a model a row was captured."""
+
+    model: str
+    layer: str
+    head: int
+    image: int
+    row: int
+
+
+@dataclass(frozen=True)
+class CaseGroup:
+    """Consecutive cases with one source and one reason.
+
+    Attributes:
+        source: exhaustive, corners, random or model.
+        reason: why the cases are there, in words.
+        count: number of cases.
+        inputs: the input streams of these cases; empty where a set's tables hold them.
+        origin: where the cases were captured, for the source model.
+    """
+
+    source: str
+    reason: str
+    count: int
+    inputs: Tables
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of the datapath as the vector sets see it: one of these per file of `units/`.
+
+    Attributes:
+        name: the unit's name, that of its RTL module.
+        streams: inputs first.
+        datapath: (unit that makes it, stream, field) of each output, in datapath order.
+        stimulus: (target, "corners" or "random", seed) -> the groups of that source.
+        simulate: (target, inputs, progress) -> outputs, by the kernels.
+        specify: the same by the specification; the two never call each other.
+        bins: the coverage bins that this target can reach, by formula, before any stimulus.
+        hits: (target, all streams) -> how often each bin was hit.
+        ignored: (inputs) -> {(stream, field): words left out of a comparison}.
+    """
+
+    name: str
+    streams: tuple[Stream, ...]
+    datapath: tuple[tuple[str, str, str], ...]
+    stimulus: Callable[[Target, str, int], list[CaseGroup]]
+    simulate: Callable[[Target, Tables, Progress], Tables]
+    specify: Callable[[Target, Tables, Progress], Tables]
+    bins: Callable[[Target], tuple[str, ...]]
+    hits: Callable[[Target, Tables], dict[str, int]]
+    ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        """The streams that go into the unit."""
+        return tuple(stream for stream in self.streams if stream.role == "input")
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        """The streams that come out of it: expected values and taps."""
+        return tuple(stream for stream in self.streams if stream.role == "output")
+
+    def file_name(self, stream: Stream) -> str:
+        """Return the name of the stream's file."""
+        return f"{self.name}.{stream.name}.mem"
+
+
+def join_tables(parts: Sequence[Tables]) -> Tables:
+    """Return the tables of all parts, one after another."""
+    return {
+        stream: {
+            field: np.concatenate([part[stream][field] for part in parts])
+            for field in parts[0][stream]
+        }
+        for stream in parts[0]
+    }
+
+
+def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
+    """Return the first beat of each row and the number of beats; None for a unit without rows.
+
+    Raises:
+        ValueError: the last beat has no `last` bit.
+    """
+    framed = next((stream for stream in unit.inputs if stream.per == "beat"), None)
+    if framed is None:
+        return None
+    last = tables[framed.name]["last"]
+    if last.size == 0 or last[-1] != 1:
+        raise ValueError(f"{unit.file_name(framed)}: the last beat must have its last bit set")
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(last) + 1])
+
+
+def case_count(unit: Unit, tables: Tables) -> int:
+    """Return the number of cases in the input streams.
+
+    Raises:
+        ValueError: the streams do not agree.
+    """
+    counts = {}
+    offsets = row_offsets(unit, tables)
+    for stream in unit.inputs:
+        if stream.per == "beat":
+            counts[stream.name] = len(offsets) - 1 if offsets is not None else 0
+        else:
+            counts[stream.name] = len(next(iter(tables[stream.name].values())))
+    if len(set(counts.values())) != 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ValueError(f"input streams of {unit.name} must have the same cases: {listed}")
+    return next(iter(counts.values()))

@@ -1,0 +1,128 @@
+"""A vector set in memory: its cases, their expected values, and its files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fields import pack, shaped
+from .memfile import render_mem
+from .npz import render_npz, smallest_dtype
+from .svpackage import render_package
+from .target import Target
+from .unit import (
+    CaseGroup,
+    Progress,
+    Stream,
+    Tables,
+    Unit,
+    case_count,
+    no_progress,
+    row_offsets,
+)
+
+__all__ = [
+    "NPZ_NAME",
+    "PACKAGE_NAME",
+    "UnitVectors",
+    "VectorSet",
+    "content_files",
+    "make_vectors",
+    "shape_tables",
+]
+
+NPZ_NAME = "vectors.npz"
+PACKAGE_NAME = "bitlog2_pkg.sv"
+
+
+@dataclass(frozen=True)
+class UnitVectors:
+    """The vectors of one unit.
+
+    Attributes:
+        unit: what it is.
+        groups: the cases in order, their inputs left out.
+        tables: every stream.
+        cases: number of cases.
+        bins: how often each declared bin was hit.
+    """
+
+    unit: Unit
+    groups: tuple[CaseGroup, ...]
+    tables: Tables
+    cases: int
+    bins: dict[str, int]
+
+    @property
+    def empty(self) -> list[str]:
+        """The declared bins that nothing hit."""
+        return [name for name, hits in self.bins.items() if hits == 0]
+
+    def words(self, stream: Stream) -> int:
+        """Return the words of a stream."""
+        return len(next(iter(self.tables[stream.name].values())))
+
+
+@dataclass(frozen=True)
+class VectorSet:
+    """Units with their vectors, and what they were made from. `seed` is None for captured rows."""
+
+    target: Target
+    seed: int | None
+    sources: tuple[str, ...]
+    units: tuple[UnitVectors, ...]
+
+
+def make_vectors(
+    target: Target,
+    unit: Unit,
+    groups: Sequence[CaseGroup],
+    inputs: Tables,
+    progress: Progress = no_progress,
+) -> UnitVectors:
+    """Return the vectors of a unit: its inputs simulated, its coverage taken.
+
+    Raises:
+        ValueError: an input is out of range, or the groups do not cover the cases.
+    """
+    cases = case_count(unit, inputs)
+    if sum(group.count for group in groups) != cases:
+        raise ValueError(
+            f"case groups of {unit.name} must cover its {cases} cases, they count "
+            f"{sum(group.count for group in groups)}"
+        )
+    tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
+    hits = unit.hits(target, tables)
+    bins = {name: hits[name] for name in unit.bins(target)}
+    labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
+    return UnitVectors(unit, labels, tables, cases, bins)
+
+
+def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
+    """Return the tables in the order of the unit's streams and fields, in their one shape."""
+    return {
+        stream.name: shaped(stream.fields(target), tables[stream.name])
+        for stream in unit.streams
+        if stream.name in tables
+    }
+
+
+def content_files(vectors: VectorSet) -> dict[str, bytes]:
+    """Return every file of a set but its manifest and checksums."""
+    files = {}
+    arrays: dict[str, NDArray] = {}
+    for part in vectors.units:
+        for stream in part.unit.streams:
+            fields = stream.fields(vectors.target)
+            columns = part.tables[stream.name]
+            files[part.unit.file_name(stream)] = render_mem(pack(fields, columns))
+            for field in fields:
+                name = f"{part.unit.name}.{stream.name}.{field.name}"
+                arrays[name] = columns[field.name].astype(smallest_dtype(field))
+        offsets = row_offsets(part.unit, part.tables)
+        if offsets is not None:
+            arrays[f"{part.unit.name}.row_offsets"] = offsets.astype(np.dtype("<i8"))
+    files[NPZ_NAME] = render_npz(arrays)
+    files[PACKAGE_NAME] = render_package(vectors.target, [part.unit for part in vectors.units])
+    return files

@@ -1,0 +1,168 @@
+"""`bitlog2 golden`: emit, run and verify vector sets."""
+
+import argparse
+from typing import Any
+
+from bitlog2.golden import (
+    PRESETS,
+    SOURCES,
+    UNITS,
+    emit,
+    emit_from,
+    load_config,
+    run_device,
+    verify,
+)
+
+from .arguments import HelpFormatter, integer
+from .progress import progress
+
+__all__ = ["add_parser"]
+
+_EXAMPLE = """\
+example, the simulator playing the device:
+  bitlog2 golden emit --out vectors
+  bitlog2 golden run vectors --out results
+  bitlog2 golden verify vectors --actual attention_row=results/attention_row.expected.mem
+"""
+_EMIT_EXAMPLE = """\
+example:
+  bitlog2 golden emit --out vectors --config BitLog2_Half_17
+  bitlog2 golden emit --from vectors/manifest.json --out again
+"""
+_RUN_EXAMPLE = """\
+example:
+  bitlog2 golden run vectors --out results
+"""
+_VERIFY_EXAMPLE = """\
+example:
+  bitlog2 golden verify vectors
+  bitlog2 golden verify vectors --actual attention_row=o.mem --actual attention_row.keys=keys.mem
+
+exit status: 0 everything agrees, 1 something differs, 2 the set or a file cannot be used
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `golden` with its commands to the subparsers of the console command."""
+    golden = subparsers.add_parser(
+        "golden",
+        help="golden vectors for RTL",
+        description="Golden vectors for RTL: make a set, play the device, verify.",
+        epilog=_EXAMPLE,
+        formatter_class=HelpFormatter,
+    )
+    commands = golden.add_subparsers(dest="golden_command", metavar="COMMAND", required=True)
+    _add_emit(commands)
+    _add_run(commands)
+    _add_verify(commands)
+
+
+def _command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=f"{text}.", epilog=example, formatter_class=HelpFormatter
+    )
+    assert isinstance(parser, argparse.ArgumentParser)
+    return parser
+
+
+def _add_emit(commands: Any) -> None:
+    parser = _command(commands, "emit", "make a vector set", _EMIT_EXAMPLE)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the set")
+    parser.add_argument(
+        "--config",
+        default="default",
+        metavar="FILE|PRESET",
+        help=f"JSON file of fields, a manifest, or one of {', '.join(PRESETS)}",
+    )
+    parser.add_argument(
+        "--from",
+        dest="manifest",
+        metavar="MANIFEST",
+        help="make the set of this manifest.json again; the other choices are taken from it",
+    )
+    parser.add_argument(
+        "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
+    )
+    parser.add_argument("--source", default="all", choices=(*SOURCES, "all"), help="of the cases")
+    parser.add_argument(
+        "--seed", type=integer(0, 2**63 - 1), default=0, metavar="S", help="of what is random"
+    )
+    parser.add_argument(
+        "--head-dim",
+        type=integer(1, 1024),
+        metavar="D",
+        help="lanes of v; 64 or the largest that fits",
+    )
+    parser.set_defaults(run=_emit)
+
+
+def _add_run(commands: Any) -> None:
+    parser = _command(
+        commands, "run", "play the device: stimulus in, result files out", _RUN_EXAMPLE
+    )
+    parser.add_argument("set", metavar="DIR", help="the vector set")
+    parser.add_argument("--out", required=True, metavar="OUT", help="folder of the result files")
+    parser.add_argument(
+        "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _add_verify(commands: Any) -> None:
+    text = "check a vector set, and the outputs of a device against it"
+    parser = _command(commands, "verify", text, _VERIFY_EXAMPLE)
+    parser.add_argument("set", metavar="DIR", help="the vector set")
+    parser.add_argument(
+        "--actual",
+        action="append",
+        default=[],
+        metavar="UNIT[.STREAM]=FILE",
+        help="a device's outputs; UNIT alone means its expected stream; may be repeated",
+    )
+    parser.set_defaults(run=_verify)
+
+
+def _emit(args: argparse.Namespace) -> int:
+    if args.manifest is not None:
+        _refuse_beside_manifest(args)
+        emission = emit_from(args.manifest, args.out, progress=progress)
+    else:
+        emission = emit(
+            args.out,
+            load_config(args.config),
+            head_dim=args.head_dim,
+            units=args.unit,
+            sources=SOURCES if args.source == "all" else (args.source,),
+            seed=args.seed,
+            progress=progress,
+        )
+    print("\n".join(emission.lines()))
+    return 0
+
+
+def _refuse_beside_manifest(args: argparse.Namespace) -> None:
+    usual = {"config": "default", "unit": None, "source": "all", "seed": 0, "head_dim": None}
+    for name, value in usual.items():
+        if getattr(args, name) != value:
+            raise ValueError(f"--from takes everything from its manifest, got --{name} too")
+
+
+def _run(args: argparse.Namespace) -> int:
+    written = run_device(args.set, args.out, args.unit, progress=progress)
+    print("\n".join(f"{name}: {path}" for name, path in written.items()))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    actual = {}
+    for text in args.actual:
+        name, separator, path = text.partition("=")
+        if not separator or not path:
+            raise ValueError(f"--actual must be UNIT=FILE or UNIT.STREAM=FILE, got {text!r}")
+        if name in actual:
+            raise ValueError(f"--actual must give {name} once, got it twice")
+        actual[name] = path
+    result = verify(args.set, actual, progress=progress)
+    print("\n".join(result.lines()))
+    return result.status

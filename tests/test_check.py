@@ -1,0 +1,113 @@
+"""The checker: what it counts, what it catches, what it says."""
+
+import pytest
+import torch
+from digits_models import digits_task, quantized_digits
+from test_datapath import random_inputs
+
+from bitlog2.models.check import Checker
+from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.sim import REGISTERS, AttentionConfig
+
+
+def run(mode, *, masks=False, change=None):
+    config = AttentionConfig()
+    inputs = random_inputs(33, 1, config, masks=masks, bias=masks)
+    output = AttentionDatapath(config)(*inputs)
+    if change is not None:
+        change(output.named(), inputs)
+    checker = Checker(mode, first_image=64)
+    checker.compare("blocks.2.attn", config, inputs, output)
+    return checker
+
+
+def test_check_counts_every_value_of_every_register():
+    """2 images, 2 heads, 5 rows, 33 keys, 16 channels."""
+    per_key, per_row, per_output = 2 * 2 * 5 * 33, 2 * 2 * 5, 2 * 2 * 5 * 16
+    sizes = {"row_max": per_row, "row_sum": per_row, "acc": per_output, "o": per_output}
+    assert run("all").compared == {name: sizes.get(name, per_key) for name in REGISTERS}
+
+
+def test_check_leaves_d_and_e_of_masked_keys_out():
+    """BL2-MAX-04: nothing observes the distance of a masked key."""
+
+    def change(registers, inputs):
+        registers["d"][inputs[4]] = 0
+        registers["e"][inputs[4]] = 99
+
+    checker = run("all", masks=True, change=change)
+    assert checker.total_mismatched == 0
+    assert checker.compared["d"] < checker.compared["t"]
+
+
+def test_check_sees_a_masked_keys_level():
+    def change(registers, inputs):
+        registers["level"][inputs[4]] += 1
+
+    assert run("all", masks=True, change=change).mismatched["level"] > 0
+
+
+def test_check_sample_takes_some_heads():
+    assert 0 < run("sample").compared["score"] < run("all").compared["score"]
+
+
+def test_check_sample_is_seeded():
+    first, second = Checker("sample", 3), Checker("sample", 3)
+    assert first._choose(1000).tolist() == second._choose(1000).tolist()
+
+
+def test_check_nothing_compared_does_not_pass():
+    assert not Checker("all").passed
+
+
+def test_check_a_register_never_compared_does_not_pass():
+    checker = run("all")
+    checker.compared["acc"] = 0
+    assert not checker.passed
+
+
+def test_check_mismatch_says_where_and_what():
+    def change(registers, _inputs):
+        registers["e"][1, 0, 3, 7] += 256
+
+    mismatch = run("all", change=change).mismatches[0]
+    place = (mismatch.layer, mismatch.image, mismatch.head, mismatch.row, mismatch.index)
+    assert place == ("blocks.2.attn", 65, 0, 3, 7)
+    assert mismatch.actual == mismatch.expected + 256
+
+
+def test_check_mismatch_prints_hexadecimal_and_decimal():
+    def change(registers, _inputs):
+        registers["acc"][0, 1, 2, 5] = -17
+
+    text = str(run("all", change=change).mismatches[0])
+    assert "register acc: layer blocks.2.attn image 64 head 1 row 2 channel 5" in text
+    assert "actual -0x11 (-17)" in text
+
+
+def test_check_counts_all_and_keeps_the_first():
+    def change(registers, _inputs):
+        for values in registers.values():
+            values += 1
+
+    checker = run("all", change=change)
+    assert checker.mismatched == checker.compared
+    assert [m.register for m in checker.mismatches] == list(REGISTERS[:5])
+
+
+def test_check_of_a_model_without_registers_is_refused():
+    with pytest.raises(ValueError, match="check must be none"):
+        Checker("all").watch(quantized_digits("none"))
+
+
+def test_check_watches_every_layer_head_and_row():
+    model = quantized_digits("BitLog2_Half_17")
+    checker = Checker("all")
+    handles = checker.watch(model)
+    with torch.inference_mode():
+        model(digits_task().test[:2][0])
+    for handle in handles:
+        handle.remove()
+    assert len(handles) == 4
+    assert checker.compared["score"] == 4 * 2 * 3 * 65 * 65
+    assert checker.passed

@@ -1,0 +1,221 @@
+"""The command as a user meets it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.models import check
+from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.scripts.cli import main
+from bitlog2.sim import REGISTERS
+
+QUICK = ("evaluate", "--model", "digits", "--limit", "64")
+COMMANDS = [
+    (),
+    ("evaluate",),
+    ("golden",),
+    ("golden", "emit"),
+    ("golden", "run"),
+    ("golden", "verify"),
+    ("selftest",),
+    ("bench",),
+]
+
+
+def usage_error(capsys, *argv):
+    """Status 2 and what is on standard error."""
+    try:
+        status = main(argv)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    return capsys.readouterr().err
+
+
+def test_cli_version_has_package_and_specification(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    said = capsys.readouterr().out
+    assert (stop.value.code, said) == (
+        0,
+        f"bitlog2 {__version__}, specification version {SPEC_VERSION}\n",
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_cli_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "bitlog2 " in capsys.readouterr().out.split("example", 1)[1]
+
+
+def test_cli_help_has_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "width of weight codes (default: 4)" in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "legal"),
+    [
+        (("--scheme", "Half"), "BitLog2_Half_17"),
+        (("--schemes", "none,Half"), "BitLog2_Half_17"),
+        (("--model", "resnet"), "digits"),
+        (("--arithmetic", "fixed"), "integer"),
+        (("--check", "some"), "sample"),
+        (("--w-bits", "9"), "from 2 to 8"),
+        (("--a-bits", "x"), "from 2 to 8"),
+        (("--limit", "0"), "from 1 to"),
+        (("--seed", "-1"), "from 0 to"),
+        (("--arithmetic", "float", "--check", "all"), "check must be none for float arithmetic"),
+        (("--scheme", "none", "--check", "all"), "check must be none"),
+        (("--schemes", "all", "--save", "x"), "save must go with one scheme"),
+    ],
+)
+def test_cli_wrong_value_names_the_legal_ones(argv, legal, capsys):
+    assert legal in usage_error(capsys, "evaluate", *argv)
+
+
+def test_cli_usage_error_is_no_traceback(capsys):
+    assert "Traceback" not in usage_error(capsys, "evaluate", "--check", "all", "--scheme", "none")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    path = tmp_path_factory.mktemp("evaluated") / "result.json"
+    run = subprocess.run(
+        [sys.executable, "-m", "bitlog2", *QUICK, "--schemes", "all", "--json", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return run, json.loads(path.read_text())
+
+
+def test_cli_evaluate_agrees(evaluated):
+    run, _ = evaluated
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " values compared, 0 mismatches" in run.stdout
+
+
+def test_cli_evaluate_is_silent_on_standard_error_without_a_terminal(evaluated):
+    assert evaluated[0].stderr == ""
+
+
+def test_cli_evaluate_json_has_a_row_for_every_scheme(evaluated):
+    names = [row["name"] for row in evaluated[1]["results"]]
+    assert names == [
+        "unquantized",
+        "BitLog2_Single_16",
+        "BitLog2_Single_17",
+        "BitLog2_Half_16",
+        "BitLog2_Half_17",
+        "none",
+    ]
+
+
+def test_cli_evaluate_json_has_request_and_versions(evaluated):
+    _, result = evaluated
+    assert (result["request"]["seed"], result["request"]["limit"]) == (0, 64)
+    assert {"bitlog2", "specification", "torch", "timm", "numpy"} <= set(result["versions"])
+
+
+def test_cli_evaluate_json_has_accuracy_with_intervals(evaluated):
+    row = evaluated[1]["results"][4]
+    assert row["top1"]["total"] == 64
+    assert row["top1"]["wilson95"][0] < row["top1"]["percent"] <= row["top1"]["wilson95"][1]
+    assert row["images_per_second"] > 0
+
+
+def test_cli_evaluate_json_has_the_values_compared_by_register(evaluated):
+    """64 images, 4 layers, 3 heads, 65 rows, 65 keys or 32 channels or 1."""
+    compared = evaluated[1]["results"][4]["check"]["compared"]
+    rows = 64 * 4 * 3 * 65
+    sizes = {"row_max": rows, "row_sum": rows, "acc": 32 * rows, "o": 32 * rows}
+    assert compared == {name: sizes.get(name, 65 * rows) for name in REGISTERS}
+
+
+def test_cli_evaluate_json_has_the_parameters_of_every_layer(evaluated):
+    layers = evaluated[1]["results"][4]["layer_params"]
+    assert list(layers) == [f"blocks.{i}.attn" for i in range(4)]
+    assert set(layers["blocks.0.attn"]) == {"m", "n", "m2", "n2", "zq", "zk", "zv", "zo"}
+
+
+@pytest.fixture
+def broken_exp2(monkeypatch):
+    """The torch path with a shift that is one off."""
+    right = AttentionDatapath._exp2
+    monkeypatch.setattr(AttentionDatapath, "_exp2", lambda self, d: right(self, d + (d > 99)))
+
+
+def test_cli_evaluate_mismatch_ends_with_status_1(broken_exp2, tmp_path, capsys):
+    assert main([*QUICK, "--mismatch-dir", str(tmp_path / "m")]) == 1
+    assert "check FAILED" in capsys.readouterr().out
+
+
+def test_cli_evaluate_mismatch_says_where(broken_exp2, tmp_path, capsys):
+    main([*QUICK, "--mismatch-dir", str(tmp_path / "m")])
+    assert "MISMATCH BitLog2_Half_17: register e: layer blocks." in capsys.readouterr().out
+
+
+def test_cli_evaluate_mismatch_leaves_a_row_to_replay(broken_exp2, tmp_path, capsys):
+    main([*QUICK, "--mismatch-dir", str(tmp_path / "m")])
+    assert main(["golden", "verify", str(tmp_path / "m" / "BitLog2_Half_17")]) == 0
+    assert "attention_row.keys: 65 of 65 words compared, 0 differ" in capsys.readouterr().out
+
+
+def test_cli_evaluate_broken_simulator_ends_with_status_1(monkeypatch, tmp_path, capsys):
+    right = check.attention
+
+    def wrong(*args, **kwargs):
+        trace = right(*args, **kwargs)
+        trace.acc[0, 0, 0] ^= 1
+        return trace
+
+    monkeypatch.setattr(check, "attention", wrong)
+    assert main([*QUICK, "--mismatch-dir", str(tmp_path / "m")]) == 1
+    assert "register acc" in capsys.readouterr().out
+
+
+def test_cli_evaluate_json_to_a_missing_folder_is_refused(tmp_path, capsys):
+    path = tmp_path / "missing" / "x.json"
+    assert "must be a file in a folder that exists" in usage_error(
+        capsys, *QUICK, "--json", str(path)
+    )
+
+
+def test_cli_evaluate_same_seed_gives_the_same_result(evaluated, tmp_path):
+    path = tmp_path / "again.json"
+    main([*QUICK, "--scheme", "BitLog2_Half_17", "--json", str(path)])
+    again = json.loads(path.read_text())["results"][1]
+    first = evaluated[1]["results"][4]
+    assert {k: again[k] for k in ("top1", "layer_params")} == {
+        k: first[k] for k in ("top1", "layer_params")
+    }
+
+
+def test_cli_evaluate_saves_the_quantized_model(tmp_path):
+    path = tmp_path / "m.safetensors"
+    assert main([*QUICK, "--check", "none", "--save", str(path)]) == 0
+    assert path.stat().st_size > 100_000
+
+
+def test_cli_selftest_agrees(capsys):
+    assert main(["selftest"]) == 0
+    assert "values compared" in capsys.readouterr().out
+
+
+def test_cli_works_from_another_folder(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "bitlog2", "golden", "emit", "--out", "v", "--source", "random"],
+        capture_output=True,
+        cwd=tmp_path,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, (tmp_path / "v" / "manifest.json").is_file()) == (0, True)

@@ -1,0 +1,119 @@
+"""The command line `bitlog2 golden`: exit statuses, reports, refusals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from test_golden_helpers import SMALL, contents, emit_hand_row
+
+from bitlog2.scripts.golden import add_parser
+
+
+def command(*words: object) -> int:
+    parser = argparse.ArgumentParser("bitlog2")
+    add_parser(parser.add_subparsers(required=True))
+    args = parser.parse_args(["golden", *map(str, words)])
+    return args.run(args)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return emit_hand_row(tmp_path / "set")
+
+
+def test_golden_cli_emit_of_a_json_file_verifies(tmp_path: Path) -> None:
+    fields = {"scheme": "BitLog2_Single_16", "max_tokens": 4, "max_n": 3, "table_bits": 4}
+    (tmp_path / "fields.json").write_text(json.dumps(fields))
+    out = tmp_path / "set"
+    command("emit", "--out", out, "--config", tmp_path / "fields.json", "--head-dim", 1)
+    assert command("verify", out) == 0
+
+
+def test_golden_cli_emit_from_a_manifest_writes_the_same_bytes(
+    folder: Path, tmp_path: Path
+) -> None:
+    command("emit", "--from", folder / "manifest.json", "--out", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_golden_cli_emit_by_the_command_of_a_manifest_writes_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "fields.json").write_text(json.dumps(SMALL.as_dict()))
+    words = ("--config", tmp_path / "fields.json", "--source", "random", "--head-dim", 2)
+    command("emit", *words, "--out", tmp_path / "set")
+    text = json.loads((tmp_path / "set" / "manifest.json").read_bytes())["command"]
+    again = [
+        str(tmp_path / "set" / word) if word == "manifest.json" else word for word in text.split()
+    ]
+    assert again[:2] == ["bitlog2", "golden"]
+    command(*again[2:], "--out", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "set")
+
+
+def test_golden_cli_emit_reports_cases_and_bins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("emit", "--out", tmp_path / "set", "--unit", "log2_quantizer", "--source", "random")
+    assert "log2_quantizer: 4096 cases" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config", "BitLog2_Half_18"], "must be a JSON file or one of BitLog2_Single_16"),
+        (["--head-dim", "129"], "head_dim must be from 1 to 128"),
+        (["--seed", "-1"], "seed must be from 0"),
+        (["--from", "nowhere/manifest.json"], "manifest must be a file"),
+        (["--from", "manifest.json", "--seed", "1"], "--from takes everything"),
+    ],
+    ids=range(5),
+)
+def test_golden_cli_emit_refuses(words: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        command("emit", "--out", tmp_path / "set", *words)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"scheme": 3}', '{"speed": 3}', '{"max_n": 1.0}'])
+def test_golden_cli_emit_refuses_a_bad_configuration_in_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "fields.json").write_text(text)
+    with pytest.raises((TypeError, ValueError), match=r"^[^\n]+$"):
+        command("emit", "--out", tmp_path / "set", "--config", tmp_path / "fields.json")
+
+
+def test_golden_cli_run_writes_what_verify_accepts(folder: Path, tmp_path: Path) -> None:
+    command("run", folder, "--out", tmp_path / "out")
+    actual: list[str] = []
+    for name in ("attention_row.expected", "attention_row.keys", "attention_row.rows"):
+        actual += ["--actual", f"{name}={tmp_path / 'out' / name}.mem"]
+    assert command("verify", folder, *actual) == 0
+
+
+def test_golden_cli_verify_of_a_wrong_device_is_status_one(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "o.mem").write_text("54\n")
+    assert command("verify", folder, "--actual", f"attention_row={tmp_path / 'o.mem'}") == 1
+
+
+def test_golden_cli_verify_prints_the_wrong_lane(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "o.mem").write_text("54\n")
+    command("verify", folder, "--actual", f"attention_row={tmp_path / 'o.mem'}")
+    assert (
+        "attention_row.expected case 0 lane 0 o (output_requantizer): expected 0x3 (3), "
+        "actual 0x4 (4)"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["attention_row", "attention_row="])
+def test_golden_cli_verify_refuses_an_actual_without_a_file(folder: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="--actual must be UNIT=FILE"):
+        command("verify", folder, "--actual", text)
+
+
+def test_golden_cli_verify_of_a_missing_file_is_an_os_error(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        command("verify", folder, "--actual", f"attention_row={tmp_path / 'nowhere'}")

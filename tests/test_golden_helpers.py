@@ -1,0 +1,56 @@
+"""Small vector sets for the tests of `bitlog2.golden`, and the helpers themselves held to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bitlog2.golden import Origin, RowCase, emit, emit_rows
+from bitlog2.golden.sums import SUMS_NAME, render_sums
+from bitlog2.sim import AttentionConfig, LayerParams
+
+#: Narrow enough that a set of both units takes some tens of milliseconds.
+SMALL = AttentionConfig(
+    max_head_dim=4, max_tokens=6, table_bits=6, max_n=4, max_n2=12, distance_int_bits=4
+)
+
+
+def emit_small(folder: Path, seed: int = 0) -> Path:
+    """Emit the corner cases of both units for the small configuration."""
+    emit(folder, SMALL, head_dim=2, sources=("corners",), seed=seed)
+    return folder
+
+
+def hand_row(row: int = 3) -> RowCase:
+    """Return a row of two equal keys whose words the tests work out by hand."""
+    return RowCase(
+        scores=np.array([10, 10]),
+        v=np.array([[1, 2], [3, 4]]),
+        params=LayerParams(m=1, n=0, m2=1, n2=8),
+        reason="worked by hand",
+        origin=Origin("digits", "blocks.0.attn", head=1, image=7, row=row),
+    )
+
+
+def emit_hand_row(folder: Path, row: int = 3) -> Path:
+    """Emit the hand-worked row as if a model had given it as its row of that number."""
+    emit_rows(folder, AttentionConfig(), [hand_row(row)])
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def renew_sums(folder: Path) -> None:
+    """Write the checksums anew, as somebody would who edits a set."""
+    (folder / SUMS_NAME).write_bytes(render_sums(contents(folder)))
+
+
+def test_golden_helpers_renewing_untouched_sums_changes_nothing(tmp_path: Path) -> None:
+    folder = emit_hand_row(tmp_path / "set")
+    before = contents(folder)
+    renew_sums(folder)
+    assert contents(folder) == before

@@ -1,0 +1,171 @@
+"""The manifest: its schema, and every mangling of it refused in one line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small, renew_sums
+
+from bitlog2 import golden
+from bitlog2.golden import emit, verify
+from bitlog2.golden.manifest import read_manifest
+
+MANIFEST = "manifest.json"
+WRONG = (None, "x", -1, 1 << 70, [], {}, 1.5, True)
+FREE_TEXT = {"reason", "model", "layer"}
+
+
+def schema() -> dict[str, Any]:
+    path = Path(golden.__file__).with_name("manifest.schema.json")
+    return json.loads(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return emit_small(tmp_path_factory.mktemp("golden") / "set")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return emit_hand_row(tmp_path_factory.mktemp("golden") / "rows")
+
+
+def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Yield the path of everything inside `value`; of a list its first and last entries."""
+    keys: list = list(value) if isinstance(value, dict) else []
+    if isinstance(value, list) and value:
+        keys = sorted({0, len(value) - 1})
+    for key in keys:
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+def manglings(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the manifest with each entry missing, and with each entry of a wrong kind."""
+    mangled = []
+    for *path, key in places(manifest):
+        for wrong in ("missing", *WRONG):
+            each = copy.deepcopy(manifest)
+            holder = each
+            for step in path:
+                holder = holder[step]
+            if wrong == "missing":
+                del holder[key]
+            elif holder[key] == wrong or (key in FREE_TEXT and isinstance(wrong, str)):
+                continue
+            else:
+                holder[key] = wrong
+            mangled.append(each)
+    return mangled
+
+
+def is_refused(folder: Path, data: bytes) -> bool:
+    """Return whether verification fails on that manifest, in single lines."""
+    original = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).write_bytes(data)
+    renew_sums(folder)
+    try:
+        result = verify(folder)
+        lines = list(result.failures)
+    except ValueError as error:
+        lines = [str(error)]
+    finally:
+        (folder / MANIFEST).write_bytes(original)
+        renew_sums(folder)
+    return bool(lines) and all(line and "\n" not in line for line in lines)
+
+
+def test_golden_manifest_schema_is_a_schema() -> None:
+    assert Draft202012Validator.check_schema(schema()) is None
+
+
+def test_golden_manifest_schema_names_the_fields_of_a_configuration() -> None:
+    assert schema()["$defs"]["configuration"]["required"] == list(SMALL.as_dict())
+
+
+def test_golden_manifest_schema_closes_every_object() -> None:
+    objects = [schema(), *schema()["$defs"].values()]
+    assert all("additionalProperties" in each for each in objects if each.get("type") == "object")
+
+
+def test_golden_manifest_counts_the_lines_of_every_file(folder: Path) -> None:
+    manifest, files = json.loads((folder / MANIFEST).read_bytes()), contents(folder)
+    for entry in manifest["files"]:
+        assert files[entry["name"]].count(b"\n") == entry["words"]
+
+
+def test_golden_manifest_gives_a_reason_for_every_case(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    for unit, stream in (("log2_quantizer", "expected"), ("attention_row", "expected")):
+        groups = [group for group in manifest["groups"] if group["unit"] == unit]
+        ends = [group["first"] + group["count"] for group in groups]
+        assert [group["first"] for group in groups] == [0, *ends[:-1]]
+        words = {(f["unit"], f["stream"]): f["words"] for f in manifest["files"]}
+        assert ends[-1] == words[unit, stream]
+
+
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [("BitLog2_Single_16", "--config BitLog2_Single_16"), (None, "--config manifest.json")],
+)
+def test_golden_manifest_names_the_command(preset: str | None, words: str, tmp_path: Path) -> None:
+    config = golden.PRESETS[preset] if preset else SMALL
+    emit(tmp_path / "set", config, head_dim=2, units=["log2_quantizer"], sources=["random"], seed=9)
+    assert json.loads((tmp_path / "set" / MANIFEST).read_bytes())["command"] == (
+        f"bitlog2 golden emit {words} --unit log2_quantizer --source random --seed 9 --head-dim 2"
+    )
+
+
+def test_golden_manifest_reads_the_configuration_back(folder: Path) -> None:
+    assert read_manifest((folder / MANIFEST).read_bytes()).target.config == SMALL
+
+
+def test_golden_manifest_of_another_specification_is_refused(rows: Path) -> None:
+    data = (rows / MANIFEST).read_bytes()
+    data = data.replace(b'"specification_version": 1', b'"specification_version": 2')
+    with pytest.raises(ValueError, match=r"specification_version must be 1, .* got 2"):
+        read_manifest(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"NaN", b"[" * 100000, b'{"schema_version": 1}'],
+    ids=range(8),
+)
+def test_golden_manifest_that_is_none_is_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^manifest\.json[^\n]+$"):
+        read_manifest(data)
+
+
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> None:
+    every = manglings(json.loads((rows / MANIFEST).read_bytes()))
+    for mangled in random.Random(seed).sample(every, 20):
+        data = (json.dumps(mangled, indent=2) + "\n").encode()
+        assert is_refused(rows, data), data.decode()
+
+
+@pytest.mark.parametrize("seed", range(200, 204))
+def test_golden_manifest_of_a_seed_mangled_is_refused(folder: Path, seed: int) -> None:
+    every = manglings(json.loads((folder / MANIFEST).read_bytes()))
+    for mangled in random.Random(seed).sample(every, 10):
+        data = (json.dumps(mangled, indent=2) + "\n").encode()
+        assert is_refused(folder, data), data.decode()
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_golden_manifest_that_counts_too_many_words_is_refused(rows: Path, index: int) -> None:
+    manifest = json.loads((rows / MANIFEST).read_bytes())
+    manifest["files"][index]["words"] = 1 << 62
+    assert is_refused(rows, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def test_golden_manifest_mangling_leaves_a_whole_manifest_valid(rows: Path) -> None:
+    assert not is_refused(rows, (rows / MANIFEST).read_bytes())

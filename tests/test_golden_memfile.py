@@ -1,0 +1,115 @@
+"""Memory files: what `$writememh` writes is read, what is no word is refused in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitlog2.golden.memfile import UNKNOWN, MemoryImage, parse_mem, render_mem
+
+WORDS = b"0a5\n1ff\n000\n"
+
+
+def read(data: bytes, count: int = 3, width: int = 9) -> MemoryImage:
+    return parse_mem(data, "dut.mem", width, count)
+
+
+def assert_whole(data: bytes) -> None:
+    image = read(data)
+    assert (render_mem(image.digits), image.present.all(), image.surplus) == (WORDS, True, 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WORDS,
+        b"0A5\n1FF\n000\n",
+        b"0a5\r\n1ff\r\n000\r\n",
+        b"0a5 1ff\t000",
+        b"a5 1ff 0\n",
+        b"0_a_5\n1_ff\n0_0_0\n",
+        b"000a5\n01ff\n0000\n",
+        b"// header 1ff\n0a5 // @7\n1ff//tail\n000\n",
+        b"/* @2 zz\n 1ff */ 0a5 /**/ 1ff\n/* // */ 000\n",
+        b"@0\n0a5\n@1 1ff\n@00000002\n000\n",
+        b"@1\n1ff\n000\n@0\n0a5\n",
+        b"@0_0 0a5 1ff @0_2 000",
+    ],
+    ids=range(12),
+)
+def test_golden_memfile_reads_every_dialect(data: bytes) -> None:
+    assert_whole(data)
+
+
+def test_golden_memfile_reads_an_upper_case_address() -> None:
+    image = read(b"@A\n1\n@b\n2\n", count=12)
+    assert np.flatnonzero(image.present).tolist() == [10, 11]
+
+
+def test_golden_memfile_renders_lower_case_lines() -> None:
+    assert render_mem(np.array([[1, 15, 10], [0, 0, 9]], np.uint8)) == b"1fa\n009\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"// nothing\n"])
+def test_golden_memfile_reads_an_empty_file_as_missing_words(data: bytes) -> None:
+    assert read(data).present.tolist() == [False, False, False]
+
+
+def test_golden_memfile_reads_a_gap_as_a_missing_word() -> None:
+    assert read(b"0a5\n@2\n000\n").present.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("data", [WORDS + b"001\n", WORDS + b"@ffffffffffffffffffff 1\n"])
+def test_golden_memfile_counts_surplus_words(data: bytes) -> None:
+    assert read(data).surplus == 1
+
+
+@pytest.mark.parametrize("text", [b"0x5", b"0X5", b"xxx", b"z", b"0ZZ", b"x0a5"])
+def test_golden_memfile_keeps_x_and_z_as_unknown(text: bytes) -> None:
+    image = read(b"0a5\n" + text + b"\n000\n")
+    assert (image.digits >= UNKNOWN).any(axis=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"0a5\n0g1\n", r"dut.mem line 2: must be a hexadecimal word, got '0g1'"),
+        (b"0a5 -1\n", r"line 1: must be a hexadecimal word, got '-1'"),
+        (b"\n\n/* never ends\n0a5", r"line 3: must be a hexadecimal word, got '/\*'"),
+        (b"@\n0a5", r"line 1: must be a hexadecimal word, got '@'"),
+        (b"@x1\n0a5", r"line 1: must be a hexadecimal word, got '@x1'"),
+        (b"12'h0a5", r"line 1: must be a hexadecimal word"),
+        (b"_0a5", r"line 1: must be a hexadecimal word"),
+        (b"0a5\x00\n", r"line 1: must be a hexadecimal word"),
+        (b"\xff\xfe0\n", r"line 1: must be a hexadecimal word"),
+        (b"0a5\n200\n000\n", r"line 2: must be a word of 9 bits, got '200'"),
+        (b"10a5\n", r"line 1: must be a word of 9 bits, got '10a5'"),
+        (b"@1 0a5 @1 0a5", r"line 1: address 0x1 is given twice"),
+    ],
+    ids=range(12),
+)
+def test_golden_memfile_refuses_what_is_no_word(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(data)
+
+
+@pytest.mark.parametrize("seed", range(11, 111))
+def test_golden_memfile_refuses_garbage_in_one_line(seed: int) -> None:
+    data = bytes(np.random.default_rng(seed).integers(128, 256, 40, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"^dut\.mem line 1: must be a [^\n]+$"):
+        read(data)
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 5, 64, 1000])
+def test_golden_memfile_reads_what_it_rendered(width: int) -> None:
+    rng = np.random.default_rng(width)
+    digits = rng.integers(0, 16, (50, -(-width // 4)), dtype=np.uint8)
+    digits[:, 0] &= (1 << ((width - 1) % 4 + 1)) - 1
+    assert np.array_equal(read(render_mem(digits), 50, width).digits, digits)
+
+
+def test_golden_memfile_reads_the_same_fast_and_slow() -> None:
+    data = b"0a5\n1xf\n00z\n111\n"
+    fast, slow = read(data), read(b"// slow\n" + data)
+    assert np.array_equal(fast.digits, slow.digits)
+    assert (fast.surplus, slow.surplus) == (1, 1)

@@ -1,0 +1,43 @@
+"""Models with their data."""
+
+import pytest
+import torch
+from digits_models import digits_task
+
+from bitlog2.models.task import load_task
+
+
+def test_task_calibration_takes_32_training_images():
+    assert digits_task().calibration_images(0).shape == (32, 1, 32, 32)
+
+
+def test_task_calibration_is_that_of_a_shuffled_loader():
+    """The first batch of a DataLoader with shuffle after torch.manual_seed(seed)."""
+    task = digits_task()
+    torch.manual_seed(7)
+    loader = torch.utils.data.DataLoader(task.train, 32, shuffle=True, drop_last=True)
+    assert torch.equal(task.calibration_images(7), next(iter(loader))[0])
+
+
+def test_task_calibration_leaves_the_random_state():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    digits_task().calibration_images(0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(None, [200, 200, 144]), (250, [200, 50]), (3, [3])])
+def test_task_batches_stop_at_the_limit(limit, sizes):
+    assert [len(labels) for _, labels in digits_task().batches(200, limit)] == sizes
+
+
+def test_task_unknown_model_names_the_legal_ones():
+    with pytest.raises(ValueError, match="model must be one of digits, got 'resnet'"):
+        load_task("resnet")
+
+
+def test_task_missing_cuda_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(ValueError, match="device must be cpu"):
+        load_task("digits", "cuda")

@@ -1,0 +1,105 @@
+"""A wheel, installed where nothing of the checkout is seen, works from another folder.
+
+Its dependencies come from the environment of the tests through PYTHONPATH, under which the
+editable install of the checkout is not active.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = (
+    "bitlog2/py.typed",
+    "bitlog2/sim/SPEC.md",
+    "bitlog2/sim/known_answers.json",
+    "bitlog2/golden/manifest.schema.json",
+    "bitlog2/models/weights/digits.safetensors",
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    subprocess.run([*build, "-w", folder, source], check=True, cwd=folder)
+    return next(folder.glob("bitlog2-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def bitlog2(wheel):
+    """Runs the installed command in an empty folder."""
+    home = wheel.parent / "environment"
+    venv.create(home, with_pip=False)
+    library = Path(sysconfig.get_path("purelib", "venv", {"base": str(home)}))
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(library)
+    elsewhere = wheel.parent / "elsewhere"
+    elsewhere.mkdir()
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+
+    def run(*arguments):
+        command = [home / "bin" / "python", "-m", "bitlog2", *arguments]
+        return subprocess.run(
+            command, env=environment, cwd=elsewhere, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_wheel_ships_its_data(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert names >= set(SHIPPED)
+
+
+def test_wheel_puts_one_package_into_site_packages(wheel):
+    roots = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {root for root in roots if not root.endswith(".dist-info")} == {"bitlog2"}
+
+
+def test_wheel_is_what_runs(bitlog2, wheel):
+    """The package comes from the wheel's environment, not from the checkout."""
+    where = subprocess.run(
+        [
+            wheel.parent / "environment" / "bin" / "python",
+            "-c",
+            "import bitlog2.sim as s; print(s)",
+        ],
+        env={**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")},
+        cwd=wheel.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(wheel.parent / "environment") in where.stdout
+
+
+def test_wheel_prints_its_version(bitlog2):
+    run = bitlog2("--version")
+    assert (run.returncode, run.stdout.startswith("bitlog2 ")) == (0, True)
+
+
+def test_wheel_passes_its_selftest(bitlog2):
+    run = bitlog2("selftest")
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_wheel_evaluates_digits(bitlog2):
+    run = bitlog2("evaluate", "--model", "digits", "--limit", "64")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " values compared, 0 mismatches" in run.stdout
+
+
+def test_wheel_emits_and_verifies_vectors(bitlog2):
+    runs = [bitlog2("golden", "emit", "--out", "v"), bitlog2("golden", "verify", "v")]
+    assert [run.returncode for run in runs] == [0, 0], runs
