@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ class RowCase:
         origin: where the row was captured, None for a made one.
     """
 
-    scores: NDArray[np.int64]
-    v: NDArray[np.int64]
+    scores: NDArray[Any]
+    v: NDArray[Any]
     params: LayerParams
     masked: NDArray[np.bool_] | None = None
     bias: NDArray[np.int64] | None = None

@@ -70,7 +70,7 @@ class _SourceHashLocator(_CacheLocator):
 
 
 class _KernelCacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_SourceHashLocator]  # noqa: RUF012
+    _locator_classes = [_SourceHashLocator]  # type: ignore[list-item]  # noqa: RUF012
 
 
 class _KernelCache(FunctionCache):
