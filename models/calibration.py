@@ -1,5 +1,6 @@
 """The calibration pass: layers in execution order, each observes its input and freezes."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -45,9 +46,13 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
 def _observer(name: str) -> Callable[[Any, tuple[Any, ...]], None]:
     def observe(layer: Any, inputs: tuple[Any, ...]) -> None:
-        try:
-            layer.calibrate(inputs[0])
-        except ValueError as error:
-            raise ValueError(f"layer {name}: {error}") from error
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                layer.calibrate(inputs[0])
+            except ValueError as error:
+                raise ValueError(f"layer {name}: {error}") from error
+        for warning in caught:
+            warnings.warn(f"layer {name}: {warning.message}", warning.category, stacklevel=2)
 
     return observe

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitlog2.sim import (
-    KEY_REGISTERS,
     OUTPUT_REGISTERS,
     REGISTERS,
     AttentionConfig,
@@ -28,6 +27,20 @@ CHECKS = ("none", "sample", "all")
 _SAMPLE_EVERY = 8
 #: Registers of a masked key that nothing observes (SPEC.md BL2-MAX-04).
 _UNMASKED_ONLY = ("d", "e")
+#: Registers that the unit behind a register reads: the whole row of them, or the one value.
+_INPUTS = {
+    "t": ("score",),
+    "row_max": ("t",),
+    "d": ("t", "row_max"),
+    "e": ("d",),
+    "row_sum": ("e",),
+    "level": ("e", "row_sum"),
+    "nibble": ("level",),
+    "flag": ("level",),
+    "acc": ("level",),
+    "o": ("acc",),
+}
+_WHOLE_ROW = ("row_max", "row_sum", "acc")
 
 
 @dataclass(frozen=True)
@@ -46,12 +59,11 @@ class Mismatch:
     expected: int
     actual: int
     differing: int
-    q: list[int]
     score: NDArray[np.int32]
     v: NDArray[np.int32]
     masked: NDArray[np.bool_] | None
     bias: NDArray[np.int64] | None
-    inputs: dict[str, int]
+    inputs: dict[str, Any]
     params: LayerParams
     config: AttentionConfig
 
@@ -199,12 +211,6 @@ class _Case:
         group, row = where[:2]
         pair = int(self.chosen[group])
         index = where[2] if len(where) == 3 else None
-        inputs = {}
-        if name in KEY_REGISTERS and index is not None:
-            before = KEY_REGISTERS[: KEY_REGISTERS.index(name)]
-            inputs = {key: int(getattr(self.expected, key)[group, row, index]) for key in before}
-        inputs["row_max"] = int(self.expected.row_max[group, row])
-        inputs["row_sum"] = int(self.expected.row_sum[group, row])
         return Mismatch(
             register=name,
             layer=self.layer,
@@ -215,15 +221,33 @@ class _Case:
             expected=int(getattr(self.expected, name)[where]),
             actual=int(got[where]),
             differing=count,
-            q=self.codes[0][group, row].tolist(),
             score=self.expected.score[group, row],
             v=self.codes[2][group],
             masked=None if self.mask is None else self.mask[group, row],
             bias=None if self.bias is None else self.bias[group, row],
-            inputs=inputs,
+            inputs=self._inputs(name, group, row, index),
             params=self.params,
             config=self.config,
         )
+
+    def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
+        """Return what the register's unit was given, from the simulator's side."""
+        trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
+        if name == "score":
+            return {
+                "q": self.codes[0][group, row].tolist(),
+                "k": self.codes[1][group, index].tolist(),
+            }
+        given: dict[str, Any] = {}
+        for register in _INPUTS[name]:
+            values = trace[register]
+            one = values if values.ndim == 0 or name in _WHOLE_ROW else values[index]
+            given[register] = one.tolist()
+        if name == "t" and self.bias is not None:
+            given["bias"] = int(self.bias[group, row, index])
+        if name == "acc":
+            given["v"] = self.codes[2][group, :, index].tolist()
+        return given
 
 
 def _heads(values: Tensor, chosen: NDArray[np.int64]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
 
 from .datapath import AttentionDatapath
+from .exact import exact_matmul
 from .integer_layers import IntegerLinear
 from .map_scale import best_delta
 from .uniform import CodeUniform
@@ -145,7 +146,9 @@ class FloatMapIntegerAttention(_IntegerSelfAttention):
         """Return (B, N, C) float32."""
         self._refuse_mask(attn_mask, is_causal)
         q, k, v = self._split(x)
-        score = self.q_quantizer.centred(q) @ self.k_quantizer.centred(k).transpose(-2, -1)
+        q, k = self.q_quantizer.centred(q), self.k_quantizer.centred(k)
+        bound = self.q_quantizer.max_code * self.k_quantizer.max_code * q.shape[-1]
+        score = exact_matmul(q, k.transpose(-2, -1), bound)
         scale = self.q_quantizer.delta * self.k_quantizer.delta * self.scale
         attention = (score * scale).softmax(dim=-1)
         out = attention @ self.v_quantizer.centred(v) * self.v_quantizer.delta

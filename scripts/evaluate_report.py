@@ -70,7 +70,7 @@ def print_check(cells: Sequence[CellResult], mismatch_dir: Path) -> int:
         if cell.checker.mismatches:
             folder = mismatch_dir / cell.name
             _write_replay(folder, cell.checker.mismatches[0])
-            print(f"its row is a vector set in {folder}: bitlog2 golden verify {folder}")
+            print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
     if not all(cell.checker.passed for cell in checked if cell.checker):
         print("check FAILED")
         return 1

@@ -8,6 +8,7 @@ from test_datapath import random_inputs
 from bitlog2.models.check import Checker
 from bitlog2.models.datapath import AttentionDatapath
 from bitlog2.sim import REGISTERS, AttentionConfig
+from bitlog2.sim.spec import log2_quantizer
 
 
 def run(mode, *, masks=False, change=None):
@@ -111,3 +112,39 @@ def test_check_watches_every_layer_head_and_row():
     assert len(handles) == 4
     assert checker.compared["score"] == 4 * 2 * 3 * 65 * 65
     assert checker.passed
+
+
+@pytest.mark.parametrize(
+    ("register", "inputs"),
+    [
+        ("score", {"q", "k"}),
+        ("t", {"score", "bias"}),
+        ("row_max", {"t"}),
+        ("d", {"t", "row_max"}),
+        ("e", {"d"}),
+        ("row_sum", {"e"}),
+        ("level", {"e", "row_sum"}),
+        ("nibble", {"level"}),
+        ("flag", {"level"}),
+        ("acc", {"level", "v"}),
+        ("o", {"acc"}),
+    ],
+)
+def test_check_mismatch_has_what_its_unit_was_given(register, inputs):
+    def change(registers, _inputs):
+        registers[register].view(-1)[-1] += 1
+
+    mismatch = run("all", masks=True, change=change).mismatches[0]
+    assert set(mismatch.inputs) == inputs
+
+
+def test_check_mismatch_inputs_give_the_expected_value():
+    """The unit of the specification, fed with them, says what was expected."""
+
+    def change(registers, _inputs):
+        registers["level"][1, 1, 2, 3] += 1
+
+    mismatch = run("all", change=change).mismatches[0]
+    given = mismatch.inputs
+    level = log2_quantizer(given["e"], given["row_sum"], mismatch.config.code)
+    assert level == mismatch.expected

@@ -81,6 +81,12 @@ def test_cli_wrong_value_names_the_legal_ones(argv, legal, capsys):
     assert legal in usage_error(capsys, "evaluate", *argv)
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**63), "x"])
+def test_cli_golden_wrong_seed_names_the_legal_ones(seed, tmp_path, capsys):
+    said = usage_error(capsys, "golden", "emit", "--out", str(tmp_path / "v"), "--seed", seed)
+    assert "must be an integer from 0 to 9223372036854775807" in said
+
+
 def test_cli_usage_error_is_no_traceback(capsys):
     assert "Traceback" not in usage_error(capsys, "evaluate", "--check", "all", "--scheme", "none")
 

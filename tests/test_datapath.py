@@ -54,7 +54,6 @@ def test_datapath_equals_the_simulator_in_every_register(scheme, masks, bias):
         assert checker.passed, checker.mismatches[0]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_datapath_equals_the_simulator_at_every_length_to_300(scheme):
     config = AttentionConfig(scheme)

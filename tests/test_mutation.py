@@ -29,12 +29,14 @@ from bitlog2.sim import SCHEMES, AttentionConfig
 SIM = Path(sim.__file__).parent
 #: Functions of the kernels' files that `attention` does not call: units' other forms, and memory.
 OTHER_FORMS = {"log2_quantizer_dividing", "pack_row", "shift_add", "score_accumulator"}
-KERNELS = sample(
-    [m for path in sorted((SIM / "kernel").glob("*.py")) for m in mutants_of(path, OTHER_FORMS)],
-    count=30,
-    seed=2,
-)
-TORCH = sample(mutants_of(Path(datapath.__file__), set()), count=30, seed=2)
+ALL_KERNELS = [
+    mutant
+    for path in sorted((SIM / "kernel").glob("*.py"))
+    for mutant in mutants_of(path, OTHER_FORMS)
+]
+ALL_TORCH = mutants_of(Path(datapath.__file__), set())
+KERNELS = sample(ALL_KERNELS, count=30, seed=2)
+TORCH = sample(ALL_TORCH, count=30, seed=2)
 
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
@@ -147,6 +149,18 @@ def test_mutation_of_a_kernel_is_reported(mutant, tmp_path):
 
 @pytest.mark.parametrize("mutant", TORCH, ids=str)
 def test_mutation_of_the_torch_path_is_reported(mutant, tmp_path):
+    assert_noticed(torch_verdict, mutant, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", [m for m in ALL_KERNELS if m not in KERNELS], ids=str)
+def test_mutation_of_any_kernel_operator_is_reported(mutant, tmp_path):
+    assert_noticed(kernel_verdict, mutant, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", [m for m in ALL_TORCH if m not in TORCH], ids=str)
+def test_mutation_of_any_torch_operator_is_reported(mutant, tmp_path):
     assert_noticed(torch_verdict, mutant, tmp_path)
 
 

@@ -163,5 +163,5 @@ def test_quantize_half_warns_of_rows_longer_than_its_limit():
     )
     torch.nn.init.normal_(model.blocks[0].attn.qkv.weight)
     images = torch.randn(2, 3, 68, 68, generator=torch.Generator().manual_seed(0))
-    with pytest.warns(UserWarning, match=r"uniform row of 290 tokens as all zero"):
+    with pytest.warns(UserWarning, match=r"layer blocks\.0\.attn: .*row of 290 tokens as all zero"):
         quantize(model.eval(), images, QuantizationSpec("BitLog2_Half_16"))
