@@ -24,7 +24,8 @@ def log2_quantizer(e, s, scheme, level):
 
     e: (N,) int32 with 0 <= e <= s; s: int64 > 0; level: (N,) uint8. With x = odd * e and
     E = x << a, the comparison E < s << k is made as x << (a - k) < s, shifting whichever side
-    keeps the shift non-negative: 28 bits at the default widths (BL2-LOG2-06).
+    keeps the shift non-negative: 28 bits at the default widths (BL2-LOG2-06). k ends at a + 1 or
+    below, since e <= s.
     """
     a = np.int64(scheme.base_shift)
     zero = np.int64(0)
@@ -36,8 +37,7 @@ def log2_quantizer(e, s, scheme, level):
         k = max(aligned, zero)
         below = np.int64((x << max(a - k, zero)) < (s << max(k - a, zero)))
         k = np.int64(-1) if (aligned < zero or x == zero) else k - below
-        up = a + one - max(k, zero)
-        half_bit = np.int64((x << max(up, zero)) >= ((3 * s) << max(-up, zero)))
+        half_bit = np.int64((x << (a + one - max(k, zero))) >= 3 * s)
         level[j] = min(_level(k, half_bit, scheme), scheme.top_level)
 
 
