@@ -1,14 +1,14 @@
 """The simulator as the device under test: stimulus files in, result files out."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
+
+from bitlog2.sim.files import write_whole
 
 from .fields import pack
 from .memfile import render_mem
 from .reading import open_set, read_inputs
-from .replace import MANIFEST_NAME, write_file
+from .replace import MANIFEST_NAME
 from .unit import Progress, no_progress
 
 __all__ = ["run_device"]
@@ -52,11 +52,6 @@ def run_device(
         for stream in unit.outputs:
             data = render_mem(pack(stream.fields(manifest.target), tables[stream.name]))
             path = results / unit.file_name(stream)
-            part = path.with_name(f".{path.name}.{uuid4().hex}")
-            try:
-                write_file(part, data)
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(path, data)
             written[f"{unit.name}.{stream.name}"] = path
     return written

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from bitlog2.sim.files import write_synced
+
 from .sums import SUMS_NAME, names_in_sums
 
-__all__ = ["MANIFEST_NAME", "check_replaceable", "replace_folder", "write_file"]
+__all__ = ["MANIFEST_NAME", "check_replaceable", "replace_folder"]
 
 MANIFEST_NAME = "manifest.json"
 
@@ -52,7 +54,7 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     new.mkdir()
     try:
         for name, data in files.items():
-            write_file(new / name, data)
+            write_synced(new / name, data)
         _sync_folder(new)
         if folder.exists():
             os.rename(folder, old)
@@ -63,14 +65,6 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.rename(old, folder)
         for leftover in (new, old):
             _remove(leftover, folder)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sibling(folder: Path, kind: str) -> Path:

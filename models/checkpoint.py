@@ -1,13 +1,14 @@
 """A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
+
+from bitlog2.sim.files import write_whole
 
 from .quantize import QuantizationSpec, float_path, integer_path
 
@@ -27,12 +28,7 @@ def save_quantized(path: Path, model: VisionTransformer, name: str, spec: Quanti
     """
     metadata = {"format": _FORMAT, "model": name, "quantization": json.dumps(asdict(spec))}
     tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(tensors, partial, metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save(tensors, metadata))
 
 
 def load_quantized(

@@ -3,12 +3,13 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .quantized_layer import QuantizedLayer
 from .uniform import PublishedUniform
 
 __all__ = ["FloatConv2d", "FloatLinear"]
 
 
-class FloatLinear(nn.Module):
+class FloatLinear(QuantizedLayer):
     """A linear layer whose input and weight pass a fake-quantizer.
 
     Args:
@@ -19,38 +20,21 @@ class FloatLinear(nn.Module):
     """
 
     def __init__(self, linear: nn.Linear, w_bits: int, a_bits: int, *, per_channel: bool) -> None:
-        super().__init__()
-        self.weight, self.bias = linear.weight, linear.bias
-        self.input_quantizer = PublishedUniform(a_bits, -1 if per_channel else None)
-        self.weight_quantizer = PublishedUniform(w_bits, 0)
-
-    def calibrate(self, x: Tensor) -> None:
-        """Freeze what is not frozen, from this input."""
-        if not self.input_quantizer.frozen:
-            self.input_quantizer.observe(x)
-        if not self.weight_quantizer.frozen:
-            self.weight_quantizer.observe(self.weight)
+        quantizer = PublishedUniform(a_bits, -1 if per_channel else None)
+        super().__init__(linear.weight, linear.bias, quantizer, PublishedUniform(w_bits, 0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, (..., out) float32."""
         return F.linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
 
 
-class FloatConv2d(nn.Module):
+class FloatConv2d(QuantizedLayer):
     """The patch projection, as `FloatLinear`, its input per tensor."""
 
     def __init__(self, conv: nn.Conv2d, w_bits: int, a_bits: int) -> None:
-        super().__init__()
-        self.weight, self.bias, self.stride = conv.weight, conv.bias, conv.stride
-        self.input_quantizer = PublishedUniform(a_bits)
-        self.weight_quantizer = PublishedUniform(w_bits, 0)
-
-    def calibrate(self, x: Tensor) -> None:
-        """Freeze what is not frozen, from this input."""
-        if not self.input_quantizer.frozen:
-            self.input_quantizer.observe(x)
-        if not self.weight_quantizer.frozen:
-            self.weight_quantizer.observe(self.weight)
+        quantizer = PublishedUniform(a_bits)
+        super().__init__(conv.weight, conv.bias, quantizer, PublishedUniform(w_bits, 0))
+        self.stride = conv.stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out, H / stride, W / stride) float32."""

@@ -4,12 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact import exact_matmul
+from .quantized_layer import QuantizedLayer
 from .uniform import CodeUniform
 
 __all__ = ["IntegerConv2d", "IntegerLinear"]
 
 
-class IntegerLinear(nn.Module):
+class IntegerLinear(QuantizedLayer):
     """A linear layer that multiplies centred integer codes exactly, then scales once.
 
     The accumulator is exact on any device: at most (2**a_bits - 1) * (2**w_bits - 1) * in_features
@@ -20,20 +21,14 @@ class IntegerLinear(nn.Module):
         w_bits, a_bits: widths of weight codes (per output channel) and input codes (per tensor).
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, w_bits: int, a_bits: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
-        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-        self.input_quantizer = CodeUniform(a_bits)
-        self.weight_quantizer = CodeUniform(w_bits, 0)
-        self.bound = ((1 << a_bits) - 1) * ((1 << w_bits) - 1) * weight[0].numel()
+    input_quantizer: CodeUniform
+    weight_quantizer: CodeUniform
 
-    def calibrate(self, x: Tensor) -> None:
-        """Freeze what is not frozen, from this input."""
-        if not self.input_quantizer.frozen:
-            self.input_quantizer.observe(x)
-        if not self.weight_quantizer.frozen:
-            self.weight_quantizer.observe(self.weight)
+    def __init__(self, weight: Tensor, bias: Tensor | None, w_bits: int, a_bits: int) -> None:
+        own_weight = nn.Parameter(weight.detach(), requires_grad=False)
+        own_bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        super().__init__(own_weight, own_bias, CodeUniform(a_bits), CodeUniform(w_bits, 0))
+        self.bound = ((1 << a_bits) - 1) * ((1 << w_bits) - 1) * weight[0].numel()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, (..., out) float32, of real inputs (..., in)."""

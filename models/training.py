@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +26,8 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+
+from bitlog2.sim.files import write_whole
 
 from .digits import DigitsSplit, build_digits, digits_split
 
@@ -151,7 +151,7 @@ def save_weights(model: VisionTransformer, path: Path, about: dict[str, str]) ->
         if not (torch.equal(halves[name].float(), tensor) and bool(tensor.isfinite().all())):
             raise ValueError(f"{name} is not exactly representable in float16")
     data = save(halves, metadata={"digits": json.dumps(about, sort_keys=True)})
-    _write_atomically(path, data)
+    write_whole(path, data)
 
 
 def train_and_save(
@@ -247,17 +247,3 @@ def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
         {"params": free, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step, leaving no partial file behind on failure."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # mkstemp makes the file private; the weights are to be read by anyone.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -33,6 +33,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.bench import machine, run_bench
+    from bitlog2.sim.files import write_whole
 
     rows = []
     print(f"{'what':<58}{'ours ms':>9}{'peer ms':>9}{'ratio':>7}{'target':>8}")
@@ -46,5 +47,6 @@ def _run(args: argparse.Namespace) -> int:
             flush=True,
         )
     if args.json is not None:
-        args.json.write_text(json.dumps({**machine(), "rows": rows}, indent=2) + "\n")
+        content = json.dumps({**machine(), "rows": rows}, indent=2) + "\n"
+        write_whole(args.json, content.encode())
     return 0

@@ -1,7 +1,6 @@
 """What `bitlog2 evaluate` prints and writes."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from bitlog2.models.evaluate import CellResult
 from bitlog2.models.metrics import Proportion
 from bitlog2.models.run import RunRequest, versions
 from bitlog2.sim import REGISTERS, SCHEMES
+from bitlog2.sim.files import write_whole
 
 __all__ = ["print_check", "print_header", "print_row", "write_json"]
 
@@ -105,9 +105,4 @@ def write_json(path: Path, request: RunRequest, cells: Sequence[CellResult]) -> 
         "versions": versions(),
         "results": [cell.as_dict() for cell in cells],
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

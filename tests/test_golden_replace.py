@@ -35,7 +35,7 @@ def killed_before(step):
         return call
     for name in ("rename", "fsync", "unlink", "rmdir", "mkdir"):
         setattr(os, name, counted(getattr(os, name)))
-    replace.write_file = counted(replace.write_file)
+    replace.write_synced = counted(replace.write_synced)
 
 emit_hand_row(sys.argv[2])
 for line in sys.stdin:

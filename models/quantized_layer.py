@@ -1,0 +1,35 @@
+"""What a linear layer and a convolution have in common when they are quantized."""
+
+from torch import Tensor, nn
+
+from .uniform import UniformQuantizer
+
+__all__ = ["QuantizedLayer"]
+
+
+class QuantizedLayer(nn.Module):
+    """A weight, a bias, and a quantizer for the input and for the weight.
+
+    Attributes:
+        weight: (out, ...) float32, quantized per output channel.
+        bias: (out,) float32 or None, not quantized. Parameters, both.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        input_quantizer: UniformQuantizer,
+        weight_quantizer: UniformQuantizer,
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+        self.input_quantizer = input_quantizer
+        self.weight_quantizer = weight_quantizer
+
+    def calibrate(self, x: Tensor) -> None:
+        """Freeze what is not frozen, from this input."""
+        if not self.input_quantizer.frozen:
+            self.input_quantizer.observe(x)
+        if not self.weight_quantizer.frozen:
+            self.weight_quantizer.observe(self.weight)
