@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer
 from bitlog2.sim.kernel.rows import RowRegisters, code_rows
+from bitlog2.sim.kernel.threshold_quantizer import count_thresholds, row_thresholds
 
 __all__ = ["BenchRow", "run_bench"]
 
@@ -92,7 +92,8 @@ def _codes() -> _Case:
     grid = (96, 197, 197)
     score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
     real = torch.from_numpy(score.astype(np.float32) / 1000)
-    none = np.zeros((1, 1, 197), np.uint8), np.zeros((1, 1, 197), np.int32)
+    out = torch.empty_like(real)  # as ours: no new pages in the timed part
+    none = np.zeros((1, 1, 0), np.uint8), np.zeros((1, 1, 197), np.int32)
     weight = np.empty(grid, np.float32)
     row = (1, 1, 197)
     regs = RowRegisters(
@@ -101,10 +102,10 @@ def _codes() -> _Case:
         *(np.empty(row, np.uint8) for _ in range(3)),
     )
     return (
-        "units 2 to 7, scores to codes, 96 x 197 x 197, 1 thread",
+        "units 2 to 6, scores to levels and values, 1 thread",
         "torch.softmax float32",
         lambda: code_rows(score, *none, layer, scheme, False, regs, weight),
-        lambda: torch.softmax(real, dim=-1),
+        lambda: torch.softmax(real, dim=-1, out=out),
         1.5,
     )
 
@@ -138,8 +139,13 @@ def _quantizer() -> _Case:
     scheme = scheme_constants(config.code)
     e = np.random.default_rng(2).integers(0, 1 << 16, 1 << 20).astype(np.int32)
     level = np.empty(e.size, np.uint8)
+    count, edge = np.empty(e.size, np.int32), np.empty(16, np.int32)
     total = 1 << 22
     x = torch.from_numpy(e.astype(np.float32) / total)
+
+    def ours() -> None:
+        row_thresholds(total, scheme, edge)
+        count_thresholds(e, scheme, edge, count, level)
 
     def peer() -> torch.Tensor:
         mantissa, exponent = torch.frexp((x * 384).floor_().clamp_(max=383))
@@ -148,7 +154,7 @@ def _quantizer() -> _Case:
     return (
         "log2 quantizer alone, 2^20 values, 1 thread",
         "torch float32 floor, frexp",
-        lambda: log2_quantizer(e, total, scheme, level),
+        ours,
         peer,
         0.2,
     )

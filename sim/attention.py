@@ -13,7 +13,7 @@ from .checks import check_codes, check_int
 from .config import AttentionConfig
 from .kernel.constants import layer_constants, scheme_constants
 from .kernel.rows import RowRegisters, code_rows, output_rows
-from .matmul import exact_matmul
+from .matmul import exact_matmul, one_blas_thread
 from .params import LayerParams
 
 __all__ = ["AttentionTrace", "attention", "attention_from_scores"]
@@ -161,12 +161,13 @@ def _run(
             result["score"][part], result["acc"][part] = score, acc
 
     parts = _split(heads, workers)
-    if workers == 1 or len(parts) == 1:
-        for part in parts:
-            work(part)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, parts))
+    with one_blas_thread():
+        if workers == 1 or len(parts) == 1:
+            for part in parts:
+                work(part)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, parts))
     return AttentionTrace(**result) if trace else result["o"]
 
 
@@ -214,7 +215,7 @@ def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, int, int]) -
 
 def _check_mask(masked: NDArray[Any] | None, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     if masked is None:
-        return np.zeros((1, 1, shape[2]), np.uint8)
+        return np.zeros((1, 1, 0), np.uint8)
     mask = np.asarray(masked)
     if mask.dtype != np.bool_:
         raise TypeError(f"masked must have dtype bool, got {mask.dtype}")

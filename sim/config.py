@@ -119,6 +119,11 @@ class AttentionConfig:
         """The largest t."""
         return (1 << (self.t_bits - 1)) - 1
 
+    @property
+    def scores_fit_int32(self) -> bool:
+        """Whether a product with its rounding constant, plus the largest bias, stays in int32."""
+        return self.registers["product"].bound + (1 << (self.t_bits - 1)) < 1 << 31
+
     def width(self, register: str) -> int:
         """Return the bits of the register of that name."""
         return self.registers[register].bits

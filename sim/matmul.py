@@ -1,11 +1,29 @@
 """The exact integer matrix product: the one function of `sim/` that computes in floats."""
 
+from contextlib import AbstractContextManager
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["exact_matmul"]
+__all__ = ["exact_matmul", "one_blas_thread"]
 
 _FLOAT32_EXACT = 1 << 24
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas", internal_api="openblas")
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Return a context in which numpy's BLAS runs serially: whoever enters it has threads already.
+
+    Two levels of threads wait for one another: on two cores, twice the time.
+    """
+    context: AbstractContextManager[object] = _blas().limit(limits=1)
+    return context
 
 
 def exact_matmul(a: NDArray[np.generic], b: NDArray[np.generic], bound: int) -> NDArray[np.int32]:

@@ -15,14 +15,14 @@ from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 TOKENS = (1, 2, 3, 7, 8, 9, 16, 31, 33, 64, 65, 100, 127, 129, 197, 255, 256, 257, 300)
 
 
-def random_inputs(tokens, seed, config, *, masks, bias):
+def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
     generator = torch.Generator().manual_seed(seed)
 
     def draw(low, high, *shape):
         return torch.randint(low, high + 1, shape, generator=generator)
 
     top = (1 << config.q_bits) - 1
-    batch, heads, rows, channels = 2, 2, 5, 16
+    rows, channels = 5, 16
     q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
     zeros = [int(draw(0, top)) for _ in range(4)]
     params = LayerParams(

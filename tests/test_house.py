@@ -181,9 +181,9 @@ def test_house_import_scan_resolves_a_subpackage():
     assert packages_of(imports_of("from ...golden import x", "sim", 1)) == {"golden"}
 
 
-def test_house_sim_imports_numpy_and_numba_and_nothing_else_from_outside():
+def test_house_sim_imports_numpy_numba_and_threadpoolctl_and_nothing_else_from_outside():
     roots = {m.split(".")[0] for found in package_imports("sim").values() for m in found}
-    assert roots - set(sys.stdlib_module_names) == {"numpy", "numba", "bitlog2"}
+    assert roots - set(sys.stdlib_module_names) == {"numpy", "numba", "threadpoolctl", "bitlog2"}
 
 
 @pytest.mark.parametrize("package", FOLDERS)

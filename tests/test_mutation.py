@@ -1,8 +1,9 @@
 """60 seeded mutations of operators: half in the kernels, half in the torch path.
 
 Each runs in a process of its own as `--check all` on digits does, over the four schemes, until a
-register differs. Digits has no masks and no bias: what concerns these alone is then shown to
-masked and biased rows. What is left must be listed as equivalent, with its reason.
+register differs. Digits has no masks, no bias and no wide codes: what concerns these alone is then
+shown to masked and biased rows of 4 and 8 bits. What is left must be listed as equivalent, with its
+reason.
 """
 
 import importlib
@@ -14,6 +15,7 @@ import traceback
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from digits_models import digits_task, quantized_digits
@@ -24,11 +26,20 @@ from bitlog2 import sim
 from bitlog2.models import check, datapath
 from bitlog2.models.check import Checker
 from bitlog2.models.integer_attention import IntegerAttention
-from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 
 SIM = Path(sim.__file__).parent
 #: Functions of the kernels' files that `attention` does not call: units' other forms, and memory.
-OTHER_FORMS = {"log2_quantizer_dividing", "pack_row", "shift_add", "score_accumulator"}
+OTHER_FORMS = {
+    "log2_quantizer",
+    "log2_quantizer_dividing",
+    "_level",
+    "leading_one",
+    "pack_row",
+    "shift_add",
+    "_shifted",
+    "score_accumulator",
+}
 ALL_KERNELS = [
     mutant
     for path in sorted((SIM / "kernel").glob("*.py"))
@@ -68,13 +79,24 @@ def digits_differ(swap) -> bool:
 def masked_rows_differ(make_datapath) -> bool:
     """Whether rows with masks and biases show a difference."""
     for seed, scheme in enumerate(list(SCHEMES) * 3):
-        config = AttentionConfig(scheme)
-        inputs = random_inputs(33 + seed, seed, config, masks=True, bias=True)
+        bits = 8 if seed % 2 else 4
+        config = AttentionConfig(scheme, q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits)
+        inputs = random_inputs(33 + seed, seed, config, masks=True, bias=True, batch=3, heads=6)
         checker = Checker("all")
         checker.compare("layer", config, inputs, make_datapath(config)(*inputs))
         if checker.total_mismatched:
             return True
     return False
+
+
+def broadcast_rows_differ(other) -> bool:
+    """Whether one mask and one bias for all heads and rows show a difference to the simulator."""
+    rng = np.random.default_rng(0)
+    config, params = AttentionConfig(), LayerParams(40000, 20, 40000, 24, 7, 8, 7, 8)
+    q, k, v = (rng.integers(0, 16, (18, 33, 16)) for _ in range(3))
+    given = {"masked": rng.random((1, 1, 33)) < 0.3, "bias": rng.integers(-99, 99, (1, 1, 33))}
+    codes = [side.attention(q, k, v, params, config, **given) for side in (sim, other)]
+    return not np.array_equal(*codes)
 
 
 def kernel_verdict(mutant: Mutant, folder: Path) -> int:
@@ -87,7 +109,9 @@ def kernel_verdict(mutant: Mutant, folder: Path) -> int:
     check.attention, check.AttentionTrace = other.attention, other.AttentionTrace
     if digits_differ(lambda model: None):
         return KILLED
-    return BY_MASKS if masked_rows_differ(datapath.AttentionDatapath) else SURVIVED
+    if masked_rows_differ(datapath.AttentionDatapath) or broadcast_rows_differ(other):
+        return BY_MASKS
+    return SURVIVED
 
 
 def torch_verdict(mutant: Mutant, folder: Path) -> int:

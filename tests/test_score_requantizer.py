@@ -127,3 +127,21 @@ def test_score_requantizer_is_monotone_in_the_score(s: int, m: int, n: int, bias
 def test_score_requantizer_stays_in_t_range(s: int, m: int, n: int, bias: int):
     """BL2-REQ-02."""
     assert -131072 <= score_requantizer(s, m, n, bias, CONFIG) <= 131071
+
+
+@pytest.mark.parametrize("head_dim", [140, 141, 142])
+def test_score_requantizer_lanes_hold_the_largest_product(head_dim: int):
+    """Just below and above where int32 lanes end; the largest score, M and bias, n = 0 and full."""
+    config = AttentionConfig(max_head_dim=head_dim, max_n=27)
+    score = 225 * head_dim
+    for n in (0, 1, 13, 27):
+        for bias in (config.t_min, 0, config.t_max):
+            got = run_kernel([score, -score], 65535, n, bias, config).tolist()
+            expected = [score_requantizer(x, 65535, n, bias, config) for x in (score, -score)]
+            assert got == expected
+
+
+def test_score_requantizer_lanes_are_chosen_by_the_proof():
+    """225 * D * 65535 + 2**26 + 2**17 passes 2**31 between D = 141 and 142."""
+    fits = [AttentionConfig(max_head_dim=d, max_n=27).scores_fit_int32 for d in (141, 142)]
+    assert fits == [True, False]

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from ..jit import kernel
 from .code_register import code_register
 from .exp2 import exp2
-from .log2_quantizer import log2_quantizer
 from .output_requantizer import output_requantizer
 from .row_max import distance, row_max
 from .row_sum import row_sum
 from .score_requantizer import score_requantizer
 from .shift_add import level_value
+from .threshold_quantizer import count_thresholds, row_thresholds
 
 __all__ = ["RowRegisters", "code_rows", "output_rows"]
 
@@ -39,10 +39,13 @@ class RowRegisters(NamedTuple):
 def code_rows(score, masked, bias, layer, scheme, keep, regs, weight):
     """Take scores to levels and their values, a row at a time.
 
-    score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8; bias: the same shapes, int32;
+    score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8, or (1, 1, 0) for none;
+    bias: (G or 1, R or 1, N) int32;
     weight: (G, R, N), receives the value of each level. With keep == 0, `regs` is scratch of one
     row, written over and over.
     """
+    edge = np.empty(16, np.int32)
+    count = np.empty(score.shape[2], np.int32)
     for g in range(score.shape[0]):
         mask_g = min(g, masked.shape[0] - 1)
         bias_g = min(g, bias.shape[0] - 1)
@@ -56,11 +59,13 @@ def code_rows(score, masked, bias, layer, scheme, keep, regs, weight):
             distance(t, largest, mask, layer, d)
             exp2(d, mask, layer, e)
             total = row_sum(e)
-            log2_quantizer(e, total, scheme, level)
-            code_register(level, scheme, regs.nibble[a, b], regs.flag[a, b])
+            row_thresholds(total, scheme, edge)
+            count_thresholds(e, scheme, edge, count, level)
             level_value(level, scheme, weight[g, i])
-            regs.row_max[a, b] = largest
-            regs.row_sum[a, b] = total
+            if keep:
+                code_register(level, scheme, regs.nibble[a, b], regs.flag[a, b])
+                regs.row_max[a, b] = largest
+                regs.row_sum[a, b] = total
 
 
 @kernel

@@ -12,9 +12,19 @@ __all__ = ["score_requantizer"]
 def score_requantizer(score, bias, layer, t):
     """Write t[j] = SAT(RND(score[j] * M >> n) + bias[j]).
 
-    score, bias, t: (N,) int32. The product fits int64: every register is at most 62 bits.
+    score, bias, t: (N,) int32. Where `layer.narrow` proves that product, rounding constant and
+    bias stay within int32, lanes are int32: each step is wrapped to its width, which the compiler
+    would otherwise widen. Else int64, which holds every register of at most 62 bits.
     """
-    for j in range(score.size):
-        product = np.int64(score[j]) * layer.m
-        value = rnd(product, layer.n) + bias[j]
-        t[j] = min(max(value, layer.t_min), layer.t_max)
+    if layer.narrow:
+        m, n = np.int32(layer.m), np.int32(layer.n)
+        rounding = np.int32((np.int64(1) << layer.n) >> np.int64(1))
+        t_min, t_max = np.int32(layer.t_min), np.int32(layer.t_max)
+        for j in range(score.size):
+            product = np.int32(np.int32(score[j] * m) + rounding)
+            narrow_value = np.int32(np.int32(product >> n) + bias[j])
+            t[j] = min(max(narrow_value, t_min), t_max)
+    else:
+        for j in range(score.size):
+            value = rnd(np.int64(score[j]) * layer.m, layer.n) + bias[j]
+            t[j] = min(max(value, layer.t_min), layer.t_max)

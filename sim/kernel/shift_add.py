@@ -22,9 +22,20 @@ def _shifted(x, level, scheme):
 
 @kernel
 def level_value(level, scheme, value):
-    """Write value[j], what level[j] stands for in units of 1/A: one shifted. value: (N,)."""
+    """Write value[j], what level[j] stands for in units of 1/A. level: (N,) uint8, value: (N,).
+
+    Half: two, or three with the half bit, shifted by k and halved: level 1 keeps the half of its
+    three, level 0 is taken away. Single: one shifted by the level, halved. All within int32.
+    """
+    one = np.int32(1)
     for j in range(level.size):
-        value[j] = _shifted(np.int64(1), level[j], scheme)
+        code = np.int32(level[j])
+        if scheme.half:
+            lead = np.int32(np.int32(2) + np.int32(code & one))
+            raised = np.int32(lead << np.int32(code >> one))
+            value[j] = np.int32(np.int32(raised >> one) - np.int32(code == 0))
+        else:
+            value[j] = np.int32(np.int32(one << code) >> one)
 
 
 @kernel

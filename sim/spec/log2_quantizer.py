@@ -1,9 +1,9 @@
-"""Unit 6: e / s as a level, in the dividing form (the specification) and the comparing one."""
+"""Unit 6: e / s as a level: dividing (the specification), comparing, counting thresholds."""
 
 from ..scheme import Scheme
 from .rounding import leading_one
 
-__all__ = ["log2_quantizer", "log2_quantizer_comparing"]
+__all__ = ["log2_quantizer", "log2_quantizer_comparing", "log2_quantizer_counting"]
 
 
 def log2_quantizer(e: int, s: int, scheme: Scheme) -> int:
@@ -47,3 +47,14 @@ def log2_quantizer_comparing(e: int, s: int, scheme: Scheme) -> int:
         return 1
     half_bit = int(scaled >= (3 * s) << (k - 1))
     return min(2 * k + half_bit, scheme.top_level)
+
+
+def log2_quantizer_counting(e: int, s: int, scheme: Scheme) -> int:
+    """Return the same level as the number of thresholds that e reaches (BL2-LOG2-07).
+
+    Level k or more is e * A >= T * s, with T the value of level k. s is one number a row, so
+    each threshold is one number that odd * e is compared with: ceil(T * s / 2**a).
+    """
+    x, rounding = scheme.odd_factor * e, (1 << scheme.base_shift) - 1
+    edges = [(value * s + rounding) >> scheme.base_shift for value in scheme.values[1:]]
+    return sum(x >= edge for edge in edges)
