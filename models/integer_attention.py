@@ -4,7 +4,7 @@ import math
 import warnings
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
 
@@ -12,44 +12,30 @@ from .datapath import AttentionDatapath
 from .exact import exact_matmul
 from .integer_layers import IntegerLinear
 from .map_scale import best_delta
+from .self_attention import SelfAttention
 from .uniform import CodeUniform
 
 __all__ = ["FloatMapIntegerAttention", "IntegerAttention"]
 
 
-class _IntegerSelfAttention(nn.Module):
-    """What both have: q, k, v as codes of per-tensor quantizers."""
+class _IntegerSelfAttention(SelfAttention):
+    """What both have: q, k, v as codes."""
+
+    qkv: IntegerLinear
+    proj: IntegerLinear
+    q_quantizer: CodeUniform
+    k_quantizer: CodeUniform
+    v_quantizer: CodeUniform
 
     def __init__(
         self, qkv: IntegerLinear, proj: IntegerLinear, num_heads: int, scale: float, a_bits: int
     ) -> None:
-        super().__init__()
-        self.qkv, self.proj = qkv, proj
-        self.num_heads, self.scale = num_heads, scale
-        self.q_quantizer = CodeUniform(a_bits)
-        self.k_quantizer = CodeUniform(a_bits)
-        self.v_quantizer = CodeUniform(a_bits)
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch, tokens, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)  # (B, H, N, D) each
-        return q, k, v
+        quantizers = (CodeUniform(a_bits), CodeUniform(a_bits), CodeUniform(a_bits))
+        super().__init__(qkv, proj, num_heads, scale, quantizers)
 
     def _codes(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self._split(x)
+        q, k, v = self.split(x)
         return self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
-
-    def _observe_qkv(self, x: Tensor) -> None:
-        quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
-        for quantizer, values in zip(quantizers, self._split(x), strict=True):
-            if not quantizer.frozen:
-                quantizer.observe(values)
-
-    @staticmethod
-    def _refuse_mask(attn_mask: None, is_causal: bool) -> None:
-        if attn_mask is not None or is_causal:
-            raise ValueError("attn_mask and is_causal must be left out: ViT and DeiT have none")
 
 
 class IntegerAttention(_IntegerSelfAttention):
@@ -110,7 +96,7 @@ class IntegerAttention(_IntegerSelfAttention):
 
     def calibrate(self, x: Tensor) -> None:
         """Freeze q, k, v, then delta from the map, then the output codes, from this input."""
-        self._observe_qkv(x)
+        self.observe_qkv(x)
         config = self.datapath.config
         q, k, v = self._codes(x)
         m, n = self._score_multiplier()
@@ -127,7 +113,7 @@ class IntegerAttention(_IntegerSelfAttention):
 
     def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
         """Return (B, N, C) float32."""
-        self._refuse_mask(attn_mask, is_causal)
+        self.refuse_mask(attn_mask, is_causal)
         regs = self.datapath(*self._codes(x), self.params())
         return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
 
@@ -140,12 +126,12 @@ class FloatMapIntegerAttention(_IntegerSelfAttention):
 
     def calibrate(self, x: Tensor) -> None:
         """Freeze q, k and v from this input."""
-        self._observe_qkv(x)
+        self.observe_qkv(x)
 
     def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
         """Return (B, N, C) float32."""
-        self._refuse_mask(attn_mask, is_causal)
-        q, k, v = self._split(x)
+        self.refuse_mask(attn_mask, is_causal)
+        q, k, v = self.split(x)
         q, k = self.q_quantizer.centred(q), self.k_quantizer.centred(k)
         bound = self.q_quantizer.max_code * self.k_quantizer.max_code * q.shape[-1]
         score = exact_matmul(q, k.transpose(-2, -1), bound)
