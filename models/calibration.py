@@ -33,7 +33,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         ValueError: a layer's values cannot be quantized; the message names the layer.
     """
     handles = [
-        layer.register_forward_pre_hook(_observer(name))
+        layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
         for name, layer in calibrated_layers(model).items()
     ]
     try:
@@ -44,12 +44,12 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
             handle.remove()
 
 
-def _observer(name: str) -> Callable[[Any, tuple[Any, ...]], None]:
-    def observe(layer: Any, inputs: tuple[Any, ...]) -> None:
+def _observer(name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+    def observe(layer: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                layer.calibrate(inputs[0])
+                layer.calibrate(*inputs, **keywords)
             except ValueError as error:
                 raise ValueError(f"layer {name}: {error}") from error
         for warning in caught:

@@ -1,8 +1,8 @@
 """Section 3 of the specification in torch: every register of a batch, on any device.
 
 An independent voice: from `bitlog2.sim` it takes configuration and tables only. It divides where
-the simulator's kernels compare, and finds levels by a search in the table of values where they
-find leading ones.
+the simulator's kernels compare, and reads levels from exponent and mantissa of a float32, which
+holds p exactly, where they count thresholds or find leading ones.
 """
 
 from typing import NamedTuple
@@ -16,11 +16,14 @@ from .exact import exact_matmul
 
 __all__ = ["AttentionDatapath", "MapRegisters", "OutputRegisters", "Registers"]
 
+_EXPONENT_BIAS = 127
+
 
 class MapRegisters(NamedTuple):
     """Units 1 to 7. score, t, d, e, level, nibble, flag: (B, H, R, N); row_max, row_sum: (B, H, R).
 
-    All int64; d and e of masked keys are d_max and 0.
+    level, nibble and flag are uint8, row_sum int64, the others int32, or int64 where a score
+    product does not fit. d and e of masked keys are d_max and 0.
     """
 
     score: Tensor
@@ -35,7 +38,7 @@ class MapRegisters(NamedTuple):
 
 
 class OutputRegisters(NamedTuple):
-    """Units 8 and 9. acc, o: (B, H, R, D) int64."""
+    """Units 8 and 9. acc: (B, H, R, D) int32; o: (B, H, R, D) uint8."""
 
     acc: Tensor
     o: Tensor
@@ -59,14 +62,16 @@ class AttentionDatapath(nn.Module):
         config: what the hardware is built with.
     """
 
-    table: Tensor
+    exp2_of: Tensor
     values: Tensor
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("table", torch.tensor(config.table), persistent=False)
-        self.register_buffer("values", torch.tensor(config.code.values), persistent=False)
+        self.word = torch.int32 if config.scores_fit_int32 else torch.int64
+        values = torch.tensor(config.code.values, dtype=torch.float32)
+        self.register_buffer("exp2_of", _exp2_of_every_distance(config), persistent=False)
+        self.register_buffer("values", values, persistent=False)
 
     def forward(
         self,
@@ -83,7 +88,7 @@ class AttentionDatapath(nn.Module):
             q: (B, H, R, D) codes as float32 integers; k: (B, H, N, D); v: (B, H, N, D').
             params: what the layer loads.
             masked: bool, broadcastable to (B, H, R, N), True for a key that takes no part.
-            bias: int64, broadcastable to (B, H, R, N).
+            bias: int32 or int64, broadcastable to (B, H, R, N).
         """
         attention_map = self.attention_map(q, k, params, masked, bias)
         acc = self.accumulate(attention_map.level, v, params)
@@ -100,52 +105,69 @@ class AttentionDatapath(nn.Module):
         """Return the registers of units 1 to 7; arguments as `forward`."""
         config = self.config
         bound = config.registers["score"].bound
-        score = exact_matmul(q - params.zq, (k - params.zk).transpose(-2, -1), bound).long()
+        score = exact_matmul(q - params.zq, (k - params.zk).transpose(-2, -1), bound).to(self.word)
         t = _rnd(score * params.m, params.n)
         if bias is not None:
-            t = t + bias
+            t = t + bias.to(self.word)
         t = t.clamp(config.t_min, config.t_max)
         visible = t if masked is None else t.masked_fill(masked, config.t_min)
         row_max = visible.amax(dim=-1)
         d = (row_max.unsqueeze(-1) - t).clamp(max=config.d_max)
         if masked is not None:
             d = d.masked_fill(masked, config.d_max)
-        e = self._exp2(d)
+        e = self.exp2_of.index_select(0, d.reshape(-1)).view(d.shape)
         if masked is not None:
             e = e.masked_fill(masked, 0)
-        row_sum = e.sum(dim=-1)
+        row_sum = e.sum(dim=-1, dtype=torch.int64 if config.width("row_sum") > 31 else torch.int32)
         level = self._log2_quantizer(e, row_sum.unsqueeze(-1))
         nibble, flag = self._code_register(level)
-        return MapRegisters(score, t, row_max, d, e, row_sum, level, nibble, flag)
-
-    def _exp2(self, d: Tensor) -> Tensor:
-        fraction = self.config.fraction_bits
-        entry = self.table[d & ((1 << fraction) - 1)]
-        shift = (d >> fraction).clamp(max=self.config.table_bits + 2)
-        rounding = torch.bitwise_left_shift(torch.ones_like(shift), shift) >> 1
-        return torch.bitwise_right_shift(entry + rounding, shift)
+        return MapRegisters(score, t, row_max, d, e, row_sum.long(), level, nibble, flag)
 
     def _log2_quantizer(self, e: Tensor, total: Tensor) -> Tensor:
-        int_max = self.config.code.int_max
-        p = torch.div(e * int_max, total, rounding_mode="floor").clamp(max=int_max - 1)
-        return torch.bucketize(p, self.values, right=True) - 1
+        """Return the level of e / total, uint8.
+
+        p = floor(e * A / s) by a float64 division, which is exact here: a quotient of integers
+        below an integer q misses it by at least 1 part in e * A + s, and that is below 2**53. p is
+        below 2**17, so a float32 holds it: its exponent is the position of the leading one, the
+        first bit of its mantissa the bit below that.
+        """
+        scheme = self.config.code
+        p = e.double().mul_(scheme.int_max).div_(total.double()).floor_()
+        p = p.clamp_(max=scheme.int_max - 1).float()
+        bits = p.view(torch.int32)
+        if scheme.half:  # 2 * exponent + half bit; p = 1 is level 1, p = 0 has no exponent
+            level = ((bits >> 22) - 2 * _EXPONENT_BIAS).clamp_(min=0) + (p == 1)
+        else:
+            level = ((bits >> 23) - _EXPONENT_BIAS + 1).clamp_(min=0)
+        return level.to(torch.uint8)
 
     def _code_register(self, level: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.code.zero_flag:
             return level, torch.zeros_like(level)
-        return (level - 1).clamp(min=0), (level == 0).long()
+        flag = (level == 0).to(torch.uint8)
+        return level - 1 + flag, flag
 
     def accumulate(self, level: Tensor, v: Tensor, params: LayerParams) -> Tensor:
-        """Return acc, (B, H, R, D') int64, of the levels (B, H, R, N) and v."""
-        weight = self.values[level].float()
-        return exact_matmul(weight, v - params.zv, self.config.registers["acc"].bound).long()
+        """Return acc, (B, H, R, D') int32, of the levels (B, H, R, N) uint8 and v."""
+        weight = self.values.index_select(0, level.reshape(-1).int()).view(level.shape)
+        return exact_matmul(weight, v - params.zv, self.config.registers["acc"].bound).int()
 
     def output(self, acc: Tensor, params: LayerParams) -> Tensor:
-        """Return o, the output codes of acc, int64."""
-        rounded = _rnd(acc * params.m2, params.n2) + params.zo
-        return rounded.clamp(0, (1 << self.config.o_bits) - 1)
+        """Return o, the output codes of acc, uint8."""
+        rounded = _rnd(acc.long() * params.m2, params.n2) + params.zo
+        return rounded.clamp(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
+
+
+def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
+    """Return RND(T[d mod 2**F] >> (d div 2**F)) for every d, int32: table entry and shifter."""
+    fraction = config.fraction_bits
+    d = torch.arange(config.d_max + 1)
+    entry = torch.tensor(config.table)[d & ((1 << fraction) - 1)]
+    shift = (d >> fraction).clamp(max=config.table_bits + 2)
+    rounding = torch.bitwise_left_shift(torch.ones_like(shift), shift) >> 1
+    return torch.bitwise_right_shift(entry + rounding, shift).int()
 
 
 def _rnd(x: Tensor, n: int) -> Tensor:
-    """RND(x >> n) of int64: ties toward plus infinity."""
+    """RND(x >> n) of integers: ties toward plus infinity."""
     return (x + ((1 << n) >> 1)) >> n

@@ -1,7 +1,6 @@
 """Accuracy of a model, unquantized and quantized, with its registers checked."""
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,15 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from .check import Checker
+from .checkpoint import QuantizedModel
+from .image_data import Progress
 from .integer_attention import IntegerAttention
 from .metrics import Proportion
 from .quantize import QuantizationSpec
 from .task import Task
+from .zoo import published
 
-__all__ = ["CellResult", "Predictions", "evaluate_quantized", "evaluate_unquantized"]
-
-#: Shows progress over batches: (batches, label, how many) -> batches.
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+__all__ = [
+    "CellResult",
+    "Loop",
+    "Predictions",
+    "evaluate_quantized",
+    "evaluate_unquantized",
+    "top5",
+]
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,13 @@ class Predictions:
 
     Attributes:
         top1: (n,) int64, the most likely class.
+        numbers: (n,) int64, which images of the validation set these are.
         hits1, hits5: images whose label is first, or among the first five.
         seconds: wall time of the loop, checking included.
     """
 
     top1: Tensor
+    numbers: Tensor
     hits1: int
     hits5: int
     seconds: float
@@ -47,16 +55,21 @@ class CellResult:
 
     Attributes:
         spec: how it was quantized, None for the unquantized model.
-        top1, top5, agreement: shares of the images; agreement is with the unquantized model.
+        seed: of the calibration, None for the unquantized model.
+        published_top1: published accuracy, percent, or None where there is none for this.
+        top1, top5, agreement: shares of the images; agreement is with the unquantized model, None
+            where that was not evaluated.
         images_per_second: of the whole loop, checking included.
         checker: counts and mismatches, None where nothing was checked.
         layers: parameters that each layer's datapath loads, by layer.
     """
 
     spec: QuantizationSpec | None
+    seed: int | None
+    published_top1: float | None
     top1: Proportion
     top5: Proportion
-    agreement: Proportion
+    agreement: Proportion | None
     images_per_second: float
     checker: Checker | None
     layers: dict[str, dict[str, int]]
@@ -82,54 +95,73 @@ class CellResult:
         return {
             "name": self.name,
             "quantization": None if self.spec is None else asdict(self.spec),
+            "seed": self.seed,
+            "published_top1": self.published_top1,
             "top1": self.top1.as_dict(),
             "top5": self.top5.as_dict(),
-            "agreement_with_unquantized": self.agreement.as_dict(),
+            "agreement_with_unquantized": self.agreement and self.agreement.as_dict(),
             "images_per_second": self.images_per_second,
             "check": check,
             "layer_params": self.layers,
         }
 
 
-def evaluate_unquantized(
-    task: Task, batch_size: int, limit: int | None, progress: Progress
-) -> tuple[CellResult, Predictions]:
+@dataclass(frozen=True)
+class Loop:
+    """How images are run.
+
+    Attributes:
+        batch_size: images a batch.
+        limit: how many images at most, the first of them; None for all.
+        progress: shows progress.
+    """
+
+    batch_size: int
+    limit: int | None
+    progress: Progress
+
+
+def evaluate_unquantized(task: Task, loop: Loop) -> tuple[CellResult, Predictions]:
     """Return the row of the trained model itself, and its predictions."""
-    said = _predict(task, task.model, batch_size, limit, progress, "unquantized", None)
-    return _cell(None, said, said, None, {}), said
+    said = _predict(task, task.model, loop, "unquantized", None)
+    whole = loop.limit is None or task.data.count(None) <= loop.limit
+    published = task.published_top1 if whole else None
+    cell = CellResult(
+        spec=None,
+        seed=None,
+        published_top1=published,
+        **_shares(said, said),
+        checker=None,
+        layers={},
+    )
+    return cell, said
 
 
 def evaluate_quantized(
     task: Task,
-    model: nn.Module,
-    spec: QuantizationSpec,
-    reference: Predictions,
+    quantized: QuantizedModel,
+    reference: Predictions | None,
+    loop: Loop,
     *,
     check: str,
-    batch_size: int,
-    limit: int | None,
-    seed: int,
-    progress: Progress,
 ) -> CellResult:
     """Return the row of a quantized model.
 
     Args:
         task: its data.
-        model: as `quantize` returns it.
-        spec: how it was quantized.
-        reference: predictions of the unquantized model on the same images.
+        quantized: model, scheme and seed.
+        reference: predictions of the unquantized model on the same images, or None.
+        loop: how images are run.
         check: one of `CHECKS`; `sample` and `all` need an integer attention map.
-        batch_size, limit: images a batch, and how many at most.
-        seed: of the sample.
-        progress: shows progress.
 
     Raises:
         ValueError: there is nothing to check in this model.
     """
-    checker = None if check == "none" else Checker(check, seed)
+    model, spec = quantized.model, quantized.spec
+    checker = None if check == "none" else Checker(check, quantized.seed)
     handles = [] if checker is None else checker.watch(model)
     try:
-        said = _predict(task, model, batch_size, limit, progress, spec.scheme, checker)
+        said = _predict(task, model, loop, spec.scheme, checker)
     finally:
         for handle in handles:
             handle.remove()
@@ -138,49 +170,67 @@ def evaluate_quantized(
         for name, module in model.named_modules()
         if isinstance(module, IntegerAttention)
     }
-    return _cell(spec, said, reference, checker, layers)
-
-
-def _predict(
-    task: Task,
-    model: nn.Module,
-    batch_size: int,
-    limit: int | None,
-    progress: Progress,
-    label: str,
-    checker: Checker | None,
-) -> Predictions:
-    top1, hits1, hits5 = [], 0, 0
-    start = time.perf_counter()
-    count = -(-task.count(limit) // batch_size)
-    with torch.inference_mode():
-        for number, (images, labels) in enumerate(
-            progress(task.batches(batch_size, limit), label, count)
-        ):
-            if checker is not None:
-                checker.first_image = number * batch_size
-            best = model(images).topk(min(5, task.classes), dim=1).indices.cpu()
-            hit = best == labels.unsqueeze(1)
-            top1.append(best[:, 0])
-            hits1 += int(hit[:, 0].sum())
-            hits5 += int(hit.sum())
-    return Predictions(torch.cat(top1), hits1, hits5, time.perf_counter() - start)
-
-
-def _cell(
-    spec: QuantizationSpec | None,
-    said: Predictions,
-    reference: Predictions,
-    checker: Checker | None,
-    layers: dict[str, dict[str, int]],
-) -> CellResult:
-    same = int((said.top1 == reference.top1).sum())
     return CellResult(
         spec=spec,
-        top1=Proportion(said.hits1, said.total),
-        top5=Proportion(said.hits5, said.total),
-        agreement=Proportion(same, said.total),
-        images_per_second=said.total / said.seconds,
+        seed=quantized.seed,
+        published_top1=_published(task, spec),
+        **_shares(said, reference),
         checker=checker,
         layers=layers,
     )
+
+
+def _published(task: Task, spec: QuantizationSpec) -> float | None:
+    if task.published_top1 is None or (spec.w_bits, spec.a_bits) != (4, 4):
+        return None
+    found = published(spec.scheme, task.name)
+    return None if found is None else found[0]
+
+
+def _predict(
+    task: Task, model: nn.Module, loop: Loop, label: str, checker: Checker | None
+) -> Predictions:
+    top1: list[Tensor] = []
+    seen: list[Tensor] = []
+    hits1 = hits5 = 0
+    start = time.perf_counter()
+    count = -(-task.data.count(loop.limit) // loop.batch_size)
+    batches = task.data.batches(loop.batch_size, loop.limit)
+    with torch.inference_mode():
+        for images, labels, numbers in loop.progress(batches, label, count):
+            if checker is not None:
+                checker.images = numbers.tolist()
+            best, hit = top5(model(images.to(task.device)).cpu(), labels)
+            top1.append(best[:, 0])
+            seen.append(numbers)
+            hits1 += int(hit[:, 0].sum())
+            hits5 += int(hit.sum())
+    if not top1:
+        raise ValueError("data must hold at least one image that can be read")
+    seconds = time.perf_counter() - start
+    return Predictions(torch.cat(top1), torch.cat(seen), hits1, hits5, seconds)
+
+
+def top5(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the five likeliest classes (B, 5) int64 of logits (B, classes), and where they hit.
+
+    With fewer than five classes, all of them.
+    """
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    return best, best == labels.unsqueeze(1)
+
+
+def _shares(said: Predictions, reference: Predictions | None) -> dict[str, Any]:
+    agreement = None
+    if reference is not None:
+        if not torch.equal(said.numbers, reference.numbers):
+            raise ValueError(
+                "data must stay as it is while it is evaluated: other images were read"
+            )
+        agreement = Proportion(int((said.top1 == reference.top1).sum()), said.total)
+    return {
+        "top1": Proportion(said.hits1, said.total),
+        "top5": Proportion(said.hits5, said.total),
+        "agreement": agreement,
+        "images_per_second": said.total / said.seconds,
+    }

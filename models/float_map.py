@@ -13,6 +13,8 @@ __all__ = ["FloatMap", "Log2Map"]
 class FloatMap(nn.Module):
     """The control `none`: the map stays as it is."""
 
+    frozen = True
+
     def observe(self, x: Tensor) -> None:
         """Nothing to freeze."""
 
@@ -43,14 +45,18 @@ class Log2Map(nn.Module):
         p = (x * self.scheme.int_max).floor().clamp(0, self.scheme.int_max - 1)
         return torch.bucketize(p, self.values, right=True) - 1
 
+    @property
+    def frozen(self) -> bool:
+        """Whether delta is known."""
+        return bool(self.delta != 0)
+
     def observe(self, x: Tensor) -> None:
         """Freeze delta from the attention map of the calibration batch."""
-        if self.delta == 0:
-            delta = best_delta(self.levels(x), x, self.scheme, largest=self.scheme.int_max - 1)
-            self.delta = torch.tensor(float(delta), device=x.device)
+        delta = best_delta(self.levels(x), x, self.scheme, largest=self.scheme.int_max - 1)
+        self.delta = torch.tensor(float(delta), device=x.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the dequantized map, value / delta, the shape of x."""
-        if self.delta == 0:
+        if not self.frozen:
             raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
         return self.values[self.levels(x)] / self.delta

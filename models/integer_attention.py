@@ -6,20 +6,20 @@ import warnings
 import torch
 from torch import Tensor
 
-from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
+from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift, score_bias
 
 from .datapath import AttentionDatapath
-from .exact import exact_matmul
 from .integer_layers import IntegerLinear
 from .map_scale import best_delta
-from .self_attention import SelfAttention
+from .score_form import ScoreForm
+from .self_attention import SelfAttention, of_every_window
 from .uniform import CodeUniform
 
-__all__ = ["FloatMapIntegerAttention", "IntegerAttention"]
+__all__ = ["CodedAttention", "IntegerAttention"]
 
 
-class _IntegerSelfAttention(SelfAttention):
-    """What both have: q, k, v as codes."""
+class CodedAttention(SelfAttention):
+    """Self-attention whose q, k and v are integer codes."""
 
     qkv: IntegerLinear
     proj: IntegerLinear
@@ -28,41 +28,37 @@ class _IntegerSelfAttention(SelfAttention):
     v_quantizer: CodeUniform
 
     def __init__(
-        self, qkv: IntegerLinear, proj: IntegerLinear, num_heads: int, scale: float, a_bits: int
+        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, a_bits: int
     ) -> None:
         quantizers = (CodeUniform(a_bits), CodeUniform(a_bits), CodeUniform(a_bits))
-        super().__init__(qkv, proj, num_heads, scale, quantizers)
-
-    def _codes(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.split(x)
-        return self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
+        super().__init__(qkv, proj, form, quantizers)
 
 
-class IntegerAttention(_IntegerSelfAttention):
-    """timm's `Attention` with the integer datapath in its middle.
+class IntegerAttention(CodedAttention):
+    """timm's attention with the integer datapath in its middle.
 
     The parameters that the datapath loads follow from the frozen scales:
-    M / 2**n = sq * sk * scale * log2(e) * 2**F and M2 / 2**n2 = sv / (delta * so), where so and zo
-    are those of the projection's input, so that its codes are the datapath's output.
+    M / 2**n = sq * sk * c * log2(e) * 2**F and M2 / 2**n2 = sv / (delta * so), where so and zo are
+    those of the projection's input, so that its codes are the datapath's output. c is 1/sqrt(D) in
+    ViT and DeiT, and 1 in Swin, whose sq holds it already. Swin's position bias becomes the score
+    bias; its mask excludes keys.
 
     Attributes:
-        datapath: hooks on it see (q, k, v, params) and the registers.
+        datapath: hooks on it see (q, k, v, params, masked, bias) and the registers.
         delta: () float64, the integer scale of the levels; 0 until calibrated.
+        score_bias: (1, H, N, N) int32 or None.
     """
 
     delta: Tensor
+    score_bias: Tensor | None
 
     def __init__(
-        self,
-        qkv: IntegerLinear,
-        proj: IntegerLinear,
-        num_heads: int,
-        scale: float,
-        config: AttentionConfig,
+        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, config: AttentionConfig
     ) -> None:
-        super().__init__(qkv, proj, num_heads, scale, config.q_bits)
+        super().__init__(qkv, proj, form, config.q_bits)
         self.datapath = AttentionDatapath(config)
         self.register_buffer("delta", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("score_bias", _raw_bias(form.position_bias, config))
 
     def params(self) -> LayerParams:
         """Return what the datapath loads for this layer, from the frozen scales in float64.
@@ -79,7 +75,7 @@ class IntegerAttention(_IntegerSelfAttention):
 
     def _score_multiplier(self) -> tuple[int, int]:
         config = self.datapath.config
-        scales = self.q_quantizer.delta.item() * self.k_quantizer.delta.item() * self.scale
+        scales = self.q_quantizer.delta.item() * self.k_quantizer.delta.item() * self.score_scale
         ratio = scales * math.log2(math.e) * 2.0**config.fraction_bits
         return multiplier_and_shift(ratio, config.m_bits, config.max_n, "score scale")
 
@@ -94,14 +90,22 @@ class IntegerAttention(_IntegerSelfAttention):
     def _zero(layer: IntegerLinear) -> int:
         return int(layer.input_quantizer.zero_point)
 
-    def calibrate(self, x: Tensor) -> None:
+    def calibrate(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
         """Freeze q, k, v, then delta from the map, then the output codes, from this input."""
-        self.observe_qkv(x)
+        q, k, v = self.observe_qkv(x)
+        q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
         config = self.datapath.config
-        q, k, v = self._codes(x)
         m, n = self._score_multiplier()
         params = LayerParams(m, n, 1, 0, **self._zero_points())
-        regs = self.datapath.attention_map(q, k, params)
+        masked = _masked_keys(mask, len(q))
+        regs = self.datapath.attention_map(q, k, params, masked, self.score_bias)
         _warn_of_limits(regs.t, config)
         if self.delta == 0:
             exact_map = regs.e.double() / regs.row_sum.unsqueeze(-1)
@@ -111,34 +115,33 @@ class IntegerAttention(_IntegerSelfAttention):
         real = acc.double() * (self.v_quantizer.delta.double() / self.delta)
         self.proj.calibrate(real.float())
 
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Return (B, N, C) float32."""
-        self.refuse_mask(attn_mask, is_causal)
-        regs = self.datapath(*self._codes(x), self.params())
+        self.refuse_token_mask(attn_mask, is_causal)
+        q, k, v = self.split(x)
+        q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
+        masked = _masked_keys(mask, len(q))
+        regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
         return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
 
 
-class FloatMapIntegerAttention(_IntegerSelfAttention):
-    """The control `none` in integer arithmetic: integer q, k, v and scores, a float map.
+def _raw_bias(bias: Tensor | None, config: AttentionConfig) -> Tensor | None:
+    if bias is None:
+        return None
+    raw = score_bias(bias.cpu().double().numpy(), config)
+    return torch.from_numpy(raw).to(bias.device)
 
-    What it lacks is the datapath: there are no registers to check beyond the score.
-    """
 
-    def calibrate(self, x: Tensor) -> None:
-        """Freeze q, k and v from this input."""
-        self.observe_qkv(x)
-
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
-        """Return (B, N, C) float32."""
-        self.refuse_mask(attn_mask, is_causal)
-        q, k, v = self.split(x)
-        q, k = self.q_quantizer.centred(q), self.k_quantizer.centred(k)
-        bound = self.q_quantizer.max_code * self.k_quantizer.max_code * q.shape[-1]
-        score = exact_matmul(q, k.transpose(-2, -1), bound)
-        scale = self.q_quantizer.delta * self.k_quantizer.delta * self.scale
-        attention = (score * scale).softmax(dim=-1)
-        out = attention @ self.v_quantizer.centred(v) * self.v_quantizer.delta
-        return self.proj(out.transpose(1, 2).flatten(2))
+def _masked_keys(mask: Tensor | None, batch: int) -> Tensor | None:
+    """Return the keys that Swin's additive mask excludes, (batch, 1, N, N) bool."""
+    return None if mask is None else of_every_window(mask < 0, batch)
 
 
 def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:

@@ -1,9 +1,10 @@
 """Linear layers and the patch projection in integer arithmetic: codes times codes, one scale."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import exact_matmul
+from .exact import exact_linear
 from .quantized_layer import QuantizedLayer
 from .uniform import CodeUniform
 
@@ -19,16 +20,27 @@ class IntegerLinear(QuantizedLayer):
     Args:
         weight, bias: (out, in) and (out,) float32.
         w_bits, a_bits: widths of weight codes (per output channel) and input codes (per tensor).
+
+    Attributes:
+        weight_codes: (out, in) int16, the weight's codes less their zero points; empty until
+            calibrated.
     """
 
+    late_buffers = (*QuantizedLayer.late_buffers, "weight_codes")
     input_quantizer: CodeUniform
     weight_quantizer: CodeUniform
+    weight_codes: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor | None, w_bits: int, a_bits: int) -> None:
         own_weight = nn.Parameter(weight.detach(), requires_grad=False)
         own_bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         super().__init__(own_weight, own_bias, CodeUniform(a_bits), CodeUniform(w_bits, 0))
-        self.bound = ((1 << a_bits) - 1) * ((1 << w_bits) - 1) * weight[0].numel()
+
+    def calibrate(self, x: Tensor) -> None:
+        """Freeze what is not frozen, from this input; then the weight's codes."""
+        super().calibrate(x)
+        centred = self.weight_quantizer.centred(self.weight).flatten(1)
+        self.weight_codes = centred.to(torch.int16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, (..., out) float32, of real inputs (..., in)."""
@@ -40,11 +52,10 @@ class IntegerLinear(QuantizedLayer):
 
     def from_centred(self, centred: Tensor) -> Tensor:
         """Return the layer's output of centred input codes (..., in)."""
-        weight = self.weight_quantizer.centred(self.weight).flatten(1)  # (out, in)
-        acc = exact_matmul(centred, weight.t(), self.bound).float()
-        scale = self.input_quantizer.delta * self.weight_quantizer.delta.flatten()
-        out = acc * scale
-        return out if self.bias is None else out + self.bias
+        maxima = self.input_quantizer.max_code, self.weight_quantizer.max_code
+        acc = exact_linear(centred, self.weight_codes, *maxima)
+        out = acc.mul_(self.input_quantizer.delta * self.weight_quantizer.delta.flatten())
+        return out if self.bias is None else out.add_(self.bias)
 
 
 class IntegerConv2d(IntegerLinear):

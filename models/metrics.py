@@ -1,9 +1,11 @@
 """Accuracy with its interval."""
 
 import math
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
-__all__ = ["Proportion"]
+__all__ = ["Proportion", "Spread"]
 
 _Z_95 = 1.959963984540054
 
@@ -41,3 +43,36 @@ class Proportion:
             "percent": self.percent,
             "wilson95": list(self.interval),
         }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An accuracy over several calibration seeds, percent.
+
+    Attributes:
+        mean, least, most: of the seeds.
+        deviation: sample standard deviation (n - 1), 0 of one seed.
+        seeds: how many.
+    """
+
+    mean: float
+    least: float
+    most: float
+    deviation: float
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of values, at least one.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not values:
+            raise ValueError("values must hold at least one, got none")
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(statistics.fmean(values), min(values), max(values), deviation, len(values))
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Return all of it."""
+        return asdict(self)

@@ -1,35 +1,41 @@
-"""Post-training quantization of a timm ViT: from a trained model to the float or integer path."""
+"""Post-training quantization: from a trained timm model to its float or integer path."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from timm.layers.attention import Attention
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
 from torch import Tensor, nn
 
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 from .calibration import calibrate
+from .control_attention import ControlAttention
 from .float_attention import FloatAttention
 from .float_layers import FloatConv2d, FloatLinear
 from .float_map import FloatMap, Log2Map
-from .integer_attention import FloatMapIntegerAttention, IntegerAttention
+from .integer_attention import IntegerAttention
 from .integer_layers import IntegerConv2d, IntegerLinear
-from .reparameterize import reparameterize
+from .map_schemes import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
+from .reparameterize import norm_and_linear, reparameterize
+from .score_form import ScoreForm, score_form
+from .sqrt2_map import Sqrt2Map
+from .uniform import PublishedUniform
 
 __all__ = [
     "ARITHMETICS",
-    "MODEL_SCHEMES",
+    "STAGES",
     "QuantizationSpec",
     "float_path",
     "integer_path",
     "quantize",
 ]
 
-#: What a model's attention map can be coded with; `none` leaves it as it is.
-MODEL_SCHEMES = (*SCHEMES, "none")
 ARITHMETICS = ("float", "integer")
+#: The stages of `quantize`, in order.
+STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
 #: Bits of the patch projection's input, as published.
 _IMAGE_BITS = 8
 
@@ -44,7 +50,7 @@ class QuantizationSpec:
         w_bits, a_bits: widths of weight and activation codes, 2 to 8.
 
     Raises:
-        ValueError: a field is out of range.
+        ValueError: a field is out of range, or the scheme has no integer form.
     """
 
     scheme: str = "BitLog2_Half_17"
@@ -61,81 +67,94 @@ class QuantizationSpec:
             raise ValueError(
                 f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {self.arithmetic!r}"
             )
+        if self.scheme in FLOAT_ONLY and self.arithmetic == "integer":
+            raise ValueError(
+                f"arithmetic must be float for {self.scheme}, got 'integer': the base-sqrt(2) code "
+                "is a floating-point baseline that no integer datapath stands for"
+            )
         for name in ("w_bits", "a_bits"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
                 raise ValueError(f"{name} must be an integer from 2 to 8, got {value!r}")
 
     def attention_config(self) -> AttentionConfig:
-        """Return the configuration of the datapath; ValueError for scheme `none`."""
+        """Return the configuration of the datapath; ValueError for a scheme that has none."""
         bits = self.a_bits
         return AttentionConfig(self.scheme, q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits)
 
 
-def quantize(model: VisionTransformer, images: Tensor, spec: QuantizationSpec) -> VisionTransformer:
+def quantize(
+    model: nn.Module,
+    images: Tensor,
+    spec: QuantizationSpec,
+    stage: Callable[[str], None] = lambda name: None,
+) -> nn.Module:
     """Return a quantized copy of a trained model.
 
-    The published flow: calibrate, reparameterize the inputs of qkv and fc1, calibrate again. The
-    integer path takes the reparameterized weights, rounds the reparameterized zero points, and is
-    then calibrated in its own arithmetic.
+    The published flow: calibrate, reparameterize the inputs of qkv, fc1 and reduction, calibrate
+    again. The integer path takes the reparameterized weights, rounds the reparameterized zero
+    points, and is then calibrated in its own arithmetic.
 
     Args:
-        model: timm ViT or DeiT, in eval mode; left as it is.
+        model: timm ViT, DeiT or Swin, in eval mode; left as it is.
         images: (B, C, H, W) float32 calibration batch.
         spec: how.
+        stage: told the name of each stage before it begins, one of `STAGES`.
 
     Raises:
         ValueError: a layer is not supported, or its values cannot be quantized (named).
     """
     integer = spec.arithmetic == "integer"
-    quantized = float_path(model, spec)
+    stage(STAGES[0])
+    quantized = float_path(model, spec).to(images.device)
     calibrate(quantized, images)
+    stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
+    stage(STAGES[2])
     if integer:
-        quantized = integer_path(quantized, spec)
+        quantized = integer_path(quantized, spec).to(images.device)
     calibrate(quantized, images)
     return quantized
 
 
-def float_path(model: VisionTransformer, spec: QuantizationSpec) -> VisionTransformer:
+def float_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
     """Return a copy of the model with the published fake-quantized layers, not calibrated."""
     result = copy.deepcopy(model).eval().requires_grad_(False)
     w_bits, a_bits = spec.w_bits, spec.a_bits
+    per_channel = {name for name, _, _ in norm_and_linear(result)}
     for name, module in list(result.named_modules()):
         if isinstance(module, nn.Conv2d):
             _refuse_odd_conv(name, module)
             _replace(result, name, FloatConv2d(module, w_bits, _IMAGE_BITS))
         elif isinstance(module, nn.Linear):
-            per_channel = name.endswith((".qkv", ".fc1"))
-            _replace(result, name, FloatLinear(module, w_bits, a_bits, per_channel=per_channel))
+            layer = FloatLinear(module, w_bits, a_bits, per_channel=name in per_channel)
+            _replace(result, name, layer)
+        elif isinstance(module, SwinTransformerBlock):
+            _refuse_padded_windows(name, module)
     for name, module in list(result.named_modules()):
-        if isinstance(module, Attention):
-            _refuse_odd_attention(name, module)
-            attention_map = _float_map(spec.scheme)
-            qkv: Any = module.qkv  # replaced above
-            proj: Any = module.proj
-            heads, scale = module.num_heads, module.scale
-            _replace(result, name, FloatAttention(qkv, proj, attention_map, heads, scale, a_bits))
+        if isinstance(module, Attention | WindowAttention):
+            form, qkv, proj = _parts(name, module)
+            attention = FloatAttention(qkv, proj, _float_map(spec), form, a_bits)
+            _replace(result, name, attention)
     return result
 
 
-def integer_path(model: VisionTransformer, spec: QuantizationSpec) -> VisionTransformer:
+def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
     """Return the integer form of a calibrated and reparameterized float path, not calibrated.
 
     Of the float path's parameters it keeps those of the reparameterized inputs.
     """
     result = copy.deepcopy(model)
-    w_bits, a_bits = spec.w_bits, spec.a_bits
+    per_channel = {name for name, _, _ in norm_and_linear(result)}
     for name, module in list(result.named_modules()):
         if isinstance(module, FloatConv2d):
-            stride = (module.stride[0], module.stride[1])
-            new = IntegerConv2d(module.weight, module.bias, stride, w_bits, _IMAGE_BITS)
-            _replace(result, name, new)
+            _replace(result, name, _integer_conv(module, spec))
         elif isinstance(module, FloatLinear):
-            linear = IntegerLinear(module.weight, module.bias, w_bits, a_bits)
+            linear = IntegerLinear(module.weight, module.bias, spec.w_bits, spec.a_bits)
             source = module.input_quantizer
-            if name.endswith((".qkv", ".fc1")) and source.frozen:
+            if name in per_channel and source.frozen:
                 linear.input_quantizer.freeze(source.delta, source.zero_point)
+            linear.reparam_r, linear.reparam_b = module.reparam_r, module.reparam_b
             _replace(result, name, linear)
     for name, module in list(result.named_modules()):
         if isinstance(module, FloatAttention):
@@ -143,17 +162,32 @@ def integer_path(model: VisionTransformer, spec: QuantizationSpec) -> VisionTran
     return result
 
 
-def _float_map(scheme: str) -> FloatMap | Log2Map:
-    return FloatMap() if scheme == "none" else Log2Map(SCHEMES[scheme])
+def _float_map(spec: QuantizationSpec) -> FloatMap | Log2Map | Sqrt2Map | PublishedUniform:
+    if spec.scheme in FLOAT_ONLY:
+        return Sqrt2Map(spec.a_bits, seventeen=spec.scheme == "Sqrt2_17")
+    if spec.scheme == "uniform_4":
+        return PublishedUniform(UNIFORM_BITS)
+    return FloatMap() if spec.scheme == "none" else Log2Map(SCHEMES[spec.scheme])
+
+
+def _parts(name: str, module: Attention | WindowAttention) -> tuple[ScoreForm, Any, Any]:
+    """Return the form of an attention layer and its projections, which are quantized already."""
+    return score_form(name, module), module.qkv, module.proj
+
+
+def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
+    stride = (conv.stride[0], conv.stride[1])
+    return IntegerConv2d(conv.weight, conv.bias, stride, spec.w_bits, _IMAGE_BITS)
 
 
 def _integer_attention(module: FloatAttention, spec: QuantizationSpec) -> nn.Module:
     qkv: Any = module.qkv  # replaced by its integer form
     proj: Any = module.proj
-    if spec.scheme == "none":
-        return FloatMapIntegerAttention(qkv, proj, module.num_heads, module.scale, spec.a_bits)
-    config = spec.attention_config()
-    return IntegerAttention(qkv, proj, module.num_heads, module.scale, config)
+    form = ScoreForm(module.num_heads, module.query_scale, module.score_scale, module.position_bias)
+    if spec.scheme in CONTROLS:
+        uniform = spec.scheme == "uniform_4"
+        return ControlAttention(qkv, proj, form, spec.a_bits, uniform=uniform)
+    return IntegerAttention(qkv, proj, form, spec.attention_config())
 
 
 def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
@@ -167,9 +201,12 @@ def _refuse_odd_conv(name: str, conv: nn.Conv2d) -> None:
         raise ValueError(f"layer {name}: convolution must have no padding, dilation or groups")
 
 
-def _refuse_odd_attention(name: str, attention: Attention) -> None:
-    parts = (attention.q_norm, attention.k_norm, getattr(attention, "norm", nn.Identity()))
-    if getattr(attention, "gate", None) is not None or not all(
-        isinstance(part, nn.Identity) for part in parts
-    ):
-        raise ValueError(f"layer {name}: attention must have no q/k norm, output norm or gate")
+def _refuse_padded_windows(name: str, block: SwinTransformerBlock) -> None:
+    """Padding comes after norm1, where reparameterization would have to move its zeros too."""
+    height, width = cast(tuple[int, int], block.input_resolution)
+    for size, window in zip((height, width), block.window_size, strict=True):
+        if size % window:
+            raise ValueError(
+                f"layer {name}: feature map must be a multiple of the window, "
+                f"got {size} for windows of {window}"
+            )

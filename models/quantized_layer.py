@@ -1,19 +1,26 @@
 """What a linear layer and a convolution have in common when they are quantized."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from .late_buffers import LateBuffers
 from .uniform import UniformQuantizer
 
 __all__ = ["QuantizedLayer"]
 
 
-class QuantizedLayer(nn.Module):
+class QuantizedLayer(LateBuffers):
     """A weight, a bias, and a quantizer for the input and for the weight.
 
     Attributes:
         weight: (out, ...) float32, quantized per output channel.
         bias: (out,) float32 or None, not quantized. Parameters, both.
+        reparam_r, reparam_b: (in,) float32, what reparameterization divided the LayerNorm before
+            this layer by and took away from it; empty where there was none.
     """
+
+    late_buffers: tuple[str, ...] = ("reparam_r", "reparam_b")
+    reparam_r: Tensor
+    reparam_b: Tensor
 
     def __init__(
         self,

@@ -10,22 +10,30 @@ __all__ = ["PERCENTILES", "percentile", "search_range"]
 PERCENTILES = (0.999, 0.9999, 0.99999)
 
 
-def percentile(ordered: Tensor, fraction: float) -> Tensor:
+def percentile(rows: Tensor, fraction: float) -> Tensor:
     """Return the percentile of each row, linear between order statistics.
 
     Args:
-        ordered: (C, n) float32, each row ascending.
+        rows: (C, n) float32, in any order. Only the tail that the percentile lies in is selected,
+            which near either end costs a twentieth of sorting.
         fraction: 0 to 1.
 
     Returns:
-        (C,) float32, for any size and on any device. The rank is float32(fraction) * (n - 1), the
-        product exact: what `torch.quantile` computes up to the 2**24 values that it takes.
+        (C,) float32, for any size and the same on any device: the interpolation is done on the
+        processor. The rank is float32(fraction) * (n - 1), the product exact: what
+        `torch.quantile` computes up to the 2**24 values that it takes.
     """
-    last = ordered.shape[1] - 1
+    last = rows.shape[1] - 1
     rank = float(np.float32(fraction)) * last
     below = int(rank)
     above = min(below + 1, last)
-    return torch.lerp(ordered[:, below], ordered[:, above], rank - below)
+    if rank > last / 2:
+        tail = rows.topk(last - below + 1, dim=1).values  # descending
+        pair = tail[:, last - below], tail[:, last - above]
+    else:
+        tail = rows.topk(above + 1, dim=1, largest=False).values  # ascending
+        pair = tail[:, below], tail[:, above]
+    return torch.lerp(pair[0].cpu(), pair[1].cpu(), rank - below).to(rows.device)
 
 
 def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor, Tensor]:
@@ -47,10 +55,9 @@ def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor
     """
     if not torch.isfinite(rows).all():
         raise ValueError("values must be finite, got NaN or infinity")
-    ordered = rows.sort(dim=1).values
     best_low = best_high = best_error = None
     for fraction in PERCENTILES:
-        low, high = percentile(ordered, 1.0 - fraction), percentile(ordered, fraction)
+        low, high = percentile(rows, 1.0 - fraction), percentile(rows, fraction)
         if contain_zero:
             low, high = low.clamp(max=0.0), high.clamp(min=0.0)
         error = _squared_error(rows, low, high, bits)

@@ -1,30 +1,48 @@
 """Scale reparameterization: a per-channel input quantizer made per tensor, exactly."""
 
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor, nn
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from timm.models.vision_transformer import Block
+from torch import nn
 
-from .float_layers import FloatLinear
+from .quantized_layer import QuantizedLayer
 
-__all__ = ["reparameterize", "reparameterize_pair"]
+__all__ = ["norm_and_linear", "reparameterize", "reparameterize_pair"]
+
+
+def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Module]]:
+    """Yield (name of the layer, LayerNorm, layer) for each qkv, fc1 and Swin reduction.
+
+    These are the layers whose input is a LayerNorm's output, channel by channel.
+    """
+    for name, module in model.named_modules():
+        part: dict[str, nn.Module] = dict(module.named_children())
+        if isinstance(module, Block | SwinTransformerBlock):
+            yield f"{name}.attn.qkv", part["norm1"], part["attn"].qkv  # type: ignore[misc]
+            yield f"{name}.mlp.fc1", part["norm2"], part["mlp"].fc1  # type: ignore[misc]
+        elif isinstance(module, PatchMerging):
+            yield f"{name}.reduction", part["norm"], part["reduction"]  # type: ignore[misc]
 
 
 def reparameterize(model: nn.Module, *, round_zero_point: bool) -> None:
-    """Move the per-channel scales of the inputs of qkv and fc1 into the LayerNorm before them.
+    """Move the per-channel scales of the inputs of these layers into the LayerNorm before them.
 
     Args:
-        model: a timm ViT with calibrated float-path layers; changed in place.
+        model: a timm ViT or Swin with calibrated float-path layers; changed in place.
         round_zero_point: make the zero point a code (integer arithmetic); the published
             arithmetic keeps the fraction of the mean.
     """
-    for block in model.blocks:  # type: ignore[union-attr]
-        for norm, linear in ((block.norm1, block.attn.qkv), (block.norm2, block.mlp.fc1)):
-            reparameterize_pair(norm, linear, round_zero_point=round_zero_point)
+    for _, norm, linear in norm_and_linear(model):
+        assert isinstance(linear, QuantizedLayer)
+        reparameterize_pair(norm, linear, round_zero_point=round_zero_point)
 
 
 def reparameterize_pair(
-    norm: nn.LayerNorm, linear: FloatLinear, *, round_zero_point: bool
-) -> tuple[Tensor, Tensor]:
-    """Rewrite one LayerNorm and the layer after it; return r and b, (C,) each.
+    norm: nn.LayerNorm, linear: QuantizedLayer, *, round_zero_point: bool
+) -> None:
+    """Rewrite one LayerNorm and the layer after it; the layer keeps r and b, (C,) each.
 
     With per-channel scale s and zero point z: r = s / mean(s), and b shifts each channel's minimum
     -z s / r onto that of the mean. norm' = norm / r - b, weight' = weight * r, and
@@ -52,4 +70,4 @@ def reparameterize_pair(
     quantizer.axis = None
     quantizer.freeze(target_delta, target_zero)
     linear.weight_quantizer.thaw()
-    return r, b
+    linear.reparam_r, linear.reparam_b = r, b

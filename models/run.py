@@ -1,49 +1,78 @@
-"""A whole evaluation: the unquantized model, then one row a scheme."""
+"""A whole evaluation: the unquantized model, then one row a scheme and a seed."""
 
 import platform
+import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bitlog2 import SPEC_VERSION, __version__
 
-from .checkpoint import save_quantized
-from .evaluate import CellResult, Progress, evaluate_quantized, evaluate_unquantized
+from .checkpoint import QuantizedModel, load_quantized, save_quantized
+from .dump import dump_quantizers
+from .evaluate import CellResult, Loop, evaluate_quantized, evaluate_unquantized
+from .image_data import CALIBRATION_IMAGES, Progress
+from .map_schemes import CONTROLS
 from .quantize import QuantizationSpec, quantize
-from .task import load_task
+from .task import DataSource, Task, load_task
 
-__all__ = ["RunRequest", "run_evaluation", "versions"]
+__all__ = ["Evaluation", "RunRequest", "versions"]
+
+#: Points by which the unquantized model may miss its published top-1.
+_LARGEST_DEVIATION = 0.3
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What `bitlog2 evaluate` was asked for; fields as its options."""
+    """What `bitlog2 evaluate` was asked for; fields as its options.
+
+    Raises:
+        ValueError: options that do not go with one another.
+    """
 
     model: str
     schemes: tuple[str, ...]
     arithmetic: str
     check: str
-    w_bits: int
-    a_bits: int
-    seed: int
-    limit: int | None
-    batch_size: int
-    device: str
+    w_bits: int = 4
+    a_bits: int = 4
+    seeds: tuple[int, ...] = (0,)
+    limit: int | None = None
+    batch_size: int = 64
+    calibration_images: int = CALIBRATION_IMAGES
+    device: str = "cpu"
+    source: DataSource = field(default_factory=DataSource)
+    checkpoint: Path | None = None
     save: Path | None = None
+    load: Path | None = None
+    dump_quantizers: Path | None = None
 
     def __post_init__(self) -> None:
         if self.check != "none" and self.arithmetic != "integer":
             raise ValueError(f"check must be none for float arithmetic, got {self.check!r}")
-        if self.check != "none" and self.schemes == ("none",):
-            raise ValueError(f"check must be none for the float map of none, got {self.check!r}")
-        if self.save is not None and len(self.schemes) != 1:
-            raise ValueError(f"save must go with one scheme, got {len(self.schemes)}")
+        if self.check != "none" and set(self.schemes) <= set(CONTROLS):
+            raise ValueError(
+                f"check must be none for {', '.join(self.schemes)}, which has no registers, "
+                f"got {self.check!r}"
+            )
+        cells = len(self.schemes) * len(self.seeds)
+        for name in ("save", "dump_quantizers"):
+            if getattr(self, name) is not None and cells != 1:
+                raise ValueError(f"{name} must go with one scheme and one seed, got {cells} cells")
+        self.specs()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "save": None if self.save is None else str(self.save)}
+        fields = {**asdict(self), "source": asdict(self.source)}
+        fields["source"] = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in fields["source"].items()
+        }
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in fields.items()
+        }
 
     def specs(self) -> list[QuantizationSpec]:
         """Return how the model is quantized, scheme by scheme."""
@@ -53,39 +82,88 @@ class RunRequest:
         ]
 
 
-def run_evaluation(request: RunRequest, progress: Progress) -> Iterator[CellResult]:
-    """Yield the row of the unquantized model, then one a scheme.
+class Evaluation:
+    """A request being carried out. Model and data are loaded when it is made.
 
-    A scheme whose map is float has no registers: its row comes unchecked, `checker` None.
+    Args:
+        request: what to do.
+        progress: shows progress.
+
+    Attributes:
+        task: the model with its data.
 
     Raises:
-        ValueError: as `quantize`.
+        ValueError, OSError: model, weights or images are wrong or not there.
     """
-    specs = request.specs()
-    task = load_task(request.model, request.device)
-    cell, reference = evaluate_unquantized(task, request.batch_size, request.limit, progress)
-    yield cell
-    images = task.calibration_images(request.seed)
-    for spec in specs:
-        model = quantize(task.model, images, spec)
-        if request.save is not None:
-            save_quantized(request.save, model, request.model, spec)
-        yield evaluate_quantized(
-            task,
-            model,
-            spec,
-            reference,
-            check="none" if spec.scheme == "none" else request.check,
-            batch_size=request.batch_size,
-            limit=request.limit,
-            seed=request.seed,
-            progress=progress,
+
+    def __init__(self, request: RunRequest, progress: Progress) -> None:
+        self.request = request
+        self._loop = Loop(request.batch_size, request.limit, progress)
+        self._loaded: QuantizedModel | None = None
+        if request.load is not None:
+            self._loaded = load_quantized(request.load)
+        model = None if self._loaded is None else self._loaded.model
+        self.task: Task = load_task(
+            request.model, request.device, request.source, request.checkpoint, model
+        )
+        self.task.data.scan(request.limit, progress)
+
+    def cells(self) -> Iterator[CellResult]:
+        """Yield the row of the unquantized model, then one a seed and a scheme.
+
+        Where a quantized model was loaded, yield its row alone. A scheme whose map is float or
+        uniform has no registers: its row comes unchecked, `checker` None.
+
+        Raises:
+            ValueError: as `quantize`.
+        """
+        if self._loaded is not None:
+            yield self._evaluate(self._loaded, None)
+            return
+        cell, reference = evaluate_unquantized(self.task, self._loop)
+        _warn_if_off(cell)
+        yield cell
+        for seed in self.request.seeds:
+            images = self.task.calibration_images(seed, self.request.calibration_images)
+            for spec in self.request.specs():
+                model = quantize(self.task.model, images, spec)
+                name, classes = self.task.name, self.task.data.classes
+                quantized = QuantizedModel(model, name, classes, spec, seed)
+                self._write(quantized)
+                yield self._evaluate(quantized, reference)
+
+    def _evaluate(self, quantized: QuantizedModel, reference: Any) -> CellResult:
+        spec = quantized.spec
+        checked = spec.arithmetic == "integer" and spec.scheme not in CONTROLS
+        check = self.request.check if checked else "none"
+        return evaluate_quantized(self.task, quantized, reference, self._loop, check=check)
+
+    def _write(self, quantized: QuantizedModel) -> None:
+        if self.request.save is not None:
+            save_quantized(self.request.save, quantized)
+        if self.request.dump_quantizers is not None:
+            dump_quantizers(
+                self.request.dump_quantizers, quantized.model, quantized.name, quantized.spec
+            )
+
+
+def _warn_if_off(cell: CellResult) -> None:
+    """Warn where the unquantized model does not reach what was published for it."""
+    if cell.published_top1 is None:
+        return
+    off = cell.top1.percent - cell.published_top1
+    if abs(off) > _LARGEST_DEVIATION:
+        warnings.warn(
+            f"the unquantized model reaches {cell.top1.percent:.2f} % top-1, published are "
+            f"{cell.published_top1:.2f} %: data, weights or preprocessing differ, so that no "
+            "figure below can be compared with a published one",
+            stacklevel=3,
         )
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    packages = ("numpy", "numba", "torch", "timm", "scikit-learn")
+    packages = ("numpy", "numba", "torch", "torchvision", "timm", "scikit-learn")
     return {
         "bitlog2": __version__,
         "specification": str(SPEC_VERSION),

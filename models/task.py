@@ -1,80 +1,142 @@
 """A model with its data, by the name that a user types."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
-from .digits import digits_split, load_digits
+from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
+from .image_data import CALIBRATION_IMAGES, ImageData, TensorImages
+from .imagenet import ImageFolders
+from .zoo import ZOO, build_zoo_model, load_zoo_model, transform
 
-__all__ = ["MODELS", "Task", "load_task"]
+__all__ = ["MODELS", "DataSource", "Task", "build_model", "load_task"]
 
 #: Names that `--model` takes.
-MODELS = ("digits",)
-#: Images that calibrate a model, as published.
-CALIBRATION_IMAGES = 32
+MODELS = ("digits", *ZOO)
+#: Classes of ImageNet: with another number the published accuracies say nothing.
+_IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where images come from.
+
+    Attributes:
+        root: folder with `train/` and `val/`, or `train.tar` and `val.tar`; None for digits.
+        workers: processes that read images.
+        skip_unreadable: leave unreadable validation images out, and count them.
+    """
+
+    root: Path | None = None
+    workers: int = 0
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trained model, the images that may calibrate it and those that judge it.
+    """A trained model, and the images that may calibrate it and that judge it.
 
     Attributes:
         name: one of `MODELS`.
         model: in eval mode, on its device.
-        train, test: images (B, C, H, W) float32 and labels (B,) int64.
-        classes: number of classes.
+        data: its images.
+        device: where the model runs.
+        published_top1: published accuracy of the unquantized model, percent; None where there is
+            none for this data.
     """
 
     name: str
-    model: VisionTransformer
-    train: TensorDataset
-    test: TensorDataset
-    classes: int
+    model: nn.Module
+    data: ImageData
     device: str
+    published_top1: float | None
 
-    def calibration_images(self, seed: int) -> Tensor:
-        """Return the first 32 images of the training set shuffled by `torch.manual_seed(seed)`.
-
-        The random state of the process is left as it was.
-        """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            loader = DataLoader(self.train, CALIBRATION_IMAGES, shuffle=True, drop_last=True)
-            images: Tensor = next(iter(loader))[0]
-        return images.to(self.device)
-
-    def batches(self, batch_size: int, limit: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) of the held-out set in order, the first `limit` of them."""
-        count = self.count(limit)
-        for start in range(0, count, batch_size):
-            images, labels = self.test[start : min(start + batch_size, count)]
-            yield images.to(self.device), labels
-
-    def count(self, limit: int | None) -> int:
-        """Return how many held-out images `limit` leaves."""
-        return len(self.test) if limit is None else min(limit, len(self.test))
+    def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
+        """Return the first training images of a shuffle seeded with `seed`, on the device."""
+        return self.data.calibration_images(seed, count).to(self.device)
 
 
-def load_task(name: str, device: str = "cpu") -> Task:
+def load_task(
+    name: str,
+    device: str = "cpu",
+    source: DataSource | None = None,
+    checkpoint: Path | None = None,
+    model: nn.Module | None = None,
+) -> Task:
     """Return the task of that name.
 
+    Args:
+        name: one of `MODELS`.
+        device: torch device.
+        source: the images of a pretrained model; digits ships its own.
+        checkpoint: the weights of a pretrained model; None takes the hub's.
+        model: a model that is loaded already (a quantized one, say): no weights are looked for.
+
     Raises:
-        ValueError: the name is not one of `MODELS`, or the device is not to be had.
+        ValueError: name, device, source or checkpoint do not go with one another, or are wrong.
+        OSError: weights or images are not there.
     """
+    source = source or DataSource()
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device must be cpu where torch finds no CUDA device, got {device!r}")
-    split = digits_split()
-    return Task(
-        name=name,
-        model=load_digits().to(device),
-        train=TensorDataset(split.train_images, split.train_labels),
-        test=TensorDataset(split.test_images, split.test_labels),
-        classes=10,
-        device=device,
+    _check_device(device)
+    if name == "digits":
+        return _digits(device, source, checkpoint, model)
+    if source.root is None:
+        raise ValueError(
+            f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
+            "val.tar), one folder of images a class"
+        )
+    if not source.root.exists():  # told before weights are looked for
+        raise FileNotFoundError(f"data must be a folder that exists, got {source.root}")
+    model = model or load_zoo_model(name, checkpoint)
+    classes = model.get_parameter(_head(model)).shape[0]
+    data = ImageFolders(
+        source.root,
+        transform(ZOO[name]),
+        classes=classes,
+        workers=source.workers,
+        skip_unreadable=source.skip_unreadable,
     )
+    published = ZOO[name].published_top1 if classes == _IMAGENET_CLASSES else None
+    return Task(name, model.to(device), data, device, published)
+
+
+def _check_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise ValueError(f"device must be cpu, cuda or cuda:N, got {device!r}")
+    found = torch.cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= found:
+        raise ValueError(
+            f"device must be cpu where torch finds no such CUDA device ({found} found), "
+            f"got {device!r}"
+        )
+
+
+def build_model(name: str, classes: int) -> nn.Module:
+    """Return the architecture of that name with random weights, in eval mode."""
+    return build_digits().eval() if name == "digits" else build_zoo_model(name, classes)
+
+
+def _digits(
+    device: str, source: DataSource, checkpoint: Path | None, model: nn.Module | None
+) -> Task:
+    for argument, value in (("data", source.root), ("checkpoint", checkpoint)):
+        if value is not None:
+            raise ValueError(f"{argument} must be left out for digits, got {value}")
+    split = digits_split()
+    data = TensorImages(
+        TensorDataset(split.train_images, split.train_labels),
+        TensorDataset(split.test_images, split.test_labels),
+        NUM_CLASSES,
+    )
+    return Task("digits", (model or load_digits()).to(device), data, device, None)
+
+
+def _head(model: nn.Module) -> str:
+    names = [name for name, _ in model.named_parameters() if name.startswith("head")]
+    return next(name for name in names if name.endswith("bias"))

@@ -1,14 +1,14 @@
 """Uniform quantizers: the published fake-quantizer, and the integer one."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .late_buffers import LateBuffers
 from .ranges import search_range
 
 __all__ = ["CodeUniform", "PublishedUniform", "UniformQuantizer"]
 
 
-class UniformQuantizer(nn.Module):
+class UniformQuantizer(LateBuffers):
     """What both have: bits, a channel axis or none, and frozen `delta` and `zero_point` buffers.
 
     Attributes:
@@ -17,6 +17,7 @@ class UniformQuantizer(nn.Module):
         delta, zero_point: () or broadcastable along `axis`, float32; empty until frozen.
     """
 
+    late_buffers = ("delta", "zero_point")
     #: Whether ranges are widened to contain zero.
     contain_zero = False
 
@@ -27,8 +28,6 @@ class UniformQuantizer(nn.Module):
         super().__init__()
         self.bits = bits
         self.axis = axis
-        self.register_buffer("delta", torch.empty(0))
-        self.register_buffer("zero_point", torch.empty(0))
 
     @property
     def frozen(self) -> bool:
@@ -71,13 +70,6 @@ class UniformQuantizer(nn.Module):
         if not self.frozen:
             raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):  # type: ignore[no-untyped-def]
-        for name in ("delta", "zero_point"):
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                setattr(self, name, torch.empty_like(stored, device=self.delta.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
 
 class PublishedUniform(UniformQuantizer):
     """The published arithmetic: values in, dequantized values out; ties to even (torch.round).
@@ -100,9 +92,10 @@ class CodeUniform(UniformQuantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the codes of x, 0 to 2**bits - 1, as float32 integers of the shape of x."""
-        self.require_frozen()
-        return ((x / self.delta + 0.5).floor() + self.zero_point).clamp(0, self.max_code)
+        return self.centred(x).add_(self.zero_point)
 
     def centred(self, x: Tensor) -> Tensor:
         """Return codes less the zero point: integers in [-(2**bits - 1), 2**bits - 1]."""
-        return self.forward(x) - self.zero_point
+        self.require_frozen()
+        rounded = (x / self.delta).add_(0.5).floor_()
+        return rounded.clamp_(-self.zero_point, self.max_code - self.zero_point)

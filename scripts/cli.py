@@ -3,14 +3,14 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from bitlog2 import SPEC_VERSION, __version__
 
 from . import bench, evaluate, golden, selftest
 
-__all__ = ["main"]
+__all__ = ["guarded", "main"]
 
 _EPILOG = """examples:
   bitlog2 selftest
@@ -48,25 +48,30 @@ def _show_warning(
     print(f"bitlog2: warning: {message}", file=sys.stderr)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    args = parser().parse_args(argv)
+def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
+    """Run a command; return its exit status, 2 with one line on standard error for wrong usage."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            status: int = args.run(args)
+            status = command()
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except (ValueError, TypeError, OSError) as error:
         message = " ".join(str(error).split())
-        print(f"bitlog2: error: {message}", file=sys.stderr)
+        print(f"{program}: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("bitlog2: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    args = parser().parse_args(argv)
+    return guarded(lambda: int(args.run(args)))
 
 
 if __name__ == "__main__":

@@ -7,25 +7,39 @@ from typing import TYPE_CHECKING, Any
 from .arguments import HelpFormatter, integer, output_file
 
 if TYPE_CHECKING:
-    from bitlog2.models.evaluate import CellResult
+    from bitlog2.models.run import RunRequest
 
-__all__ = ["add_parser"]
+__all__ = ["MODELS", "SCHEMES", "add_parser"]
 
 _EPILOG = """examples:
   bitlog2 evaluate --model digits
-  bitlog2 evaluate --model digits --scheme BitLog2_Single_16 --arithmetic float --check none
   bitlog2 evaluate --model digits --schemes all --check all --json result.json
+  bitlog2 evaluate --model deit_small --data /imagenet --scheme BitLog2_Half_17 --workers 8
+  bitlog2 evaluate --model swin_tiny --data /imagenet --checkpoint swin_tiny.safetensors \\
+      --schemes all --arithmetic float --seeds 0,1,2
+  bitlog2 evaluate --model deit_small --data /imagenet --save q.safetensors
+  bitlog2 evaluate --load q.safetensors --data /imagenet
+
+data: a folder with train/ and val/, one folder of images a class in each, or train.tar and val.tar
 
 exit status: 0 every value compared agreed, 1 a register differed (its row is written as a vector
 set to replay), 2 wrong usage"""
 
-_SCHEMES = (
-    "BitLog2_Single_16",
-    "BitLog2_Single_17",
-    "BitLog2_Half_16",
-    "BitLog2_Half_17",
-    "none",
+MODELS = (
+    "digits",
+    "vit_small",
+    "vit_base",
+    "deit_tiny",
+    "deit_small",
+    "deit_base",
+    "swin_tiny",
+    "swin_small",
 )
+_FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
+_CODED = ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17")
+_CONTROLS = ("none", "uniform_4")
+SCHEMES = (*_FLOAT_ONLY, *_CODED, *_CONTROLS)
+_LARGEST_SEED = 2**31 - 1
 
 
 def add_parser(commands: Any) -> None:
@@ -38,95 +52,193 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--model", choices=("digits",), default="digits", help="model to evaluate")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--scheme", choices=_SCHEMES, default="BitLog2_Half_17", help="code of the attention map"
-    )
-    which.add_argument(
-        "--schemes", metavar="LIST", type=_scheme_list, help="'all', or a comma-separated list"
-    )
     parser.add_argument(
+        "--model", choices=MODELS, help="model to evaluate (default: digits, or that of --load)"
+    )
+    _add_data(parser)
+    _add_quantization(parser)
+    _add_run(parser)
+    parser.set_defaults(run=_run)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("weights and images (digits ships its own)")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="ImageNet-shaped folder, or tars in a folder"
+    )
+    group.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights, .safetensors or .pth (default: the Hugging Face hub's)",
+    )
+    group.add_argument(
+        "--workers", metavar="N", type=integer(0, 256), default=4, help="processes that read images"
+    )
+    group.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="leave unreadable validation images out, and count them",
+    )
+
+
+def _add_quantization(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("quantization")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument(
+        "--scheme", choices=SCHEMES, default="BitLog2_Half_17", help="code of the attention map"
+    )
+    which.add_argument(
+        "--schemes",
+        metavar="LIST",
+        type=_scheme_list,
+        help="a comma-separated list, or 'all': every scheme and control of the arithmetic",
+    )
+    group.add_argument(
         "--arithmetic",
         choices=("integer", "float"),
         default="integer",
         help="the datapath's integers, or the published fake quantization",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--w-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of weight codes"
+    )
+    group.add_argument(
+        "--a-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of activation codes"
+    )
+    seeds = group.add_mutually_exclusive_group()
+    seeds.add_argument(
+        "--seed", metavar="S", type=integer(0, _LARGEST_SEED), default=0, help="of the calibration"
+    )
+    seeds.add_argument(
+        "--seeds", metavar="LIST", type=_seed_list, help="several, as 0,1,2: prints the spread too"
+    )
+    group.add_argument(
+        "--calibration-images",
+        metavar="N",
+        type=integer(1, 10**6),
+        default=32,
+        help="training images that calibrate",
+    )
+    group.add_argument(
+        "--save", type=output_file, metavar="FILE", help="write the quantized model there"
+    )
+    group.add_argument(
+        "--load",
+        type=Path,
+        metavar="FILE",
+        help="evaluate a quantized model that --save wrote; its quantization is in the file",
+    )
+    group.add_argument(
+        "--dump-quantizers",
+        type=output_file,
+        metavar="FILE",
+        help="write every scale, zero point and reparameterization there, by module name (.npz)",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("evaluation")
+    group.add_argument(
         "--check",
         choices=("none", "sample", "all"),
         help="registers compared with the simulator (default: all for integer, none for float)",
         default=argparse.SUPPRESS,
     )
-    parser.add_argument(
-        "--w-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of weight codes"
+    group.add_argument(
+        "--limit",
+        metavar="N",
+        type=integer(1, 10**9),
+        help="evaluate the first N images only (an ImageNet folder is sorted by class)",
     )
-    parser.add_argument(
-        "--a-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of activation codes"
-    )
-    parser.add_argument(
-        "--seed", metavar="S", type=integer(0, 2**31 - 1), default=0, help="of the calibration"
-    )
-    parser.add_argument(
-        "--limit", metavar="N", type=integer(1, 10**9), help="evaluate the first N images only"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--batch-size", metavar="N", type=integer(1, 4096), default=64, help="images a batch"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where torch runs")
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="write everything there")
-    parser.add_argument(
+    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where torch runs")
+    group.add_argument("--json", type=output_file, metavar="FILE", help="write everything there")
+    group.add_argument(
         "--mismatch-dir",
         type=Path,
         default=Path("bitlog2-mismatch"),
         metavar="DIR",
         help="where the row of a mismatch is written",
     )
-    parser.add_argument(
-        "--save", type=output_file, metavar="FILE", help="write the quantized model there"
-    )
-    parser.set_defaults(run=_run)
 
 
 def _scheme_list(text: str) -> tuple[str, ...]:
-    names = _SCHEMES if text == "all" else tuple(text.split(","))
+    names = tuple(text.split(","))
     for name in names:
-        if name not in _SCHEMES:
+        if name not in SCHEMES and text != "all":
             raise argparse.ArgumentTypeError(
-                f"must be 'all' or a list of {', '.join(_SCHEMES)}, got {name!r}"
+                f"must be 'all' or a list of {', '.join(SCHEMES)}, got {name!r}"
             )
-    return names
+    return _once(names)
 
 
-def _default_check(arithmetic: str, schemes: tuple[str, ...]) -> str:
-    return "all" if arithmetic == "integer" and schemes != ("none",) else "none"
+def _seed_list(text: str) -> tuple[int, ...]:
+    parse = integer(0, _LARGEST_SEED)
+    return _once(tuple(parse(part) for part in text.split(",")))
+
+
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise argparse.ArgumentTypeError(f"must name each once, got {value!r} twice")
+    return values
+
+
+def _schemes(args: argparse.Namespace) -> tuple[str, ...]:
+    if args.schemes is None:
+        return (args.scheme,)
+    if args.schemes == ("all",):
+        return SCHEMES if args.arithmetic == "float" else (*_CODED, *_CONTROLS)
+    chosen: tuple[str, ...] = args.schemes
+    return chosen
+
+
+def _request(args: argparse.Namespace) -> "RunRequest":
+    from bitlog2.models.checkpoint import quantized_about
+    from bitlog2.models.run import RunRequest
+    from bitlog2.models.task import DataSource
+
+    how = {
+        "model": args.model or "digits",
+        "schemes": _schemes(args),
+        "arithmetic": args.arithmetic,
+        "w_bits": args.w_bits,
+        "a_bits": args.a_bits,
+        "seeds": args.seeds or (args.seed,),
+    }
+    if args.load is not None:
+        how = quantized_about(args.load, args.model)
+    checked = how["arithmetic"] == "integer" and not set(how["schemes"]) <= set(_CONTROLS)
+    return RunRequest(
+        **how,
+        check=getattr(args, "check", "all" if checked else "none"),
+        limit=args.limit,
+        batch_size=args.batch_size,
+        calibration_images=args.calibration_images,
+        device=args.device,
+        source=DataSource(args.data, args.workers, args.skip_unreadable),
+        checkpoint=args.checkpoint,
+        save=args.save,
+        load=args.load,
+        dump_quantizers=args.dump_quantizers,
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.run import RunRequest, run_evaluation
+    from bitlog2.models.run import Evaluation
 
-    from . import evaluate_report as report
+    from .evaluate_report import Report
     from .progress import progress
 
-    schemes = args.schemes or (args.scheme,)
-    request = RunRequest(
-        model=args.model,
-        schemes=schemes,
-        arithmetic=args.arithmetic,
-        check=getattr(args, "check", _default_check(args.arithmetic, schemes)),
-        w_bits=args.w_bits,
-        a_bits=args.a_bits,
-        seed=args.seed,
-        limit=args.limit,
-        batch_size=args.batch_size,
-        device=args.device,
-        save=args.save,
-    )
-    report.print_header(request)
-    cells: list[CellResult] = []
-    for cell in run_evaluation(request, progress):
+    evaluation = Evaluation(_request(args), progress)
+    report = Report(evaluation)
+    report.print_header()
+    for cell in evaluation.cells():
         report.print_row(cell)
-        cells.append(cell)
+    report.print_spread()
     if args.json is not None:
-        report.write_json(args.json, request, cells)
-    return report.print_check(cells, args.mismatch_dir)
+        report.write_json(args.json)
+    return report.print_check(args.mismatch_dir)

@@ -1,46 +1,142 @@
 """What `bitlog2 evaluate` prints and writes."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bitlog2.golden import Origin, RowCase, emit_rows
-from bitlog2.models.check import Mismatch
 from bitlog2.models.evaluate import CellResult
-from bitlog2.models.metrics import Proportion
-from bitlog2.models.run import RunRequest, versions
-from bitlog2.sim import REGISTERS, SCHEMES
+from bitlog2.models.map_schemes import map_bits
+from bitlog2.models.metrics import Proportion, Spread
+from bitlog2.models.mismatch import Mismatch
+from bitlog2.models.run import Evaluation, versions
+from bitlog2.sim import REGISTERS
 from bitlog2.sim.files import write_whole
 
-__all__ = ["print_check", "print_header", "print_row", "write_json"]
+__all__ = ["Report"]
+
+_SKIPPED_SHOWN = 5
 
 
-def print_header(request: RunRequest) -> None:
-    """Print what is evaluated, and the table's head."""
-    print(
-        f"{request.model}: W{request.w_bits}A{request.a_bits}, {request.arithmetic} arithmetic, "
-        f"seed {request.seed}, check {request.check}"
-    )
-    print(
-        f"{'scheme':<19}{'map':>5}  {'top-1 % [Wilson 95 %]':<23}{'top-5 % [Wilson 95 %]':<24}"
-        f"{'agrees %':>9}{'images/s':>10}{'compared':>14}{'mismatches':>12}"
-    )
+class Report:
+    """The table of an evaluation, row by row, and what follows it.
 
+    Args:
+        evaluation: what is being carried out.
+    """
 
-def print_row(cell: CellResult) -> None:
-    """Print one row of the table."""
-    bits = f"{SCHEMES[cell.name].storage_bits}b" if cell.name in SCHEMES else "-"
-    compared = mismatched = "-"
-    if cell.checker is not None:
-        compared = f"{cell.checker.total_compared:,}"
-        mismatched = f"{cell.checker.total_mismatched:,}"
-    print(
-        f"{cell.name:<19}{bits:>5}  {_share(cell.top1):<23}{_share(cell.top5):<24}"
-        f"{cell.agreement.percent:>9.2f}{cell.images_per_second:>10.1f}"
-        f"{compared:>14}{mismatched:>12}",
-        flush=True,
-    )
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.request, self.task = evaluation.request, evaluation.task
+        self.cells: list[CellResult] = []
+        self._seeds = len(self.request.seeds) > 1
+        self._published = self.task.published_top1 is not None
+
+    def print_header(self) -> None:
+        """Print what is evaluated, and the table's head."""
+        request = self.request
+        seeds = ", ".join(str(seed) for seed in request.seeds)
+        print(
+            f"{request.model}: W{request.w_bits}A{request.a_bits}, {request.arithmetic} "
+            f"arithmetic, seed{'s' * self._seeds} {seeds}, check {request.check}, "
+            f"{self.task.data.count(request.limit):,} images of {self.task.data.classes} classes"
+        )
+        print(
+            f"{'scheme':<19}{'map':>5}{'  seed' * self._seeds}  "
+            f"{'top-1 % [Wilson 95 %]':<23}{'published  ' * self._published}"
+            f"{'top-5 % [Wilson 95 %]':<24}{'agrees %':>9}{'images/s':>10}"
+            f"{'compared':>16}{'mismatches':>12}",
+            flush=True,
+        )
+
+    def print_row(self, cell: CellResult) -> None:
+        """Print one row of the table."""
+        self.cells.append(cell)
+        bits = None if cell.spec is None else map_bits(cell.spec.scheme, cell.spec.a_bits)
+        compared = mismatched = "-"
+        if cell.checker is not None:
+            compared = f"{cell.checker.total_compared:,}"
+            mismatched = f"{cell.checker.total_mismatched:,}"
+        seed = f"{'-' if cell.seed is None else cell.seed:>6}" if self._seeds else ""
+        agrees = "-" if cell.agreement is None else f"{cell.agreement.percent:.2f}"
+        print(
+            f"{cell.name:<19}{'-' if bits is None else f'{bits}b':>5}{seed}  "
+            f"{_share(cell.top1):<23}{self._published_column(cell)}{_share(cell.top5):<24}"
+            f"{agrees:>9}{cell.images_per_second:>10.1f}{compared:>16}{mismatched:>12}",
+            flush=True,
+        )
+
+    def _published_column(self, cell: CellResult) -> str:
+        if not self._published:
+            return ""
+        return f"{'-' if cell.published_top1 is None else f'{cell.published_top1:.2f}':>9}  "
+
+    def spreads(self) -> dict[str, Spread]:
+        """Return top-1 over the seeds, by scheme; empty for one seed."""
+        if not self._seeds:
+            return {}
+        values: dict[str, list[float]] = {}
+        for cell in self.cells:
+            if cell.spec is not None:
+                values.setdefault(cell.name, []).append(cell.top1.percent)
+        return {name: Spread.of(shares) for name, shares in values.items()}
+
+    def print_spread(self) -> None:
+        """Print the spread of top-1 over the seeds, where there are several."""
+        for name, spread in self.spreads().items():
+            print(
+                f"{name:<19} top-1 over {spread.seeds} seeds: mean {spread.mean:.2f} %, "
+                f"{spread.least:.2f} to {spread.most:.2f}, "
+                f"standard deviation {spread.deviation:.2f}"
+            )
+
+    def print_check(self, mismatch_dir: Path) -> int:
+        """Print values compared by register, and mismatches; return the exit status."""
+        print("map: bits that the code of one attention value takes, a zero flag counted")
+        self._print_skipped()
+        checkers = [(cell, cell.checker) for cell in self.cells if cell.checker is not None]
+        if not checkers:
+            print("no register was compared (check none, or a map that has no registers)")
+            return 0
+        total = 0
+        for name in REGISTERS:
+            compared = sum(checker.compared[name] for _, checker in checkers)
+            differing = sum(checker.mismatched[name] for _, checker in checkers)
+            total += differing
+            print(f"  {name:<8}{compared:>17,} compared{differing:>12,} mismatches")
+        everything = sum(checker.total_compared for _, checker in checkers)
+        print(f"{everything:,} values compared, {total:,} mismatches")
+        for cell, checker in checkers:
+            for mismatch in checker.mismatches:
+                print(f"MISMATCH {cell.name}: {mismatch}")
+            if checker.mismatches:
+                folder = mismatch_dir / cell.name
+                _write_replay(folder, self.request.model, checker.mismatches[0])
+                print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
+        if not all(checker.passed for _, checker in checkers):
+            print("check FAILED")
+            return 1
+        return 0
+
+    def _print_skipped(self) -> None:
+        skipped = self.task.data.skipped
+        if skipped:
+            more = len(skipped) - _SKIPPED_SHOWN
+            names = ", ".join(skipped[:_SKIPPED_SHOWN]) + (f", and {more} more" * (more > 0))
+            print(f"{len(skipped)} unreadable images left out: {names}")
+
+    def write_json(self, path: Path) -> None:
+        """Write request, versions and results to a file, whole or not at all."""
+        content: dict[str, Any] = {
+            "schema": "bitlog2-evaluation-2",
+            "request": self.request.as_dict(),
+            "versions": versions(),
+            "images": self.cells[0].top1.total,
+            "classes": self.task.data.classes,
+            "skipped": self.task.data.skipped,
+            "results": [cell.as_dict() for cell in self.cells],
+            "spread": {name: spread.as_dict() for name, spread in self.spreads().items()},
+        }
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _share(share: Proportion) -> str:
@@ -48,39 +144,11 @@ def _share(share: Proportion) -> str:
     return f"{share.percent:6.2f} [{low:.2f}, {high:.2f}]"
 
 
-def print_check(cells: Sequence[CellResult], mismatch_dir: Path) -> int:
-    """Print values compared by register, and mismatches; return the exit status."""
-    print("map: bits that the code of one attention value takes, a zero flag counted")
-    checked = [cell for cell in cells if cell.checker is not None]
-    if not checked:
-        print("no register was compared (check none, or a float map)")
-        return 0
-    total = 0
-    for name in REGISTERS:
-        compared = sum(cell.checker.compared[name] for cell in checked if cell.checker)
-        differing = sum(cell.checker.mismatched[name] for cell in checked if cell.checker)
-        total += differing
-        print(f"  {name:<8}{compared:>15,} compared{differing:>12,} mismatches")
-    everything = sum(cell.checker.total_compared for cell in checked if cell.checker)
-    print(f"{everything:,} values compared, {total:,} mismatches")
-    for cell in checked:
-        assert cell.checker is not None
-        for mismatch in cell.checker.mismatches:
-            print(f"MISMATCH {cell.name}: {mismatch}")
-        if cell.checker.mismatches:
-            folder = mismatch_dir / cell.name
-            _write_replay(folder, cell.checker.mismatches[0])
-            print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
-    if not all(cell.checker.passed for cell in checked if cell.checker):
-        print("check FAILED")
-        return 1
-    return 0
-
-
-def _write_replay(folder: Path, mismatch: Mismatch) -> None:
+def _write_replay(folder: Path, model: str, mismatch: Mismatch) -> None:
+    window = "" if mismatch.window is None else f" window {mismatch.window}"
     origin = Origin(
-        model="evaluated",
-        layer=mismatch.layer,
+        model=model,
+        layer=f"{mismatch.layer}{window}",
         head=mismatch.head,
         image=mismatch.image,
         row=mismatch.row,
@@ -95,14 +163,3 @@ def _write_replay(folder: Path, mismatch: Mismatch) -> None:
         origin=origin,
     )
     emit_rows(folder, mismatch.config, [case])
-
-
-def write_json(path: Path, request: RunRequest, cells: Sequence[CellResult]) -> None:
-    """Write request, versions and results to a file, whole or not at all."""
-    content: dict[str, Any] = {
-        "schema": "bitlog2-evaluation-1",
-        "request": request.as_dict(),
-        "versions": versions(),
-        "results": [cell.as_dict() for cell in cells],
-    }
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -11,13 +11,13 @@ from bitlog2.sim import REGISTERS, AttentionConfig
 from bitlog2.sim.spec import log2_quantizer
 
 
-def run(mode, *, masks=False, change=None):
+def run(mode, *, masks=False, change=None, images=(64, 65)):
     config = AttentionConfig()
     inputs = random_inputs(33, 1, config, masks=masks, bias=masks)
     output = AttentionDatapath(config)(*inputs)
     if change is not None:
         change(output.named(), inputs)
-    checker = Checker(mode, first_image=64)
+    checker = Checker(mode, images=images)
     checker.compare("blocks.2.attn", config, inputs, output)
     return checker
 
@@ -77,6 +77,26 @@ def test_check_mismatch_says_where_and_what():
     assert mismatch.actual == mismatch.expected + 256
 
 
+def test_check_mismatch_of_a_window_names_image_and_window():
+    """One image of two windows: the second row of heads is window 1 of image 70."""
+
+    def change(registers, _inputs):
+        registers["e"][1, 0, 3, 7] += 256
+
+    mismatch = run("all", change=change, images=(70,)).mismatches[0]
+    assert (mismatch.image, mismatch.window) == (70, 1)
+    assert "image 70 window 1 head 0 row 3 key 7" in str(mismatch)
+
+
+def test_check_mismatch_without_windows_names_none():
+    def change(registers, _inputs):
+        registers["e"][1, 0, 3, 7] += 256
+
+    mismatch = run("all", change=change).mismatches[0]
+    assert mismatch.window is None
+    assert "window" not in str(mismatch)
+
+
 def test_check_mismatch_prints_hexadecimal_and_decimal():
     def change(registers, _inputs):
         registers["acc"][0, 1, 2, 5] = -17
@@ -106,7 +126,7 @@ def test_check_watches_every_layer_head_and_row():
     checker = Checker("all")
     handles = checker.watch(model)
     with torch.inference_mode():
-        model(digits_task().test[:2][0])
+        model(digits_task().data.test[:2][0])
     for handle in handles:
         handle.remove()
     assert len(handles) == 4

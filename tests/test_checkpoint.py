@@ -1,57 +1,133 @@
 """A quantized model saved and loaded gives the same bits."""
 
 import copy
+import json
 
 import pytest
+import timm
 import torch
 from digits_models import digits_task, quantized_digits
 from safetensors.torch import save_file
 
-from bitlog2.models.checkpoint import load_quantized, save_quantized
-from bitlog2.models.digits import build_digits
-from bitlog2.models.quantize import MODEL_SCHEMES, QuantizationSpec
+from bitlog2.models.checkpoint import (
+    QuantizedModel,
+    load_quantized,
+    quantized_about,
+    save_quantized,
+)
+from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.models.quantize import QuantizationSpec, quantize
+from bitlog2.models.zoo import ZOO
+
+CASES = [
+    (scheme, arithmetic)
+    for scheme in MODEL_SCHEMES
+    for arithmetic in ("float", "integer")
+    if arithmetic == "float" or scheme not in FLOAT_ONLY
+]
+
+
+def digits(scheme="BitLog2_Half_17", arithmetic="integer", seed=0):
+    model = quantized_digits(scheme, arithmetic)
+    return QuantizedModel(model, "digits", 10, QuantizationSpec(scheme, arithmetic), seed)
+
+
+@pytest.mark.parametrize(("scheme", "arithmetic"), CASES)
+def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmetic):
+    saved = digits(scheme, arithmetic, seed=3)
+    save_quantized(tmp_path / "m.safetensors", saved)
+    loaded = load_quantized(tmp_path / "m.safetensors")
+    images = digits_task().data.test[:64][0]
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(images), saved.model(images))
+    about = (loaded.name, loaded.classes, loaded.spec, loaded.seed)
+    assert about == ("digits", 10, saved.spec, 3)
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "integer"])
-@pytest.mark.parametrize("scheme", MODEL_SCHEMES)
-def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmetic):
-    spec = QuantizationSpec(scheme, arithmetic)
-    model = quantized_digits(scheme, arithmetic)
-    save_quantized(tmp_path / "m.safetensors", model, "digits", spec)
-    loaded, read = load_quantized(tmp_path / "m.safetensors", build_digits(), "digits")
-    images = digits_task().test[:64][0]
+def test_checkpoint_of_swin_gives_the_same_bits(tmp_path, arithmetic):
+    """Score bias, window masks, and the bias that reduction gets from reparameterization."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model(ZOO["swin_tiny"].timm_name, num_classes=5).eval()
+        images = torch.randn(2, 3, 224, 224)
+    spec = QuantizationSpec("BitLog2_Single_17", arithmetic)
+    saved = QuantizedModel(quantize(model, images, spec), "swin_tiny", 5, spec, 0)
+    assert saved.model.layers[1].downsample.reduction.bias is not None
+    save_quantized(tmp_path / "m.safetensors", saved)
+    loaded = load_quantized(tmp_path / "m.safetensors")
     with torch.inference_mode():
-        assert torch.equal(loaded(images), model(images))
-    assert read == spec
+        assert torch.equal(loaded.model(images), saved.model(images))
+
+
+def test_checkpoint_about_reads_how_it_was_quantized(tmp_path):
+    save_quantized(tmp_path / "m.safetensors", digits("none", "float", seed=7))
+    assert quantized_about(tmp_path / "m.safetensors") == {
+        "model": "digits",
+        "schemes": ("none",),
+        "seeds": (7,),
+        "arithmetic": "float",
+        "w_bits": 4,
+        "a_bits": 4,
+    }
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path):
-    spec = QuantizationSpec()
-    path = tmp_path / "m.safetensors"
-    save_quantized(path, quantized_digits("BitLog2_Half_17"), "digits", spec)
-    with pytest.raises(ValueError, match="must be a quantized deit_tiny"):
-        load_quantized(path, build_digits(), "deit_tiny")
+    save_quantized(tmp_path / "m.safetensors", digits())
+    with pytest.raises(ValueError, match="load must be a quantized deit_tiny, got one of digits"):
+        quantized_about(tmp_path / "m.safetensors", "deit_tiny")
+
+
+def test_checkpoint_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"must be a file that exists, got .*none"):
+        load_quantized(tmp_path / "none.safetensors")
 
 
 def test_checkpoint_that_is_no_safetensors_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="must be a safetensors file"):
-        load_quantized(path, build_digits(), "digits")
+        load_quantized(path)
 
 
 def test_checkpoint_with_a_missing_tensor_is_refused(tmp_path):
-    spec = QuantizationSpec()
     path = tmp_path / "m.safetensors"
-    model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
+    saved = digits()
+    model = copy.deepcopy(saved.model)
     del model.blocks[1].attn._buffers["delta"]
-    save_quantized(path, model, "digits", spec)
-    with pytest.raises(ValueError, match=r"missing \['blocks\.1\.attn\.delta'\]"):
-        load_quantized(path, build_digits(), "digits")
+    save_quantized(path, QuantizedModel(model, "digits", 10, saved.spec, 0))
+    with pytest.raises(
+        ValueError, match=r"must hold the tensors of digits: .*blocks\.1\.attn\.delta"
+    ):
+        load_quantized(path)
 
 
 def test_checkpoint_without_the_format_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="format None"):
-        load_quantized(path, build_digits(), "digits")
+        load_quantized(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", "ten"),
+        ("seed", ""),
+        ("quantization", "{"),
+        ("quantization", json.dumps({"scheme": "Half"})),
+        ("quantization", json.dumps({"colour": 3})),
+    ],
+)
+def test_checkpoint_with_damaged_metadata_is_refused(tmp_path, key, value):
+    path = tmp_path / "m.safetensors"
+    metadata = {
+        "format": "bitlog2-quantized-2",
+        "model": "digits",
+        "classes": "10",
+        "seed": "0",
+        "quantization": "{}",
+    }
+    save_file({"x": torch.zeros(1)}, path, {**metadata, key: value})
+    with pytest.raises(ValueError, match="must say how it was made"):
+        load_quantized(path)

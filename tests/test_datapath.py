@@ -92,7 +92,17 @@ def test_datapath_registers_are_integers():
     config = AttentionConfig()
     inputs = random_inputs(9, 0, config, masks=True, bias=True)
     registers = AttentionDatapath(config)(*inputs).named()
-    assert {values.dtype for values in registers.values()} == {torch.int64}
+    kinds = {name: values.dtype for name, values in registers.items()}
+    narrow = dict.fromkeys(("level", "nibble", "flag", "o"), torch.uint8)
+    assert kinds == dict.fromkeys(REGISTERS, torch.int32) | narrow | {"row_sum": torch.int64}
+
+
+def test_datapath_wide_scores_are_64_bits():
+    """8-bit codes: products of up to 39 bits."""
+    config = AttentionConfig(q_bits=8, k_bits=8)
+    inputs = random_inputs(9, 0, config, masks=True, bias=True)
+    registers = AttentionDatapath(config)(*inputs).named()
+    assert (registers["score"].dtype, registers["t"].dtype) == (torch.int64, torch.int64)
 
 
 @pytest.mark.parametrize("register", REGISTERS)
@@ -108,20 +118,22 @@ def test_datapath_one_changed_value_of_any_register_is_caught(register):
     assert differing == {register: 1}
 
 
-#: What the torch path may take from the simulator: configuration, tables, and writing files.
+#: What the torch path may take from the simulator: configuration, what a layer loads, tables, and
+#: writing files.
 ALLOWED = {
     "AttentionConfig",
     "LayerParams",
     "Scheme",
     "SCHEMES",
     "multiplier_and_shift",
+    "score_bias",
     "KEY_REGISTERS",
     "OUTPUT_REGISTERS",
     "REGISTERS",
     "bitlog2.sim.files.write_whole",
 }
 #: Modules that are there to run the simulator.
-RUN_IT = {"check.py", "bench.py"}
+RUN_IT = {"check.py", "mismatch.py", "bench.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:

@@ -11,13 +11,20 @@ from timm.layers import set_fused_attn
 from bitlog2.models.calibration import calibrate, calibrated_layers
 from bitlog2.models.float_attention import FloatAttention
 from bitlog2.models.integer_attention import IntegerAttention
-from bitlog2.models.quantize import MODEL_SCHEMES, QuantizationSpec, float_path, quantize
+from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.models.quantize import QuantizationSpec, float_path, quantize
 from bitlog2.models.uniform import UniformQuantizer
 from bitlog2.sim import SCHEMES
 
+ARITHMETIC_OF_SCHEME = [
+    (scheme, arithmetic)
+    for scheme in MODEL_SCHEMES
+    for arithmetic in ("float", "integer")
+    if arithmetic == "float" or scheme not in FLOAT_ONLY
+]
 
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
-@pytest.mark.parametrize("scheme", MODEL_SCHEMES)
+
+@pytest.mark.parametrize(("scheme", "arithmetic"), ARITHMETIC_OF_SCHEME)
 def test_quantize_every_quantizer_is_frozen(scheme, arithmetic):
     model = quantized_digits(scheme, arithmetic)
     quantizers = [m for m in model.modules() if isinstance(m, UniformQuantizer)]
@@ -49,7 +56,7 @@ def test_quantize_all_levels_occur_in_the_attention_maps(scheme):
                 lambda _m, _i, out: seen.update(out.map.level.unique().tolist())
             )
     with torch.inference_mode():
-        model(task.test[:128][0])
+        model(task.data.test[:128][0])
     for module in model.modules():
         if isinstance(module, IntegerAttention):
             module.datapath._forward_hooks.clear()
@@ -81,14 +88,14 @@ def test_quantize_forward_learns_nothing():
     model = quantized_digits("BitLog2_Half_17")
     before = copy.deepcopy(model.state_dict())
     with torch.inference_mode():
-        model(5 * digits_task().test[:64][0])
+        model(5 * digits_task().data.test[:64][0])
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 def test_quantize_uncalibrated_model_is_refused():
     model = float_path(digits_task().model, QuantizationSpec("BitLog2_Half_17", "float"))
     with pytest.raises(RuntimeError, match="not calibrated"):
-        model(digits_task().test[:2][0])
+        model(digits_task().data.test[:2][0])
 
 
 def test_quantize_error_names_the_layer():
@@ -110,19 +117,19 @@ def test_quantize_fused_attention_does_not_bypass_the_quantizers(fused):
     kinds = [type(block.attn) for block in model.blocks]
     assert kinds == [IntegerAttention] * 4
     with torch.inference_mode():
-        expected = quantized_digits("BitLog2_Half_17")(task.test[:8][0])
-        assert torch.equal(model(task.test[:8][0]), expected)
+        expected = quantized_digits("BitLog2_Half_17")(task.data.test[:8][0])
+        assert torch.equal(model(task.data.test[:8][0]), expected)
 
 
 def test_quantize_float_scores_are_scaled_after_quantizing():
     """ViT and DeiT apply 1/sqrt(D) after the quantizers of q and k."""
     attention = quantized_digits("BitLog2_Half_17", "float").blocks[0].attn
     assert isinstance(attention, FloatAttention)
-    assert attention.scale == 32**-0.5
+    assert (attention.query_scale, attention.score_scale) == (1.0, 32**-0.5)
     q = torch.randn(1, 3, 5, 32, generator=torch.Generator().manual_seed(0))
     scores = attention.q_quantizer(q) @ attention.k_quantizer(q).transpose(-2, -1)
-    expected = (scores * attention.scale).softmax(-1)
-    assert torch.equal(attention._attention_map(q, q), expected)
+    expected = (scores * 32**-0.5).softmax(-1)
+    assert torch.equal(attention.attention_map(q, q, None), expected)
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "integer"])
@@ -147,6 +154,22 @@ def test_quantize_takes_timms_deit_tiny(arithmetic):
 def test_quantize_wrong_field_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         QuantizationSpec(**{field: value})
+
+
+@pytest.mark.parametrize("scheme", FLOAT_ONLY)
+def test_quantize_integer_form_of_a_float_scheme_is_refused(scheme):
+    with pytest.raises(ValueError, match=f"arithmetic must be float for {scheme}, got 'integer'"):
+        QuantizationSpec(scheme, "integer")
+
+
+def test_quantize_uniform_map_is_a_code_of_four_bits():
+    """At any activation width; its zero point is 0, so that 0 stays 0."""
+    for bits in (4, 6):
+        attention = quantized_digits("uniform_4", bits=bits).blocks[0].attn
+        assert (attention.map_quantizer.max_code, int(attention.map_quantizer.zero_point)) == (
+            15,
+            0,
+        )
 
 
 def test_quantize_qk_norm_is_refused():

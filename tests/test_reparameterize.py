@@ -31,7 +31,7 @@ def reparameterized(round_zero_point):
 @pytest.mark.parametrize("round_zero_point", [False, True])
 def test_reparameterize_leaves_the_float_output_unchanged(round_zero_point):
     task, _, plain = reparameterized(round_zero_point)
-    images = task.test[:100][0]
+    images = task.data.test[:100][0]
     with torch.inference_mode():
         torch.testing.assert_close(plain(images), task.model(images), rtol=1e-4, atol=1e-4)
 

@@ -15,7 +15,7 @@ def test_task_calibration_is_that_of_a_shuffled_loader():
     """The first batch of a DataLoader with shuffle after torch.manual_seed(seed)."""
     task = digits_task()
     torch.manual_seed(7)
-    loader = torch.utils.data.DataLoader(task.train, 32, shuffle=True, drop_last=True)
+    loader = torch.utils.data.DataLoader(task.data.train, 32, shuffle=True, drop_last=True)
     assert torch.equal(task.calibration_images(7), next(iter(loader))[0])
 
 
@@ -28,11 +28,13 @@ def test_task_calibration_leaves_the_random_state():
 
 @pytest.mark.parametrize(("limit", "sizes"), [(None, [200, 200, 144]), (250, [200, 50]), (3, [3])])
 def test_task_batches_stop_at_the_limit(limit, sizes):
-    assert [len(labels) for _, labels in digits_task().batches(200, limit)] == sizes
+    assert [len(batch.labels) for batch in digits_task().data.batches(200, limit)] == sizes
 
 
 def test_task_unknown_model_names_the_legal_ones():
-    with pytest.raises(ValueError, match="model must be one of digits, got 'resnet'"):
+    with pytest.raises(
+        ValueError, match=r"model must be one of digits, vit_small, .*swin_small, got 'resnet'"
+    ):
         load_task("resnet")
 
 

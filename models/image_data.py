@@ -1,0 +1,142 @@
+"""Images that calibrate a model and images that judge it, wherever they come from."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "Batch",
+    "ImageData",
+    "Progress",
+    "TensorImages",
+    "position_batches",
+    "shuffled_positions",
+]
+
+#: Images that calibrate a model, as published.
+CALIBRATION_IMAGES = 32
+
+#: Shows progress over items: (items, label, how many) -> items.
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+
+class Batch(NamedTuple):
+    """Validation images with what they are.
+
+    Attributes:
+        images: (B, C, H, W) float32, on the CPU.
+        labels: (B,) int64.
+        numbers: (B,) int64, position of each image in the whole validation set.
+    """
+
+    images: Tensor
+    labels: Tensor
+    numbers: Tensor
+
+
+class ImageData(Protocol):
+    """A training set that calibrates a model and a validation set that judges it."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the images left out so far because they can't be read, each once."""
+
+    def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
+        """Return the first `count` training images of a shuffle: (count, C, H, W) float32."""
+
+    def scan(self, limit: int | None, progress: Progress) -> None:
+        """Find what can't be read among the first `limit` validation images, before long work."""
+
+    def count(self, limit: int | None) -> int:
+        """Return how many validation images `limit` leaves, less those found unreadable so far."""
+
+    def batches(self, batch_size: int, limit: int | None) -> Iterator[Batch]:
+        """Yield the first `limit` validation images in order, all for None."""
+
+
+@dataclass(frozen=True)
+class TensorImages:
+    """Images held in memory; an `ImageData`.
+
+    Attributes:
+        train, test: images (n, C, H, W) float32 and labels (n,) int64.
+        classes: number of classes.
+    """
+
+    train: TensorDataset
+    test: TensorDataset
+    classes: int
+
+    @property
+    def skipped(self) -> list[str]:
+        """Empty: images in memory need no reading."""
+        return []
+
+    def scan(self, limit: int | None, progress: Progress) -> None:
+        """Nothing to find."""
+
+    def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
+        """Return the first `count` training images of a shuffle: (count, C, H, W) float32.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        images: Tensor = self.train[shuffled_positions(len(self.train), count, seed)][0]
+        return images
+
+    def count(self, limit: int | None) -> int:
+        """Return how many test images `limit` leaves."""
+        return len(self.test) if limit is None else min(limit, len(self.test))
+
+    def batches(self, batch_size: int, limit: int | None) -> Iterator[Batch]:
+        """Yield the first `limit` test images in order, all for None.
+
+        Raises:
+            ValueError: batch_size or limit is below 1.
+        """
+        for numbers in position_batches(len(self.test), batch_size, limit):
+            images, labels = self.test[numbers[0] : numbers[-1] + 1]
+            yield Batch(images, labels, torch.tensor(numbers))
+
+
+def shuffled_positions(total: int, count: int, seed: int) -> list[int]:
+    """Return the first `count` of `total` positions as a shuffling DataLoader draws them.
+
+    These are the images of the published scripts, which take the first batch of
+    `DataLoader(..., batch_size=count, shuffle=True, drop_last=True)` after
+    `torch.manual_seed(seed)`. The random state of the process is left as it was.
+
+    Raises:
+        ValueError: count is not in 1..total.
+    """
+    if not 1 <= count <= total:
+        raise ValueError(f"count must be 1 to the {total} training images, got {count}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        positions = TensorDataset(torch.arange(total))
+        loader = DataLoader(positions, batch_size=count, shuffle=True, drop_last=True)
+        drawn: list[int] = next(iter(loader))[0].tolist()
+    return drawn
+
+
+def position_batches(total: int, batch_size: int, limit: int | None) -> list[range]:
+    """Return the positions of each batch of the first `limit` of `total` images.
+
+    Raises:
+        ValueError: batch_size or limit is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, or None for all images, got {limit}")
+    end = total if limit is None else min(limit, total)
+    return [range(start, min(start + batch_size, end)) for start in range(0, end, batch_size)]

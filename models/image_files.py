@@ -1,0 +1,200 @@
+"""The image files of an ImageNet-shaped folder: found, named, labelled, opened."""
+
+import tarfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from posixpath import normpath
+from typing import Any, BinaryIO
+
+import numpy as np
+from timm.data.readers import img_extensions
+from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+__all__ = ["ImageFiles", "check_classes", "check_same_classes", "list_images"]
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images of one split in the order of torchvision's ImageFolder: by class, then by path.
+
+    Attributes:
+        split: train or val.
+        path: its folder or tar.
+        names: path of each image below the data folder; a tar counts as a folder.
+        labels: (n,) int64, index into `classes`.
+        classes: sorted names.
+        tars: the tars that hold the images; empty where they lie in folders.
+        spans: (n, 3) int64 for tars: index into `tars`, first byte, number of bytes.
+    """
+
+    split: str
+    path: Path
+    names: list[str]
+    labels: np.ndarray
+    classes: list[str]
+    tars: list[Path]
+    spans: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def open(self, position: int) -> BinaryIO:
+        """Open one image for reading.
+
+        Nothing stays open between calls, so threads and forked processes may share this object.
+
+        Raises:
+            OSError: as `open`; the tar ends before the image does.
+        """
+        if not self.tars:
+            return (self.path.parent / self.names[position]).open("rb")
+        tar, start, size = self.spans[position].tolist()
+        with self.tars[tar].open("rb") as file:
+            file.seek(start)
+            content = file.read(size)
+        if len(content) < size:
+            raise OSError(f"its tar ends {size - len(content)} bytes too early")
+        return BytesIO(content)
+
+
+def list_images(root: Path, split: str) -> ImageFiles:
+    """List `root/split/` (a folder of images a class, or a tar a class) or `root/split.tar`.
+
+    Where there are both, the folder is taken. A tar holds its members as class/image, or is a tar
+    of tars, one a class. It is read from end to end to list it, and nothing is written beside it.
+
+    Args:
+        root: holds `split`.
+        split: train or val.
+
+    Raises:
+        FileNotFoundError: no root.
+        ValueError: root is no folder, or holds no such split; the split holds no images.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")
+    if not root.is_dir():
+        raise ValueError(f"data must be a folder that holds train and val, got the file {root}")
+    folder, tar = root / split, root / f"{split}.tar"
+    if folder.is_dir():
+        return _list_folder(split, folder)
+    if tar.is_file():
+        return _list_tars(split, tar, [tar])
+    held = sorted(entry.name for entry in root.iterdir())
+    raise ValueError(f"data must hold {split}/ or {split}.tar, got {_few(held)} in {root}")
+
+
+def _list_folder(split: str, folder: Path) -> ImageFiles:
+    entries = sorted(folder.iterdir())
+    if not any(entry.is_dir() for entry in entries):
+        tars = [entry for entry in entries if entry.suffix.lower() == ".tar"]
+        if tars:
+            return _list_tars(split, folder, tars)
+        raise ValueError(
+            f"{split} must hold a folder or a tar for each class, got "
+            f"{_few([entry.name for entry in entries])} in {folder}"
+        )
+    found = ImageFolder(str(folder), allow_empty=True)
+    start = len(str(folder.parent / "_")) - 1
+    return ImageFiles(
+        split,
+        folder,
+        names=[path[start:] for path, _ in found.samples],
+        labels=np.array(found.targets, dtype=np.int64),
+        classes=found.classes,
+        tars=[],
+        spans=np.empty((0, 3), np.int64),
+    )
+
+
+def _list_tars(split: str, path: Path, tars: list[Path]) -> ImageFiles:
+    members: dict[tuple[str, str], tuple[str, int, int, int]] = {}
+    for number, tar in enumerate(tars):
+        shown = f"{split}/{tar.name}" if path.is_dir() else tar.name
+        for label, name, start, size in _tar_members(split, tar):
+            label = label or (tar.stem if path.is_dir() else "")
+            members[label, name] = (f"{shown}/{name}", number, start, size)
+    order = sorted(members)
+    if not order[0][0]:
+        raise ValueError(f"{split} must hold members class/image, got {order[0][1]} in {path}")
+    classes = sorted({label for label, _ in order})
+    index = {label: number for number, label in enumerate(classes)}
+    return ImageFiles(
+        split,
+        path,
+        names=[members[key][0] for key in order],
+        labels=np.array([index[label] for label, _ in order], dtype=np.int64),
+        classes=classes,
+        tars=tars,
+        spans=np.array([members[key][1:] for key in order], dtype=np.int64),
+    )
+
+
+def _tar_members(split: str, tar: Path) -> list[tuple[str, str, int, int]]:
+    """List the images of a tar: class or "", path in the tar, first byte, number of bytes."""
+    listing: Any = img_extensions  # untyped, as the reader is
+    make_reader: Any = ReaderImageInTar
+    extensions = listing.get_img_extensions()
+    listing.set_img_extensions(IMG_EXTENSIONS)
+    try:
+        reader = make_reader(str(tar), cache_tarfiles=False, cache_tarinfo=False)
+    except tarfile.TarError as error:
+        raise ValueError(f"{split} must be an uncompressed tar, got {tar}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{split} must hold images, got none in {tar}") from error
+    finally:
+        listing.set_img_extensions(extensions)
+    members = []
+    for (member, _, inner), target in zip(reader.samples, reader.targets, strict=True):
+        name = member.name if inner is None else f"{inner.name}/{member.name}"
+        start = member.offset_data + (0 if inner is None else inner.offset_data)
+        label = reader.class_idx_to_name[target]
+        members.append((label, normpath(name), start, member.size))
+    return members
+
+
+def check_classes(files: ImageFiles, classes: int) -> None:
+    """Refuse a split whose classes can't be those of the model.
+
+    Raises:
+        ValueError: a class holds no image, or their number is not `classes`.
+    """
+    counts = np.bincount(files.labels, minlength=len(files.classes))
+    empty = [files.classes[label] for label in np.flatnonzero(counts == 0)]
+    if empty:
+        raise ValueError(
+            f"{files.split} must hold images of every class, got none of {_few(empty)} "
+            f"in {files.path}"
+        )
+    if len(files.classes) != classes:
+        raise ValueError(
+            f"{files.split} must have {classes} classes as the model has, "
+            f"got {len(files.classes)} in {files.path}"
+        )
+
+
+def check_same_classes(train: ImageFiles, val: ImageFiles) -> None:
+    """Refuse splits whose classes have different names.
+
+    Raises:
+        ValueError: names a few that only one of them has.
+    """
+    if train.classes != val.classes:
+        only_train = sorted(set(train.classes) - set(val.classes))
+        only_val = sorted(set(val.classes) - set(train.classes))
+        raise ValueError(
+            f"train and val must have the same classes, got {_few(only_train)} in {train.path} "
+            f"alone and {_few(only_val)} in {val.path} alone"
+        )
+
+
+def _few(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

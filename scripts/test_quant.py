@@ -1,0 +1,132 @@
+"""The published command line: quantize a model and validate it on ImageNet.
+
+python scripts/test_quant.py --model deit_small --dataset DIR --log_quant_scheme BitLog2_Half_17
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitlog2.scripts.arguments import HelpFormatter, integer
+from bitlog2.scripts.cli import guarded
+from bitlog2.scripts.evaluate import MODELS, SCHEMES
+from bitlog2.scripts.progress import progress
+
+if TYPE_CHECKING:
+    from bitlog2.models.validation import Validation
+
+__all__ = ["main"]
+
+_EPILOG = """examples:
+  python scripts/test_quant.py --model deit_small --dataset /imagenet \\
+      --log_quant_scheme BitLog2_Half_17
+  python scripts/test_quant.py --model swin_tiny --dataset /imagenet --w_bit 6 --a_bit 6 \\
+      --log_quant_scheme Sqrt2_17 --checkpoint swin_tiny.safetensors --device cpu
+
+The arithmetic is the published fake quantization unless --arithmetic integer is given. For checked
+registers, intervals and several schemes in one run: bitlog2 evaluate"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser: the published options under their published names, and three more."""
+    top = argparse.ArgumentParser(
+        prog="test_quant.py",
+        description="Quantize a vision transformer after training and validate it.",
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter,
+    )
+    top.add_argument("--model", choices=MODELS, default="deit_small", help="model")
+    top.add_argument("--dataset", type=Path, metavar="DIR", help="folder with train/ and val/")
+    for name, default, text in (
+        ("--calib-batchsize", 32, "training images that calibrate"),
+        ("--val-batchsize", 200, "images a batch of the validation"),
+        ("--print-freq", 100, "batches between two lines"),
+    ):
+        top.add_argument(name, metavar="N", type=integer(1, 10**6), default=default, help=text)
+    top.add_argument(
+        "--num-workers", metavar="N", type=integer(0, 256), default=16, help="reading processes"
+    )
+    top.add_argument("--device", metavar="NAME", help="default: cuda where there is one")
+    top.add_argument(
+        "--seed", metavar="S", type=integer(0, 2**31 - 1), default=0, help="of the calibration"
+    )
+    for kind, text in (("w", "weight"), ("a", "activation")):
+        top.add_argument(
+            f"--{kind}_bits",
+            f"--{kind}_bit",
+            dest=f"{kind}_bits",
+            metavar="BITS",
+            type=integer(2, 8),
+            default=4,
+            help=f"width of {text} codes",
+        )
+    top.add_argument(
+        "--log_quant_scheme",
+        choices=SCHEMES,
+        default="BitLog2_Half_17",
+        help="code of the attention map",
+    )
+    top.add_argument("--arithmetic", choices=("float", "integer"), default="float", help="which")
+    top.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights, not the hub's")
+    top.add_argument(
+        "--skip-unreadable", action="store_true", help="leave unreadable validation images out"
+    )
+    return top
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantize, validate, print."""
+    import torch
+
+    from bitlog2.models.quantize import QuantizationSpec, quantize
+    from bitlog2.models.task import DataSource, load_task
+    from bitlog2.models.validation import Validation, validate
+
+    spec = QuantizationSpec(args.log_quant_scheme, args.arithmetic, args.w_bits, args.a_bits)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    print(" ".join(f"{name}={value}" for name, value in sorted(vars(args).items())))
+    _say("Building dataloader and model")
+    source = DataSource(args.dataset, args.num_workers, args.skip_unreadable)
+    task = load_task(args.model, device, source, args.checkpoint)
+    task.data.scan(None, progress)
+    _say("Reading calibration images")
+    images = task.calibration_images(args.seed, args.calib_batchsize)
+    model = quantize(task.model, images, spec, lambda stage: _say(f"Performing {stage}"))
+    _say("Validating")
+    start = time.perf_counter()
+    last = Validation(0)
+    for last in validate(task, model, args.val_batchsize):
+        if last.batch % args.print_freq == 0:
+            print(_line(last), flush=True)
+    seconds = time.perf_counter() - start
+    if task.data.skipped:
+        print(f"{len(task.data.skipped)} unreadable images left out")
+    print(f" * Prec@1 {last.top1.mean:.3f} Prec@5 {last.top5.mean:.3f} Time {seconds:.3f}")
+    return 0
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", flush=True)
+
+
+def _line(now: "Validation") -> str:
+    return (
+        f"Test: [{now.batch}/{now.batches}]\t"
+        f"Time {now.seconds.value:.3f} ({now.seconds.mean:.3f})\t"
+        f"Loss {now.loss.value:.4f} ({now.loss.mean:.4f})\t"
+        f"Prec@1 {now.top1.value:.3f} ({now.top1.mean:.3f})\t"
+        f"Prec@5 {now.top5.value:.3f} ({now.top5.mean:.3f})"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    args = parser().parse_args(argv)
+    return guarded(lambda: run(args), "test_quant.py")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""Evaluation of the pretrained models on an ImageNet-shaped folder, as a user runs it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imagenet_folder import make_imagenet
+from random_zoo import random_checkpoint
+
+from bitlog2.models import task
+from bitlog2.models.zoo import ZOO
+from bitlog2.scripts import test_quant
+from bitlog2.scripts.cli import main
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "test_quant.py"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """3 classes: 12 training images, 6 validation images."""
+    return make_imagenet(tmp_path_factory.mktemp("data"), 3, 4, 2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return random_checkpoint(tmp_path_factory.mktemp("weights"), "deit_tiny", 3)
+
+
+def options(data, checkpoint, *more, model="deit_tiny"):
+    images = ("--data", str(data), "--checkpoint", str(checkpoint), "--workers", "0")
+    return ("evaluate", "--model", model, *images, "--calibration-images", "3", *more)
+
+
+def results(path, *argv):
+    """Status, and the JSON of an evaluation."""
+    status = main([*argv, "--json", str(path)])
+    return status, json.loads(path.read_text())
+
+
+def refused(capsys, *argv):
+    assert main(argv) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
+    """Random weights, the true architectures; integer arithmetic, every head and row."""
+    checkpoint = random_checkpoint(tmp_path, name, 3)
+    argv = options(data, checkpoint, "--limit", "4", "--batch-size", "3", model=name)
+    status, integer = results(tmp_path / "i.json", *argv)
+    check = integer["results"][1]["check"]
+    assert (status, check["total_mismatched"], check["passed"]) == (0, 0, True)
+    layers = len(integer["results"][1]["layer_params"])
+    assert layers == {"swin_small": 24}.get(name, 12)
+    assert min(check["compared"].values()) > 0
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
+    checkpoint = random_checkpoint(tmp_path, name, 3)
+    argv = options(data, checkpoint, "--limit", "4", "--arithmetic", "float", model=name)
+    status, said = results(tmp_path / "f.json", *argv)
+    top1 = [row["top1"] for row in said["results"]]
+    assert (status, [share["total"] for share in top1]) == (0, [4, 4])
+
+
+@pytest.mark.parametrize(("arithmetic", "count"), [("float", 8), ("integer", 6)])
+def test_evaluate_all_schemes_are_those_of_the_arithmetic(data, tiny, tmp_path, arithmetic, count):
+    argv = options(data, tiny, "--schemes", "all", "--arithmetic", arithmetic, "--limit", "2")
+    _, said = results(tmp_path / "r.json", *argv)
+    assert len(said["results"]) == 1 + count
+
+
+def test_evaluate_integer_form_of_a_float_scheme_is_refused(data, tiny, capsys):
+    said = refused(capsys, *options(data, tiny, "--scheme", "Sqrt2_16"))
+    assert "arithmetic must be float for Sqrt2_16, got 'integer'" in said
+
+
+def test_evaluate_at_six_bits_agrees(data, tiny, tmp_path):
+    argv = options(data, tiny, "--w-bits", "6", "--a-bits", "6", "--limit", "2")
+    status, said = results(tmp_path / "r.json", *argv)
+    assert (status, said["results"][1]["check"]["total_mismatched"]) == (0, 0)
+
+
+def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys):
+    argv = options(data, tiny, "--seeds", "0,1,2", "--limit", "3")
+    _, said = results(tmp_path / "r.json", *argv)
+    rows = said["results"][1:]
+    shares = [row["top1"]["percent"] for row in rows]
+    assert [row["seed"] for row in rows] == [0, 1, 2]
+    spread = said["spread"]["BitLog2_Half_17"]
+    assert (spread["least"], spread["most"], spread["seeds"]) == (min(shares), max(shares), 3)
+    assert f"over 3 seeds: mean {np.mean(shares):.2f} %" in capsys.readouterr().out
+
+
+def test_evaluate_seeds_calibrate_differently(data, tiny, tmp_path):
+    argv = options(data, tiny, "--seeds", "0,1", "--limit", "2")
+    _, said = results(tmp_path / "r.json", *argv)
+    first, second = (row["layer_params"] for row in said["results"][1:])
+    assert first != second
+
+
+def test_evaluate_is_the_same_twice(data, tiny, tmp_path):
+    """But for the time that it took."""
+    said = [
+        results(tmp_path / f"{run}.json", *options(data, tiny, "--limit", "3"))[1]
+        for run in range(2)
+    ]
+    for run in said:
+        for row in run["results"]:
+            del row["images_per_second"]
+    assert said[0] == said[1]
+
+
+def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
+    saved = tmp_path / "q.safetensors"
+    _, first = results(tmp_path / "1.json", *options(data, tiny, "--save", str(saved)))
+    argv = ("evaluate", "--load", str(saved), "--data", str(data), "--workers", "0")
+    status, second = results(tmp_path / "2.json", *argv)
+    assert status == 0
+    for field in ("name", "seed", "top1", "top5", "layer_params", "quantization"):
+        assert second["results"][0][field] == first["results"][1][field]
+    assert second["results"][0]["check"]["total_compared"] > 0
+
+
+def test_evaluate_dumped_quantizers_are_those_of_the_saved_model(data, tiny, tmp_path):
+    saved, dumped = tmp_path / "q.safetensors", tmp_path / "q.npz"
+    argv = options(data, tiny, "--save", str(saved), "--dump-quantizers", str(dumped))
+    assert main([*argv, "--limit", "1"]) == 0
+    from safetensors.numpy import load_file
+
+    tensors = load_file(saved)
+    with np.load(dumped) as values:
+        names = [name for name in values.files if name != "about"]
+        assert len(names) > 12 * 20
+        assert all(np.array_equal(values[n].ravel(), tensors[n].ravel()) for n in names)
+
+
+@pytest.mark.parametrize("option", ["--save", "--dump-quantizers"])
+def test_evaluate_one_file_of_several_models_is_refused(data, tiny, tmp_path, capsys, option):
+    argv = options(data, tiny, option, str(tmp_path / "x"), "--seeds", "0,1")
+    name = option.removeprefix("--").replace("-", "_")
+    assert f"{name} must go with one scheme and one seed, got 2 cells" in refused(capsys, *argv)
+
+
+def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monkeypatch, capsys):
+    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    assert main(options(data, tiny, "--arithmetic", "float")) == 0
+    said = capsys.readouterr()
+    unquantized, quantized = said.out.splitlines()[2:4]
+    assert re.match(r"unquantized .* 72\.21 ", unquantized)
+    assert re.match(r"BitLog2_Half_17 .* 58\.35 ", quantized)
+    assert "published are 72.21 %: data, weights or preprocessing differ" in said.err
+
+
+def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
+    data, tiny, monkeypatch, capsys
+):
+    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    assert main(options(data, tiny, "--arithmetic", "float", "--limit", "4")) == 0
+    assert "differ" not in capsys.readouterr().err
+
+
+def test_evaluate_published_figures_are_of_four_bits(data, tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    argv = options(data, tiny, "--arithmetic", "float", "--a-bits", "6", "--limit", "2")
+    _, said = results(tmp_path / "r.json", *argv)
+    assert said["results"][1]["published_top1"] is None
+
+
+def test_evaluate_of_other_classes_has_no_published_figure(data, tiny, tmp_path, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, said = results(tmp_path / "r.json", *options(data, tiny, "--arithmetic", "float"))
+    assert said["results"][0]["published_top1"] is None
+    assert "published" not in capsys.readouterr().out
+
+
+def unreadable_copy(data, folder):
+    """The folder with one validation image cut short; its name below the folder."""
+    shutil.copytree(data, folder)
+    path = sorted((folder / "val").rglob("*.JPEG"))[0]
+    path.write_bytes(path.read_bytes()[:-200])
+    return path.relative_to(folder).as_posix()
+
+
+def test_evaluate_unreadable_image_is_named(data, tiny, tmp_path, capsys):
+    name = unreadable_copy(data, tmp_path / "data")
+    said = refused(capsys, *options(tmp_path / "data", tiny))
+    assert name in said
+    assert "--skip-unreadable" in said
+
+
+def test_evaluate_unreadable_images_are_counted_when_skipped(data, tiny, tmp_path, capsys):
+    name = unreadable_copy(data, tmp_path / "data")
+    argv = options(tmp_path / "data", tiny, "--skip-unreadable")
+    status, said = results(tmp_path / "r.json", *argv)
+    assert (status, said["skipped"], said["images"]) == (0, [name], 5)
+    assert f"1 unreadable images left out: {name}" in capsys.readouterr().out
+
+
+def test_evaluate_without_data_says_what_is_needed(tiny, capsys):
+    said = refused(capsys, "evaluate", "--model", "deit_tiny", "--checkpoint", str(tiny))
+    assert "data must be given for deit_tiny: a folder with train/ and val/" in said
+
+
+@pytest.mark.parametrize("option", ["--data", "--checkpoint"])
+def test_evaluate_digits_takes_neither_data_nor_weights(option, tmp_path, capsys):
+    said = refused(capsys, "evaluate", "--model", "digits", option, str(tmp_path))
+    assert f"{option.removeprefix('--')} must be left out for digits" in said
+
+
+def test_evaluate_other_number_of_classes_is_told(data, tmp_path, capsys):
+    checkpoint = random_checkpoint(tmp_path, "deit_tiny", 5)
+    said = refused(capsys, *options(data, checkpoint))
+    assert re.search(r"must have 5 classes.*got 3", said)
+
+
+def test_evaluate_load_of_another_model_is_refused(data, tmp_path, capsys):
+    saved = tmp_path / "q.safetensors"
+    assert main(["evaluate", "--limit", "1", "--save", str(saved)]) == 0
+    capsys.readouterr()
+    argv = ("evaluate", "--model", "deit_tiny", "--load", str(saved), "--data", str(data))
+    assert "load must be a quantized deit_tiny, got one of digits" in refused(capsys, *argv)
+
+
+PUBLISHED_OPTIONS = (
+    *("--calib-batchsize", "3", "--val-batchsize", "4", "--num-workers", "1", "--device", "cpu"),
+    *("--print-freq", "1", "--seed", "0", "--log_quant_scheme", "Sqrt2_17"),
+)
+
+
+def test_evaluate_published_command_line_gives_the_same_accuracy(data, tiny, tmp_path):
+    """Every published option; the last line is the published one, its figures evaluate's."""
+    command = [sys.executable, str(SCRIPT), "--model", "deit_tiny", "--dataset", str(data)]
+    command += ["--checkpoint", str(tiny), *PUBLISHED_OPTIONS, "--w_bits", "4", "--a_bits", "4"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert run.returncode == 0, run.stderr
+    said = run.stdout
+    argv = options(data, tiny, "--arithmetic", "float", "--scheme", "Sqrt2_17")
+    _, ours = results(tmp_path / "r.json", *argv, "--batch-size", "4")
+    row = ours["results"][1]
+    assert "Performing scale reparameterization ..." in said
+    line = (
+        r"Test: \[1/2\]\tTime [\d.]+ \([\d.]+\)\tLoss [\d.]+ \([\d.]+\)\tPrec@1 [\d.]+ \([\d.]+\)"
+    )
+    assert re.search(line + r"\tPrec@5 100\.000 \(100\.000\)", said)
+    last = f" * Prec@1 {row['top1']['percent']:.3f} Prec@5 {row['top5']['percent']:.3f} Time "
+    assert said.splitlines()[-1].startswith(last)
+
+
+@pytest.mark.parametrize("ending", ["bit", "bits"])
+def test_evaluate_published_command_line_takes_both_spellings(ending, capsys):
+    argv = ("--model", "digits", f"--w_{ending}", "6", f"--a_{ending}", "8", *PUBLISHED_OPTIONS)
+    assert test_quant.main(argv) == 0
+    said = capsys.readouterr().out
+    assert "a_bits=8" in said
+    assert "w_bits=6" in said
+
+
+def test_evaluate_published_command_line_tells_errors_in_one_line(tmp_path, capsys):
+    assert test_quant.main(("--dataset", str(tmp_path / "none"))) == 2
+    assert capsys.readouterr().err.startswith("test_quant.py: error: data must be a folder")

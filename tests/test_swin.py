@@ -1,0 +1,177 @@
+"""Swin: windows, excluded keys, position bias, the scale in its place, reduction."""
+
+import copy
+
+import pytest
+import torch
+from swin_models import images, quantized_swin, swin
+from timm.models.swin_transformer import SwinTransformer
+
+from bitlog2.models.calibration import calibrate
+from bitlog2.models.check import Checker
+from bitlog2.models.float_attention import FloatAttention
+from bitlog2.models.integer_attention import IntegerAttention
+from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.models.quantize import QuantizationSpec, float_path, quantize
+from bitlog2.models.reparameterize import reparameterize
+from bitlog2.sim import SCHEMES, score_bias
+
+SHIFTED, PLAIN = "layers.0.blocks.1.attn", "layers.0.blocks.0.attn"
+
+
+def cosine(a, b):
+    return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
+
+
+def seen_by(model, name, x):
+    """(inputs, output) of a datapath while the model runs on x."""
+    seen = []
+    datapath = model.get_submodule(name).datapath
+    handle = datapath.register_forward_hook(lambda _m, i, o: seen.append((i, o)))
+    with torch.inference_mode():
+        model(x)
+    handle.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("scheme", MODEL_SCHEMES)
+def test_swin_every_scheme_runs(scheme, arithmetic):
+    if scheme in FLOAT_ONLY and arithmetic == "integer":
+        pytest.skip("refused: see test_quantize")
+    with torch.inference_mode():
+        out = quantized_swin(scheme, arithmetic)(images(4, 2))
+    assert (out.shape, bool(out.isfinite().all())) == ((4, 10), True)
+
+
+@pytest.mark.parametrize(("scheme", "least"), [("none", 0.999), ("BitLog2_Single_17", 0.95)])
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+def test_swin_at_eight_bits_is_close_to_the_trained_model(scheme, least, arithmetic):
+    """Window order, bias, mask and scale in their places: a wrong one of them is far off."""
+    with torch.inference_mode():
+        expected = swin()(images(8, 3))
+        got = quantized_swin(scheme, arithmetic, 8)(images(8, 3))
+    assert cosine(got, expected) > least
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_swin_every_register_agrees_with_the_simulator(scheme, bits):
+    model, checker = copy.deepcopy(quantized_swin(scheme, bits=bits)), Checker("all")
+    checker.watch(model)
+    with torch.inference_mode():
+        model(images(4, 4))
+    assert (checker.total_mismatched, checker.passed) == (0, True)
+
+
+def test_swin_planted_bias_error_is_reported():
+    model, checker = copy.deepcopy(quantized_swin("BitLog2_Half_17")), Checker("all")
+    checker.watch(model)
+    model.get_submodule(SHIFTED).datapath.register_forward_pre_hook(
+        lambda _m, inputs: (*inputs[:5], inputs[5] + (torch.arange(16) == 3).int())
+    )
+    # the datapath is given one bias, the simulator is shown another: hooks see the first
+    original = checker.compare
+
+    def unbiased(layer, config, inputs, output):
+        if layer == SHIFTED:
+            inputs = (*inputs[:5], inputs[5] - (torch.arange(16) == 3).int())
+        original(layer, config, inputs, output)
+
+    checker.compare = unbiased
+    with torch.inference_mode():
+        model(images(2, 4))
+    assert checker.mismatched["t"] > 0
+    assert checker.mismatches[0].layer == SHIFTED
+
+
+def test_swin_shifted_windows_exclude_keys():
+    inputs, output = seen_by(quantized_swin("BitLog2_Half_17"), SHIFTED, images(2, 5))
+    masked = inputs[4]
+    mask = swin().layers[0].blocks[1].attn_mask
+    assert masked.shape == (2 * 4, 1, 16, 16)
+    assert torch.equal(masked[:, 0], (mask < 0).repeat(2, 1, 1))
+    assert int(output.map.level[masked.expand_as(output.map.level)].max()) == 0
+
+
+def test_swin_plain_windows_exclude_none():
+    inputs, _ = seen_by(quantized_swin("BitLog2_Half_17"), PLAIN, images(2, 5))
+    assert inputs[4] is None
+
+
+def test_swin_score_bias_is_the_position_bias_in_units_of_t():
+    """BL2-PARAM-04."""
+    attention = quantized_swin("BitLog2_Half_17").get_submodule(PLAIN)
+    real = swin().get_submodule(PLAIN)._get_rel_pos_bias()
+    expected = score_bias(real.double().numpy(), attention.datapath.config)
+    assert attention.score_bias.shape == (1, 2, 16, 16)
+    assert torch.equal(attention.score_bias, torch.from_numpy(expected))
+
+
+def test_swin_scale_comes_before_the_quantizer_of_q():
+    attention = quantized_swin("BitLog2_Half_17").get_submodule(PLAIN)
+    assert isinstance(attention, IntegerAttention)
+    assert (attention.query_scale, attention.score_scale) == (12**-0.5, 1.0)
+    x = torch.randn(4, 16, 24, generator=torch.Generator().manual_seed(0))
+    raw = attention.qkv(x).reshape(4, 16, 3, 2, 12).permute(2, 0, 3, 1, 4)[0]
+    assert torch.equal(attention.split(x)[0], raw * 12**-0.5)
+
+
+def test_swin_float_map_adds_bias_and_mask_as_published():
+    attention = quantized_swin("none", "float").get_submodule(SHIFTED)
+    assert isinstance(attention, FloatAttention)
+    q = torch.randn(8, 2, 16, 12, generator=torch.Generator().manual_seed(0))
+    mask = swin().layers[0].blocks[1].attn_mask
+    scores = attention.q_quantizer(q) @ attention.k_quantizer(q).transpose(-2, -1)
+    scores = scores + swin().get_submodule(SHIFTED)._get_rel_pos_bias()
+    scores = scores.view(2, 4, 2, 16, 16) + mask.unsqueeze(1).unsqueeze(0)
+    expected = scores.view(-1, 2, 16, 16).softmax(dim=-1)
+    assert torch.equal(attention.attention_map(q, q, mask), expected)
+
+
+def test_swin_reduction_is_quantized_per_channel_on_the_last_axis():
+    model = float_path(swin(), QuantizationSpec("none", "float"))
+    calibrate(model, images())
+    delta = model.layers[1].downsample.reduction.input_quantizer.delta
+    assert delta.shape == (1, 1, 1, 96)
+
+
+@pytest.mark.parametrize("round_zero_point", [False, True])
+def test_swin_reparameterization_leaves_the_unquantized_output(round_zero_point):
+    """The rewritten LayerNorms and layers, unquantized, are the model that they were."""
+    model = float_path(swin(), QuantizationSpec("none", "float"))
+    calibrate(model, images())
+    reparameterize(model, round_zero_point=round_zero_point)
+    plain = copy.deepcopy(swin())
+    for stage, (ours, theirs) in enumerate(zip(model.layers, plain.layers, strict=True)):
+        pairs = [(b.norm1, b.attn.qkv) for b in ours.blocks]
+        pairs += [(b.norm2, b.mlp.fc1) for b in ours.blocks]
+        targets = [(b.norm1, b.attn.qkv) for b in theirs.blocks]
+        targets += [(b.norm2, b.mlp.fc1) for b in theirs.blocks]
+        if stage:
+            pairs.append((ours.downsample.norm, ours.downsample.reduction))
+            targets.append((theirs.downsample.norm, theirs.downsample.reduction))
+            assert theirs.downsample.reduction.bias is None
+        for (norm, linear), (to_norm, to_linear) in zip(pairs, targets, strict=True):
+            assert not torch.equal(norm.weight, to_norm.weight)
+            to_norm.load_state_dict(norm.state_dict())
+            to_linear.weight, to_linear.bias = linear.weight, linear.bias
+    with torch.inference_mode():
+        expected, got = swin()(images(4, 6)), plain(images(4, 6))
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_swin_padded_windows_are_refused():
+    """Padding follows norm1: its zeros would be no zeros after reparameterization."""
+    model = SwinTransformer(
+        img_size=40, patch_size=4, embed_dim=24, depths=(1,), num_heads=(2,), window_size=4
+    )
+    with pytest.raises(ValueError, match=r"layer layers\.0\.blocks\.0: .*multiple of the window"):
+        quantize(model.eval(), torch.randn(2, 3, 40, 40), QuantizationSpec())
+
+
+def test_swin_bias_beyond_the_range_of_t_is_refused():
+    model = copy.deepcopy(swin())
+    model.layers[0].blocks[0].attn.relative_position_bias_table.data[0] = 1e6
+    with pytest.raises(ValueError, match="score bias must be from"):
+        quantize(model, images(), QuantizationSpec())
