@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from bitlog2.sim import AttentionConfig, LayerParams
 
 from .exact import exact_matmul
+from .levels import level_of
 
 __all__ = ["AttentionDatapath", "MapRegisters", "OutputRegisters", "Registers"]
-
-_EXPONENT_BIAS = 127
 
 
 class MapRegisters(NamedTuple):
@@ -128,18 +127,11 @@ class AttentionDatapath(nn.Module):
 
         p = floor(e * A / s) by a float64 division, which is exact here: a quotient of integers
         below an integer q misses it by at least 1 part in e * A + s, and that is below 2**53. p is
-        below 2**17, so a float32 holds it: its exponent is the position of the leading one, the
-        first bit of its mantissa the bit below that.
+        below 2**17, so a float32 holds it.
         """
         scheme = self.config.code
         p = e.double().mul_(scheme.int_max).div_(total.double()).floor_()
-        p = p.clamp_(max=scheme.int_max - 1).float()
-        bits = p.view(torch.int32)
-        if scheme.half:  # 2 * exponent + half bit; p = 1 is level 1, p = 0 has no exponent
-            level = ((bits >> 22) - 2 * _EXPONENT_BIAS).clamp_(min=0) + (p == 1)
-        else:
-            level = ((bits >> 23) - _EXPONENT_BIAS + 1).clamp_(min=0)
-        return level.to(torch.uint8)
+        return level_of(p.clamp_(max=scheme.int_max - 1).float(), scheme).to(torch.uint8)
 
     def _code_register(self, level: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.code.zero_flag:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import Scheme
 
+from .levels import level_of, value_of
 from .map_scale import best_delta
 
 __all__ = ["FloatMap", "Log2Map"]
@@ -31,19 +32,15 @@ class Log2Map(nn.Module):
     """
 
     delta: Tensor
-    values: Tensor
 
     def __init__(self, scheme: Scheme) -> None:
         super().__init__()
         self.scheme = scheme
         self.register_buffer("delta", torch.zeros(()))
-        values = torch.tensor(scheme.values, dtype=torch.float32)
-        self.register_buffer("values", values, persistent=False)
 
-    def levels(self, x: Tensor) -> Tensor:
-        """Return the level of each value of x in [0, 1], int64: the largest value not above p."""
-        p = (x * self.scheme.int_max).floor().clamp(0, self.scheme.int_max - 1)
-        return torch.bucketize(p, self.values, right=True) - 1
+    def codes(self, x: Tensor) -> Tensor:
+        """Return p of each value of x in [0, 1], float32 integers from 0 to A - 1."""
+        return (x * self.scheme.int_max).floor_().clamp_(0, self.scheme.int_max - 1)
 
     @property
     def frozen(self) -> bool:
@@ -52,11 +49,12 @@ class Log2Map(nn.Module):
 
     def observe(self, x: Tensor) -> None:
         """Freeze delta from the attention map of the calibration batch."""
-        delta = best_delta(self.levels(x), x, self.scheme, largest=self.scheme.int_max - 1)
+        level = level_of(self.codes(x), self.scheme)
+        delta = best_delta(level, x, self.scheme, largest=self.scheme.int_max - 1)
         self.delta = torch.tensor(float(delta), device=x.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the dequantized map, value / delta, the shape of x."""
         if not self.frozen:
             raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
-        return self.values[self.levels(x)] / self.delta
+        return value_of(self.codes(x), self.scheme).div_(self.delta)

@@ -41,13 +41,19 @@ class Sqrt2Map(nn.Module):
         return bool(self.delta != 0)
 
     def observe(self, x: Tensor) -> None:
-        """Freeze delta: the upper percentile of x with the least squared error."""
+        """Freeze delta: the upper percentile of x with the least squared error.
+
+        Raises:
+            ValueError: a value is not finite, or so many are zero that every percentile is.
+        """
         best_error = math.inf
         for fraction in PERCENTILES:
             delta = percentile(x.reshape(1, -1), fraction).reshape(())
             error = float((self._quantized(x, delta) - x).square().mean(dtype=torch.float64))
-            if error < best_error:
+            if error < best_error and delta > 0:
                 self.delta, best_error = delta, error
+        if best_error == math.inf:
+            raise ValueError("attention map must be finite and hold values above zero")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x quantized and dequantized, the shape of x."""

@@ -6,6 +6,7 @@ import torch
 from published import PUBLISHED
 
 from bitlog2.models.float_map import FloatMap, Log2Map
+from bitlog2.models.levels import value_of
 from bitlog2.sim import SCHEMES
 
 CASES = [(scheme, name) for scheme in SCHEMES for name in ("attn_flat", "attn_peaky")]
@@ -21,8 +22,14 @@ def calibrated(scheme, name):
 @pytest.mark.parametrize(("scheme", "name"), CASES)
 def test_float_map_level_values_are_the_published_ones(scheme, name):
     quantizer, x = calibrated(scheme, name)
-    values = quantizer.values[quantizer.levels(x)]
+    values = value_of(quantizer.codes(x), SCHEMES[scheme])
     np.testing.assert_array_equal(values.numpy(), PUBLISHED[f"{scheme}/{name}/dequantized"])
+
+
+@pytest.mark.parametrize(("scheme", "name"), CASES)
+def test_float_map_p_is_the_published_one(scheme, name):
+    quantizer, x = calibrated(scheme, name)
+    np.testing.assert_array_equal(quantizer.codes(x).numpy(), PUBLISHED[f"{scheme}/{name}/p"])
 
 
 @pytest.mark.parametrize(("scheme", "name"), CASES)

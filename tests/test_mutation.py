@@ -24,7 +24,7 @@ from mutants import Mutant, mutants_of, sample
 from test_datapath import random_inputs
 
 from bitlog2 import sim
-from bitlog2.models import check, datapath
+from bitlog2.models import check, datapath, levels
 from bitlog2.models.check import Checker
 from bitlog2.models.integer_attention import IntegerAttention
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
@@ -46,16 +46,18 @@ ALL_KERNELS = [
     for path in sorted((SIM / "kernel").glob("*.py"))
     for mutant in mutants_of(path, OTHER_FORMS)
 ]
-ALL_TORCH = mutants_of(Path(datapath.__file__), set())
+ALL_TORCH = [
+    *mutants_of(Path(datapath.__file__), set()),
+    *mutants_of(Path(levels.__file__), {"value_of"}),  # values are the float path's
+]
 KERNELS = sample(ALL_KERNELS, count=30, seed=2)
 TORCH = sample(ALL_TORCH, count=30, seed=2)
 
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
     "models/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
-    "models/datapath.py:_log2_quantizer: int_max - 1 -> int_max + 1": (
-        "p is at most A, and the search ends at the top value, which is below A"
-    ),
+    "models/datapath.py:attention_map: config.width('row_sum') > 31 -> "
+    "config.width('row_sum') >= 31": "a row sum of 31 bits fits int32 and int64",
 }
 
 KILLED, SURVIVED, BY_MASKS = 0, 3, 4
@@ -63,7 +65,7 @@ KILLED, SURVIVED, BY_MASKS = 0, 3, 4
 
 def digits_differ(swap) -> bool:
     """Whether `--check all` on digits, over all schemes, reports a difference."""
-    images = digits_task().test
+    images = digits_task().data.test
     for scheme in SCHEMES:
         model = quantized_digits(scheme)
         swap(model)
@@ -120,6 +122,10 @@ def torch_verdict(mutant: Mutant, folder: Path) -> int:
     other = types.ModuleType("bitlog2.models.mutant")
     sys.modules[other.__name__] = other
     exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
+
+    if mutant.path.name == "levels.py":
+        datapath.level_of = other.level_of
+        other.AttentionDatapath = datapath.AttentionDatapath
 
     def swap(model):
         for module in model.modules():

@@ -81,3 +81,9 @@ def test_sqrt2_map_codes_round_ties_to_even(real, value):
 def test_sqrt2_map_uncalibrated_is_refused():
     with pytest.raises(RuntimeError, match="not calibrated"):
         sqrt2_map("Sqrt2_16")(torch.rand(3, 4))
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0])
+def test_sqrt2_map_of_nothing_is_refused(value):
+    with pytest.raises(ValueError, match="attention map must be finite and hold values above zero"):
+        sqrt2_map("Sqrt2_16").observe(torch.full((4, 9), value))

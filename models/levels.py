@@ -1,0 +1,34 @@
+"""Levels and their values from p, by exponent and mantissa of a float32, which holds p exactly."""
+
+import torch
+from torch import Tensor
+
+from bitlog2.sim import Scheme
+
+__all__ = ["level_of", "value_of"]
+
+_EXPONENT_BIAS = 127
+_MANTISSA_BITS = 23
+
+
+def level_of(p: Tensor, scheme: Scheme) -> Tensor:
+    """Return the level of each p, int32: that of the largest value not above it.
+
+    The exponent is the position of the leading one, the first bit of the mantissa the bit below
+    it. Single: level k + 1 from 2**k on. Half: level 2 k + half bit; p = 1 is level 1.
+
+    Args:
+        p: float32 integers, 0 to A - 1.
+        scheme: the levels' scheme.
+    """
+    bits = p.view(torch.int32)
+    if not scheme.half:
+        return ((bits >> _MANTISSA_BITS) - _EXPONENT_BIAS + 1).clamp_(min=0)
+    key = (bits >> (_MANTISSA_BITS - 1)) - 2 * _EXPONENT_BIAS
+    return key.clamp_(min=0).add_(p == 1)
+
+
+def value_of(p: Tensor, scheme: Scheme) -> Tensor:
+    """Return the value of the level of each p, float32: p with its lower bits cut off."""
+    kept = _MANTISSA_BITS - 1 if scheme.half else _MANTISSA_BITS
+    return (p.view(torch.int32) & -(1 << kept)).view(torch.float32)
