@@ -21,7 +21,7 @@ from .image_data import (
     position_batches,
     shuffled_positions,
 )
-from .image_files import ImageFiles, check_classes, check_same_classes, list_images
+from .image_files import ImageFiles, check_no_empty_class, check_same_classes, list_images
 
 __all__ = ["ImageFolders"]
 
@@ -72,33 +72,33 @@ class ImageFolders:
         root: Path,
         transform: Callable[[Image.Image], Tensor],
         *,
-        classes: int,
         workers: int,
         skip_unreadable: bool,
+        calibrates: bool = True,
     ) -> None:
         """List the images; none is read yet.
 
         Args:
             root: holds `train` and `val`.
             transform: an RGB image to a float32 tensor (C, H, W), the same shape for all.
-            classes: number of classes of the model.
             workers: processes that read and transform images; 0 does it in this one.
             skip_unreadable: leave out validation images that can't be read, instead of an error.
+            calibrates: whether training images are wanted; else `train` need not be there.
 
         Raises:
             FileNotFoundError: no root.
             ValueError: workers is negative; the folder is not of that shape; its classes are not
-                as many as the model's, or not the same in train and val, or one is empty.
+                the same in train and val, or one is empty.
         """
         if workers < 0:
             raise ValueError(f"workers must be 0 or more, got {workers}")
         self._val = list_images(root, "val")
-        check_classes(self._val, classes)
-        self._train = list_images(root, "train")
-        check_classes(self._train, classes)
-        check_same_classes(self._train, self._val)
+        check_no_empty_class(self._val)
+        self._train = list_images(root, "train") if calibrates else None
+        if self._train is not None:
+            check_no_empty_class(self._train)
+            check_same_classes(self._train, self._val)
         self._transform = transform
-        self._classes = classes
         self._workers = workers
         self._skip_unreadable = skip_unreadable
         self._skipped: set[int] = set()
@@ -106,7 +106,19 @@ class ImageFolders:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self._classes
+        return len(self._val.classes)
+
+    def require_classes(self, classes: int) -> None:
+        """Refuse images whose classes can't be those of a model.
+
+        Raises:
+            ValueError: their number is not `classes`.
+        """
+        if self.classes != classes:
+            raise ValueError(
+                f"val must have {classes} classes as the model has, got {self.classes} "
+                f"in {self._val.path}"
+            )
 
     @property
     def skipped(self) -> list[str]:
@@ -126,6 +138,8 @@ class ImageFolders:
             ValueError: fewer than `count` training images, or one of those drawn can't be read:
                 another in its place would be another calibration.
         """
+        if self._train is None:
+            raise ValueError("train must be there to calibrate with, got a data set without it")
         total = len(self._train)
         if total < count:
             raise ValueError(

@@ -90,17 +90,16 @@ def load_task(
             f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
             "val.tar), one folder of images a class"
         )
-    if not source.root.exists():  # told before weights are looked for
-        raise FileNotFoundError(f"data must be a folder that exists, got {source.root}")
-    model = model or load_zoo_model(name, checkpoint)
-    classes = model.get_parameter(_head(model)).shape[0]
     data = ImageFolders(
         source.root,
         transform(ZOO[name]),
-        classes=classes,
         workers=source.workers,
         skip_unreadable=source.skip_unreadable,
-    )
+        calibrates=model is None,
+    )  # told before weights are looked for
+    model = model or load_zoo_model(name, checkpoint)
+    classes = model.get_parameter(_head(model)).shape[0]
+    data.require_classes(classes)
     published = ZOO[name].published_top1 if classes == _IMAGENET_CLASSES else None
     return Task(name, model.to(device), data, device, published)
 

@@ -90,7 +90,9 @@ def write_tar_of_tars(folder: Path, tar: Path) -> None:
 
 
 def folders(root: Path, *, classes=3, workers=0, skip=False, change=TRANSFORM):
-    return ImageFolders(root, change, classes=classes, workers=workers, skip_unreadable=skip)
+    data = ImageFolders(root, change, workers=workers, skip_unreadable=skip)
+    data.require_classes(classes)
+    return data
 
 
 def quiet(items, label, total):

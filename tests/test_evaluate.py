@@ -129,6 +129,14 @@ def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
     assert second["results"][0]["check"]["total_compared"] > 0
 
 
+def test_evaluate_loaded_model_needs_no_training_images(data, tiny, tmp_path):
+    saved = tmp_path / "q.safetensors"
+    assert main(options(data, tiny, "--save", str(saved), "--limit", "1")) == 0
+    shutil.copytree(data / "val", tmp_path / "only" / "val")
+    argv = ("--load", str(saved), "--data", str(tmp_path / "only"), "--workers", "0")
+    assert main(("evaluate", *argv)) == 0
+
+
 def test_evaluate_dumped_quantizers_are_those_of_the_saved_model(data, tiny, tmp_path):
     saved, dumped = tmp_path / "q.safetensors", tmp_path / "q.npz"
     argv = options(data, tiny, "--save", str(saved), "--dump-quantizers", str(dumped))

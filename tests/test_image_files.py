@@ -7,6 +7,7 @@ import pytest
 import torch
 from imagenet_folder import (
     CLASS_NAMES,
+    TRANSFORM,
     folders,
     joined,
     make_imagenet,
@@ -16,6 +17,8 @@ from imagenet_folder import (
     write_tar_of_tars,
 )
 from PIL import Image
+
+from bitlog2.models.imagenet import ImageFolders
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +143,21 @@ def test_imagenet_images_without_class_folders_are_refused(own):
         folders(own)
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_imagenet_another_number_of_classes_than_the_models_is_refused(own, split):
-    shutil.copytree(own / split / CLASS_NAMES[0], own / split / CLASS_NAMES[4])
+def test_imagenet_another_number_of_classes_than_the_models_is_refused(own):
+    for split in ("train", "val"):
+        shutil.copytree(own / split / CLASS_NAMES[0], own / split / CLASS_NAMES[4])
     with pytest.raises(
-        ValueError, match=rf"{split} must have 3 classes as the model has, got 4 in /.*{split}"
+        ValueError, match=r"val must have 3 classes as the model has, got 4 in /.*val"
     ):
         folders(own)
+
+
+def test_imagenet_without_calibration_needs_no_training_images(own):
+    shutil.rmtree(own / "train")
+    data = ImageFolders(own, TRANSFORM, workers=0, skip_unreadable=False, calibrates=False)
+    assert data.count(None) > 0
+    with pytest.raises(ValueError, match="train must be there to calibrate with"):
+        data.calibration_images(0)
 
 
 def test_imagenet_different_classes_in_train_and_val_are_named(own):
