@@ -4,16 +4,18 @@
 device's outputs against the simulator. A unit is declared in one file of `units/`.
 """
 
-from .compare import Mismatch, StreamCount, UnitComparison
 from .device import run_device
-from .emission import SOURCES, Emission, emit, emit_from, emit_rows
+from .emission import MOST_CASES, SOURCES, Emission, emit, emit_from, emit_rows
 from .presets import PRESETS, load_config
+from .report import Mismatch, StreamCount, UnitComparison
 from .rows import RowCase
+from .throughput import emit_and_verify_seconds
 from .unit import Origin
 from .units import UNITS
 from .verification import Verification, verify
 
 __all__ = [
+    "MOST_CASES",
     "PRESETS",
     "SOURCES",
     "UNITS",
@@ -25,6 +27,7 @@ __all__ = [
     "UnitComparison",
     "Verification",
     "emit",
+    "emit_and_verify_seconds",
     "emit_from",
     "emit_rows",
     "load_config",

@@ -1,4 +1,4 @@
-"""Compare the outputs of a device with the expected ones, field by field."""
+"""Compare the outputs of a device with the expected ones: whole words, then field by field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,133 +6,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .fields import Columns, Field, unpack
+from .fields import Columns, Field, blocks, pack, unpack
 from .memfile import UNKNOWN, MemoryImage
+from .report import SHOWN, Mismatch, StreamCount, UnitComparison, hex_of
 from .target import Target
 from .unit import Stream, row_offsets
 from .vector_set import UnitVectors
 
-__all__ = ["Mismatch", "StreamCount", "UnitComparison", "compare_unit"]
-
-_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A value that is not the expected one.
-
-    Attributes:
-        unit, stream, field: where; `maker` is the unit of the datapath that makes the field.
-        case: number of the case in the set.
-        beat: key within the row, None for a word of a case.
-        lane: output channel, None for a field without lanes.
-        expected, actual: the values; `actual` is None where digits are unknown.
-        digits: the actual bits in hexadecimal, x for unknown digits.
-        bits: width of the field.
-    """
-
-    unit: str
-    stream: str
-    maker: str
-    case: int
-    beat: int | None
-    field: str
-    lane: int | None
-    expected: int
-    actual: int | None
-    digits: str
-    bits: int
-
-    def __str__(self) -> str:
-        place = f"{self.unit}.{self.stream} case {self.case}"
-        if self.beat is not None:
-            place += f" beat {self.beat}"
-        if self.lane is not None:
-            place += f" lane {self.lane}"
-        actual = "unknown" if self.actual is None else str(self.actual)
-        expected = _hex(self.expected & ((1 << self.bits) - 1), 0, self.bits)
-        return (
-            f"{place} {self.field} ({self.maker}): expected 0x{expected} ({self.expected}), "
-            f"actual 0x{self.digits} ({actual})"
-        )
-
-
-@dataclass(frozen=True)
-class StreamCount:
-    """How many words of a stream were compared.
-
-    Attributes:
-        name: `unit.stream`.
-        words: what the manifest counts.
-        compared: words that were there.
-        surplus: words past the last.
-        wrong: compared words that differ.
-    """
-
-    name: str
-    words: int
-    compared: int
-    surplus: int
-    wrong: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether every word was there, nothing more, and all agreed."""
-        return self.compared == self.words and not self.surplus and not self.wrong
-
-    def __str__(self) -> str:
-        text = f"{self.name}: {self.compared} of {self.words} words compared, {self.wrong} differ"
-        if self.compared < self.words:
-            text += f", {self.words - self.compared} missing"
-        if self.surplus:
-            text += f", {self.surplus} too many"
-        return text
-
-
-@dataclass(frozen=True)
-class UnitComparison:
-    """The outputs of one unit, compared.
-
-    Attributes:
-        unit: its name.
-        counts: one for each stream that was given.
-        mismatches: the first ten, by case and then in datapath order.
-        total: mismatching values.
-        parted: case -> the first unit that parts, for every case with a mismatch.
-        taps_missing: streams that were not given: what they hold cannot be named in `parted`.
-    """
-
-    unit: str
-    counts: tuple[StreamCount, ...]
-    mismatches: tuple[Mismatch, ...]
-    total: int
-    parted: dict[int, str]
-    taps_missing: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything agreed."""
-        return all(count.ok for count in self.counts)
-
-    def lines(self) -> list[str]:
-        """Return the report."""
-        lines = [str(count) for count in self.counts]
-        lines += [f"  {mismatch}" for mismatch in self.mismatches]
-        if self.total > len(self.mismatches):
-            lines.append(f"  ... {self.total} values differ in {len(self.parted)} cases")
-        if self.parted:
-            among = ""
-            if self.taps_missing:
-                absent = ", ".join(f"{self.unit}.{name}" for name in self.taps_missing)
-                among = f" of the outputs given (not given: {absent})"
-            for case in sorted(self.parted)[:_SHOWN]:
-                lines.append(f"  case {case}: first unit that parts{among}: {self.parted[case]}")
-        return lines
+__all__ = ["compare_unit"]
 
 
 @dataclass(frozen=True)
 class _Wrong:
-    """The mismatches of one field: (word, lane) pairs, and the values to show them."""
+    """The mismatches of one field, by word and then by lane: each array holds one entry for each.
+
+    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits.
+    """
 
     stream: Stream
     field: Field
@@ -140,6 +29,21 @@ class _Wrong:
     words: NDArray[np.int64]
     lanes: NDArray[np.int64]
     cases: NDArray[np.int64]
+    actual: NDArray[np.int64]
+    unknown: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Suspects:
+    """The words of a stream that are there and are not the expected ones, digit by digit.
+
+    `words` are their numbers, `values` and `unknown` hold one row for each: the values with their
+    unknown bits 0, and the masks of those bits.
+    """
+
+    words: NDArray[np.int64]
+    values: Columns
+    unknown: Columns
 
 
 def compare_unit(
@@ -154,45 +58,80 @@ def compare_unit(
     """
     unit = part.unit
     streams = {stream.name: stream for stream in unit.outputs if stream.name in images}
-    values, unknown = {}, {}
-    for name, stream in streams.items():
-        values[name], unknown[name] = _values(stream.fields(target), images[name])
+    suspects = {
+        name: _suspects(stream.fields(target), part.tables[name], images[name])
+        for name, stream in streams.items()
+    }
     ignored = unit.ignored(part.tables)
     offsets = row_offsets(unit, part.tables)
     found = []
     for maker, name, field_name in unit.datapath:
-        if name not in streams:
-            continue
-        field = next(f for f in streams[name].fields(target) if f.name == field_name)
-        expected = part.tables[name][field_name].reshape(-1, field.lanes)
-        wrong = (values[name][field_name].reshape(-1, field.lanes) != expected) | (
-            unknown[name][field_name].reshape(-1, field.lanes) != 0
-        )
-        wrong &= images[name].present[:, None]
-        if (name, field_name) in ignored:
-            wrong &= ~ignored[name, field_name][:, None]
-        words, lanes = np.nonzero(wrong)
-        found.append(
-            _Wrong(
-                streams[name], field, maker, words, lanes, _case_of(streams[name], words, offsets)
+        if name in streams:
+            field = next(f for f in streams[name].fields(target) if f.name == field_name)
+            left_out = ignored.get((name, field_name))
+            found.append(
+                _wrong(part, streams[name], field, maker, suspects[name], left_out, offsets)
             )
-        )
     return UnitComparison(
         unit=unit.name,
         counts=tuple(_count(unit.name, name, images[name], found) for name in streams),
-        mismatches=tuple(_first(part, found, values, unknown, offsets)),
+        mismatches=tuple(_first(part, found, offsets)),
         total=sum(len(each.words) for each in found),
         parted=_parted(found),
         taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
     )
 
 
-def _values(fields: tuple[Field, ...], image: MemoryImage) -> tuple[Columns, Columns]:
-    """Return the values of an image, and a mask of their unknown bits."""
-    known = image.digits < UNKNOWN
+def _suspects(fields: tuple[Field, ...], expected: Columns, image: MemoryImage) -> _Suspects:
+    """Return the words that need a look at their fields: whole words are compared first."""
+    count = image.digits.shape[1]
+    found = [np.zeros(0, np.int64)]
+    for part in blocks(len(image.digits), count):
+        digits = image.digits[part]
+        wanted = pack(fields, {name: values[part] for name, values in expected.items()})
+        if not np.array_equal(digits, wanted):
+            differs = (digits != wanted).any(axis=1) & image.present[part]
+            found.append(part.start + np.flatnonzero(differs))
+    words = np.concatenate(found)
+    digits = image.digits[words]
+    known = digits < UNKNOWN
     plain = [replace(field, signed=False) for field in fields]
-    values = unpack(fields, np.where(known, image.digits, 0).astype(np.uint8))
-    return values, unpack(plain, np.where(known, 0, 15).astype(np.uint8))
+    return _Suspects(
+        words=words,
+        values=unpack(fields, np.where(known, digits, 0).astype(np.uint8)),
+        unknown=unpack(plain, np.where(known, 0, 15).astype(np.uint8)),
+    )
+
+
+def _wrong(
+    part: UnitVectors,
+    stream: Stream,
+    field: Field,
+    maker: str,
+    suspects: _Suspects,
+    ignored: NDArray[np.bool_] | None,
+    offsets: NDArray[np.int64] | None,
+) -> _Wrong:
+    """Return where a field is wrong; `ignored` marks the words in which it means nothing."""
+    actual, unknown, expected = (
+        columns[field.name].reshape(-1, field.lanes)
+        for columns in (suspects.values, suspects.unknown, part.tables[stream.name])
+    )
+    wrong = (actual != expected[suspects.words]) | (unknown != 0)
+    if ignored is not None:
+        wrong &= ~ignored[suspects.words][:, None]
+    rows, lanes = np.nonzero(wrong)
+    words = suspects.words[rows]
+    return _Wrong(
+        stream=stream,
+        field=field,
+        maker=maker,
+        words=words,
+        lanes=lanes,
+        cases=_case_of(stream, words, offsets),
+        actual=actual[rows, lanes],
+        unknown=unknown[rows, lanes],
+    )
 
 
 def _case_of(
@@ -224,46 +163,36 @@ def _parted(found: list[_Wrong]) -> dict[int, str]:
 
 
 def _first(
-    part: UnitVectors,
-    found: list[_Wrong],
-    values: dict[str, Columns],
-    unknown: dict[str, Columns],
-    offsets: NDArray[np.int64] | None,
+    part: UnitVectors, found: list[_Wrong], offsets: NDArray[np.int64] | None
 ) -> list[Mismatch]:
     places = sorted(
-        (int(each.cases[i]), order, int(each.words[i]), int(each.lanes[i]))
+        (int(each.cases[i]), order, i)
         for order, each in enumerate(found)
-        for i in np.lexsort((each.lanes, each.words))[:_SHOWN]
+        for i in range(min(SHOWN, len(each.words)))
     )
-    shown = []
-    for case, order, word, lane in places[:_SHOWN]:
-        field, stream = found[order].field, found[order].stream
-        value, mask, expected = (
-            int(columns[field.name].reshape(-1, field.lanes)[word, lane])
-            for columns in (values[stream.name], unknown[stream.name], part.tables[stream.name])
-        )
-        framed = stream.per == "beat" and offsets is not None
-        shown.append(
-            Mismatch(
-                unit=part.unit.name,
-                stream=stream.name,
-                maker=found[order].maker,
-                case=case,
-                beat=word - int(offsets[case]) if framed and offsets is not None else None,
-                field=field.name,
-                lane=lane if field.lanes > 1 else None,
-                expected=expected,
-                actual=None if mask else value,
-                digits=_hex(value & ((1 << field.bits) - 1), mask, field.bits),
-                bits=field.bits,
-            )
-        )
-    return shown
+    return [_mismatch(part, found[order], i, offsets) for _, order, i in places[:SHOWN]]
 
 
-def _hex(value: int, unknown: int, bits: int) -> str:
-    """Return a field in hexadecimal; a digit with an unknown bit is x."""
-    shifts = range(4 * (-(-bits // 4) - 1), -1, -4)
-    return "".join(
-        "x" if (unknown >> shift) & 15 else f"{(value >> shift) & 15:x}" for shift in shifts
+def _mismatch(
+    part: UnitVectors, wrong: _Wrong, index: int, offsets: NDArray[np.int64] | None
+) -> Mismatch:
+    field, stream = wrong.field, wrong.stream
+    case, word, lane, value, unknown = (
+        int(each[index])
+        for each in (wrong.cases, wrong.words, wrong.lanes, wrong.actual, wrong.unknown)
+    )
+    expected = part.tables[stream.name][field.name].reshape(-1, field.lanes)[word, lane]
+    framed = stream.per == "beat" and offsets is not None
+    return Mismatch(
+        unit=part.unit.name,
+        stream=stream.name,
+        maker=wrong.maker,
+        case=case,
+        beat=word - int(offsets[case]) if framed and offsets is not None else None,
+        field=field.name,
+        lane=lane if field.lanes > 1 else None,
+        expected=int(expected),
+        actual=None if unknown else value,
+        digits=hex_of(value & ((1 << field.bits) - 1), unknown, field.bits),
+        bits=field.bits,
     )

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from bitlog2.sim.files import write_whole
 
-from .fields import pack
-from .memfile import render_mem
+from .memfile import render_stream
 from .reading import open_set, read_inputs
 from .replace import MANIFEST_NAME
 from .unit import Progress, no_progress
@@ -50,7 +49,7 @@ def run_device(
             continue
         tables = unit.simulate(manifest.target, read_inputs(root, manifest, unit), progress)
         for stream in unit.outputs:
-            data = render_mem(pack(stream.fields(manifest.target), tables[stream.name]))
+            data = render_stream(stream.fields(manifest.target), tables[stream.name])
             path = results / unit.file_name(stream)
             write_whole(path, data)
             written[f"{unit.name}.{stream.name}"] = path

@@ -1,6 +1,6 @@
 """Make a vector set and put it into a folder, all of it or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,19 @@ from .manifest import render_manifest
 from .reading import open_set, read_inputs
 from .replace import MANIFEST_NAME, check_replaceable, replace_folder
 from .rows import RowCase, check_row, group_rows
-from .sums import SUMS_NAME, render_sums, sha256
+from .sums import SUMS_NAME, render_checksums, sha256
 from .target import Target
 from .unit import Progress, Tables, Unit, join_tables, no_progress
 from .units import UNITS
 from .units.attention_row import ATTENTION_ROW
-from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, shape_tables
+from .vector_set import UnitVectors, VectorSet, content_files, make_vectors
 
-__all__ = ["SOURCES", "Emission", "emit", "emit_from", "emit_rows", "set_files"]
+__all__ = ["MOST_CASES", "SOURCES", "Emission", "emit", "emit_from", "emit_rows", "set_files"]
 
 #: The sources that a seed makes.
 SOURCES = ("corners", "random")
+#: The largest number of random cases that can be asked for.
+MOST_CASES = 100_000_000
 _LARGEST_SEED = (1 << 63) - 1
 
 
@@ -65,11 +67,14 @@ def emit(
     units: Sequence[str] | None = None,
     sources: Sequence[str] = SOURCES,
     seed: int = 0,
+    random_cases: int | None = None,
     progress: Progress = no_progress,
 ) -> Emission:
     """Write the vector set of a configuration into the folder `out`; the same bytes every time.
 
-    Every expected value comes from the kernels and is compared with the specification.
+    Every expected value comes from the kernels and is compared with the specification; beyond 2**20
+    cases of the log2 quantizer, with its dividing form on arrays, and with the function itself for
+    some 2**16 of them.
 
     Args:
         out: a new or empty folder, or one that holds a vector set, which is replaced as a whole.
@@ -78,6 +83,8 @@ def emit(
         units: names of units; None for all.
         sources: `corners`, `random` or both. With both, every declared coverage bin must be hit.
         seed: 0 to 2**63 - 1.
+        random_cases: of each unit, 1 to 10**8; None for the usual number. A set of log2 quantizer
+            cases takes about 100 bytes of memory for each.
         progress: shows how far it is.
 
     Raises:
@@ -87,17 +94,20 @@ def emit(
     """
     folder = Path(out).resolve()
     check_replaceable(folder)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be an integer from 0 to {_LARGEST_SEED}, got {seed!r}")
-    if not 0 <= seed <= _LARGEST_SEED:
-        raise ValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {seed}")
+    _check_integer("seed", seed, 0, _LARGEST_SEED)
     target = Target.of(config or AttentionConfig(), head_dim)
     names = _chosen("units", units, tuple(UNITS))
     chosen = _chosen("sources", sources, SOURCES)
-    parts = tuple(_generated(target, UNITS[name], chosen, seed, progress) for name in names)
+    if random_cases is not None:
+        _check_integer("random_cases", random_cases, 1, MOST_CASES)
+        if "random" not in chosen:
+            raise ValueError(f"random_cases must be None without the source random, got {chosen}")
+    parts = tuple(
+        _generated(target, UNITS[name], chosen, seed, random_cases, progress) for name in names
+    )
     if chosen == SOURCES:
         _refuse_empty_bins(parts)
-    return _write(folder, VectorSet(target, seed, chosen, parts))
+    return _write(folder, VectorSet(target, seed, chosen, parts, random_cases))
 
 
 def emit_from(
@@ -124,6 +134,7 @@ def emit_from(
             units=[unit.name for unit in found.units],
             sources=found.sources,
             seed=found.seed,
+            random_cases=found.random_cases,
             progress=progress,
         )
     folder = Path(out).resolve()
@@ -175,6 +186,13 @@ def emit_rows(
     return _write(folder, VectorSet(target, None, ("model",), (part,)))
 
 
+def _check_integer(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+
+
 def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that were asked for, once each and in their fixed order."""
     wanted = known if names is None else tuple(names)
@@ -187,9 +205,16 @@ def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> t
 
 
 def _generated(
-    target: Target, unit: Unit, sources: Sequence[str], seed: int, progress: Progress
+    target: Target,
+    unit: Unit,
+    sources: Sequence[str],
+    seed: int,
+    random_cases: int | None,
+    progress: Progress,
 ) -> UnitVectors:
-    groups = [group for source in sources for group in unit.stimulus(target, source, seed)]
+    groups = [
+        group for source in sources for group in unit.stimulus(target, source, seed, random_cases)
+    ]
     inputs = join_tables([group.inputs for group in groups])
     part = make_vectors(target, unit, groups, inputs, progress)
     _cross_check(target, part, progress)
@@ -199,10 +224,10 @@ def _generated(
 def _cross_check(target: Target, part: UnitVectors, progress: Progress) -> None:
     """Refuse to write what kernel and specification do not agree on."""
     inputs: Tables = {stream.name: part.tables[stream.name] for stream in part.unit.inputs}
-    specified = shape_tables(target, part.unit, part.unit.specify(target, inputs, progress))
-    for stream, columns in specified.items():
-        for field, expected in columns.items():
-            if not np.array_equal(part.tables[stream][field], expected):
+    for stream, columns in part.unit.specify(target, inputs, progress).items():
+        for field, specified in columns.items():
+            values = part.tables[stream][field]
+            if not np.array_equal(values, specified.reshape(values.shape)):
                 raise RuntimeError(
                     f"kernel and specification disagree on {field} of {part.unit.name}.{stream}"
                 )
@@ -215,14 +240,28 @@ def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:
 
 
 def _write(folder: Path, vectors: VectorSet) -> Emission:
-    files = set_files(vectors, __version__)
+    files = dict(set_files(vectors, __version__))
     replace_folder(folder, files)
     return Emission(folder, {name: len(data) for name, data in files.items()}, vectors)
 
 
-def set_files(vectors: VectorSet, package_version: str) -> Mapping[str, bytes]:
-    """Return every file of a set, made by that version of the package."""
-    files = content_files(vectors)
-    files[MANIFEST_NAME] = render_manifest(vectors, files, package_version)
-    files[SUMS_NAME] = render_sums(files)
-    return files
+def set_files(
+    vectors: VectorSet,
+    package_version: str,
+    checksum: Callable[[str, bytes], str] = lambda name, data: sha256(data),
+) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a set by name, made by that version of the package.
+
+    Args:
+        vectors: the set.
+        package_version: what the manifest names.
+        checksum: (name, content) -> SHA-256, for who knows that of equal content already.
+    """
+    sums = {}
+    for name, data in content_files(vectors):
+        sums[name] = checksum(name, data)
+        yield name, data
+    manifest = render_manifest(vectors, sums, package_version)
+    sums[MANIFEST_NAME] = checksum(MANIFEST_NAME, manifest)
+    yield MANIFEST_NAME, manifest
+    yield SUMS_NAME, render_checksums(sums)

@@ -1,16 +1,19 @@
 """Fields of a word, packed most significant bit first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .limbs import LIMB_BITS, digits_of_limbs, limb_count, limbs_of_digits
+from .threads import parts_of
+
 __all__ = [
     "Columns",
     "Field",
-    "field_slices",
+    "blocks",
     "hex_digits",
     "pack",
     "shaped",
@@ -21,7 +24,8 @@ __all__ = [
 #: The values of a stream: field name -> (words,) int64, or (words, lanes) where it has lanes.
 Columns = dict[str, NDArray[np.int64]]
 
-_CHUNK = 4096
+#: Digits of a block of words: with its limbs and lines it stays in a core's second-level cache.
+_BLOCK_DIGITS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,9 @@ def hex_digits(width: int) -> int:
     return -(-width // 4)
 
 
-def field_slices(fields: Sequence[Field]) -> dict[str, slice]:
-    """Return the bits of each field in a word of whole digits, bit 0 being the most significant."""
-    width = word_width(fields)
-    start = 4 * hex_digits(width) - width
-    slices = {}
-    for field in fields:
-        slices[field.name] = slice(start, start + field.width)
-        start += field.width
-    return slices
+def blocks(words: int, digits: int) -> list[slice]:
+    """Return the words of a stream in parts whose digits stay in the cache."""
+    return parts_of(words, max(1, _BLOCK_DIGITS // digits))
 
 
 def pack(fields: Sequence[Field], columns: Mapping[str, NDArray[np.int64]]) -> NDArray[np.uint8]:
@@ -93,30 +91,24 @@ def pack(fields: Sequence[Field], columns: Mapping[str, NDArray[np.int64]]) -> N
     Raises:
         ValueError: a value does not fit its field.
     """
-    for field in fields:
-        _check_fit(field, columns[field.name])
-    words = len(columns[fields[0].name])
-    slices = field_slices(fields)
-    digits = np.empty((words, hex_digits(word_width(fields))), np.uint8)
-    for start in range(0, words, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        bits = np.zeros((len(digits[part]), 4 * digits.shape[1]), np.uint8)
-        for field in fields:
-            bits[:, slices[field.name]] = _bits_of(field, columns[field.name][part])
-        digits[part] = _digits_of(bits)
+    words, count = len(columns[fields[0].name]), hex_digits(word_width(fields))
+    digits = np.empty((words, count), np.uint8)
+    for part in blocks(words, count):
+        limbs = _packed(fields, {field.name: columns[field.name][part] for field in fields})
+        digits[part] = digits_of_limbs(limbs, count)
     return digits
 
 
 def unpack(fields: Sequence[Field], digits: NDArray[np.uint8]) -> Columns:
     """Return the values of a stream from its digits: the inverse of `pack`."""
-    slices = field_slices(fields)
-    words = len(digits)
+    words, count = digits.shape
     columns: Columns = {field.name: np.empty((words, field.lanes), np.int64) for field in fields}
-    for start in range(0, words, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        bits = _digit_bits(digits[part])
-        for field in fields:
-            columns[field.name][part] = _values_of(field, bits[:, slices[field.name]])
+    for part in blocks(words, count):
+        limbs = limbs_of_digits(digits[part])
+        for field, first_bit in _first_bits(fields):
+            values = columns[field.name][part]
+            for lane in range(field.lanes):
+                values[:, lane] = _extracted(limbs, first_bit + lane * field.bits, field)
     return shaped(fields, columns)
 
 
@@ -139,26 +131,42 @@ def _check_fit(field: Field, values: NDArray[np.int64]) -> None:
         raise ValueError(f"{field.name} must be from {field.low} to {field.high}, got {wrong}")
 
 
-def _bits_of(field: Field, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    lanes = values.reshape(len(values), field.lanes)[:, ::-1, None]
-    bits = (lanes >> np.arange(field.bits - 1, -1, -1)) & 1
-    return bits.reshape(len(values), field.width)
+def _first_bits(fields: Sequence[Field]) -> Iterator[tuple[Field, int]]:
+    """Yield each field with the number of its lowest bit, bit 0 being the word's lowest."""
+    bit = 0
+    for field in reversed(fields):
+        yield field, bit
+        bit += field.width
 
 
-def _digits_of(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    quads = bits.reshape(len(bits), bits.shape[1] // 4, 4)
-    digits = quads[..., 0] << 3 | quads[..., 1] << 2 | quads[..., 2] << 1 | quads[..., 3]
-    return digits.astype(np.uint8)
+def _packed(
+    fields: Sequence[Field], columns: Mapping[str, NDArray[np.int64]]
+) -> NDArray[np.uint64]:
+    """Return the limbs of a block of words, (limbs, words)."""
+    words = len(columns[fields[0].name])
+    limbs = np.zeros((limb_count(word_width(fields)), words), np.uint64)
+    for field, first_bit in _first_bits(fields):
+        _check_fit(field, columns[field.name])
+        lanes = columns[field.name].reshape(words, field.lanes)
+        for lane in range(field.lanes):
+            values = lanes[:, lane].astype(np.uint64) & _mask(field)
+            limb, shift = divmod(first_bit + lane * field.bits, LIMB_BITS)
+            limbs[limb] |= values << np.uint64(shift)
+            if shift + field.bits > LIMB_BITS:
+                limbs[limb + 1] |= values >> np.uint64(LIMB_BITS - shift)
+    return limbs
 
 
-def _digit_bits(digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    bits = (digits[:, :, None] >> np.arange(3, -1, -1, dtype=np.uint8)) & 1
-    return bits.reshape(len(digits), 4 * digits.shape[1]).astype(np.uint8)
+def _extracted(limbs: NDArray[np.uint64], bit: int, field: Field) -> NDArray[np.int64]:
+    """Return the lane of `field` that begins at `bit`."""
+    limb, shift = divmod(bit, LIMB_BITS)
+    values = limbs[limb] >> np.uint64(shift)
+    if shift + field.bits > LIMB_BITS:
+        values |= limbs[limb + 1] << np.uint64(LIMB_BITS - shift)
+    plain = (values & _mask(field)).astype(np.int64)
+    sign = np.int64(1 << (field.bits - 1))
+    return (plain ^ sign) - sign if field.signed else plain
 
 
-def _values_of(field: Field, bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    weights = np.int64(1) << np.arange(field.bits - 1, -1, -1, dtype=np.int64)
-    if field.signed:
-        weights[0] = -weights[0]
-    lanes = bits.reshape(len(bits), field.lanes, field.bits).astype(np.int64)
-    return (lanes @ weights)[:, ::-1]
+def _mask(field: Field) -> np.uint64:
+    return np.uint64((1 << field.bits) - 1)

@@ -17,7 +17,6 @@ from bitlog2.sim import config_from_mapping
 from .fields import word_width
 from .presets import preset_of
 from .replace import MANIFEST_NAME
-from .sums import sha256
 from .target import Target
 from .unit import CaseGroup, Origin, Stream, Unit
 from .units import UNITS
@@ -37,6 +36,7 @@ class Manifest:
     Attributes:
         target: configuration and head dimension.
         seed: of the stimulus; None for captured rows.
+        random_cases: of each unit; None for the usual number.
         units: in the order of the set.
         sources: what was asked for.
         groups: the case groups of each unit by its name.
@@ -47,6 +47,7 @@ class Manifest:
 
     target: Target
     seed: int | None
+    random_cases: int | None
     units: tuple[Unit, ...]
     sources: tuple[str, ...]
     groups: dict[str, tuple[CaseGroup, ...]]
@@ -56,7 +57,11 @@ class Manifest:
 
 
 def emit_command(
-    target: Target, units: Sequence[str], sources: Sequence[str], seed: int | None
+    target: Target,
+    units: Sequence[str],
+    sources: Sequence[str],
+    seed: int | None,
+    random_cases: int | None = None,
 ) -> str:
     """Return the command that makes the set again, its output folder left out.
 
@@ -69,30 +74,33 @@ def emit_command(
     for unit in units:
         words += ["--unit", unit]
     words += ["--source", source, "--seed", str(seed), "--head-dim", str(target.head_dim)]
+    if random_cases is not None:
+        words += ["--count", str(random_cases)]
     return "bitlog2 golden emit " + shlex.join(words)
 
 
-def render_manifest(vectors: VectorSet, files: Mapping[str, bytes], package_version: str) -> bytes:
-    """Return the manifest of a set whose other files are `files`: no clock, no path in it."""
+def render_manifest(vectors: VectorSet, sums: Mapping[str, str], package_version: str) -> bytes:
+    """Return the manifest of a set whose other files have these SHA-256: no clock, no path."""
     names = [part.unit.name for part in vectors.units]
     manifest = {
         "schema_version": _SCHEMA_VERSION,
         "specification_version": SPEC_VERSION,
         "package_version": package_version,
-        "command": emit_command(vectors.target, names, vectors.sources, vectors.seed),
+        "command": emit_command(
+            vectors.target, names, vectors.sources, vectors.seed, vectors.random_cases
+        ),
         "configuration": vectors.target.config.as_dict(),
         "head_dim": vectors.target.head_dim,
         "seed": vectors.seed,
+        **({} if vectors.random_cases is None else {"random_cases": vectors.random_cases}),
         "units": names,
         "sources": list(vectors.sources),
         "files": [
-            _file_entry(vectors.target, part, stream, files[part.unit.file_name(stream)])
+            _file_entry(vectors.target, part, stream, sums[part.unit.file_name(stream)])
             for part in vectors.units
             for stream in part.unit.streams
         ],
-        "attachments": [
-            {"name": name, "sha256": sha256(files[name])} for name in (NPZ_NAME, PACKAGE_NAME)
-        ],
+        "attachments": [{"name": name, "sha256": sums[name]} for name in (NPZ_NAME, PACKAGE_NAME)],
         "groups": [entry for part in vectors.units for entry in _group_entries(part)],
         "coverage": [_coverage_entry(part) for part in vectors.units],
     }
@@ -100,7 +108,7 @@ def render_manifest(vectors: VectorSet, files: Mapping[str, bytes], package_vers
     return (json.dumps(manifest, indent=2) + "\n").encode()
 
 
-def _file_entry(target: Target, part: UnitVectors, stream: Stream, data: bytes) -> dict[str, Any]:
+def _file_entry(target: Target, part: UnitVectors, stream: Stream, sha256: str) -> dict[str, Any]:
     fields = stream.fields(target)
     return {
         "name": part.unit.file_name(stream),
@@ -110,7 +118,7 @@ def _file_entry(target: Target, part: UnitVectors, stream: Stream, data: bytes) 
         "width": word_width(fields),
         "fields": [asdict(field) for field in fields],
         "words": part.words(stream),
-        "sha256": sha256(data),
+        "sha256": sha256,
     }
 
 
@@ -200,16 +208,31 @@ def _manifest_of(values: dict[str, Any]) -> Manifest:
     expected = [unit.file_name(stream) for unit in units for stream in unit.streams]
     if listed != expected:
         raise ValueError(f"files must be {', '.join(expected)}, got {', '.join(listed)}")
+    groups = {unit.name: _groups_of(values["groups"], unit.name) for unit in units}
+    random_cases = values.get("random_cases")
+    if random_cases is not None:
+        _check_random_cases(random_cases, groups)
     return Manifest(
         target=target,
         seed=values["seed"],
+        random_cases=random_cases,
         units=units,
         sources=tuple(values["sources"]),
-        groups={unit.name: _groups_of(values["groups"], unit.name) for unit in units},
+        groups=groups,
         words={entry["name"]: entry["words"] for entry in values["files"]},
         sha256={entry["name"]: entry["sha256"] for entry in values["files"]},
         package_version=values["package_version"],
     )
+
+
+def _check_random_cases(count: int, groups: Mapping[str, Sequence[CaseGroup]]) -> None:
+    for unit, listed in groups.items():
+        counted = sum(group.count for group in listed if group.source == "random")
+        if counted != count:
+            raise ValueError(
+                f"groups must count {count} random cases of {unit}, as random_cases says, "
+                f"they count {counted}"
+            )
 
 
 def _groups_of(entries: list[dict[str, Any]], unit: str) -> tuple[CaseGroup, ...]:

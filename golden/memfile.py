@@ -1,25 +1,34 @@
 """Hexadecimal memory files: written for `$readmemh`, read in any simulator's `$writememh`."""
 
+import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fields import hex_digits
+from .fields import Field, blocks, hex_digits, pack, word_width
 
-__all__ = ["UNKNOWN", "MemoryImage", "parse_mem", "render_mem"]
+__all__ = ["UNKNOWN", "MemoryImage", "parse_mem", "render_mem", "render_stream"]
 
 #: Digits from here on are no number: x, then z.
 UNKNOWN = 16
 
 _ALPHABET = np.frombuffer(b"0123456789abcdefxz", np.uint8)
+_LINE_END = 254
 _MALFORMED = 255
 _DIGIT = np.full(256, _MALFORMED, np.uint8)
 _DIGIT[_ALPHABET] = np.arange(_ALPHABET.size, dtype=np.uint8)
 _DIGIT[np.frombuffer(b"ABCDEFXZ", np.uint8)] = np.arange(10, _ALPHABET.size, dtype=np.uint8)
+#: The same for whole lines, for `bytes.translate`.
+_CODE = bytes(_LINE_END if byte == ord("\n") else _DIGIT[byte] for byte in range(256))
+
+#: Characters, up to the next line end, that are split into words at a time.
+_CHUNK = 1 << 18
 
 _COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_ORIGIN = re.compile(rb"\A\s*@0[0_]*(?=\s)")
 _ADDRESS = re.compile(rb"@[0-9a-fA-F][0-9a-fA-F_]*")
 _WORD = re.compile(rb"[0-9a-fA-FxXzZ][0-9a-fA-FxXzZ_]*")
 
@@ -40,9 +49,39 @@ class MemoryImage:
 
 
 def render_mem(digits: NDArray[np.uint8]) -> bytes:
-    """Return one word a line, in lower case, each line ended; `$readmemh` reads it."""
+    """Return one word a line, in lower case, each line ended; `$readmemh` reads it.
+
+    Args:
+        digits: (words, digits) from 0 to 15.
+    """
+    return b"".join(_lines_of(digits[part]) for part in blocks(*digits.shape))
+
+
+def render_stream(fields: Sequence[Field], columns: Mapping[str, NDArray[np.int64]]) -> bytes:
+    """Return the file of a stream: `render_mem` of its words packed, a block at a time.
+
+    Args:
+        fields: from the most significant bits down.
+        columns: values by field name, (words,) or (words, lanes).
+
+    Raises:
+        ValueError: a value does not fit its field.
+    """
+    words, count = len(columns[fields[0].name]), hex_digits(word_width(fields))
+    file = io.BytesIO()
+    for part in blocks(words, count):
+        digits = pack(fields, {field.name: columns[field.name][part] for field in fields})
+        file.write(_lines_of(digits))
+    return file.getvalue()
+
+
+def _lines_of(digits: NDArray[np.uint8]) -> bytes:
+    """Return words as text: a digit from 10 on is that far past the letter a."""
+    letters = (digits > 9).view(np.uint8)
+    letters *= np.uint8(ord("a") - ord("9") - 1)
+    letters += digits
     lines = np.full((digits.shape[0], digits.shape[1] + 1), ord("\n"), np.uint8)
-    lines[:, :-1] = _ALPHABET[digits]
+    np.add(letters, np.uint8(ord("0")), out=lines[:, :-1])
     return lines.tobytes()
 
 
@@ -63,6 +102,8 @@ def parse_mem(data: bytes, name: str, width: int, count: int) -> MemoryImage:
     """
     digits = hex_digits(width)
     image = _canonical(data, digits, count, _top_digit(width))
+    if image is None:
+        image = _canonical(_one_a_line(data), digits, count, _top_digit(width))
     return image if image is not None else _tolerant(data, name, width, count)
 
 
@@ -70,37 +111,56 @@ def _top_digit(width: int) -> int:
     return (1 << ((width - 1) % 4 + 1)) - 1
 
 
-def _place(
-    words: NDArray[np.uint8], addresses: NDArray[np.int64], surplus: int, count: int
-) -> MemoryImage:
-    digits = np.zeros((count, words.shape[1]), np.uint8)
-    present = np.zeros(count, np.bool_)
-    digits[addresses] = words
-    present[addresses] = True
-    return MemoryImage(digits, present, surplus)
-
-
 def _canonical(data: bytes, digits: int, count: int, top: int) -> MemoryImage | None:
-    """Read a file as `render_mem` writes it, at the speed of numpy; None for any other."""
+    """Read a file as `render_mem` writes it, at the speed of numpy; None for any other.
+
+    Letters may be capitals and digits unknown, but every line must be one whole word.
+    """
     if len(data) % (digits + 1):
         return None
-    lines = np.frombuffer(data, np.uint8).reshape(-1, digits + 1)
-    words = _DIGIT[lines[:, :-1]]
-    leading = words[:, 0]
-    legal = (lines[:, -1] == ord("\n")).all() and (words != _MALFORMED).all()
-    if not legal or ((leading > top) & (leading < UNKNOWN)).any():
-        return None
-    kept = min(count, len(words))
-    return _place(words[:kept], np.arange(kept), len(words) - kept, count)
+    words = len(data) // (digits + 1)
+    found = np.zeros((count, digits), np.uint8)
+    for part in blocks(words, digits):
+        text = data[part.start * (digits + 1) : part.stop * (digits + 1)]
+        codes = np.frombuffer(text.translate(_CODE), np.uint8).reshape(-1, digits + 1)
+        block, leading = codes[:, :-1], codes[:, 0]
+        legal = (codes[:, -1] == _LINE_END).all() and block.max() < _LINE_END
+        if not legal or ((leading > top) & (leading < UNKNOWN)).any():
+            return None
+        kept = found[part]
+        kept[:] = block[: len(kept)]
+    present = np.zeros(count, np.bool_)
+    present[:words] = True
+    return MemoryImage(found, present, max(0, words - count))
+
+
+def _one_a_line(data: bytes) -> bytes:
+    """Return the words one a line, without comments and an address 0 in front.
+
+    What else is in the file stays: so the result is `_canonical` only where that was all.
+    """
+    text = _ORIGIN.sub(b"", _without_comments(data), count=1)
+    parts, start = [], 0
+    while start < len(text):
+        end = text.find(b"\n", start + _CHUNK) + 1 or len(text)
+        parts.append(b"\n".join([*text[start:end].split(), b""]))
+        start = end
+    return b"".join(parts)
+
+
+def _without_comments(data: bytes) -> bytes:
+    """Return the text with a blank in the place of each comment, its line ends kept."""
+    if b"/" not in data:
+        return data
+    return _COMMENT.sub(lambda match: b" " + b"\n" * match[0].count(b"\n"), data)
 
 
 def _tolerant(data: bytes, name: str, width: int, count: int) -> MemoryImage:
-    text = _COMMENT.sub(lambda match: b" " + b"\n" * match[0].count(b"\n"), data)
     digits = hex_digits(width)
-    found: dict[int, bytes] = {}
+    words, present = bytearray(b"0") * (count * digits), bytearray(count)
     surplus: set[int] = set()
     address = 0
-    for number, line in enumerate(text.split(b"\n"), start=1):
+    for number, line in enumerate(io.BytesIO(_without_comments(data)), start=1):
         for token in line.split():
             where = f"{name} line {number}"
             if _ADDRESS.fullmatch(token):
@@ -108,16 +168,18 @@ def _tolerant(data: bytes, name: str, width: int, count: int) -> MemoryImage:
                 continue
             if not _WORD.fullmatch(token):
                 raise ValueError(f"{where}: must be a hexadecimal word, got {_quoted(token)}")
-            if address in found or address in surplus:
+            given = present[address] if address < count else address in surplus
+            if given:
                 raise ValueError(f"{where}: address {address:#x} is given twice")
             word = _fitted(token, width, digits, where)
             if address < count:
-                found[address] = word
+                words[address * digits : (address + 1) * digits] = word
+                present[address] = True
             else:
                 surplus.add(address)
             address += 1
-    words = _DIGIT[np.frombuffer(b"".join(found.values()), np.uint8)].reshape(-1, digits)
-    return _place(words, np.array(list(found), np.int64), len(surplus), count)
+    image = _DIGIT[np.frombuffer(words, np.uint8)].reshape(count, digits)
+    return MemoryImage(image, np.frombuffer(present, np.bool_), len(surplus))
 
 
 def _fitted(token: bytes, width: int, digits: int, where: str) -> bytes:

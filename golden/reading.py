@@ -1,5 +1,6 @@
 """Read a vector set from its folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from .replace import MANIFEST_NAME
 from .target import Target
 from .unit import Stream, Tables, Unit
 
-__all__ = ["open_set", "read_image", "read_inputs"]
+__all__ = ["image_of", "inputs_of", "open_set", "read_inputs"]
 
 
 def open_set(folder: Path) -> Manifest:
@@ -28,18 +29,29 @@ def open_set(folder: Path) -> Manifest:
     return read_manifest(path.read_bytes())
 
 
-def read_image(path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
+def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
     """Return the words of a file that has the format of `stream` and should hold `words` of them.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is malformed.
+        ValueError: it is malformed; names `path`.
     """
-    return parse_mem(path.read_bytes(), str(path), word_width(stream.fields(target)), words)
+    return parse_mem(data, str(path), word_width(stream.fields(target)), words)
 
 
 def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
-    """Return the input streams of a unit.
+    """Return the input streams of a unit, read from a set's folder.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: as `inputs_of`.
+    """
+    paths = [folder / unit.file_name(stream) for stream in unit.inputs]
+    files = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    return inputs_of(folder, files, manifest, unit)
+
+
+def inputs_of(folder: Path, files: Mapping[str, bytes], manifest: Manifest, unit: Unit) -> Tables:
+    """Return the input streams of a unit from the files of a set by name.
 
     Raises:
         ValueError: a file is missing, malformed, has unknown digits, or not the words that the
@@ -48,17 +60,17 @@ def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
     tables: Tables = {}
     for stream in unit.inputs:
         path = folder / unit.file_name(stream)
-        if not path.is_file():
+        if path.name not in files:
             raise ValueError(f"vector set {folder} must hold {path.name}: it is missing")
-        words = manifest.words[path.name]
+        data, words = files[path.name], manifest.words[path.name]
         # A file has more bytes than words: so no count in a manifest can ask for all the memory.
-        image = read_image(path, manifest.target, stream, min(words, path.stat().st_size))
+        image = image_of(data, path, manifest.target, stream, min(words, len(data)))
         found = int(np.count_nonzero(image.present)) + image.surplus
         if found != words or not image.present.all():
             raise ValueError(
                 f"{path.name} must hold {words} words, as the manifest counts, got {found}"
             )
-        if (image.digits >= UNKNOWN).any():
+        if image.digits.size and image.digits.max() >= UNKNOWN:
             word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
             raise ValueError(f"{path.name} must hold no x or z digits, got some in word {word}")
         tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)

@@ -29,8 +29,13 @@ class Sampler:
         span = high - low + 1
         if not 1 <= span <= 1 << 31:
             raise ValueError(f"high - low must be from 0 to 2**31 - 1, got {span - 1}")
-        raw = np.asarray(self._bits.random_raw(size), np.uint64) >> np.uint64(32)
-        return ((raw * np.uint64(span)) >> np.uint64(32)).astype(np.int64) + low
+        drawn = self._raw(size)
+        drawn >>= np.uint64(32)
+        drawn *= np.uint64(span)
+        drawn >>= np.uint64(32)
+        integers = drawn.view(np.int64)
+        integers += low
+        return integers
 
     def integer(self, low: int, high: int) -> int:
         """Return one integer from low to high, both included."""
@@ -38,5 +43,11 @@ class Sampler:
 
     def below_power(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return one integer from 0 to 2**k - 1 for each k of `exponents`, 0 to 62."""
-        raw = np.asarray(self._bits.random_raw(exponents.size), np.uint64) >> np.uint64(1)
-        return (raw >> (63 - exponents).astype(np.uint64)).astype(np.int64)
+        drawn = self._raw(exponents.size)
+        drawn >>= np.uint64(1)
+        drawn >>= (63 - exponents).view(np.uint64)
+        return drawn.view(np.int64)
+
+    def _raw(self, size: int) -> NDArray[np.uint64]:
+        """Return an array of its own: what is drawn from it can be made in place."""
+        return np.asarray(self._bits.random_raw(size), np.uint64)

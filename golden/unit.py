@@ -12,6 +12,7 @@ from .target import Target
 
 __all__ = [
     "CaseGroup",
+    "NarrowTables",
     "Origin",
     "Progress",
     "Stream",
@@ -25,6 +26,8 @@ __all__ = [
 
 #: The streams of a unit: stream name -> columns.
 Tables = dict[str, Columns]
+#: The same in any integer type.
+NarrowTables = dict[str, dict[str, NDArray[Any]]]
 #: `progress(items, label, total)` returns the items, showing how far they are.
 Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 
@@ -89,7 +92,8 @@ class Unit:
         name: the unit's name, that of its RTL module.
         streams: inputs first.
         datapath: (unit that makes it, stream, field) of each output, in datapath order.
-        stimulus: (target, "corners" or "random", seed) -> the groups of that source.
+        stimulus: (target, "corners" or "random", seed, random cases) -> the groups of that
+            source; None for the usual number of random cases.
         simulate: (target, inputs, progress) -> outputs, by the kernels.
         specify: the same by the specification; the two never call each other.
         bins: the coverage bins that this target can reach, by formula, before any stimulus.
@@ -100,9 +104,9 @@ class Unit:
     name: str
     streams: tuple[Stream, ...]
     datapath: tuple[tuple[str, str, str], ...]
-    stimulus: Callable[[Target, str, int], list[CaseGroup]]
+    stimulus: Callable[[Target, str, int, int | None], list[CaseGroup]]
     simulate: Callable[[Target, Tables, Progress], Tables]
-    specify: Callable[[Target, Tables, Progress], Tables]
+    specify: Callable[[Target, Tables, Progress], NarrowTables]
     bins: Callable[[Target], tuple[str, ...]]
     hits: Callable[[Target, Tables], dict[str, int]]
     ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
@@ -124,6 +128,8 @@ class Unit:
 
 def join_tables(parts: Sequence[Tables]) -> Tables:
     """Return the tables of all parts, one after another."""
+    if len(parts) == 1:
+        return parts[0]
     return {
         stream: {
             field: np.concatenate([part[stream][field] for part in parts])

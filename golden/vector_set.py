@@ -1,13 +1,14 @@
 """A vector set in memory: its cases, their expected values, and its files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fields import pack, shaped
-from .memfile import render_mem
+from .fields import shaped
+from .memfile import render_stream
 from .npz import render_npz, smallest_dtype
 from .svpackage import render_package
 from .target import Target
@@ -66,12 +67,21 @@ class UnitVectors:
 
 @dataclass(frozen=True)
 class VectorSet:
-    """Units with their vectors, and what they were made from. `seed` is None for captured rows."""
+    """Units with their vectors, and what they were made from.
+
+    Attributes:
+        target: configuration and head dimension.
+        seed: of the stimulus; None for captured rows.
+        sources: what was asked for.
+        units: the vectors.
+        random_cases: of each unit, where a number was asked for.
+    """
 
     target: Target
     seed: int | None
     sources: tuple[str, ...]
     units: tuple[UnitVectors, ...]
+    random_cases: int | None = None
 
 
 def make_vectors(
@@ -108,21 +118,24 @@ def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
     }
 
 
-def content_files(vectors: VectorSet) -> dict[str, bytes]:
-    """Return every file of a set but its manifest and checksums."""
-    files = {}
-    arrays: dict[str, NDArray] = {}
+def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a set but its manifest and checksums, by name."""
     for part in vectors.units:
         for stream in part.unit.streams:
             fields = stream.fields(vectors.target)
-            columns = part.tables[stream.name]
-            files[part.unit.file_name(stream)] = render_mem(pack(fields, columns))
-            for field in fields:
+            yield part.unit.file_name(stream), render_stream(fields, part.tables[stream.name])
+    yield NPZ_NAME, render_npz(_arrays(vectors))
+    yield PACKAGE_NAME, render_package(vectors.target, [part.unit for part in vectors.units])
+
+
+def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the numbers of a set, by `unit.stream.field`."""
+    for part in vectors.units:
+        for stream in part.unit.streams:
+            for field in stream.fields(vectors.target):
                 name = f"{part.unit.name}.{stream.name}.{field.name}"
-                arrays[name] = columns[field.name].astype(smallest_dtype(field))
+                values = part.tables[stream.name][field.name]
+                yield name, values.astype(smallest_dtype(field))
         offsets = row_offsets(part.unit, part.tables)
         if offsets is not None:
-            arrays[f"{part.unit.name}.row_offsets"] = offsets.astype(np.dtype("<i8"))
-    files[NPZ_NAME] = render_npz(arrays)
-    files[PACKAGE_NAME] = render_package(vectors.target, [part.unit for part in vectors.units])
-    return files
+            yield f"{part.unit.name}.row_offsets", offsets.astype(np.dtype("<i8"))

@@ -1,17 +1,18 @@
 """Verify a vector set, and the outputs of a device under test against it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitlog2 import __version__
 
-from .compare import UnitComparison, compare_unit
+from .compare import compare_unit
 from .emission import set_files
 from .manifest import Manifest
 from .memfile import MemoryImage
-from .reading import open_set, read_image, read_inputs
-from .sums import SUMS_NAME, names_in_sums, render_sums
+from .reading import image_of, inputs_of, open_set
+from .report import UnitComparison
+from .sums import SUMS_NAME, checksums, names_in_sums, render_checksums, sha256
 from .target import Target
 from .unit import Progress, Unit, no_progress
 from .vector_set import UnitVectors, VectorSet, make_vectors
@@ -75,30 +76,42 @@ def verify(
         ValueError: `folder` is no usable set, a file of `actual` is malformed or names no output.
         OSError: a file cannot be read.
     """
-    root = Path(folder)
-    manifest = open_set(root)
+    opened = _opened(Path(folder))
+    manifest, target = opened.manifest, opened.manifest.target
     given = _files_given(manifest, actual or {})
-    failures = _check_sums(root)
-    parts: dict[str, UnitVectors] = {}
+    failures = _check_sums(opened)
+    parts: list[UnitVectors] = []
     inside, devices = [], []
     for unit in manifest.units:
         try:
-            part = _simulated(root, manifest, unit, progress)
+            part = _simulated(opened, unit, progress)
         except ValueError as error:
             failures.append(str(error))
             continue
-        parts[unit.name] = part
+        parts.append(part)
         failures += _check_counts(manifest, part)
-        inside.append(
-            compare_unit(manifest.target, part, _own_images(root, manifest.target, part, failures))
-        )
+        inside.append(compare_unit(target, part, _own_images(opened, part, failures)))
         if files := given.get(unit.name):
-            images = _images(files, manifest.target, part)
-            devices.append(compare_unit(manifest.target, part, images))
+            devices.append(compare_unit(target, part, _images(files, target, part)))
     if len(parts) == len(manifest.units):
-        vectors = VectorSet(manifest.target, manifest.seed, manifest.sources, tuple(parts.values()))
-        failures += _check_made(root, manifest, vectors)
-    return Verification(root, tuple(failures), tuple(inside), tuple(devices))
+        failures += _check_made(opened, parts)
+    return Verification(opened.root, tuple(failures), tuple(inside), tuple(devices))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A set's folder, its manifest, and the content and the SHA-256 of its files by name."""
+
+    root: Path
+    manifest: Manifest
+    files: dict[str, bytes]
+    sums: dict[str, str]
+
+
+def _opened(root: Path) -> _Opened:
+    manifest = open_set(root)
+    files = {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()}
+    return _Opened(root, manifest, files, checksums(files))
 
 
 def _files_given(
@@ -122,23 +135,23 @@ def _files_given(
     return files
 
 
-def _images(files: Mapping[str, Path], target: Target, part: UnitVectors) -> dict[str, MemoryImage]:
-    """Return the words of files by stream, as many as the simulator gives."""
+def _images(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> dict[str, MemoryImage]:
+    """Return the words of a device's files by stream, as many as the simulator gives."""
     return {
-        stream.name: read_image(files[stream.name], target, stream, part.words(stream))
+        stream.name: image_of(path.read_bytes(), path, target, stream, part.words(stream))
         for stream in part.unit.outputs
-        if stream.name in files
+        if (path := paths.get(stream.name)) is not None
     }
 
 
-def _check_sums(root: Path) -> list[str]:
+def _check_sums(opened: _Opened) -> list[str]:
     """Return what the checksums find: the file is rendered again and compared byte for byte."""
-    entries = sorted(root.iterdir())
-    failures = [f"{path.name} is no file of a set" for path in entries if not path.is_file()]
-    files = {path.name: path.read_bytes() for path in entries if path.is_file()}
+    files = opened.files
+    names = sorted(path.name for path in opened.root.iterdir())
+    failures = [f"{name} is no file of a set" for name in names if name not in files]
     if SUMS_NAME not in files:
         return [*failures, f"{SUMS_NAME} is missing"]
-    found, expected = files[SUMS_NAME], render_sums(files)
+    found, expected = files[SUMS_NAME], render_checksums(opened.sums)
     if found == expected:
         return failures
     failures += [f"{name} is missing" for name in sorted(names_in_sums(found) - set(files))]
@@ -151,22 +164,24 @@ def _check_sums(root: Path) -> list[str]:
     return failures
 
 
-def _simulated(root: Path, manifest: Manifest, unit: Unit, progress: Progress) -> UnitVectors:
-    inputs = read_inputs(root, manifest, unit)
+def _simulated(opened: _Opened, unit: Unit, progress: Progress) -> UnitVectors:
+    manifest = opened.manifest
+    inputs = inputs_of(opened.root, opened.files, manifest, unit)
     return make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs, progress)
 
 
-def _own_images(
-    root: Path, target: Target, part: UnitVectors, failures: list[str]
-) -> dict[str, MemoryImage]:
+def _own_images(opened: _Opened, part: UnitVectors, failures: list[str]) -> dict[str, MemoryImage]:
     """Return the words of the set's own outputs; a malformed file is a failure of the set."""
     images: dict[str, MemoryImage] = {}
     for stream in part.unit.outputs:
-        path = root / part.unit.file_name(stream)
-        if not path.is_file():
+        path = opened.root / part.unit.file_name(stream)
+        data = opened.files.get(path.name)
+        if data is None:
             continue
         try:
-            images |= _images({stream.name: path}, target, part)
+            images[stream.name] = image_of(
+                data, path, opened.manifest.target, stream, part.words(stream)
+            )
         except ValueError as error:
             failures.append(str(error))
     return images
@@ -182,20 +197,31 @@ def _check_counts(manifest: Manifest, part: UnitVectors) -> list[str]:
     ]
 
 
-def _check_made(root: Path, manifest: Manifest, vectors: VectorSet) -> list[str]:
+def _check_made(opened: _Opened, parts: Sequence[UnitVectors]) -> list[str]:
     """Return the files that are not what the stimulus and the manifest give."""
-    made = set_files(vectors, manifest.package_version)
+    manifest, files = opened.manifest, opened.files
+    vectors = VectorSet(
+        target=manifest.target,
+        seed=manifest.seed,
+        sources=manifest.sources,
+        units=tuple(parts),
+        random_cases=manifest.random_cases,
+    )
+
+    def checksum(name: str, data: bytes) -> str:
+        return opened.sums[name] if files.get(name) == data else sha256(data)
+
     same_maker = manifest.package_version == __version__
-    failures = []
-    for name, data in made.items():
+    failures, made = [], set()
+    for name, data in set_files(vectors, manifest.package_version, checksum):
+        made.add(name)
         derived = not name.endswith(".mem")
         if name == SUMS_NAME or (derived and not same_maker):
             continue
-        path = root / name
-        if not path.is_file():
+        if name not in files:
             failures.append(f"{name} is missing")
-        elif path.read_bytes() != data:
+        elif files[name] != data:
             failures.append(f"{name} is not what the stimulus gives")
-    strangers = {path.name for path in root.iterdir()} - set(made)
+    strangers = {path.name for path in opened.root.iterdir()} - made
     failures += [f"{name} is no file of this set" for name in sorted(strangers)]
     return failures

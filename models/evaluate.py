@@ -14,6 +14,7 @@ from .integer_attention import IntegerAttention
 from .metrics import Proportion
 from .quantize import QuantizationSpec
 from .task import Task
+from .watermarks import Watermarks
 from .zoo import published
 
 __all__ = [
@@ -62,6 +63,7 @@ class CellResult:
         images_per_second: of the whole loop, checking included.
         checker: counts and mismatches, None where nothing was checked.
         layers: parameters that each layer's datapath loads, by layer.
+        watermarks: ranges of the registers, None where they were not asked for.
     """
 
     spec: QuantizationSpec | None
@@ -73,6 +75,7 @@ class CellResult:
     images_per_second: float
     checker: Checker | None
     layers: dict[str, dict[str, int]]
+    watermarks: Watermarks | None = None
 
     @property
     def name(self) -> str:
@@ -103,6 +106,7 @@ class CellResult:
             "images_per_second": self.images_per_second,
             "check": check,
             "layer_params": self.layers,
+            "watermarks": self.watermarks and self.watermarks.as_dict(),
         }
 
 
@@ -144,6 +148,7 @@ def evaluate_quantized(
     loop: Loop,
     *,
     check: str,
+    watermarks: bool = False,
 ) -> CellResult:
     """Return the row of a quantized model.
 
@@ -153,13 +158,15 @@ def evaluate_quantized(
         reference: predictions of the unquantized model on the same images, or None.
         loop: how images are run.
         check: one of `CHECKS`; `sample` and `all` need an integer attention map.
+        watermarks: collect the ranges of the registers; needs one too.
 
     Raises:
         ValueError: there is nothing to check in this model.
     """
     model, spec = quantized.model, quantized.spec
     checker = None if check == "none" else Checker(check, quantized.seed)
-    handles = [] if checker is None else checker.watch(model)
+    marks = Watermarks() if watermarks else None
+    handles = [handle for part in (checker, marks) if part for handle in part.watch(model)]
     try:
         said = _predict(task, model, loop, spec.scheme, checker)
     finally:
@@ -177,6 +184,7 @@ def evaluate_quantized(
         **_shares(said, reference),
         checker=checker,
         layers=layers,
+        watermarks=marks,
     )
 
 

@@ -36,6 +36,7 @@ class RunRequest:
     schemes: tuple[str, ...]
     arithmetic: str
     check: str
+    watermarks: bool = False
     w_bits: int = 4
     a_bits: int = 4
     seeds: tuple[int, ...] = (0,)
@@ -50,13 +51,15 @@ class RunRequest:
     dump_quantizers: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.check != "none" and self.arithmetic != "integer":
-            raise ValueError(f"check must be none for float arithmetic, got {self.check!r}")
-        if self.check != "none" and set(self.schemes) <= set(CONTROLS):
-            raise ValueError(
-                f"check must be none for {', '.join(self.schemes)}, which has no registers, "
-                f"got {self.check!r}"
-            )
+        for name, none in (("check", "none"), ("watermarks", False)):
+            asked = getattr(self, name)
+            if asked != none and self.arithmetic != "integer":
+                raise ValueError(f"{name} must be {none} for float arithmetic, got {asked!r}")
+            if asked != none and set(self.schemes) <= set(CONTROLS):
+                raise ValueError(
+                    f"{name} must be {none} for {', '.join(self.schemes)}, which has no registers, "
+                    f"got {asked!r}"
+                )
         cells = len(self.schemes) * len(self.seeds)
         for name in ("save", "dump_quantizers"):
             if getattr(self, name) is not None and cells != 1:
@@ -134,9 +137,15 @@ class Evaluation:
 
     def _evaluate(self, quantized: QuantizedModel, reference: Any) -> CellResult:
         spec = quantized.spec
-        checked = spec.arithmetic == "integer" and spec.scheme not in CONTROLS
-        check = self.request.check if checked else "none"
-        return evaluate_quantized(self.task, quantized, reference, self._loop, check=check)
+        registers = spec.arithmetic == "integer" and spec.scheme not in CONTROLS
+        return evaluate_quantized(
+            self.task,
+            quantized,
+            reference,
+            self._loop,
+            check=self.request.check if registers else "none",
+            watermarks=self.request.watermarks and registers,
+        )
 
     def _write(self, quantized: QuantizedModel) -> None:
         if self.request.save is not None:

@@ -146,6 +146,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
     )
     group.add_argument(
+        "--watermarks",
+        action="store_true",
+        help="smallest and largest value, bits used and saturations of every register, by layer",
+    )
+    group.add_argument(
         "--limit",
         metavar="N",
         type=integer(1, 10**9),
@@ -215,6 +220,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
     return RunRequest(
         **how,
         check=getattr(args, "check", "all" if checked else "none"),
+        watermarks=args.watermarks,
         limit=args.limit,
         batch_size=args.batch_size,
         calibration_images=args.calibration_images,
@@ -239,6 +245,7 @@ def _run(args: argparse.Namespace) -> int:
     for cell in evaluation.cells():
         report.print_row(cell)
     report.print_spread()
+    report.print_watermarks()
     if args.json is not None:
         report.write_json(args.json)
     return report.print_check(args.mismatch_dir)

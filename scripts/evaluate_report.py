@@ -13,6 +13,8 @@ from bitlog2.models.run import Evaluation, versions
 from bitlog2.sim import REGISTERS
 from bitlog2.sim.files import write_whole
 
+from .watermark_table import watermark_lines
+
 __all__ = ["Report"]
 
 _SKIPPED_SHOWN = 5
@@ -88,6 +90,13 @@ class Report:
                 f"{spread.least:.2f} to {spread.most:.2f}, "
                 f"standard deviation {spread.deviation:.2f}"
             )
+
+    def print_watermarks(self) -> None:
+        """Print the watermarks of each row that has them."""
+        for cell in self.cells:
+            if cell.watermarks is not None:
+                seed = f", seed {cell.seed}" if self._seeds else ""
+                print("\n".join(watermark_lines(cell.name + seed, cell.watermarks)))
 
     def print_check(self, mismatch_dir: Path) -> int:
         """Print values compared by register, and mismatches; return the exit status."""

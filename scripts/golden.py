@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from bitlog2.golden import (
+    MOST_CASES,
     PRESETS,
     SOURCES,
     UNITS,
@@ -29,6 +30,7 @@ _EMIT_EXAMPLE = """\
 example:
   bitlog2 golden emit --out vectors --config BitLog2_Half_17
   bitlog2 golden emit --from vectors/manifest.json --out again
+  bitlog2 golden emit --out many --unit log2_quantizer --source random --count 10000000
 """
 _RUN_EXAMPLE = """\
 example:
@@ -89,6 +91,12 @@ def _add_emit(commands: Any) -> None:
         "--seed", type=integer(0, 2**63 - 1), default=0, metavar="S", help="of what is random"
     )
     parser.add_argument(
+        "--count",
+        type=integer(1, MOST_CASES),
+        metavar="N",
+        help="random cases of each unit; without it 4096 pairs and 96 rows",
+    )
+    parser.add_argument(
         "--head-dim",
         type=integer(1, 1024),
         metavar="D",
@@ -135,6 +143,7 @@ def _emit(args: argparse.Namespace) -> int:
             units=args.unit,
             sources=SOURCES if args.source == "all" else (args.source,),
             seed=args.seed,
+            random_cases=args.count,
             progress=progress,
         )
     print("\n".join(emission.lines()))
@@ -142,7 +151,8 @@ def _emit(args: argparse.Namespace) -> int:
 
 
 def _refuse_beside_manifest(args: argparse.Namespace) -> None:
-    usual = {"config": "default", "unit": None, "source": "all", "seed": 0, "head_dim": None}
+    usual = {"config": "default", "unit": None, "source": "all", "seed": 0}
+    usual |= {"count": None, "head_dim": None}
     for name, value in usual.items():
         if getattr(args, name) != value:
             raise ValueError(f"--from takes everything from its manifest, got --{name} too")

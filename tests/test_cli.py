@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from bitlog2 import SPEC_VERSION, __version__
-from bitlog2.models import check
-from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.models import check, datapath
 from bitlog2.scripts.cli import main
 from bitlog2.sim import REGISTERS
 
@@ -74,6 +74,12 @@ def test_cli_help_has_the_defaults(capsys):
         (("--seed", "-1"), "from 0 to"),
         (("--arithmetic", "float", "--check", "all"), "check must be none for float arithmetic"),
         (("--scheme", "none", "--check", "all"), "check must be none"),
+        (("--scheme", "uniform_4", "--watermarks"), "watermarks must be False"),
+        (("--seeds", "0,0"), "must name each once"),
+        (("--schemes", "none,none"), "must name each once"),
+        (("--scheme", "Sqrt2_16"), "arithmetic must be float for Sqrt2_16"),
+        (("--model", "deit_tiny"), "data must be given for deit_tiny"),
+        (("--load", "nowhere"), "must be a file that exists"),
         (("--schemes", "all", "--save", "x"), "save must go with one scheme"),
     ],
 )
@@ -122,12 +128,13 @@ def test_cli_evaluate_json_has_a_row_for_every_scheme(evaluated):
         "BitLog2_Half_16",
         "BitLog2_Half_17",
         "none",
+        "uniform_4",
     ]
 
 
 def test_cli_evaluate_json_has_request_and_versions(evaluated):
     _, result = evaluated
-    assert (result["request"]["seed"], result["request"]["limit"]) == (0, 64)
+    assert (result["request"]["seeds"], result["request"]["limit"]) == ([0], 64)
     assert {"bitlog2", "specification", "torch", "timm", "numpy"} <= set(result["versions"])
 
 
@@ -154,9 +161,14 @@ def test_cli_evaluate_json_has_the_parameters_of_every_layer(evaluated):
 
 @pytest.fixture
 def broken_exp2(monkeypatch):
-    """The torch path with a shift that is one off."""
-    right = AttentionDatapath._exp2
-    monkeypatch.setattr(AttentionDatapath, "_exp2", lambda self, d: right(self, d + (d > 99)))
+    """The torch path with a shift that is one off from a distance on."""
+    right = datapath._exp2_of_every_distance
+
+    def wrong(config):
+        e = right(config)
+        return e.index_select(0, (torch.arange(len(e)) + 1).clamp(100, len(e) - 1))
+
+    monkeypatch.setattr(datapath, "_exp2_of_every_distance", wrong)
 
 
 def test_cli_evaluate_mismatch_ends_with_status_1(broken_exp2, tmp_path, capsys):
@@ -209,6 +221,39 @@ def test_cli_evaluate_saves_the_quantized_model(tmp_path):
     path = tmp_path / "m.safetensors"
     assert main([*QUICK, "--check", "none", "--save", str(path)]) == 0
     assert path.stat().st_size > 100_000
+
+
+def test_cli_evaluate_prints_watermarks_by_layer(capsys):
+    assert main([*QUICK, "--check", "none", "--watermarks"]) == 0
+    said = capsys.readouterr().out
+    assert "watermarks of BitLog2_Half_17: bits used, by layer" in said
+    assert [f"blocks.{i}.attn" in said for i in range(4)] == [True] * 4
+    provided = next(line for line in said.splitlines() if line.startswith("  provided"))
+    assert provided.split()[1:] == [
+        "16",
+        "32",
+        "18",
+        "18",
+        "10",
+        "17",
+        "27",
+        "5",
+        "4",
+        "1",
+        "14",
+        "37",
+        "4",
+    ]
+
+
+def test_cli_evaluate_watermarks_are_in_the_json(tmp_path):
+    path = tmp_path / "w.json"
+    main([*QUICK, "--check", "none", "--watermarks", "--json", str(path)])
+    marks = json.loads(path.read_text())["results"][1]["watermarks"]["blocks.0.attn"]
+    assert set(marks["t"]) == {
+        *("smallest", "largest", "values", "saturated", "bits_used", "bits_provided"),
+    }
+    assert marks["score"]["values"] == 64 * 3 * 65 * 65
 
 
 def test_cli_selftest_agrees(capsys):

@@ -69,9 +69,10 @@ def _rows_fields(target: Target) -> tuple[Field, ...]:
     )
 
 
-def _stimulus(target: Target, source: str, seed: int) -> list[CaseGroup]:
-    make = corner_rows if source == "corners" else random_rows
-    return group_rows(make(target, seed), source)
+def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
+    if source == "corners":
+        return group_rows(corner_rows(target, seed), source)
+    return group_rows(random_rows(target, seed, cases), source)
 
 
 def _cases(inputs: Tables) -> list[RowCase]:

@@ -1,25 +1,29 @@
 """Vectors of the log2 quantizer with its code register: e and s to level, nibble and flag."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.code_register import code_register as code_register_kernel
 from bitlog2.sim.kernel.constants import scheme_constants
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer as log2_quantizer_kernel
+from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, log2_quantizer
 
 from ..fields import Field
-from ..sampler import Sampler
 from ..target import Target
-from ..unit import CaseGroup, Progress, Stream, Tables, Unit
+from ..threads import each_part, parts_of
+from ..unit import CaseGroup, NarrowTables, Progress, Stream, Tables, Unit
+from .log2_bins import log2_bins, log2_hits
+from .log2_cases import check_cases, corner_cases, random_cases
+from .log2_pairs import levels_of_pairs
 
-__all__ = ["LOG2_QUANTIZER"]
+__all__ = ["LOG2_QUANTIZER", "dividing_levels"]
 
-_EXHAUSTIVE = 1 << 20
-_RANDOM_CASES = 4096
+#: Cases that are simulated at a time.
+_BLOCK = 1 << 16
+#: Up to here the specification's own function is called for every case.
+_CALLED_FOR_EACH = 1 << 20
+#: In a larger set it is called for so many cases, evenly spread, or a few more.
+_CALLED_AT_LEAST = 1 << 16
 _Integers = NDArray[np.int64]
 
 
@@ -32,163 +36,63 @@ def _expected_fields(target: Target) -> tuple[Field, ...]:
     return (Field("level", 5), Field("nibble", 4), Field("flag", 1))
 
 
-def _range_of_s(config: AttentionConfig) -> tuple[int, int]:
-    """Return the smallest and the largest row sum: one key at the maximum has e = 2**P."""
-    return 1 << config.table_bits, config.max_tokens << config.table_bits
-
-
-@lru_cache(maxsize=8)
-def _corner_sums(config: AttentionConfig) -> tuple[int, ...]:
-    """Return 2**k and 3 * 2**(k-1) with their neighbours for every leading one of s."""
-    low, high = _range_of_s(config)
-    sums = {high - 1, high}
-    for k in range(low.bit_length() - 1, high.bit_length()):
-        sums |= {base + step for base in (1 << k, 3 << (k - 1)) for step in (-1, 0, 1)}
-    return tuple(sorted(s for s in sums if low <= s <= high))
-
-
-def _threshold(p: int, s: _Integers, config: AttentionConfig) -> _Integers:
-    """Return the smallest e with e * A >= p * s."""
-    return -(-p * s // config.code.int_max)
-
-
-def _group(source: str, reason: str, e: _Integers, s: _Integers) -> CaseGroup:
-    return CaseGroup(source, reason, len(e), {"stimulus": {"s": s, "e": e}})
-
-
-def _stimulus(target: Target, source: str, seed: int) -> list[CaseGroup]:
-    return _corners(target) if source == "corners" else _random(target, seed)
-
-
-def _corners(target: Target) -> list[CaseGroup]:
-    config = target.config
-    low, high = _range_of_s(config)
-    if (high - low + 1) * (low + 1) <= _EXHAUSTIVE:
-        s, e = (grid.ravel() for grid in np.mgrid[low : high + 1, 0 : low + 1])
-        return [_group("exhaustive", "every e <= 2**P <= s <= N * 2**P", e, s)]
-    sums = np.array(_corner_sums(config), np.int64)
-    groups = [
-        _group("corners", "e = 0, for every s", np.zeros_like(sums), sums),
-        _group("corners", "e = 2**P, the row maximum; e = s clamps", np.full_like(sums, low), sums),
-    ]
-    for level, p in enumerate(config.code.values[1:], start=1):
-        edge = _threshold(p, sums, config)
-        e, s = np.concatenate([edge - 1, edge, edge + 1]), np.tile(sums, 3)
-        legal = e <= low
-        reason = f"level {level} begins: e * A next to {p} * s, one below, at and one above"
-        groups.append(_group("corners", reason, e[legal], s[legal]))
-    return groups
-
-
-def _random(target: Target, seed: int) -> list[CaseGroup]:
-    config = target.config
-    sampler = Sampler(seed, "log2_quantizer.random")
-    low, high = _range_of_s(config)
-    leading = sampler.integers(low.bit_length() - 1, high.bit_length() - 1, _RANDOM_CASES)
-    s = np.minimum((np.int64(1) << leading) + sampler.below_power(leading), high)
-    bits = sampler.integers(0, config.table_bits, _RANDOM_CASES)
-    bits[::2] = config.table_bits
-    e = sampler.below_power(bits)
-    return [_group("random", "octave of s drawn; e drawn, or its octave drawn", e, s)]
-
-
-def _check(target: Target, e: _Integers, s: _Integers) -> None:
-    low, high = _range_of_s(target.config)
-    wrong = np.flatnonzero((e < 0) | (e > low) | (s < low) | (s > high))
-    if wrong.size:
-        case = int(wrong[0])
-        raise ValueError(
-            f"log2_quantizer case {case}: e must be from 0 to {low} and s from {low} to {high}, "
-            f"got e = {e[case]} and s = {s[case]}"
-        )
+def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
+    return corner_cases(target) if source == "corners" else random_cases(target, seed, cases)
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     e, s = inputs["stimulus"]["e"], inputs["stimulus"]["s"]
-    _check(target, e, s)
+    check_cases(target, e, s)
     scheme = scheme_constants(target.config.code)
-    order = np.argsort(s, kind="stable")
-    starts = np.flatnonzero(np.diff(s[order], prepend=-1))
-    levels = np.empty((3, len(e)), np.uint8)
-    runs = np.split(order, starts[1:]) if len(e) else []
-    for run in progress(runs, "log2_quantizer: simulate", len(runs)):
-        level = np.empty(len(run), np.uint8)
-        log2_quantizer_kernel(e[run].astype(np.int32), int(s[run[0]]), scheme, level)
-        levels[0, run] = level
-    code_register_kernel(levels[0], scheme, levels[1], levels[2])
-    names = ("level", "nibble", "flag")
-    return {"expected": {name: levels[i].astype(np.int64) for i, name in enumerate(names)}}
+    columns = {name: np.empty(len(e), np.int64) for name in ("level", "nibble", "flag")}
 
+    def simulate(part: slice) -> None:
+        level, nibble, flag = np.empty((3, part.stop - part.start), np.uint8)
+        levels_of_pairs(e[part].astype(np.int32), s[part], scheme, level)
+        code_register_kernel(level, scheme, nibble, flag)
+        for column, values in zip(columns.values(), (level, nibble, flag), strict=True):
+            column[part] = values
 
-def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
-    scheme = target.config.code
-    pairs = list(
-        zip(inputs["stimulus"]["e"].tolist(), inputs["stimulus"]["s"].tolist(), strict=True)
-    )
-    level = [
-        log2_quantizer(e, s, scheme)
-        for e, s in progress(pairs, "log2_quantizer: specification", len(pairs))
-    ]
-    codes = np.array([code_register(each, scheme) for each in level], np.int64).reshape(-1, 2)
-    columns = {"level": np.array(level, np.int64), "nibble": codes[:, 0], "flag": codes[:, 1]}
+    parts = parts_of(len(e), _BLOCK)
+    for _ in progress(each_part(simulate, parts), "log2_quantizer: simulate", len(parts)):
+        pass
     return {"expected": columns}
 
 
-def _level_bin(level: int, config: AttentionConfig) -> str:
-    nibble, flag = code_register(level, config.code)
-    return f"level_{level}_nibble_{nibble}_flag_{flag}"
+def _specify(target: Target, inputs: Tables, progress: Progress) -> NarrowTables:
+    scheme, e, s = target.config.code, inputs["stimulus"]["e"], inputs["stimulus"]["s"]
+    whole = len(e) <= _CALLED_FOR_EACH
+    level = np.empty(len(e), np.uint8) if whole else dividing_levels(e, s, scheme)
+    called = slice(0, None, 1 if whole else len(e) // _CALLED_AT_LEAST)
+    pairs = list(zip(e[called].tolist(), s[called].tolist(), strict=True))
+    level[called] = [
+        log2_quantizer(each_e, each_s, scheme)
+        for each_e, each_s in progress(pairs, "log2_quantizer: specification", len(pairs))
+    ]
+    code_of = np.array([code_register(k, scheme) for k in range(scheme.levels)], np.uint8).T
+    codes = np.empty((2, len(e)), np.uint8)
+    for part in parts_of(len(e), _BLOCK):
+        codes[:, part] = code_of[:, level[part]]
+    return {"expected": {"level": level, "nibble": codes[0], "flag": codes[1]}}
 
 
-@lru_cache(maxsize=8)
-def _declared(config: AttentionConfig) -> tuple[str, ...]:
-    """Return the bins that some e <= 2**P <= s <= N * 2**P reaches, tried at the corner sums."""
-    low, high = _range_of_s(config)
-    scheme, sums = config.code, np.array(_corner_sums(config), np.int64)
-    levels, edges = {0, scheme.top_level}, []
-    for level, p in enumerate(scheme.values[1:], start=1):
-        edge = _threshold(p, sums, config)
-        if any(
-            log2_quantizer(int(e), int(s), scheme) == level
-            for e, s in zip(edge, sums, strict=True)
-            if e <= low
-        ):
-            levels.add(level)
-        found = [
-            ("below", edge - 1 <= low),
-            ("at", edge <= low),
-            ("above", edge + 1 <= low),
-            ("equal", (edge <= low) & (edge * scheme.int_max == p * sums)),
-        ]
-        edges += [f"level_{level}_edge_{name}" for name, cases in found if cases.any()]
-    bins = [_level_bin(level, config) for level in sorted(levels)] + edges
-    if scheme.half:
-        bins += [
-            f"half_bit_{'set' if level % 2 else 'clear'}_k_{level // 2}"
-            for level in sorted(levels)
-            if level >= 2
-        ]
-    bins += [f"leading_one_of_s_{k}" for k in range(low.bit_length() - 1, high.bit_length())]
-    return (*bins, "zero_e", *(["zero_guard"] if high > scheme.int_max else []), "top_clamp")
+def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.uint8]:
+    """Return the levels by the specification's dividing form, the division on whole arrays.
 
+    The level of each p is the specification's own: that of e = p and s = A, whose quotient is p.
 
-def _hits(target: Target, tables: Tables) -> dict[str, int]:
-    config = target.config
-    e, s = tables["stimulus"]["e"], tables["stimulus"]["s"]
-    level, scheme = tables["expected"]["level"], config.code
-    hits = {_level_bin(k, config): level == k for k in range(scheme.levels)}
-    for k, p in enumerate(scheme.values[1:], start=1):
-        edge = _threshold(p, s, config)
-        for name, step in (("below", -1), ("at", 0), ("above", 1)):
-            hits[f"level_{k}_edge_{name}"] = e == edge + step
-        hits[f"level_{k}_edge_equal"] = e * scheme.int_max == p * s
-        half_bit = "set" if k % 2 else "clear"
-        hits[f"half_bit_{half_bit}_k_{k // 2}"] = level == k
-    for k in range(config.table_bits, 63):
-        hits[f"leading_one_of_s_{k}"] = (s >> k) == 1
-    hits["zero_e"] = e == 0
-    hits["zero_guard"] = (e > 0) & (e * scheme.int_max < s)
-    hits["top_clamp"] = e == s
-    return {name: int(np.count_nonzero(cases)) for name, cases in hits.items()}
+    Args:
+        e, s: (N,) with 0 <= e <= s, s > 0 and e * A within int64.
+        scheme: the levels' scheme.
+
+    Source: SPEC.md BL2-LOG2-01 to -03.
+    """
+    one = scheme.int_max
+    level_of = np.array([log2_quantizer(p, one, scheme) for p in range(one)], np.uint8)
+    level = np.empty(len(e), np.uint8)
+    for part in parts_of(len(e), _BLOCK):
+        level[part] = level_of[np.minimum(e[part] * one // s[part], one - 1)]
+    return level
 
 
 LOG2_QUANTIZER = Unit(
@@ -205,6 +109,6 @@ LOG2_QUANTIZER = Unit(
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,
-    bins=lambda target: _declared(target.config),
-    hits=_hits,
+    bins=log2_bins,
+    hits=log2_hits,
 )

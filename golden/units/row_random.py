@@ -13,10 +13,10 @@ _ROWS = 96
 _LONGEST = 200
 
 
-def random_rows(target: Target, seed: int) -> list[RowCase]:
-    """Return the random rows of a seed."""
+def random_rows(target: Target, seed: int, rows: int | None) -> list[RowCase]:
+    """Return the random rows of a seed, 96 of them where `rows` is None."""
     maker = RowMaker(target, Sampler(seed, "attention_row.random"))
-    return [_random_row(maker, index) for index in range(_ROWS)]
+    return [_random_row(maker, index) for index in range(_ROWS if rows is None else rows)]
 
 
 def _random_row(maker: RowMaker, index: int) -> RowCase:
