@@ -6,14 +6,19 @@ import shutil
 import subprocess
 import sys
 import warnings
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from digits_models import digits_task
 from imagenet_folder import make_imagenet
 from random_zoo import random_checkpoint
 
 from bitlog2.models import task
+from bitlog2.models.evaluate import Loop, evaluate_unquantized
+from bitlog2.models.image_data import TensorImages
 from bitlog2.models.zoo import ZOO
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
@@ -116,6 +121,28 @@ def test_evaluate_is_the_same_twice(data, tiny, tmp_path):
         for row in run["results"]:
             del row["images_per_second"]
     assert said[0] == said[1]
+
+
+def test_evaluate_keeps_no_images(monkeypatch):
+    """Constant memory: of 20 batches, at most two are alive at any time."""
+    alive: list[weakref.ref] = []
+    most = 0
+
+    class Counted(TensorImages):
+        def batches(self, batch_size, limit):
+            nonlocal most
+            for batch in super().batches(batch_size, limit):
+                images = batch.images.clone()
+                alive.append(weakref.ref(images))
+                most = max(most, sum(one() is not None for one in alive))
+                yield batch._replace(images=images)
+                del images
+
+    plain = digits_task()
+    data = Counted(plain.data.train, plain.data.test, 10)
+    loop = Loop(8, 160, lambda items, label, total: items)
+    evaluate_unquantized(replace(plain, data=data), loop)
+    assert (len(alive), most) == (20, 2)
 
 
 def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
