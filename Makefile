@@ -7,7 +7,7 @@ TORCH  ?= default
 TORCH_FLAGS_cpu := --torch-backend cpu
 READY  := $(VENV)/.ready-$(TORCH)
 
-.PHONY: help demo test test-long mutation lint bench wheel clean
+.PHONY: help demo test test-long mutation lint requirements bench wheel clean
 
 help:
 	@echo "make demo      evaluate the embedded model with every register checked, emit and verify vectors"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-long the tests that take minutes"
 	@echo "make mutation  the mutation tests alone, with their table"
 	@echo "make lint      ruff and mypy"
+	@echo "make requirements  the matrix of requirements and what covers them"
 	@echo "make bench     speed against named peers"
 	@echo "make wheel     build a wheel into dist/"
 	@echo "make TORCH=cpu demo   with a CPU-only build of torch, where its index can be reached"
@@ -48,6 +49,9 @@ lint: $(READY)
 	rm -rf build/mypy && mkdir -p build/mypy/bitlog2
 	ln -s $(CURDIR)/bitlog2/* $(CURDIR)/sim $(CURDIR)/golden $(CURDIR)/models $(CURDIR)/scripts build/mypy/bitlog2
 	cd build/mypy && ../../$(BIN)/mypy --config-file ../../setup.cfg -p bitlog2
+
+requirements: $(READY)
+	$(BIN)/python scripts/make_requirements.py
 
 bench: $(READY)
 	$(BIN)/bitlog2 bench

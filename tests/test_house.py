@@ -11,6 +11,7 @@ import bitlog2.golden
 import bitlog2.models
 import bitlog2.scripts
 import bitlog2.sim
+from bitlog2.scripts.make_requirements import ids_of
 
 FOLDERS = {
     "sim": Path(bitlog2.sim.__file__).parent,
@@ -34,7 +35,6 @@ FLOAT_BUFFER = "weight = np.empty(score.shape, np.float32)"
 PATH_FILES = {"jit.py"}
 FLOAT_NUMPY = {"double", "single", "half", "divide", "true_divide", "rint", "sqrt", "mean"}
 INTEGER_MATH = {"isqrt", "gcd", "comb"}
-ID = re.compile(r"BL2-([A-Z0-9]+)-(\d\d)((?:\s*(?:,|and|to)\s+-\d\d)*)")
 
 
 def sources(package: str) -> list[Path]:
@@ -94,18 +94,6 @@ def package_imports(package: str) -> dict[Path, set[str]]:
         )
         for path in sources(package)
     }
-
-
-def ids_of(text: str) -> set[str]:
-    """Requirement ids in a text; "BL2-X-01, -03" and "BL2-X-01 to -03" count as written out."""
-    found = set()
-    for unit, first, rest in ID.findall(text):
-        numbers = [int(first)]
-        for joint, number in re.findall(r"(,|and|to)\s+-(\d\d)", rest):
-            start = numbers[-1] + 1 if joint == "to" else int(number)
-            numbers += range(start, int(number) + 1)
-        found |= {f"BL2-{unit}-{number:02}" for number in numbers}
-    return found
 
 
 def ids_under(package: str) -> set[str]:
