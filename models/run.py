@@ -41,7 +41,7 @@ class RunRequest:
     a_bits: int = 4
     seeds: tuple[int, ...] = (0,)
     limit: int | None = None
-    batch_size: int = 64
+    batch_size: int = 16
     calibration_images: int = CALIBRATION_IMAGES
     device: str = "cpu"
     source: DataSource = field(default_factory=DataSource)

@@ -157,7 +157,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="evaluate the first N images only (an ImageNet folder is sorted by class)",
     )
     group.add_argument(
-        "--batch-size", metavar="N", type=integer(1, 4096), default=64, help="images a batch"
+        "--batch-size",
+        metavar="N",
+        type=integer(1, 4096),
+        help="images a batch (default: 16 on the CPU, which keeps to its caches, else 128)",
     )
     group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where torch runs")
     group.add_argument("--json", type=output_file, metavar="FILE", help="write everything there")
@@ -222,7 +225,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
         check=getattr(args, "check", "all" if checked else "none"),
         watermarks=args.watermarks,
         limit=args.limit,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size or (16 if args.device == "cpu" else 128),
         calibration_images=args.calibration_images,
         device=args.device,
         source=DataSource(args.data, args.workers, args.skip_unreadable),
