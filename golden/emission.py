@@ -4,29 +4,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bitlog2 import __version__
 from bitlog2.sim import AttentionConfig
 
+from .generation import MOST_CASES, SOURCES, cross_check, generate
 from .manifest import render_manifest
 from .reading import open_set, read_inputs
 from .replace import MANIFEST_NAME, check_replaceable, replace_folder
 from .rows import RowCase, check_row, group_rows
 from .sums import SUMS_NAME, render_checksums, sha256
 from .target import Target
-from .unit import Progress, Tables, Unit, join_tables, no_progress
-from .units import UNITS
+from .unit import Progress, join_tables, no_progress
 from .units.attention_row import ATTENTION_ROW
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors
 
-__all__ = ["MOST_CASES", "SOURCES", "Emission", "emit", "emit_from", "emit_rows", "set_files"]
-
-#: The sources that a seed makes.
-SOURCES = ("corners", "random")
-#: The largest number of random cases that can be asked for.
-MOST_CASES = 100_000_000
-_LARGEST_SEED = (1 << 63) - 1
+__all__ = [
+    "MOST_CASES",
+    "SOURCES",
+    "Emission",
+    "emit",
+    "emit_from",
+    "emit_rows",
+    "set_files",
+]
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,18 @@ def emit(
     """
     folder = Path(out).resolve()
     check_replaceable(folder)
-    _check_integer("seed", seed, 0, _LARGEST_SEED)
-    target = Target.of(config or AttentionConfig(), head_dim)
-    names = _chosen("units", units, tuple(UNITS))
-    chosen = _chosen("sources", sources, SOURCES)
-    if random_cases is not None:
-        _check_integer("random_cases", random_cases, 1, MOST_CASES)
-        if "random" not in chosen:
-            raise ValueError(f"random_cases must be None without the source random, got {chosen}")
-    parts = tuple(
-        _generated(target, UNITS[name], chosen, seed, random_cases, progress) for name in names
+    vectors = generate(
+        config,
+        head_dim=head_dim,
+        units=units,
+        sources=sources,
+        seed=seed,
+        random_cases=random_cases,
+        progress=progress,
     )
-    if chosen == SOURCES:
-        _refuse_empty_bins(parts)
-    return _write(folder, VectorSet(target, seed, chosen, parts, random_cases))
+    if vectors.sources == SOURCES:
+        _refuse_empty_bins(vectors.units)
+    return _write(folder, vectors)
 
 
 def emit_from(
@@ -147,7 +145,7 @@ def emit_from(
             if sha256((path.parent / name).read_bytes()) != found.sha256[name]:
                 raise ValueError(f"{name} must have the checksum that its manifest gives")
         part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
-        _cross_check(found.target, part, progress)
+        cross_check(found.target, part, progress)
         parts.append(part)
     return _write(folder, VectorSet(found.target, None, found.sources, tuple(parts)))
 
@@ -182,55 +180,8 @@ def emit_rows(
     groups = group_rows(cases, "model")
     inputs = join_tables([group.inputs for group in groups])
     part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
-    _cross_check(target, part, progress)
+    cross_check(target, part, progress)
     return _write(folder, VectorSet(target, None, ("model",), (part,)))
-
-
-def _check_integer(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
-
-
-def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that were asked for, once each and in their fixed order."""
-    wanted = known if names is None else tuple(names)
-    if isinstance(names, str) or not wanted:
-        raise ValueError(f"{what} must be a list of {', '.join(known)}, got {names!r}")
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"{what} must be among {', '.join(known)}, got {name!r}")
-    return tuple(name for name in known if name in wanted)
-
-
-def _generated(
-    target: Target,
-    unit: Unit,
-    sources: Sequence[str],
-    seed: int,
-    random_cases: int | None,
-    progress: Progress,
-) -> UnitVectors:
-    groups = [
-        group for source in sources for group in unit.stimulus(target, source, seed, random_cases)
-    ]
-    inputs = join_tables([group.inputs for group in groups])
-    part = make_vectors(target, unit, groups, inputs, progress)
-    _cross_check(target, part, progress)
-    return part
-
-
-def _cross_check(target: Target, part: UnitVectors, progress: Progress) -> None:
-    """Refuse to write what kernel and specification do not agree on."""
-    inputs: Tables = {stream.name: part.tables[stream.name] for stream in part.unit.inputs}
-    for stream, columns in part.unit.specify(target, inputs, progress).items():
-        for field, specified in columns.items():
-            values = part.tables[stream][field]
-            if not np.array_equal(values, specified.reshape(values.shape)):
-                raise RuntimeError(
-                    f"kernel and specification disagree on {field} of {part.unit.name}.{stream}"
-                )
 
 
 def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:

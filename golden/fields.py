@@ -14,6 +14,7 @@ __all__ = [
     "Columns",
     "Field",
     "blocks",
+    "first_bits",
     "hex_digits",
     "pack",
     "shaped",
@@ -105,7 +106,7 @@ def unpack(fields: Sequence[Field], digits: NDArray[np.uint8]) -> Columns:
     columns: Columns = {field.name: np.empty((words, field.lanes), np.int64) for field in fields}
     for part in blocks(words, count):
         limbs = limbs_of_digits(digits[part])
-        for field, first_bit in _first_bits(fields):
+        for field, first_bit in first_bits(fields):
             values = columns[field.name][part]
             for lane in range(field.lanes):
                 values[:, lane] = _extracted(limbs, first_bit + lane * field.bits, field)
@@ -131,7 +132,7 @@ def _check_fit(field: Field, values: NDArray[np.int64]) -> None:
         raise ValueError(f"{field.name} must be from {field.low} to {field.high}, got {wrong}")
 
 
-def _first_bits(fields: Sequence[Field]) -> Iterator[tuple[Field, int]]:
+def first_bits(fields: Sequence[Field]) -> Iterator[tuple[Field, int]]:
     """Yield each field with the number of its lowest bit, bit 0 being the word's lowest."""
     bit = 0
     for field in reversed(fields):
@@ -145,7 +146,7 @@ def _packed(
     """Return the limbs of a block of words, (limbs, words)."""
     words = len(columns[fields[0].name])
     limbs = np.zeros((limb_count(word_width(fields)), words), np.uint64)
-    for field, first_bit in _first_bits(fields):
+    for field, first_bit in first_bits(fields):
         _check_fit(field, columns[field.name])
         lanes = columns[field.name].reshape(words, field.lanes)
         for lane in range(field.lanes):

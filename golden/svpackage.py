@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bitlog2 import SPEC_VERSION
 
-from .fields import hex_digits, word_width
+from .fields import first_bits, hex_digits, word_width
+from .ports import PORTS, port
 from .target import Target
 from .unit import Unit
 
@@ -23,7 +24,9 @@ def render_package(target: Target, units: Sequence[Unit]) -> bytes:
         *_integers("Scheme: A, and what the code register holds.", _scheme(target)),
         *_integers("What the hardware is built with.", _choices(target)),
         *_integers("Register widths.", _widths(target)),
+        *_integers("Ports that are no registers.", _ports(target)),
         *_integers("Words of the vector files.", _words(target, units)),
+        *_integers("Lowest bit of each field in its word.", _lowest_bits(target, units)),
         *_table(target),
         "endpackage",
     ]
@@ -83,6 +86,21 @@ def _words(target: Target, units: Sequence[Unit]) -> dict[str, int]:
         f"{unit.name}_{stream.name}_WIDTH".upper(): word_width(stream.fields(target))
         for unit in units
         for stream in unit.streams
+    }
+
+
+def _ports(target: Target) -> dict[str, int]:
+    """Return the widths of what the section of registers does not have."""
+    names = [name for name in PORTS if name not in target.config.registers]
+    return {f"{name.upper()}_WIDTH": port(name, target).width for name in names}
+
+
+def _lowest_bits(target: Target, units: Sequence[Unit]) -> dict[str, int]:
+    return {
+        f"{unit.name}_{stream.name}_{field.name}_LSB".upper(): bit
+        for unit in units
+        for stream in unit.streams
+        for field, bit in reversed(list(first_bits(stream.fields(target))))
     }
 
 

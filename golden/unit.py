@@ -98,6 +98,7 @@ class Unit:
         specify: the same by the specification; the two never call each other.
         bins: the coverage bins that this target can reach, by formula, before any stimulus.
         hits: (target, all streams) -> how often each bin was hit.
+        requirements: (target) -> the id of SPEC.md that each of these bins belongs to.
         ignored: (inputs) -> {(stream, field): words left out of a comparison}.
     """
 
@@ -109,6 +110,7 @@ class Unit:
     specify: Callable[[Target, Tables, Progress], NarrowTables]
     bins: Callable[[Target], tuple[str, ...]]
     hits: Callable[[Target, Tables], dict[str, int]]
+    requirements: Callable[[Target], dict[str, str]]
     ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
 
     @property

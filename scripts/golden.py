@@ -10,12 +10,17 @@ from bitlog2.golden import (
     UNITS,
     emit,
     emit_from,
+    is_export,
     load_config,
     run_device,
+    run_export,
     verify,
+    verify_export,
 )
 
 from .arguments import HelpFormatter, integer
+from .captured_rows import add_row_options, emit_model, refuse_row_options
+from .golden_plan import PLAN_EXAMPLE, add_plan_options
 from .progress import progress
 
 __all__ = ["add_parser"]
@@ -31,15 +36,19 @@ example:
   bitlog2 golden emit --out vectors --config BitLog2_Half_17
   bitlog2 golden emit --from vectors/manifest.json --out again
   bitlog2 golden emit --out many --unit log2_quantizer --source random --count 10000000
+  bitlog2 golden emit --out rows --source model --model digits --layers 0,3 --heads all --images 0-3
 """
 _RUN_EXAMPLE = """\
 example:
   bitlog2 golden run vectors --out results
+  bitlog2 golden run digits --out results       of an export: the output codes of every layer
 """
 _VERIFY_EXAMPLE = """\
 example:
   bitlog2 golden verify vectors
   bitlog2 golden verify vectors --actual attention_row=o.mem --actual attention_row.keys=keys.mem
+  bitlog2 golden verify digits                  of an export: its files, and that feeding it back
+                                                gives the outputs in it
 
 exit status: 0 everything agrees, 1 something differs, 2 the set or a file cannot be used
 """
@@ -56,6 +65,8 @@ def add_parser(subparsers: Any) -> None:
     )
     commands = golden.add_subparsers(dest="golden_command", metavar="COMMAND", required=True)
     _add_emit(commands)
+    text = "say what a vector set will hold, without writing it"
+    add_plan_options(_command(commands, "plan", text, PLAN_EXAMPLE))
     _add_run(commands)
     _add_verify(commands)
 
@@ -86,7 +97,9 @@ def _add_emit(commands: Any) -> None:
     parser.add_argument(
         "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
     )
-    parser.add_argument("--source", default="all", choices=(*SOURCES, "all"), help="of the cases")
+    parser.add_argument(
+        "--source", default="all", choices=(*SOURCES, "all", "model"), help="of the cases"
+    )
     parser.add_argument(
         "--seed", type=integer(0, 2**63 - 1), default=0, metavar="S", help="of what is random"
     )
@@ -94,7 +107,7 @@ def _add_emit(commands: Any) -> None:
         "--count",
         type=integer(1, MOST_CASES),
         metavar="N",
-        help="random cases of each unit; without it 4096 pairs and 96 rows",
+        help="random cases of each unit; without it each has its usual number",
     )
     parser.add_argument(
         "--head-dim",
@@ -102,6 +115,7 @@ def _add_emit(commands: Any) -> None:
         metavar="D",
         help="lanes of v; 64 or the largest that fits",
     )
+    add_row_options(parser)
     parser.set_defaults(run=_emit)
 
 
@@ -109,7 +123,7 @@ def _add_run(commands: Any) -> None:
     parser = _command(
         commands, "run", "play the device: stimulus in, result files out", _RUN_EXAMPLE
     )
-    parser.add_argument("set", metavar="DIR", help="the vector set")
+    parser.add_argument("set", metavar="DIR", help="the vector set, or an export")
     parser.add_argument("--out", required=True, metavar="OUT", help="folder of the result files")
     parser.add_argument(
         "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
@@ -120,7 +134,7 @@ def _add_run(commands: Any) -> None:
 def _add_verify(commands: Any) -> None:
     text = "check a vector set, and the outputs of a device against it"
     parser = _command(commands, "verify", text, _VERIFY_EXAMPLE)
-    parser.add_argument("set", metavar="DIR", help="the vector set")
+    parser.add_argument("set", metavar="DIR", help="the vector set, or an export")
     parser.add_argument(
         "--actual",
         action="append",
@@ -132,7 +146,12 @@ def _add_verify(commands: Any) -> None:
 
 
 def _emit(args: argparse.Namespace) -> int:
-    if args.manifest is not None:
+    if args.source != "model":
+        refuse_row_options(args)
+    if args.source == "model" and args.manifest is None:
+        _refuse_beside_model(args)
+        emission = emit_model(args)
+    elif args.manifest is not None:
         _refuse_beside_manifest(args)
         emission = emit_from(args.manifest, args.out, progress=progress)
     else:
@@ -158,13 +177,30 @@ def _refuse_beside_manifest(args: argparse.Namespace) -> None:
             raise ValueError(f"--from takes everything from its manifest, got --{name} too")
 
 
+def _refuse_beside_model(args: argparse.Namespace) -> None:
+    usual = {"config": "default", "count": None, "head_dim": None}
+    for name, value in usual.items():
+        if getattr(args, name) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"--source model takes it from the model: {option} must be left out")
+    if args.unit not in (None, ["attention_row"]):
+        raise ValueError(f"--unit must be attention_row with --source model, got {args.unit}")
+
+
 def _run(args: argparse.Namespace) -> int:
-    written = run_device(args.set, args.out, args.unit, progress=progress)
+    if is_export(args.set):
+        if args.unit is not None:
+            raise ValueError(f"--unit must go with a vector set, got the export {args.set}")
+        written = run_export(args.set, args.out, progress=progress)
+    else:
+        written = run_device(args.set, args.out, args.unit, progress=progress)
     print("\n".join(f"{name}: {path}" for name, path in written.items()))
     return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
+    if is_export(args.set):
+        return _verify_export(args)
     actual = {}
     for text in args.actual:
         name, separator, path = text.partition("=")
@@ -174,5 +210,13 @@ def _verify(args: argparse.Namespace) -> int:
             raise ValueError(f"--actual must give {name} once, got it twice")
         actual[name] = path
     result = verify(args.set, actual, progress=progress)
+    print("\n".join(result.lines()))
+    return result.status
+
+
+def _verify_export(args: argparse.Namespace) -> int:
+    if args.actual:
+        raise ValueError(f"--actual must go with a vector set, got the export {args.set}")
+    result = verify_export(args.set, progress=progress)
     print("\n".join(result.lines()))
     return result.status

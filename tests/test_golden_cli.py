@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row
 
+from bitlog2.golden import UNITS
+from bitlog2.golden.target import Target
 from bitlog2.scripts.golden import add_parser
+from bitlog2.sim import AttentionConfig
 
 
 def command(*words: object) -> int:
@@ -116,3 +119,62 @@ def test_golden_cli_verify_refuses_an_actual_without_a_file(folder: Path, text: 
 def test_golden_cli_verify_of_a_missing_file_is_an_os_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         command("verify", folder, "--actual", f"attention_row={tmp_path / 'nowhere'}")
+
+
+def test_golden_cli_plan_of_the_default_set_is_complete(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("plan") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == ("10 units, 2441908 bytes of memory files, 1015 of 1015 bins filled: 100 %")
+    assert "  expected (output, a word a case): 2560 words of 17 bits, 15360 bytes: e 17" in lines
+
+
+def test_golden_cli_plan_names_every_unit_stream_and_field(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command("plan", "--head-dim", 4)
+    text = capsys.readouterr().out
+    for unit in UNITS.values():
+        part = text[text.index(f"{unit.name}: ") :]
+        for stream in unit.streams:
+            line = part[part.index(f"  {stream.name} ({stream.role}, a word a {stream.per})") :]
+            fields = line.splitlines()[0].split("bytes: ")[1]
+            names = [field.name for field in stream.fields(Target.of(AttentionConfig(), 4))]
+            assert [each.split()[0] for each in fields.split(", ")] == names
+
+
+def test_golden_cli_plan_says_the_sizes_that_emit_writes(tmp_path: Path) -> None:
+    (tmp_path / "fields.json").write_text(json.dumps(SMALL.as_dict()))
+    words = ("--config", tmp_path / "fields.json", "--head-dim", 2)
+    assert command("plan", *words, "--json", tmp_path / "plan.json") == 0
+    command("emit", *words, "--out", tmp_path / "set")
+    files = contents(tmp_path / "set")
+    for unit in json.loads((tmp_path / "plan.json").read_bytes())["units"]:
+        for stream in unit["streams"]:
+            data = files[f"{unit['unit']}.{stream['name']}.mem"]
+            assert (len(data), data.count(b"\n")) == (stream["bytes"], stream["words"])
+
+
+def test_golden_cli_plan_gives_bins_with_requirements_to_a_program(tmp_path: Path) -> None:
+    command("plan", "--unit", "exp2", "--json", tmp_path / "plan.json")
+    found = json.loads((tmp_path / "plan.json").read_bytes())
+    bins = {each["name"]: each for each in found["units"][0]["bins"]}
+    assert found["complete"]
+    assert bins["shift_18_no_tie"]["requirement"] == "BL2-EXP2-03"
+    assert all(each["hits"] > 0 for each in bins.values())
+
+
+def test_golden_cli_plan_of_a_part_is_status_one_and_names_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("plan", "--unit", "row_sum", "--source", "random") == 1
+    text = capsys.readouterr().out
+    assert "missing: " in text
+    assert "5 of 39 bins filled: 34 MISSING" in text
+
+
+def test_golden_cli_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command("plan", "--unit", "exp2")
+    assert list(tmp_path.iterdir()) == []

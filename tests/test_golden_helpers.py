@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bitlog2.golden import Origin, RowCase, emit, emit_rows
+from bitlog2.golden import UNITS, Origin, RowCase, emit, emit_rows
+from bitlog2.golden.generation import generate
 from bitlog2.golden.sums import SUMS_NAME, render_sums
+from bitlog2.golden.target import Target
+from bitlog2.golden.unit import Tables, no_progress
 from bitlog2.sim import AttentionConfig, LayerParams
 
 #: Narrow enough that a set of both units takes some tens of milliseconds.
@@ -37,6 +40,30 @@ def emit_hand_row(folder: Path, row: int = 3) -> Path:
     """Emit the hand-worked row as if a model had given it as its row of that number."""
     emit_rows(folder, AttentionConfig(), [hand_row(row)])
     return folder
+
+
+def table(**columns: object) -> dict[str, np.ndarray]:
+    """Return the columns of a stream."""
+    return {name: np.array(values, np.int64) for name, values in columns.items()}
+
+
+def simulated(
+    unit: str, inputs: Tables, config: AttentionConfig | None = None, head_dim: int = 1
+) -> Tables:
+    """Return what the kernels make of inputs, the specification having made the same of them."""
+    target = Target(config or AttentionConfig(), head_dim)
+    found = UNITS[unit].simulate(target, inputs, no_progress)
+    specified = UNITS[unit].specify(target, inputs, no_progress)
+    for stream, columns in specified.items():
+        for field, values in columns.items():
+            assert np.array_equal(found[stream][field], values), (stream, field)
+    return found
+
+
+def default_tables(unit: str, config: AttentionConfig | None = None) -> Tables:
+    """Return every stream of a unit's default cases, at most 4 lanes wide."""
+    used = config or AttentionConfig()
+    return generate(used, head_dim=min(4, used.max_head_dim), units=[unit]).units[0].tables
 
 
 def contents(folder: Path) -> dict[str, bytes]:

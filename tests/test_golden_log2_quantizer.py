@@ -14,6 +14,7 @@ from bitlog2.golden import emit, emit_from, verify
 from bitlog2.golden.target import Target
 from bitlog2.golden.unit import Tables, no_progress
 from bitlog2.golden.units import LOG2_QUANTIZER, log2_bins, log2_quantizer
+from bitlog2.golden.units.level_names import level_name
 from bitlog2.golden.units.log2_cases import corner_cases, random_cases, threshold
 from bitlog2.golden.units.log2_pairs import levels_of_pairs
 from bitlog2.sim import SCHEMES, AttentionConfig, spec
@@ -100,12 +101,16 @@ def test_golden_log2_quantizer_refuses_a_wrong_level_anywhere_in_a_large_set(
 def counted_plainly(config: AttentionConfig, inputs: Tables, level: np.ndarray) -> dict[str, int]:
     """Count every bin by its definition, over all cases at once."""
     e, s, scheme = inputs["stimulus"]["e"], inputs["stimulus"]["s"], config.code
-    hits = {log2_bins._level_bin(k, config): level == k for k in range(scheme.levels)}
+    hits = {level_name(k, config): level == k for k in range(scheme.levels)}
     for k, p in enumerate(scheme.values[1:], start=1):
         edge = threshold(p, s, config)
-        for name, step in (("below", -1), ("at", 0), ("above", 1)):
-            hits[f"level_{k}_edge_{name}"] = e == edge + step
-        hits[f"level_{k}_edge_equal"] = e * scheme.int_max == p * s
+        for octave in range(config.table_bits, 37):
+            there = (s >> octave) == 1
+            for name, step in (("below", -1), ("at", 0), ("above", 1)):
+                bin = f"level_{k}_edge_{name}_leading_one_{octave}"
+                hits[bin] = (e == edge + step) & there
+            bin = f"level_{k}_edge_equal_leading_one_{octave}"
+            hits[bin] = (e * scheme.int_max == p * s) & there
         hits[f"half_bit_{'set' if k % 2 else 'clear'}_k_{k // 2}"] = level == k
     for k in range(config.table_bits, 63):
         hits[f"leading_one_of_s_{k}"] = (s >> k) == 1
@@ -129,6 +134,23 @@ def test_golden_log2_quantizer_counts_every_bin(
     plain = counted_plainly(config, inputs, level)
     declared = LOG2_QUANTIZER.bins(target)
     assert {name: found[name] for name in declared} == {name: plain[name] for name in declared}
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5, 8])
+@pytest.mark.parametrize("bits", [4, 5, 6, 7])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_golden_log2_quantizer_formulas_declare_what_every_legal_pair_reaches(
+    scheme: str, bits: int, tokens: int
+) -> None:
+    """BL2-LOG2-01 to -05: each threshold at -1, 0, +1 for every leading one of s, and no more."""
+    config = AttentionConfig(scheme=scheme, table_bits=bits, max_tokens=tokens)
+    s, e = (grid.ravel() for grid in np.mgrid[1 << bits : (tokens << bits) + 1, 0 : 2**bits + 1])
+    inputs = {"stimulus": {"s": s, "e": e}}
+    level = log2_quantizer.dividing_levels(e, s, config.code)
+    reached = {name for name, hits in counted_plainly(config, inputs, level).items() if hits}
+    if not config.code.half:
+        reached = {name for name in reached if not name.startswith("half_bit")}
+    assert set(LOG2_QUANTIZER.bins(Target(config, 1))) == reached - {"half_bit_set_k_0"}
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,58 @@ import pytest
 from test_golden_cli import command
 from test_golden_helpers import SMALL, contents, renew_sums
 
-from bitlog2.golden import emit, emit_from, verify
+from bitlog2.golden import UNITS, emit, emit_from, verify
 
 MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes need a new specification version.
 DEFAULT_SET = {
-    "attention_row.expected": "97dc4217acdcfc3a0551b7667d240ebdeec0c409f89fbe4ea5d42739d96f3d63",
-    "attention_row.keys": "2fe763a80b0c469907cddb261e9c56d0fb6fcffd390e964cb15f0993d31aacb2",
-    "attention_row.params": "69c482e097032c70a1a1feac8bd054c71db9502b6fbde4ecbfbb4a70236ffac0",
-    "attention_row.rows": "85e868c873b066874d64df0fae88a351c29a66b18a1182d39d8d8ff20ee25004",
-    "attention_row.stimulus": "4b2f1fcef994c0ec7c7ea007e759c7966bf73fa6e2db433653864248019c45fb",
-    "log2_quantizer.expected": "63ee9258dae16e72a4548672937b39a23895b11a54994ec5a306a67b80901403",
-    "log2_quantizer.stimulus": "b768544f21641923dd6cf57a5b83fd9140494454d23524d618f6277fbd662d5a",
+    "attention_row": {
+        "expected": "97dc4217acdcfc3a0551b7667d240ebdeec0c409f89fbe4ea5d42739d96f3d63",
+        "keys": "2fe763a80b0c469907cddb261e9c56d0fb6fcffd390e964cb15f0993d31aacb2",
+        "params": "69c482e097032c70a1a1feac8bd054c71db9502b6fbde4ecbfbb4a70236ffac0",
+        "rows": "85e868c873b066874d64df0fae88a351c29a66b18a1182d39d8d8ff20ee25004",
+        "stimulus": "4b2f1fcef994c0ec7c7ea007e759c7966bf73fa6e2db433653864248019c45fb",
+    },
+    "code_register": {
+        "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",
+        "memory": "8931c8a41f9dcb03e33e89a59716187466f14fa48f86b00b914e9e28c0914bfa",
+        "stimulus": "160245299b1f45125370f501b2901cf38ace66d4bb917d444b02081546120d74",
+    },
+    "exp2": {
+        "expected": "31cc07d75a785fe82c97ca7fc2019b9b698a027cdcf1f1ff809e631a5fbb69e4",
+        "stimulus": "045f0774117cdc9e24f2403cafb109456cabce1e9f0e4fab63e58e325a58266c",
+    },
+    "log2_quantizer": {
+        "expected": "63ee9258dae16e72a4548672937b39a23895b11a54994ec5a306a67b80901403",
+        "stimulus": "b768544f21641923dd6cf57a5b83fd9140494454d23524d618f6277fbd662d5a",
+    },
+    "output_requantizer": {
+        "expected": "f743d82705dcedfd6c7bf496750b3eb0a118786476d857d9ee19d5d27024e746",
+        "stimulus": "8b102fca3c7263b25eca3d444e732e1888784c6a9bfe927d64247d998fcdc72a",
+    },
+    "row_max": {
+        "expected": "ec8afb7d0fb68a24f7f8d80643647319d7ee0de645d390d6f9f019e54bb3ed0e",
+        "keys": "3331fc4ee9200502f08a4e72aa5d175523bdf7b45611a617369e7c1560354a6f",
+        "stimulus": "1046f679bb213fcadde18ba4ac9e1e8b96e1393a1da00970bcda237e307cba58",
+    },
+    "row_sum": {
+        "expected": "eedd505b4d23df0621a92b4d807faf4f409d9ef28e04dcb971ee75aef7768347",
+        "stimulus": "08637e76cd55eb432de60118b88dd81e440f2aa54ab347602b644742e4d36e85",
+    },
+    "score_accumulator": {
+        "expected": "00879c49861b111c16cf79839c02a56861fbc67878049a02582095936828cba3",
+        "params": "7593758b207aa878ff336cff27fdbcc07b6c94f87dfb09d1ef8a52185474e06e",
+        "stimulus": "f6f10ffe23008746e4523961c1dd148538f87367b8ec2531ec843686828ebaec",
+    },
+    "score_requantizer": {
+        "expected": "f502a988fe3117b18c7b6f94246488f000d5b8d2d52f4aed557f2d98fee02b68",
+        "stimulus": "75712918a41c9851aefa4dceedf95507ee06827a6763c7ee3af616ecbcad4bf1",
+    },
+    "shift_add": {
+        "expected": "223e6cd7f76396d12dd3524b0e7b852143362c781d39c4c20c661c1a24c72ea0",
+        "params": "389929c858c11489722b0fe622f03f8c9fb41b8926328a4b9414663632240d59",
+        "stimulus": "9652714587b5ccbbbe005f6cd0fe0ff2e1183e3d7b518c287468497ffb0016d0",
+    },
 }
 
 
@@ -35,9 +75,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_golden_random_cases_are_none_in_the_default_set(tmp_path: Path) -> None:
     emit(tmp_path / "set")
     files = contents(tmp_path / "set")
-    found = {name: hashlib.sha256(files[f"{name}.mem"]).hexdigest() for name in DEFAULT_SET}
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(name for name in files if name.endswith(".mem")):
+        unit, stream, _ = name.split(".")
+        found.setdefault(unit, {})[stream] = hashlib.sha256(files[name]).hexdigest()
     assert found == DEFAULT_SET
-    assert {f"{name}.mem" for name in found} == {name for name in files if name.endswith(".mem")}
     assert "random_cases" not in json.loads(files[MANIFEST])
 
 
@@ -55,7 +97,7 @@ def test_golden_random_cases_verify(folder: Path) -> None:
 def test_golden_random_cases_stand_beside_the_corners(tmp_path: Path) -> None:
     emit(tmp_path / "set", SMALL, head_dim=2, random_cases=3)
     manifest = json.loads((tmp_path / "set" / MANIFEST).read_bytes())
-    assert sum(g["count"] for g in manifest["groups"] if g["source"] == "random") == 6
+    assert sum(g["count"] for g in manifest["groups"] if g["source"] == "random") == 3 * len(UNITS)
     assert verify(tmp_path / "set").ok
 
 

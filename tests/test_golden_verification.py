@@ -16,7 +16,7 @@ from bitlog2.golden.memfile import parse_mem, render_mem
 from bitlog2.golden.target import Target
 
 TARGET = Target(SMALL, 2)
-FILES = 11
+FILES = 31
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_golden_verification_catches_any_flipped_bit(own: Path, index: int) -> N
     path = sorted(own.iterdir())[index]
     data = path.read_bytes()
     rng = random.Random(1000 + index)
-    for position in (0, len(data) - 1, *(rng.randrange(len(data)) for _ in range(6))):
+    for position in (0, len(data) - 1, *(rng.randrange(len(data)) for _ in range(3))):
         flipped = bytearray(data)
         flipped[position] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
@@ -107,8 +107,10 @@ def test_golden_verification_catches_a_missing_file(own: Path, name: str, sums: 
 
 
 EDITS = [
-    ("attention_row", stream, field) for _, stream, field in UNITS["attention_row"].datapath
-] + [("log2_quantizer", "expected", field) for field in ("level", "nibble", "flag")]
+    (unit.name, stream, field) for unit in UNITS.values() for _, stream, field in unit.datapath
+]
+#: A word of each stream that means something: bytes of a plane are written now and then.
+WORDS = {("code_register", "memory"): 16, ("row_max", "keys"): 30}
 
 
 @pytest.mark.parametrize(("unit", "stream", "field"), EDITS)
@@ -116,10 +118,32 @@ def test_golden_verification_catches_an_edit_with_renewed_sums(
     own: Path, unit: str, stream: str, field: str
 ) -> None:
     path = own / f"{unit}.{stream}.mem"
-    path.write_bytes(spoiled(path, unit, stream, field, 4, 1))
+    path.write_bytes(spoiled(path, unit, stream, field, WORDS.get((unit, stream), 4), 1))
     renew_sums(own)
     inside = {each.unit: each for each in verify(own).inside}
     assert [str(m.field) for m in inside[unit].mismatches] == [field]
+
+
+@pytest.mark.parametrize(("unit", "stream", "field"), EDITS)
+def test_golden_verification_names_the_wrong_word_of_a_device(
+    folder: Path, device: dict[str, Path], tmp_path: Path, unit: str, stream: str, field: str
+) -> None:
+    word = WORDS.get((unit, stream), 4)
+    name = f"{unit}.{stream}"
+    data = spoiled(device[name], unit, stream, field, word, 1)
+    mismatches = verified(folder, name, data, tmp_path).devices[0].mismatches
+    lanes = {f.name: f.lanes for s in UNITS[unit].outputs for f in s.fields(TARGET)}[field]
+    assert [(m.unit, m.stream, m.field, m.lane) for m in mismatches] == [
+        (unit, stream, field, 0 if lanes > 1 else None)
+    ]
+    with np.load(folder / "vectors.npz") as arrays:
+        offsets = arrays.get(f"{unit}.row_offsets")
+        expected = arrays[f"{name}.{field}"].reshape(-1, lanes)[word, 0]
+    framed = next(s for s in UNITS[unit].outputs if s.name == stream).per == "beat"
+    case = int(np.searchsorted(offsets, word, side="right")) - 1 if framed else word
+    beat = word - int(offsets[case]) if framed else None
+    assert (mismatches[0].case, mismatches[0].beat) == (case, beat)
+    assert (mismatches[0].expected, mismatches[0].actual) == (int(expected), int(expected) ^ 1)
 
 
 @pytest.mark.parametrize("name", ["vectors.npz", "bitlog2_pkg.sv"])
@@ -315,7 +339,7 @@ def test_golden_verification_prints_ten_mismatches_and_the_count(
 
 @pytest.mark.parametrize("name", ["attention_row.stimulus", "adder", "log2_quantizer.keys"])
 def test_golden_verification_refuses_a_stream_that_is_no_output(folder: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"actual must be one of log2_quantizer\.expected"):
+    with pytest.raises(ValueError, match=r"actual must be one of .* log2_quantizer\.expected,"):
         verify(folder, {name: folder / "manifest.json"})
 
 

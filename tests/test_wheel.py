@@ -20,7 +20,13 @@ SHIPPED = (
     "bitlog2/py.typed",
     "bitlog2/sim/SPEC.md",
     "bitlog2/sim/known_answers.json",
+    "bitlog2/golden/FORMAT.md",
+    "bitlog2/golden/c/bitlog2.c",
+    "bitlog2/golden/c/bitlog2.h",
+    "bitlog2/golden/c/bitlog2_dpi.sv",
+    "bitlog2/golden/export.schema.json",
     "bitlog2/golden/manifest.schema.json",
+    "bitlog2/models/published_accuracy.csv",
     "bitlog2/models/weights/digits.safetensors",
 )
 

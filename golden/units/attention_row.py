@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 from bitlog2.sim import AttentionTrace, attention_from_scores
 from bitlog2.sim.spec import RowTrace, attention_row_from_scores
 
-from ..fields import Columns, Field
-from ..rows import RowCase, cut_rows, group_rows
+from ..fields import Columns
+from ..ports import stream
+from ..rows import PARAMETERS, RowCase, cut_rows, group_rows
 from ..target import Target
-from ..unit import CaseGroup, Progress, Stream, Tables, Unit, case_count, row_offsets
-from .row_bins import row_bins, row_hits
+from ..unit import CaseGroup, Progress, Tables, Unit, case_count, row_offsets
+from .row_bins import ROW_COVERAGE
 from .row_corners import corner_rows
 from .row_random import random_rows
 
@@ -18,55 +19,6 @@ __all__ = ["ATTENTION_ROW"]
 
 _KEYS = ("t", "d", "e", "level", "nibble", "flag")
 _ROWS = ("row_max", "row_sum")
-
-
-def _params_fields(target: Target) -> tuple[Field, ...]:
-    config = target.config
-    return (
-        Field("m", config.m_bits),
-        Field("n", max(1, config.max_n.bit_length())),
-        Field("m2", config.m2_bits),
-        Field("n2", max(1, config.max_n2.bit_length())),
-        Field("zv", config.v_bits),
-        Field("zo", config.o_bits),
-    )
-
-
-def _stimulus_fields(target: Target) -> tuple[Field, ...]:
-    config = target.config
-    return (
-        Field("last", 1),
-        Field("mask", 1),
-        Field("score", config.width("score"), signed=True),
-        Field("bias", config.t_bits, signed=True),
-        Field("v", config.v_bits, lanes=target.head_dim),
-    )
-
-
-def _expected_fields(target: Target) -> tuple[Field, ...]:
-    return (Field("o", target.config.o_bits, lanes=target.head_dim),)
-
-
-def _keys_fields(target: Target) -> tuple[Field, ...]:
-    config = target.config
-    return (
-        Field("last", 1),
-        Field("t", config.t_bits, signed=True),
-        Field("d", config.width("d")),
-        Field("e", config.width("e")),
-        Field("level", 5),
-        Field("nibble", 4),
-        Field("flag", 1),
-    )
-
-
-def _rows_fields(target: Target) -> tuple[Field, ...]:
-    config = target.config
-    return (
-        Field("row_max", config.t_bits, signed=True),
-        Field("row_sum", config.width("row_sum")),
-        Field("acc", config.width("acc"), signed=True, lanes=target.head_dim),
-    )
 
 
 def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
@@ -144,11 +96,11 @@ def _ignored(inputs: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
 ATTENTION_ROW = Unit(
     name="attention_row",
     streams=(
-        Stream("params", "input", "case", _params_fields),
-        Stream("stimulus", "input", "beat", _stimulus_fields),
-        Stream("expected", "output", "case", _expected_fields),
-        Stream("keys", "output", "beat", _keys_fields),
-        Stream("rows", "output", "case", _rows_fields),
+        stream("params", "input", "case", *PARAMETERS),
+        stream("stimulus", "input", "beat", "last", "mask", "score", "bias", "v", lanes=("v",)),
+        stream("expected", "output", "case", "o", lanes=("o",)),
+        stream("keys", "output", "beat", "last", *_KEYS),
+        stream("rows", "output", "case", *_ROWS, "acc", lanes=("acc",)),
     ),
     datapath=(
         ("framing", "keys", "last"),
@@ -166,7 +118,8 @@ ATTENTION_ROW = Unit(
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,
-    bins=row_bins,
-    hits=row_hits,
+    bins=ROW_COVERAGE.bins,
+    hits=ROW_COVERAGE.hits,
+    requirements=ROW_COVERAGE.requirements,
     ignored=_ignored,
 )

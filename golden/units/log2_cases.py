@@ -10,10 +10,10 @@ from bitlog2.sim import AttentionConfig
 from ..sampler import Sampler
 from ..target import Target
 from ..unit import CaseGroup
+from .corners import EXHAUSTIVE
 
 __all__ = ["check_cases", "corner_cases", "corner_sums", "random_cases", "range_of_s", "threshold"]
 
-_EXHAUSTIVE = 1 << 20
 _RANDOM_CASES = 4096
 _Integers = NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def corner_cases(target: Target) -> list[CaseGroup]:
     """Return every pair of e and s where they are at most 2**20, else the corners."""
     config = target.config
     low, high = range_of_s(config)
-    if (high - low + 1) * (low + 1) <= _EXHAUSTIVE:
+    if (high - low + 1) * (low + 1) <= EXHAUSTIVE:
         s, e = (grid.ravel() for grid in np.mgrid[low : high + 1, 0 : low + 1])
         return [_group("exhaustive", "every e <= 2**P <= s <= N * 2**P", e, s)]
     sums = np.array(corner_sums(config), np.int64)

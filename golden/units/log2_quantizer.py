@@ -8,11 +8,11 @@ from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, log2_quantizer
 
-from ..fields import Field
+from ..ports import stream
 from ..target import Target
 from ..threads import each_part, parts_of
-from ..unit import CaseGroup, NarrowTables, Progress, Stream, Tables, Unit
-from .log2_bins import log2_bins, log2_hits
+from ..unit import CaseGroup, NarrowTables, Progress, Tables, Unit
+from .log2_bins import completing_cases, log2_bins, log2_hits, log2_requirements
 from .log2_cases import check_cases, corner_cases, random_cases
 from .log2_pairs import levels_of_pairs
 
@@ -27,17 +27,11 @@ _CALLED_AT_LEAST = 1 << 16
 _Integers = NDArray[np.int64]
 
 
-def _stimulus_fields(target: Target) -> tuple[Field, ...]:
-    config = target.config
-    return (Field("s", config.width("row_sum")), Field("e", config.width("e")))
-
-
-def _expected_fields(target: Target) -> tuple[Field, ...]:
-    return (Field("level", 5), Field("nibble", 4), Field("flag", 1))
-
-
 def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
-    return corner_cases(target) if source == "corners" else random_cases(target, seed, cases)
+    if source == "random":
+        return random_cases(target, seed, cases)
+    groups = corner_cases(target)
+    return [*groups, *completing_cases(target, groups)]
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
@@ -98,8 +92,8 @@ def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.ui
 LOG2_QUANTIZER = Unit(
     name="log2_quantizer",
     streams=(
-        Stream("stimulus", "input", "case", _stimulus_fields),
-        Stream("expected", "output", "case", _expected_fields),
+        stream("stimulus", "input", "case", "s", "e"),
+        stream("expected", "output", "case", "level", "nibble", "flag"),
     ),
     datapath=(
         ("log2_quantizer", "expected", "level"),
@@ -111,4 +105,5 @@ LOG2_QUANTIZER = Unit(
     specify=_specify,
     bins=log2_bins,
     hits=log2_hits,
+    requirements=log2_requirements,
 )

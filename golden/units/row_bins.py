@@ -4,13 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.spec import code_register
 
+from ..coverage import Coverage, Point, Signals
+from ..framing import row_starts
 from ..target import Target
 from ..unit import Tables
+from .level_names import level_name
 from .row_shapes import farthest, level_rows, vanishing_distance
 
-__all__ = ["output_tie_shift", "row_bins", "row_hits"]
+__all__ = ["ROW_COVERAGE", "output_tie_shift"]
 
 _Flags = NDArray[np.bool_]
 
@@ -21,68 +23,61 @@ def output_tie_shift(config: AttentionConfig) -> int:
     return (top & -top).bit_length()
 
 
-def _level_bin(level: int, config: AttentionConfig) -> str:
-    nibble, flag = code_register(level, config.code)
-    return f"level_{level}_nibble_{nibble}_flag_{flag}"
-
-
-def row_bins(target: Target) -> tuple[str, ...]:
-    """Return the bins that rows of this configuration can reach, by formula."""
+def _points(target: Target) -> list[Point]:
     config = target.config
     several, far = config.max_tokens >= 2, farthest(config)
-    vanishing = vanishing_distance(config)
-    declared = {
-        "one_key": True,
-        "most_keys": True,
-        "masked_first": several,
-        "masked_last": several,
-        "one_unmasked": several,
-        "maximum_first": several and far > 0,
-        "maximum_last": several and far > 0,
-        "one_hot": several and vanishing is not None,
-        "uniform": several,
-        "vanished": config.max_tokens > config.code.int_max,
-        "score_bound_low": True,
-        "score_bound_high": True,
-        "n_smallest": True,
-        "n_largest": True,
-        "m_smallest": True,
-        "m_largest": True,
-        "bias_smallest": True,
-        "bias_largest": True,
-        "t_saturated_low": True,
-        "t_saturated_high": True,
-        "t_tie_negative": config.max_n >= 1,
-        "t_tie_positive": config.max_n >= 1,
-        "d_saturated": several and config.t_max - config.t_min > config.d_max,
-        "acc_bound_low": several,
-        "acc_bound_high": several,
-        "n2_smallest": True,
-        "n2_largest": True,
-        "m2_smallest": True,
-        "m2_largest": True,
-        "o_clamped_low": True,
-        "o_clamped_high": True,
-        "o_inside": True,
-        "o_tie_negative": config.max_n2 >= output_tie_shift(config),
-        "o_tie_positive": config.max_n2 >= output_tie_shift(config),
-    }
-    levels = tuple(_level_bin(level, config) for level in level_rows(config))
-    return levels + tuple(name for name, reachable in declared.items() if reachable)
+    ties, output_ties = config.max_n >= 1, config.max_n2 >= output_tie_shift(config)
+    of_level = "BL2-CODE-02" if config.code.zero_flag else "BL2-CODE-01"
+    declared = [
+        *((level_name(level, config), of_level, True) for level in level_rows(config)),
+        ("one_key", "BL2-ROW-01", True),
+        ("most_keys", "BL2-ROW-01", True),
+        ("masked_first", "BL2-MAX-01", several),
+        ("masked_last", "BL2-MAX-01", several),
+        ("one_unmasked", "BL2-MAX-02", several),
+        ("maximum_first", "BL2-MAX-01", several and far > 0),
+        ("maximum_last", "BL2-MAX-01", several and far > 0),
+        ("one_hot", "BL2-LOG2-01", several and vanishing_distance(config) is not None),
+        ("uniform", "BL2-SUM-01", several),
+        ("vanished", "BL2-LOG2-04", config.max_tokens > config.code.int_max),
+        ("score_bound_low", "BL2-SCORE-02", True),
+        ("score_bound_high", "BL2-SCORE-02", True),
+        ("n_smallest", "BL2-PARAM-02", True),
+        ("n_largest", "BL2-PARAM-02", True),
+        ("m_smallest", "BL2-PARAM-02", True),
+        ("m_largest", "BL2-PARAM-02", True),
+        ("bias_smallest", "BL2-REQ-03", True),
+        ("bias_largest", "BL2-REQ-03", True),
+        ("t_saturated_low", "BL2-REQ-02", True),
+        ("t_saturated_high", "BL2-REQ-02", True),
+        ("t_tie_negative", "BL2-REQ-01", ties),
+        ("t_tie_positive", "BL2-REQ-01", ties),
+        ("d_saturated", "BL2-MAX-03", several and config.t_max - config.t_min > config.d_max),
+        ("acc_bound_low", "BL2-ACC-02", several),
+        ("acc_bound_high", "BL2-ACC-02", several),
+        ("n2_smallest", "BL2-PARAM-02", True),
+        ("n2_largest", "BL2-PARAM-02", True),
+        ("m2_smallest", "BL2-PARAM-02", True),
+        ("m2_largest", "BL2-PARAM-02", True),
+        ("o_clamped_low", "BL2-OUT-01", True),
+        ("o_clamped_high", "BL2-OUT-01", True),
+        ("o_inside", "BL2-OUT-01", True),
+        ("o_tie_negative", "BL2-OUT-01", output_ties),
+        ("o_tie_positive", "BL2-OUT-01", output_ties),
+    ]
+    return [Point(name, requirement, name, 1, reached) for name, requirement, reached in declared]
 
 
-def row_hits(target: Target, tables: Tables) -> dict[str, int]:
-    """Return how many rows, keys or lanes hit each bin."""
+def _signals(target: Target, tables: Tables) -> Signals:
+    """Return under the name of each point the rows, keys or lanes that hit it."""
     config = target.config
-    last = tables["stimulus"]["last"] == 1
-    starts = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(last)[:-1] + 1])
-    hits = {
+    starts = row_starts(tables["stimulus"]["last"])
+    return {
         **_key_hits(config, tables, starts),
         **_row_hits(config, tables, starts),
         **_parameter_hits(config, tables),
         **_output_hits(config, tables),
     }
-    return {name: int(np.count_nonzero(flags)) for name, flags in hits.items()}
 
 
 def _is_tie(product: NDArray[np.int64], shift: NDArray[np.int64]) -> _Flags:
@@ -108,7 +103,7 @@ def _key_hits(
     bound = config.registers["score"].bound
     level = keys["level"]
     return {
-        **{_level_bin(k, config): (level == k) & seen for k in range(config.code.levels)},
+        **{level_name(k, config): (level == k) & seen for k in range(config.code.levels)},
         "score_bound_low": (beats["score"] == -bound) & seen,
         "score_bound_high": (beats["score"] == bound) & seen,
         "bias_smallest": (beats["bias"] == config.t_min) & seen,
@@ -178,3 +173,6 @@ def _output_hits(config: AttentionConfig, tables: Tables) -> dict[str, _Flags]:
         "o_tie_negative": tie & (product < 0),
         "o_tie_positive": tie & (product > 0),
     }
+
+
+ROW_COVERAGE = Coverage(_points, _signals)

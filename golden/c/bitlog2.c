@@ -1,0 +1,846 @@
+/* BitLog2 attention datapath, specification version 1: a bit-exact model in C99. See bitlog2.h. */
+#include "bitlog2.h"
+
+#define REFUSE_UNLESS(condition, status) \
+    do {                                 \
+        if (!(condition)) {              \
+            return (status);             \
+        }                                \
+    } while (0)
+
+#define RETURN_IF_REFUSED(call)        \
+    do {                               \
+        const bl2_status got = (call); \
+        if (got != BL2_OK) {           \
+            return got;                \
+        }                              \
+    } while (0)
+
+/* ---- section 1: numbers, roundings, overflows ---- */
+
+/* TRN, BL2-NUM-01. C99 leaves `>>` of a negative number to the compiler; ~x is not negative. */
+static int64_t trn(int64_t x, int32_t n)
+{
+    return x >= 0 ? x >> n : ~(~x >> n);
+}
+
+/* RND, BL2-NUM-02. */
+static int64_t rnd(int64_t x, int32_t n)
+{
+    return n == 0 ? x : trn(x + ((int64_t)1 << (n - 1)), n);
+}
+
+/* SAT, BL2-NUM-05. */
+static int64_t sat(int64_t x, int64_t low, int64_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* bits(u) of section 6: the length of u in binary. */
+static int32_t bit_length(uint64_t u)
+{
+    int32_t length = 0;
+    while (u != 0) {
+        u >>= 1;
+        length += 1;
+    }
+    return length;
+}
+
+/* Leading-one detector, BL2-NUM-06: x > 0. */
+static int32_t lod(uint64_t x)
+{
+    return bit_length(x) - 1;
+}
+
+static int within(int64_t x, int64_t low, int64_t high)
+{
+    return low <= x && x <= high;
+}
+
+/* ---- section 4: schemes, BL2-SCHEME-01, -02 ---- */
+
+typedef struct scheme_facts {
+    int is_half;
+    int32_t top_level;
+    uint32_t odd; /* A = odd * 2^a */
+    int32_t a;
+} scheme_facts;
+
+static scheme_facts facts_of(int32_t scheme)
+{
+    static const scheme_facts facts[BL2_SCHEME_COUNT] = {
+        {0, 15, 1, 15}, /* BL2_SINGLE_16 */
+        {0, 16, 1, 16}, /* BL2_SINGLE_17 */
+        {1, 15, 1, 8},  /* BL2_HALF_16 */
+        {1, 16, 3, 7},  /* BL2_HALF_17 */
+    };
+    return facts[scheme];
+}
+
+static int64_t value_of_one(int32_t scheme) /* A */
+{
+    const scheme_facts facts = facts_of(scheme);
+    return (int64_t)facts.odd << facts.a;
+}
+
+/* ---- section 2: configuration; section 6: widths ---- */
+
+static int64_t largest_code(int32_t bits)
+{
+    return ((int64_t)1 << bits) - 1;
+}
+
+static int64_t score_bound(const bl2_config *config)
+{
+    return largest_code(config->q_bits) * largest_code(config->k_bits) * config->max_head_dim;
+}
+
+static int64_t acc_bound(const bl2_config *config)
+{
+    return largest_code(config->v_bits) * value_of_one(config->scheme);
+}
+
+static int64_t t_low(const bl2_config *config)
+{
+    return -((int64_t)1 << (config->t_bits - 1));
+}
+
+static int64_t t_high(const bl2_config *config)
+{
+    return ((int64_t)1 << (config->t_bits - 1)) - 1;
+}
+
+static int64_t d_max(const bl2_config *config)
+{
+    return ((int64_t)1 << (config->distance_int_bits + config->fraction_bits)) - 1;
+}
+
+static int64_t e_max(const bl2_config *config)
+{
+    return (int64_t)1 << config->table_bits;
+}
+
+static int64_t row_sum_bound(const bl2_config *config)
+{
+    return config->max_tokens * e_max(config);
+}
+
+/* A product with its rounding constant: multiplier of `bits` bits, shift of at most `max_shift`. */
+static int64_t product_bound(int64_t bound, int32_t bits, int32_t max_shift)
+{
+    return bound * largest_code(bits) + (((int64_t)1 << max_shift) >> 1);
+}
+
+static int32_t unsigned_bits(int64_t bound)
+{
+    return bit_length((uint64_t)bound);
+}
+
+static int32_t signed_bits(int64_t bound)
+{
+    return bit_length((uint64_t)bound) + 1;
+}
+
+/* BL2-CONF-01. */
+static bl2_status check_free_choices(const bl2_config *c)
+{
+    REFUSE_UNLESS(within(c->scheme, 0, BL2_SCHEME_COUNT - 1), BL2_BAD_SCHEME);
+    REFUSE_UNLESS(within(c->q_bits, 2, 8) && within(c->k_bits, 2, 8), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(within(c->v_bits, 2, 8) && within(c->o_bits, 2, 8), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(within(c->max_head_dim, 1, 1024), BL2_BAD_MAX_HEAD_DIM);
+    REFUSE_UNLESS(within(c->max_tokens, 1, 65536), BL2_BAD_MAX_TOKENS);
+    REFUSE_UNLESS(within(c->fraction_bits, 1, 8), BL2_BAD_FRACTION_BITS);
+    REFUSE_UNLESS(within(c->table_bits, 4, 20), BL2_BAD_TABLE_BITS);
+    REFUSE_UNLESS(within(c->distance_int_bits, 2, 6), BL2_BAD_DISTANCE_INT_BITS);
+    REFUSE_UNLESS(within(c->m_bits, 4, 24), BL2_BAD_M_BITS);
+    REFUSE_UNLESS(within(c->max_n, 0, 48), BL2_BAD_MAX_N);
+    REFUSE_UNLESS(within(c->m2_bits, 4, 24), BL2_BAD_M2_BITS);
+    REFUSE_UNLESS(within(c->max_n2, 0, 48), BL2_BAD_MAX_N2);
+    REFUSE_UNLESS(within(c->t_bits, 8, 24), BL2_BAD_T_BITS);
+    return BL2_OK;
+}
+
+/* Every width from the largest magnitude that can reach the register, BL2-CONF-02. */
+static bl2_widths derived_widths(const bl2_config *c)
+{
+    bl2_widths widths;
+    widths.score = signed_bits(score_bound(c));
+    widths.product = signed_bits(product_bound(score_bound(c), c->m_bits, c->max_n));
+    widths.t = c->t_bits;
+    widths.row_max = c->t_bits;
+    widths.d = unsigned_bits(d_max(c));
+    widths.e = unsigned_bits(e_max(c));
+    widths.row_sum = unsigned_bits(row_sum_bound(c));
+    widths.compare = unsigned_bits(4 * row_sum_bound(c) - 2);
+    widths.acc = signed_bits(acc_bound(c));
+    widths.out_product = signed_bits(product_bound(acc_bound(c), c->m2_bits, c->max_n2));
+    widths.o = c->o_bits;
+    return widths;
+}
+
+/* BL2-CONF-03: a pinned width (0: none) takes the place of the derived one. */
+static bl2_status apply_pin(int32_t pinned, int32_t *width)
+{
+    if (pinned == 0) {
+        return BL2_OK;
+    }
+    REFUSE_UNLESS(pinned >= *width, BL2_WIDTH_TOO_NARROW);
+    REFUSE_UNLESS(pinned <= 62, BL2_WIDTH_TOO_WIDE);
+    *width = pinned;
+    return BL2_OK;
+}
+
+bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths)
+{
+    bl2_widths found;
+    REFUSE_UNLESS(config != NULL && widths != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_free_choices(config));
+    found = derived_widths(config);
+    RETURN_IF_REFUSED(apply_pin(config->score_bits, &found.score));
+    RETURN_IF_REFUSED(apply_pin(config->product_bits, &found.product));
+    RETURN_IF_REFUSED(apply_pin(config->distance_bits, &found.d));
+    RETURN_IF_REFUSED(apply_pin(config->exp_bits, &found.e));
+    RETURN_IF_REFUSED(apply_pin(config->sum_bits, &found.row_sum));
+    RETURN_IF_REFUSED(apply_pin(config->compare_bits, &found.compare));
+    RETURN_IF_REFUSED(apply_pin(config->acc_bits, &found.acc));
+    RETURN_IF_REFUSED(apply_pin(config->out_product_bits, &found.out_product));
+    *widths = found;
+    return BL2_OK;
+}
+
+bl2_status bl2_check_config(const bl2_config *config)
+{
+    bl2_widths widths;
+    return bl2_register_widths(config, &widths);
+}
+
+bl2_config bl2_default_config(bl2_scheme scheme)
+{
+    const bl2_config config = {
+        (int32_t)scheme,
+        4, 4, 4, 4,             /* bits of q, k, v, o */
+        128, 1024,              /* largest D, N */
+        5, 16, 5,               /* F, P, I */
+        16, 28, 16, 36, 18,     /* M, n, M2, n2, t */
+        0, 0, 0, 0, 0, 0, 0, 0, /* no pinned width */
+    };
+    return config;
+}
+
+bl2_status bl2_model_init(bl2_model *model, const bl2_config *config)
+{
+    REFUSE_UNLESS(model != NULL && config != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_config(config));
+    model->config = *config;
+    return bl2_exp2_table(config->fraction_bits, config->table_bits, model->table);
+}
+
+/* ---- section 3: layer parameters, BL2-PARAM-02 ---- */
+
+static int is_code(int32_t x, int32_t bits)
+{
+    return within(x, 0, largest_code(bits));
+}
+
+bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params)
+{
+    REFUSE_UNLESS(model != NULL && params != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(within(params->m, 1, largest_code(model->config.m_bits)), BL2_BAD_M);
+    REFUSE_UNLESS(within(params->n, 0, model->config.max_n), BL2_BAD_N);
+    REFUSE_UNLESS(within(params->m2, 1, largest_code(model->config.m2_bits)), BL2_BAD_M2);
+    REFUSE_UNLESS(within(params->n2, 0, model->config.max_n2), BL2_BAD_N2);
+    REFUSE_UNLESS(is_code(params->zq, model->config.q_bits), BL2_BAD_ZERO_POINT);
+    REFUSE_UNLESS(is_code(params->zk, model->config.k_bits), BL2_BAD_ZERO_POINT);
+    REFUSE_UNLESS(is_code(params->zv, model->config.v_bits), BL2_BAD_ZERO_POINT);
+    REFUSE_UNLESS(is_code(params->zo, model->config.o_bits), BL2_BAD_ZERO_POINT);
+    return BL2_OK;
+}
+
+/* ---- the exp2 table, BL2-EXP2-01 ---- */
+
+/* Limbs of the largest power: (2^21 - 1)^256 has 21 * 256 bits. */
+#define POWER_LIMBS 168
+
+/* square[0 .. 2n-1] = x[0 .. n-1]^2; the return value is its length without leading zeros. */
+static size_t square_limbs(const uint32_t *x, size_t n, uint32_t *square)
+{
+    size_t length = 2 * n;
+    for (size_t i = 0; i < length; i++) {
+        square[i] = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t carry = 0;
+        for (size_t j = 0; j < n; j++) {
+            carry += (uint64_t)x[i] * x[j] + square[i + j];
+            square[i + j] = (uint32_t)(carry & UINT32_MAX);
+            carry >>= 32;
+        }
+        square[i + n] = (uint32_t)carry;
+    }
+    while (length > 1 && square[length - 1] == 0) {
+        length -= 1;
+    }
+    return length;
+}
+
+/* Length in binary of base^(2^squarings), by repeated squaring. */
+static int32_t power_bits(uint32_t base, int32_t squarings)
+{
+    uint32_t power[POWER_LIMBS] = {0};
+    uint32_t next[POWER_LIMBS];
+    size_t length = 1;
+    power[0] = base;
+    for (int32_t i = 0; i < squarings; i++) {
+        length = square_limbs(power, length, next);
+        for (size_t limb = 0; limb < length; limb++) {
+            power[limb] = next[limb];
+        }
+    }
+    return (int32_t)(32 * (length - 1)) + bit_length(power[length - 1]);
+}
+
+/* T[f] is the largest T with T - 1/2 <= 2^(P - f/2^F). Both sides doubled and raised to the power
+ * 2^F: (2T - 1)^(2^F) <= 2^((P + 1) * 2^F - f). The left side is odd, and 1 only for T = 1, which
+ * no entry is; so it is never equal, and its length in binary decides. */
+bl2_status bl2_exp2_table(int32_t fraction_bits, int32_t table_bits, uint32_t *table)
+{
+    REFUSE_UNLESS(table != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(within(fraction_bits, 1, 8), BL2_BAD_FRACTION_BITS);
+    REFUSE_UNLESS(within(table_bits, 4, 20), BL2_BAD_TABLE_BITS);
+    const int32_t entries = (int32_t)1 << fraction_bits;
+    table[0] = (uint32_t)1 << table_bits;
+    for (int32_t f = 1; f < entries; f++) {
+        uint32_t low = (uint32_t)1 << (table_bits - 1); /* not above T[f] */
+        uint32_t high = table[f - 1];                   /* not below T[f] */
+        while (low < high) {
+            const uint32_t middle = low + (high - low + 1) / 2;
+            if (power_bits(2 * middle - 1, fraction_bits) <= (table_bits + 1) * entries - f) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        table[f] = low;
+    }
+    return BL2_OK;
+}
+
+/* ---- unit 1, score accumulator ---- */
+
+/* BL2-SCORE-01. |score| <= 255 * 255 * 1024 < 2^31 (BL2-SCORE-02). */
+static int32_t score_of_key(const bl2_params *params, size_t head_dim, const uint8_t *q,
+                            const uint8_t *k)
+{
+    int32_t score = 0;
+    for (size_t d = 0; d < head_dim; d++) {
+        score += (q[d] - params->zq) * (k[d] - params->zk);
+    }
+    return score;
+}
+
+static bl2_status check_codes(const uint8_t *codes, size_t count, int32_t bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        REFUSE_UNLESS(is_code(codes[i], bits), BL2_BAD_CODE);
+    }
+    return BL2_OK;
+}
+
+static bl2_status check_head_dim(const bl2_config *config, size_t head_dim)
+{
+    const size_t largest = (size_t)config->max_head_dim;
+    REFUSE_UNLESS(1 <= head_dim && head_dim <= largest, BL2_BAD_HEAD_DIM);
+    return BL2_OK;
+}
+
+bl2_status bl2_score_accumulator(const bl2_model *model, const bl2_params *params,
+                                 size_t head_dim, const uint8_t *q, const uint8_t *k,
+                                 int32_t *score)
+{
+    REFUSE_UNLESS(q != NULL && k != NULL && score != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    RETURN_IF_REFUSED(check_head_dim(&model->config, head_dim));
+    RETURN_IF_REFUSED(check_codes(q, head_dim, model->config.q_bits));
+    RETURN_IF_REFUSED(check_codes(k, head_dim, model->config.k_bits));
+    *score = score_of_key(params, head_dim, q, k);
+    return BL2_OK;
+}
+
+/* ---- unit 2, score requantizer ---- */
+
+/* BL2-REQ-01, -02. The product is below 2^51 in any configuration. */
+static int32_t requantized_score(const bl2_config *config, const bl2_params *params,
+                                 int32_t score, int32_t bias)
+{
+    const int64_t rounded = rnd((int64_t)score * params->m, params->n);
+    return (int32_t)sat(rounded + bias, t_low(config), t_high(config));
+}
+
+static bl2_status check_score(const bl2_config *config, int32_t score)
+{
+    const int64_t bound = score_bound(config);
+    REFUSE_UNLESS(within(score, -bound, bound), BL2_BAD_SCORE);
+    return BL2_OK;
+}
+
+static int has_t_range(const bl2_config *config, int32_t x)
+{
+    return within(x, t_low(config), t_high(config));
+}
+
+bl2_status bl2_score_requantizer(const bl2_model *model, const bl2_params *params, int32_t score,
+                                 int32_t bias, int32_t *t)
+{
+    REFUSE_UNLESS(t != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    RETURN_IF_REFUSED(check_score(&model->config, score));
+    REFUSE_UNLESS(has_t_range(&model->config, bias), BL2_BAD_BIAS); /* BL2-REQ-03 */
+    *t = requantized_score(&model->config, params, score, bias);
+    return BL2_OK;
+}
+
+/* ---- unit 3, row max and distance ---- */
+
+static int is_masked(const uint8_t *masked, size_t j)
+{
+    return masked != NULL && masked[j] != 0;
+}
+
+/* BL2-MAX-01. At least one key is not masked. */
+static int32_t largest_unmasked(const bl2_config *config, size_t tokens, const int32_t *t,
+                                const uint8_t *masked)
+{
+    int32_t largest = (int32_t)t_low(config);
+    for (size_t j = 0; j < tokens; j++) {
+        if (!is_masked(masked, j) && t[j] > largest) {
+            largest = t[j];
+        }
+    }
+    return largest;
+}
+
+static bl2_status check_tokens(const bl2_config *config, size_t tokens)
+{
+    REFUSE_UNLESS(1 <= tokens && tokens <= (size_t)config->max_tokens, BL2_BAD_TOKENS);
+    return BL2_OK;
+}
+
+/* BL2-MAX-02. */
+static bl2_status check_mask(size_t tokens, const uint8_t *masked)
+{
+    size_t left = 0;
+    for (size_t j = 0; j < tokens; j++) {
+        REFUSE_UNLESS(masked == NULL || masked[j] <= 1, BL2_BAD_MASK);
+        left += is_masked(masked, j) ? 0 : 1;
+    }
+    REFUSE_UNLESS(left > 0, BL2_ALL_MASKED);
+    return BL2_OK;
+}
+
+bl2_status bl2_row_max(const bl2_model *model, size_t tokens, const int32_t *t,
+                       const uint8_t *masked, int32_t *row_max)
+{
+    REFUSE_UNLESS(model != NULL && t != NULL && row_max != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_tokens(&model->config, tokens));
+    RETURN_IF_REFUSED(check_mask(tokens, masked));
+    for (size_t j = 0; j < tokens; j++) {
+        REFUSE_UNLESS(has_t_range(&model->config, t[j]), BL2_BAD_T);
+    }
+    *row_max = largest_unmasked(&model->config, tokens, t, masked);
+    return BL2_OK;
+}
+
+/* BL2-MAX-03, -04. */
+static uint32_t distance_to(const bl2_config *config, int32_t row_max, int32_t t, int masked)
+{
+    const int64_t largest = d_max(config);
+    return (uint32_t)(masked ? largest : sat((int64_t)row_max - t, 0, largest));
+}
+
+bl2_status bl2_distance(const bl2_model *model, int32_t row_max, int32_t t, uint8_t masked,
+                        uint32_t *d)
+{
+    REFUSE_UNLESS(model != NULL && d != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(masked <= 1, BL2_BAD_MASK);
+    REFUSE_UNLESS(has_t_range(&model->config, row_max), BL2_BAD_T);
+    REFUSE_UNLESS(has_t_range(&model->config, t) && (masked || t <= row_max), BL2_BAD_T);
+    *d = distance_to(&model->config, row_max, t, masked);
+    return BL2_OK;
+}
+
+/* ---- unit 4, exp2 ---- */
+
+/* BL2-EXP2-02 to -04. */
+static uint32_t power_of_distance(const bl2_model *model, uint32_t d, int masked)
+{
+    const int32_t fraction_bits = model->config.fraction_bits;
+    const int32_t shift = (int32_t)(d >> fraction_bits);
+    if (masked || shift >= model->config.table_bits + 2) {
+        return 0;
+    }
+    return (uint32_t)rnd(model->table[d & (((uint32_t)1 << fraction_bits) - 1)], shift);
+}
+
+bl2_status bl2_exp2(const bl2_model *model, uint32_t d, uint8_t masked, uint32_t *e)
+{
+    REFUSE_UNLESS(model != NULL && e != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(masked <= 1, BL2_BAD_MASK);
+    REFUSE_UNLESS(d <= d_max(&model->config), BL2_BAD_D);
+    *e = power_of_distance(model, d, masked);
+    return BL2_OK;
+}
+
+/* ---- unit 5, row sum ---- */
+
+/* BL2-SUM-01. */
+static uint64_t sum_of_row(size_t tokens, const uint32_t *e)
+{
+    uint64_t sum = 0;
+    for (size_t j = 0; j < tokens; j++) {
+        sum += e[j];
+    }
+    return sum;
+}
+
+bl2_status bl2_row_sum(const bl2_model *model, size_t tokens, const uint32_t *e,
+                       uint64_t *row_sum)
+{
+    REFUSE_UNLESS(model != NULL && e != NULL && row_sum != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_tokens(&model->config, tokens));
+    for (size_t j = 0; j < tokens; j++) {
+        REFUSE_UNLESS(e[j] <= e_max(&model->config), BL2_BAD_E);
+    }
+    *row_sum = sum_of_row(tokens, e);
+    return BL2_OK;
+}
+
+/* ---- unit 6, log2 quantizer ---- */
+
+/* x * 2^shift >= y, without fractions. */
+static int reaches(uint64_t x, int32_t shift, uint64_t y)
+{
+    return shift >= 0 ? (x << shift) >= y : x >= (y << -shift);
+}
+
+/* BL2-LOG2-02, -03, -05: the level of a leading one k and a half bit. */
+static uint8_t level_of(const scheme_facts *facts, int32_t k, int half_bit)
+{
+    const int32_t level = !facts->is_half ? k + 1 : k == 0 ? 1 : 2 * k + half_bit;
+    return (uint8_t)(level < facts->top_level ? level : facts->top_level);
+}
+
+/* The comparisons of BL2-LOG2-04 and -05, aligned as in BL2-LOG2-06. */
+static uint8_t level_by_comparing(int32_t scheme, uint32_t e, uint64_t row_sum)
+{
+    const scheme_facts facts = facts_of(scheme);
+    const uint64_t x = (uint64_t)facts.odd * e;
+    int32_t k;
+    int half_bit;
+    if (e == 0) {
+        return 0;
+    }
+    k = lod(x) + facts.a - lod(row_sum);
+    if (k >= 0 && !reaches(x, facts.a - k, row_sum)) {
+        k -= 1;
+    }
+    if (k < 0) {
+        return 0; /* E < s */
+    }
+    half_bit = k >= 1 && reaches(x, facts.a - k + 1, 3 * row_sum);
+    return level_of(&facts, k, half_bit);
+}
+
+/* BL2-LOG2-01, clamped before the leading one is taken. */
+static uint8_t level_by_dividing(int32_t scheme, uint32_t e, uint64_t row_sum)
+{
+    const scheme_facts facts = facts_of(scheme);
+    const uint64_t one = (uint64_t)value_of_one(scheme);
+    const uint64_t quotient = e * one / row_sum;
+    const uint64_t p = quotient < one ? quotient : one - 1;
+    int32_t k;
+    if (p == 0) {
+        return 0;
+    }
+    k = lod(p);
+    return level_of(&facts, k, k >= 1 && ((p >> (k - 1)) & 1) != 0);
+}
+
+static bl2_status check_share(const bl2_model *model, uint32_t e, uint64_t row_sum,
+                              const uint8_t *level)
+{
+    REFUSE_UNLESS(model != NULL && level != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(1 <= row_sum && row_sum <= (uint64_t)row_sum_bound(&model->config),
+                  BL2_BAD_ROW_SUM);
+    REFUSE_UNLESS(e <= row_sum && e <= e_max(&model->config), BL2_BAD_E);
+    return BL2_OK;
+}
+
+bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_sum,
+                              uint8_t *level)
+{
+    RETURN_IF_REFUSED(check_share(model, e, row_sum, level));
+    *level = level_by_comparing(model->config.scheme, e, row_sum);
+    return BL2_OK;
+}
+
+bl2_status bl2_log2_quantizer_dividing(const bl2_model *model, uint32_t e, uint64_t row_sum,
+                                       uint8_t *level)
+{
+    RETURN_IF_REFUSED(check_share(model, e, row_sum, level));
+    *level = level_by_dividing(model->config.scheme, e, row_sum);
+    return BL2_OK;
+}
+
+/* ---- unit 7, code register ---- */
+
+/* BL2-CODE-01, -02. */
+static int has_flag(const scheme_facts *facts)
+{
+    return facts->top_level == 16;
+}
+
+bl2_status bl2_code_register(const bl2_model *model, uint8_t level, uint8_t *nibble,
+                             uint8_t *flag)
+{
+    REFUSE_UNLESS(model != NULL && nibble != NULL && flag != NULL, BL2_NULL_POINTER);
+    const scheme_facts facts = facts_of(model->config.scheme);
+    REFUSE_UNLESS(level <= facts.top_level, BL2_BAD_LEVEL);
+    *nibble = (uint8_t)(has_flag(&facts) && level > 0 ? level - 1 : level);
+    *flag = (uint8_t)(has_flag(&facts) && level == 0);
+    return BL2_OK;
+}
+
+bl2_status bl2_code_level(const bl2_model *model, uint8_t nibble, uint8_t flag, uint8_t *level)
+{
+    REFUSE_UNLESS(model != NULL && level != NULL, BL2_NULL_POINTER);
+    const scheme_facts facts = facts_of(model->config.scheme);
+    REFUSE_UNLESS(nibble <= 15 && flag <= 1, BL2_BAD_NIBBLE);
+    REFUSE_UNLESS(flag == 0 || (has_flag(&facts) && nibble == 0), BL2_BAD_NIBBLE);
+    *level = (uint8_t)(flag ? 0 : has_flag(&facts) ? nibble + 1 : nibble);
+    return BL2_OK;
+}
+
+static bl2_status pack(size_t tokens, const uint8_t *words, size_t words_in_byte, uint8_t largest,
+                       uint8_t *plane)
+{
+    REFUSE_UNLESS(words != NULL && plane != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(tokens >= 1, BL2_BAD_TOKENS);
+    for (size_t j = 0; j < tokens; j++) {
+        REFUSE_UNLESS(words[j] <= largest, BL2_BAD_NIBBLE);
+    }
+    for (size_t j = 0; j < tokens; j++) {
+        const size_t position = j % words_in_byte;
+        const unsigned word = (unsigned)words[j] << (position * (8 / words_in_byte));
+        const unsigned kept = position == 0 ? 0 : plane[j / words_in_byte];
+        plane[j / words_in_byte] = (uint8_t)(kept | word);
+    }
+    return BL2_OK;
+}
+
+bl2_status bl2_pack_nibbles(size_t tokens, const uint8_t *nibble, uint8_t *plane)
+{
+    return pack(tokens, nibble, 2, 15, plane);
+}
+
+bl2_status bl2_pack_flags(size_t tokens, const uint8_t *flag, uint8_t *plane)
+{
+    return pack(tokens, flag, 8, 1, plane);
+}
+
+/* ---- unit 8, shift-and-add ---- */
+
+/* BL2-ACC-01. A product by a power of two, for `<<` of a negative number has no meaning in C99. */
+static int64_t term(const scheme_facts *facts, int32_t level, int32_t x)
+{
+    const int32_t k = level >> 1;
+    if (level == 0) {
+        return 0;
+    }
+    if (!facts->is_half) {
+        return x * ((int64_t)1 << (level - 1));
+    }
+    if (level == 1) {
+        return x;
+    }
+    return x * ((int64_t)1 << k) + (level % 2 ? x * ((int64_t)1 << (k - 1)) : 0);
+}
+
+/* No sum of 65536 terms passes 2^16 * 2^15 * 2^8, whatever the levels are; those of a row stay
+ * within the bound of BL2-ACC-02. */
+bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_t tokens,
+                         const uint8_t *nibble, const uint8_t *flag, const uint8_t *v,
+                         size_t stride, int32_t *acc)
+{
+    int64_t sum = 0;
+    REFUSE_UNLESS(nibble != NULL && flag != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(v != NULL && acc != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    RETURN_IF_REFUSED(check_tokens(&model->config, tokens));
+    const scheme_facts facts = facts_of(model->config.scheme);
+    const int64_t bound = acc_bound(&model->config);
+    for (size_t j = 0; j < tokens; j++) {
+        const uint8_t code = v[j * stride];
+        uint8_t level;
+        REFUSE_UNLESS(is_code(code, model->config.v_bits), BL2_BAD_CODE);
+        RETURN_IF_REFUSED(bl2_code_level(model, nibble[j], flag[j], &level));
+        sum += term(&facts, level, code - params->zv);
+    }
+    REFUSE_UNLESS(within(sum, -bound, bound), BL2_BAD_ACC);
+    *acc = (int32_t)sum;
+    return BL2_OK;
+}
+
+/* ---- unit 9, output requantizer ---- */
+
+/* BL2-OUT-01; the product is below 2^49 (BL2-OUT-02). */
+bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *params, int32_t acc,
+                                  uint8_t *o)
+{
+    REFUSE_UNLESS(o != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    const int64_t bound = acc_bound(&model->config);
+    REFUSE_UNLESS(within(acc, -bound, bound), BL2_BAD_ACC);
+    const int64_t rounded = rnd((int64_t)acc * params->m2, params->n2);
+    *o = (uint8_t)sat(rounded + params->zo, 0, largest_code(model->config.o_bits));
+    return BL2_OK;
+}
+
+/* ---- the row ---- */
+
+static bl2_status check_registers(const bl2_registers *registers)
+{
+    REFUSE_UNLESS(registers != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->score != NULL && registers->t != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->d != NULL && registers->e != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->level != NULL && registers->nibble != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->flag != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->acc != NULL && registers->o != NULL, BL2_NULL_POINTER);
+    return BL2_OK;
+}
+
+/* BL2-ROW-01: everything of a row but q, k and the scores. */
+static bl2_status check_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
+                            const bl2_registers *registers)
+{
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    REFUSE_UNLESS(row != NULL && row->v != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_registers(registers));
+    RETURN_IF_REFUSED(check_tokens(&model->config, row->tokens));
+    REFUSE_UNLESS(row->channels >= 1, BL2_BAD_CHANNELS);
+    RETURN_IF_REFUSED(check_mask(row->tokens, row->masked));
+    for (size_t j = 0; row->bias != NULL && j < row->tokens; j++) {
+        REFUSE_UNLESS(has_t_range(&model->config, row->bias[j]), BL2_BAD_BIAS);
+    }
+    return check_codes(row->v, row->tokens * row->channels, model->config.v_bits);
+}
+
+/* Units 2 to 9 on a row that was checked; registers->score is set. */
+static bl2_status run_from_scores(const bl2_model *model, const bl2_params *params,
+                                  const bl2_row *row, bl2_registers *registers)
+{
+    const bl2_config *config = &model->config;
+    for (size_t j = 0; j < row->tokens; j++) {
+        const int32_t bias = row->bias == NULL ? 0 : row->bias[j];
+        registers->t[j] = requantized_score(config, params, registers->score[j], bias);
+    }
+    registers->row_max = largest_unmasked(config, row->tokens, registers->t, row->masked);
+    for (size_t j = 0; j < row->tokens; j++) {
+        const int masked = is_masked(row->masked, j);
+        registers->d[j] = distance_to(config, registers->row_max, registers->t[j], masked);
+        registers->e[j] = power_of_distance(model, registers->d[j], masked);
+    }
+    registers->row_sum = sum_of_row(row->tokens, registers->e);
+    for (size_t j = 0; j < row->tokens; j++) {
+        registers->level[j] =
+            level_by_comparing(config->scheme, registers->e[j], registers->row_sum);
+        RETURN_IF_REFUSED(bl2_code_register(model, registers->level[j], &registers->nibble[j],
+                                            &registers->flag[j]));
+    }
+    for (size_t c = 0; c < row->channels; c++) {
+        RETURN_IF_REFUSED(bl2_shift_add(model, params, row->tokens, registers->nibble,
+                                        registers->flag, row->v + c, row->channels,
+                                        &registers->acc[c]));
+        RETURN_IF_REFUSED(
+            bl2_output_requantizer(model, params, registers->acc[c], &registers->o[c]));
+    }
+    return BL2_OK;
+}
+
+bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
+                             bl2_registers *registers)
+{
+    RETURN_IF_REFUSED(check_row(model, params, row, registers));
+    REFUSE_UNLESS(row->q != NULL && row->k != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_head_dim(&model->config, row->head_dim));
+    RETURN_IF_REFUSED(check_codes(row->q, row->head_dim, model->config.q_bits));
+    RETURN_IF_REFUSED(check_codes(row->k, row->tokens * row->head_dim, model->config.k_bits));
+    for (size_t j = 0; j < row->tokens; j++) {
+        const uint8_t *key = row->k + j * row->head_dim;
+        registers->score[j] = score_of_key(params, row->head_dim, row->q, key);
+    }
+    return run_from_scores(model, params, row, registers);
+}
+
+bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_params *params,
+                                         const bl2_row *row, const int32_t *scores,
+                                         bl2_registers *registers)
+{
+    RETURN_IF_REFUSED(check_row(model, params, row, registers));
+    REFUSE_UNLESS(scores != NULL, BL2_NULL_POINTER);
+    for (size_t j = 0; j < row->tokens; j++) {
+        RETURN_IF_REFUSED(check_score(&model->config, scores[j]));
+    }
+    for (size_t j = 0; j < row->tokens; j++) {
+        registers->score[j] = scores[j];
+    }
+    return run_from_scores(model, params, row, registers);
+}
+
+/* ---- texts ---- */
+
+const char *bl2_status_text(bl2_status status)
+{
+    static const char *const texts[BL2_STATUS_COUNT] = {
+        "ok",
+        "a pointer is null",
+        "scheme is not one of the four",
+        "q_bits, k_bits, v_bits and o_bits must be from 2 to 8",
+        "max_head_dim must be from 1 to 1024",
+        "max_tokens must be from 1 to 65536",
+        "fraction_bits must be from 1 to 8",
+        "table_bits must be from 4 to 20",
+        "distance_int_bits must be from 2 to 6",
+        "m_bits must be from 4 to 24",
+        "max_n must be from 0 to 48",
+        "m2_bits must be from 4 to 24",
+        "max_n2 must be from 0 to 48",
+        "t_bits must be from 8 to 24",
+        "a pinned width does not hold the register's bound",
+        "a pinned width is more than 62 bits",
+        "m must be from 1 to 2^m_bits - 1",
+        "n must be from 0 to max_n",
+        "m2 must be from 1 to 2^m2_bits - 1",
+        "n2 must be from 0 to max_n2",
+        "a zero point is not a code of its tensor",
+        "the number of keys must be from 1 to max_tokens",
+        "the head dimension must be from 1 to max_head_dim",
+        "the number of output channels must be at least 1",
+        "a code of q, k or v is wider than its tensor",
+        "a mask byte must be 0 or 1",
+        "a bias is outside the range of t",
+        "every key of the row is masked",
+        "a score is beyond the bound of the score register",
+        "a t is outside its range, or above the row max",
+        "a distance is above d_max",
+        "an e is above 2^P or above the row sum",
+        "the row sum must be from 1 to max_tokens * 2^P",
+        "the level is above the top level of the scheme",
+        "nibble and flag are no code of the scheme",
+        "acc is beyond its bound: no row has these levels",
+        "an array is shorter than the row",
+        "out of memory",
+    };
+    const unsigned index = (unsigned)status;
+    return index < BL2_STATUS_COUNT ? texts[index] : "not a status of this library";
+}

@@ -1,0 +1,215 @@
+/* BitLog2 attention datapath, specification version 1: a bit-exact model in C99.
+ *
+ * Integers only. No allocation, no global state, no I/O: the caller gives every buffer, and calls
+ * on different buffers may run in different threads. Ids such as BL2-EXP2-03 are requirements of
+ * sim/SPEC.md.
+ *
+ * Every function returns a bl2_status. On any status but BL2_OK nothing was written.
+ */
+#ifndef BITLOG2_H
+#define BITLOG2_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BL2_SPEC_VERSION 1
+#define BL2_MAX_TABLE 256 /* entries of the largest exp2 table, 2^F for F = 8 */
+
+typedef enum bl2_status {
+    BL2_OK = 0,
+    BL2_NULL_POINTER,
+    /* configuration, BL2-CONF-01 and BL2-CONF-03 */
+    BL2_BAD_SCHEME,
+    BL2_BAD_CODE_BITS,
+    BL2_BAD_MAX_HEAD_DIM,
+    BL2_BAD_MAX_TOKENS,
+    BL2_BAD_FRACTION_BITS,
+    BL2_BAD_TABLE_BITS,
+    BL2_BAD_DISTANCE_INT_BITS,
+    BL2_BAD_M_BITS,
+    BL2_BAD_MAX_N,
+    BL2_BAD_M2_BITS,
+    BL2_BAD_MAX_N2,
+    BL2_BAD_T_BITS,
+    BL2_WIDTH_TOO_NARROW,
+    BL2_WIDTH_TOO_WIDE,
+    /* layer parameters, BL2-PARAM-02 */
+    BL2_BAD_M,
+    BL2_BAD_N,
+    BL2_BAD_M2,
+    BL2_BAD_N2,
+    BL2_BAD_ZERO_POINT,
+    /* a row, BL2-ROW-01, BL2-PARAM-04, BL2-MAX-02 */
+    BL2_BAD_TOKENS,
+    BL2_BAD_HEAD_DIM,
+    BL2_BAD_CHANNELS,
+    BL2_BAD_CODE,
+    BL2_BAD_MASK,
+    BL2_BAD_BIAS,
+    BL2_ALL_MASKED,
+    /* a register's value that no row can bring to a unit */
+    BL2_BAD_SCORE,
+    BL2_BAD_T,
+    BL2_BAD_D,
+    BL2_BAD_E,
+    BL2_BAD_ROW_SUM,
+    BL2_BAD_LEVEL,
+    BL2_BAD_NIBBLE,
+    BL2_BAD_ACC,
+    /* only from the DPI functions */
+    BL2_ARRAY_TOO_SHORT,
+    BL2_OUT_OF_MEMORY,
+    BL2_STATUS_COUNT
+} bl2_status;
+
+typedef enum bl2_scheme {
+    BL2_SINGLE_16 = 0,
+    BL2_SINGLE_17,
+    BL2_HALF_16,
+    BL2_HALF_17,
+    BL2_SCHEME_COUNT
+} bl2_scheme;
+
+/* What the hardware is built with (section 2). The last eight pin a width; 0 takes the derived
+ * one. A pinned width changes no value, it is only checked. */
+typedef struct bl2_config {
+    int32_t scheme;
+    int32_t q_bits, k_bits, v_bits, o_bits;
+    int32_t max_head_dim, max_tokens;
+    int32_t fraction_bits, table_bits, distance_int_bits;
+    int32_t m_bits, max_n, m2_bits, max_n2, t_bits;
+    int32_t score_bits, product_bits, distance_bits, exp_bits;
+    int32_t sum_bits, compare_bits, acc_bits, out_product_bits;
+} bl2_config;
+
+/* What a layer loads at run time (section 3). */
+typedef struct bl2_params {
+    int32_t m, n, m2, n2;
+    int32_t zq, zk, zv, zo;
+} bl2_params;
+
+/* Bits of each register (section 6). */
+typedef struct bl2_widths {
+    int32_t score, product, t, row_max, d, e, row_sum, compare, acc, out_product, o;
+} bl2_widths;
+
+/* A checked configuration and its exp2 table. Made by bl2_model_init, then read only. */
+typedef struct bl2_model {
+    bl2_config config;
+    uint32_t table[BL2_MAX_TABLE];
+} bl2_model;
+
+/* One query against `tokens` keys. k[j * head_dim + d], v[j * channels + c]; masked[j] is 0 or 1,
+ * bias[j] has t's range; a null `masked` masks nothing, a null `bias` is 0 throughout. */
+typedef struct bl2_row {
+    size_t tokens, head_dim, channels;
+    const uint8_t *q, *k, *v, *masked;
+    const int32_t *bias;
+} bl2_row;
+
+/* The registers of a row. The caller sets the pointers: `tokens` elements behind score, t, d, e,
+ * level, nibble and flag, `channels` elements behind acc and o. */
+typedef struct bl2_registers {
+    int32_t *score, *t;
+    uint32_t *d, *e;
+    uint8_t *level, *nibble, *flag;
+    int32_t *acc;
+    uint8_t *o;
+    int32_t row_max;
+    uint64_t row_sum;
+} bl2_registers;
+
+/* The status as a sentence, for any value. Never null. */
+const char *bl2_status_text(bl2_status status);
+
+/* The default configuration of section 2 with the given scheme. */
+bl2_config bl2_default_config(bl2_scheme scheme);
+
+/* BL2-CONF-01, BL2-CONF-03: is the configuration legal? */
+bl2_status bl2_check_config(const bl2_config *config);
+
+/* BL2-CONF-02: the width of every register, pinned ones included. */
+bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths);
+
+/* Checks the configuration and makes the exp2 table. */
+bl2_status bl2_model_init(bl2_model *model, const bl2_config *config);
+
+/* BL2-PARAM-02: are the layer parameters legal for this configuration? */
+bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params);
+
+/* BL2-EXP2-01: T[f] for f = 0 .. 2^F - 1, exact. F from 1 to 8, P from 4 to 20. */
+bl2_status bl2_exp2_table(int32_t fraction_bits, int32_t table_bits, uint32_t *table);
+
+/* Unit 1: the score of one key; q and k have head_dim codes. */
+bl2_status bl2_score_accumulator(const bl2_model *model, const bl2_params *params,
+                                 size_t head_dim, const uint8_t *q, const uint8_t *k,
+                                 int32_t *score);
+
+/* Unit 2: one rounding, bias, one saturation. */
+bl2_status bl2_score_requantizer(const bl2_model *model, const bl2_params *params, int32_t score,
+                                 int32_t bias, int32_t *t);
+
+/* Unit 3: the maximum over the keys that are not masked. */
+bl2_status bl2_row_max(const bl2_model *model, size_t tokens, const int32_t *t,
+                       const uint8_t *masked, int32_t *row_max);
+
+/* Unit 3: the saturating distance; d_max for a masked key (BL2-MAX-04). */
+bl2_status bl2_distance(const bl2_model *model, int32_t row_max, int32_t t, uint8_t masked,
+                        uint32_t *d);
+
+/* Unit 4: table, rounding barrel shifter; 0 for a masked key. */
+bl2_status bl2_exp2(const bl2_model *model, uint32_t d, uint8_t masked, uint32_t *e);
+
+/* Unit 5: the exact sum. */
+bl2_status bl2_row_sum(const bl2_model *model, size_t tokens, const uint32_t *e,
+                       uint64_t *row_sum);
+
+/* Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum. */
+bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_sum,
+                              uint8_t *level);
+
+/* Unit 6, dividing form (BL2-LOG2-01 to -03): the same function. */
+bl2_status bl2_log2_quantizer_dividing(const bl2_model *model, uint32_t e, uint64_t row_sum,
+                                       uint8_t *level);
+
+/* Unit 7: level to nibble and zero flag. */
+bl2_status bl2_code_register(const bl2_model *model, uint8_t level, uint8_t *nibble,
+                             uint8_t *flag);
+
+/* Unit 7 read back: nibble and zero flag to level. */
+bl2_status bl2_code_level(const bl2_model *model, uint8_t nibble, uint8_t flag, uint8_t *level);
+
+/* BL2-CODE-03, -04: a row's nibbles in (tokens + 1) / 2 bytes. */
+bl2_status bl2_pack_nibbles(size_t tokens, const uint8_t *nibble, uint8_t *plane);
+
+/* BL2-CODE-03, -04: a row's flags in (tokens + 7) / 8 bytes. Only 17 levels have this plane. */
+bl2_status bl2_pack_flags(size_t tokens, const uint8_t *flag, uint8_t *plane);
+
+/* Unit 8: one output channel; key j's code is v[j * stride]. */
+bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_t tokens,
+                         const uint8_t *nibble, const uint8_t *flag, const uint8_t *v,
+                         size_t stride, int32_t *acc);
+
+/* Unit 9: one rounding, zero point, one saturation. */
+bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *params, int32_t acc,
+                                  uint8_t *o);
+
+/* The whole row, every register kept. */
+bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
+                             bl2_registers *registers);
+
+/* The row from unit 2 on: `scores` has row->tokens scores; row->q, row->k and row->head_dim are
+ * not looked at. `scores` may be registers->score itself. */
+bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_params *params,
+                                         const bl2_row *row, const int32_t *scores,
+                                         bl2_registers *registers);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,237 @@
+"""`manifest.json` of an export: what the folder holds, rendered and read back."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.sim import AttentionConfig, LayerParams, config_from_mapping
+
+from .export_layers import AttentionLayer, ExportedLayer, LinearLayer, Memory
+from .fields import word_width
+from .replace import MANIFEST_NAME
+
+__all__ = [
+    "ARRAYS_NAME",
+    "FORMAT",
+    "Export",
+    "ExportManifest",
+    "arrays_path",
+    "memory_path",
+    "read_export_manifest",
+    "render_export_manifest",
+]
+
+FORMAT = "bitlog2-export"
+#: The numbers of a layer for Python, in each layer's folder.
+ARRAYS_NAME = "arrays.npz"
+_SCHEMA_VERSION = 1
+_SCHEMA = Path(__file__).with_name("export.schema.json")
+_LONGEST_MESSAGE = 200
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported, its numbers left out.
+
+    Attributes:
+        model: its name.
+        quantization: scheme, arithmetic, widths, seed: as the manifest names them.
+        config: what the hardware is built with.
+        images: number of each image in the validation set.
+        layers: in execution order.
+        command: that makes the export again.
+        package_version: of the package that made it.
+
+    Raises:
+        ValueError: a layer is named twice, or its parameters do not fit the configuration.
+    """
+
+    model: str
+    quantization: dict[str, Any]
+    config: AttentionConfig
+    images: tuple[int, ...]
+    layers: tuple[ExportedLayer, ...]
+    command: str
+    package_version: str = __version__
+
+    def __post_init__(self) -> None:
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"layers must be named once each, got {name} twice")
+        for layer in self.attention:
+            self.config.check_params(layer.params)
+
+    @property
+    def attention(self) -> tuple[AttentionLayer, ...]:
+        """The attention layers."""
+        return tuple(layer for layer in self.layers if isinstance(layer, AttentionLayer))
+
+    def memories(self, layer: ExportedLayer) -> tuple[Memory, ...]:
+        """Return the files of a layer in their order."""
+        return layer.memories(self.config, len(self.images))
+
+    def files(self) -> Iterator[tuple[ExportedLayer, Memory]]:
+        """Yield every memory file."""
+        for layer in self.layers:
+            for memory in self.memories(layer):
+                yield layer, memory
+
+
+@dataclass(frozen=True)
+class ExportManifest:
+    """What a manifest says, checked.
+
+    Attributes:
+        export: what is exported.
+        sha256: checksum of each file but the manifest and the sums, by its path.
+    """
+
+    export: Export
+    sha256: dict[str, str]
+
+
+def memory_path(layer: ExportedLayer, memory: Memory) -> str:
+    """Return the path of a memory file in its export."""
+    return f"{layer.name}/{memory.name}.mem"
+
+
+def arrays_path(layer: ExportedLayer) -> str:
+    """Return the path of a layer's numbers for Python in its export."""
+    return f"{layer.name}/{ARRAYS_NAME}"
+
+
+def render_export_manifest(export: Export, sums: Mapping[str, str]) -> bytes:
+    """Return the manifest of an export whose files have these SHA-256: no clock, no folder."""
+    manifest = {
+        "format": FORMAT,
+        "schema_version": _SCHEMA_VERSION,
+        "specification_version": SPEC_VERSION,
+        "package_version": export.package_version,
+        "command": export.command,
+        "model": export.model,
+        "quantization": export.quantization,
+        "configuration": export.config.as_dict(),
+        "images": list(export.images),
+        "layers": [layer.as_dict() for layer in export.layers],
+        "files": [_file_entry(layer, memory, sums) for layer, memory in export.files()],
+        "attachments": [
+            {"path": arrays_path(layer), "sha256": sums[arrays_path(layer)]}
+            for layer in export.layers
+        ],
+    }
+    _validate(manifest)
+    return (json.dumps(manifest, indent=2) + "\n").encode()
+
+
+def read_export_manifest(data: bytes) -> ExportManifest:
+    """Return what a manifest says.
+
+    Raises:
+        ValueError: it is not JSON, breaks the schema, follows another specification version, or
+            contradicts itself: one line that says where.
+    """
+    try:
+        values = json.loads(
+            data.decode("utf-8"), parse_constant=_refuse_number, parse_float=_refuse_number
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{MANIFEST_NAME} must be JSON: {error}") from None
+    _validate(values)
+    if values["specification_version"] != SPEC_VERSION:
+        raise ValueError(
+            f"{MANIFEST_NAME}: specification_version must be {SPEC_VERSION}, that of this package, "
+            f"got {values['specification_version']}"
+        )
+    try:
+        return _manifest_of(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{MANIFEST_NAME}: {error}") from None
+
+
+def _file_entry(layer: ExportedLayer, memory: Memory, sums: Mapping[str, str]) -> dict[str, Any]:
+    path = memory_path(layer, memory)
+    return {**_described(layer, memory), "sha256": sums[path]}
+
+
+def _described(layer: ExportedLayer, memory: Memory) -> dict[str, Any]:
+    """Return the entry of a file, its checksum left out."""
+    lanes = {} if memory.lane_axis is None else {"lane_axis": memory.lane_axis}
+    return {
+        "path": memory_path(layer, memory),
+        "layer": layer.name,
+        "what": memory.what,
+        "number": memory.number,
+        "axes": list(memory.axes),
+        "shape": list(memory.shape),
+        **lanes,
+        "width": word_width(memory.fields),
+        "fields": [asdict(field) for field in memory.fields],
+        "words": memory.words,
+        "count": memory.count,
+    }
+
+
+def _manifest_of(values: dict[str, Any]) -> ExportManifest:
+    export = Export(
+        model=values["model"],
+        quantization=values["quantization"],
+        config=config_from_mapping(values["configuration"], complete=True),
+        images=tuple(values["images"]),
+        layers=tuple(_layer_of(entry) for entry in values["layers"]),
+        command=values["command"],
+        package_version=values["package_version"],
+    )
+    sums = {}
+    listed = {entry["path"]: entry for entry in values["files"]}
+    for layer, memory in export.files():
+        path = memory_path(layer, memory)
+        entry = dict(listed.pop(path, {}))
+        sums[path] = entry.pop("sha256", "")
+        if entry != _described(layer, memory):
+            raise ValueError(f"files must list {path} as its layer and the configuration give it")
+    if listed:
+        raise ValueError(f"files must belong to a layer, got {next(iter(listed))}")
+    attached = {entry["path"]: entry["sha256"] for entry in values["attachments"]}
+    wanted = {arrays_path(layer) for layer in export.layers}
+    if set(attached) != wanted:
+        odd = min(set(attached) ^ wanted)
+        raise ValueError(f"attachments must be {ARRAYS_NAME} of every layer, see {odd}")
+    return ExportManifest(export, sums | attached)
+
+
+def _layer_of(entry: dict[str, Any]) -> ExportedLayer:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
+    }
+    if entry["kind"] == "attention":
+        del fields["kind"]
+        fields["params"] = LayerParams(**entry["params"])
+        return AttentionLayer(**fields)
+    return LinearLayer(**fields)
+
+
+def _refuse_number(text: str) -> None:
+    raise ValueError(f"numbers must be integers, got {text}")
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads(_SCHEMA.read_bytes()))
+
+
+def _validate(values: object) -> None:
+    error = best_match(_validator().iter_errors(values))
+    if error is None:
+        return
+    message = " ".join(error.message.split())
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 3] + "..."
+    raise ValueError(f"{MANIFEST_NAME}: at {error.json_path}: {message}")

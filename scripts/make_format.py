@@ -1,0 +1,67 @@
+"""Write the table of units and fields in `golden/FORMAT.md`, for the default configuration.
+
+python scripts/make_format.py
+"""
+
+import sys
+from pathlib import Path
+
+from bitlog2.golden.fields import Field, hex_digits, word_width
+from bitlog2.golden.target import Target
+from bitlog2.golden.units import UNITS
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.files import write_whole
+
+__all__ = ["PAGE", "page_with_tables", "unit_tables"]
+
+PAGE = Path(__file__).resolve().parent.parent / "golden" / "FORMAT.md"
+
+_BEGIN, _END = "<!-- units: begin -->\n", "<!-- units: end -->"
+
+
+def unit_tables() -> str:
+    """Return the streams and fields of every unit, in Markdown."""
+    target = Target.of(AttentionConfig())
+    lines = []
+    for unit in UNITS.values():
+        lines += [f"**{unit.name}**", ""]
+        lines += ["| file | role | a word a | bits | digits | fields, most significant first |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for stream in unit.streams:
+            fields = stream.fields(target)
+            width = word_width(fields)
+            lines.append(
+                f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
+                f"{hex_digits(width)} | {', '.join(map(_field, fields))} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _field(field: Field) -> str:
+    lanes = f" x {field.lanes} lanes" if field.lanes > 1 else ""
+    return f"{field.name} {field.bits}{' signed' if field.signed else ''}{lanes}"
+
+
+def page_with_tables(page: str) -> str:
+    """Return the page with the table between its two marks made anew.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"page must hold the marks {_BEGIN.strip()} and {_END}")
+    return f"{before}{begin}\n{unit_tables()}{end}{after}"
+
+
+def main() -> int:
+    """Write the page."""
+    write_whole(PAGE, page_with_tables(PAGE.read_text(encoding="utf-8")).encode())
+    print(f"{PAGE.name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Captured layers against the simulator, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from digits_models import digits_task, quantized_digits
+from swin_models import images, quantized_swin, swin
+
+from bitlog2.models.capture import (
+    CaptureRequest,
+    Subject,
+    attention_heads,
+    capture,
+    chosen_images,
+)
+from bitlog2.models.checkpoint import QuantizedModel, save_quantized
+from bitlog2.models.image_data import Batch
+from bitlog2.models.quantize import QuantizationSpec
+from bitlog2.models.self_attention import SelfAttention
+from bitlog2.sim import attention
+
+SCHEME = "BitLog2_Half_17"
+SWIN_LAYERS = tuple(f"layers.{stage}.blocks.{block}.attn" for stage in (0, 1) for block in (0, 1))
+
+
+def batches(model_images, numbers):
+    return [Batch(model_images[n : n + 1], torch.zeros(1), torch.tensor([n])) for n in numbers]
+
+
+def digits_layers(numbers, layers=("blocks.0.attn", "blocks.3.attn")):
+    chosen = chosen_images(digits_task().data, numbers, lambda items, label, total: items)
+    return capture(quantized_digits(SCHEME), chosen, layers)
+
+
+def swin_layers(numbers=(0, 1), scheme=SCHEME):
+    return capture(quantized_swin(scheme), batches(images(), numbers), SWIN_LAYERS)
+
+
+def simulated(part, place):
+    """Return the simulator's registers of one image of a captured layer, (W, H, N, ...)."""
+    grid = part.q.shape[1:3]
+    mask = None if part.masked is None else part.masked.repeat(part.heads, axis=0)
+    bias = None if part.bias is None else np.tile(part.bias, (part.windows, 1, 1))
+    codes = (codes[place].reshape(-1, *codes.shape[3:]) for codes in (part.q, part.k, part.v))
+    trace = attention(*codes, part.params, part.config, masked=mask, bias=bias, trace=True)
+    names = ("score", "level", "nibble", "flag", "o")
+    found = {name: getattr(trace, name) for name in names}
+    return {name: values.reshape(*grid, *values.shape[1:]) for name, values in found.items()}
+
+
+def agrees(part):
+    return {
+        name: all(
+            np.array_equal(getattr(part, name)[place], simulated(part, place)[name])
+            for place in range(len(part.images))
+        )
+        for name in ("score", "level", "nibble", "flag", "o")
+    }
+
+
+def test_capture_of_digits_is_what_the_simulator_gives():
+    wanted = dict.fromkeys(("score", "level", "nibble", "flag", "o"), True)
+    assert [agrees(part) for part in digits_layers((0, 5))] == [wanted, wanted]
+
+
+def test_capture_of_swin_is_what_the_simulator_gives():
+    wanted = dict.fromkeys(("score", "level", "nibble", "flag", "o"), True)
+    assert [agrees(part) for part in swin_layers()] == [wanted] * 4
+
+
+def test_capture_of_digits_has_the_shapes_of_its_layer():
+    part = digits_layers((0, 5))[1]
+    assert (part.layer, part.images) == ("blocks.3.attn", (0, 5))
+    assert (part.q.shape, part.level.shape) == ((2, 1, 3, 65, 32), (2, 1, 3, 65, 65))
+
+
+def test_capture_of_swin_keeps_windows_mask_and_bias():
+    shifted = swin_layers()[1]
+    assert (shifted.windows, shifted.masked.shape, shifted.bias.shape) == (
+        4,
+        (4, 16, 16),
+        (2, 16, 16),
+    )
+    assert shifted.masked.any()
+
+
+def test_capture_of_swin_without_a_shift_has_no_mask():
+    assert swin_layers()[0].masked is None
+
+
+def test_capture_of_an_image_does_not_depend_on_the_others():
+    alone, among = digits_layers((5,))[1], digits_layers((0, 3, 5))[1]
+    assert np.array_equal(alone.o[0], among.o[2])
+    assert np.array_equal(alone.q[0], among.q[2])
+
+
+def test_capture_numbers_layers_in_execution_order():
+    order = []
+    model = quantized_swin(SCHEME)
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, module in model.named_modules()
+        if isinstance(module, SelfAttention)
+    ]
+    model(images(1))
+    for handle in handles:
+        handle.remove()
+    assert tuple(attention_heads(model)) == tuple(order) == SWIN_LAYERS
+
+
+def test_capture_counts_the_same_heads_before_and_after_quantization():
+    assert attention_heads(swin()) == attention_heads(quantized_swin(SCHEME))
+
+
+def test_capture_takes_its_hooks_away():
+    swin_layers()
+    model = quantized_swin(SCHEME)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_capture_chooses_images_by_their_number():
+    found = chosen_images(digits_task().data, (2, 40), lambda items, label, total: items)
+    assert [batch.numbers.tolist() for batch in found] == [[2], [40]]
+
+
+def test_capture_refuses_a_layer_that_is_not_there():
+    with pytest.raises(ValueError, match=r"layer must be one of blocks\.0\.attn, .* got 'head'"):
+        digits_layers((0,), ("head",))
+
+
+def test_capture_refuses_no_images():
+    with pytest.raises(ValueError, match="images must hold at least one"):
+        capture(quantized_digits(SCHEME), [], ["blocks.0.attn"])
+
+
+@pytest.mark.parametrize("scheme", ["none", "uniform_4"])
+def test_capture_refuses_a_scheme_without_a_datapath(scheme):
+    with pytest.raises(ValueError, match=f"have an integer datapath, got '{scheme}'"):
+        CaptureRequest(spec=QuantizationSpec(scheme))
+
+
+def test_capture_refuses_float_arithmetic():
+    with pytest.raises(ValueError, match="arithmetic must be integer"):
+        CaptureRequest(spec=QuantizationSpec(arithmetic="float"))
+
+
+def test_capture_subject_takes_what_a_loaded_file_says(tmp_path):
+    spec = QuantizationSpec(SCHEME)
+    saved = QuantizedModel(quantized_digits(SCHEME), "digits", 10, spec, 7)
+    save_quantized(tmp_path / "q.safetensors", saved)
+    subject = Subject(CaptureRequest(load=tmp_path / "q.safetensors"))
+    assert (subject.request.seed, subject.request.spec) == (7, spec)
+
+
+def test_capture_subject_refuses_a_loaded_float_model(tmp_path):
+    spec = QuantizationSpec(SCHEME, "float")
+    saved = QuantizedModel(quantized_digits(SCHEME, "float"), "digits", 10, spec, 0)
+    save_quantized(tmp_path / "q.safetensors", saved)
+    with pytest.raises(ValueError, match="arithmetic must be integer"):
+        Subject(CaptureRequest(load=tmp_path / "q.safetensors"))
+
+
+def test_capture_subject_knows_heads_and_images_before_quantization():
+    subject = Subject(CaptureRequest())
+    assert (list(subject.heads.values()), subject.images) == ([3, 3, 3, 3], 544)

@@ -1,0 +1,163 @@
+"""The manifest of an export: what it says, what is refused when it is made or read."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from test_export import swin_export
+
+import bitlog2.golden
+from bitlog2.golden import AttentionLayer, LinearLayer, write_export
+from bitlog2.golden.export_layers import Memory
+from bitlog2.golden.export_manifest import read_export_manifest, render_export_manifest
+from bitlog2.golden.fields import Field
+from bitlog2.sim import AttentionConfig
+
+GOLDEN = Path(bitlog2.golden.__file__).parent
+SCHEMA = json.loads((GOLDEN / "export.schema.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "e"
+    write_export(folder, *swin_export())
+    return (folder / "manifest.json").read_bytes()
+
+
+def entry(manifest, path):
+    return next(each for each in json.loads(manifest)["files"] if each["path"] == path)
+
+
+def test_export_manifest_fits_its_published_schema(manifest):
+    jsonschema.validate(json.loads(manifest), SCHEMA)
+
+
+def test_export_manifest_schema_is_itself_valid():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_export_manifest_has_the_configuration_of_a_vector_set():
+    other = json.loads((GOLDEN / "manifest.schema.json").read_bytes())
+    assert SCHEMA["$defs"]["configuration"] == other["$defs"]["configuration"]
+
+
+def test_export_manifest_says_what_was_exported(manifest):
+    assert read_export_manifest(manifest).export == swin_export()[0]
+
+
+def test_export_manifest_has_no_clock_and_no_folder(manifest):
+    values = json.loads(manifest)
+    sums = {each["path"]: each["sha256"] for each in values["files"] + values["attachments"]}
+    assert render_export_manifest(swin_export()[0], sums) == manifest
+
+
+def test_export_manifest_describes_a_memory_of_codes(manifest):
+    found = entry(manifest, "layers.1.blocks.0.attn/q.mem")
+    del found["sha256"]
+    assert found == {
+        "path": "layers.1.blocks.0.attn/q.mem",
+        "layer": "layers.1.blocks.0.attn",
+        "what": "codes of q",
+        "number": "integer",
+        "axes": ["image", "window", "head", "token"],
+        "shape": [2, 1, 3, 16],
+        "lane_axis": "channel",
+        "width": 64,
+        "fields": [{"name": "q", "bits": 4, "signed": False, "lanes": 16}],
+        "words": 96,
+        "count": 1536,
+    }
+
+
+def test_export_manifest_describes_a_signed_memory(manifest):
+    found = entry(manifest, "layers.0.blocks.1.attn/score_bias.mem")
+    assert found["fields"] == [{"name": "score_bias", "bits": 18, "signed": True, "lanes": 16}]
+
+
+def test_export_manifest_describes_a_memory_of_scales(manifest):
+    found = entry(manifest, "head.fc/weight_scale.mem")
+    assert (found["number"], found["width"], found["words"]) == ("float32", 32, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["files"].pop(), "files must list "),
+        (lambda m: m["files"][0].update(words=7), "files must list patch_embed.proj/weight.mem"),
+        (lambda m: m["files"][0].update(path="a/b.mem"), "files must list patch_embed.proj/we"),
+        (lambda m: m["files"].append(dict(m["files"][0], path="a/b.mem")), "got a/b.mem"),
+        (lambda m: m["attachments"].pop(), "attachments must be arrays.npz of every layer"),
+        (lambda m: m["layers"].append(m["layers"][0]), "named once each, got patch_embed.proj"),
+        (lambda m: m["layers"][0].update(name="../up"), r"does not match"),
+        (lambda m: m["layers"][0].pop("kernel"), "is not valid|'kernel' is a required"),
+        (lambda m: m["layers"][1].update(windows=0), "less than the minimum"),
+        (lambda m: m["layers"][1]["params"].update(m=1 << 20), "m must be from 1 to 65535"),
+        (lambda m: m["configuration"].update(t_bits=99), "greater than the maximum"),
+        (lambda m: m.update(images=[]), r"at \$.images"),
+        (lambda m: m.update(seed=0.5), "numbers must be integers, got 0.5"),
+        (lambda m: m.update(format="other"), "'bitlog2-export' was expected"),
+        (lambda m: m.update(command="rm -r"), r"at \$.command"),
+    ],
+    ids=range(15),
+)
+def test_export_manifest_that_is_wrong_is_refused_in_one_line(manifest, change, message):
+    values = json.loads(manifest)
+    change(values)
+    with pytest.raises(ValueError, match=rf"^manifest\.json[^\n]*({message})[^\n]*$"):
+        read_export_manifest(json.dumps(values).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"null"])
+def test_export_manifest_that_is_no_manifest_is_refused(data):
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        read_export_manifest(data)
+
+
+def test_export_refuses_two_layers_of_one_name():
+    export = swin_export()[0]
+    with pytest.raises(ValueError, match="layers must be named once each"):
+        replace(export, layers=(*export.layers, export.layers[0]))
+
+
+def test_export_refuses_parameters_that_the_hardware_cannot_hold():
+    export = swin_export()[0]
+    with pytest.raises(ValueError, match="m must be from 1 to 15"):
+        replace(export, config=AttentionConfig(m_bits=4, m2_bits=24))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("q", None, "q must be among the layer's arrays: it is missing"),
+        ("q", np.zeros((2, 1, 3, 16, 15), np.uint8), r"q must have shape \(2, 1, 3, 16, 16\), got"),
+        ("q", np.zeros((2, 1, 3, 16, 16)), "q must hold integers, got dtype float64"),
+        ("q_scale", np.zeros(1, np.int32), "q_scale must hold float32, got dtype int32"),
+        ("q", np.full((2, 1, 3, 16, 16), 16), "q must be from 0 to 15, got 16"),
+        ("score_bias", np.full((3, 16, 16), 1 << 17), "score_bias must be from -131072 to 131071"),
+    ],
+    ids=range(6),
+)
+def test_export_refuses_an_array(tmp_path, name, array, message):
+    export, arrays = swin_export()
+    layer = "layers.1.blocks.0.attn"
+    numbers = {**arrays[layer], name: array}
+    if array is None:
+        del numbers[name]
+    with pytest.raises((TypeError, ValueError), match=f"^{layer}/{name}.mem: {message}"):
+        write_export(tmp_path / "e", export, {**arrays, layer: numbers})
+    assert not (tmp_path / "e").exists()
+
+
+def test_export_layers_of_attention_and_linear_have_their_kind():
+    kinds = {type(layer): layer.as_dict()["kind"] for layer in swin_export()[0].layers[1:]}
+    assert kinds == {AttentionLayer: "attention", LinearLayer: "linear"}
+
+
+def test_export_memory_keeps_every_bit_of_a_float():
+    memory = Memory("s", "scales", ("output",), (4,), (Field("s", 32),), None, "float32")
+    bits = np.array([0x3F800000, 0x80000000, 0x7FC00001, 1], np.uint32)
+    back = memory.arrays(memory.columns({"s": bits.view(np.float32)}))["s"]
+    assert back.view(np.uint32).tolist() == bits.tolist()

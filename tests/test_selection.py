@@ -1,0 +1,55 @@
+"""Selections on the command line: what they mean, what is refused."""
+
+import argparse
+
+import pytest
+
+from bitlog2.scripts.selection import ranges_of, selection
+
+NAMES = ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("all", (0, 1, 2, 3, 4, 5)),
+        ("3", (3,)),
+        ("0,2", (0, 2)),
+        ("0-4", (0, 1, 2, 3, 4)),
+        ("5,0-1,3", (0, 1, 3, 5)),
+        ("2-2", (2,)),
+    ],
+)
+def test_selection_means(text, numbers):
+    assert selection(text).resolve("--rows", 6) == numbers
+
+
+def test_selection_takes_names_and_numbers():
+    assert selection("blocks.2.attn,0").resolve("--layers", 3, NAMES) == (0, 2)
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", "a-b", "-1", "1-", "3-1", "1.5", "0, 1", "all,1"])
+def test_selection_refuses_to_parse(text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        selection(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "message"),
+    [
+        ("3", (), "--rows must be from 0 to 2, got 3"),
+        ("0-999999999", (), "--rows must be from 0 to 2, got 999999999"),
+        ("0-1,1", (), "--rows must name each once, got 1 twice: 0-1,1"),
+        ("0,blocks.0.attn", NAMES, "--rows must name each once, got 0 twice"),
+        ("first", (), "--rows must be numbers, got 'first'"),
+        ("first", NAMES, "--rows must be from 0 to 2 or one of blocks.0.attn, .* got 'first'"),
+    ],
+)
+def test_selection_refuses_to_resolve(text, names, message):
+    with pytest.raises(ValueError, match=message):
+        selection(text).resolve("--rows", 3, names)
+
+
+@pytest.mark.parametrize("text", ["0", "0-4", "0,2", "0-2,5,7-8"])
+def test_selection_ranges_of_its_numbers_are_its_text(text):
+    assert ranges_of(selection(text).resolve("--rows", 9)) == text
