@@ -192,7 +192,7 @@ def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:
 
 def _write(folder: Path, vectors: VectorSet) -> Emission:
     files = dict(set_files(vectors, __version__))
-    replace_folder(folder, files)
+    replace_folder(folder, files.items())
     return Emission(folder, {name: len(data) for name, data in files.items()}, vectors)
 
 

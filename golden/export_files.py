@@ -1,15 +1,11 @@
 """The folder of an export: written as a whole, and read file by file."""
 
-import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bitlog2.sim.files import write_synced
 
 from .export_layers import ExportedLayer, Memory
 from .export_manifest import (
@@ -20,7 +16,7 @@ from .export_manifest import (
 )
 from .fields import hex_digits, unpack, word_width
 from .memfile import UNKNOWN, parse_mem
-from .replace import MANIFEST_NAME, _recover, _remove, _sibling, _sync_folder
+from .replace import MANIFEST_NAME
 from .sums import SUMS_NAME, names_in_sums
 
 __all__ = [
@@ -30,7 +26,6 @@ __all__ = [
     "open_export",
     "own_paths",
     "read_memory",
-    "replace_tree",
 ]
 
 _FORMAT = re.compile(rb'"format"\s*:\s*"' + FORMAT.encode() + rb'"')
@@ -128,36 +123,3 @@ def check_export_replaceable(folder: Path) -> None:
             f"output {folder} would be replaced, but {strangers[0]} is no part of the export in "
             "it: move it away or choose another folder"
         )
-
-
-def replace_tree(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, int]:
-    """Write files into a temporary sibling, then put it in the place of `folder`.
-
-    As `replace_folder`, for paths with folders, and one file at a time: they need not all be in
-    memory.
-
-    Returns:
-        The bytes of each file by its path.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _recover(folder)
-    new, old = _sibling(folder, "new"), _sibling(folder, "old")
-    new.mkdir()
-    sizes = {}
-    try:
-        for name, data in files:
-            (new / name).parent.mkdir(exist_ok=True)
-            write_synced(new / name, data)
-            sizes[name] = len(data)
-        for inner in {(new / name).parent for name in sizes}:
-            _sync_folder(inner)
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(new, folder)
-        _sync_folder(folder.parent)
-    finally:
-        if old.exists() and not folder.exists():
-            os.rename(old, folder)
-        for leftover in (new, old):
-            _remove(leftover, folder)
-    return sizes

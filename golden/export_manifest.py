@@ -1,14 +1,8 @@
 """`manifest.json` of an export: what the folder holds, rendered and read back."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from bitlog2 import SPEC_VERSION, __version__
 from bitlog2.sim import AttentionConfig, LayerParams, config_from_mapping
@@ -16,6 +10,7 @@ from bitlog2.sim import AttentionConfig, LayerParams, config_from_mapping
 from .export_layers import AttentionLayer, ExportedLayer, LinearLayer, Memory
 from .fields import word_width
 from .replace import MANIFEST_NAME
+from .schema import read_json, render_json
 
 __all__ = [
     "ARRAYS_NAME",
@@ -32,8 +27,7 @@ FORMAT = "bitlog2-export"
 #: The numbers of a layer for Python, in each layer's folder.
 ARRAYS_NAME = "arrays.npz"
 _SCHEMA_VERSION = 1
-_SCHEMA = Path(__file__).with_name("export.schema.json")
-_LONGEST_MESSAGE = 200
+_SCHEMA = "export.schema.json"
 
 
 @dataclass(frozen=True)
@@ -127,8 +121,7 @@ def render_export_manifest(export: Export, sums: Mapping[str, str]) -> bytes:
             for layer in export.layers
         ],
     }
-    _validate(manifest)
-    return (json.dumps(manifest, indent=2) + "\n").encode()
+    return render_json(manifest, _SCHEMA)
 
 
 def read_export_manifest(data: bytes) -> ExportManifest:
@@ -138,18 +131,7 @@ def read_export_manifest(data: bytes) -> ExportManifest:
         ValueError: it is not JSON, breaks the schema, follows another specification version, or
             contradicts itself: one line that says where.
     """
-    try:
-        values = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse_number, parse_float=_refuse_number
-        )
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{MANIFEST_NAME} must be JSON: {error}") from None
-    _validate(values)
-    if values["specification_version"] != SPEC_VERSION:
-        raise ValueError(
-            f"{MANIFEST_NAME}: specification_version must be {SPEC_VERSION}, that of this package, "
-            f"got {values['specification_version']}"
-        )
+    values = read_json(data, _SCHEMA)
     try:
         return _manifest_of(values)
     except (TypeError, ValueError) as error:
@@ -216,22 +198,3 @@ def _layer_of(entry: dict[str, Any]) -> ExportedLayer:
         fields["params"] = LayerParams(**entry["params"])
         return AttentionLayer(**fields)
     return LinearLayer(**fields)
-
-
-def _refuse_number(text: str) -> None:
-    raise ValueError(f"numbers must be integers, got {text}")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(_SCHEMA.read_bytes()))
-
-
-def _validate(values: object) -> None:
-    error = best_match(_validator().iter_errors(values))
-    if error is None:
-        return
-    message = " ".join(error.message.split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[: _LONGEST_MESSAGE - 3] + "..."
-    raise ValueError(f"{MANIFEST_NAME}: at {error.json_path}: {message}")

@@ -15,7 +15,6 @@ from .export_files import (
     check_export_replaceable,
     open_export,
     read_memory,
-    replace_tree,
 )
 from .export_layers import Arrays, AttentionLayer, Memory
 from .export_manifest import (
@@ -26,7 +25,7 @@ from .export_manifest import (
 )
 from .memfile import render_stream
 from .npz import render_npz
-from .replace import MANIFEST_NAME
+from .replace import MANIFEST_NAME, replace_folder
 from .sums import SUMS_NAME, render_checksums, sha256
 from .unit import Progress, no_progress
 
@@ -101,7 +100,7 @@ def write_export(
     """
     folder = Path(out).resolve()
     check_export_replaceable(folder)
-    sizes = replace_tree(folder, _files(export, arrays, progress))
+    sizes = replace_folder(folder, _files(export, arrays, progress))
     return ExportReport(folder, export, sizes)
 
 

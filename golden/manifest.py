@@ -1,15 +1,9 @@
 """`manifest.json`: what a set is, rendered from a set and read back."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from bitlog2 import SPEC_VERSION
 from bitlog2.sim import config_from_mapping
@@ -17,6 +11,7 @@ from bitlog2.sim import config_from_mapping
 from .fields import word_width
 from .presets import preset_of
 from .replace import MANIFEST_NAME
+from .schema import read_json, render_json
 from .target import Target
 from .unit import CaseGroup, Origin, Stream, Unit
 from .units import UNITS
@@ -25,8 +20,7 @@ from .vector_set import NPZ_NAME, PACKAGE_NAME, UnitVectors, VectorSet
 __all__ = ["Manifest", "emit_command", "read_manifest", "render_manifest"]
 
 _SCHEMA_VERSION = 1
-_SCHEMA = Path(__file__).with_name("manifest.schema.json")
-_LONGEST_MESSAGE = 200
+_SCHEMA = "manifest.schema.json"
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,7 @@ def render_manifest(vectors: VectorSet, sums: Mapping[str, str], package_version
         "groups": [entry for part in vectors.units for entry in _group_entries(part)],
         "coverage": [_coverage_entry(part) for part in vectors.units],
     }
-    _validate(manifest)
-    return (json.dumps(manifest, indent=2) + "\n").encode()
+    return render_json(manifest, _SCHEMA)
 
 
 def _file_entry(target: Target, part: UnitVectors, stream: Stream, sha256: str) -> dict[str, Any]:
@@ -156,41 +149,11 @@ def read_manifest(data: bytes) -> Manifest:
         ValueError: it is not JSON, breaks the schema, follows another specification version, or
             contradicts itself: one line that says where.
     """
-    try:
-        values = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse_number, parse_float=_refuse_number
-        )
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{MANIFEST_NAME} must be JSON: {error}") from None
-    _validate(values)
-    if values["specification_version"] != SPEC_VERSION:
-        raise ValueError(
-            f"{MANIFEST_NAME}: specification_version must be {SPEC_VERSION}, that of this package, "
-            f"got {values['specification_version']}"
-        )
+    values = read_json(data, _SCHEMA)
     try:
         return _manifest_of(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{MANIFEST_NAME}: {error}") from None
-
-
-def _refuse_number(text: str) -> None:
-    raise ValueError(f"numbers must be integers, got {text}")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(_SCHEMA.read_bytes()))
-
-
-def _validate(values: object) -> None:
-    error = best_match(_validator().iter_errors(values))
-    if error is None:
-        return
-    message = " ".join(error.message.split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[: _LONGEST_MESSAGE - 3] + "..."
-    raise ValueError(f"{MANIFEST_NAME}: at {error.json_path}: {message}")
 
 
 def _manifest_of(values: dict[str, Any]) -> Manifest:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,20 +42,32 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
-def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` into a temporary sibling, then put it in the place of `folder`.
+def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, int]:
+    """Write files into a temporary sibling, then put it in the place of `folder`.
 
     Between the two renames there is no folder, and its old content lies beside it: the next call
     puts it back before it starts. Leftovers of killed runs are removed.
+
+    Args:
+        folder: to be replaced, or new.
+        files: path below the folder, at most one folder deep, and content; taken one at a time,
+            so that they need not all be in memory.
+
+    Returns:
+        the bytes of each file by its path.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _recover(folder)
     new, old = _sibling(folder, "new"), _sibling(folder, "old")
     new.mkdir()
+    sizes = {}
     try:
-        for name, data in files.items():
+        for name, data in files:
+            (new / name).parent.mkdir(exist_ok=True)
             write_synced(new / name, data)
-        _sync_folder(new)
+            sizes[name] = len(data)
+        for inner in {new, *((new / name).parent for name in sizes)}:
+            _sync_folder(inner)
         if folder.exists():
             os.rename(folder, old)
         os.rename(new, folder)
@@ -65,6 +77,7 @@ def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             os.rename(old, folder)
         for leftover in (new, old):
             _remove(leftover, folder)
+    return sizes
 
 
 def _sibling(folder: Path, kind: str) -> Path:

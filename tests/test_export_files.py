@@ -5,7 +5,8 @@ from test_export import contents, swin_export
 from test_golden_helpers import emit_hand_row
 
 from bitlog2.golden import is_export, write_export
-from bitlog2.golden.export_files import file_paths, replace_tree
+from bitlog2.golden.export_files import file_paths
+from bitlog2.golden.replace import replace_folder
 
 OLD = (("a/x.mem", b"old"), ("manifest.json", b"{}"))
 
@@ -16,35 +17,35 @@ def broken():
 
 
 def test_export_files_lie_in_their_folders(tmp_path):
-    sizes = replace_tree(tmp_path / "e", OLD)
+    sizes = replace_folder(tmp_path / "e", OLD)
     assert contents(tmp_path / "e") == dict(OLD)
     assert sizes == {"a/x.mem": 3, "manifest.json": 2}
 
 
 def test_export_files_of_an_interrupted_run_leave_the_old_folder(tmp_path):
-    replace_tree(tmp_path / "e", OLD)
+    replace_folder(tmp_path / "e", OLD)
     with pytest.raises(KeyboardInterrupt):
-        replace_tree(tmp_path / "e", broken())
+        replace_folder(tmp_path / "e", broken())
     assert contents(tmp_path / "e") == dict(OLD)
 
 
 def test_export_files_of_an_interrupted_run_leave_nothing_else(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        replace_tree(tmp_path / "e", broken())
+        replace_folder(tmp_path / "e", broken())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_files_of_the_old_folder_are_gone(tmp_path):
-    replace_tree(tmp_path / "e", OLD)
-    replace_tree(tmp_path / "e", [("b/y.mem", b"new")])
+    replace_folder(tmp_path / "e", OLD)
+    replace_folder(tmp_path / "e", [("b/y.mem", b"new")])
     assert contents(tmp_path / "e") == {"b/y.mem": b"new"}
 
 
 def test_export_files_of_a_run_killed_between_its_renames_are_put_back(tmp_path):
-    replace_tree(tmp_path / "e", OLD)
+    replace_folder(tmp_path / "e", OLD)
     (tmp_path / "e").rename(tmp_path / ".e.bitlog2-old-0")
     with pytest.raises(KeyboardInterrupt):
-        replace_tree(tmp_path / "e", broken())
+        replace_folder(tmp_path / "e", broken())
     assert contents(tmp_path / "e") == dict(OLD)
 
 

@@ -118,7 +118,7 @@ def test_golden_replace_killed_at_any_step_leaves_a_whole_set_or_none(
     ended = False
     while not ended:
         folder = tmp_path / str(len(seen)) / "set"
-        replace_folder(folder, sets[0])
+        replace_folder(folder, sets[0].items())
         ended = emitter.emit(folder, 1, step=len(seen))
         seen.append(sets.index(contents(folder)) if folder.exists() else None)
     assert seen == sorted(seen, key=lambda state: {0: 0, None: 1, 1: 2}[state])
@@ -129,10 +129,10 @@ def test_golden_replace_puts_the_old_set_back_after_a_kill_between_the_renames(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "set"
-    replace_folder(folder, {"a": b"old"})
+    replace_folder(folder, {"a": b"old"}.items())
     os.rename(folder, tmp_path / ".set.bitlog2-old-0123")
     with pytest.raises(TypeError):
-        replace_folder(folder, {"a": "no bytes"})  # type: ignore[dict-item]
+        replace_folder(folder, {"a": "no bytes"}.items())  # type: ignore[dict-item]
     assert contents(folder) == {"a": b"old"}
 
 
@@ -141,24 +141,24 @@ def test_golden_replace_removes_what_killed_runs_left(tmp_path: Path) -> None:
         leftover = tmp_path / f".set.bitlog2-{kind}-0123"
         leftover.mkdir()
         (leftover / "half").write_bytes(b"half")
-    replace_folder(tmp_path / "set", {"a": b"new"})
+    replace_folder(tmp_path / "set", {"a": b"new"}.items())
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_golden_replace_leaves_the_leftovers_of_other_folders(tmp_path: Path) -> None:
     (tmp_path / ".other.bitlog2-new-0123").mkdir()
-    replace_folder(tmp_path / "set", {"a": b"new"})
+    replace_folder(tmp_path / "set", {"a": b"new"}.items())
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.bitlog2-new-0123", "set"]
 
 
 def test_golden_replace_keeps_the_old_folder_when_writing_fails(tmp_path: Path) -> None:
-    replace_folder(tmp_path / "set", {"a": b"old"})
+    replace_folder(tmp_path / "set", {"a": b"old"}.items())
     with pytest.raises(TypeError):
-        replace_folder(tmp_path / "set", {"a": "no bytes"})  # type: ignore[dict-item]
+        replace_folder(tmp_path / "set", {"a": "no bytes"}.items())  # type: ignore[dict-item]
     assert contents(tmp_path / "set") == {"a": b"old"}
 
 
 def test_golden_replace_follows_the_users_umask(tmp_path: Path) -> None:
-    replace_folder(tmp_path / "set", {"a": b"new"})
+    replace_folder(tmp_path / "set", {"a": b"new"}.items())
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "set").stat().st_mode == (tmp_path / "plain").stat().st_mode
