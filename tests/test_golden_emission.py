@@ -12,6 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
 
 from bitlog2.golden import UNITS, emit, emit_from
+from bitlog2.golden.target import Target
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 
@@ -207,6 +208,25 @@ def test_golden_emission_gives_row_offsets_to_python(whole: Path) -> None:
     with np.load(whole / "vectors.npz") as arrays:
         ends = np.flatnonzero(arrays["attention_row.stimulus.last"]) + 1
         assert arrays["attention_row.row_offsets"].tolist() == [0, *ends.tolist()]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_golden_emission_package_says_where_each_field_lies_in_its_word(
+    whole: Path, unit: str
+) -> None:
+    """Words cut by the constants of the package are the numbers that Python gets."""
+    files = contents(whole)
+    package = files["bitlog2_pkg.sv"].decode()
+    constants = {name: int(value) for name, value in re.findall(r"integer (\w+) = (\d+);", package)}
+    with np.load(whole / "vectors.npz") as arrays:
+        for stream in UNITS[unit].streams:
+            words = [int(word, 16) for word in files[UNITS[unit].file_name(stream)].split()]
+            for field in stream.fields(Target(SMALL, 2)):
+                values = arrays[f"{unit}.{stream.name}.{field.name}"].reshape(len(words), -1)
+                lowest = constants[f"{unit}_{stream.name}_{field.name}_LSB".upper()]
+                mask = (1 << constants[f"{field.name.upper()}_WIDTH"]) - 1
+                cut = [word >> lowest & mask for word in words]
+                assert cut == [value & mask for value in values[:, 0].tolist()]
 
 
 def test_golden_emission_packs_the_table_into_one_vector(whole: Path) -> None:

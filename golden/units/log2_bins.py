@@ -129,12 +129,14 @@ def _edge_hits(config: AttentionConfig, e: _Integers, s: _Integers) -> dict[str,
     scheme, octaves = config.code, octaves_of_s(config)
     near = np.flatnonzero((e - 2) * scheme.int_max // s != (e + 1) * scheme.int_max // s)
     e, s = e[near], s[near]
-    octave = np.searchsorted(np.int64(1) << np.array(octaves), s, side="right") - 1
     hits: dict[str, int] = {}
     for level, p in enumerate(scheme.values[1:], start=1):
         past = e - threshold(p, s, config)
+        close = np.flatnonzero(np.abs(past) <= 1)
+        past, sums = past[close], s[close]
+        octave = np.searchsorted(np.int64(1) << np.array(octaves), sums, side="right") - 1
         cases = {name: past == step for name, step in EDGES.items()}
-        cases["equal"] = e * scheme.int_max == p * s
+        cases["equal"] = e[close] * scheme.int_max == p * sums
         for name, flags in cases.items():
             counts = np.bincount(octave[flags], minlength=len(octaves)).tolist()
             hits |= {_edge_bin(level, name, k): n for k, n in zip(octaves, counts, strict=True)}

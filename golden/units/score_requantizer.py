@@ -52,16 +52,24 @@ def _past_top(config: AttentionConfig) -> tuple[int, int] | None:
 
 def _corners(target: Target) -> list[CaseGroup]:
     config, bound = target.config, _bound(target.config)
-    top, largest = (1 << config.m_bits) - 1, config.max_n
-    ranges = ((-bound, bound), (1, top), (0, largest), (config.t_min, config.t_max))
+    ranges = (
+        (-bound, bound),
+        (1, (1 << config.m_bits) - 1),
+        (0, config.max_n),
+        (config.t_min, config.t_max),
+    )
     if few(ranges):
         columns = dict(zip(_NAMES, every_case(ranges), strict=True))
         return [case_group("exhaustive", "every score, M, n and bias", columns)]
-    shifts = shift_cases(bound, config.m_bits, largest)
-    groups = [
+    return [*_product_corners(config), *_bias_corners(config)]
+
+
+def _product_corners(config: AttentionConfig) -> list[CaseGroup]:
+    bound, top, largest = _bound(config), (1 << config.m_bits) - 1, config.max_n
+    return [
         _group(
             "every n: ties of both signs, just below a tie, neither",
-            [(score, m, n, 0) for score, m, n in shifts],
+            [(score, m, n, 0) for score, m, n in shift_cases(bound, config.m_bits, largest)],
         ),
         _group(
             "scores at powers of two and their neighbours; M and n at their limits",
@@ -81,6 +89,12 @@ def _corners(target: Target) -> list[CaseGroup]:
                 for score in (bound, -bound)
             ],
         ),
+    ]
+
+
+def _bias_corners(config: AttentionConfig) -> list[CaseGroup]:
+    bound, past = _bound(config), _past_top(config)
+    groups = [
         _group(
             "bias at powers of two and their neighbours",
             [
@@ -91,7 +105,6 @@ def _corners(target: Target) -> list[CaseGroup]:
         ),
         _group("t at its limits, one inside and one past them", _limits(config)),
     ]
-    past = _past_top(config)
     if past is not None:
         groups.append(
             _group(
