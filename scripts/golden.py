@@ -98,7 +98,11 @@ def _add_emit(commands: Any) -> None:
         "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
     )
     parser.add_argument(
-        "--source", default="all", choices=(*SOURCES, "all", "model"), help="of the cases"
+        "--source",
+        default="all",
+        choices=(*SOURCES, "all", "model"),
+        help="of the cases: corners, with every input of a unit where there are few; random; both; "
+        "rows captured from a model",
     )
     parser.add_argument(
         "--seed", type=integer(0, 2**63 - 1), default=0, metavar="S", help="of what is random"
