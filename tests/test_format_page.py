@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from test_export import swin_export
 
-from bitlog2.golden import emit
+from bitlog2.golden import emit, write_export
 from bitlog2.golden.presets import PRESETS
 from bitlog2.scripts.make_format import PAGE, page_with_tables
 
@@ -48,6 +49,15 @@ def test_format_names_every_entry_of_a_manifest(exp2_set):
 
     entries = set(json.loads((exp2_set / "manifest.json").read_text()))
     assert {name for name in entries if f"`{name}`" not in TEXT} == set()
+
+
+def test_format_names_every_file_of_an_export(tmp_path):
+    """Of a Swin, which has masks and biases."""
+    write_export(tmp_path / "e", *swin_export())
+    names = {path.name for path in (tmp_path / "e").rglob("*") if path.is_file()}
+    assert {"mask.mem", "score_bias.mem", "flag.mem"} <= names
+    unnamed = {name for name in names if not re.search(rf"[`/]{re.escape(name)}`", TEXT)}
+    assert unnamed == set()
 
 
 def test_format_python_example_runs(exp2_set):
