@@ -3,14 +3,19 @@
 import argparse
 import json
 import statistics
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arguments import HelpFormatter, integer, output_file
 
+if TYPE_CHECKING:
+    from bitlog2.models.bench import Comparison, Throughput, ThroughputCase
+
 __all__ = ["add_parser"]
 
+_WORDS = 10_000_000
 _EPILOG = """example:
   bitlog2 bench --json bench.json
+  bitlog2 bench --rows attention --repetitions 31
 
 A target that is missed prints NOT MET; the exit status is 0 all the same: speed is a report."""
 
@@ -26,27 +31,53 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write raw samples there")
     parser.add_argument(
-        "--repetitions", metavar="N", type=integer(1, 1000), default=7, help="runs of each side"
+        "--repetitions", metavar="N", type=integer(1, 1000), default=15, help="runs of each side"
+    )
+    parser.add_argument("--rows", metavar="TEXT", help="only the rows whose names hold this")
+    parser.add_argument(
+        "--words", metavar="N", type=integer(1, 10**8), default=_WORDS, help="of the vector set"
     )
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.bench import machine, run_bench
+    from bitlog2.models.bench_cases import CASES
     from bitlog2.sim.files import write_whole
 
     rows = []
-    print(f"{'what':<58}{'ours ms':>9}{'peer ms':>9}{'ratio':>7}{'target':>8}")
-    for row in run_bench(args.repetitions):
+    print(f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}")
+    for row in run_bench((*CASES, lambda: _files(args.words)), args.repetitions, args.rows or ""):
+        print(_line(row), flush=True)
         rows.append(row.as_dict())
-        ours, peer = (1000 * statistics.median(side) for side in (row.ours, row.peers))
-        verdict = "met" if row.met else "NOT MET"
-        print(
-            f"{row.name:<58}{ours:>9.2f}{peer:>9.2f}{row.ratio:>7.2f}{row.target:>8.2f}  {verdict}"
-            f"  (peer: {row.peer})",
-            flush=True,
-        )
     if args.json is not None:
         content = json.dumps({**machine(), "rows": rows}, indent=2) + "\n"
         write_whole(args.json, content.encode())
     return 0
+
+
+def _files(words: int) -> "ThroughputCase":
+    from bitlog2.golden import emit_and_verify_seconds
+    from bitlog2.models.bench import ThroughputCase
+
+    def run() -> tuple[tuple[float, ...], int]:
+        emitted, verified, size = emit_and_verify_seconds(words)
+        return (emitted, verified), size
+
+    names = (f"golden emit, {words:,} words", f"golden verify, {words:,} words")
+    return ThroughputCase(names, run, target=50.0)
+
+
+def _line(row: "Comparison | Throughput") -> str:
+    from bitlog2.models.bench import Throughput
+
+    verdict = "met" if row.met else "NOT MET"
+    if isinstance(row, Throughput):
+        return f"{row.name:<60}{row.value:>28.1f} MB/s, to reach {row.target:.0f}  {verdict}"
+    if row.met is None:
+        return f"{row.name:<60}  not run: {row.note}"
+    ours, peer = (1000 * statistics.median(side) for side in (row.ours, row.peers))
+    return (
+        f"{row.name:<60}{ours:>10.2f}{peer:>10.2f}{row.value:>8.2f}{row.target:>8.2f}"
+        f"{row.aim:>7.2f}  {verdict}  (peer: {row.peer})"
+    )

@@ -1,8 +1,6 @@
 """`attention`: a batch of heads through the nine units, in parallel."""
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +9,18 @@ from numpy.typing import NDArray
 
 from .checks import check_codes, check_int
 from .config import AttentionConfig
-from .kernel.constants import layer_constants, scheme_constants
-from .kernel.rows import RowRegisters, code_rows, output_rows
+from .kernel.constants import (
+    LayerConstants,
+    SchemeConstants,
+    layer_constants,
+    scheme_constants,
+)
+from .kernel.heads import attention_heads, head_scratch
+from .kernel.rows import Registers, code_rows, new_registers, output_rows, row_block
+from .kernel.shift_add import level_value
 from .matmul import exact_matmul, one_blas_thread
 from .params import LayerParams
+from .threads import each_part, usable_processors
 
 __all__ = ["AttentionTrace", "attention", "attention_from_scores"]
 
@@ -76,19 +82,22 @@ def attention(
     Bits: equal to `bitlog2.sim.spec.attention_row`, for any number of threads
     (tests/test_attention.py). Source: SPEC.md, "The datapath".
     """
-    q = check_codes("q", q, 0, (1 << config.q_bits) - 1, 3)
-    k = check_codes("k", k, 0, (1 << config.k_bits) - 1, 3)
+    q, k, v = _codes("q", q, config), _codes("k", k, config), _codes("v", v, config)
     if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2]:
         raise ValueError(f"q and k must agree in heads and channels, got {q.shape} and {k.shape}")
     check_int("head dimension D", q.shape[2], 1, config.max_head_dim)
-    config.check_params(params)
+    shape = (q.shape[0], q.shape[1], k.shape[1])
+    batch = _check(shape, v, params, config, masked, bias, trace, threads)
+    if _fits_lanes(config):
+        return batch.run(lambda: _work_in_lanes(batch, q, k))
     bound = config.registers["score"].bound
 
-    def scores(heads: slice) -> NDArray[np.int32]:
-        return exact_matmul(q[heads] - params.zq, (k[heads] - params.zk).swapaxes(1, 2), bound)
+    def scores(part: slice) -> NDArray[np.int32]:
+        queries, keys = _in_range("q", q[part], config), _in_range("k", k[part], config)
+        return exact_matmul(queries - params.zq, (keys - params.zk).swapaxes(1, 2), bound)
 
-    shape = (q.shape[0], q.shape[1], k.shape[1])
-    return _run(scores, shape, v, params, config, masked, bias, trace, threads)
+    with one_blas_thread():
+        return batch.run(lambda: _work_from_scores(batch, scores))
 
 
 def attention_from_scores(
@@ -109,13 +118,111 @@ def attention_from_scores(
     """
     bound = config.registers["score"].bound
     score = check_codes("score", score, -bound, bound, 3)
-    config.check_params(params)
     shape = (score.shape[0], score.shape[1], score.shape[2])
-    return _run(lambda heads: score[heads], shape, v, params, config, masked, bias, trace, threads)
+    batch = _check(shape, _codes("v", v, config), params, config, masked, bias, trace, threads)
+    with one_blas_thread():
+        return batch.run(lambda: _work_from_scores(batch, lambda part: score[part]))
 
 
-def _run(
-    scores: Callable[[slice], NDArray[np.int32]],
+@dataclass(frozen=True)
+class _Batch:
+    """Arguments that are checked, but for the range of codes, and the result's arrays by name."""
+
+    v: NDArray[Any]
+    masked: NDArray[np.uint8]
+    bias: NDArray[np.int32]
+    config: AttentionConfig
+    layer: LayerConstants
+    scheme: SchemeConstants
+    trace: bool
+    workers: int
+    regs: Registers
+    o: NDArray[np.uint8]
+
+    def run(self, prepare: Callable[[], Callable[[slice], None]]) -> Any:
+        """Fill the result part by part, and return it."""
+        each_part(len(self.v), self.workers, prepare)
+        return AttentionTrace(**self.regs._asdict(), o=self.o) if self.trace else self.o
+
+    def registers(self, part: slice) -> Registers:
+        """Return the registers of some heads."""
+        return Registers._make(values[part] for values in self.regs)
+
+    def masked_and_bias(self, part: slice) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return mask and bias of some heads, or those of all."""
+        masked = self.masked if len(self.masked) == 1 else self.masked[part]
+        return masked, self.bias if len(self.bias) == 1 else self.bias[part]
+
+
+def _work_in_lanes(batch: _Batch, q: NDArray[Any], k: NDArray[Any]) -> Callable[[slice], None]:
+    """Return what fills the result of some heads: units 1 to 9 in int16 lanes."""
+    codes = {"q": q, "k": k, "v": batch.v}
+    scratch = head_scratch(k.shape[1], k.shape[2], batch.v.shape[2])
+
+    def work(part: slice) -> None:
+        bits_seen = attention_heads(
+            *(np.ascontiguousarray(x[part], np.int32) for x in codes.values()),
+            *batch.masked_and_bias(part),
+            batch.layer,
+            batch.scheme,
+            batch.trace,
+            scratch,
+            batch.registers(part),
+            batch.o[part],
+        )
+        for (name, values), seen in zip(codes.items(), bits_seen, strict=True):
+            if seen & ~_largest_code(name, batch.config):
+                _in_range(name, values, batch.config)
+
+    return work
+
+
+def _work_from_scores(
+    batch: _Batch, scores: Callable[[slice], NDArray[np.int32]]
+) -> Callable[[slice], None]:
+    """Return what fills the result of some heads from their scores, the last sums by BLAS."""
+    layer, scheme = batch.layer, batch.scheme
+    block, bound = row_block(batch.v.shape[1]), batch.config.registers["acc"].bound
+
+    def work(part: slice) -> None:
+        v, score = _in_range("v", batch.v[part], batch.config), scores(part)
+        level = np.empty(score.shape, np.uint8)
+        weight = np.empty(score.shape, np.float32)
+        masks, regs = batch.masked_and_bias(part), batch.registers(part)
+        code_rows(score, *masks, layer, scheme, batch.trace, block, regs, level)
+        level_value(level.reshape(-1), scheme, weight.reshape(-1))
+        acc = exact_matmul(weight, v - layer.zv, bound)
+        output_rows(acc, layer, batch.o[part])
+        if batch.trace:
+            regs.score[:], regs.acc[:] = score, acc
+
+    return work
+
+
+def _fits_lanes(config: AttentionConfig) -> bool:
+    """Whether scores and accumulators, and their partial sums, stay within int16 lanes."""
+    return all(config.registers[name].bound < 1 << 15 for name in ("score", "acc"))
+
+
+def _largest_code(name: str, config: AttentionConfig) -> int:
+    bits: int = getattr(config, f"{name}_bits")
+    return (1 << bits) - 1
+
+
+def _in_range(name: str, array: NDArray[Any], config: AttentionConfig) -> NDArray[np.int32]:
+    return check_codes(name, array, 0, _largest_code(name, config), 3)
+
+
+def _codes(name: str, array: NDArray[Any], config: AttentionConfig) -> NDArray[Any]:
+    """Return codes in three axes that int32 holds; their range is checked part by part."""
+    values = np.asarray(array)
+    fits = values.dtype.kind in "iu" and np.can_cast(values.dtype, np.int32)
+    if fits and values.ndim == 3 and values.size > 0:
+        return values
+    return _in_range(name, values, config)
+
+
+def _check(
     shape: tuple[int, int, int],
     v: NDArray[Any],
     params: LayerParams,
@@ -124,87 +231,24 @@ def _run(
     bias: NDArray[Any] | None,
     trace: bool,
     threads: int | None,
-) -> NDArray[np.uint8] | AttentionTrace:
-    heads, rows, keys = shape
+) -> _Batch:
+    heads, _, keys = shape
+    config.check_params(params)
     check_int("number of keys N", keys, 1, config.max_tokens)
-    v = check_codes("v", v, 0, (1 << config.v_bits) - 1, 3)
     if v.shape[:2] != (heads, keys):
         raise ValueError(f"v must have {heads} heads and {keys} keys, got shape {v.shape}")
-    mask = _check_mask(masked, shape)
-    offsets = _check_bias(bias, shape, config)
-    workers = _usable_processors() if threads is None else check_int("threads", threads, 1, 256)
-
-    result = _allocate(shape, v.shape[2], trace)
-    layer, scheme = layer_constants(config, params), scheme_constants(config.code)
-    bound = config.registers["acc"].bound
-
-    def work(part: slice) -> None:
-        score = scores(part)
-        size = score.shape[0]
-        weight = np.empty(score.shape, np.float32)
-        regs = _part_of(result, part) if trace else _row_registers(1, 1, keys)
-        code_rows(
-            score,
-            _heads_of(mask, part),
-            _heads_of(offsets, part),
-            layer,
-            scheme,
-            trace,
-            regs,
-            weight,
-        )
-        acc = exact_matmul(weight, v[part] - params.zv, bound)
-        codes = np.empty((size, rows, v.shape[2]), np.uint8)
-        output_rows(acc, layer, codes)
-        result["o"][part] = codes
-        if trace:
-            result["score"][part], result["acc"][part] = score, acc
-
-    parts = _split(heads, workers)
-    with one_blas_thread():
-        if workers == 1 or len(parts) == 1:
-            for part in parts:
-                work(part)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, parts))
-    return AttentionTrace(**result) if trace else result["o"]
-
-
-def _row_registers(heads: int, rows: int, keys: int) -> RowRegisters:
-    grid = (heads, rows, keys)
-    return RowRegisters(
-        t=np.empty(grid, np.int32),
-        row_max=np.empty(grid[:2], np.int32),
-        d=np.empty(grid, np.int32),
-        e=np.empty(grid, np.int32),
-        row_sum=np.empty(grid[:2], np.int64),
-        level=np.empty(grid, np.uint8),
-        nibble=np.empty(grid, np.uint8),
-        flag=np.empty(grid, np.uint8),
+    return _Batch(
+        v,
+        _check_mask(masked, shape),
+        _check_bias(bias, shape, config),
+        config,
+        layer_constants(config, params),
+        scheme_constants(config.code),
+        trace,
+        usable_processors() if threads is None else check_int("threads", threads, 1, 256),
+        new_registers(*(shape if trace else (heads, 0, 0)), v.shape[2] if trace else 0),
+        np.empty((*shape[:2], v.shape[2]), np.uint8),
     )
-
-
-def _allocate(shape: tuple[int, int, int], channels: int, trace: bool) -> dict[str, NDArray[Any]]:
-    output = (shape[0], shape[1], channels)
-    result: dict[str, NDArray[Any]] = {"o": np.empty(output, np.uint8)}
-    if trace:
-        result |= _row_registers(*shape)._asdict()
-        result |= {"score": np.empty(shape, np.int32), "acc": np.empty(output, np.int32)}
-    return result
-
-
-def _part_of(result: dict[str, NDArray[Any]], part: slice) -> RowRegisters:
-    return RowRegisters(**{name: result[name][part] for name in RowRegisters._fields})
-
-
-def _heads_of(values: NDArray[Any], part: slice) -> NDArray[Any]:
-    return values if values.shape[0] == 1 else values[part]
-
-
-def _split(heads: int, workers: int) -> list[slice]:
-    step = max(1, -(-heads // (4 * workers)))
-    return [slice(start, min(start + step, heads)) for start in range(0, heads, step)]
 
 
 def _check_shape(name: str, got: tuple[int, ...], shape: tuple[int, int, int]) -> None:
@@ -236,9 +280,3 @@ def _check_bias(
     values = check_codes("bias", bias, config.t_min, config.t_max, 3)
     _check_shape("bias", values.shape, shape)
     return values
-
-
-def _usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

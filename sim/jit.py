@@ -17,7 +17,7 @@ from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
 
-__all__ = ["cache_folder", "kernel", "source_hash"]
+__all__ = ["borrowing_kernel", "cache_folder", "kernel", "source_hash"]
 
 _SOURCES = Path(__file__).resolve().parent
 
@@ -83,7 +83,20 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     With NUMBA_DISABLE_JIT=1 the function comes back as it is. Where no folder can be written, it
     is compiled in every process and nothing is said: slower, same bits.
     """
-    compiled: Any = njit(nogil=True)(function)
+    return _cached(njit(nogil=True)(function), function)
+
+
+def borrowing_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `kernel` does, but inlined, and without reference counts: it allocates nothing.
+
+    The caller holds every array meanwhile, so that a view of a row costs nothing: with counts, the
+    few views that a row takes cost as much as its arithmetic, and so do calls with its arguments.
+    """
+    options: dict[str, Any] = {"forceinline": True, "_nrt": False}
+    return _cached(njit(nogil=True, **options)(function), function)
+
+
+def _cached(compiled: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(compiled, Dispatcher) and cache_folder() is not None:
         compiled._cache = _KernelCache(function)  # type: ignore[attr-defined, no-untyped-call]
     return compiled  # type: ignore[no-any-return]

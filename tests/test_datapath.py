@@ -133,7 +133,7 @@ ALLOWED = {
     "bitlog2.sim.files.write_whole",
 }
 #: Modules that are there to run the simulator.
-RUN_IT = {"check.py", "mismatch.py", "bench.py"}
+RUN_IT = {"check.py", "mismatch.py", "bench_cases.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:

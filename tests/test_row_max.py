@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.kernel.row_max import distance as distance_kernel
+from bitlog2.sim.kernel.row_max import keep_distance
 from bitlog2.sim.kernel.row_max import row_max as row_max_kernel
 from bitlog2.sim.spec import distance, row_max
 
@@ -20,8 +21,10 @@ def run_kernel(t, masked, config: AttentionConfig = CONFIG) -> tuple[int, list[i
     t, masked = np.asarray(t, np.int32), np.asarray(masked, np.uint8)
     layer = layer_constants(config, PARAMS)
     largest = row_max_kernel(t, masked, layer)
-    d = np.empty(t.shape, np.int32)
-    distance_kernel(t, largest, masked, layer, d)
+    held, d = np.empty(t.shape, np.int16), np.empty(t.shape, np.int32)
+    distance_kernel(t, largest, masked, layer, held)
+    assert [x > layer.d_max for x in held.tolist()] == [bool(x) for x in masked]
+    keep_distance(held, layer, d)
     return int(largest), d.tolist()
 
 

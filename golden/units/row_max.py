@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from bitlog2.sim import LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.kernel.row_max import distance as distance_kernel
+from bitlog2.sim.kernel.row_max import keep_distance
 from bitlog2.sim.kernel.row_max import row_max as row_max_kernel
 from bitlog2.sim.spec import distance, row_max
 
@@ -28,10 +29,12 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     layer = layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0))
     t, mask = beats["t"].astype(np.int32), beats["mask"].astype(np.uint8)
     largest, d = np.empty(len(seen), np.int64), np.empty(len(t), np.int32)
+    held = np.empty(len(t), np.int16)
     for case, row in enumerate(row_slices(beats["last"])):
         hidden = mask[row] if mask[row].any() else mask[:0]
         largest[case] = row_max_kernel(t[row], hidden, layer)
-        distance_kernel(t[row], np.int32(largest[case]), hidden, layer, d[row])
+        distance_kernel(t[row], np.int32(largest[case]), hidden, layer, held[row])
+    keep_distance(held, layer, d)
     return {"expected": {"row_max": largest}, "keys": {"d": d.astype(np.int64)}}
 
 

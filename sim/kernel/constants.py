@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..config import AttentionConfig
 from ..params import LayerParams
 from ..scheme import Scheme
-from .exp2 import exp2_of_every_distance
+from .exp2 import exp2_of_every_distance, exp2_words
 
 __all__ = ["LayerConstants", "SchemeConstants", "layer_constants", "scheme_constants"]
 
@@ -17,7 +17,7 @@ __all__ = ["LayerConstants", "SchemeConstants", "layer_constants", "scheme_const
 class SchemeConstants(NamedTuple):
     """A scheme, for the kernels of units 6 to 8: A = odd * 2**base_shift.
 
-    thresholds: (16,), the values of levels 1 and up; a last 0 where there are 15.
+    powers, raised_powers: how many levels are 2**k, and how many are 3 * 2**k.
     """
 
     odd: int
@@ -26,14 +26,17 @@ class SchemeConstants(NamedTuple):
     half: int
     top_level: int
     zero_flag: int
-    thresholds: NDArray[np.int64]
+    powers: int
+    raised_powers: int
 
 
 class LayerConstants(NamedTuple):
     """Configuration and parameters of a layer, for the kernels of units 2 to 9.
 
-    narrow: 1 where product, rounding and bias stay within int32, proved from the widths.
-    exp2_of: (d_max + 1,) int32, e by distance: unit 4 for every d at once.
+    narrow, narrow_output: 1 where the product of unit 2 or 9, with what is added to it, stays
+        within int32, proved from the widths.
+    fraction_bits: P, of e and of its logarithm.
+    exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once.
     """
 
     m: int
@@ -44,9 +47,14 @@ class LayerConstants(NamedTuple):
     d_max: int
     m2: int
     n2: int
+    zq: int
+    zk: int
+    zv: int
     zo: int
     o_max: int
-    exp2_of: NDArray[np.int32]
+    narrow_output: int
+    fraction_bits: int
+    exp2_words: NDArray[np.int64]
 
 
 def scheme_constants(scheme: Scheme) -> SchemeConstants:
@@ -58,12 +66,14 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
         int(scheme.half),
         scheme.top_level,
         int(scheme.zero_flag),
-        np.array([*scheme.values[1:], 0][:16], dtype=np.int64),
+        sum(value & (value - 1) == 0 for value in scheme.values[1:]),
+        sum(value % 3 == 0 for value in scheme.values[1:]),
     )
 
 
 def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConstants:
     """Return the integers of a configuration and a layer's parameters."""
+    largest_output = config.registers["acc"].bound * params.m2 + (1 << params.n2 >> 1)
     return LayerConstants(
         params.m,
         params.n,
@@ -73,16 +83,24 @@ def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConsta
         config.d_max,
         params.m2,
         params.n2,
+        params.zq,
+        params.zk,
+        params.zv,
         params.zo,
         (1 << config.o_bits) - 1,
-        _exp2_of(config),
+        int(largest_output + (1 << config.o_bits) < 1 << 31),
+        config.table_bits,
+        _exp2_words(config.table, config.fraction_bits, config.table_bits, config.d_max),
     )
 
 
 @lru_cache(maxsize=64)
-def _exp2_of(config: AttentionConfig) -> NDArray[np.int32]:
-    """Return e for every distance, by the kernel of unit 4."""
-    e = np.empty(config.d_max + 1, np.int32)
-    table = np.array(config.table, dtype=np.int32)
-    exp2_of_every_distance(table, config.fraction_bits, config.table_bits + 2, e)
-    return e
+def _exp2_words(
+    table: tuple[int, ...], fraction_bits: int, table_bits: int, d_max: int
+) -> NDArray[np.int64]:
+    """Return e and its logarithm for every distance, by the kernels of unit 4."""
+    e, words = np.empty(d_max + 1, np.int32), np.empty(d_max + 2, np.int64)
+    entries = np.array(table, dtype=np.int32)
+    exp2_of_every_distance(entries, fraction_bits, table_bits + 2, e)
+    exp2_words(e, table_bits, words)
+    return words

@@ -1,11 +1,22 @@
-"""Unit 4, kernel: a row of distances to e, by one table that the shifter fills once."""
+"""Units 4 and 5, kernel: a row of distances to e, and their sum, by one table.
+
+A word of the table holds e and its logarithm, which unit 6 compares (`threshold_quantizer`). So a
+key costs one look-up: e in the low `E_BITS` bits of the word, the logarithm, signed, above them.
+"""
 
 import numpy as np
 
-from ..jit import kernel
-from .rounding import rnd
+from ..jit import borrowing_kernel as kernel
+from .rounding import leading_one, rnd
 
-__all__ = ["exp2", "exp2_of_every_distance"]
+__all__ = ["E_BITS", "exp2", "exp2_of_every_distance", "exp2_words", "sum_of_exp2"]
+
+#: Keys whose words are summed at once, as they are: 2**8 values of e of at most 2**20 fit E_BITS.
+_CHUNK = 256
+E_BITS = 29
+_E_MASK = (1 << E_BITS) - 1
+#: The logarithm of 0, in octaves: below every threshold of every scheme, which are above -20.
+_LOWEST = -32
 
 
 @kernel
@@ -23,13 +34,49 @@ def exp2_of_every_distance(table, fraction_bits, shift_max, e):
 
 
 @kernel
-def exp2(d, masked, layer, e):
-    """Write e[j] = e of d[j], 0 for a masked key.
+def exp2_words(e, fraction_bits, words):
+    """Write words[d] of every e[d], and after them the word of a masked key: e = 0.
 
-    d, e: (N,) int32; masked: (N,) uint8, or (0,) where no key is masked. The caller's d is at most
-    d_max; as an unsigned index it is not tested for a negative one.
+    e: (d_max + 1,) int32, at most 2**P, P = fraction_bits; words: (d_max + 2,) int64. The
+    logarithm is the position of e's leading one and, as a fraction of P bits, the bits below it.
+    """
+    lowest = np.int64(_LOWEST) << fraction_bits
+    for d in range(e.size):
+        x = np.int64(e[d])
+        k = leading_one(x)
+        logarithm = ((k - np.int64(1)) << fraction_bits) + ((x << fraction_bits) >> k)
+        words[d] = ((logarithm if x > 0 else lowest) << np.int64(E_BITS)) + x
+    words[e.size] = lowest << np.int64(E_BITS)
+
+
+@kernel
+def exp2(d, masked, layer, e):
+    """Write e[j] = e of d[j], 0 for a masked key: unit 4 alone.
+
+    d: (N,) int16 or int32, at most d_max + 1; masked: (N,) uint8, or (0,) where no key is masked;
+    e: (N,) int32. As unsigned indices the distances are not tested for a negative one.
     """
     for j in range(d.size):
-        e[j] = layer.exp2_of[np.uint32(d[j])]
+        e[j] = layer.exp2_words[np.uint16(d[j])] & np.int64(_E_MASK)
     for j in range(masked.size):
         e[j] = e[j] if masked[j] == 0 else np.int32(0)
+
+
+@kernel
+def sum_of_exp2(d, layer, logarithm):
+    """Write the logarithm of e of each d[j] and return the sum of e: units 4 and 5.
+
+    d: (N,) int16, at most d_max, and d_max + 1 for a masked key; logarithm: (N,) int32. Words are
+    summed as they are, _CHUNK at a time: their low fields reach 2**28, and the logarithms above
+    them, 26 bits each, 2**62 in magnitude.
+    """
+    total = np.int64(0)
+    keys, chunk = np.uint64(d.size), np.uint64(_CHUNK)
+    for start in range(np.uint64(0), keys, chunk):
+        part = np.int64(0)
+        for j in range(start, min(start + chunk, keys)):
+            word = layer.exp2_words[np.uint16(d[j])]
+            part += word
+            logarithm[j] = word >> np.int64(E_BITS)
+        total += part & np.int64(_E_MASK)
+    return total

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 from .rounding import leading_one
 
 __all__ = ["log2_quantizer", "log2_quantizer_dividing"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 from .rounding import rnd
 
 __all__ = ["output_requantizer"]
@@ -10,7 +10,21 @@ __all__ = ["output_requantizer"]
 
 @kernel
 def output_requantizer(acc, layer, o):
-    """Write o[d] = clamp(RND(acc[d] * M2 >> n2) + zo, 0, o_max). acc: (D,) int32, o: (D,) uint8."""
-    for d in range(acc.size):
-        value = rnd(np.int64(acc[d]) * layer.m2, layer.n2) + layer.zo
-        o[d] = min(max(value, np.int64(0)), layer.o_max)
+    """Write o[d] = clamp(RND(acc[d] * M2 >> n2) + zo, 0, o_max).
+
+    acc: (D or more,) int16 or int32; o: (D,) uint8. Where `layer.narrow_output` proves that the
+    largest accumulator's product with M2, the rounding constant and zo stay within int32 (so
+    n2 <= 31), lanes are int32; else int64.
+    """
+    if layer.narrow_output:
+        m2, n2 = np.int32(layer.m2), np.int32(layer.n2)
+        rounding = np.int32((np.int64(1) << layer.n2) >> np.int64(1))
+        zo, zero, o_max = np.int32(layer.zo), np.int32(0), np.int32(layer.o_max)
+        for d in range(o.size):
+            product = np.add(np.multiply(np.int32(acc[d]), m2), rounding)
+            narrow_value = np.add(np.right_shift(product, n2), zo)
+            o[d] = min(max(narrow_value, zero), o_max)
+    else:
+        for d in range(o.size):
+            value = rnd(np.int64(acc[d]) * layer.m2, layer.n2) + layer.zo
+            o[d] = min(max(value, np.int64(0)), layer.o_max)

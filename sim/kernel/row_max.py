@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 
-__all__ = ["distance", "row_max"]
+__all__ = ["distance", "keep_distance", "row_max"]
 
 
 @kernel
@@ -27,13 +27,22 @@ def row_max(t, masked, layer):
 
 @kernel
 def distance(t, largest, masked, layer, d):
-    """Write d[j] = min(largest - t[j], d_max); d_max for a masked key. d: (N,) int32.
+    """Write d[j] = min(largest - t[j], d_max), and d_max + 1 for a masked key. d: (N,) int16.
 
-    `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits. A masked key's t may
-    pass the maximum.
+    `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits. d_max has at most 14,
+    so d_max + 1, which tells unit 4 that the key is masked, fits int16. A masked key's t may pass
+    the maximum.
     """
-    top, d_max = np.int32(largest), np.int32(layer.d_max)
+    top, d_max, of_masked = np.int32(largest), np.int32(layer.d_max), np.int16(layer.d_max + 1)
     for j in range(t.size):
-        d[j] = min(np.int32(top - t[j]), d_max)
+        d[j] = min(np.subtract(top, t[j]), d_max)
     for j in range(masked.size):
-        d[j] = d[j] if masked[j] == 0 else d_max
+        d[j] = d[j] if masked[j] == 0 else of_masked
+
+
+@kernel
+def keep_distance(d, layer, kept):
+    """Write the distances of the register: d_max for a masked key. d: (N,) int16; kept: int32."""
+    d_max = np.int32(layer.d_max)
+    for j in range(d.size):
+        kept[j] = min(np.int32(d[j]), d_max)

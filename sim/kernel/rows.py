@@ -1,30 +1,47 @@
-"""Units 2 to 9 over rows: the unit kernels one after another, a row at a time in cache."""
+"""Units 2 to 7 over rows: the unit kernels one after another, a few rows at a time in cache."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 from .code_register import code_register
-from .exp2 import exp2
+from .exp2 import exp2, sum_of_exp2
 from .output_requantizer import output_requantizer
-from .row_max import distance, row_max
-from .row_sum import row_sum
+from .row_max import distance, keep_distance, row_max
 from .score_requantizer import score_requantizer
-from .shift_add import level_value
-from .threshold_quantizer import count_thresholds, row_thresholds
+from .threshold_quantizer import row_thresholds, threshold_quantizer
 
-__all__ = ["RowRegisters", "code_rows", "output_rows"]
+__all__ = [
+    "BLOCK_ROWS",
+    "Registers",
+    "RowBlock",
+    "aligned",
+    "code_block",
+    "code_rows",
+    "keep",
+    "keep_block",
+    "new_registers",
+    "output_rows",
+    "row_block",
+]
 
 
-class RowRegisters(NamedTuple):
-    """Registers of units 2 to 7 for G heads, R rows, N keys; or one row of scratch where R is 1.
+#: Rows that go through one unit before the next: no unit waits for the result of its only row.
+BLOCK_ROWS = 8
+#: Bytes of a cache line, and of the widest vector.
+_LINE = 64
 
-    t, d, e: (G, R, N) int32; level, nibble, flag: (G, R, N) uint8; row_max: (G, R) int32;
-    row_sum: (G, R) int64.
+
+class Registers(NamedTuple):
+    """What a trace keeps of units 1 to 8: G heads, R rows, N keys, D channels; else empty.
+
+    score, t, d, e: (G, R, N) int32; level, nibble, flag: (G, R, N) uint8; row_max: (G, R) int32;
+    row_sum: (G, R) int64; acc: (G, R, D) int32.
     """
 
+    score: NDArray[np.int32]
     t: NDArray[np.int32]
     row_max: NDArray[np.int32]
     d: NDArray[np.int32]
@@ -33,39 +50,128 @@ class RowRegisters(NamedTuple):
     level: NDArray[np.uint8]
     nibble: NDArray[np.uint8]
     flag: NDArray[np.uint8]
+    acc: NDArray[np.int32]
+
+
+class RowBlock(NamedTuple):
+    """A few rows between the units, written over and over.
+
+    t, logarithm: (B, N) int32; d: (B, N) int16, d_max + 1 for a masked key; row_max, power, raised:
+    (B,) int32, the last two the thresholds of unit 6; row_sum: (B,) int64.
+    """
+
+    t: NDArray[np.int32]
+    row_max: NDArray[np.int32]
+    d: NDArray[np.int16]
+    logarithm: NDArray[np.int32]
+    row_sum: NDArray[np.int64]
+    power: NDArray[np.int32]
+    raised: NDArray[np.int32]
+
+
+def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros that begin at a multiple of 64 bytes: no vector lies across two cache lines."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def new_registers(heads: int, rows: int, keys: int, channels: int) -> Registers:
+    """Return registers to be filled."""
+    grid = (heads, rows, keys)
+    return Registers(
+        score=np.empty(grid, np.int32),
+        t=np.empty(grid, np.int32),
+        row_max=np.empty(grid[:2], np.int32),
+        d=np.empty(grid, np.int32),
+        e=np.empty(grid, np.int32),
+        row_sum=np.empty(grid[:2], np.int64),
+        level=np.empty(grid, np.uint8),
+        nibble=np.empty(grid, np.uint8),
+        flag=np.empty(grid, np.uint8),
+        acc=np.empty((heads, rows, channels), np.int32),
+    )
+
+
+def row_block(keys: int) -> RowBlock:
+    """Return scratch for rows of that many keys."""
+    grid, rows = (BLOCK_ROWS, keys), (BLOCK_ROWS,)
+    return RowBlock(
+        t=aligned(grid, np.int32),
+        row_max=aligned(rows, np.int32),
+        d=aligned(grid, np.int16),
+        logarithm=aligned(grid, np.int32),
+        row_sum=aligned(rows, np.int64),
+        power=aligned(rows, np.int32),
+        raised=aligned(rows, np.int32),
+    )
 
 
 @kernel
-def code_rows(score, masked, bias, layer, scheme, keep, regs, weight):
-    """Take scores to levels and their values, a row at a time.
+def code_block(score, masked, bias, first, layer, scheme, block, level):
+    """Take a few rows of a head from scores to levels, each unit's results left in `block`.
+
+    score: (B, N or more) int16 or int32, B at most BLOCK_ROWS, the rows of the head from `first`
+    on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8.
+    """
+    size = score.shape[0]
+    for i in range(size):
+        row = first + i
+        mask = masked[min(row, masked.shape[0] - 1)]
+        offset = bias[min(row, bias.shape[0] - 1)]
+        t, d = block.t[i], block.d[i]
+        score_requantizer(score[i], offset, layer, t)
+        largest = row_max(t, mask, layer)
+        distance(t, largest, mask, layer, d)
+        block.row_max[i] = largest
+        block.row_sum[i] = sum_of_exp2(d, layer, block.logarithm[i])
+    row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
+    for i in range(size):
+        power, raised = block.power[i], block.raised[i]
+        threshold_quantizer(block.logarithm[i], power, raised, layer, scheme, level[i])
+
+
+@kernel
+def keep(values, kept):
+    """Copy the first values into kept, (N,)."""
+    for j in range(kept.size):
+        kept[j] = values[j]
+
+
+@kernel
+def keep_block(g, first, masked, block, level, layer, scheme, regs):
+    """Keep the rows of head g that `code_block` has just left in `block` and `level`."""
+    for i in range(level.shape[0]):
+        row = first + i
+        keep(block.t[i], regs.t[g, row])
+        regs.row_max[g, row] = block.row_max[i]
+        keep_distance(block.d[i], layer, regs.d[g, row])
+        exp2(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
+        regs.row_sum[g, row] = block.row_sum[i]
+        keep(level[i], regs.level[g, row])
+        code_register(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
+
+
+@kernel
+def code_rows(score, masked, bias, layer, scheme, trace, block, regs, level):
+    """Take scores to levels, a block of rows at a time.
 
     score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8, or (1, 1, 0) for none;
-    bias: (G or 1, R or 1, N) int32;
-    weight: (G, R, N), receives the value of each level. With keep == 0, `regs` is scratch of one
-    row, written over and over.
+    bias: (G or 1, R or 1, N) int32; block: scratch; regs: filled where trace is set; level:
+    (G, R, N) uint8.
     """
-    edge = np.empty(16, np.int32)
-    count = np.empty(score.shape[2], np.int32)
     for g in range(score.shape[0]):
-        mask_g = min(g, masked.shape[0] - 1)
-        bias_g = min(g, bias.shape[0] - 1)
-        for i in range(score.shape[1]):
-            mask = masked[mask_g, min(i, masked.shape[1] - 1)]
-            offset = bias[bias_g, min(i, bias.shape[1] - 1)]
-            a, b = (g, i) if keep else (0, 0)
-            t, d, e, level = regs.t[a, b], regs.d[a, b], regs.e[a, b], regs.level[a, b]
-            score_requantizer(score[g, i], offset, layer, t)
-            largest = row_max(t, mask, layer)
-            distance(t, largest, mask, layer, d)
-            exp2(d, mask, layer, e)
-            total = row_sum(e)
-            row_thresholds(total, scheme, edge)
-            count_thresholds(e, scheme, edge, count, level)
-            level_value(level, scheme, weight[g, i])
-            if keep:
-                code_register(level, scheme, regs.nibble[a, b], regs.flag[a, b])
-                regs.row_max[a, b] = largest
-                regs.row_sum[a, b] = total
+        masks = masked[min(g, masked.shape[0] - 1)]
+        offsets = bias[min(g, bias.shape[0] - 1)]
+        for first in range(0, score.shape[1], BLOCK_ROWS):
+            rows, levels = (
+                score[g, first : first + BLOCK_ROWS],
+                level[g, first : first + BLOCK_ROWS],
+            )
+            code_block(rows, masks, offsets, first, layer, scheme, block, levels)
+            if trace:
+                keep_block(g, first, masks, block, levels, layer, scheme, regs)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 from .rounding import rnd
 
 __all__ = ["score_requantizer"]
@@ -12,19 +12,20 @@ __all__ = ["score_requantizer"]
 def score_requantizer(score, bias, layer, t):
     """Write t[j] = SAT(RND(score[j] * M >> n) + bias[j]).
 
-    score, bias, t: (N,) int32. Where `layer.narrow` proves that product, rounding constant and
-    bias stay within int32, lanes are int32: each step is wrapped to its width, which the compiler
-    would otherwise widen. Else int64, which holds every register of at most 62 bits.
+    score: (N or more,) int16 or int32; bias, t: (N,) int32. Where `layer.narrow` proves that
+    product, rounding constant and bias stay within int32 (so n <= 31), lanes are int32: numpy's
+    functions keep the width of their operands, which operators would widen. Else int64, which
+    holds every register of at most 62 bits.
     """
     if layer.narrow:
         m, n = np.int32(layer.m), np.int32(layer.n)
         rounding = np.int32((np.int64(1) << layer.n) >> np.int64(1))
         t_min, t_max = np.int32(layer.t_min), np.int32(layer.t_max)
-        for j in range(score.size):
-            product = np.int32(np.int32(score[j] * m) + rounding)
-            narrow_value = np.int32(np.int32(product >> n) + bias[j])
+        for j in range(t.size):
+            product = np.add(np.multiply(np.int32(score[j]), m), rounding)
+            narrow_value = np.add(np.right_shift(product, n), bias[j])
             t[j] = min(max(narrow_value, t_min), t_max)
     else:
-        for j in range(score.size):
+        for j in range(t.size):
             value = rnd(np.int64(score[j]) * layer.m, layer.n) + bias[j]
             t[j] = min(max(value, layer.t_min), layer.t_max)

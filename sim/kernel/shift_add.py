@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
 
 __all__ = ["level_value", "shift_add"]
 
@@ -27,15 +27,15 @@ def level_value(level, scheme, value):
     Half: two, or three with the half bit, shifted by k and halved: level 1 keeps the half of its
     three, level 0 is taken away. Single: one shifted by the level, halved. All within int32.
     """
-    one = np.int32(1)
+    one, two = np.int32(1), np.int32(2)
     for j in range(level.size):
         code = np.int32(level[j])
         if scheme.half:
-            lead = np.int32(np.int32(2) + np.int32(code & one))
-            raised = np.int32(lead << np.int32(code >> one))
-            value[j] = np.int32(np.int32(raised >> one) - np.int32(code == 0))
+            lead = np.add(two, np.bitwise_and(code, one))
+            raised = np.left_shift(lead, np.right_shift(code, one))
+            value[j] = np.subtract(np.right_shift(raised, one), np.int32(code == 0))
         else:
-            value[j] = np.int32(np.int32(one << code) >> one)
+            value[j] = np.right_shift(np.left_shift(one, code), one)
 
 
 @kernel

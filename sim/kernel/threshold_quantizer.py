@@ -1,52 +1,63 @@
-"""Unit 6 for whole rows: a level is the number of thresholds that e reaches.
+"""Unit 6 for whole rows: the logarithm of e against two thresholds of the row.
 
-With E = e * A, level k or more is E >= T_k * s (SPEC.md BL2-LOG2-07). s is one number a row, so
-each threshold becomes one integer that odd * e is compared with: sixteen comparisons a key, which
-vector lanes do faster than leading ones. Equal to `log2_quantizer` bit for bit.
+With the leading one of e as the integer and the bits below it as the fraction, e becomes a number
+that rises with e and by exactly one octave when e doubles. Level k of Single is reached from
+e * A = 2**(k-1) * s on; Half adds 3 * 2**(k-1) * s. So the thresholds of a row stand one octave
+apart: how many of them e reaches follows from its distance to the first, for the powers of two and
+for their 1.5-fold (SPEC.md BL2-LOG2-08). Equal to `log2_quantizer` bit for bit.
 """
 
 import numpy as np
 
-from ..jit import kernel
+from ..jit import borrowing_kernel as kernel
+from .rounding import leading_one
 
-__all__ = ["LARGEST_LANE", "count_thresholds", "row_thresholds"]
-
-#: What no lane reaches: odd * e has at most 22 bits.
-LARGEST_LANE = 2**31 - 1
+__all__ = ["row_thresholds", "threshold_quantizer"]
 
 
 @kernel
-def row_thresholds(s, scheme, edge):
-    """Write edge[k] = ceil(T[k] * s / 2**a), limited to what int32 lanes never reach.
+def _logarithm(s, odd, fraction_bits):
+    """Return the logarithm of s / odd, upward, with that many fraction bits.
 
-    s: int64 > 0; edge: (16,) int32. T[k] is the value of level k + 1; of 15 the last is missing,
-    and its edge is never reached. T[k] * s fits int64: 16 and 36 bits.
+    s: int64, 3 to 2**38; odd: 1 or 3. With s / odd = 2**k * (1 + rest), 0 <= rest < 1, it is
+    k + rest; 38 + 20 bits fit int64.
     """
-    rounding = (np.int64(1) << scheme.base_shift) - np.int64(1)
-    for k in range(edge.size):
-        reached = (scheme.thresholds[k] * s + rounding) >> scheme.base_shift
-        edge[k] = min(reached, np.int64(LARGEST_LANE)) if k < scheme.top_level else LARGEST_LANE
+    k = leading_one(s) - (odd >> np.int64(1))
+    k -= np.int64(s < (odd << k))
+    rest = ((s - (odd << k)) << fraction_bits) + ((np.int64(1) << k) - np.int64(1))
+    upward = rest >> k
+    upward = (upward + np.int64(2)) // np.int64(3) if odd == 3 else upward
+    return (k << fraction_bits) + upward
 
 
 @kernel
-def count_thresholds(e, scheme, edge, count, level):
-    """Write level[j], the number of edges that odd * e[j] reaches; count is scratch.
+def row_thresholds(s, layer, scheme, power, raised):
+    """Write the logarithms of each row's first power of two and of its 1.5-fold, less an octave.
 
-    e, count: (N,) int32; edge: (16,) int32; level: (N,) uint8. The clamp to the top level is in
-    the number of edges. The sixteen terms stand one by one so that the loop over keys vectorises;
-    they are summed in int32 and narrowed afterwards, which keeps all lanes of one width.
+    s: (B,) int64, at least 2**P; power, raised: (B,) int32. Level 1 is reached from e = s / A on,
+    and 3 * 2**0 from 3 * s / A. Both results fit int32: they lie above -20 and below 38 octaves of
+    at most 2**20.
     """
-    odd = np.int32(scheme.odd)
-    t0, t1, t2, t3 = edge[0], edge[1], edge[2], edge[3]
-    t4, t5, t6, t7 = edge[4], edge[5], edge[6], edge[7]
-    t8, t9, t10, t11 = edge[8], edge[9], edge[10], edge[11]
-    t12, t13, t14, t15 = edge[12], edge[13], edge[14], edge[15]
-    for j in range(e.size):
-        x = np.int32(e[j] * odd)
-        low = np.int32(x >= t0) + np.int32(x >= t1) + np.int32(x >= t2) + np.int32(x >= t3)
-        low += np.int32(x >= t4) + np.int32(x >= t5) + np.int32(x >= t6) + np.int32(x >= t7)
-        high = np.int32(x >= t8) + np.int32(x >= t9) + np.int32(x >= t10) + np.int32(x >= t11)
-        high += np.int32(x >= t12) + np.int32(x >= t13) + np.int32(x >= t14) + np.int32(x >= t15)
-        count[j] = low + high
-    for j in range(e.size):
-        level[j] = count[j]
+    bits, odd = np.int64(layer.fraction_bits), np.int64(scheme.odd)
+    below = np.int64(scheme.base_shift + 1) << bits
+    for i in range(s.size):
+        power[i] = _logarithm(s[i], odd, bits) - below
+    for i in range(s.size):
+        three_s = s[i] if odd == 3 else np.int64(3) * s[i]
+        raised[i] = _logarithm(three_s, np.int64(1), bits) - below
+
+
+@kernel
+def threshold_quantizer(logarithm, power, raised, layer, scheme, level):
+    """Write level[j], how many thresholds e reaches: powers of two, and their 1.5-fold.
+
+    logarithm: (N or more,) int32; power, raised: int32; level: (N,) uint8. The clamp to the top
+    level is in the numbers of thresholds. Differences stay within 70 octaves of 2**20: int32.
+    """
+    octave, zero = np.int32(layer.fraction_bits), np.int32(0)
+    powers, raised_powers = np.int32(scheme.powers), np.int32(scheme.raised_powers)
+    for j in range(level.size):
+        above_power = np.right_shift(np.subtract(logarithm[j], power), octave)
+        above_raised = np.right_shift(np.subtract(logarithm[j], raised), octave)
+        reached = min(max(above_power, zero), powers)
+        level[j] = np.add(reached, min(max(above_raised, zero), raised_powers))

@@ -1,0 +1,144 @@
+"""Units 1 to 9 over heads, where int16 lanes hold scores and accumulators.
+
+Rows are taken eight at a time: the keys, then the row's tables, then the values come into the
+nearest cache once for all eight.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit import borrowing_kernel as kernel
+from .lane_product import (
+    CHANNEL_LANES,
+    KEY_LANES,
+    channel_product,
+    key_product,
+    laid_out,
+)
+from .output_requantizer import output_requantizer
+from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
+from .shift_add import level_value
+
+__all__ = ["HeadScratch", "attention_heads", "head_scratch"]
+
+#: Query rows between the products.
+_ROWS = 32
+
+
+class HeadScratch(NamedTuple):
+    """One head between the units, written over and over; what fills up is 0 and stays so.
+
+    k, v: keys and values less their zero points, laid out for the products, int16. q: (D,) int16,
+    a query less its zero point. score, weight, acc: (8, ...) int16, for eight rows; weight is
+    (8, N), the values of the levels. level: (8, N) uint8. Depths are filled up to a multiple of 8.
+    row: scratch of one row.
+    """
+
+    k: NDArray[np.int16]
+    v: NDArray[np.int16]
+    q: NDArray[np.int16]
+    score: NDArray[np.int16]
+    level: NDArray[np.uint8]
+    weight: NDArray[np.int16]
+    acc: NDArray[np.int16]
+    block: RowBlock
+
+
+def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
+    """Return scratch for heads of that many keys, channels and output channels."""
+    k_shape = laid_out(channels, keys, KEY_LANES)
+    v_shape = laid_out(keys, out_channels, CHANNEL_LANES)
+    return HeadScratch(
+        k=aligned(k_shape, np.int16),
+        v=aligned(v_shape, np.int16),
+        q=aligned((k_shape[1] // KEY_LANES,), np.int16),
+        score=aligned((_ROWS, k_shape[0] * KEY_LANES), np.int16),
+        level=aligned((BLOCK_ROWS, keys), np.uint8),
+        weight=aligned((_ROWS, v_shape[1] // CHANNEL_LANES), np.int16),
+        acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int16),
+        block=row_block(keys),
+    )
+
+
+@kernel
+def _load_keys(k, zero, block):
+    """Write keys (N, D) less the zero point where `key_product` reads them: a column a key.
+
+    This and the next two return the bits that any of their codes has set, so that one that is out
+    of range is seen.
+    """
+    seen = np.int32(0)
+    for j in range(k.shape[0]):
+        first, lane = j // KEY_LANES, j % KEY_LANES
+        for d in range(k.shape[1]):
+            seen = np.bitwise_or(seen, k[j, d])
+            block[first, d * KEY_LANES + lane] = k[j, d] - zero
+    return seen
+
+
+@kernel
+def _load_values(v, zero, block):
+    """Write values (N, D') less the zero point where `channel_product` reads them."""
+    seen = np.int32(0)
+    for first in range(block.shape[0]):
+        left = first * CHANNEL_LANES
+        lanes = min(CHANNEL_LANES, v.shape[1] - left)
+        for j in range(v.shape[0]):
+            for lane in range(lanes):
+                seen = np.bitwise_or(seen, v[j, left + lane])
+                block[first, j * CHANNEL_LANES + lane] = v[j, left + lane] - zero
+    return seen
+
+
+@kernel
+def _load_query(q, zero, row):
+    """Write a query (D,) less the zero point."""
+    seen = np.int32(0)
+    for d in range(q.size):
+        seen = np.bitwise_or(seen, q[d])
+        row[d] = q[d] - zero
+    return seen
+
+
+@kernel
+def _code_rows(g, top, size, masks, offsets, layer, scheme, trace, head, regs):
+    """Take the scores of `size` rows of head g, from row `top` on, to levels and weights."""
+    for first in range(0, size, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, size)
+        score, level = head.score[first:last], head.level[: last - first]
+        code_block(score, masks, offsets, top + first, layer, scheme, head.block, level)
+        for i in range(last - first):
+            level_value(level[i], scheme, head.weight[first + i])
+        if trace:
+            keep_block(g, top + first, masks, head.block, level, layer, scheme, regs)
+
+
+@kernel
+def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
+    """Take heads from codes to output codes.
+
+    q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked, bias: as `code_rows`; head:
+    scratch; regs: filled where trace is set; o: (G, R, D') uint8. The caller has proved that scores
+    and accumulators fit int16. Returns the bits that any code of q, k and v has set.
+    """
+    seen_q, seen_k, seen_v = np.int32(0), np.int32(0), np.int32(0)
+    for g in range(q.shape[0]):
+        masks = masked[min(g, masked.shape[0] - 1)]
+        offsets = bias[min(g, bias.shape[0] - 1)]
+        seen_k = np.bitwise_or(seen_k, _load_keys(k[g], layer.zk, head.k))
+        seen_v = np.bitwise_or(seen_v, _load_values(v[g], layer.zv, head.v))
+        for top in range(0, q.shape[1], _ROWS):
+            size = min(_ROWS, q.shape[1] - top)
+            for r in range(size):
+                seen_q = np.bitwise_or(seen_q, _load_query(q[g, top + r], layer.zq, head.q))
+                key_product(head.q, head.k, head.score[r])
+            _code_rows(g, top, size, masks, offsets, layer, scheme, trace, head, regs)
+            for r in range(size):
+                channel_product(head.weight[r], head.v, head.acc[r])
+                output_requantizer(head.acc[r], layer, o[g, top + r])
+                if trace:
+                    keep(head.score[r], regs.score[g, top + r])
+                    keep(head.acc[r], regs.acc[g, top + r])
+    return seen_q, seen_k, seen_v

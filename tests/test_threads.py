@@ -1,0 +1,67 @@
+"""Parts of a batch side by side."""
+
+import threading
+
+import pytest
+
+from bitlog2.sim.threads import each_part, usable_processors
+
+
+def parts_of(size, workers):
+    taken, lock = [], threading.Lock()
+
+    def prepare():
+        def work(part):
+            with lock:
+                taken.append(part)
+
+        return work
+
+    each_part(size, workers, prepare)
+    return taken
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 2, 7, 96, 1000])
+def test_threads_every_item_is_taken_once(size, workers):
+    items = sorted(i for part in parts_of(size, workers) for i in range(part.start, part.stop))
+    assert items == list(range(size))
+
+
+def test_threads_each_has_scratch_of_its_own():
+    made = []
+
+    def prepare():
+        made.append(threading.get_ident())
+        return lambda part: None
+
+    each_part(100, 3, prepare)
+    assert 1 <= len(made) <= 3
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_threads_an_error_reaches_the_caller(workers):
+    def prepare():
+        def work(part):
+            if part.start <= 50 < part.stop:
+                raise ValueError("item 50")
+
+        return work
+
+    with pytest.raises(ValueError, match="item 50"):
+        each_part(100, workers, prepare)
+
+
+def test_threads_one_worker_stays_on_the_callers_thread():
+    seen = set()
+
+    def prepare():
+        return lambda part: seen.add(threading.get_ident())
+
+    each_part(50, 1, prepare)
+    assert seen == {threading.get_ident()}
+
+
+def test_threads_there_is_a_processor():
+    assert usable_processors() >= 1
