@@ -1,6 +1,9 @@
 """Parts of a batch side by side."""
 
+import os
+import signal
 import threading
+import time
 
 import pytest
 
@@ -61,6 +64,36 @@ def test_threads_one_worker_stays_on_the_callers_thread():
 
     each_part(50, 1, prepare)
     assert seen == {threading.get_ident()}
+
+
+def test_threads_work_in_a_forked_child():
+    """A child has none of the threads that its parent has started."""
+    parts_of(100, 3)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if len(parts_of(100, 3)) > 1 else 1)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.WEXITSTATUS(status) == 0
+
+
+def test_threads_several_callers_at_once_all_end():
+    taken = []
+    callers = [threading.Thread(target=lambda: taken.append(parts_of(50, 4))) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert [sorted(i for p in parts for i in range(p.start, p.stop)) for parts in taken] == [
+        list(range(50))
+    ] * 8
 
 
 def test_threads_there_is_a_processor():
