@@ -1,6 +1,7 @@
 """`attention`: a batch of heads through the nine units, in parallel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,12 @@ from .kernel.constants import (
     layer_constants,
     scheme_constants,
 )
-from .kernel.heads import attention_heads, head_scratch
+from .kernel.heads import attention_heads, borrowed_scratch
 from .kernel.rows import Registers, code_rows, new_registers, output_rows, row_block
 from .kernel.shift_add import level_value
 from .matmul import exact_matmul, one_blas_thread
 from .params import LayerParams
-from .threads import each_part, usable_processors
+from .threads import Prepare, Work, each_part, usable_processors
 
 __all__ = ["AttentionTrace", "attention", "attention_from_scores"]
 
@@ -139,7 +140,7 @@ class _Batch:
     regs: Registers
     o: NDArray[np.uint8]
 
-    def run(self, prepare: Callable[[], Callable[[slice], None]]) -> Any:
+    def run(self, prepare: Prepare) -> Any:
         """Fill the result part by part, and return it."""
         each_part(len(self.v), self.workers, prepare)
         return AttentionTrace(**self.regs._asdict(), o=self.o) if self.trace else self.o
@@ -154,10 +155,10 @@ class _Batch:
         return masked, self.bias if len(self.bias) == 1 else self.bias[part]
 
 
-def _work_in_lanes(batch: _Batch, q: NDArray[Any], k: NDArray[Any]) -> Callable[[slice], None]:
-    """Return what fills the result of some heads: units 1 to 9 in int16 lanes."""
+@contextmanager
+def _work_in_lanes(batch: _Batch, q: NDArray[Any], k: NDArray[Any]) -> Iterator[Work]:
+    """Yield what fills the result of some heads: units 1 to 9 in int16 lanes."""
     codes = {"q": q, "k": k, "v": batch.v}
-    scratch = head_scratch(k.shape[1], k.shape[2], batch.v.shape[2])
 
     def work(part: slice) -> None:
         bits_seen = attention_heads(
@@ -174,13 +175,15 @@ def _work_in_lanes(batch: _Batch, q: NDArray[Any], k: NDArray[Any]) -> Callable[
             if seen & ~_largest_code(name, batch.config):
                 _in_range(name, values, batch.config)
 
-    return work
+    with borrowed_scratch(k.shape[1], k.shape[2], batch.v.shape[2]) as scratch:
+        yield work
 
 
+@contextmanager
 def _work_from_scores(
     batch: _Batch, scores: Callable[[slice], NDArray[np.int32]]
-) -> Callable[[slice], None]:
-    """Return what fills the result of some heads from their scores, the last sums by BLAS."""
+) -> Iterator[Work]:
+    """Yield what fills the result of some heads from their scores, the last sums by BLAS."""
     layer, scheme = batch.layer, batch.scheme
     block, bound = row_block(batch.v.shape[1]), batch.config.registers["acc"].bound
 
@@ -196,7 +199,7 @@ def _work_from_scores(
         if batch.trace:
             regs.score[:], regs.acc[:] = score, acc
 
-    return work
+    yield work
 
 
 def _fits_lanes(config: AttentionConfig) -> bool:

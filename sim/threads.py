@@ -4,9 +4,15 @@ import _thread
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from threading import Lock
 
-__all__ = ["each_part", "usable_processors"]
+__all__ = ["Prepare", "Work", "each_part", "usable_processors"]
+
+#: Does some of the items.
+Work = Callable[[slice], None]
+#: Lends a thread its work, with scratch of its own, until all is done.
+Prepare = Callable[[], AbstractContextManager[Work]]
 
 
 def usable_processors() -> int:
@@ -16,13 +22,13 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def each_part(size: int, workers: int, prepare: Callable[[], Callable[[slice], None]]) -> None:
+def each_part(size: int, workers: int, prepare: Prepare) -> None:
     """Call `work(part)` for slices that make up range(size), on the caller's thread and others.
 
     Args:
         size: how many items there are.
         workers: threads at most, the caller's among them.
-        prepare: returns the `work` of a thread, with scratch of its own.
+        prepare: called once on each thread.
 
     Raises:
         Exception: what `work` raised for one of the parts.
@@ -30,13 +36,13 @@ def each_part(size: int, workers: int, prepare: Callable[[], Callable[[slice], N
     parts, lock = _parts(size, workers), Lock()
 
     def drain() -> None:
-        work = prepare()
-        while True:
-            with lock:
-                part = next(parts, None)
-            if part is None:
-                return
-            work(part)
+        with prepare() as work:
+            while True:
+                with lock:
+                    part = next(parts, None)
+                if part is None:
+                    return
+                work(part)
 
     others: list[Future[None]] = [_start(drain) for _ in range(min(workers, size) - 1)]
     try:

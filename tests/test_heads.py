@@ -7,6 +7,7 @@ import pytest
 
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.attention import attention
+from bitlog2.sim.kernel.heads import borrowed_scratch
 
 #: The module; the package shows its function under the same name.
 attention_module = sys.modules[attention.__module__]
@@ -102,3 +103,21 @@ def test_heads_code_out_of_range_is_refused_by_name(name, value, place):
     codes[name].reshape(-1)[place] = value
     with pytest.raises(ValueError, match=rf"{name} must be .*0 to 15.*{value}"):
         attention(*codes.values(), PARAMS, AttentionConfig(), threads=2)
+
+
+def test_heads_borrowed_scratch_is_lent_to_one_at_a_time_and_again():
+    with borrowed_scratch(21, 8, 8) as first, borrowed_scratch(21, 8, 8) as second:
+        assert first.k is not second.k
+    with borrowed_scratch(21, 8, 8) as again:
+        assert any(again.k is lent.k for lent in (first, second))
+
+
+def test_heads_used_scratch_changes_no_bit():
+    """A short last block after other values of the same shape: nothing of them stays."""
+    rng = np.random.default_rng(6)
+    config, params = AttentionConfig(), LayerParams(47274, 18, 40000, 24, 7, 8, 7, 8)
+    batches = [[rng.integers(0, 16, (2, 37, 13)) for _ in range(3)] for _ in range(3)]
+    first = attention(*batches[0], params, config, threads=1)
+    for batch in batches[1:]:
+        attention(*batch, params, config, threads=1)
+    assert np.array_equal(attention(*batches[0], params, config, threads=1), first)

@@ -34,7 +34,7 @@ FLOAT_BUFFER = "weight = np.empty(score.shape, np.float32)"
 #: Joins paths with `/`, and computes nothing.
 PATH_FILES = {"jit.py"}
 FLOAT_NUMPY = {"double", "single", "half", "divide", "true_divide", "rint", "sqrt", "mean"}
-INTEGER_MATH = {"isqrt", "gcd", "comb"}
+INTEGER_MATH = {"prod", "isqrt", "gcd", "comb"}
 
 
 def sources(package: str) -> list[Path]:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -18,7 +19,7 @@ def parts_of(size, workers):
             with lock:
                 taken.append(part)
 
-        return work
+        return nullcontext(work)
 
     each_part(size, workers, prepare)
     return taken
@@ -36,11 +37,28 @@ def test_threads_each_has_scratch_of_its_own():
 
     def prepare():
         made.append(threading.get_ident())
-        return lambda part: None
+        return nullcontext(lambda part: None)
 
     each_part(100, 3, prepare)
     assert 1 <= len(made) <= 3
     assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_scratch_is_given_back(fails):
+    lent, back = [], []
+
+    @contextmanager
+    def prepare():
+        lent.append(threading.get_ident())
+        try:
+            yield lambda part: 1 // int(not (fails and part.start == 0))
+        finally:
+            back.append(threading.get_ident())
+
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        each_part(100, 3, prepare)
+    assert sorted(back) == sorted(lent)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -50,7 +68,7 @@ def test_threads_an_error_reaches_the_caller(workers):
             if part.start <= 50 < part.stop:
                 raise ValueError("item 50")
 
-        return work
+        return nullcontext(work)
 
     with pytest.raises(ValueError, match="item 50"):
         each_part(100, workers, prepare)
@@ -60,7 +78,7 @@ def test_threads_one_worker_stays_on_the_callers_thread():
     seen = set()
 
     def prepare():
-        return lambda part: seen.add(threading.get_ident())
+        return nullcontext(lambda part: seen.add(threading.get_ident()))
 
     each_part(50, 1, prepare)
     assert seen == {threading.get_ident()}

@@ -1,6 +1,6 @@
 """What the kernels are handed: plain integers and arrays, unpacked once from the configuration."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ class LayerConstants(NamedTuple):
     exp2_words: NDArray[np.int64]
 
 
+@cache
 def scheme_constants(scheme: Scheme) -> SchemeConstants:
     """Return the integers of a scheme."""
     return SchemeConstants(
@@ -71,6 +72,7 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
     )
 
 
+@lru_cache(maxsize=256)
 def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConstants:
     """Return the integers of a configuration and a layer's parameters."""
     largest_output = config.registers["acc"].bound * params.m2 + (1 << params.n2 >> 1)

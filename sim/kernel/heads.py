@@ -4,6 +4,10 @@ Rows are taken eight at a time: the keys, then the row's tables, then the values
 nearest cache once for all eight.
 """
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +25,12 @@ from .output_requantizer import output_requantizer
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
 from .shift_add import level_value
 
-__all__ = ["HeadScratch", "attention_heads", "head_scratch"]
+__all__ = ["HeadScratch", "attention_heads", "borrowed_scratch", "head_scratch"]
 
 #: Query rows between the products.
 _ROWS = 32
+#: Shapes, and scratches of each, that are kept for the next call.
+_SPARE_SHAPES, _SPARES = 8, 16
 
 
 class HeadScratch(NamedTuple):
@@ -60,6 +66,28 @@ def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
         acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int16),
         block=row_block(keys),
     )
+
+
+@lru_cache(maxsize=_SPARE_SHAPES)
+def _spare_scratch(keys: int, channels: int, out_channels: int) -> deque[HeadScratch]:
+    return deque(maxlen=_SPARES)
+
+
+@contextmanager
+def borrowed_scratch(keys: int, channels: int, out_channels: int) -> Iterator[HeadScratch]:
+    """Lend scratch that nobody else has meanwhile: one that was made before, or a new one.
+
+    Making it holds the interpreter as long as half a head takes, and the other threads wait.
+    """
+    spare = _spare_scratch(keys, channels, out_channels)
+    try:
+        scratch = spare.pop()
+    except IndexError:
+        scratch = head_scratch(keys, channels, out_channels)
+    try:
+        yield scratch
+    finally:
+        spare.append(scratch)
 
 
 @kernel

@@ -1,5 +1,6 @@
 """Units 2 to 7 over rows: the unit kernels one after another, a few rows at a time in cache."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,9 +72,9 @@ class RowBlock(NamedTuple):
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros that begin at a multiple of 64 bytes: no vector lies across two cache lines."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(size + _LINE, np.uint8)
-    start = -memory.ctypes.data % _LINE
+    start = -memory.__array_interface__["data"][0] % _LINE
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
