@@ -1,6 +1,6 @@
 """Images that calibrate a model and images that judge it, wherever they come from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ __all__ = [
     "ImageData",
     "Progress",
     "TensorImages",
+    "chosen",
     "position_batches",
     "shuffled_positions",
 ]
@@ -56,11 +57,22 @@ class ImageData(Protocol):
     def scan(self, limit: int | None, progress: Progress) -> None:
         """Find what can't be read among the first `limit` validation images, before long work."""
 
+    def end(self, limit: int | None) -> int:
+        """Return how many validation images `limit` leaves, readable or not."""
+
+    def name(self, position: int) -> str:
+        """Return the name of a validation image."""
+
     def count(self, limit: int | None) -> int:
         """Return how many validation images `limit` leaves, less those found unreadable so far."""
 
-    def batches(self, batch_size: int, limit: int | None) -> Iterator[Batch]:
-        """Yield the first `limit` validation images in order, all for None."""
+    def batches(
+        self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the first `limit` validation images in order, all for None.
+
+        Of these the batches with the numbers `wanted`, counted from 0; all for None.
+        """
 
 
 @dataclass(frozen=True)
@@ -93,17 +105,27 @@ class TensorImages:
         images: Tensor = self.train[shuffled_positions(len(self.train), count, seed)][0]
         return images
 
-    def count(self, limit: int | None) -> int:
+    def end(self, limit: int | None) -> int:
         """Return how many test images `limit` leaves."""
         return len(self.test) if limit is None else min(limit, len(self.test))
 
-    def batches(self, batch_size: int, limit: int | None) -> Iterator[Batch]:
-        """Yield the first `limit` test images in order, all for None.
+    def name(self, position: int) -> str:
+        """Return the position as a name."""
+        return str(position)
+
+    def count(self, limit: int | None) -> int:
+        """Return how many test images `limit` leaves."""
+        return self.end(limit)
+
+    def batches(
+        self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the first `limit` test images in order, all for None; of these `wanted` batches.
 
         Raises:
             ValueError: batch_size or limit is below 1.
         """
-        for numbers in position_batches(len(self.test), batch_size, limit):
+        for numbers in chosen(position_batches(len(self.test), batch_size, limit), wanted):
             images, labels = self.test[numbers[0] : numbers[-1] + 1]
             yield Batch(images, labels, torch.tensor(numbers))
 
@@ -140,3 +162,8 @@ def position_batches(total: int, batch_size: int, limit: int | None) -> list[ran
         raise ValueError(f"limit must be at least 1, or None for all images, got {limit}")
     end = total if limit is None else min(limit, total)
     return [range(start, min(start + batch_size, end)) for start in range(0, end, batch_size)]
+
+
+def chosen(batches: list[range], wanted: Sequence[int] | None) -> list[range]:
+    """Return the batches with the numbers `wanted`, in their order; all for None."""
+    return batches if wanted is None else [batches[number] for number in sorted(wanted)]

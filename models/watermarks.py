@@ -11,7 +11,7 @@ from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
 
 from .datapath import AttentionDatapath, Registers
 
-__all__ = ["SATURATING", "WATERMARKED", "Mark", "Watermarks", "provided_bits"]
+__all__ = ["SATURATING", "WATERMARKED", "Mark", "Watermarks", "is_signed", "provided_bits"]
 
 #: Registers in datapath order; product and out_product are those before the shifts.
 WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o")

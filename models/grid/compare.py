@@ -1,0 +1,204 @@
+"""Where two runs part: images whose prediction changed, and the first register that differs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim import REGISTERS
+
+from ..checkpoint import load_quantized
+from ..datapath import AttentionDatapath, Registers
+from ..image_data import position_batches
+from ..task import Task, load_task
+from .cell import Cell
+from .folder import RunFolder
+from .request import has_registers
+from .result import CellAnswers
+
+__all__ = ["CellComparison", "Change", "Parting", "compare_runs"]
+
+#: What a datapath is given, in the order in which it is compared: before its registers.
+_INPUTS = ("q", "k", "v")
+
+
+@dataclass(frozen=True)
+class Change:
+    """An image of which two cells say different classes.
+
+    Attributes:
+        number: position in the validation set.
+        label: its class.
+        a, b: what the cells say.
+    """
+
+    number: int
+    label: int
+    a: int
+    b: int
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first place at which two models differ on a batch.
+
+    Attributes:
+        image: position in the validation set.
+        layer: attention layer.
+        register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
+        place: head, row and key or channel, as far as the register has them.
+        a, b: the values there; None for parameters.
+    """
+
+    image: int
+    layer: str
+    register: str
+    place: tuple[int, ...]
+    a: int | None
+    b: int | None
+
+
+@dataclass(frozen=True)
+class CellComparison:
+    """Two cells side by side.
+
+    Attributes:
+        a, b: their names.
+        images: that both saw.
+        changes: images of which they say different classes.
+        same_pixels, same_registers: whether the digests agree; None where there are none.
+        parting: where the registers part; None where they do not, or there are none.
+    """
+
+    a: str
+    b: str
+    images: int
+    changes: tuple[Change, ...]
+    same_pixels: bool | None
+    same_registers: bool | None
+    parting: Parting | None
+
+    @property
+    def same(self) -> bool:
+        """Whether predictions, pixels and registers agree."""
+        return not self.changes and False not in (self.same_pixels, self.same_registers)
+
+
+def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> CellComparison:
+    """Compare a cell of one run with a cell of another, which may be the same run.
+
+    Raises:
+        ValueError: they are of different models, or saw no image in common.
+        OSError: model, weights or images that are needed again are not there.
+    """
+    if cell_a.model != cell_b.model:
+        raise ValueError(
+            f"cells must be of one model to be compared, got {cell_a.name} and {cell_b.name}"
+        )
+    answers_a, answers_b = (
+        CellAnswers(cell, list(folder.records(cell).values()))
+        for folder, cell in ((a, cell_a), (b, cell_b))
+    )
+    both, at_a, at_b = np.intersect1d(
+        answers_a.numbers, answers_b.numbers, assume_unique=True, return_indices=True
+    )
+    if both.size == 0:
+        raise ValueError(f"{cell_a.name} and {cell_b.name} must have seen an image in common")
+    said_a, said_b, labels = answers_a.top1[at_a], answers_b.top1[at_b], answers_a.labels[at_a]
+    changed = np.flatnonzero(said_a != said_b)
+    changes = tuple(
+        Change(int(both[i]), int(labels[i]), int(said_a[i]), int(said_b[i])) for i in changed
+    )
+    same_pixels = _same(answers_a, answers_b, "pixels")
+    same_registers = _same(answers_a, answers_b, "registers")
+    parting = None
+    if has_registers(cell_a) and has_registers(cell_b) and (changes or same_registers is not True):
+        first = changes[0].number if changes else _first_batch(answers_a, answers_b, int(both[0]))
+        parting = _parting(a, b, cell_a, cell_b, first)
+    return CellComparison(
+        cell_a.name, cell_b.name, both.size, changes, same_pixels, same_registers, parting
+    )
+
+
+def _digests(answers: CellAnswers, which: str) -> dict[tuple[int, ...], str]:
+    return {record.numbers: getattr(record, which) for record in answers.records}
+
+
+def _same(a: CellAnswers, b: CellAnswers, which: str) -> bool | None:
+    """Return whether the digests of the batches that both have agree; None without any."""
+    of_a, of_b = _digests(a, which), _digests(b, which)
+    pairs = [(of_a[numbers], of_b[numbers]) for numbers in of_a if numbers in of_b]
+    pairs = [pair for pair in pairs if all(pair)]
+    return all(x == y for x, y in pairs) if pairs else None
+
+
+def _first_batch(a: CellAnswers, b: CellAnswers, otherwise: int) -> int:
+    """Return the first image of the first batch whose registers differ."""
+    of_a, of_b = _digests(a, "registers"), _digests(b, "registers")
+    differing = [numbers[0] for numbers in of_a if of_a[numbers] != of_b.get(numbers, "")]
+    return min(differing, default=otherwise)
+
+
+def _parting(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, image: int) -> Parting | None:
+    """Run both models on the batch of an image again, and return where they part."""
+    request = a.request
+    task = load_task(cell_a.model, "cpu", request.source(), request.checkpoint(cell_a.model))
+    batch = _batch_of(task, request.batch_size, request.limit, image)
+    seen = [
+        _registers_of(load_quantized(folder.model_file(cell)).model, batch)
+        for folder, cell in ((a, cell_a), (b, cell_b))
+    ]
+    for layer in seen[0]:
+        found = _first_difference(seen[0][layer], seen[1].get(layer, {}))
+        if found is not None:
+            register, place, value_a, value_b = found
+            return Parting(image, layer, register, place, value_a, value_b)
+    return None
+
+
+def _batch_of(task: Task, size: int, limit: int | None, image: int) -> Tensor:
+    """Return the one image, (1, C, H, W)."""
+    number = next(
+        i
+        for i, positions in enumerate(position_batches(task.data.end(limit), size, None))
+        if image in positions
+    )
+    batch = next(iter(task.data.batches(size, limit, [number])))
+    return batch.images[batch.numbers == image]
+
+
+def _registers_of(model: nn.Module, images: Tensor) -> dict[str, dict[str, Any]]:
+    """Return what every datapath was given and made, by layer in the order in which they run."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def keep(layer: str) -> Any:
+        def hook(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+            given = dict(zip(_INPUTS, inputs, strict=False))
+            found[layer] = {**given, "parameters": inputs[3], **output.named()}
+
+        return hook
+
+    for name, module in model.named_modules():
+        if isinstance(module, AttentionDatapath):
+            module.register_forward_hook(keep(name.removesuffix(".datapath")))
+    with torch.inference_mode():
+        model(images)
+    return found
+
+
+def _first_difference(
+    a: dict[str, Any], b: dict[str, Any]
+) -> tuple[str, tuple[int, ...], int | None, int | None] | None:
+    for name in (*_INPUTS, "parameters", *REGISTERS):
+        if name == "parameters":
+            if a[name] != b.get(name):
+                return name, (), None, None
+        elif name not in b or a[name].shape != b[name].shape:
+            return name, (), None, None
+        elif not torch.equal(a[name], b[name]):
+            place = (a[name] != b[name]).nonzero()[0].tolist()
+            where = tuple(place)
+            return name, where[1:], int(a[name][where]), int(b[name][where])
+    return None

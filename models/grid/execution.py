@@ -1,0 +1,167 @@
+"""Run what is missing of a grid."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..checkpoint import QuantizedModel, load_quantized, save_quantized
+from ..image_data import Progress, position_batches
+from ..quantize import quantize
+from ..run import versions
+from ..task import Task, load_task
+from .batch_run import BatchRun
+from .cell import Cell
+from .digest import exact_float32
+from .folder import RunFolder
+from .journal import Journal
+from .record import BatchRecord
+from .request import GridRequest, has_registers
+from .result import build_result
+from .statistics import map_statistics, write_statistics
+from .workers import Workers, workers
+
+__all__ = ["run_grid"]
+
+
+def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> RunFolder:
+    """Evaluate every batch that is not in a journal yet, then write the result.
+
+    Under torchrun the processes share the batches; each calls this.
+
+    Args:
+        path: the folder of the run.
+        request: what it is asked for, a new run or the same again; None goes on with the one that
+            is there.
+        progress: shows progress.
+
+    Returns:
+        the run; its result is written by the leading process before any returns.
+
+    Raises:
+        ValueError: another process runs it, or it was asked for something else; model, weights or
+            images are wrong.
+        OSError: weights or images are not there, or the folder cannot be written.
+    """
+    device = (request or RunFolder.open(path).request).device
+    with workers(device) as team, ExitStack() as stack:
+        if team.leads:
+            if request is not None:
+                RunFolder.create(path, request, versions())
+            stack.enter_context(RunFolder.open(path).locked())
+        team.wait()
+        folder = RunFolder.open(path)
+        stack.enter_context(_torch_threads(folder.request.threads))
+        exact_float32()
+        for model in folder.request.models:
+            _run_model(folder, model, team, progress)
+        team.wait()
+        if team.leads:
+            folder.write_result(build_result(folder))
+        team.wait()
+    return folder
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run_model(folder: RunFolder, model: str, team: Workers, progress: Progress) -> None:
+    """Run the cells of one model; a model of which nothing is missing is not even loaded."""
+    request = folder.request
+    cells = request.cells_of(model)
+    if team.share(team.leads and all(map(folder.is_finished, cells))):
+        return
+    task = load_task(model, request.device, request.source(), request.checkpoint(model))
+    task.data.scan(request.limit, progress)
+    for cell in cells:
+        _run_cell(folder, cell, task, team, progress)
+
+
+def _run_cell(folder: RunFolder, cell: Cell, task: Task, team: Workers, progress: Progress) -> None:
+    request = folder.request
+    size = request.batch_size
+    batches = position_batches(task.data.end(request.limit), size, None)
+    missing: list[int] = []
+    if team.leads:
+        folder.cell_folder(cell).mkdir(parents=True, exist_ok=True)
+        done = folder.records(cell)
+        missing = [number for number in range(len(batches)) if number not in done]
+    missing = team.share(missing)
+    if missing:
+        model = _model_of(folder, cell, task, team)
+        mine = missing[team.rank :: team.size]
+        if mine:
+            with Journal(folder.new_journal(cell, team.rank)) as journal:
+                records = _records(folder, cell, task, model, mine)
+                for record in progress(records, cell.name, len(mine)):
+                    journal.add(record.as_dict())
+    team.wait()
+    if team.leads:
+        folder.mark_finished(cell)
+
+
+def _model_of(folder: RunFolder, cell: Cell, task: Task, team: Workers) -> nn.Module:
+    """Return the cell's model. A quantized one is calibrated once, and then read from its file."""
+    if cell.spec is None or cell.seed is None:
+        return task.model
+    path = folder.model_file(cell)
+    if team.leads and not path.exists():
+        images = task.calibration_images(cell.seed, folder.request.calibration_images)
+        model = quantize(task.model, images, cell.spec)
+        made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)
+        write_statistics(folder.statistics_file(cell), map_statistics(model, images))
+        save_quantized(path, made)
+    team.wait()
+    return load_quantized(path).model.to(task.device)
+
+
+def _records(
+    folder: RunFolder, cell: Cell, task: Task, model: nn.Module, wanted: list[int]
+) -> Iterator[BatchRecord]:
+    """Yield the record of each wanted batch; its checks run while the next batch is computed."""
+    request = folder.request
+    registers = has_registers(cell)
+    waiting: BatchRun | None = None
+    seen = set()
+    start = time.perf_counter()
+    for batch in task.data.batches(request.batch_size, request.limit, wanted):
+        number = int(batch.numbers[0]) // request.batch_size
+        seen.add(number)
+        run = BatchRun(
+            number,
+            _skipped(task, request.batch_size, request.limit, number, batch.numbers.tolist()),
+            check=request.check_of(cell),
+            seed=cell.seed or 0,
+            digest=request.digest if registers else "none",
+            watermarks=request.watermarks and registers,
+        )
+        run.start(model, batch, task.device)
+        if waiting is not None:
+            yield waiting.finish()
+        waiting = run
+        now = time.perf_counter()
+        folder.add_timing({"cell": cell.name, "batch": number, "seconds": round(now - start, 6)})
+        start = now
+    if waiting is not None:
+        yield waiting.finish()
+    for number in wanted:
+        if number not in seen:  # none of its images could be read
+            skipped = _skipped(task, request.batch_size, request.limit, number, [])
+            yield BatchRecord(number, (), (), (), (), skipped)
+
+
+def _skipped(
+    task: Task, size: int, limit: int | None, number: int, read: list[int]
+) -> tuple[str, ...]:
+    positions = position_batches(task.data.end(limit), size, None)[number]
+    return tuple(task.data.name(position) for position in positions if position not in read)

@@ -1,0 +1,223 @@
+"""The result of a run, made of its request and its journals alone."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import REGISTERS
+
+from ..checkpoint import load_quantized
+from ..integer_attention import IntegerAttention
+from ..map_schemes import map_bits
+from ..metrics import Proportion, Spread
+from ..watermarks import Mark
+from ..zoo import ZOO, published
+from .cell import Cell
+from .digest import digest_of_digests, model_digest
+from .folder import RunFolder
+from .mcnemar import mcnemar
+from .record import BatchRecord
+from .statistics import read_statistics
+
+__all__ = ["RESULT_SCHEMA", "CellAnswers", "build_result"]
+
+RESULT_SCHEMA = "bitlog2-result-1"
+#: Mismatches of a cell that are kept in words.
+_SHOWN = 5
+
+
+class CellAnswers:
+    """What a cell's model said of every image, from its journals.
+
+    Attributes:
+        numbers, labels, top1: (n,) int64, in the order of the images.
+        hits5: how many labels are among the first five classes.
+        records: batch by batch.
+    """
+
+    def __init__(self, cell: Cell, records: list[BatchRecord]) -> None:
+        self.cell, self.records = cell, records
+        self.numbers = _joined([record.numbers for record in records])
+        self.labels = _joined([record.labels for record in records])
+        self.top1 = _joined([record.top1 for record in records])
+        self.hits5 = sum(sum(record.hits5) for record in records)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(n,) whether the most likely class is the label."""
+        hits: NDArray[np.bool_] = self.top1 == self.labels
+        return hits
+
+
+def _joined(parts: list[tuple[int, ...]]) -> NDArray[np.int64]:
+    return np.array([value for part in parts for value in part], np.int64)
+
+
+def build_result(folder: RunFolder) -> dict[str, Any]:
+    """Return the result of a run whose cells are finished, as JSON values.
+
+    Raises:
+        ValueError: a journal is damaged, or cells saw different images.
+        OSError: a file of the run cannot be read.
+    """
+    request = folder.request
+    cells: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    for model in request.models:
+        answers = [
+            CellAnswers(cell, list(folder.records(cell).values()))
+            for cell in request.cells_of(model)
+        ]
+        for other in answers[1:]:
+            if not np.array_equal(other.numbers, answers[0].numbers):
+                raise ValueError(
+                    f"cells of a model must see the same images: {other.cell.name} and "
+                    f"{answers[0].cell.name} do not"
+                )
+        cells += [_cell(folder, each, answers[0]) for each in answers]
+        comparisons += _comparisons(answers)
+    return {
+        "schema": RESULT_SCHEMA,
+        "request": request.as_dict(),
+        "versions": folder.versions,
+        "cells": cells,
+        "comparisons": comparisons,
+        "spread": _spreads(cells),
+    }
+
+
+def _cell(folder: RunFolder, answers: CellAnswers, reference: CellAnswers) -> dict[str, Any]:
+    cell, total = answers.cell, len(answers.numbers)
+    if total == 0:
+        raise ValueError(f"{cell.name} must have seen an image, got none that could be read")
+    agreement = Proportion(int((answers.top1 == reference.top1).sum()), total)
+    spec = cell.spec
+    return {
+        **cell.as_dict(),
+        "map_bits": None if spec is None else map_bits(spec.scheme, spec.a_bits),
+        "images": total,
+        "skipped": [name for record in answers.records for name in record.skipped],
+        "top1": Proportion(int(answers.right.sum()), total).as_dict(),
+        "top5": Proportion(answers.hits5, total).as_dict(),
+        "agreement_with_unquantized": None if spec is None else agreement.as_dict(),
+        "published_top1": _published(cell),
+        "digests": {
+            "pixels": digest_of_digests(record.pixels for record in answers.records),
+            "registers": digest_of_digests(record.registers for record in answers.records),
+        },
+        "check": _check(folder, answers),
+        "watermarks": _watermarks(answers.records),
+        **_model(folder, cell),
+    }
+
+
+def _published(cell: Cell) -> float | None:
+    if cell.model not in ZOO:
+        return None
+    if cell.spec is None:
+        return ZOO[cell.model].published_top1
+    if (cell.spec.w_bits, cell.spec.a_bits) != (4, 4):
+        return None
+    found = published(cell.spec.scheme, cell.model)
+    return None if found is None else found[0]
+
+
+def _check(folder: RunFolder, answers: CellAnswers) -> dict[str, Any] | None:
+    mode = folder.request.check_of(answers.cell)
+    if mode == "none":
+        return None
+    compared = _summed([record.compared for record in answers.records])
+    mismatched = _summed([record.mismatched for record in answers.records])
+    told = [text for record in answers.records for text in record.mismatches]
+    return {
+        "mode": mode,
+        "compared": compared,
+        "mismatched": mismatched,
+        "total_compared": sum(compared.values()),
+        "total_mismatched": sum(mismatched.values()),
+        "passed": all(compared.values()) and not any(mismatched.values()),
+        "first_mismatches": told[:_SHOWN],
+    }
+
+
+def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(count.get(name, 0) for count in counts) for name in REGISTERS}
+
+
+def _watermarks(records: list[BatchRecord]) -> dict[str, dict[str, dict[str, int | None]]] | None:
+    marks: dict[str, dict[str, Mark]] = {}
+    for record in records:
+        for layer, by_register in record.watermarks.items():
+            held = marks.setdefault(layer, {})
+            for name, values in by_register.items():
+                new = Mark(*values)
+                held[name] = held[name].joined(new) if name in held else new
+    if not marks:
+        return None
+    return {
+        layer: {name: vars(mark) for name, mark in by_register.items()}
+        for layer, by_register in marks.items()
+    }
+
+
+def _model(folder: RunFolder, cell: Cell) -> dict[str, Any]:
+    """Return what a cell's datapaths load, and the digest of its quantized model."""
+    if cell.spec is None:
+        return {"model_sha256": None, "layer_params": {}, "attention_map": {}}
+    model = load_quantized(folder.model_file(cell)).model
+    return {
+        "model_sha256": model_digest(model),
+        "attention_map": read_statistics(folder.statistics_file(cell)),
+        "layer_params": {
+            name: module.params().as_dict()
+            for name, module in model.named_modules()
+            if isinstance(module, IntegerAttention)
+        },
+    }
+
+
+def _comparisons(answers: list[CellAnswers]) -> list[dict[str, Any]]:
+    """Return the paired comparisons of a model's cells that differ in the scheme alone."""
+    found = []
+    for a, b in combinations(answers, 2):
+        if b.cell.spec is None or not _comparable(a.cell, b.cell):
+            continue
+        only_a = int((a.right & ~b.right).sum())
+        only_b = int((b.right & ~a.right).sum())
+        found.append(
+            {
+                "a": a.cell.name,
+                "b": b.cell.name,
+                "only_a_right": only_a,
+                "only_b_right": only_b,
+                "mcnemar_p": mcnemar(only_a, only_b),
+            }
+        )
+    return found
+
+
+def _comparable(a: Cell, b: Cell) -> bool:
+    if a.spec is None or b.spec is None:
+        return True
+    how = [(c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.seed) for c in (a, b) if c.spec]
+    return how[0] == how[1]
+
+
+def _spreads(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return top-1 over the seeds of each model and quantization, where there are several."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for cell in cells:
+        if cell["quantization"] is not None:
+            key = (cell["model"], *cell["quantization"].values())
+            groups.setdefault(key, []).append(cell)
+    return [
+        {
+            "model": group[0]["model"],
+            "quantization": group[0]["quantization"],
+            "top1": Spread.of([each["top1"]["percent"] for each in group]).as_dict(),
+        }
+        for group in groups.values()
+        if len(group) > 1
+    ]

@@ -1,0 +1,122 @@
+"""The page: tables and figures of runs in one HTML file that needs nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bitlog2.sim import AttentionConfig
+
+from ..watermarks import Mark, is_signed, provided_bits
+from . import figures
+
+__all__ = ["Evidence", "render_page"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What else is known of the vectors, in rows to be shown.
+
+    Attributes:
+        title: of the table.
+        columns: heads.
+        rows: as many texts as heads, each.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] = ()) -> str:
+    """Return the HTML of one or more results.
+
+    Args:
+        results: as `build_result` makes them.
+        evidence: tables on the vectors (coverage, mutation), where there are any.
+
+    The same results give the same bytes.
+    """
+    cells = [cell for result in results for cell in result["cells"]]
+    models = list(dict.fromkeys(cell["model"] for cell in cells))
+    pictures = [figures.accuracy(cells, model) for model in models]
+    pictures.append(figures.transfer_curves())
+    pictures += [found for model in models if (found := figures.errors(cells, model))]
+    first_seeds = _first_seeds(cells)
+    pictures += [found for cell in first_seeds if (found := figures.histograms(cell))]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(
+        results=results,
+        models=models,
+        cells=cells,
+        published=any(cell["published_top1"] is not None for cell in cells),
+        pictures=pictures,
+        watermarks=[found for cell in first_seeds if (found := _watermarks(cell))],
+        commands=[
+            (cell["name"], _command(result, cell)) for result in results for cell in result["cells"]
+        ],
+        evidence=evidence,
+    )
+
+
+def _first_seeds(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cells of the first seed of each model and quantization."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell in cells:
+        if cell["quantization"] is not None:
+            found.setdefault((cell["model"], *cell["quantization"].values()), cell)
+    return list(found.values())
+
+
+def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the widest use of each register over a cell's layers, beside its width."""
+    if not cell["watermarks"]:
+        return None
+    bits = cell["quantization"]["a_bits"]
+    config = AttentionConfig(
+        cell["quantization"]["scheme"], q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits
+    )
+    total: dict[str, Mark] = {}
+    for marks in cell["watermarks"].values():
+        for name, values in marks.items():
+            mark = Mark(**values)
+            total[name] = total[name].joined(mark) if name in total else mark
+    rows = [
+        {
+            "register": name,
+            "smallest": mark.smallest,
+            "largest": mark.largest,
+            "used": mark.bits(signed=is_signed(name, config)),
+            "provided": provided_bits(name, config),
+            "saturated": mark.saturated,
+        }
+        for name, mark in total.items()
+    ]
+    return {"name": cell["name"], "rows": rows}
+
+
+def _command(result: dict[str, Any], cell: dict[str, Any]) -> str:
+    """Return the command that evaluates a cell again."""
+    request, how = result["request"], cell["quantization"]
+    words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell['model']}"]
+    if how is None:
+        words.append("--schemes none --arithmetic float")
+    else:
+        words += [f"--schemes {how['scheme']}", f"--arithmetic {how['arithmetic']}"]
+        words += [f"--bits {how['w_bits']}/{how['a_bits']}", f"--seeds {cell['seed']}"]
+        if cell["check"] is not None:
+            words.append(f"--check {cell['check']['mode']}")
+    words += [f"--batch-size {request['batch_size']}", f"--threads {request['threads']}"]
+    if request["limit"] is not None:
+        words.append(f"--limit {request['limit']}")
+    if request["data"] is not None:
+        words.append(f"--data {request['data']}")
+    return " ".join(words)

@@ -1,0 +1,113 @@
+"""`bitlog2 evaluate --run`, `status` and `resume`: grids in a folder, resumable by batch."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .arguments import HelpFormatter
+
+__all__ = ["add_parsers", "print_result", "run"]
+
+_RESUME_EXAMPLE = """examples:
+  bitlog2 resume RUN
+  torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes"""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add `status` and `resume` to the command's subparsers."""
+    status = commands.add_parser(
+        "status",
+        help="how far a run is",
+        description="Show how far the cells of a run are, whether or not it is being run.",
+        formatter_class=HelpFormatter,
+    )
+    status.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    status.set_defaults(run=_status)
+    resume = commands.add_parser(
+        "resume",
+        help="go on with a run that was stopped",
+        description="Evaluate what is missing of a run; a finished one shows its result again.",
+        epilog=_RESUME_EXAMPLE,
+        formatter_class=HelpFormatter,
+    )
+    resume.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    resume.set_defaults(run=lambda args: run(args.run_folder, None))
+
+
+def run(path: Path, request: Any) -> int:
+    """Run a grid, or go on with it; print its result and return the exit status."""
+    from bitlog2.models.grid import run_grid
+
+    from .progress import progress
+
+    folder = run_grid(path, request, progress)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    return print_result(json.loads(folder.result_file.read_bytes()), folder.result_file)
+
+
+def print_result(result: dict[str, Any], path: Path) -> int:
+    """Print a result's table; return 1 where a register differed, else 0."""
+    width = max(len(cell["name"]) for cell in result["cells"])
+    print(
+        f"{'cell':<{width}}  {'images':>7}  {'top-1 % [Wilson 95 %]':<23}{'published':>9}"
+        f"{'agrees %':>10}{'compared':>16}{'mismatches':>12}"
+    )
+    for cell in result["cells"]:
+        print(_row(cell, width))
+    for spread in result["spread"]:
+        top1, how = spread["top1"], spread["quantization"]
+        print(
+            f"{spread['model']} {how['scheme']} {how['arithmetic']}: top-1 over {top1['seeds']} "
+            f"seeds: mean {top1['mean']:.2f} %, {top1['least']:.2f} to {top1['most']:.2f}"
+        )
+    print(f"pixels {_first_digest(result, 'pixels')}, result in {path}")
+    checks = [cell["check"] for cell in result["cells"] if cell["check"] is not None]
+    for check in checks:
+        for text in check["first_mismatches"]:
+            print(f"MISMATCH {text}")
+    if not all(check["passed"] for check in checks):
+        print("check FAILED")
+        return 1
+    return 0
+
+
+def _row(cell: dict[str, Any], width: int) -> str:
+    agreement, check, published = (
+        cell[name] for name in ("agreement_with_unquantized", "check", "published_top1")
+    )
+    low, high = cell["top1"]["wilson95"]
+    top1 = f"{cell['top1']['percent']:6.2f} [{low:.2f}, {high:.2f}]"
+    columns = (
+        ("-" if published is None else f"{published:.2f}", 9),
+        ("-" if agreement is None else f"{agreement['percent']:.2f}", 10),
+        ("-" if check is None else f"{check['total_compared']:,}", 16),
+        ("-" if check is None else f"{check['total_mismatched']:,}", 12),
+    )
+    rest = "".join(f"{text:>{size}}" for text, size in columns)
+    return f"{cell['name']:<{width}}  {cell['images']:>7,}  {top1:<23}{rest}"
+
+
+def _first_digest(result: dict[str, Any], which: str) -> str:
+    digest: str = result["cells"][0]["digests"][which]
+    return digest
+
+
+def _status(args: argparse.Namespace) -> int:
+    from bitlog2.models.grid import RunFolder, status_of
+
+    folder = RunFolder.open(args.run_folder)
+    cells = status_of(folder)
+    width = max(len(cell.name) for cell in cells)
+    for cell in cells:
+        state = "finished" if cell.finished else "started" if cell.batches else "waiting"
+        print(
+            f"{cell.name:<{width}}  {state:<9}{cell.batches:>8,} batches{cell.images:>10,} images"
+            f"{cell.mismatched:>8,} mismatches"
+        )
+    done = sum(cell.finished for cell in cells)
+    written = f", result in {folder.result_file}" if folder.result_file.exists() else ""
+    print(f"{done} of {len(cells)} cells finished{written}")
+    return 0

@@ -1,0 +1,160 @@
+"""Grids: killed, resumed, shared by several processes, and the same bytes each time."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bitlog2.models.grid import GridRequest, run_grid, status_of
+from bitlog2.models.grid.folder import RunFolder
+from bitlog2.models.grid.journal import read_journal
+from bitlog2.models.run import versions
+
+REQUEST = GridRequest(
+    models=("digits",),
+    schemes=("BitLog2_Half_17", "none"),
+    limit=72,
+    batch_size=8,
+    watermarks=True,
+)
+PROGRAM = "import sys; from bitlog2.scripts.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def quiet(items, label, total):
+    return items
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> RunFolder:
+    return run_grid(tmp_path_factory.mktemp("grid") / "run", REQUEST, quiet)
+
+
+def started(path: Path) -> Path:
+    """A run that has been asked for and not begun."""
+    RunFolder.create(path, REQUEST, versions())
+    return path
+
+
+def resume(path: Path, processes: int = 1) -> subprocess.Popen:
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command += ["-m", "bitlog2", "resume", str(path)]
+    else:
+        command += ["-c", PROGRAM, "resume", str(path)]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def batches(path: Path) -> int:
+    return sum(file.read_bytes().count(b"\n") for file in path.glob("cells/*/batches-*.jsonl"))
+
+
+def kill_after(path: Path, count: int, run: subprocess.Popen) -> None:
+    """Kill a run, and every process of it, once `count` batches are in its journals."""
+    for _ in range(6000):
+        if batches(path) >= count or run.poll() is not None:
+            break
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+
+
+def test_grid_result_says_what_it_saw(finished):
+    result = json.loads(finished.result_file.read_bytes())
+    assert [cell["images"] for cell in result["cells"]] == [72, 72, 72]
+    check = result["cells"][1]["check"]
+    assert check["passed"]
+    assert check["total_compared"] == sum(check["compared"].values()) > 10**7
+    assert all(len(cell["digests"]["pixels"]) == 64 for cell in result["cells"])
+    assert result["cells"][1]["attention_map"]["blocks.0.attn"]["error"] > 0
+    assert len(result["comparisons"]) == 3
+
+
+def test_grid_status_of_a_finished_run(finished):
+    assert [(cell.batches, cell.images, cell.finished) for cell in status_of(finished)] == [
+        (9, 72, True)
+    ] * 3
+
+
+def test_grid_finished_run_again_writes_the_same_bytes(finished):
+    before = finished.result_file.read_bytes()
+    run_grid(finished.path, None, quiet)
+    assert finished.result_file.read_bytes() == before
+
+
+def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
+    path = started(tmp_path / "run")
+    kill_after(path, 4, resume(path))
+    kept = {file: read_journal(file) for file in path.glob("cells/*/batches-*.jsonl")}
+    assert 4 <= sum(map(len, kept.values())) < 27
+    assert resume(path).wait() == 0
+    assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+    numbers = [
+        record["batch"]
+        for file in path.glob("cells/digits-unquantized/batches-*.jsonl")
+        for record in read_journal(file)
+    ]
+    assert sorted(numbers) == list(range(9))  # no batch was run twice
+
+
+def test_grid_second_run_of_a_folder_is_refused(finished, tmp_path):
+    path = started(tmp_path / "run")
+    with RunFolder.open(path).locked():
+        second = resume(path)
+        _, told = second.communicate()
+    assert second.returncode == 2
+    assert b"another process is running it" in told
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, processes):
+    path = started(tmp_path / "run")
+    shared = resume(path, processes)
+    for _ in range(6000):
+        writers = {file.name.split("-")[1] for file in path.glob("cells/*/batches-*.jsonl")}
+        if str(processes - 1) in writers or shared.poll() is not None:
+            break
+        time.sleep(0.01)
+    workers = subprocess.run(
+        ["pgrep", "-f", f"resume {path}"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    shared.communicate()
+    assert shared.returncode != 0
+    again = resume(path, 5 - processes)
+    _, told = again.communicate()
+    assert again.returncode == 0, told
+    assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_grid_killed_at_a_hundred_random_moments(finished, tmp_path):
+    rng = random.Random(0)
+    path, kills = started(tmp_path / "run"), 0
+    while kills < 100:
+        run = resume(path)
+        try:
+            run.wait(rng.uniform(0.0, 12.0))
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.communicate()
+            kills += 1
+        else:
+            assert run.returncode == 0
+            assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+            path = started(tmp_path / f"run{kills}")
+    assert resume(path).wait() == 0
+    assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
