@@ -1,0 +1,46 @@
+// The transaction of the outputs: what a row's keys and the row itself left in the registers.
+class result_item;
+  int tokens;
+  byte unsigned masked[N_MAX];  // d and e of a masked key mean nothing
+  int t[N_MAX];
+  int unsigned d[N_MAX];
+  int unsigned e[N_MAX];
+  byte unsigned level[N_MAX];
+  byte unsigned nibble[N_MAX];
+  byte unsigned flag[N_MAX];
+  int row_max;
+  longint unsigned row_sum;
+  int acc[D];
+  byte unsigned o[D];
+
+  // The first register of the datapath that differs in `other`, in words; empty if none does.
+  function string difference(result_item other);
+    string text = first("", "framing: keys", 0, 64'(tokens), 64'(other.tokens));
+    for (int j = 0; j < tokens; j++)
+      text = first(text, "score_requantizer: t", j, 64'(t[j]), 64'(other.t[j]));
+    text = first(text, "row_max: row max", 0, 64'(row_max), 64'(other.row_max));
+    for (int j = 0; j < tokens; j++) begin
+      if (masked[j] == 0) text = first(text, "distance: d", j, 64'(d[j]), 64'(other.d[j]));
+      text = first(text, "exp2: e", j, 64'(e[j]), 64'(other.e[j]));
+    end
+    text = first(text, "row_sum: s", 0, row_sum, other.row_sum);
+    for (int j = 0; j < tokens; j++) begin
+      text = first(text, "log2_quantizer: level", j, 64'(level[j]), 64'(other.level[j]));
+      text = first(text, "code_register: nibble", j, 64'(nibble[j]), 64'(other.nibble[j]));
+      text = first(text, "code_register: flag", j, 64'(flag[j]), 64'(other.flag[j]));
+    end
+    for (int c = 0; c < D; c++)
+      text = first(text, "shift_add: acc", c, 64'(acc[c]), 64'(other.acc[c]));
+    for (int c = 0; c < D; c++)
+      text = first(text, "output_requantizer: o", c, 64'(o[c]), 64'(other.o[c]));
+    return text;
+  endfunction
+
+  // `text` where it has something already, or where the two values are the same.
+  static function string first(string text, string what, int place, longint expected,
+                               longint found);
+    if (text != "" || expected == found) return text;
+    return $sformatf("%s, number %0d: expected 0x%0h (%0d), actual 0x%0h (%0d)", what, place,
+                     expected, expected, found, found);
+  endfunction
+endclass

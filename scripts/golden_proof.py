@@ -1,0 +1,83 @@
+"""`bitlog2 golden proof`: the claims of SPEC.md proved, and the RTL against them."""
+
+import argparse
+import importlib.util
+import json
+from typing import Any
+
+from bitlog2.golden.eda import ToolError
+from bitlog2.sim.files import write_whole
+from bitlog2.sim.scheme import SCHEMES
+
+from .arguments import integer, output_file
+
+__all__ = ["PROOF_EXAMPLE", "add_proof_options"]
+
+PROOF_EXAMPLE = """\
+example:
+  bitlog2 golden proof
+  bitlog2 golden proof --claim comparing_counts --claim rtl_exp2 --scheme BitLog2_Half_17
+  bitlog2 golden proof --json proof.json
+
+exit status: 0 every claim is proved, or exhausted at the reduced widths that its line gives,
+1 one is refuted or not proved, 2 wrong usage
+"""
+
+
+def add_proof_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `proof` and the function that runs it."""
+    parser.add_argument(
+        "--claim", action="append", metavar="NAME", help="may be repeated; all without it"
+    )
+    parser.add_argument(
+        "--scheme", action="append", choices=tuple(SCHEMES), help="may be repeated; all without it"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=integer(1, 86400),
+        default=600,
+        metavar="S",
+        help="seconds of the solver for a claim",
+    )
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the lines there")
+    parser.set_defaults(run=_proof)
+
+
+def _proof(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec("z3") is None:
+        raise ToolError("z3 must be installed: pip install 'bitlog2[rtl]'")
+    # The solver belongs to an extra: the other commands work without it.
+    from bitlog2.golden.proof import CLAIMS, decide, selected
+
+    chosen = selected(CLAIMS, args.claim, args.scheme or tuple(SCHEMES))
+    lines = []
+    widths = _widths(chosen)
+    print(_row(widths, "claim", "scheme", "requirements", "over", "by", "result", "seconds"))
+    for claim, setting in chosen:
+        line = decide(claim, setting, args.timeout)
+        lines.append(line)
+        cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
+        print(_row(widths, *cells, f"{line.seconds:.1f}"), flush=True)
+        if line.detail:
+            print(f"  {line.detail}", flush=True)
+    if args.json is not None:
+        text = json.dumps({"claims": [line.as_dict() for line in lines]}, indent=2)
+        write_whole(args.json, f"{text}\n".encode())
+    held = sum(line.holds for line in lines)
+    seconds = sum(line.seconds for line in lines)
+    print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")
+    return 0 if held == len(lines) else 1
+
+
+def _widths(chosen: list[tuple[Any, Any]]) -> list[int]:
+    """Return the widths of the columns, known before anything is decided."""
+    rows = [
+        (claim.name, setting.scheme.name, claim.requirements, claim.over(setting), claim.by)
+        for claim, setting in chosen
+    ]
+    return [max(map(len, column)) for column in zip(*rows, strict=True)] + [10]
+
+
+def _row(widths: list[int], *cells: str) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)]
+    return "  ".join(padded)

@@ -1,0 +1,120 @@
+"""The reference RTL for tests: its files, a package for a configuration, and four front ends."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyslang
+from pyslang.driver import Driver
+
+import bitlog2.golden
+from bitlog2.golden import UNITS
+from bitlog2.golden.eda.tools import run_tool, verilator_command, verilator_environment, yosys
+from bitlog2.golden.svpackage import render_package
+from bitlog2.golden.target import Target
+from bitlog2.sim import AttentionConfig
+
+RTL = Path(bitlog2.golden.__file__).parent / "rtl"
+BIND = RTL / "bind"
+_COMPILE_ONCE = Path(__file__).parent / "rtl" / "compile_once.sh"
+#: The checkers, which synthesis sees as empty modules, and the file that holds both.
+CHECKERS = ("axis_checks", "row_checks")
+CHECKS_FILE = "checks.sv"
+#: Modules that synthesize, by their files.
+MODULES = tuple(path.stem for path in sorted(RTL.glob("*.sv")) if path.name != CHECKS_FILE)
+#: Those that no other module has an instance of: together they reach every module.
+TOPS = (
+    "score_accumulator",
+    "row_max",
+    "row_sum",
+    "code_memory",
+    "shift_add",
+    "log2_quantizer_divide",
+    "attention_row",
+    *CHECKERS,
+)
+_SLANG = ("slang", "-Wextra", "-Wno-useless-cast")
+
+
+def rtl_files() -> list[Path]:
+    """Return what a user compiles after the package."""
+    return sorted(RTL.glob("*.sv"))
+
+
+def write_package(folder: Path, config: AttentionConfig, head_dim: int | None = None) -> Path:
+    """Write the package of a configuration, as `emit` does, and return its path."""
+    path = folder / "bitlog2_pkg.sv"
+    path.write_bytes(render_package(Target.of(config, head_dim), list(UNITS.values())))
+    return path
+
+
+def building_environment(objects: Path) -> dict[str, str]:
+    """Return Verilator's environment in which its own sources are compiled once into `objects`."""
+    objects.mkdir(exist_ok=True)
+    cache = {"OBJCACHE": f"sh {_COMPILE_ONCE}", "OBJECT_CACHE": str(objects)}
+    return verilator_environment() | cache
+
+
+def lint_verilator(files: Sequence[Path], folder: Path, *options: str) -> str:
+    """Return the messages of Verilator with -Wall for every module that is a top.
+
+    The package's constants that one device does not use are no fault of the device.
+    """
+    words = ["--lint-only", "-Wall", "-Wno-UNUSEDPARAM", "-Wno-MULTITOP", "--quiet-stats"]
+    command = [verilator_command(), *words, "-Wno-fatal", "--timing", "--assert", *options, *files]
+    return run_tool(command, folder, environment=verilator_environment(), timeout=120)
+
+
+def lint_slang(files: Sequence[Path], *options: str) -> str:
+    """Return every diagnostic of slang with -Wextra.
+
+    A cast to a parameter's width may be of the same width in one configuration: no fault.
+    """
+    driver = Driver()
+    driver.addStandardArgs()
+    assert driver.parseCommandLine(" ".join([*_SLANG, *options, *map(str, files)]))
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    compilation = driver.createCompilation()
+    shown = [
+        each
+        for each in compilation.getAllDiagnostics()
+        if driver.diagEngine.getSeverity(each.code, each.location)
+        != pyslang.DiagnosticSeverity.Ignored
+    ]
+    return pyslang.DiagnosticEngine.reportAll(driver.sourceManager, shown)
+
+
+def lint_icarus(files: Sequence[Path], tops: Sequence[str], folder: Path) -> str:
+    """Return the messages of Icarus with -Wall.
+
+    Left out is that Icarus 11 makes a process sensitive to a whole vector where it reads a part.
+    """
+    chosen = [word for top in tops for word in ("-s", top)]
+    command = ["iverilog", "-g2012", "-Wall", *chosen, "-o", folder / "lint.vvp", *files]
+    printed = run_tool(command, folder, timeout=120).splitlines()
+    return "\n".join(line for line in printed if "sorry: constant selects in always_*" not in line)
+
+
+def synthesized(files: Sequence[Path], top: str, folder: Path) -> str:
+    """Return what Yosys prints for a module: its warnings, its checks, its cells.
+
+    Raises:
+        ToolError: Yosys refuses it, or `check -assert` finds a loop or two drivers.
+    """
+    inputs = folder / "yosys"
+    inputs.mkdir(exist_ok=True)
+    names = [Path(shutil.copy(path, inputs)).name for path in files]
+    script = (
+        f"read_verilog -sv {' '.join(names)}; hierarchy -check -top {top}; proc; check -assert; "
+        "flatten; stat"
+    )
+    return yosys(script, inputs, timeout=300)
+
+
+def cells_of(printed: str) -> set[str]:
+    """Return the types of the cells in the last statistics that Yosys printed."""
+    return set(re.findall(r"^\s+\d+\s+(?:\S+\s+)?(\S+)$", printed[printed.rindex("cells") :], re.M))

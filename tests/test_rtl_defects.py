@@ -1,0 +1,160 @@
+"""The planted defects of `rtl_defects`: the plain testbench and co-simulation find each of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rtl_defects import DEFECTS, Defect, broken_rtl
+from rtl_files import BIND, MODULES, building_environment, rtl_files
+
+from bitlog2.golden import emit
+from bitlog2.golden.cosim import cosim
+from bitlog2.golden.eda.tools import icarus_found, verilator_command
+from bitlog2.sim import AttentionConfig
+
+#: Small, and with every width, table and level of the default configuration.
+CONFIG = AttentionConfig(max_tokens=24, max_head_dim=8)
+HEAD_DIM = 3
+#: One of each kind: arithmetic, framing, a hang.
+SHORT = ("exp2: shift off by one", "softmax_row: lost last beat", "attention_row: hang")
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set of every unit, with its testbenches."""
+    folder = tmp_path_factory.mktemp("defects") / "set"
+    emit(folder, CONFIG, head_dim=HEAD_DIM, sources=("corners",), testbench=True)
+    return folder
+
+
+def run_bench(vectors: Path, top: str, files: list[Path], build: Path, simulator: str) -> str:
+    """Run one testbench of a set by its Makefile on these files; return what it printed."""
+    variables = {
+        "SIM": simulator,
+        "UNIT": top,
+        "TAPS": 1,
+        "RTL": " ".join(map(str, files)),
+        "BUILD": build,
+        "VERILATOR": verilator_command(),
+        "PYTHON3": sys.executable,
+        "FLAGS": "--assert -CFLAGS -O0" if simulator == "verilator" else "",
+    }
+    done = subprocess.run(
+        ["make", "-C", vectors, *(f"{name}={value}" for name, value in variables.items())],
+        env=building_environment(build.parent.parent / "objects"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert (done.returncode == 0) == ("FAIL" not in done.stdout), done.stdout + done.stderr
+    return done.stdout
+
+
+def benches() -> list[object]:
+    """Every defect with both simulators; under Verilator one of a module by default."""
+    first = {defect.module: defect for defect in reversed(DEFECTS)}
+    found = []
+    for defect in DEFECTS:
+        usual = first[defect.module] is defect
+        marks = () if usual else pytest.mark.long
+        found.append(pytest.param(defect, "verilator", marks=marks, id=f"{defect}, verilator"))
+        found.append(pytest.param(defect, "icarus", id=f"{defect}, icarus"))
+    return found
+
+
+@pytest.mark.parametrize(("defect", "simulator"), benches())
+def test_rtl_defect_is_found_by_the_plain_testbench(
+    defect: Defect, simulator: str, vectors: Path, tmp_path: Path
+):
+    if simulator == "icarus" and not icarus_found():
+        pytest.skip("no Icarus: iverilog")
+    files = broken_rtl(defect, tmp_path)
+    printed = run_bench(vectors, defect.top, files, tmp_path / "build", simulator)
+    assert f"FAIL {defect.unit}:" in printed or f"FAIL {defect.top}:" in printed, printed
+    assert "words compared" in printed  # it was built and run
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "BitLog2_Half_17",
+        "BitLog2_Single_16",
+        pytest.param("BitLog2_Half_16", marks=pytest.mark.long),
+        pytest.param("BitLog2_Single_17", marks=pytest.mark.long),
+    ],
+)
+def test_rtl_reference_passes_with_its_checks_bound(scheme: str, tmp_path: Path):
+    """No check fires on a vector of the rows (BL2-ROW-01, BL2-SUM-02, BL2-ACC-02 among them).
+
+    The checks of a softmax row are bound to the one inside, too.
+    """
+    config = AttentionConfig(scheme=scheme, max_tokens=24, max_head_dim=8)
+    emit(tmp_path / "set", config, head_dim=HEAD_DIM, units=["attention_row"], testbench=True)
+    files = [*rtl_files(), *sorted(BIND.glob("*.sv"))]
+    build = tmp_path / "build"
+    printed = run_bench(tmp_path / "set", "attention_row", files, build, "verilator")
+    assert "PASS attention_row:" in printed
+
+
+def test_rtl_bound_checks_stop_a_testbench_at_a_defect(vectors: Path, tmp_path: Path):
+    """The checks are seen to be bound: a masked key with e > 0 ends the run before the bench."""
+    defect = next(d for d in DEFECTS if str(d) == "softmax_row: mask not kept")
+    files = [*broken_rtl(defect, tmp_path), *sorted(BIND.glob("*.sv"))]
+    printed = run_bench(vectors, "softmax_row", files, tmp_path / "build", "verilator")
+    assert "BL2-EXP2-04: e of a masked key must be 0" in printed
+    assert "not built or not run to its end" in printed
+
+
+@pytest.mark.parametrize("defect", [defect for defect in DEFECTS if str(defect) in SHORT], ids=str)
+def test_rtl_defect_is_found_by_cosim(defect: Defect, vectors: Path, tmp_path: Path):
+    simulator = "icarus" if icarus_found() else "verilator"
+    cosim_fails(defect, vectors, tmp_path, simulator)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("defect", DEFECTS, ids=str)
+def test_rtl_defect_is_found_by_cosim_under_verilator(
+    defect: Defect, vectors: Path, tmp_path: Path
+):
+    cosim_fails(defect, vectors, tmp_path, "verilator")
+
+
+def cosim_fails(defect: Defect, vectors: Path, folder: Path, simulator: str) -> None:
+    """Co-simulate a defect: it must run, and differ."""
+    result = cosim(
+        vectors, defect.top, rtl=broken_rtl(defect, folder), top=defect.top, simulator=simulator,
+        stall=0, idle=500,
+    )  # fmt: skip
+    assert not result.ok
+    assert not result.failures
+    profiles = [each for unit in result.units for each in unit.profiles]
+    assert profiles
+    assert any(
+        each.failures or (each.comparison is not None and not each.comparison.ok)
+        for each in profiles
+    )
+
+
+def test_rtl_defects_cover_every_module_and_differ():
+    assert {defect.module for defect in DEFECTS} == set(MODULES)
+    assert len({str(defect) for defect in DEFECTS}) == len(DEFECTS)
+    kinds = ("shift off by one", "truncation", "wrong table entry", "missing saturation",
+             "swapped nibble", "lost last beat", "hang")  # fmt: skip
+    for kind in kinds:
+        assert any(kind in defect.what for defect in DEFECTS), kind
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=str)
+def test_rtl_defect_changes_one_file(defect: Defect, tmp_path: Path):
+    files = broken_rtl(defect, tmp_path)
+    changed = [
+        copy.name
+        for copy, path in zip(files, rtl_files(), strict=True)
+        if copy.read_bytes() != path.read_bytes()
+    ]
+    assert changed == [defect.file]

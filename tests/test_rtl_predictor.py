@@ -1,0 +1,140 @@
+"""The DPI-C predictor in an environment: it passes the reference and finds a planted defect."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from c_model import SOURCE
+from rtl_defects import DEFECTS, broken_rtl
+from rtl_files import RTL, building_environment, lint_slang, write_package
+
+import bitlog2.golden
+from bitlog2.golden.eda.tools import verilator_command
+from bitlog2.sim import AttentionConfig
+
+EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
+#: Rows of up to 21 keys, not a multiple of the lanes, and few channels: a short build.
+CONFIG = AttentionConfig(max_tokens=21)
+
+
+def run_example(folder: Path, rtl: Path, rows: int, seed: int = 1) -> tuple[int, str]:
+    """Build and run the example with its own Makefile; return the status and what it printed."""
+    write_package(folder, CONFIG, 3)
+    variables = {
+        "SET": folder,
+        "RTL": rtl,
+        "BUILD": folder / "build",
+        "ROWS": rows,
+        "SEED": seed,
+        "VERILATOR": verilator_command(),
+        "PYTHON3": sys.executable,
+        "CFLAGS": "-O0",
+    }
+    done = subprocess.run(
+        ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())],
+        env=building_environment(folder.parent / "objects"),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_rtl_predictor_agrees_with_the_reference_and_no_bound_check_fires(tmp_path: Path):
+    """BL2-ROW-01, BL2-SUM-02, BL2-ACC-02 and the others of bind/ are watched in every row."""
+    status, printed = run_example(tmp_path, RTL, rows=300)
+    assert status == 0, printed
+    assert "PASS 300 rows" in printed
+    again = subprocess.run(
+        [tmp_path / "build" / "Vrow_tb", "+rows=300", "+verilator+seed+2"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "PASS 300 rows" in again.stdout
+
+
+def test_rtl_predictor_finds_a_planted_defect(tmp_path: Path):
+    defect = next(d for d in DEFECTS if str(d) == "output_requantizer: truncation for rounding")
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    broken_rtl(defect, rtl)
+    status, printed = run_example(tmp_path, rtl, rows=50)
+    assert status != 0
+    assert re.search(r"row \d+: output_requantizer: o, number \d: expected 0x", printed)
+    assert re.search(r"FAIL \d+ of 50 rows differ", printed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("attention_row: hang", "FAIL 0 of 50 rows came out"),
+        ("exp2: wrong table entry", "exp2: e, number"),
+        ("softmax_row: mask not kept", "BL2-EXP2-04"),
+    ],
+    ids=str,
+)
+def test_rtl_predictor_finds_other_defects(name: str, text: str, tmp_path: Path):
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    broken_rtl(next(d for d in DEFECTS if str(d) == name), rtl)
+    status, printed = run_example(tmp_path, rtl, rows=50)
+    assert status != 0
+    assert text in printed
+
+
+def environment_files(folder: Path) -> list[Path]:
+    names = ("row_dims_pkg.sv", "row_if.sv")
+    package = write_package(folder, CONFIG, 3)
+    return [package, SOURCE / "bitlog2_dpi.sv", *(EXAMPLE / name for name in names)]
+
+
+def test_rtl_predictor_environment_is_clean_under_slang(tmp_path: Path):
+    rest = [EXAMPLE / "row_env_pkg.sv", EXAMPLE / "row_tb.sv", *sorted(RTL.glob("*.sv"))]
+    options = (f"-I{EXAMPLE}", "--timescale", "1ns/1ps")
+    assert lint_slang([*environment_files(tmp_path), *rest], *options) == ""
+
+
+def lint_component(folder: Path, old: str = "", new: str = "") -> str:
+    """What slang says of the UVM component against a stub, `old` in it replaced by `new`."""
+    text = "package uvm_env_pkg;\n"
+    text += "import uvm_pkg::*, bitlog2_pkg::*, bitlog2_dpi::*, row_dims_pkg::*;\n"
+    for name in ("row_item", "result_item", "uvm_row_predictor"):
+        body = (EXAMPLE / f"{name}.svh").read_text(encoding="utf-8")
+        base = f"class {name} extends uvm_sequence_item;\n`uvm_object_utils({name})\n"
+        text += body.replace(f"class {name};\n", base)
+    assert old in text
+    text = f"{text}endpackage\nmodule top;\nendmodule\n"
+    (folder / "uvm_env_pkg.sv").write_text(text.replace(old, new) if old else text)
+    stub = Path(__file__).parent / "rtl" / "uvm_stub.sv"
+    files = [stub, *environment_files(folder), folder / "uvm_env_pkg.sv"]
+    return lint_slang(files, "--single-unit")
+
+
+def test_rtl_predictor_as_a_uvm_component_compiles_against_the_names_of_the_uvm(tmp_path: Path):
+    """No UVM is to be had here: a stub has the names, so that a slip of the pen is seen."""
+    assert lint_component(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("bl2_load", "bl2_lode"), ("t.score", "t.scores"), ("function void write", "function void w")],
+)
+def test_rtl_predictor_component_with_a_slip_is_reported(old: str, new: str, tmp_path: Path):
+    assert lint_component(tmp_path, old, new) != ""
+
+
+def test_rtl_predictor_component_makes_the_calls_of_the_class():
+    """The plain class is run, the component is not: their calls of the model are the same text."""
+
+    def calls(name: str) -> set[str]:
+        text = (EXAMPLE / f"{name}.svh").read_text(encoding="utf-8")
+        found = re.findall(r"bl2_\w+\(.*?\)(?=[);])", text, re.DOTALL)
+        return {re.sub(r"\b(item|t)\.", "", re.sub(r"\s+", " ", call)) for call in found}
+
+    assert len(calls("row_predictor")) == 5
+    assert calls("uvm_row_predictor") == calls("row_predictor")
