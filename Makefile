@@ -7,13 +7,15 @@ TORCH  ?= default
 TORCH_FLAGS_cpu := --torch-backend cpu
 READY  := $(VENV)/.ready-$(TORCH)
 
-.PHONY: help demo test test-long mutation lint requirements bench wheel clean
+.PHONY: help demo test test-long mutation proof cost lint requirements bench wheel clean
 
 help:
 	@echo "make demo      evaluate the embedded model with every register checked, emit and verify vectors"
 	@echo "make test      lint and the test suite (what CI runs)"
 	@echo "make test-long the tests that take minutes"
-	@echo "make mutation  the mutation tests alone, with their table"
+	@echo "make mutation  mutation of the simulator, the torch path and the reference RTL"
+	@echo "make proof     the claims of SPEC.md proved, and the reference RTL against them"
+	@echo "make cost      gates, LUTs and logic levels of each choice"
 	@echo "make lint      ruff and mypy"
 	@echo "make requirements  the matrix of requirements and what covers them"
 	@echo "make bench     speed against named peers"
@@ -24,7 +26,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --python $(BIN)/python $(TORCH_FLAGS_$(TORCH)) \
-	    --constraint constraints.txt --editable '.[test,lint,bench,rtl]'
+	    --constraint constraints.txt --editable '.[test,lint,bench,report,rtl]'
 	rm -f $(VENV)/.ready-*
 	touch $@
 
@@ -42,6 +44,13 @@ test-long: $(READY)
 
 mutation: $(READY)
 	$(BIN)/python -m pytest -s tests/test_mutation.py
+	$(BIN)/bitlog2 golden mutation
+
+proof: $(READY)
+	$(BIN)/bitlog2 golden proof
+
+cost: $(READY)
+	$(BIN)/bitlog2 golden cost
 
 lint: $(READY)
 	$(BIN)/ruff check .

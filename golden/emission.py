@@ -1,7 +1,7 @@
 """Make a vector set and put it into a folder, all of it or nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bitlog2 import __version__
@@ -68,6 +68,7 @@ def emit(
     sources: Sequence[str] = SOURCES,
     seed: int = 0,
     random_cases: int | None = None,
+    testbench: bool = False,
     progress: Progress = no_progress,
 ) -> Emission:
     """Write the vector set of a configuration into the folder `out`; the same bytes every time.
@@ -85,6 +86,7 @@ def emit(
         seed: 0 to 2**63 - 1.
         random_cases: of each unit, 1 to 10**8; None for the usual number. A set of log2 quantizer
             cases takes about 100 bytes of memory for each.
+        testbench: whether to add self-checking testbenches, the reference RTL and a Makefile.
         progress: shows how far it is.
 
     Raises:
@@ -105,7 +107,7 @@ def emit(
     )
     if vectors.sources == SOURCES:
         _refuse_empty_bins(vectors.units)
-    return _write(folder, vectors)
+    return _write(folder, replace(vectors, testbench=testbench))
 
 
 def emit_from(
@@ -133,6 +135,7 @@ def emit_from(
             sources=found.sources,
             seed=found.seed,
             random_cases=found.random_cases,
+            testbench=found.testbench,
             progress=progress,
         )
     folder = Path(out).resolve()
@@ -147,7 +150,8 @@ def emit_from(
         part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
         cross_check(found.target, part, progress)
         parts.append(part)
-    return _write(folder, VectorSet(found.target, None, found.sources, tuple(parts)))
+    vectors = VectorSet(found.target, None, found.sources, tuple(parts), testbench=found.testbench)
+    return _write(folder, vectors)
 
 
 def emit_rows(
@@ -155,12 +159,13 @@ def emit_rows(
     config: AttentionConfig,
     cases: Sequence[RowCase],
     *,
+    testbench: bool = False,
     progress: Progress = no_progress,
 ) -> Emission:
     """Write rows that were captured from a model as a set of `attention_row`.
 
     Args:
-        out, config, progress: as `emit`.
+        out, config, testbench, progress: as `emit`.
         cases: the rows, each with its reason and origin; all with the same D.
 
     Raises:
@@ -181,7 +186,7 @@ def emit_rows(
     inputs = join_tables([group.inputs for group in groups])
     part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
     cross_check(target, part, progress)
-    return _write(folder, VectorSet(target, None, ("model",), (part,)))
+    return _write(folder, VectorSet(target, None, ("model",), (part,), testbench=testbench))
 
 
 def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:

@@ -9,13 +9,14 @@ from bitlog2 import SPEC_VERSION
 from bitlog2.sim import config_from_mapping
 
 from .fields import word_width
+from .folder import MAKEFILE_NAME
 from .presets import preset_of
 from .replace import MANIFEST_NAME
 from .schema import read_json, render_json
 from .target import Target
 from .unit import CaseGroup, Origin, Stream, Unit
 from .units import UNITS
-from .vector_set import NPZ_NAME, PACKAGE_NAME, UnitVectors, VectorSet
+from .vector_set import UnitVectors, VectorSet
 
 __all__ = ["Manifest", "emit_command", "read_manifest", "render_manifest"]
 
@@ -37,6 +38,7 @@ class Manifest:
         words: words of each memory file by its name.
         sha256: checksum of each memory file by its name.
         package_version: of the package that made the set.
+        attachments: the other files, but for the manifest and the checksums.
     """
 
     target: Target
@@ -48,6 +50,12 @@ class Manifest:
     words: dict[str, int]
     sha256: dict[str, str]
     package_version: str
+    attachments: tuple[str, ...]
+
+    @property
+    def testbench(self) -> bool:
+        """Whether testbenches belong to the set."""
+        return MAKEFILE_NAME in self.attachments
 
 
 def emit_command(
@@ -56,6 +64,7 @@ def emit_command(
     sources: Sequence[str],
     seed: int | None,
     random_cases: int | None = None,
+    testbench: bool = False,
 ) -> str:
     """Return the command that makes the set again, its output folder left out.
 
@@ -70,18 +79,28 @@ def emit_command(
     words += ["--source", source, "--seed", str(seed), "--head-dim", str(target.head_dim)]
     if random_cases is not None:
         words += ["--count", str(random_cases)]
+    if testbench:
+        words.append("--testbench")
     return "bitlog2 golden emit " + shlex.join(words)
 
 
 def render_manifest(vectors: VectorSet, sums: Mapping[str, str], package_version: str) -> bytes:
-    """Return the manifest of a set whose other files have these SHA-256: no clock, no path."""
+    """Return the manifest of a set whose other files, in order, have these SHA-256.
+
+    It holds no clock and no path.
+    """
     names = [part.unit.name for part in vectors.units]
     manifest = {
         "schema_version": _SCHEMA_VERSION,
         "specification_version": SPEC_VERSION,
         "package_version": package_version,
         "command": emit_command(
-            vectors.target, names, vectors.sources, vectors.seed, vectors.random_cases
+            vectors.target,
+            names,
+            vectors.sources,
+            vectors.seed,
+            vectors.random_cases,
+            vectors.testbench,
         ),
         "configuration": vectors.target.config.as_dict(),
         "head_dim": vectors.target.head_dim,
@@ -94,7 +113,9 @@ def render_manifest(vectors: VectorSet, sums: Mapping[str, str], package_version
             for part in vectors.units
             for stream in part.unit.streams
         ],
-        "attachments": [{"name": name, "sha256": sums[name]} for name in (NPZ_NAME, PACKAGE_NAME)],
+        "attachments": [
+            {"name": name, "sha256": sums[name]} for name in sums if not name.endswith(".mem")
+        ],
         "groups": [entry for part in vectors.units for entry in _group_entries(part)],
         "coverage": [_coverage_entry(part) for part in vectors.units],
     }
@@ -185,6 +206,7 @@ def _manifest_of(values: dict[str, Any]) -> Manifest:
         words={entry["name"]: entry["words"] for entry in values["files"]},
         sha256={entry["name"]: entry["sha256"] for entry in values["files"]},
         package_version=values["package_version"],
+        attachments=tuple(entry["name"] for entry in values["attachments"]),
     )
 
 

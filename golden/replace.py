@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from bitlog2.sim.files import write_synced
 
+from .folder import MAKEFILE_NAME, names_in
 from .sums import SUMS_NAME, names_in_sums
 
 __all__ = ["MANIFEST_NAME", "check_replaceable", "replace_folder"]
@@ -35,7 +36,7 @@ def check_replaceable(folder: Path) -> None:
     own = {MANIFEST_NAME, SUMS_NAME} | (
         names_in_sums(sums.read_bytes()) if sums.exists() else set()
     )
-    if strangers := sorted(names - own):
+    if strangers := sorted(set(names_in(folder, MAKEFILE_NAME in own)) - own):
         raise ValueError(
             f"output {folder} would be replaced, but {strangers[0]} is no part of the vector set "
             "in it: move it away or choose another folder"

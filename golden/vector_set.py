@@ -12,6 +12,7 @@ from .memfile import render_stream
 from .npz import render_npz, smallest_dtype
 from .svpackage import render_package
 from .target import Target
+from .testbench import testbench_files
 from .unit import (
     CaseGroup,
     Progress,
@@ -75,6 +76,7 @@ class VectorSet:
         sources: what was asked for.
         units: the vectors.
         random_cases: of each unit, where a number was asked for.
+        testbench: whether testbenches, the reference RTL and their Makefile belong to it.
     """
 
     target: Target
@@ -82,6 +84,7 @@ class VectorSet:
     sources: tuple[str, ...]
     units: tuple[UnitVectors, ...]
     random_cases: int | None = None
+    testbench: bool = False
 
 
 def make_vectors(
@@ -125,7 +128,15 @@ def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
             fields = stream.fields(vectors.target)
             yield part.unit.file_name(stream), render_stream(fields, part.tables[stream.name])
     yield NPZ_NAME, render_npz(_arrays(vectors))
-    yield PACKAGE_NAME, render_package(vectors.target, [part.unit for part in vectors.units])
+    units = [part.unit for part in vectors.units]
+    yield PACKAGE_NAME, render_package(vectors.target, units)
+    if vectors.testbench:
+        words = {
+            part.unit.file_name(stream): part.words(stream)
+            for part in vectors.units
+            for stream in part.unit.streams
+        }
+        yield from testbench_files(vectors.target, units, words)
 
 
 def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:

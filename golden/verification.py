@@ -8,6 +8,7 @@ from bitlog2 import __version__
 
 from .compare import compare_unit
 from .emission import set_files
+from .folder import names_in
 from .manifest import Manifest
 from .memfile import MemoryImage
 from .reading import image_of, inputs_of, open_set
@@ -65,7 +66,7 @@ def verify(
 
     The whole set is made again from its stimulus and manifest, so that edited outputs with renewed
     checksums are found. A set of another package version has its manifest, `vectors.npz` and
-    `bitlog2_pkg.sv` held to their checksums only.
+    `bitlog2_pkg.sv` held to their checksums only, and so are its testbenches.
 
     Args:
         folder: the set.
@@ -110,7 +111,11 @@ class _Opened:
 
 def _opened(root: Path) -> _Opened:
     manifest = open_set(root)
-    files = {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()}
+    files = {
+        name: (root / name).read_bytes()
+        for name in names_in(root, manifest.testbench)
+        if (root / name).is_file()
+    }
     return _Opened(root, manifest, files, checksums(files))
 
 
@@ -147,7 +152,7 @@ def _images(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> dic
 def _check_sums(opened: _Opened) -> list[str]:
     """Return what the checksums find: the file is rendered again and compared byte for byte."""
     files = opened.files
-    names = sorted(path.name for path in opened.root.iterdir())
+    names = sorted(names_in(opened.root, opened.manifest.testbench))
     failures = [f"{name} is no file of a set" for name in names if name not in files]
     if SUMS_NAME not in files:
         return [*failures, f"{SUMS_NAME} is missing"]
@@ -206,6 +211,7 @@ def _check_made(opened: _Opened, parts: Sequence[UnitVectors]) -> list[str]:
         sources=manifest.sources,
         units=tuple(parts),
         random_cases=manifest.random_cases,
+        testbench=manifest.testbench,
     )
 
     def checksum(name: str, data: bytes) -> str:
@@ -222,6 +228,8 @@ def _check_made(opened: _Opened, parts: Sequence[UnitVectors]) -> list[str]:
             failures.append(f"{name} is missing")
         elif files[name] != data:
             failures.append(f"{name} is not what the stimulus gives")
-    strangers = {path.name for path in opened.root.iterdir()} - made
+    if not same_maker:
+        made |= set(manifest.attachments)
+    strangers = set(names_in(opened.root, manifest.testbench)) - made
     failures += [f"{name} is no file of this set" for name in sorted(strangers)]
     return failures

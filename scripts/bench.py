@@ -3,11 +3,16 @@
 import argparse
 import json
 import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .arguments import HelpFormatter, integer, output_file
 
 if TYPE_CHECKING:
+    from bitlog2.golden.rtl_throughput import RtlSeconds
     from bitlog2.models.bench import Comparison, Throughput, ThroughputCase
 
 __all__ = ["add_parser"]
@@ -47,7 +52,9 @@ def _run(args: argparse.Namespace) -> int:
 
     rows = []
     print(f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}")
-    for row in run_bench((*CASES, lambda: _files(args.words)), args.repetitions, args.rows or ""):
+    wanted = args.rows or ""
+    cases = (*CASES, lambda: _files(args.words), *_rtl_cases(args.repetitions, wanted))
+    for row in run_bench(cases, args.repetitions, wanted):
         print(_line(row), flush=True)
         rows.append(row.as_dict())
     if args.json is not None:
@@ -68,6 +75,55 @@ def _files(words: int) -> "ThroughputCase":
     return ThroughputCase(names, run, target=50.0)
 
 
+def _rtl_cases(repetitions: int, wanted: str) -> "Iterator[Callable[[], Comparison]]":
+    """Yield the rows that need the extra [rtl]: their builds take long, so only those wanted."""
+    from bitlog2.golden import rtl_throughput as rtl
+
+    lanes = rtl.ATTENTION_ROW_LANES
+    rows: list[tuple[str, str, Callable[[Path, int], rtl.RtlSeconds], float, float]] = [
+        (
+            f"attention_row, D = 64, {lanes} lanes: the simulator, 1 thread",
+            "Verilator on the reference RTL",
+            rtl.attention_row_seconds,
+            0.01,
+            0.001,
+        ),
+        (
+            "row_max, default set, no stalls: plain testbench",
+            "cocotb, both in Verilator",
+            rtl.testbench_seconds,
+            0.1,
+            0.01,
+        ),
+    ]
+    for row in rows:
+        if wanted in row[0]:
+            yield partial(_rtl_row, *row, repetitions=repetitions)
+
+
+def _rtl_row(
+    name: str,
+    peer: str,
+    seconds: "Callable[[Path, int], RtlSeconds]",
+    target: float,
+    aim: float,
+    repetitions: int,
+) -> "Comparison":
+    from bitlog2.golden.eda import ToolError
+    from bitlog2.models.bench import Comparison
+
+    try:
+        with TemporaryDirectory() as folder:
+            found = seconds(Path(folder), repetitions)
+    except ToolError as error:
+        return Comparison(name, peer, [], [], target, aim, str(error))
+    ours, peers = (
+        f"{found.keys / statistics.median(side):,.0f}" for side in (found.ours, found.peers)
+    )
+    note = f"{ours} keys a second, peer {peers}"
+    return Comparison(name, peer, found.ours, found.peers, target, aim, note)
+
+
 def _line(row: "Comparison | Throughput") -> str:
     from bitlog2.models.bench import Throughput
 
@@ -76,8 +132,10 @@ def _line(row: "Comparison | Throughput") -> str:
         return f"{row.name:<60}{row.value:>28.1f} MB/s, to reach {row.target:.0f}  {verdict}"
     if row.met is None:
         return f"{row.name:<60}  not run: {row.note}"
+    digits = 2 if row.aim >= 0.05 else 4
+    note = f"; {row.note}" if row.note else ""
     ours, peer = (1000 * statistics.median(side) for side in (row.ours, row.peers))
     return (
-        f"{row.name:<60}{ours:>10.2f}{peer:>10.2f}{row.value:>8.2f}{row.target:>8.2f}"
-        f"{row.aim:>7.2f}  {verdict}  (peer: {row.peer})"
+        f"{row.name:<60}{ours:>10.2f}{peer:>10.2f}{row.value:>8.{digits}f}{row.target:>8.{digits}f}"
+        f"{row.aim:>7.{digits}f}  {verdict}  (peer: {row.peer}){note}"
     )

@@ -81,7 +81,9 @@ def emit_model(args: argparse.Namespace) -> Emission:
         subject, ["bitlog2", "golden", "emit", "--source", "model", "--model"], chosen
     )
     cases = list(row_cases(subject.request.model, captured, chosen, f"captured by: {command}"))
-    return emit_rows(args.out, captured[0].config, cases, progress=progress)
+    return emit_rows(
+        args.out, captured[0].config, cases, testbench=args.testbench, progress=progress
+    )
 
 
 def row_cases(

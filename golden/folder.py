@@ -1,0 +1,27 @@
+"""What lies in the folder of a vector set."""
+
+from pathlib import Path
+
+__all__ = ["BUILD_NAME", "MAKEFILE_NAME", "RTL_NAME", "names_in"]
+
+#: The reference RTL of a set with testbenches: the one folder of a set.
+RTL_NAME = "rtl"
+#: What its Makefile builds: no part of the set.
+BUILD_NAME = "build"
+MAKEFILE_NAME = "Makefile"
+
+
+def names_in(folder: Path, testbench: bool) -> list[str]:
+    """Return the paths of a set's files below its folder, and of whatever else is there.
+
+    Args:
+        folder: of the set.
+        testbench: whether testbenches belong to it: then the folder `build` is left out.
+    """
+    names = []
+    for path in folder.iterdir():
+        if testbench and path.name == BUILD_NAME:
+            continue
+        inner = list(path.iterdir()) if path.name == RTL_NAME and path.is_dir() else []
+        names += [f"{RTL_NAME}/{each.name}" for each in inner] or [path.name]
+    return names

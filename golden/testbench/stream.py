@@ -1,0 +1,225 @@
+"""The body of a testbench of streams: random pauses on every one of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..target import Target
+from .layouts import Guard, Layout, Sink, Source
+from .show import show_task
+from .template import fill, template
+from .words import Slice, StreamWords
+
+__all__ = ["stream_body"]
+
+_Streams = Mapping[str, StreamWords]
+
+
+def stream_body(target: Target, layout: Layout, streams: _Streams) -> str:
+    """Return the body: a process for each stream, the device, and the run."""
+    parts = [
+        _source(layout, source, streams, salt)
+        for salt, source in enumerate(layout.sources, start=1)
+    ]
+    parts += [
+        _if_optional(sink, _sink(layout, sink, streams, salt))
+        for salt, sink in enumerate(layout.sinks, start=len(parts) + 1)
+    ]
+    pins = [pin for source in layout.sources for pin in _source_pins(source)]
+    pins += [f"      .{name}({_bits('layer', streams['params'], name)})" for name in layout.params]
+    pins = [f"{pin}," for pin in pins]
+    for sink in layout.sinks[1:]:
+        pins.append(_if_optional(sink, "\n".join(f"{pin}," for pin in _sink_pins(sink))))
+    *others, last = _sink_pins(layout.sinks[0])
+    return fill(
+        template("stream.sv"),
+        module=layout.module,
+        streams="\n\n".join(parts),
+        opened=_opened(layout, streams),
+        opening=_opening(layout, streams),
+        override=template("override.sv") if any(s.lanes for s in layout.sources) else "",
+        pins="\n".join([*pins, *(f"{pin}," for pin in others)]),
+        last_pin=last,
+        moved=_expression(" ||", _moves(layout)),
+        complete=_expression(" &&", _completions(layout)),
+        compared=_expression(
+            " +", [(sink.optional, f"{sink.prefix}_word") for sink in layout.sinks]
+        ),
+        idle=4 * target.config.max_tokens + 1000,
+    )
+
+
+def _if_optional(sink: Sink, text: str) -> str:
+    return f"`ifdef TAPS\n{text}\n`endif" if sink.optional else text
+
+
+def _expression(operator: str, terms: Iterable[tuple[bool, str]]) -> str:
+    """Return terms joined by an operator; those of taps are left out where there are none."""
+    listed = sorted(terms)
+    fixed = [text for optional, text in listed if not optional]
+    taps = [text for optional, text in listed if optional]
+    joined = f"{operator} ".join(fixed)
+    if not taps:
+        return joined
+    lines = "".join(f"\n       {operator} {text}" for text in taps)
+    return f"{joined}\n`ifdef TAPS{lines}\n`endif\n       "
+
+
+def _moves(layout: Layout) -> list[tuple[bool, str]]:
+    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready)") for s in layout.sources]
+    for sink in layout.sinks:
+        ready = f" && {sink.prefix}_tready" if sink.taken else ""
+        moves.append((sink.optional, f"({sink.prefix}_tvalid{ready})"))
+    return moves
+
+
+def _completions(layout: Layout) -> list[tuple[bool, str]]:
+    given = [
+        (False, f"({s.prefix}_word == {s.stream}_WORDS && !{s.prefix}_tvalid)")
+        for s in layout.sources
+    ]
+    return given + [
+        (sink.optional, f"{sink.prefix}_word == {sink.stream}_WORDS") for sink in layout.sinks
+    ]
+
+
+def _source_pins(source: Source) -> list[str]:
+    signals = ["tvalid", "tready", "tdata", "tlast", *(["tkeep"] if source.lanes else [])]
+    return [f"      .{source.prefix}_{each}({source.prefix}_{each})" for each in signals]
+
+
+def _sink_pins(sink: Sink) -> list[str]:
+    signals = ["tvalid", *_sideband(sink), *(["tready"] if sink.taken else []), "tdata"]
+    return [f"      .{sink.prefix}_{each}({sink.prefix}_{each})" for each in signals]
+
+
+def _sideband(sink: Sink) -> list[str]:
+    return [*(["tlast"] if sink.per == "key" else []), *(["tkeep"] if sink.lanes else [])]
+
+
+def _bits(word: str, stream: StreamWords, name: str) -> str:
+    field, low = stream.bits[name]
+    return f"{word}[{low + field.width - 1}:{low}]"
+
+
+def _named(prefix: str, lanes: bool) -> dict[str, str]:
+    return {"prefix": prefix, "lanes": "`LANES" if lanes else "1"}
+
+
+def _last(streams: _Streams, index: str) -> str:
+    return f"stimulus[{index}][{streams['stimulus'].bits['last'][1]}]"
+
+
+def _what(stream: StreamWords, fields: Sequence[str], lanes: bool, per_key: bool) -> str:
+    beat = ("LANES keys" if lanes else "a key") if per_key else "a row"
+    return f"{', '.join(fields)} of {stream.file}, {beat} a beat"
+
+
+def _source(layout: Layout, source: Source, streams: _Streams, salt: int) -> str:
+    stream = streams[source.stream]
+    part = stream.part(source.fields)
+    return fill(
+        template("source.sv"),
+        **_named(source.prefix, source.lanes),
+        what=_what(stream, source.fields, source.lanes, True),
+        width=part.width,
+        stream=source.stream,
+        memory=source.stream,
+        high=part.high,
+        low=part.low,
+        last=streams["stimulus"].bits["last"][1],
+        salt=_salt(salt),
+        module=layout.module,
+    )
+
+
+def _salt(number: int) -> str:
+    return f"32'h{(number * 0x9E3779B1) & 0xFFFFFFFF:08x}"
+
+
+def _sink(layout: Layout, sink: Sink, streams: _Streams, salt: int) -> str:
+    stream, per_key = streams[sink.stream], sink.per == "key"
+    part = stream.part(sink.fields)
+    named, prefix = _named(sink.prefix, sink.lanes), sink.prefix
+    sideband = _sideband(sink)
+    payload = "{" + ", ".join(f"{prefix}_{each}" for each in ["tdata", *sideband]) + "}"
+    registers = [
+        f"  reg {prefix}_tready, {prefix}_waiting;",
+        f"  reg [{prefix}_LANES*({prefix}_WIDTH+1):0] {prefix}_offered;",
+        f"  reg [31:0] {prefix}_random;",
+        f"  reg [7:0] {prefix}_pauses;",
+    ]
+    wires = (f", {prefix}_tlast" if per_key else "") + (
+        f";\n  wire [{prefix}_LANES-1:0] {prefix}_tkeep" if sink.lanes else ""
+    )
+    handshake = fill(
+        template("handshake.sv"), **named, payload=payload, salt=_salt(salt), module=layout.module
+    )
+    return fill(
+        template("sink.sv"),
+        **named,
+        what=_what(stream, sink.fields, sink.lanes, per_key),
+        width=part.width,
+        wires=wires,
+        registers="\n".join(registers) if sink.taken else "",
+        show=show_task(f"{prefix}_show", f"{layout.unit}.{sink.stream}", part, per_key=per_key),
+        stream=sink.stream,
+        memory=sink.stream,
+        high=part.high,
+        low=part.low,
+        ignored="\n".join(_ignored(prefix, part, streams, sink)),
+        last=_last(streams, f"{prefix}_word+{prefix}_lane") if per_key else "1'b1",
+        framing=_framing(layout, sink, sideband),
+        handshake=handshake if sink.taken else "",
+        accepted=f" && {prefix}_tready" if sink.taken else "",
+        module=layout.module,
+    )
+
+
+def _ignored(prefix: str, part: Slice, streams: _Streams, sink: Sink) -> list[str]:
+    """Return the lines that take the fields which mean nothing out of the comparison."""
+    bits = {field.name: (field.width, low) for field, low in part.fields}
+    lines = []
+    for name, guard in sink.ignored:
+        width, low = bits[name]
+        lines.append(
+            f"          if ({_guard(streams, guard, f'{prefix}_word+{prefix}_lane')}) "
+            f"{prefix}_care[{low + width - 1}:{low}] = {width}'d0;"
+        )
+    return lines
+
+
+def _guard(streams: _Streams, guard: Guard, index: str) -> str:
+    stream, field, value = guard
+    return f"{stream}[{index}][{streams[stream].bits[field][1]}] == 1'b{value}"
+
+
+def _framing(layout: Layout, sink: Sink, sideband: Sequence[str]) -> str:
+    return "\n".join(
+        fill(
+            template("framing.sv"),
+            prefix=sink.prefix,
+            signal=each,
+            expected=expected,
+            module=layout.module,
+        )
+        for each, expected in (
+            ("tlast", f"{sink.prefix}_ended"),
+            ("tkeep", f"~({{{sink.prefix}_LANES{{1'b1}}}} << {sink.prefix}_keys)"),
+        )
+        if each in sideband
+    )
+
+
+def _opened(layout: Layout, streams: _Streams) -> str:
+    """Return the declaration of how many rows may have begun."""
+    if not layout.params:
+        return "  localparam integer opened = 32'h7fffffff;  // rows that may have begun"
+    return fill(template("opened.sv"), high=streams["params"].width - 1)
+
+
+def _opening(layout: Layout, streams: _Streams) -> str:
+    """Return the process that lets a row begin: with its parameters, or with the same as before."""
+    if not layout.params:
+        return ""
+    taken = [f"{sink.prefix}_row" for sink in layout.sinks if sink.taken]
+    params = streams["params"]
+    return fill(template("opening.sv"), high=params.width - 1, completed=taken[0])

@@ -1,0 +1,3 @@
+`ifdef SET_LANES
+      #(.LANES(`LANES))
+`endif

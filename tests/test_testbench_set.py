@@ -1,0 +1,262 @@
+"""Testbenches as part of a vector set: emitted, listed, verified, and run by its Makefile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from test_golden_helpers import SMALL, hand_row
+from testbench_runs import DEVICES, emit_set
+
+from bitlog2.golden import emit, emit_from, emit_rows, verify
+from bitlog2.golden.eda import icarus_found, verilator_command
+from bitlog2.golden.sums import SUMS_NAME, render_sums
+from bitlog2.golden.testbench import reference_files
+from bitlog2.scripts.cli import main
+from bitlog2.sim import AttentionConfig
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return emit_set(tmp_path_factory.mktemp("set") / "set")
+
+
+@pytest.fixture
+def folder(kept: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(kept, tmp_path / "set"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def renew_sums(folder: Path) -> None:
+    (folder / SUMS_NAME).write_bytes(render_sums(contents(folder)))
+
+
+def make(folder: Path, *words: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run the Makefile as a user does, who has none of our Python."""
+    usual = {"PATH": os.environ["PATH"], **(environment or {})}
+    done = subprocess.run(
+        ["make", "-C", str(folder), *words],
+        env=usual,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=600,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def make_lines(folder: Path, *words: str) -> tuple[int, list[str]]:
+    status, printed = make(folder, *words)
+    return status, [line for line in printed.splitlines() if not line.startswith("make")]
+
+
+def broken_exp2(folder: Path) -> Path:
+    """The reference exp2 with a shift off by one, in a file of its own."""
+    text = next(path for path in reference_files() if path.name == "exp2.sv").read_text()
+    path = folder / "broken.sv"
+    path.write_text(text.replace(">> shift;", ">> shift >> 1;"))
+    return path
+
+
+def test_testbench_set_verifies(folder: Path) -> None:
+    assert verify(folder).ok
+
+
+def test_testbench_set_lists_every_file(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    listed = {entry["name"] for entry in (*manifest["files"], *manifest["attachments"])}
+    assert listed == set(contents(folder)) - {"manifest.json", SUMS_NAME}
+    assert {f"{module}_tb.sv" for module in DEVICES.values()} <= listed
+    assert {f"rtl/{path.name}" for path in reference_files()} <= listed
+
+
+def test_testbench_set_names_the_option_in_its_command(folder: Path) -> None:
+    command = json.loads((folder / "manifest.json").read_bytes())["command"]
+    assert command.endswith(" --testbench")
+
+
+def test_testbench_set_without_the_option_has_the_other_files_alone(tmp_path: Path) -> None:
+    for name, wanted in (("with", True), ("without", False)):
+        emit(tmp_path / name, SMALL, units=["exp2"], sources=["corners"], testbench=wanted)
+    plain, added = contents(tmp_path / "without"), contents(tmp_path / "with")
+    assert [name for name in plain if plain[name] != added[name]] == ["manifest.json", SUMS_NAME]
+    assert {name.split("/")[0] for name in set(added) - set(plain)} == {
+        "Makefile",
+        "exp2_tb.sv",
+        "rtl",
+    }
+
+
+def test_testbench_set_is_made_again_byte_for_byte(folder: Path, tmp_path: Path) -> None:
+    emit_from(folder / "manifest.json", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_testbench_set_of_captured_rows_is_made_again(tmp_path: Path) -> None:
+    emit_rows(tmp_path / "rows", AttentionConfig(), [hand_row()], testbench=True)
+    emit_from(tmp_path / "rows" / "manifest.json", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "rows")
+    assert verify(tmp_path / "again").ok
+
+
+@pytest.mark.parametrize("name", ["exp2_tb.sv", "Makefile", "rtl/exp2.sv"])
+def test_testbench_set_with_an_edited_file_is_found(name: str, folder: Path) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes() + b"// edited\n")
+    assert any(name in failure for failure in verify(folder).failures)
+    renew_sums(folder)
+    assert f"{name} is not what the stimulus gives" in verify(folder).failures
+
+
+@pytest.mark.parametrize("name", ["exp2_tb.sv", "rtl/exp2.sv"])
+def test_testbench_set_with_a_missing_file_is_found(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    renew_sums(folder)
+    assert f"{name} is missing" in verify(folder).failures
+
+
+@pytest.mark.parametrize("name", ["rtl/more.sv", "other/more.sv", "more_tb.sv"])
+def test_testbench_set_with_a_strange_file_is_found(name: str, folder: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("module more;\nendmodule\n")
+    renew_sums(folder)
+    assert any(name.split("/")[0] in failure for failure in verify(folder).failures)
+
+
+@pytest.mark.parametrize("name", ["rtl/more.sv", "other/more.sv", "more_tb.sv"])
+def test_testbench_set_with_a_strange_file_is_not_replaced(name: str, folder: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(ValueError, match="is no part of the vector set"):
+        emit(folder, SMALL, units=["exp2"])
+    assert (folder / name).read_text() == "mine"
+
+
+def test_testbench_set_may_hold_what_its_makefile_built(folder: Path) -> None:
+    (folder / "build").mkdir()
+    (folder / "build" / "anything").write_text("built")
+    assert verify(folder).ok
+    emit_set(folder)
+    assert not (folder / "build").exists()
+
+
+def test_testbench_set_without_testbenches_may_not_hold_a_build(tmp_path: Path) -> None:
+    emit(tmp_path / "set", SMALL, units=["exp2"], sources=["corners"])
+    (tmp_path / "set" / "build").mkdir()
+    assert "build is no file of a set" in verify(tmp_path / "set").failures
+    with pytest.raises(ValueError, match="build is no part of the vector set"):
+        emit(tmp_path / "set", SMALL, units=["exp2"])
+
+
+def test_testbench_set_of_another_release_keeps_its_testbenches(folder: Path) -> None:
+    """Testbenches are held to their checksums where another release made them."""
+    (folder / "rtl" / "exp2.sv").rename(folder / "rtl" / "once.sv")
+    text = (folder / "manifest.json").read_text()
+    maker = json.loads(text)["package_version"]
+    text = text.replace("rtl/exp2.sv", "rtl/once.sv")
+    text = text.replace(f'"package_version": "{maker}"', '"package_version": "0.0.1"')
+    (folder / "manifest.json").write_text(text)
+    renew_sums(folder)
+    assert verify(folder).failures == ()
+
+
+@pytest.mark.parametrize("name", ["../x_tb.sv", "rtl/a/b.sv", "rtl/x.v", "X_tb.sv"])
+def test_testbench_set_with_another_attachment_is_refused(name: str, folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"exp2_tb.sv"', json.dumps(name)))
+    with pytest.raises(ValueError, match=r"manifest\.json: at \$\.attachments"):
+        verify(folder)
+
+
+def test_testbench_option_is_the_commands(tmp_path: Path) -> None:
+    words = ["golden", "emit", "--unit", "exp2", "--source", "corners", "--testbench", "--out"]
+    assert main([*words, str(tmp_path / "set")]) == 0
+    assert (tmp_path / "set" / "exp2_tb.sv").is_file()
+
+
+def test_testbench_option_beside_a_manifest_is_refused(folder: Path, tmp_path: Path) -> None:
+    words = ["golden", "emit", "--from", str(folder / "manifest.json"), "--testbench", "--out"]
+    assert main([*words, str(tmp_path / "again")]) == 2
+
+
+def test_testbench_make_passes_on_the_reference_in_verilator(folder: Path) -> None:
+    words = ["SIM=verilator", "UNIT=exp2", f"VERILATOR={verilator_command()}"]
+    assert make_lines(folder, *words) == (0, ["PASS exp2: 1024 words compared"])
+    assert verify(folder).ok
+
+
+def test_testbench_make_fails_on_a_broken_device_in_verilator(folder: Path, tmp_path: Path) -> None:
+    words = ["SIM=verilator", "UNIT=exp2", f"VERILATOR={verilator_command()}"]
+    status, lines = make_lines(folder, *words, f"RTL={broken_exp2(tmp_path)}")
+    assert status == 2
+    assert lines[-1].startswith("FAIL exp2: 1024 of 1024 words compared, ")
+
+
+def icarus(folder: Path, *words: str) -> tuple[int, list[str]]:
+    if not icarus_found():
+        pytest.skip("Icarus Verilog is not on PATH")
+    return make_lines(folder, "SIM=icarus", "STALL=0", *words)
+
+
+def test_testbench_make_passes_on_every_reference_in_icarus(folder: Path) -> None:
+    status, lines = icarus(folder)
+    assert status == 0
+    assert [line.split()[0] for line in lines] == ["PASS"] * len(DEVICES)
+
+
+def test_testbench_make_fails_on_a_broken_device_in_icarus(folder: Path, tmp_path: Path) -> None:
+    device = broken_exp2(tmp_path)
+    good = icarus(folder, "UNIT=exp2 row_sum")
+    assert good[0] == 0
+    status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}")
+    assert status == 2
+    assert len([line for line in lines if line.startswith("  exp2.expected case ")]) == 10
+    assert lines[-1].startswith("FAIL exp2: 1024 of 1024 words compared, ")
+
+
+def test_testbench_make_takes_a_device_of_another_name(folder: Path, tmp_path: Path) -> None:
+    device = tmp_path / "mine.sv"
+    device.write_text(broken_exp2(tmp_path).read_text().replace("module exp2", "module mine"))
+    status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}", "DUT=mine")
+    assert status == 2
+    assert "(device mine, log " in lines[-1]
+
+
+def test_testbench_make_fails_on_a_device_that_does_not_compile(
+    folder: Path, tmp_path: Path
+) -> None:
+    device = tmp_path / "wrong.sv"
+    device.write_text("module exp2 (")
+    status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}")
+    assert status == 2
+    assert lines[-1].startswith("FAIL exp2: not built or not run to its end")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["SIM=other"], "SIM must be one of verilator icarus questa vcs xcelium, got other"),
+        (["UNIT=exp3"], "got exp3"),
+    ],
+)
+def test_testbench_make_refuses_what_it_does_not_know(
+    words: Sequence[str], message: str, folder: Path
+) -> None:
+    status, printed = make(folder, *words)
+    assert status == 2
+    assert message in printed
+
+
+@pytest.mark.long
+def test_testbench_make_passes_on_every_reference_in_verilator(folder: Path) -> None:
+    status, lines = make_lines(folder, f"VERILATOR={verilator_command()}")
+    assert status == 0
+    assert [line.split()[0] for line in lines] == ["PASS"] * len(DEVICES)
