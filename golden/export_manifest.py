@@ -10,7 +10,7 @@ from bitlog2.sim import AttentionConfig, LayerParams, config_from_mapping
 from .export_layers import AttentionLayer, ExportedLayer, LinearLayer, Memory
 from .fields import word_width
 from .replace import MANIFEST_NAME
-from .schema import read_json, render_json
+from .schema import read_json, render_json, shortened
 
 __all__ = [
     "ARRAYS_NAME",
@@ -135,7 +135,7 @@ def read_export_manifest(data: bytes) -> ExportManifest:
     try:
         return _manifest_of(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{MANIFEST_NAME}: {error}") from None
+        raise ValueError(f"{MANIFEST_NAME}: {shortened(str(error), 500)}") from None
 
 
 def _file_entry(layer: ExportedLayer, memory: Memory, sums: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .fields import word_width
 from .folder import MAKEFILE_NAME
 from .presets import preset_of
 from .replace import MANIFEST_NAME
-from .schema import read_json, render_json
+from .schema import read_json, render_json, shortened
 from .target import Target
 from .unit import CaseGroup, Origin, Stream, Unit
 from .units import UNITS
@@ -174,7 +174,7 @@ def read_manifest(data: bytes) -> Manifest:
     try:
         return _manifest_of(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{MANIFEST_NAME}: {error}") from None
+        raise ValueError(f"{MANIFEST_NAME}: {shortened(str(error), 500)}") from None
 
 
 def _manifest_of(values: dict[str, Any]) -> Manifest:

@@ -1,11 +1,18 @@
 """Configurations by name."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from bitlog2.sim import SCHEMES, AttentionConfig, config_from_mapping
 
+from .schema import shortened
+
 __all__ = ["PRESETS", "load_config", "preset_of"]
+
+#: A message repeats what a file holds: a value may be as long as the file.
+_LONGEST_MESSAGE = 500
 
 #: The four schemes with every other field at its default; `default` is `AttentionConfig()`.
 PRESETS: dict[str, AttentionConfig] = {
@@ -22,11 +29,13 @@ def preset_of(config: AttentionConfig) -> str | None:
 def load_config(text: str) -> AttentionConfig:
     """Return the configuration of that preset, or in that JSON file.
 
-    A file holds an object of fields, the rest at their defaults, or is a set's manifest.
+    A file holds an object of fields in UTF-8, each once, the rest at their defaults; or it is a
+    set's manifest.
 
     Raises:
         ValueError: neither a preset nor a file, or not JSON.
         TypeError, ValueError: as `config_from_mapping`.
+        OSError: the file cannot be read.
     """
     if text in PRESETS:
         return PRESETS[text]
@@ -35,10 +44,28 @@ def load_config(text: str) -> AttentionConfig:
         raise ValueError(
             f"configuration must be a JSON file or one of {', '.join(PRESETS)}, got {text!r}"
         )
-    try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"configuration {text} must be JSON: {error}") from None
+    values = _read_json(path)
     if isinstance(values, dict) and "schema_version" in values:
         values = values.get("configuration")
-    return config_from_mapping(values)
+    try:
+        return config_from_mapping(values)
+    except RecursionError:
+        raise ValueError(f"configuration {text} must hold plain fields, got nested ones") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(shortened(str(error), _LONGEST_MESSAGE)) from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"configuration {path} must be JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that is given twice: the second would silently win."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"each name must be given once, got {twice[:100]!r} twice")
+    return values

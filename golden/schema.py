@@ -12,7 +12,7 @@ from bitlog2 import SPEC_VERSION
 
 from .replace import MANIFEST_NAME
 
-__all__ = ["read_json", "render_json"]
+__all__ = ["read_json", "render_json", "shortened"]
 
 _FOLDER = Path(__file__).parent
 _LONGEST_MESSAGE = 200
@@ -41,7 +41,10 @@ def read_json(data: bytes, schema: str) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{MANIFEST_NAME} must be JSON: {error}") from None
-    _validate(values, schema)
+    try:
+        _validate(values, schema)
+    except RecursionError:  # a message that would show the value
+        raise ValueError(f"{MANIFEST_NAME} must follow {schema}: it is nested too deeply") from None
     if values["specification_version"] != SPEC_VERSION:
         raise ValueError(
             f"{MANIFEST_NAME}: specification_version must be {SPEC_VERSION}, that of this package, "
@@ -63,7 +66,11 @@ def _validate(values: object, schema: str) -> None:
     error = best_match(_validator(schema).iter_errors(values))
     if error is None:
         return
-    message = " ".join(error.message.split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[: _LONGEST_MESSAGE - 3] + "..."
-    raise ValueError(f"{MANIFEST_NAME}: at {error.json_path}: {message}")
+    path = shortened(error.json_path)
+    raise ValueError(f"{MANIFEST_NAME}: at {path}: {shortened(error.message)}")
+
+
+def shortened(message: str, longest: int = _LONGEST_MESSAGE) -> str:
+    """Return a message in one line of bounded length: it may repeat a value of any size."""
+    message = " ".join(message.split())
+    return message if len(message) <= longest else f"{message[: longest - 3]}..."

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
@@ -178,32 +179,57 @@ def rounding_cast() -> Case | Comparison:
     )
 
 
-def checked_integers() -> Case:
-    """Integer arithmetic with every register checked, against the float one, unchecked."""
+def _deit_small(*arithmetics: str) -> tuple[Tensor, dict[str, nn.Module]]:
+    """Return images and quantized forms of three layers of a DeiT-S, by arithmetic."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = timm.create_model("deit_small_patch16_224", pretrained=False, depth=3).eval()
         images = torch.randn(8, 3, 224, 224)
-    paths = {
+    return images, {
         arithmetic: quantize(model, images, QuantizationSpec("BitLog2_Half_17", arithmetic))
-        for arithmetic in ("integer", "float")
+        for arithmetic in arithmetics
     }
-    checker = Checker("all")
-    checker.watch(paths["integer"])
 
-    def run(arithmetic: str) -> None:
-        with torch.inference_mode():
-            paths[arithmetic](images)
 
+def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> None:
+    """Run the model on the images, again and again, as an evaluation does."""
+    with ExitStack() as stack, torch.inference_mode():
+        if check != "none":
+            for handle in stack.enter_context(Checker(check)).watch(model):
+                stack.callback(handle.remove)
+        for _ in range(batches):
+            model(images)
+
+
+def checked_integers() -> Case:
+    """Integer arithmetic with every register checked, against the float one, unchecked."""
+    images, models = _deit_small("integer", "float")
     threads = 2
     return Case(
         "integer arithmetic, check all, DeiT-S shape, 2 threads",
         "float arithmetic, check none",
-        lambda: run("integer"),
-        lambda: run("float"),
+        partial(_infer, models["integer"], images, "all"),
+        partial(_infer, models["float"], images, "none"),
         target=3.0,
         aim=1.2,
         threads=threads,
+    )
+
+
+def checked_beside() -> Case:
+    """What checking adds to inference on one thread, where the checker has a core of its own."""
+    images, models = _deit_small("integer")
+
+    def infer(check: str) -> None:
+        _infer(models["integer"], images, check, batches=4)
+
+    return Case(
+        "integer arithmetic, check all, DeiT-S shape, 1 torch thread, a core free",
+        "the same, check none",
+        partial(infer, "all"),
+        partial(infer, "none"),
+        target=1.25,
+        aim=1.1,
     )
 
 
@@ -216,4 +242,5 @@ CASES: tuple[Callable[[], Case | Comparison], ...] = (
     quantizer_alone,
     rounding_cast,
     checked_integers,
+    checked_beside,
 )

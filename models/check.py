@@ -1,56 +1,93 @@
-"""`--check`: every register of the torch path against the simulator, by `==` on integers."""
+"""`--check`: every register of the torch path against the simulator, by `==` on integers.
+
+The registers of a layer are compared on threads of the checker's own, by serial kernels that leave
+the interpreter free, while inference goes on.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from bitlog2.sim import REGISTERS, AttentionConfig, AttentionTrace, attention
 
+from .check_choice import CHECKS, HeadChoice
+from .check_run import DatapathRun, Outcome, compare_run, hold_run
 from .datapath import AttentionDatapath, Registers
-from .mismatch import Comparison, Mismatch
+from .in_order import InOrder
+from .mismatch import Mismatch
 
 __all__ = ["CHECKS", "Checker", "Mismatch"]
 
-#: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
-CHECKS = ("none", "sample", "all")
-#: Of how many (image, head) pairs a sample takes one.
-_SAMPLE_EVERY = 8
-#: Registers of a masked key that nothing observes (SPEC.md BL2-MAX-04).
-_UNMASKED_ONLY = ("d", "e")
 
-
-@dataclass
 class Checker:
     """Compares what a model's datapaths compute with the simulator, and counts.
 
+    What it reports is the same for any number of threads. As a context it ends with all compared;
+    left by an exception, it gives up what waits.
+
     Args:
-        mode: `sample` or `all`.
+        mode: `sample`, `sample:K` or `all`, as `HeadChoice`.
         seed: of the sample.
         keep: how many mismatches are kept whole.
-
-    Attributes:
-        compared: values compared, by register.
-        mismatched: values that differ, by register.
-        mismatches: the first ones, in datapath order.
         images: number of each image of the batch; whoever runs the batches sets it. Where the
             datapath is given more rows of heads than images, these are the windows of each.
+        threads: that compare beside inference, 0 to 256; 0 for none: inference waits.
+        waiting: runs of a datapath whose registers may wait for a thread. One more, and inference
+            waits: that many and one a thread are held in memory.
+
+    Raises:
+        ValueError: an argument is outside of its range.
     """
 
-    mode: str
-    seed: int = 0
-    keep: int = 5
-    images: Sequence[int] = ()
-    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatched: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatches: list[Mismatch] = field(default_factory=list)
+    def __init__(
+        self,
+        mode: str,
+        seed: int = 0,
+        keep: int = 5,
+        images: Sequence[int] = (),
+        *,
+        threads: int = 1,
+        waiting: int = 2,
+    ) -> None:
+        self.mode, self.seed, self.keep, self.images = mode, seed, keep, images
+        self._choice = HeadChoice(mode, seed)
+        self._work: InOrder[Outcome] = InOrder(threads, waiting)
+        self._found = Outcome()
 
-    def __post_init__(self) -> None:
-        self._generator = torch.Generator().manual_seed(self.seed)
+    def __enter__(self) -> "Checker":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self.cancel()
+
+    @property
+    def compared(self) -> dict[str, int]:
+        """Values compared, by register, once all have been; errors as `finish`."""
+        self.finish()
+        return self._found.compared
+
+    @property
+    def mismatched(self) -> dict[str, int]:
+        """Values that differ, by register, once all have been compared; errors as `finish`."""
+        self.finish()
+        return self._found.mismatched
+
+    @property
+    def mismatches(self) -> list[Mismatch]:
+        """The first ones, by batch, layer and register in datapath order; errors as `finish`."""
+        self.finish()
+        return self._found.mismatches
 
     @property
     def total_compared(self) -> int:
@@ -91,50 +128,42 @@ class Checker:
     def compare(
         self, layer: str, config: AttentionConfig, inputs: tuple[Any, ...], output: Registers
     ) -> None:
-        """Compare one run of a datapath: `inputs` are its arguments, `output` its registers."""
-        q, k, v, params = inputs[:4]
-        masked, bias = (*inputs[4:], None, None)[:2]
-        batch, heads = q.shape[:2]
-        chosen = self._choose(batch * heads)
-        grid = (batch, heads, q.shape[2], k.shape[2])
-        codes = (_heads(q, chosen), _heads(k, chosen), _heads(v, chosen))
-        mask = None if masked is None else _heads(masked.expand(grid), chosen)
-        offsets = None if bias is None else _heads(bias.expand(grid), chosen)
-        expected = attention(*codes, params, config, masked=mask, bias=offsets, trace=True)
-        assert isinstance(expected, AttentionTrace)
-        images = self.images or range(batch)
-        windows = batch // len(images)
-        run = Comparison(
-            layer, images, windows, heads, chosen, codes, mask, offsets, params, config, expected
-        )
-        for name, values in output.named().items():
-            self._compare_register(name, _heads(values, chosen), run)
+        """Have one run of a datapath compared: `inputs` are its arguments, `output` its registers.
 
-    def _compare_register(self, name: str, got: NDArray[Any], run: Comparison) -> None:
-        differ = got != getattr(run.expected, name)
-        if name in _UNMASKED_ONLY and run.mask is not None:
-            differ &= ~run.mask
-            self.compared[name] += int((~run.mask).sum())
-        else:
-            self.compared[name] += differ.size
-        if differ.any():
-            count = int(differ.sum())
-            self.mismatched[name] += count
-            if len(self.mismatches) < self.keep:
-                where = tuple(int(i) for i in np.argwhere(differ)[0])
-                self.mismatches.append(run.mismatch(name, where, got, count))
+        Neither may be changed before `finish`.
 
-    def _choose(self, count: int) -> NDArray[np.int64]:
-        if self.mode == "all":
-            return np.arange(count)
-        size = -(-count // _SAMPLE_EVERY)
-        return np.sort(torch.randperm(count, generator=self._generator)[:size].numpy())
+        Raises:
+            ValueError, TypeError: the simulator refuses what an earlier run was given.
+        """
+        run = hold_run(layer, self.images, self._choice, config, inputs, output)
+        self._merge(self._work.submit(partial(_compare, run)))
+
+    def finish(self) -> None:
+        """Wait until all that was handed over has been compared. The threads end.
+
+        Raises:
+            ValueError, TypeError: the simulator refuses what a run was given.
+        """
+        self._merge(self._work.drain())
+
+    def cancel(self) -> None:
+        """Give up what waits to be compared. The threads end."""
+        self._work.cancel()
+
+    def _merge(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            for name in REGISTERS:
+                self._found.compared[name] += outcome.compared[name]
+                self._found.mismatched[name] += outcome.mismatched[name]
+            left = self.keep - len(self._found.mismatches)
+            self._found.mismatches += outcome.mismatches[: max(0, left)]
 
 
-def _heads(values: Tensor, chosen: NDArray[np.int64]) -> NDArray[Any]:
-    """Return (B, H, ...) as (G, ...) of the chosen pairs, numpy; codes in float32 as int32."""
-    flat = values.detach().flatten(0, 1)
-    if len(chosen) < flat.shape[0]:
-        flat = flat[torch.as_tensor(chosen, device=flat.device)]
-    array = flat.cpu().numpy()
-    return array.astype(np.int32) if array.dtype.kind == "f" else array
+def _compare(run: DatapathRun) -> Outcome:
+    return compare_run(run, _simulated)
+
+
+def _simulated(*args: Any, **masks: Any) -> AttentionTrace:
+    trace = attention(*args, **masks, trace=True, threads=1)
+    assert isinstance(trace, AttentionTrace)
+    return trace

@@ -1,6 +1,7 @@
 """A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from torch import Tensor, nn
 
 from bitlog2.sim.files import write_whole
 
+from .digits import NUM_CLASSES
+from .naming import shown
 from .quantize import QuantizationSpec, float_path, integer_path
+from .stored_model import check_ranges, check_tensors
 from .task import MODELS, build_model
 from .uniform import UniformQuantizer
 
 __all__ = ["QuantizedModel", "load_quantized", "quantized_about", "save_quantized"]
 
 _FORMAT = "bitlog2-quantized-2"
+#: More than any classifier has: a file can't ask for a head that fills the memory.
+_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ def load_quantized(path: Path) -> QuantizedModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not one that `save_quantized` wrote.
+        ValueError: the file is not one that `save_quantized` wrote: metadata that says something
+            else, tensors that are missing, unexpected, misshapen, mistyped, not finite or out of
+            range (the first ten of each, and how many).
     """
     metadata, tensors = _read(path)
     name, classes, spec, seed = _about(path, metadata)
@@ -70,11 +78,12 @@ def load_quantized(path: Path) -> QuantizedModel:
     if spec.arithmetic == "integer":
         model = integer_path(model, spec)
     try:
+        check_tensors(model, tensors)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        check_ranges(model)
+    except ValueError as error:
         raise ValueError(
-            f"quantized model {path} must hold the tensors of {name}: {reason}"
+            f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
     return QuantizedModel(model.eval(), name, classes, spec, seed)
 
@@ -96,7 +105,8 @@ def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def _fields(spec: QuantizationSpec) -> dict[str, Any]:
-    return {name: value for name, value in asdict(spec).items() if name != "scheme"}
+    kept = ("arithmetic", "w_bits", "a_bits")
+    return {name: getattr(spec, name) for name in kept}
 
 
 def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
@@ -104,13 +114,31 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
     if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
         raise ValueError(
             f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
-            f"with format {metadata.get('format')!r}, model {metadata.get('model')!r}"
+            f"with format {_said(metadata, 'format')}, model {_said(metadata, 'model')}"
         )
     try:
         spec = QuantizationSpec(**json.loads(metadata["quantization"]))
-        return metadata["model"], int(metadata["classes"]), spec, int(metadata["seed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"quantized model {path} must say how it was made: {error}") from error
+        classes = _integer(metadata, "classes", 1, _MOST_CLASSES)
+        seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
+        if metadata["model"] == "digits" and classes != NUM_CLASSES:
+            raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
+        ) from error
+    return metadata["model"], classes, spec, seed
+
+
+def _said(metadata: dict[str, str], name: str) -> str:
+    return shown(repr(metadata.get(name)))
+
+
+def _integer(metadata: dict[str, str], name: str, low: int, high: int) -> int:
+    """Return a number that is written as `str` writes it."""
+    text = metadata[name]
+    if not re.fullmatch(r"-?[0-9]{1,20}", text) or not low <= int(text) <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {_said(metadata, name)}")
+    return int(text)
 
 
 def _read(
@@ -124,9 +152,9 @@ def _read(
             metadata = file.metadata() or {}
             keys = list(file.keys()) if names is None else names
             tensors = {key: file.get_tensor(key) for key in keys}
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # a type that this torch does not know
         raise ValueError(
-            f"quantized model must be a safetensors file, got {path}: {error}"
+            f"quantized model must be a safetensors file, got {path}: {shown(str(error), 300)}"
         ) from error
     return metadata, tensors
 

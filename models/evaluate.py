@@ -1,6 +1,7 @@
 """Accuracy of a model, unquantized and quantized, with its registers checked."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -155,7 +156,7 @@ def evaluate_quantized(
         quantized: model, scheme and seed.
         reference: predictions of the unquantized model on the same images, or None.
         loop: how images are run.
-        check: one of `CHECKS`; `sample` and `all` need an integer attention map.
+        check: one of `CHECKS`; all but `none` need an integer attention map.
         watermarks: collect the ranges of the registers; needs one too.
 
     Raises:
@@ -164,12 +165,13 @@ def evaluate_quantized(
     model, spec = quantized.model, quantized.spec
     checker = None if check == "none" else Checker(check, quantized.seed)
     marks = Watermarks() if watermarks else None
-    handles = [handle for part in (checker, marks) if part for handle in part.watch(model)]
-    try:
+    with ExitStack() as stack:
+        if checker is not None:
+            stack.enter_context(checker)
+        for part in (checker, marks):
+            for handle in part.watch(model) if part is not None else ():
+                stack.callback(handle.remove)
         said = _predict(task, model, loop, spec.scheme, checker)
-    finally:
-        for handle in handles:
-            handle.remove()
     layers = {
         name: module.params().as_dict()
         for name, module in model.named_modules()
@@ -211,6 +213,8 @@ def _predict(
             seen.append(numbers)
             hits1 += int(hit[:, 0].sum())
             hits5 += int(hit.sum())
+    if checker is not None:
+        checker.finish()
     if not top1:
         raise ValueError("data must hold at least one image that can be read")
     seconds = time.perf_counter() - start

@@ -1,11 +1,14 @@
 """The image files of an ImageNet-shaped folder: found, named, labelled, opened."""
 
+import os
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, BinaryIO
+from stat import S_ISREG
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from timm.data.readers import img_extensions
@@ -13,9 +16,13 @@ from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from .naming import printable, shown
+
 __all__ = ["ImageFiles", "check_no_empty_class", "check_same_classes", "list_images"]
 
 _SHOWN = 3
+#: What tarfile raises on headers that lie, besides its own error.
+_TAR_FAILS = (ValueError, EOFError, ArithmeticError, MemoryError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,14 @@ class ImageFiles:
         Nothing stays open between calls, so threads and forked processes may share this object.
 
         Raises:
-            OSError: as `open`; the tar ends before the image does.
+            OSError: as `open`; it is no regular file (a pipe would wait for its writer); the tar
+                ends before the image does.
         """
         if not self.tars:
-            return (self.path.parent / self.names[position]).open("rb")
+            path = self.path.parent / self.names[position]
+            if not S_ISREG(path.stat().st_mode):
+                raise OSError("no regular file")
+            return path.open("rb")
         tar, start, size = self.spans[position].tolist()
         with self.tars[tar].open("rb") as file:
             file.seek(start)
@@ -74,7 +85,8 @@ def list_images(root: Path, split: str) -> ImageFiles:
 
     Raises:
         FileNotFoundError: no root.
-        ValueError: root is no folder, or holds no such split; the split holds no images.
+        ValueError: root is no folder, or holds no such split; the split holds no images, or a
+            link to a folder around it.
     """
     if not root.exists():
         raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")
@@ -93,12 +105,16 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
     entries = sorted(folder.iterdir())
     if not any(entry.is_dir() for entry in entries):
         tars = [entry for entry in entries if entry.suffix.lower() == ".tar"]
+        for tar in tars:
+            if not tar.is_file():
+                raise ValueError(f"{split} must hold regular files, got {printable(str(tar))}")
         if tars:
             return _list_tars(split, folder, tars)
         raise ValueError(
             f"{split} must hold a folder or a tar for each class, got "
             f"{_few([entry.name for entry in entries])} in {folder}"
         )
+    _refuse_loops(split, folder)
     found = ImageFolder(str(folder), allow_empty=True)
     start = len(str(folder.parent / "_")) - 1
     return ImageFiles(
@@ -110,6 +126,34 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
         tars=[],
         spans=np.empty((0, 3), np.int64),
     )
+
+
+def _refuse_loops(split: str, folder: Path) -> None:
+    """Refuse a link to a folder that it lies in: torchvision follows links, round and round.
+
+    Raises:
+        ValueError: names the link.
+        OSError: a folder can't be read; torchvision would leave it out.
+    """
+    for link in _linked_folders(folder):
+        target = link.resolve()
+        if any(parent.resolve().is_relative_to(target) for parent in link.parents):
+            raise ValueError(
+                f"{split} must hold no link to a folder around it, got {printable(str(link))}"
+            )
+
+
+def _linked_folders(folder: Path) -> Iterator[Path]:
+    """Yield the links to folders below a folder, before they are followed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, inner, _ in os.walk(folder, onerror=fail, followlinks=True):
+        for name in sorted(inner):
+            path = Path(root, name)
+            if path.is_symlink():
+                yield path
 
 
 def _list_tars(split: str, path: Path, tars: list[Path]) -> ImageFiles:
@@ -135,8 +179,34 @@ def _list_tars(split: str, path: Path, tars: list[Path]) -> ImageFiles:
     )
 
 
+def _check_tar(split: str, tar: Path) -> None:
+    """Refuse a tar whose headers lie about sizes: timm's reader would skip bytes for years.
+
+    Raises:
+        ValueError: it is no tar, or a member of it, or of a tar in it, does not lie in it.
+    """
+    try:
+        with tar.open("rb") as file:
+            _check_sizes(file, tar.stat().st_size)
+    except (tarfile.TarError, *_TAR_FAILS) as error:
+        reason = shown(str(error) or type(error).__name__)
+        raise ValueError(f"{split} must be an uncompressed tar, got {tar}: {reason}") from error
+
+
+def _check_sizes(file: IO[bytes], size: int) -> None:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            if not 0 <= member.size <= size - member.offset_data or member.issparse():
+                raise ValueError(f"{member.name} is said to have {member.size} bytes")
+            nested = member.name.lower().endswith(".tar")
+            inner = archive.extractfile(member) if nested else None
+            if inner is not None:
+                _check_sizes(inner, member.size)
+
+
 def _tar_members(split: str, tar: Path) -> list[tuple[str, str, int, int]]:
     """List the images of a tar: class or "", path in the tar, first byte, number of bytes."""
+    _check_tar(split, tar)
     listing: Any = img_extensions  # untyped, as the reader is
     make_reader: Any = ReaderImageInTar
     extensions = listing.get_img_extensions()
@@ -192,4 +262,5 @@ def _few(names: list[str]) -> str:
     if not names:
         return "nothing"
     more = len(names) - _SHOWN
+    names = [printable(name) for name in names]
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

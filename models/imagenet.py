@@ -1,8 +1,6 @@
 """ImageNet from its folder: calibration images and validation batches for the pretrained models."""
 
-import struct
-import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -10,34 +8,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from .decoding import check_header, decode, quiet_pillow
 from .image_data import (
     CALIBRATION_IMAGES,
     Batch,
     Progress,
+    chosen,
     position_batches,
     shuffled_positions,
 )
 from .image_files import ImageFiles, check_no_empty_class, check_same_classes, list_images
+from .naming import printable
 
 __all__ = ["ImageFolders"]
 
 _SCAN_THREADS = 8
 _SHOWN = 3
-
-#: What Pillow raises on files that are no images, or damaged ones.
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 class _Failure(NamedTuple):
@@ -123,7 +113,7 @@ class ImageFolders:
     @property
     def skipped(self) -> list[str]:
         """Unreadable validation images left out so far: paths below root in order, each once."""
-        return [self._val.names[position] for position in sorted(self._skipped)]
+        return [printable(self._val.names[position]) for position in sorted(self._skipped)]
 
     def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
         """Return the training images that the published scripts calibrate with.
@@ -161,10 +151,15 @@ class ImageFolders:
 
     def count(self, limit: int | None) -> int:
         """Return how many validation images `limit` leaves, less those found unreadable so far."""
-        end = self._end(limit)
+        end = self.end(limit)
         return end - sum(position < end for position in self._skipped)
 
-    def _end(self, limit: int | None) -> int:
+    def name(self, position: int) -> str:
+        """Return the path of a validation image below root."""
+        return self._val.names[position]
+
+    def end(self, limit: int | None) -> int:
+        """Return how many validation images `limit` leaves, readable or not."""
         return len(self._val) if limit is None else min(limit, len(self._val))
 
     def scan(self, limit: int | None, progress: Progress) -> None:
@@ -176,14 +171,16 @@ class ImageFolders:
         Raises:
             ValueError: without `skip_unreadable`: how many can't be read, and the first of them.
         """
-        positions = range(self._end(limit))
+        positions = range(self.end(limit))
         check = partial(_header_failure, self._val)
-        with ThreadPoolExecutor(_SCAN_THREADS) as pool:
+        with quiet_pillow(), ThreadPoolExecutor(_SCAN_THREADS) as pool:
             found = progress(pool.map(check, positions), "headers", len(positions))
             self._note([failure for failure in found if failure is not None])
 
-    def batches(self, batch_size: int, limit: int | None) -> Iterator[Batch]:
-        """Yield the first `limit` validation images in order, all for None.
+    def batches(
+        self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """Yield the first `limit` validation images in order, all for None; of these `wanted`.
 
         A batch holds the images of `batch_size` consecutive positions, fewer where some can't be
         read: it is made of the same images every time. At most two batches a worker wait.
@@ -195,7 +192,7 @@ class ImageFolders:
         """
         batches = [
             [position for position in positions if position not in self._skipped]
-            for positions in position_batches(len(self._val), batch_size, limit)
+            for positions in chosen(position_batches(len(self._val), batch_size, limit), wanted)
         ]
         readable = False
         with closing(self._load(self._val, [batch for batch in batches if batch])) as loader:
@@ -204,7 +201,7 @@ class ImageFolders:
                 if loaded.batch is not None:
                     readable = True
                     yield loaded.batch
-        if not readable:
+        if not readable and wanted is None:
             raise ValueError(f"val must hold images that can be read, got none in {self._val.path}")
 
     def _note(self, failures: list[_Failure]) -> None:
@@ -246,9 +243,9 @@ class _Decoded(Dataset[_Sample | _Failure]):
 
     def __getitem__(self, position: int) -> _Sample | _Failure:
         try:
-            with self._files.open(position) as file:
-                image = Image.open(file).convert("RGB")
-        except _UNREADABLE as error:
+            with self._files.open(position) as file, quiet_pillow():
+                image = decode(file)
+        except (OSError, ValueError) as error:
             return _Failure(position, _reason(error))
         return position, int(self._files.labels[position]), self._transform(image)
 
@@ -267,23 +264,19 @@ def _collate(samples: list[_Sample | _Failure]) -> _Loaded:
 def _header_failure(files: ImageFiles, position: int) -> _Failure | None:
     try:
         with files.open(position) as file:
-            Image.open(file)
-    except _UNREADABLE as error:
+            check_header(file)
+    except (OSError, ValueError) as error:
         return _Failure(position, _reason(error))
     return None
 
 
 def _told(files: ImageFiles, failures: list[_Failure]) -> str:
     few = "; ".join(
-        f"{files.path.parent / files.names[position]} ({reason})"
+        f"{printable(str(files.path.parent / files.names[position]))} ({reason})"
         for position, reason in failures[:_SHOWN]
     )
     return few + (f"; {len(failures)} in all" if len(failures) > _SHOWN else "")
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "empty, or not an image"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).rstrip(".") or type(error).__name__
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,6 +1,6 @@
 """A register that differs: where, what was expected, and all that replays its row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import OUTPUT_REGISTERS, REGISTERS, AttentionConfig, AttentionTrace, LayerParams
 
-__all__ = ["Comparison", "Mismatch"]
+__all__ = ["Comparison", "Mismatch", "Simulate"]
+
+#: `attention` with a trace: (q, k, v, params, config, masked=, bias=).
+Simulate = Callable[..., AttentionTrace]
 
 #: Registers that the unit behind a register reads: the whole row of them, or the one value.
 _INPUTS = {
@@ -75,14 +78,14 @@ def _hex(value: int) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One run of a datapath as the simulator saw it: what a mismatch needs to say where it is.
+    """Some heads of a datapath's run as the simulator saw them, and where a mismatch in them is.
 
     Attributes:
         layer: name of the attention layer.
         images: number of each image of the batch.
         windows: rows of heads an image: 1 but for Swin.
         heads: H.
-        chosen: (G,) which (row of heads, head) pairs were compared.
+        chosen: (G,) which (row of heads, head) pairs these are.
         codes: q, k and v of these.
         mask, bias: (G, R, N) or None.
         params, config: what the layer loads, and the hardware.
@@ -104,7 +107,7 @@ class Comparison:
     def mismatch(
         self, name: str, where: tuple[int, ...], got: NDArray[Any], count: int
     ) -> Mismatch:
-        """Return the mismatch of a register at `where`, the first of `count`."""
+        """Return the mismatch of a register at `where`, the first of `count`, its arrays copies."""
         group, row = where[:2]
         batch_row, head = divmod(int(self.chosen[group]), self.heads)
         image, window = divmod(batch_row, self.windows)
@@ -120,10 +123,10 @@ class Comparison:
             expected=int(getattr(self.expected, name)[where]),
             actual=int(got[where]),
             differing=count,
-            score=self.expected.score[group, row],
-            v=self.codes[2][group],
-            masked=None if self.mask is None else self.mask[group, row],
-            bias=None if self.bias is None else self.bias[group, row],
+            score=self.expected.score[group, row].copy(),
+            v=self.codes[2][group].copy(),
+            masked=None if self.mask is None else self.mask[group, row].copy(),
+            bias=None if self.bias is None else self.bias[group, row].copy(),
             inputs=self._inputs(name, group, row, index),
             params=self.params,
             config=self.config,

@@ -26,6 +26,7 @@ from .uniform import PublishedUniform
 
 __all__ = [
     "ARITHMETICS",
+    "DATAPATH_FIELDS",
     "STAGES",
     "QuantizationSpec",
     "float_path",
@@ -34,6 +35,17 @@ __all__ = [
 ]
 
 ARITHMETICS = ("float", "integer")
+#: What of a datapath may differ from the default; the rest follows from bits and model.
+DATAPATH_FIELDS = (
+    "fraction_bits",
+    "table_bits",
+    "distance_int_bits",
+    "m_bits",
+    "max_n",
+    "m2_bits",
+    "max_n2",
+    "t_bits",
+)
 #: The stages of `quantize`, in order.
 STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
 #: Bits of the patch projection's input, as published.
@@ -48,6 +60,8 @@ class QuantizationSpec:
         scheme: the attention map's code, one of `MODEL_SCHEMES`.
         arithmetic: `float` (published fake quantization) or `integer`.
         w_bits, a_bits: widths of weight and activation codes, 2 to 8.
+        datapath: (field, value) pairs of `AttentionConfig` that differ from its defaults, of
+            `DATAPATH_FIELDS`; for a BitLog2 scheme in integer arithmetic.
 
     Raises:
         ValueError: a field is out of range, or the scheme has no integer form.
@@ -57,6 +71,7 @@ class QuantizationSpec:
     arithmetic: str = "integer"
     w_bits: int = 4
     a_bits: int = 4
+    datapath: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.scheme not in MODEL_SCHEMES:
@@ -76,11 +91,27 @@ class QuantizationSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
                 raise ValueError(f"{name} must be an integer from 2 to 8, got {value!r}")
+        self._check_datapath()
+
+    def _check_datapath(self) -> None:
+        pairs = tuple((str(name), value) for name, value in self.datapath)
+        object.__setattr__(self, "datapath", pairs)
+        for name, _ in pairs:
+            if name not in DATAPATH_FIELDS:
+                raise ValueError(f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {name!r}")
+        if pairs:
+            if self.arithmetic != "integer" or self.scheme not in SCHEMES:
+                raise ValueError(
+                    f"datapath must be left out for {self.scheme} in {self.arithmetic} arithmetic, "
+                    f"which has none, got {dict(pairs)}"
+                )
+            self.attention_config()
 
     def attention_config(self) -> AttentionConfig:
         """Return the configuration of the datapath; ValueError for a scheme that has none."""
         bits = self.a_bits
-        return AttentionConfig(self.scheme, q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits)
+        widths = {f"{name}_bits": bits for name in "qkvo"}
+        return AttentionConfig(self.scheme, **widths, **dict(self.datapath))
 
 
 def quantize(

@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer import checkpoint_filter_fn as swin_names
 from torch import Tensor, nn
 
+from .naming import listed, shown
+from .state_dicts import Wanted, differences, kind
+
 __all__ = ["fit_weights", "head_classes", "hub_file", "read_weights"]
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -29,7 +33,12 @@ _PICKLES = (".pth", ".pt", ".bin", ".pth.tar")
 _WRAPPERS = ("model", "state_dict", "model_state")
 _HEAD_BIASES = ("head.fc.bias", "head.bias")
 _CLASSES = 1000
-_SHOWN = 3
+#: More than any classifier has: a file can't ask for a head that fills the memory.
+_MOST_CLASSES = 100_000
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_OLD_SWIN = re.compile(
+    r"layers\.\d\.downsample\.(norm|reduction)\.(weight|bias)|head\.(weight|bias)"
+)
 
 
 def hub_file(name: str, timm_name: str) -> Path:
@@ -64,18 +73,20 @@ def _first_line(error: Exception) -> str:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU, no code of the file being run.
 
-    A state dict, bare or under `model`, `state_dict` or `model_state`; the prefixes that
-    wrappers for parallel training and compilation add are taken off.
+    A state dict, bare or under the first of `model`, `state_dict` and `model_state` that holds a
+    dictionary, one level deep; whatever lies beside it is not looked at. The prefixes `module.`
+    and `_orig_mod.`, which parallel training and compilation add, are taken off. Tensors are
+    float32, float16, bfloat16 or float64; whether they are finite is `fit_weights`' to say.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or tensors that are no finite floating-point numbers.
+        ValueError: not such a file, or tensors of another type: names them.
     """
     if not path.exists():
         raise FileNotFoundError(f"checkpoint must be a file that exists, got {path}")
     if not path.is_file():
-        kind = "folder" if path.is_dir() else "device"
-        raise ValueError(f"checkpoint must be a regular file, got the {kind} {path}")
+        what = "folder" if path.is_dir() else "device"
+        raise ValueError(f"checkpoint must be a regular file, got the {what} {path}")
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint must hold weights, got the empty file {path}")
     if path.name.lower().endswith(".safetensors"):
@@ -88,19 +99,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"got {path}"
         )
     weights = _state_dict(stored, path)
-    for name, tensor in weights.items():
-        if not _is_dense_float(tensor) or not bool(tensor.float().isfinite().all()):
-            raise ValueError(
-                f"checkpoint must hold finite floating-point numbers, got {path} with others in "
-                f"{name}"
-            )
+    others = [
+        f"{shown(name)} {kind(tensor)}"
+        for name, tensor in weights.items()
+        if not _is_dense_float(tensor)
+    ]
+    if others:
+        raise ValueError(
+            "checkpoint must hold float32, float16, bfloat16 or float64 tensors, "
+            f"got {path} with {listed(others)}"
+        )
     return weights
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # a type that this torch does not know
         raise ValueError(
             f"checkpoint must be a safetensors file, got {path}: {_first_line(error)}"
         ) from error
@@ -108,6 +123,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Any:
+    if not _is_stored_plainly(path):
+        raise ValueError(
+            f"checkpoint must be a file that torch.save wrote, got {path}: compressed, or parts of "
+            "it overlap"
+        )
     with path.open("rb") as file, _namespaces_allowed():
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -115,12 +135,23 @@ def _read_pickle(path: Path) -> Any:
             asked = re.search(r"GLOBAL (\S+)", str(error))
             if isinstance(error, pickle.UnpicklingError) and asked is not None:
                 raise ValueError(
-                    f"checkpoint must hold tensors only, got {path}, which asks for {asked[1]}: "
+                    f"checkpoint must hold tensors only, got {path}, which asks for "
+                    f"{shown(asked[1])}: "
                     "nothing of it was run"
                 ) from error
             raise ValueError(
                 f"checkpoint must be a file that torch.save wrote, got {path}: damaged or foreign"
             ) from error
+
+
+def _is_stored_plainly(path: Path) -> bool:
+    """Whether a zip holds no more than its size; torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return True  # the format before torch 1.6, or damaged
+    return sum(part.file_size for part in parts) <= path.stat().st_size
 
 
 def _namespaces_allowed() -> AbstractContextManager[None]:
@@ -139,7 +170,7 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
                 f"checkpoint must hold tensors by name, alone or under {', '.join(_WRAPPERS)}, "
-                f"got {path} with {type(value).__name__} at {name!r}"
+                f"got {path} with {type(value).__name__} at {shown(repr(name))}"
             )
     weights: dict[str, Tensor] = clean_state_dict(stored)
     if len(weights) != len(stored):
@@ -154,20 +185,23 @@ def _is_swin_buffer(name: str) -> bool:
 
 def _is_dense_float(tensor: Tensor) -> bool:
     dense = tensor.layout is torch.strided and tensor.device.type == "cpu"
-    return dense and tensor.is_floating_point()
+    return dense and tensor.dtype in _FLOATS
 
 
 def head_classes(weights: dict[str, Tensor]) -> int:
-    """Return the number of classes: the length of the head's bias, 1000 where there is none."""
+    """Return the number of classes: the length of the head's bias, 1000 where there is none.
+
+    Of more than 100,000 it is 1000 too, so that `fit_weights` refuses the head.
+    """
     for name in _HEAD_BIASES:
         bias = weights.get(name)
-        if bias is not None and bias.ndim == 1 and bias.numel():
+        if bias is not None and bias.ndim == 1 and 1 <= bias.numel() <= _MOST_CLASSES:
             return bias.numel()
     return _CLASSES
 
 
 def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> None:
-    """Load weights into a model: names and shapes must be those of the model, all of them.
+    """Load weights into a model: all of its names, no others, its shapes, finite as float32.
 
     Files of the original Swin repository are brought to timm's names. Nothing is resized and
     nothing is dropped. Half precision becomes float32 without loss, float64 is rounded.
@@ -178,7 +212,8 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
         name, path: of the model and the file, for the message.
 
     Raises:
-        ValueError: names what is missing, unexpected or of a wrong shape.
+        ValueError: names what is missing, unexpected, of a wrong shape or not finite, the first
+            ten of each and how many.
     """
     if isinstance(model, SwinTransformer):
         weights = _with_timm_names(model, weights)
@@ -188,25 +223,15 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
         raise ValueError(
             f"checkpoint must hold the weights of {name} ({expected}), got {path} ({found})"
         )
-    missing = [key for key in wanted if key not in weights]
-    unexpected = [key for key in weights if key not in wanted]
-    misshapen = [
-        f"{key} {tuple(tensor.shape)} for {tuple(wanted[key].shape)}"
-        for key, tensor in weights.items()
-        if key in wanted and tensor.shape != wanted[key].shape
-    ]
-    kinds = (("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen))
-    faults = [f"{kind}: {_first_few(keys)}" for kind, keys in kinds if keys]
-    if faults:
-        raise ValueError(
-            f"checkpoint must hold the weights of {name}, got {path} with {'; '.join(faults)}"
-        )
+    shapes = {key: Wanted(tuple(tensor.shape)) for key, tensor in wanted.items()}
+    if faults := differences(shapes, weights):
+        raise ValueError(f"checkpoint must hold the weights of {name}, got {path} with {faults}")
     model.load_state_dict(weights)
 
 
 def _with_timm_names(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename old Swin tensors. timm's conversion sees these alone: it would resize others."""
-    named = {key for key in weights if ".downsample." in key or key.startswith("head.")}
+    named = {key for key in weights if _OLD_SWIN.fullmatch(key)}
     kept = {key: tensor for key, tensor in weights.items() if key not in named}
     return {**kept, **swin_names({key: weights[key] for key in weights if key in named}, model)}
 
@@ -218,8 +243,3 @@ def _size(weights: dict[str, Tensor]) -> str | None:
     if patches is None or patches.ndim == 0 or not blocks:
         return None
     return f"width {patches.shape[0]}, {len(blocks)} blocks"
-
-
-def _first_few(keys: list[str]) -> str:
-    more = len(keys) - _SHOWN
-    return ", ".join(keys[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

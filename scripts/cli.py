@@ -8,7 +8,7 @@ from typing import TextIO
 
 from bitlog2 import SPEC_VERSION, __version__
 
-from . import bench, evaluate, export, golden, selftest
+from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
 __all__ = ["guarded", "main"]
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     version = f"bitlog2 {__version__}, specification version {SPEC_VERSION}"
     top.add_argument("--version", action="version", version=version)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (evaluate, golden, export, selftest, bench):
+    for part in (evaluate, grid, report, compare, sweep, golden, export, selftest, bench):
         part.add_parser(commands)
     return top
 

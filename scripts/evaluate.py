@@ -1,10 +1,12 @@
 """`bitlog2 evaluate`: accuracy of a quantized model, every register checked."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import HelpFormatter, integer, output_file
+from .grid_options import add_grid_options, grid_request
 
 if TYPE_CHECKING:
     from bitlog2.models.run import RunRequest
@@ -14,6 +16,8 @@ __all__ = ["MODELS", "SCHEMES", "add_parser"]
 _EPILOG = """examples:
   bitlog2 evaluate --model digits
   bitlog2 evaluate --model digits --schemes all --check all --json result.json
+  bitlog2 evaluate --run RUN --models vit_small,deit_small --data /imagenet --schemes all \\
+      --arithmetic integer,float --bits 4/4,6/6 --seeds 0,1,2
   bitlog2 evaluate --model deit_small --data /imagenet --scheme BitLog2_Half_17 --workers 8
   bitlog2 evaluate --model swin_tiny --data /imagenet --checkpoint swin_tiny.safetensors \\
       --schemes all --arithmetic float --seeds 0,1,2
@@ -58,6 +62,7 @@ def add_parser(commands: Any) -> None:
     _add_data(parser)
     _add_quantization(parser)
     _add_run(parser)
+    add_grid_options(parser, MODELS)
     parser.set_defaults(run=_run)
 
 
@@ -96,9 +101,11 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--arithmetic",
-        choices=("integer", "float"),
+        type=_arithmetic_list,
+        metavar="{integer,float}",
         default="integer",
-        help="the datapath's integers, or the published fake quantization",
+        help="the datapath's integers, or the published fake quantization; both, as "
+        "integer,float, in a grid",
     )
     group.add_argument(
         "--w-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of weight codes"
@@ -141,8 +148,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("evaluation")
     group.add_argument(
         "--check",
-        choices=("none", "sample", "all"),
-        help="registers compared with the simulator (default: all for integer, none for float)",
+        type=_check_mode,
+        metavar="{none,sample,sample:K,all}",
+        help="registers compared with the simulator; a sample takes one of eight heads, or K heads "
+        "of each layer and batch, by the seed (default: all for integer, none for float)",
         default=argparse.SUPPRESS,
     )
     group.add_argument(
@@ -173,6 +182,25 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_mode(text: str) -> str:
+    size = text.removeprefix("sample:")
+    if text not in ("none", "sample", "all") and not (
+        size != text and re.fullmatch("[1-9][0-9]{0,8}", size)
+    ):
+        raise argparse.ArgumentTypeError(
+            f"must be none, sample, sample:K with K from 1 to 999999999, or all, got {text!r}"
+        )
+    return text
+
+
+def _arithmetic_list(text: str) -> tuple[str, ...]:
+    names = _once(tuple(text.split(",")))
+    for name in names:
+        if name not in ("integer", "float"):
+            raise argparse.ArgumentTypeError(f"must be of integer, float, got {name!r}")
+    return names
+
+
 def _scheme_list(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
@@ -199,7 +227,7 @@ def _schemes(args: argparse.Namespace) -> tuple[str, ...]:
     if args.schemes is None:
         return (args.scheme,)
     if args.schemes == ("all",):
-        return SCHEMES if args.arithmetic == "float" else (*_CODED, *_CONTROLS)
+        return SCHEMES if "float" in args.arithmetic else (*_CODED, *_CONTROLS)
     chosen: tuple[str, ...] = args.schemes
     return chosen
 
@@ -212,7 +240,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
     how = {
         "model": args.model or "digits",
         "schemes": _schemes(args),
-        "arithmetic": args.arithmetic,
+        "arithmetic": args.arithmetic[0],
         "w_bits": args.w_bits,
         "a_bits": args.a_bits,
         "seeds": args.seeds or (args.seed,),
@@ -239,9 +267,13 @@ def _request(args: argparse.Namespace) -> "RunRequest":
 def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.run import Evaluation
 
+    from . import grid
     from .evaluate_report import Report
     from .progress import progress
 
+    request = grid_request(args, _schemes(args), args.seeds or (args.seed,))
+    if request is not None:
+        return grid.run(args.folder, request)
     evaluation = Evaluation(_request(args), progress)
     report = Report(evaluation)
     report.print_header()

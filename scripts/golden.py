@@ -21,6 +21,7 @@ from bitlog2.golden import (
 from .arguments import HelpFormatter, integer
 from .captured_rows import add_row_options, emit_model, refuse_row_options
 from .golden_plan import PLAN_EXAMPLE, add_plan_options
+from .golden_rtl import RTL_COMMANDS
 from .progress import progress
 
 __all__ = ["add_parser"]
@@ -36,6 +37,7 @@ example:
   bitlog2 golden emit --out vectors --config BitLog2_Half_17
   bitlog2 golden emit --from vectors/manifest.json --out again
   bitlog2 golden emit --out many --unit log2_quantizer --source random --count 10000000
+  bitlog2 golden emit --out vectors --testbench && make -C vectors SIM=verilator
   bitlog2 golden emit --out rows --source model --model digits --layers 0,3 --heads all --images 0-3
 """
 _RUN_EXAMPLE = """\
@@ -69,6 +71,8 @@ def add_parser(subparsers: Any) -> None:
     add_plan_options(_command(commands, "plan", text, PLAN_EXAMPLE))
     _add_run(commands)
     _add_verify(commands)
+    for name, text, example, add_options in RTL_COMMANDS:
+        add_options(_command(commands, name, text, example))
 
 
 def _command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -119,6 +123,11 @@ def _add_emit(commands: Any) -> None:
         metavar="D",
         help="lanes of v; 64 or the largest that fits",
     )
+    parser.add_argument(
+        "--testbench",
+        action="store_true",
+        help="add self-checking SystemVerilog testbenches, the reference RTL and a Makefile",
+    )
     add_row_options(parser)
     parser.set_defaults(run=_emit)
 
@@ -167,6 +176,7 @@ def _emit(args: argparse.Namespace) -> int:
             sources=SOURCES if args.source == "all" else (args.source,),
             seed=args.seed,
             random_cases=args.count,
+            testbench=args.testbench,
             progress=progress,
         )
     print("\n".join(emission.lines()))
@@ -175,7 +185,7 @@ def _emit(args: argparse.Namespace) -> int:
 
 def _refuse_beside_manifest(args: argparse.Namespace) -> None:
     usual = {"config": "default", "unit": None, "source": "all", "seed": 0}
-    usual |= {"count": None, "head_dim": None}
+    usual |= {"count": None, "head_dim": None, "testbench": False}
     for name, value in usual.items():
         if getattr(args, name) != value:
             raise ValueError(f"--from takes everything from its manifest, got --{name} too")

@@ -8,14 +8,14 @@ from typing import Any
 
 from .arguments import HelpFormatter
 
-__all__ = ["add_parsers", "print_result", "run"]
+__all__ = ["add_parser", "print_result", "run"]
 
 _RESUME_EXAMPLE = """examples:
   bitlog2 resume RUN
   torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes"""
 
 
-def add_parsers(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add `status` and `resume` to the command's subparsers."""
     status = commands.add_parser(
         "status",

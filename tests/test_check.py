@@ -52,9 +52,33 @@ def test_check_sample_takes_some_heads():
     assert 0 < run("sample").compared["score"] < run("all").compared["score"]
 
 
-def test_check_sample_is_seeded():
-    first, second = Checker("sample", 3), Checker("sample", 3)
-    assert first._choose(1000).tolist() == second._choose(1000).tolist()
+@pytest.mark.parametrize(("size", "pairs"), [(1, 1), (3, 3), (4, 4), (9, 4)])
+def test_check_sample_of_a_size_takes_so_many_heads(size, pairs):
+    """Of 2 images and 2 heads."""
+    assert run(f"sample:{size}").compared["row_max"] == pairs * 5
+
+
+@pytest.mark.parametrize("mode", ["sample", "sample:1", "sample:3"])
+@pytest.mark.parametrize("masks", [False, True])
+def test_check_sample_agrees(mode, masks):
+    assert run(mode, masks=masks).passed
+
+
+def test_check_sample_names_image_and_head_of_a_mismatch():
+    """One pair of four, twenty batches: where it is that of image 1, head 1, its error is seen."""
+
+    def change(registers, _inputs):
+        registers["acc"][1, 1, 3, 7] += 256
+
+    found = [run("sample:1", change=change, images=(90 + n, n)).mismatches for n in range(20)]
+    places = [(n, m.image, m.head, m.row, m.index) for n in range(20) for m in found[n]]
+    assert 0 < len(places) < 20
+    assert all(place == (place[0], place[0], 1, 3, 7) for place in places)
+
+
+def test_check_of_images_that_do_not_share_the_rows_of_heads_is_refused():
+    with pytest.raises(ValueError, match="images must be of 2 rows of heads"):
+        run("all", images=(1, 2, 3))
 
 
 def test_check_nothing_compared_does_not_pass():

@@ -1,5 +1,6 @@
 """Evaluation of the pretrained models on an ImageNet-shaped folder, as a user runs it."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,16 +10,20 @@ import warnings
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from digits_models import digits_task
+from digits_models import digits_task, quantized_digits
 from imagenet_folder import make_imagenet
 from random_zoo import random_checkpoint
+from test_in_order import check_threads
 
 from bitlog2.models import task
-from bitlog2.models.evaluate import Loop, evaluate_unquantized
+from bitlog2.models.checkpoint import QuantizedModel
+from bitlog2.models.evaluate import Loop, evaluate_quantized, evaluate_unquantized
 from bitlog2.models.image_data import TensorImages
+from bitlog2.models.quantize import QuantizationSpec
 from bitlog2.models.zoo import ZOO
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
@@ -102,6 +107,44 @@ def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys)
     spread = said["spread"]["BitLog2_Half_17"]
     assert (spread["least"], spread["most"], spread["seeds"]) == (min(shares), max(shares), 3)
     assert f"over 3 seeds: mean {np.mean(shares):.2f} %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_evaluate_sample_of_a_size_checks_so_many_heads(data, tiny, tmp_path, size):
+    """12 layers, batches of 2, 2 and 1 images, 3 heads and 197 rows each."""
+    argv = options(data, tiny, "--limit", "5", "--batch-size", "2", "--check", f"sample:{size}")
+    status, said = results(tmp_path / "r.json", *argv)
+    check = said["results"][1]["check"]
+    heads = 12 * sum(min(size, 3 * images) for images in (2, 2, 1))
+    assert (status, check["mode"], check["passed"]) == (0, f"sample:{size}", True)
+    assert check["compared"]["row_max"] == heads * 197
+
+
+@pytest.mark.parametrize(
+    "mode", ["sample:0", "sample:", "sample:-1", "sample:x", "sample:01", "al"]
+)
+def test_evaluate_wrong_check_is_refused_in_one_sentence(mode, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--check", mode])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    legal = "must be none, sample, sample:K with K from 1 to 999999999, or all"
+    assert last.endswith(f"argument --check: {legal}, got {mode!r}")
+
+
+def test_evaluate_that_fails_leaves_no_check_behind(monkeypatch):
+    """Inference stops in its third batch, with registers waiting to be compared."""
+    task = digits_task()
+    batches = list(task.data.batches(8, 24))
+    batches[2] = batches[2]._replace(images=batches[2].images[:, :, :3])
+    broken = SimpleNamespace(batches=lambda *_: iter(batches), count=lambda _: 24)
+    model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
+    quantized = QuantizedModel(model, "digits", 10, QuantizationSpec("BitLog2_Half_17"), 0)
+    loop = Loop(8, 24, lambda items, label, total: items)
+    with pytest.raises((AssertionError, RuntimeError)):
+        evaluate_quantized(replace(task, data=broken), quantized, None, loop, check="all")
+    assert check_threads() == []
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_evaluate_seeds_calibrate_differently(data, tiny, tmp_path):

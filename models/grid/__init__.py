@@ -8,6 +8,7 @@ stopped, and however many processes shared it.
 from .cell import Cell
 from .execution import run_grid
 from .folder import RunFolder
+from .reading import read_result
 from .request import GridRequest
 from .result import RESULT_SCHEMA, build_result
 from .status import CellStatus, status_of
@@ -19,6 +20,7 @@ __all__ = [
     "GridRequest",
     "RunFolder",
     "build_result",
+    "read_result",
     "run_grid",
     "status_of",
 ]

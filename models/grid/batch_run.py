@@ -50,12 +50,16 @@ class BatchRun:
             self._checker.images = batch.numbers.tolist()
         watching = (self._checker, self._digest, self._marks)
         handles = [handle for part in watching if part for handle in part.watch(model)]
+        done = False
         try:
             with torch.inference_mode():
                 logits = model(batch.images.to(device)).cpu()
+            done = True
         finally:
             for handle in handles:
                 handle.remove()
+            if not done and self._checker is not None:
+                self._checker.cancel()
         best, hit = top5(logits, batch.labels)
         self._about |= {
             "numbers": tuple(batch.numbers.tolist()),

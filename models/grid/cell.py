@@ -7,6 +7,9 @@ from ..quantize import QuantizationSpec
 
 __all__ = ["Cell"]
 
+#: The letters of SPEC.md for what a datapath is built with.
+_SHORT = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -30,6 +33,7 @@ class Cell:
         spec = self.spec
         return (
             f"{self.model}-{spec.scheme}-{spec.arithmetic}-w{spec.w_bits}a{spec.a_bits}"
+            f"{''.join(f'-{_SHORT.get(name, name)}{value}' for name, value in spec.datapath)}"
             f"-seed{self.seed}"
         )
 

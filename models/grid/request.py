@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
 
+from ..check_choice import HeadChoice
 from ..image_data import CALIBRATION_IMAGES
 from ..map_schemes import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES
 from ..quantize import ARITHMETICS, QuantizationSpec
@@ -18,6 +20,7 @@ __all__ = ["DIGESTS", "GridRequest"]
 #: Which attention registers go into a cell's digest.
 DIGESTS = ("none", "codes", "all")
 _LARGEST_SEED = 2**31 - 1
+_LISTS = ("models", "schemes", "arithmetics", "bits", "seeds", "datapaths", "checkpoints")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class GridRequest:
         arithmetics: of `ARITHMETICS`.
         bits: (w_bits, a_bits) pairs, each 2 to 8.
         seeds: of the calibration, 0 to 2**31 - 1.
+        datapaths: as `QuantizationSpec.datapath`, one for each kind of hardware; only the cells
+            that are a datapath differ by it.
         check: `none`, `sample`, `sample:K` or `all`: registers held against the simulator, in the
             cells that have any.
         digest: one of `DIGESTS`.
@@ -55,6 +60,7 @@ class GridRequest:
     arithmetics: tuple[str, ...] = ("integer",)
     bits: tuple[tuple[int, int], ...] = ((4, 4),)
     seeds: tuple[int, ...] = (0,)
+    datapaths: tuple[tuple[tuple[str, int], ...], ...] = ((),)
     check: str = "all"
     digest: str = "codes"
     watermarks: bool = False
@@ -79,6 +85,7 @@ class GridRequest:
                 check_choice(name, value, known)
         _check_list("bits", self.bits)
         _check_list("seeds", self.seeds)
+        _check_list("datapaths", self.datapaths)
         for seed in self.seeds:
             check_int("seeds", seed, 0, _LARGEST_SEED)
         self._check_numbers()
@@ -98,20 +105,20 @@ class GridRequest:
         check_int("calibration_images", self.calibration_images, 1, 10**6)
         check_int("threads", self.threads, 1, 256)
         check_int("workers", self.workers, 0, 256)
-        mode, separator, size = self.check.partition(":")
-        if not (self.check in ("none", "sample", "all") or (mode == "sample" and separator)):
-            raise ValueError(f"check must be none, sample, sample:K or all, got {self.check!r}")
-        if separator and not (size.isascii() and size.isdecimal() and int(size) > 0):
-            raise ValueError(f"check must be sample:K with K at least 1, got {self.check!r}")
+        if self.check != "none":
+            HeadChoice(self.check)
 
     def specs(self) -> list[QuantizationSpec]:
         """Return how models are quantized, in the order of the table."""
         return [
-            QuantizationSpec(scheme, arithmetic, w_bits, a_bits)
+            QuantizationSpec(scheme, arithmetic, w_bits, a_bits, datapath)
             for arithmetic in self.arithmetics
             for w_bits, a_bits in self.bits
             for scheme in self.schemes
             if not (arithmetic == "integer" and scheme in FLOAT_ONLY)
+            for datapath in (
+                self.datapaths if arithmetic == "integer" and scheme in SCHEMES else ((),)
+            )
         ]
 
     def cells(self) -> list[Cell]:
@@ -152,11 +159,24 @@ class GridRequest:
         if not isinstance(values, Mapping) or set(values) != names:
             raise ValueError(f"request must be an object of {', '.join(sorted(names))}")
         given = {name: _as_tuple(value) for name, value in values.items()}
-        for name in ("models", "schemes", "arithmetics", "bits", "seeds", "checkpoints"):
+        for name in (
+            "models",
+            "schemes",
+            "arithmetics",
+            "bits",
+            "seeds",
+            "datapaths",
+            "checkpoints",
+        ):
             if not isinstance(given[name], tuple):
                 raise TypeError(f"{name} must be a list, got {given[name]!r}")
-        for name in ("bits", "checkpoints"):
-            if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in given[name]):
+        datapaths = [pair for pairs in given["datapaths"] for pair in (pairs or ())]
+        for name, pairs in (
+            ("bits", given["bits"]),
+            ("checkpoints", given["checkpoints"]),
+            ("datapaths", datapaths),
+        ):
+            if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
                 raise TypeError(f"{name} must be a list of pairs, got {values[name]!r}")
         for name in ("check", "device"):
             if not isinstance(given[name], str):

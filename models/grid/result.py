@@ -201,7 +201,11 @@ def _comparisons(answers: list[CellAnswers]) -> list[dict[str, Any]]:
 def _comparable(a: Cell, b: Cell) -> bool:
     if a.spec is None or b.spec is None:
         return True
-    how = [(c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.seed) for c in (a, b) if c.spec]
+    how = [
+        (c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.spec.datapath, c.seed)
+        for c in (a, b)
+        if c.spec
+    ]
     return how[0] == how[1]
 
 

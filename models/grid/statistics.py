@@ -1,6 +1,7 @@
 """What a code does to the attention map, layer by layer: histograms before and after, and error."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from bitlog2.sim.files import write_whole
 from ..datapath import Registers
 from ..float_attention import FloatAttention
 from ..integer_attention import IntegerAttention
+from ..levels import level_of
 
 __all__ = ["OCTAVES", "LayerStatistics", "map_statistics", "read_statistics", "write_statistics"]
 
@@ -34,11 +36,29 @@ class LayerStatistics:
             entry counts what is below 2**-20.
         after: the same of the decoded values.
         error: squared error of the decoded map over the sum of squares of the map.
+        changed: levels that differ from those of an exact softmax of the same scores, and how many
+            there are; None where the map is no datapath's.
+        output_error: squared difference of the accumulators that this makes, over the sum of
+            squares; None likewise.
     """
 
     before: list[int]
     after: list[int]
     error: float
+    changed: tuple[int, int] | None = None
+    output_error: float | None = None
+
+
+class _Part:
+    """What one run of a layer adds to its statistics."""
+
+    def __init__(self, before: Tensor, after: Tensor) -> None:
+        before, after = before.double(), after.double()
+        self.before, self.after = _histogram(before), _histogram(after)
+        self.difference = float((after - before).square().sum())
+        self.power = float(before.square().sum())
+        self.changed: tuple[int, int] | None = None
+        self.output: tuple[float, float] | None = None
 
 
 def map_statistics(model: nn.Module, images: Tensor) -> dict[str, LayerStatistics]:
@@ -51,17 +71,8 @@ def map_statistics(model: nn.Module, images: Tensor) -> dict[str, LayerStatistic
     Returns:
         by layer; a layer whose map has no code shows an error of 0.
     """
-    found: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], float, float]]] = {}
-
-    def keep(layer: str, before: Tensor, after: Tensor) -> None:
-        before, after = before.double(), after.double()
-        difference = float((after - before).square().sum())
-        power = float(before.square().sum())
-        found.setdefault(layer, []).append(
-            (_histogram(before), _histogram(after), difference, power)
-        )
-
-    handles = _watch(model, keep)
+    found: dict[str, list[_Part]] = {}
+    handles = _watch(model, lambda layer, part: found.setdefault(layer, []).append(part))
     try:
         with torch.inference_mode():
             model(images)
@@ -71,15 +82,24 @@ def map_statistics(model: nn.Module, images: Tensor) -> dict[str, LayerStatistic
     return {layer: _joined(parts) for layer, parts in found.items()}
 
 
-def _joined(
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], float, float]],
-) -> LayerStatistics:
-    before, after = (np.sum([part[i] for part in parts], axis=0) for i in (0, 1))
-    difference, power = (sum(part[i] for part in parts) for i in (2, 3))
-    return LayerStatistics(before.tolist(), after.tolist(), difference / power if power else 0.0)
+def _joined(parts: list[_Part]) -> LayerStatistics:
+    changed = [part.changed for part in parts if part.changed is not None]
+    output = [part.output for part in parts if part.output is not None]
+    return LayerStatistics(
+        before=np.sum([part.before for part in parts], axis=0).tolist(),
+        after=np.sum([part.after for part in parts], axis=0).tolist(),
+        error=_ratio([(part.difference, part.power) for part in parts]),
+        changed=(sum(c for c, _ in changed), sum(n for _, n in changed)) if changed else None,
+        output_error=_ratio(output) if output else None,
+    )
 
 
-def _watch(model: nn.Module, keep: Callable[[str, Tensor, Tensor], None]) -> list[Any]:
+def _ratio(pairs: list[tuple[float, float]]) -> float:
+    over, under = (sum(pair[i] for pair in pairs) for i in (0, 1))
+    return over / under if under else 0.0
+
+
+def _watch(model: nn.Module, keep: Callable[[str, _Part], None]) -> list[Any]:
     handles = []
     for name, module in model.named_modules():
         if isinstance(module, IntegerAttention):
@@ -93,30 +113,40 @@ def _watch(model: nn.Module, keep: Callable[[str, Tensor, Tensor], None]) -> lis
 def _of_datapath(
     name: str,
     attention: IntegerAttention,
-    keep: Callable[[str, Tensor, Tensor], None],
+    keep: Callable[[str, _Part], None],
     datapath: Any,
     inputs: tuple[Any, ...],
     output: Registers,
 ) -> None:
-    """Keep the exact softmax of t beside the decoded levels."""
-    regs, masked = output.map, (*inputs[4:], None)[0]
-    octaves = (regs.t - regs.row_max.unsqueeze(-1)).double() / (1 << datapath.config.fraction_bits)
-    weight = torch.exp2(octaves)
+    """Keep an exact softmax of the scores beside the decoded levels."""
+    v, params, masked, bias = (*inputs[2:], None, None)[:4]
+    scheme, levels = datapath.config.code, output.map.level
+    t = output.map.score.double() * (params.m / 2.0**params.n)
+    if bias is not None:
+        t = t + bias
     if masked is not None:
-        weight = weight.masked_fill(masked, 0.0)
-    levels = regs.level.reshape(-1).int()
-    decoded = datapath.values.double().index_select(0, levels).view(regs.level.shape)
-    keep(name, weight / weight.sum(dim=-1, keepdim=True), decoded / attention.delta)
+        t = t.masked_fill(masked, -math.inf)
+    exact = torch.softmax(t * (math.log(2) / (1 << datapath.config.fraction_bits)), dim=-1)
+    p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
+    ideal = level_of(p.float(), scheme).to(levels.dtype)
+    values = datapath.values.double()
+    decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
+    part = _Part(exact, decoded / attention.delta)
+    part.changed = int((ideal != levels).sum()), levels.numel()
+    x = v.double() - params.zv
+    acc = of_ideal @ x
+    part.output = float((decoded @ x - acc).square().sum()), float(acc.square().sum())
+    keep(name, part)
 
 
 def _of_map(
     name: str,
-    keep: Callable[[str, Tensor, Tensor], None],
+    keep: Callable[[str, _Part], None],
     module: Any,
     inputs: tuple[Any, ...],
     output: Tensor,
 ) -> None:
-    keep(name, inputs[0], output)
+    keep(name, _Part(inputs[0], output))
 
 
 def _histogram(values: Tensor) -> NDArray[np.int64]:

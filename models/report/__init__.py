@@ -1,6 +1,5 @@
-"""The report of a run: one self-contained HTML page, and a LaTeX table."""
+"""The report of a run: one self-contained HTML page."""
 
-from .latex import latex_table
-from .page import render_page
+from .page import Evidence, render_page
 
-__all__ = ["latex_table", "render_page"]
+__all__ = ["Evidence", "render_page"]

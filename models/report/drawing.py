@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ def draw(title: str, caption: str, paint: Callable[[Figure, Theme], None]) -> Pi
 
 
 def _uri(paint: Callable[[Figure, Theme], None], theme: Theme) -> str:
-    style = {
+    style: dict[Any, Any] = {
         "svg.hashsalt": "bitlog2",
         "svg.fonttype": "none",
         "font.family": "sans-serif",

@@ -59,7 +59,7 @@ def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] 
         cells=cells,
         published=any(cell["published_top1"] is not None for cell in cells),
         pictures=pictures,
-        watermarks=[found for cell in first_seeds if (found := _watermarks(cell))],
+        watermarks=[marks for cell in first_seeds if (marks := _watermarks(cell))],
         commands=[
             (cell["name"], _command(result, cell)) for result in results for cell in result["cells"]
         ],
@@ -69,10 +69,11 @@ def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] 
 
 def _first_seeds(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the cells of the first seed of each model and quantization."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
     for cell in cells:
         if cell["quantization"] is not None:
-            found.setdefault((cell["model"], *cell["quantization"].values()), cell)
+            kind = (cell["model"], *(str(value) for value in cell["quantization"].values()))
+            found.setdefault(kind, cell)
     return list(found.values())
 
 
@@ -81,9 +82,9 @@ def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
     if not cell["watermarks"]:
         return None
     bits = cell["quantization"]["a_bits"]
-    config = AttentionConfig(
-        cell["quantization"]["scheme"], q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits
-    )
+    widths = {f"{name}_bits": bits for name in "qkvo"}
+    datapath = dict(cell["quantization"]["datapath"])
+    config = AttentionConfig(cell["quantization"]["scheme"], **widths, **datapath)
     total: dict[str, Mark] = {}
     for marks in cell["watermarks"].values():
         for name, values in marks.items():

@@ -1,0 +1,37 @@
+"""Co-simulation: vector sets through RTL in Verilator or Icarus Verilog, by cocotb.
+
+`cosim` plays a set through the reference RTL or through a user's device. What runs inside a
+simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`, `AttentionModel`,
+`Scoreboard`. `regression` plays small sets of many configurations.
+"""
+
+from .configurations import CHOICES, CONFIGURATIONS, Choice
+from .devices import DEVICES
+from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
+from .junit import render_junit
+from .regression import RegressionResult, regression, run_choice, units_of
+from .result import CosimResult, ProfileRun, TimedMismatch, UnitRun
+from .run import cosim
+from .simulators import SIMULATORS, simulator_named
+
+__all__ = [
+    "CHOICES",
+    "CONFIGURATIONS",
+    "DEVICES",
+    "IDLE_CYCLES",
+    "LIMIT_SECONDS",
+    "SIMULATORS",
+    "STALL_PERCENT",
+    "Choice",
+    "CosimResult",
+    "ProfileRun",
+    "RegressionResult",
+    "TimedMismatch",
+    "UnitRun",
+    "cosim",
+    "regression",
+    "render_junit",
+    "run_choice",
+    "simulator_named",
+    "units_of",
+]

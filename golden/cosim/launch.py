@@ -1,0 +1,63 @@
+"""Build or run a simulation by cocotb's runner: a program of its own, `launch.py ORDER`.
+
+It is started with the environment that the simulator needs, and imports nothing of `bitlog2`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def _runner(order: dict[str, Any]) -> Any:
+    from cocotb_tools.runner import Icarus, get_runner
+
+    class VcdIcarus(Icarus):
+        """Writes VCD, as Verilator does."""
+
+        def _test_command(self) -> Any:
+            words = super()._test_command()
+            return [["-vcd" if word == "-fst" else word for word in each] for each in words]
+
+    return VcdIcarus() if order["simulator"] == "icarus" else get_runner(order["simulator"])
+
+
+def build(order: dict[str, Any]) -> None:
+    """Compile the device."""
+    _runner(order).build(
+        sources=order["sources"],
+        includes=order["includes"],
+        parameters=order["parameters"],
+        build_args=order["build_args"],
+        hdl_toplevel=order["top"],
+        build_dir=order["build"],
+        timescale=("1ns", "1ps"),
+        waves=order["waves"],
+        always=True,
+    )
+
+
+def run(order: dict[str, Any]) -> None:
+    """Run the device with the test module."""
+    _runner(order).test(
+        test_module=order["module"],
+        hdl_toplevel=order["top"],
+        hdl_toplevel_lang="verilog",
+        build_dir=order["build"],
+        test_dir=order["results"],
+        test_args=order["test_args"],
+        plusargs=order["plusargs"],
+        waves=order["waves"],
+        timescale=("1ns", "1ps"),
+    )
+
+
+def main(path: Path) -> None:
+    """Carry out the order in a file."""
+    order = json.loads(path.read_bytes())
+    sys.path[:] = order["path"]
+    {"build": build, "run": run}[order["action"]](order)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,163 @@
+"""What a device is given and what it must give: the model of a testbench, and its scoreboard."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from bitlog2.sim import AttentionConfig
+
+from ..compare import compare_unit
+from ..reading import image_of, open_set, read_inputs
+from ..report import UnitComparison
+from ..rows import RowCase, check_row, tables_of_rows
+from ..target import Target
+from ..unit import Tables, case_count, no_progress, row_offsets
+from ..units import UNITS
+from ..vector_set import UnitVectors, make_vectors, shape_tables
+from .beats import Beat, Garbage, beats_of_row, params_of, row_bounds, words_of
+from .channels import Channel, Device, shape_of
+from .devices import device_named
+from .recording import Words
+from .result import timed
+
+__all__ = ["AttentionModel", "Model", "compare_words", "vectors_of_set"]
+
+
+class Model:
+    """A device's stimulus and expected words.
+
+    Args:
+        device: which.
+        target: what it is built for.
+        tables: every stream of the device's unit.
+    """
+
+    def __init__(self, device: Device, target: Target, tables: Tables) -> None:
+        self.device, self.target = device, target
+        self.vectors = UnitVectors(device.unit, (), tables, len(row_bounds(device, tables)) - 1, {})
+        self.params = params_of(device, tables)
+        self._bounds = row_bounds(device, tables)
+
+    @classmethod
+    def of_set(cls, folder: str | Path, unit: str) -> "Model":
+        """Return the model of a vector set's unit.
+
+        Raises:
+            ValueError: the set cannot be used, or has no vectors for the unit.
+        """
+        device = device_named(unit)
+        target, part = vectors_of_set(Path(folder), device)
+        return cls(device, target, part.tables)
+
+    def channel(self, prefix: str) -> Channel:
+        """Return the stream with that prefix.
+
+        Raises:
+            ValueError: there is none.
+        """
+        known = {each.prefix: each for each in (*self.device.inputs, *self.device.outputs)}
+        if prefix not in known:
+            raise ValueError(f"prefix must be one of {', '.join(known)}, got {prefix!r}")
+        return known[prefix]
+
+    def beats(
+        self, prefix: str, lanes: int = 1, garbage: Garbage = lambda bits: 0
+    ) -> list[list[Beat]]:
+        """Return the beats of every row of an input stream.
+
+        Args:
+            prefix: of its ports.
+            lanes: words a beat.
+            garbage: bits -> what lanes hold that are not kept.
+        """
+        shape = shape_of(self.device, self.channel(prefix), self.target)
+        words = words_of(shape, self.vectors.tables)
+        return [
+            beats_of_row(shape, words[first:end], lanes, garbage)
+            for first, end in pairwise(self._bounds)
+        ]
+
+    def ends(self, prefix: str, lanes: int = 1) -> list[int]:
+        """Return how many beats of an output there are when each row has ended."""
+        shape = shape_of(self.device, self.channel(prefix), self.target)
+        per_beat = shape.per_beat and not self.device.plain
+        ends, count = [], 0
+        for first, end in pairwise(self._bounds):
+            count += -(-(end - first) // lanes) if per_beat else 1
+            ends.append(count)
+        return ends
+
+    def words(self, prefix: str) -> Words:
+        """Return an empty record of an output's words."""
+        last = self.vectors.tables["stimulus"].get("last")
+        ends = () if last is None or self.device.plain else tuple(last.tolist())
+        return Words(shape_of(self.device, self.channel(prefix), self.target), ends)
+
+
+class AttentionModel(Model):
+    """The model of rows that a testbench makes itself.
+
+    Args:
+        config: what the device is built with.
+        rows: the rows, all with the same D.
+
+    Raises:
+        TypeError, ValueError: a row is malformed or out of range.
+    """
+
+    def __init__(self, config: AttentionConfig, rows: Sequence[RowCase]) -> None:
+        if not rows:
+            raise ValueError("rows must hold at least one row")
+        target = Target.of(config, rows[0].v.shape[1])
+        for index, row in enumerate(rows):
+            check_row(row, target, f"row {index}")
+        unit, inputs = UNITS["attention_row"], tables_of_rows(rows)
+        case_count(unit, inputs)
+        outputs = unit.simulate(target, inputs, no_progress)
+        super().__init__(
+            device_named("attention_row"), target, shape_tables(target, unit, inputs | outputs)
+        )
+
+
+def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
+    """Return the target of a set and what the simulator makes of a device's stimulus.
+
+    Raises:
+        ValueError: the set cannot be used, or has no vectors for the device.
+    """
+    manifest = open_set(folder)
+    unit = UNITS[device.source]
+    if unit not in manifest.units:
+        names = ", ".join(each.name for each in manifest.units)
+        raise ValueError(
+            f"unit {device.name} takes the vectors of {unit.name}, the set has those of {names}"
+        )
+    inputs = read_inputs(folder, manifest, unit)
+    part = make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs)
+    tables = device.tables(part.tables)
+    return manifest.target, UnitVectors(device.unit, (), tables, part.cases, {})
+
+
+def compare_words(
+    target: Target,
+    part: UnitVectors,
+    files: Mapping[str, bytes],
+    times: Mapping[str, Sequence[int]],
+) -> UnitComparison:
+    """Return the comparison of a device's words with the expected ones; mismatches say when.
+
+    Args:
+        target: what the device is built for.
+        part: the expected words.
+        files: memory files by stream.
+        times: nanoseconds of each word by stream.
+    """
+    streams = {stream.name: stream for stream in part.unit.outputs}
+    images = {
+        name: image_of(data, Path(name), target, streams[name], part.words(streams[name]))
+        for name, data in files.items()
+    }
+    offsets = row_offsets(part.unit, part.tables)
+    return timed(
+        compare_unit(target, part, images), times, None if offsets is None else offsets.tolist()
+    )

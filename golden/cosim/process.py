@@ -1,0 +1,43 @@
+"""A program that is ended with everything it started, when its time is over."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["run_group"]
+
+
+def run_group(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], limit: float
+) -> int | None:
+    """Run a program in a process group of its own; return its status, None past `limit` seconds.
+
+    Args:
+        command: the program and its arguments.
+        log: file for what it prints.
+        environment: all of it.
+        limit: seconds; then the whole group is ended.
+    """
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            list(command),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            _end_group(process)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

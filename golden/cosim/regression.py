@@ -1,0 +1,142 @@
+"""The reference RTL in many configurations, by small vector sets."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..emission import emit
+from ..unit import Progress, no_progress
+from .configurations import CONFIGURATIONS, Choice
+from .devices import DEVICES
+from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
+from .result import CosimResult
+from .run import cosim
+
+__all__ = ["RegressionResult", "regression", "run_choice", "units_of"]
+
+_ROW = "attention_row"
+#: Units other than the row that each configuration builds.
+_OTHERS = 2
+#: The corners of these are many: so they get random cases.
+_RANDOM = {"score_accumulator": 64}
+
+
+@dataclass(frozen=True)
+class RegressionResult:
+    """What came of every configuration.
+
+    Attributes:
+        runs: the configuration, and its units' results.
+    """
+
+    runs: tuple[tuple[Choice, tuple[CosimResult, ...]], ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every unit of every configuration agreed."""
+        return bool(self.runs) and all(each.ok for _, found in self.runs for each in found)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 when `ok`, else 1."""
+        return 0 if self.ok else 1
+
+    def lines(self) -> list[str]:
+        """Return the report: a line a configuration, more where something differs."""
+        lines = []
+        for number, (choice, found) in enumerate(self.runs):
+            units = [unit for each in found for unit in each.units]
+            what = ", ".join(f"{unit.unit} {unit.cases} cases" for unit in units)
+            ok = all(each.ok for each in found)
+            lines.append(f"{number}: {choice}: {what}: {'agrees' if ok else 'DIFFERS'}")
+            lines += [f"  {line}" for each in found if not each.ok for line in each.lines()]
+        return [*lines, "agrees" if self.ok else "DIFFERS"]
+
+
+def units_of(number: int) -> tuple[str, ...]:
+    """Return the units of the configuration of that number: the row, and two others in turn."""
+    others = [name for name in DEVICES if name != _ROW]
+    return (_ROW, *(others[(_OTHERS * number + i) % len(others)] for i in range(_OTHERS)))
+
+
+def run_choice(
+    choice: Choice,
+    units: Sequence[str],
+    *,
+    simulator: str = "verilator",
+    seed: int = 0,
+    stall: int = STALL_PERCENT,
+    idle: int = IDLE_CYCLES,
+    limit: float = LIMIT_SECONDS,
+) -> tuple[CosimResult, ...]:
+    """Return the results of one configuration, a set of corner cases for each unit.
+
+    Args:
+        choice: the configuration.
+        units: names of `DEVICES`.
+        simulator, seed, stall, idle, limit: as `cosim`.
+
+    Raises:
+        ToolError: the simulator is not there, or the RTL does not compile.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="bitlog2-regression-") as scratch:
+        for name in units:
+            source, folder = DEVICES[name].source, Path(scratch) / name
+            cases = _RANDOM.get(source)
+            emit(
+                folder,
+                choice.config,
+                head_dim=choice.head_dim,
+                units=[source],
+                sources=("corners",) if cases is None else ("random",),
+                random_cases=cases,
+            )
+            found.append(
+                cosim(
+                    folder,
+                    name,
+                    simulator=simulator,
+                    seed=seed,
+                    stall=stall,
+                    idle=idle,
+                    lanes=choice.lanes if DEVICES[name].wide else None,
+                    limit=limit,
+                )
+            )
+    return tuple(found)
+
+
+def regression(
+    *,
+    simulator: str = "verilator",
+    seed: int = 0,
+    stall: int = STALL_PERCENT,
+    idle: int = IDLE_CYCLES,
+    limit: float = LIMIT_SECONDS,
+    progress: Progress = no_progress,
+) -> RegressionResult:
+    """Simulate the reference RTL in every configuration of `CONFIGURATIONS`.
+
+    Args:
+        simulator, seed, stall, idle, limit, progress: as `cosim`.
+
+    Raises:
+        ToolError: the simulator is not there, or the RTL does not compile.
+    """
+    runs = []
+    for number, choice in enumerate(
+        progress(CONFIGURATIONS, "configurations", len(CONFIGURATIONS))
+    ):
+        found = run_choice(
+            choice,
+            units_of(number),
+            simulator=simulator,
+            seed=seed,
+            stall=stall,
+            idle=idle,
+            limit=limit,
+        )
+        runs.append((choice, found))
+    return RegressionResult(tuple(runs))

@@ -1,0 +1,135 @@
+"""Play a vector set through devices in a simulator: the one call behind `bitlog2 golden cosim`."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..reading import open_set
+from ..unit import Progress, no_progress
+from ..verification import Verification, verify
+from .build import Design
+from .devices import DEVICES, device_named
+from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
+from .keep import check_integer, check_kept
+from .result import CosimResult
+from .simulate import Setting, simulate
+from .simulators import simulator_named
+
+__all__ = ["cosim"]
+
+
+def cosim(
+    folder: str | Path,
+    unit: str,
+    *,
+    rtl: Sequence[str | Path] | None = None,
+    top: str | None = None,
+    simulator: str = "verilator",
+    seed: int = 0,
+    stall: int = STALL_PERCENT,
+    idle: int = IDLE_CYCLES,
+    lanes: int | None = None,
+    waves: str | Path | None = None,
+    out: str | Path | None = None,
+    builds: str | Path | None = None,
+    limit: float = LIMIT_SECONDS,
+    progress: Progress = no_progress,
+) -> CosimResult:
+    """Give a set's stimulus to a device in a simulator; compare its outputs with the model's.
+
+    The set is verified first: edited expected values are found, and nothing is simulated then. A
+    device with streams runs without stalls, with stalls of its inputs, of its outputs, of both.
+
+    Args:
+        folder: the vector set; never written to.
+        unit: a name of `DEVICES`, or `all` of those that the set has vectors for.
+        rtl: files of the device, packages first; None for the reference. `bitlog2_pkg.sv` of the
+            set goes in front where no file has that name.
+        top: the module; None for the unit's name.
+        simulator: `verilator` or `icarus`.
+        seed: of the stalls, 0 to 2**63 - 1.
+        stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
+        idle: cycles without a transfer after which a device counts as stuck, 10 to 10**9.
+        lanes: keys a beat, the parameter LANES of the rows, 1 to 64; None for its own default.
+        waves: a VCD file, or a folder for `<unit>.vcd`.
+        out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
+        builds: folder in which compiled devices are kept and used again; None for none.
+        limit: seconds after which a simulator is ended.
+        progress: shows how far it is.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used, or the device has not the ports of the
+            contract.
+        ToolError: the simulator is not there, or the device does not compile.
+        OSError: a file cannot be read or written.
+    """
+    for name, value, low, high in (
+        ("seed", seed, 0, 2**63 - 1),
+        ("stall", stall, 0, 90),
+        ("idle", idle, 10, 10**9),
+        ("lanes", 1 if lanes is None else lanes, 1, 64),
+    ):
+        check_integer(name, value, low, high)
+    if not limit > 0:
+        raise ValueError(f"limit must be above 0 seconds, got {limit}")
+    root = Path(folder).resolve()
+    names = _names(root, unit, rtl, top)
+    if lanes is not None and rtl is None and not any(DEVICES[name].wide for name in names):
+        raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
+    kept = check_kept(waves, out, builds, len(names))
+    designs = {name: _design(root, name, rtl, top, lanes, waves is not None) for name in names}
+    used = simulator_named(simulator)
+    verified = verify(root, progress=progress)
+    runs = []
+    if verified.ok:
+        with tempfile.TemporaryDirectory(prefix="bitlog2-cosim-") as scratch:
+            setting = Setting(root, used, seed, stall, idle, limit, kept)
+            for name in progress(names, "cosim", len(names)):
+                place = Path(scratch) / name
+                runs.append(simulate(setting, DEVICES[name], designs[name], place))
+    return CosimResult(
+        folder=root,
+        failures=_failures(verified),
+        simulator=used.version,
+        remark=used.remark,
+        seed=seed,
+        stall=stall,
+        idle=idle,
+        units=tuple(runs),
+    )
+
+
+def _names(folder: Path, unit: str, rtl: Sequence[str | Path] | None, top: str | None) -> list[str]:
+    """Return the devices that are meant, each with vectors in the set."""
+    sources = [each.name for each in open_set(folder).units]
+    if unit != "all":
+        if top is not None and rtl is None:
+            raise ValueError(f"top must go with rtl, got {top!r} alone")
+        device = device_named(unit)
+        if device.source not in sources:
+            raise ValueError(
+                f"unit {unit} takes the vectors of {device.source}, the set has those of "
+                f"{', '.join(sources)}"
+            )
+        return [unit]
+    if rtl is not None or top is not None:
+        raise ValueError("unit must be a single one with rtl or top, got all")
+    return [name for name, device in DEVICES.items() if device.source in sources]
+
+
+def _design(
+    folder: Path,
+    name: str,
+    rtl: Sequence[str | Path] | None,
+    top: str | None,
+    lanes: int | None,
+    waves: bool,
+) -> Design:
+    used = lanes if rtl is not None or DEVICES[name].wide else None
+    return Design.of(folder, top or name, rtl, used, waves)
+
+
+def _failures(verified: Verification) -> tuple[str, ...]:
+    """Return what is wrong with the set itself."""
+    wrong = [line for each in verified.inside if not each.ok for line in each.lines()]
+    return (*verified.failures, *wrong)

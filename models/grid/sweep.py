@@ -1,0 +1,125 @@
+"""What each choice of hardware costs and brings: the rows of a sweep, from its result."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from io import StringIO
+from typing import Any
+
+from bitlog2.sim import AttentionConfig
+
+__all__ = ["SweepRow", "front", "sweep_csv", "sweep_rows"]
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One configuration of a datapath on one model, a seed.
+
+    Attributes:
+        cell: name of the cell.
+        model, scheme, seed: of it.
+        fraction_bits, table_bits, distance_int_bits, m_bits, m2_bits, t_bits: F, P, I and widths.
+        top1, low, high: accuracy with its Wilson 95 % interval, percent.
+        changed_levels: levels that an exact softmax of the same scores gives otherwise, percent.
+        output_error: relative error of the accumulators that this makes, percent.
+        map_error: relative error of the decoded map, percent.
+        register_bits: of one key's lane: every register of SPEC.md, section 6.
+        storage_bits: of one attention value, the zero flag counted.
+        gates: of the units that the choices change; None where they were not counted.
+    """
+
+    cell: str
+    model: str
+    scheme: str
+    seed: int
+    fraction_bits: int
+    table_bits: int
+    distance_int_bits: int
+    m_bits: int
+    m2_bits: int
+    t_bits: int
+    top1: float
+    low: float
+    high: float
+    changed_levels: float
+    output_error: float
+    map_error: float
+    register_bits: int
+    storage_bits: int
+    gates: int | None = None
+
+
+def sweep_rows(
+    result: dict[str, Any], gates_of: Callable[[AttentionConfig], int] | None = None
+) -> list[SweepRow]:
+    """Return a row for each cell of a result that is a datapath.
+
+    Args:
+        result: as `build_result` makes it.
+        gates_of: counts the gates of a configuration; None leaves them out.
+    """
+    return [_row(cell, gates_of) for cell in result["cells"] if _is_datapath(cell)]
+
+
+def _is_datapath(cell: dict[str, Any]) -> bool:
+    return any(layer["changed"] is not None for layer in cell["attention_map"].values())
+
+
+def _row(cell: dict[str, Any], gates_of: Callable[[AttentionConfig], int] | None) -> SweepRow:
+    how = cell["quantization"]
+    widths = {f"{name}_bits": how["a_bits"] for name in "qkvo"}
+    config = AttentionConfig(how["scheme"], **widths, **dict(how["datapath"]))
+    layers = cell["attention_map"].values()
+    changed, values = (sum(layer["changed"][i] for layer in layers) for i in (0, 1))
+    low, high = cell["top1"]["wilson95"]
+    return SweepRow(
+        cell=cell["name"],
+        model=cell["model"],
+        scheme=how["scheme"],
+        seed=cell["seed"],
+        fraction_bits=config.fraction_bits,
+        table_bits=config.table_bits,
+        distance_int_bits=config.distance_int_bits,
+        m_bits=config.m_bits,
+        m2_bits=config.m2_bits,
+        t_bits=config.t_bits,
+        top1=cell["top1"]["percent"],
+        low=low,
+        high=high,
+        changed_levels=100 * changed / values,
+        output_error=_mean_root([layer["output_error"] for layer in layers]),
+        map_error=_mean_root([layer["error"] for layer in layers]),
+        register_bits=sum(register.bits for register in config.registers.values()),
+        storage_bits=cell["map_bits"],
+        gates=None if gates_of is None else gates_of(config),
+    )
+
+
+def _mean_root(errors: list[float]) -> float:
+    """Return the root of the mean squared relative error over layers, percent."""
+    return 100.0 * float((sum(errors) / len(errors)) ** 0.5)
+
+
+def sweep_csv(rows: list[SweepRow]) -> str:
+    """Return the rows as CSV, fields as heads; an empty field where gates were not counted."""
+    names = [field.name for field in fields(SweepRow)]
+    text = StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        values = {name: getattr(row, name) for name in names}
+        writer.writerow({n: f"{v:.6g}" if isinstance(v, float) else v for n, v in values.items()})
+    return text.getvalue()
+
+
+def front(points: list[tuple[float, float]]) -> list[int]:
+    """Return which points no other one beats: less or as much in both, and less in one.
+
+    Args:
+        points: (cost, error) pairs.
+    """
+    return [
+        i
+        for i, (x, y) in enumerate(points)
+        if not any(a <= x and b <= y and (a < x or b < y) for a, b in points)
+    ]

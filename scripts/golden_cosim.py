@@ -1,0 +1,149 @@
+"""`bitlog2 golden cosim`: a vector set through RTL in a simulator."""
+
+import argparse
+from pathlib import Path
+
+from bitlog2.golden.cosim import (
+    DEVICES,
+    IDLE_CYCLES,
+    LIMIT_SECONDS,
+    SIMULATORS,
+    STALL_PERCENT,
+    cosim,
+    regression,
+    render_junit,
+)
+from bitlog2.sim.files import write_whole
+
+from .arguments import integer, output_file
+from .progress import progress
+
+__all__ = ["COSIM_EXAMPLE", "add_cosim_options"]
+
+COSIM_EXAMPLE = """\
+example:
+  bitlog2 golden cosim vectors --unit exp2                   the reference RTL
+  bitlog2 golden cosim vectors --unit attention_row --rtl my_row.sv --top my_row --waves my.vcd
+  bitlog2 golden cosim vectors --unit all --sim icarus --junit cosim.xml
+  bitlog2 golden cosim --regression                          other configurations, pairwise
+
+exit status: 0 everything agrees, 1 something differs, 2 nothing could be simulated
+"""
+
+
+def add_cosim_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cosim` and the function that runs it."""
+    parser.add_argument("set", nargs="?", metavar="DIR", help="the vector set")
+    parser.add_argument(
+        "--unit", choices=(*DEVICES, "all"), help="what the set's words are given to"
+    )
+    parser.add_argument(
+        "--rtl",
+        nargs="+",
+        metavar="FILE",
+        help="Verilog files of the device, packages first; the reference RTL without it",
+    )
+    parser.add_argument("--top", metavar="NAME", help="its module; the unit's name without it")
+    parser.add_argument("--sim", choices=SIMULATORS, default=SIMULATORS[0], help="simulator")
+    parser.add_argument(
+        "--lanes",
+        type=integer(1, 64),
+        metavar="N",
+        help="keys a beat, the parameter LANES; the module's own default without it",
+    )
+    parser.add_argument(
+        "--regression",
+        action="store_true",
+        help="no set: small ones of every scheme, width and number of lanes, pairwise",
+    )
+    _add_conduct(parser)
+    _add_kept(parser)
+    parser.set_defaults(run=_cosim)
+
+
+def _add_conduct(parser: argparse.ArgumentParser) -> None:
+    """Add how the device is treated."""
+    parser.add_argument(
+        "--seed", type=integer(0, 2**63 - 1), default=0, metavar="S", help="of the stalls"
+    )
+    parser.add_argument(
+        "--stall",
+        type=integer(0, 90),
+        default=STALL_PERCENT,
+        metavar="PERCENT",
+        help="chance that a beat waits a cycle; 0 for no stalls",
+    )
+    parser.add_argument(
+        "--idle",
+        type=integer(10, 10**9),
+        default=IDLE_CYCLES,
+        metavar="CYCLES",
+        help="without a transfer, after which the device is stuck",
+    )
+    parser.add_argument(
+        "--limit",
+        type=integer(1, 10**6),
+        default=LIMIT_SECONDS,
+        metavar="SECONDS",
+        help="after which a simulator is ended",
+    )
+
+
+def _add_kept(parser: argparse.ArgumentParser) -> None:
+    """Add what is left behind."""
+    parser.add_argument(
+        "--waves",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="FILE|DIR",
+        help="write VCD, into this folder without a name",
+    )
+    parser.add_argument("--junit", type=output_file, metavar="FILE", help="write JUnit XML there")
+    parser.add_argument("--out", type=Path, metavar="OUT", help="keep the device's outputs there")
+    parser.add_argument(
+        "--builds", type=Path, metavar="DIR", help="keep compiled devices there, to use them again"
+    )
+
+
+def _cosim(args: argparse.Namespace) -> int:
+    if args.regression:
+        return _regression(args)
+    if args.set is None or args.unit is None:
+        raise ValueError("cosim must be given a vector set and --unit, or --regression")
+    result = cosim(
+        args.set,
+        args.unit,
+        rtl=args.rtl,
+        top=args.top,
+        simulator=args.sim,
+        seed=args.seed,
+        stall=args.stall,
+        idle=args.idle,
+        lanes=args.lanes,
+        waves=args.waves,
+        out=args.out,
+        builds=args.builds,
+        limit=args.limit,
+        progress=progress,
+    )
+    if args.junit is not None:
+        write_whole(args.junit, render_junit(result))
+    print("\n".join(result.lines()))
+    return result.status
+
+
+def _regression(args: argparse.Namespace) -> int:
+    for name in ("set", "unit", "rtl", "top", "waves", "lanes", "junit", "out", "builds"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--regression takes its sets as they are, got {name} too")
+    result = regression(
+        simulator=args.sim,
+        seed=args.seed,
+        stall=args.stall,
+        idle=args.idle,
+        limit=args.limit,
+        progress=progress,
+    )
+    print("\n".join(result.lines()))
+    return result.status
