@@ -16,8 +16,8 @@ class InOrder(Generic[T]):
 
     What comes back is the same for any number of threads, whichever of them ends first. At most
     `threads + waiting` calls are held: who submits one more waits for the oldest. A thread ends
-    when no call is left, so that none outlives its work, whatever becomes of the caller. One thread
-    submits, drains and cancels.
+    when no call is left, so that none outlives its work; none keeps a process from ending.
+    One thread submits, drains and cancels.
 
     Args:
         threads: that make the calls, 0 to 256; 0 for none, each call is made as it is submitted.
@@ -92,7 +92,7 @@ class InOrder(Generic[T]):
             enough = not self._calls or len(self._busy) >= self._threads
         if not enough:
             self._started = [thread for thread in self._started if thread.is_alive()]
-            self._started.append(Thread(target=self._make_calls, name="bitlog2-check"))
+            self._started.append(_thread(self._make_calls))
             self._started[-1].start()
 
     def _make_calls(self) -> None:
@@ -117,3 +117,7 @@ class InOrder(Generic[T]):
             if thread.is_alive():
                 thread.join()
         self._started.clear()
+
+
+def _thread(target: Callable[[], None]) -> Thread:
+    return Thread(target=target, name="bitlog2-check", daemon=True)

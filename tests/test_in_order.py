@@ -128,27 +128,32 @@ def test_in_order_cancelled_calls_are_not_made():
     assert (check_threads(), work.drain()) == ([], [])
 
 
-def interrupted_after(seconds):
-    """Submit calls until SIGINT comes, wherever it comes; how many results there were."""
-    work, results = InOrder(2, 2), []
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        for number in range(10**6):
-            results += work.submit(partial(square, number, 1e-4))
-    except KeyboardInterrupt:
-        work.cancel()
-    return len(results)
+ENDLESS = """
+import time
+from functools import partial
+from bitlog2.models.in_order import InOrder
+work = InOrder(2, 2)
+print("ready", flush=True)
+for number in range(10**6):
+    work.submit(partial(time.sleep, 1e-4))
+"""
 
 
-def test_in_order_interrupt_at_any_moment_ends_the_threads():
-    """100 moments of the first hundredth of a second: at a start, in a wait, between."""
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        counts = [interrupted_after(1e-4 * (1 + moment)) for moment in range(100)]
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert max(counts) > 0
-    assert check_threads() == []
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.05])
+def test_in_order_interrupted_process_ends(seconds):
+    """At once, or, where the first interrupt came between a lock and its use, at the second."""
+    command = [sys.executable, "-c", ENDLESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        time.sleep(seconds)
+        run.send_signal(signal.SIGINT)
+        try:
+            run.wait(20)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGINT)
+            run.wait(20)
+    assert run.returncode != 0
 
 
 def test_in_order_interrupt_of_a_wait_loses_no_call():

@@ -1,0 +1,287 @@
+"""The cost table: counts that are known by hand, the order of the alternatives, refusals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bitlog2.golden.cost import (
+    CHOICES,
+    TECHNOLOGIES,
+    Alternative,
+    Choice,
+    CostTable,
+    Counts,
+    Group,
+    count_cells,
+    longest_path,
+    measure_cost,
+    synthesize,
+    yosys_version,
+)
+from bitlog2.golden.cost import table as table_module
+from bitlog2.golden.cost.synthesis import design_files
+from bitlog2.golden.eda import ToolError, yosys
+from bitlog2.golden.target import Target
+from bitlog2.scripts.golden_cost import add_cost_options
+from bitlog2.sim import AttentionConfig
+
+TARGET = Target.of(AttentionConfig())
+SMALL = Target.of(AttentionConfig(scheme="BitLog2_Half_16", table_bits=6, max_tokens=4))
+REGISTER = """
+module register(input logic clk, input logic [7:0] d, output logic [7:0] q);
+  always_ff @(posedge clk) q <= d;
+endmodule
+"""
+PARITY = """
+module parity(input logic [7:0] x, output logic y);
+  assign y = ^x;
+endmodule
+"""
+ADDER = """
+module adder(input logic [7:0] a, b, output logic [7:0] y);
+  assign y = a + b;
+endmodule
+"""
+MEMORY = """
+module memory(input logic clk, write, input logic [3:0] at, input logic [7:0] d,
+              output logic [7:0] q);
+  logic [7:0] words[0:15];
+  always_ff @(posedge clk) if (write) words[at] <= d;
+  assign q = ~words[at];
+endmodule
+"""
+LATCHED = """
+module latched(input logic on, d, output logic q);
+  always_latch if (on) q = d;
+endmodule
+"""
+
+
+def made(text: str, technology: str) -> Counts:
+    name = re.findall(r"module (\w+)", text)[0]
+    return synthesize(TARGET, name, {}, technology, sources={f"{name}.sv": text})
+
+
+def gate(kind: str, inputs: list[int], output: int) -> dict[str, object]:
+    ports = {"A": inputs[:1], "B": inputs[1:], "Y": [output]}
+    directions = {"A": "input", "B": "input", "Y": "output"}
+    return {"type": kind, "connections": ports, "port_directions": directions}
+
+
+@pytest.mark.parametrize("technology", TECHNOLOGIES)
+def test_cost_of_an_8_bit_register_is_8_flip_flops(technology: str):
+    counts = made(REGISTER, technology)
+    assert (counts.flip_flops, counts.cells, counts.levels, counts.memory_bits) == (8, 0, 0, 0)
+
+
+def test_cost_of_a_parity_of_8_is_7_gates_in_3_levels():
+    counts = made(PARITY, "generic")
+    assert (counts.cells, counts.levels, counts.flip_flops) == (7, 3, 0)
+
+
+def test_cost_of_a_parity_of_8_is_3_luts_in_2_levels():
+    counts = made(PARITY, "ice40")
+    assert (counts.cells, counts.levels, counts.carries) == (3, 2, 0)
+
+
+def test_cost_of_an_8_bit_adder_is_8_luts_and_a_chain_of_6_carries():
+    """The first sum needs no carry in, and the last one's carry goes nowhere."""
+    counts = made(ADDER, "ice40")
+    assert (counts.cells, counts.levels) == (8, 1)
+    assert counts.carries in (6, 7)
+    assert counts.path_carries == counts.carries
+
+
+@pytest.mark.parametrize("technology", TECHNOLOGIES)
+def test_cost_keeps_a_written_memory_apart(technology: str):
+    counts = made(MEMORY, technology)
+    assert (counts.memory_bits, counts.flip_flops, counts.cells, counts.levels) == (128, 0, 8, 1)
+
+
+def test_cost_of_a_latch_is_refused_in_gates():
+    with pytest.raises(ValueError, match=r"must be mapped, got a cell \$_DLATCH_"):
+        made(LATCHED, "generic")
+
+
+def test_cost_longest_path_of_a_chain_is_its_length():
+    chain = {f"g{i}": gate("$_AND_", [i, 100 + i], i + 1) for i in range(9)}
+    chain["late"] = gate("$_XOR_", [9, 4], 50)
+    assert longest_path(chain) == (10, 0)
+
+
+def test_cost_longest_path_ends_at_flip_flops():
+    cells = {"g": gate("$_AND_", [1, 2], 3), "after": gate("$_OR_", [4, 5], 6)}
+    cells["register"] = {
+        "type": "$_DFF_P_",
+        "connections": {"C": [9], "D": [3], "Q": [4]},
+        "port_directions": {"C": "input", "D": "input", "Q": "output"},
+    }
+    assert longest_path(cells) == (1, 0)
+    cells["between"] = gate("$_NOT_", [3], 5)
+    assert longest_path(cells) == (3, 0)
+
+
+def test_cost_longest_path_counts_carries_apart():
+    cells = {f"c{i}": gate("SB_CARRY", [i, 100 + i], i + 1) for i in range(5)}
+    cells["lut"] = gate("SB_LUT4", [5, 60], 70)
+    assert longest_path(cells) == (1, 5)
+
+
+def test_cost_refuses_a_loop():
+    cells = {"a": gate("$_AND_", [1, 2], 3), "b": gate("$_OR_", [3, 5], 1)}
+    with pytest.raises(ValueError, match="no combinational loop, got 2 cells"):
+        longest_path(cells)
+
+
+def test_cost_refuses_an_unmapped_cell():
+    with pytest.raises(ValueError, match=r"must be mapped, got a cell \$add"):
+        count_cells({"modules": {"x": {"cells": {"a": gate("$add", [1, 2], 3)}}}}, "x")
+
+
+def test_cost_levels_are_those_of_yosys(tmp_path: Path):
+    (tmp_path / "adder.sv").write_text(ADDER)
+    script = "read_verilog -sv adder.sv; synth -flatten -noabc -top adder; abc -g gates; "
+    yosys(f"{script} clean; tee -o ltp.txt ltp -noff; write_json net.json", tmp_path)
+    found = re.search(r"length=(\d+)", (tmp_path / "ltp.txt").read_text())
+    counts = count_cells(json.loads((tmp_path / "net.json").read_text()), "adder")
+    assert found is not None
+    assert counts.levels == int(found[1]) > 0
+
+
+def test_cost_comparing_form_is_smaller_and_shorter_than_the_dividing_one():
+    for technology in TECHNOLOGIES:
+        comparing = synthesize(SMALL, "log2_quantizer", {}, technology)
+        for form in ("log2_quantizer_restoring", "log2_quantizer_divide"):
+            dividing = synthesize(SMALL, form, {}, technology)
+            assert comparing.cells < dividing.cells, form
+            assert comparing.levels < dividing.levels, form
+
+
+def test_cost_is_the_same_twice():
+    assert synthesize(SMALL, "exp2", {}, "generic") == synthesize(SMALL, "exp2", {}, "generic")
+
+
+def test_cost_takes_parameters():
+    lanes = [synthesize(SMALL, "shift_add", {"HEAD_DIM": d}, "generic") for d in (1, 2)]
+    width = SMALL.config.width("acc")
+    assert [each.flip_flops for each in lanes] == [width + 2, 2 * width + 2]
+
+
+def test_cost_of_a_broken_module_is_a_tool_error():
+    with pytest.raises(ToolError, match="syntax error"):
+        made("module broken(input logic a; endmodule", "generic")
+
+
+def test_cost_names_the_version_of_yosys():
+    assert re.fullmatch(r"0\.\d+\S* \(git sha1 [0-9a-f]+\)", yosys_version())
+
+
+def test_cost_choices_are_the_ones_that_can_be_built():
+    files = design_files()
+    for name, choice in CHOICES.items():
+        assert name == choice.name
+        for group in choice.groups:
+            assert len(group.alternatives) > 1
+            assert all(each.top in files for each in group.alternatives)
+
+
+def test_cost_claims_of_one_function_name_a_test():
+    tests = Path(__file__).parent
+    claims = {g.same for choice in CHOICES.values() for g in choice.groups if g.same}
+    assert claims
+    for claim in claims:
+        path, test = claim.split(": ")
+        assert f"def {test}(" in (tests / Path(path).name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Counts without Yosys; the list is of what was synthesized."""
+    seen: list[str] = []
+
+    def count(target: Target, top: str, parameters: dict[str, int], technology: str) -> Counts:
+        seen.append(f"{top} {technology}")
+        cells = 100 * target.config.fraction_bits if top == "exp2" else 250
+        return Counts(cells, 7, 3, 0, 9, 5, {"$_AND_": cells})
+
+    monkeypatch.setattr(table_module, "synthesize", count)
+    return seen
+
+
+def test_cost_table_has_a_row_for_each_alternative_with_its_ratio(counted: list[str]):
+    table = measure_cost(["exp2"])
+    lines = [line.split() for line in table.lines()]
+    rows = [line for line in lines if "entries" in line]
+    assert [row[row.index("entries") + 1 :][:3] for row in rows] == [
+        ["500", "1.00", "9"], ["400", "0.80", "9"], ["600", "1.20", "9"],
+    ]  # fmt: skip
+    assert len(counted) == 8
+
+
+def test_cost_table_synthesizes_what_returns_once(counted: list[str]):
+    measure_cost(["float32"], ["ice40"])
+    assert sorted(counted) == sorted(set(counted))
+
+
+def test_cost_markdown_is_one_table_a_choice(counted: list[str]):
+    lines = measure_cost(["exp2", "log2"], ["generic"]).markdown()
+    assert sum(line.startswith("|---") for line in lines) == 2
+    columns = {line.count("|") for line in lines if line.startswith("|")}
+    assert len(columns) == 1
+    assert sum(line.startswith("| BitLog2_") for line in lines) == 4
+
+
+def test_cost_json_holds_raw_counts_and_the_version(counted: list[str]):
+    found = json.loads(json.dumps(measure_cost(["log2"]).as_dict()))
+    assert found["yosys"] == yosys_version()
+    group = found["choices"][0]["groups"][3]
+    assert group["same_function"].startswith("tests/test_cost_functions.py: ")
+    assert group["alternatives"][2]["counts"]["ice40"]["by_type"] == {"$_AND_": 250}
+    assert group["alternatives"][2]["configuration"] == {"scheme": "BitLog2_Half_17"}
+
+
+def test_cost_table_of_nothing_to_divide_by_has_no_ratio():
+    counts = Counts(0, 0, 0, 0, 0, 0, {})
+    group = Group("wires", (Alternative("a", "exp2"), Alternative("b", "exp2")))
+    choice = Choice("wires", "Wires", "", (group,))
+    keys = [("wires", 0, index, "generic") for index in (0, 1)]
+    table = CostTable(("generic",), (choice,), dict.fromkeys(keys, counts), "0")
+    assert "1.00" not in "".join(table.lines())
+
+
+def test_cost_refuses_unknown_names():
+    with pytest.raises(ValueError, match=r"choice must be one of log2, exp2, .*, got 'x'"):
+        measure_cost(["x"])
+    with pytest.raises(ValueError, match="target must be one of generic, ice40, got 'asic'"):
+        measure_cost(["log2"], ["asic"])
+    with pytest.raises(ValueError, match=r"module must be one of .*, got 'x'"):
+        synthesize(TARGET, "x", {}, "generic")
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_cost_options(parser)
+    args = parser.parse_args(arguments)
+    return int(args.run(args))
+
+
+def test_cost_command_prints_and_writes(
+    counted: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run("--choice", "log2", "--target", "generic", "--json", str(tmp_path / "c.json")) == 0
+    assert "BitLog2_Half_17" in capsys.readouterr().out
+    assert json.loads((tmp_path / "c.json").read_text())["choices"][0]["name"] == "log2"
+    assert run("--choice", "log2", "--markdown") == 0
+    assert capsys.readouterr().out.startswith("**log2 quantizer")
+
+
+def test_cost_command_refuses_a_choice_that_is_none(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        run("--choice", "everything")
+    assert stop.value.code == 2
+    assert "table_bits" in capsys.readouterr().err

@@ -1,0 +1,205 @@
+"""Structural coverage: the reader, the reasons, and a bench with a line that nothing reaches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from bitlog2.golden import emit
+from bitlog2.golden.structure import (
+    Point,
+    Reason,
+    judge,
+    load_reasons,
+    measure_structure,
+    read_points,
+    read_reasons,
+)
+from bitlog2.golden.structure import bench as bench_module
+from bitlog2.golden.structure.bench import BENCHES, judged_modules
+from bitlog2.golden.structure.bits import collapse
+from bitlog2.golden.structure.reasons import text_of
+from bitlog2.golden.testbench import reference_files
+from bitlog2.scripts.golden_coverage import add_coverage_options
+from bitlog2.sim import AttentionConfig
+
+HEAD = "# SystemC::Coverage-3\n"
+BIT = Point("exp2", "toggle", 18, 31, "d[3]:0->1")
+LINE = Point("exp2", "line", 2, 5, "else")
+SOURCES = {"exp2": ["module exp2;", "  if (x) y = 1;", "endmodule"]}
+WHY = Reason("exp2", "toggle", r"d\[\d\]:0->1", "never", "BL2-EXP2-03")
+
+
+def entry(page: str, line: int, column: int, name: str, hits: int) -> str:
+    fields = {"f": "x.sv", "l": line, "n": column, "page": page, "o": name, "h": "tb.dut"}
+    return "C '" + "".join(f"\x01{k}\x02{v}" for k, v in fields.items()) + f"' {hits}\n"
+
+
+def test_structure_reads_points_and_hits():
+    text = (
+        HEAD
+        + entry("v_toggle/exp2", 18, 31, "d[3]:0->1", 7)
+        + entry("v_line/exp2", 2, 5, "else", 0)
+    )
+    assert read_points(text, "coverage.dat") == {BIT: 7, LINE: 0}
+
+
+def test_structure_adds_sizes_and_instances_of_a_module_up():
+    pages = ("v_branch/leading_one__W12", "v_branch/leading_one__W1b", "v_branch/leading_one")
+    text = HEAD + "".join(entry(page, 23, 7, "if", 2) for page in pages)
+    assert read_points(text, "x") == {Point("leading_one", "line", 23, 7, "if"): 6}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nothing", HEAD + "C 'x' 1", HEAD + entry("v_user/exp2", 1, 1, "x", 1), HEAD + "C broken"],
+)
+def test_structure_refuses_what_is_no_coverage_file(text: str):
+    with pytest.raises(ValueError, match=r"seen\.dat"):
+        read_points(text, "seen.dat")
+
+
+def test_structure_text_of_a_line_is_its_source():
+    assert text_of(LINE, SOURCES) == "else: if (x) y = 1;"
+    assert text_of(BIT, SOURCES) == "d[3]:0->1"
+
+
+def test_structure_of_everything_reached_has_status_0():
+    report = judge({BIT: 1, LINE: 2}, SOURCES, (), "Verilator 5")
+    assert (report.status, report.missed) == (0, ())
+    assert report.counts == {("exp2", "toggle"): (1, 1), ("exp2", "line"): (1, 1)}
+
+
+def test_structure_point_without_a_reason_has_status_1():
+    report = judge({BIT: 0, LINE: 0}, SOURCES, (WHY,), "Verilator 5")
+    assert report.status == 1
+    assert [each.point for each in report.unexplained] == [LINE]
+    assert "no reason: exp2.sv:2 line else: if (x) y = 1;" in report.lines()
+
+
+def test_structure_point_with_a_reason_is_listed_with_it():
+    report = judge({BIT: 0, LINE: 1}, SOURCES, (WHY,), "Verilator 5")
+    assert report.status == 0
+    lines = report.lines()
+    at = lines.index("exp2, 1 x toggle: never (BL2-EXP2-03)")
+    assert lines[at + 1].strip() == "d[3]:0->1"
+
+
+def test_structure_reason_that_fits_nothing_has_status_1():
+    report = judge({BIT: 1}, SOURCES, (WHY,), "Verilator 5")
+    assert report.status == 1
+    assert any(line.startswith("reason without a point: exp2 toggle") for line in report.lines())
+
+
+def test_structure_reason_of_a_module_that_was_not_judged_is_left_alone():
+    other = Reason("row_sum", "toggle", ".*", "never", "")
+    assert judge({BIT: 1}, SOURCES, (other,), "Verilator 5").status == 0
+
+
+def test_structure_json_holds_counts_and_points():
+    found = json.loads(json.dumps(judge({BIT: 0}, SOURCES, (WHY,), "Verilator 5").as_dict()))
+    assert found["counts"] == [{"module": "exp2", "kind": "toggle", "reached": 0, "points": 1}]
+    assert found["missed"][0]["reason"] == "never"
+    assert found["missed"][0]["requirement"] == "BL2-EXP2-03"
+
+
+def test_structure_bits_that_are_missed_alike_are_one_range():
+    both = [f"d[{bit}]:{way}" for bit in (9, 10, 11, 3) for way in ("0->1", "1->0")]
+    assert collapse([*both, "d[12]:1->0", "else: x"]) == [
+        "d[3]", "d[9-11]", "d[12]:1->0", "else: x",
+    ]  # fmt: skip
+    assert collapse(["flag:0->1"]) == ["flag:0->1"]
+
+
+GOOD = {"module": "m", "kind": "line", "pattern": "x", "reason": "y", "requirement": ""}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "must be JSON"),
+        ("{}", "must be a list"),
+        ("[1]", "must have the fields"),
+        (json.dumps([{**GOOD, "more": "x"}]), "must have the fields"),
+        (json.dumps([{**GOOD, "kind": "branch"}]), "kind must be line or toggle, got 'branch'"),
+        (json.dumps([{**GOOD, "pattern": "["}]), "must be a regular expression"),
+        (json.dumps([{**GOOD, "reason": ""}]), "reason must not be empty"),
+        (json.dumps([{**GOOD, "requirement": None}]), "must hold strings"),
+    ],
+)
+def test_structure_refuses_malformed_reasons(content: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        read_reasons(content.encode(), "reasons.json")
+
+
+def test_structure_reasons_are_of_modules_that_are_judged():
+    judged = {module for bench in BENCHES for module in judged_modules(bench)}
+    assert {reason.module for reason in load_reasons()} <= judged
+
+
+def test_structure_judges_every_module_of_the_reference_once():
+    judged = [module for bench in BENCHES for module in judged_modules(bench)]
+    modules = {path.stem for path in reference_files()} - {"checks"}
+    assert sorted(judged) == sorted(modules)
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("structure") / "set"
+    emit(folder, AttentionConfig(table_bits=8, fraction_bits=2), units=["exp2", "row_sum"])
+    return folder
+
+
+def test_structure_of_a_unit_is_measured_and_a_planted_line_is_reported(
+    vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The bench runs twice on one planted copy: without a reason, and with the reason for it."""
+    planted = []
+    old = "  assign e = mask"
+    new = "  logic never;\n  always_comb begin\n    never = 1'b0;\n"
+    new += "    if (d == '1 && !mask && e != '0) never = 1'b1;\n  end\n  assign e = mask"
+    for path in reference_files():
+        planted.append(tmp_path / path.name)
+        text = path.read_text(encoding="utf-8")
+        assert path.stem != "exp2" or text.count(old) == 1
+        planted[-1].write_text(text.replace(old, new) if path.stem == "exp2" else text)
+    monkeypatch.setattr(bench_module, "reference_files", lambda: planted)
+    monkeypatch.setattr("bitlog2.golden.structure.measure.reference_files", lambda: planted)
+    report = measure_structure(vectors, ["exp2"])
+    lines = [each.text for each in report.unexplained if each.point.kind == "line"]
+    assert lines == ["if: if (d == '1 && !mask && e != '0) never = 1'b1;"]
+    assert report.status == 1
+    assert {each.text for each in report.unexplained if each.point.kind == "toggle"} <= {
+        "never:0->1", "never:1->0",
+    }  # fmt: skip
+    reached, points = report.counts["exp2", "toggle"]
+    assert reached >= points - 2 > 40
+    assert {module for module, _ in report.counts} == {"exp2"}
+
+
+def test_structure_refuses_a_unit_that_the_set_has_not(vectors: Path):
+    with pytest.raises(ValueError, match="unit must be one of exp2, row_sum, got 'row_max'"):
+        measure_structure(vectors, ["row_max"])
+
+
+def test_structure_refuses_a_folder_without_a_set(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"must hold manifest\.json"):
+        measure_structure(tmp_path)
+
+
+def test_structure_command_prints_writes_and_has_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    report = judge({BIT: 0}, SOURCES, (), "Verilator 5")
+    monkeypatch.setattr(
+        "bitlog2.scripts.golden_coverage.measure_structure", lambda *_, **__: report
+    )
+    parser = argparse.ArgumentParser()
+    add_coverage_options(parser)
+    args = parser.parse_args(["set", "--unit", "exp2", "--json", str(tmp_path / "c.json")])
+    assert args.run(args) == 1
+    assert "no reason: exp2.sv:18 toggle d[3]:0->1" in capsys.readouterr().out
+    assert json.loads((tmp_path / "c.json").read_text())["simulator"] == "Verilator 5"
