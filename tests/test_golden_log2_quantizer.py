@@ -26,7 +26,7 @@ UNIT = "log2_quantizer"
 def pairs_of(config: AttentionConfig, cases: int) -> Tables:
     """Return the corner cases of a configuration and so many random ones."""
     target = Target(config, 1)
-    groups = [*corner_cases(target), *random_cases(target, 3, cases)]
+    groups = [*corner_cases(target, 3), *random_cases(target, 3, cases)]
     columns = [group.inputs["stimulus"] for group in groups]
     return {
         "stimulus": {name: np.concatenate([each[name] for each in columns]) for name in ("s", "e")}

@@ -142,7 +142,7 @@ def _sink(layout: Layout, sink: Sink, streams: _Streams, salt: int) -> str:
     sideband = _sideband(sink)
     payload = "{" + ", ".join(f"{prefix}_{each}" for each in ["tdata", *sideband]) + "}"
     registers = [
-        f"  reg {prefix}_tready, {prefix}_waiting;",
+        f"  reg {prefix}_tready, {prefix}_waiting, {prefix}_shy;",
         f"  reg [{prefix}_LANES*({prefix}_WIDTH+1):0] {prefix}_offered;",
         f"  reg [31:0] {prefix}_random;",
         f"  reg [7:0] {prefix}_pauses;",

@@ -15,6 +15,8 @@ from .corners import EXHAUSTIVE
 __all__ = ["check_cases", "corner_cases", "corner_sums", "random_cases", "range_of_s", "threshold"]
 
 _RANDOM_CASES = 4096
+#: Sums that are drawn in each octave for each level.
+_NEAR_TIES = 8
 _Integers = NDArray[np.int64]
 
 
@@ -42,8 +44,11 @@ def _group(source: str, reason: str, e: _Integers, s: _Integers) -> CaseGroup:
     return CaseGroup(source, reason, len(e), {"stimulus": {"s": s, "e": e}})
 
 
-def corner_cases(target: Target) -> list[CaseGroup]:
-    """Return every pair of e and s where they are at most 2**20, else the corners."""
+def corner_cases(target: Target, seed: int) -> list[CaseGroup]:
+    """Return every pair of e and s where they are at most 2**20, else the corners.
+
+    The seed draws the sums next to which a level just begins.
+    """
     config = target.config
     low, high = range_of_s(config)
     if (high - low + 1) * (low + 1) <= EXHAUSTIVE:
@@ -60,6 +65,29 @@ def corner_cases(target: Target) -> list[CaseGroup]:
         legal = e <= low
         reason = f"level {level} begins: e * A next to {p} * s, one below, at and one above"
         groups.append(_group("corners", reason, e[legal], s[legal]))
+    return [*groups, *_near_ties(config, Sampler(seed, "log2_quantizer.near_ties"))]
+
+
+def _near_ties(config: AttentionConfig, sampler: Sampler) -> list[CaseGroup]:
+    """Return pairs of which the lowest bits of a comparison decide, in every octave of s.
+
+    For each level that begins at p: the smallest e with e * A >= p * s and e - 1, of drawn s; then
+    for this e the largest s that it still reaches p of, and s + 1.
+    """
+    low, high = range_of_s(config)
+    octaves = np.arange(low.bit_length() - 1, high.bit_length())
+    leading = np.repeat(octaves, _NEAR_TIES)
+    groups = []
+    for level, p in enumerate(config.code.values[1:], start=1):
+        drawn = np.minimum(sampler.below_power(leading) + (np.int64(1) << leading), high)
+        edge = threshold(p, drawn, config)
+        last = edge * config.code.int_max // p
+        e = np.concatenate([edge, edge - 1, edge, edge])
+        s = np.concatenate([drawn, drawn, last, last + 1])
+        legal = (e <= low) & (s >= low) & (s <= high)
+        reason = f"level {level} begins by the lowest bits: e * A nearest to {p} * s, s drawn"
+        if legal.any():
+            groups.append(_group("corners", reason, e[legal], s[legal]))
     return groups
 
 

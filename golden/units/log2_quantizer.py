@@ -30,7 +30,7 @@ _Integers = NDArray[np.int64]
 def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
     if source == "random":
         return random_cases(target, seed, cases)
-    groups = corner_cases(target)
+    groups = corner_cases(target, seed)
     return [*groups, *completing_cases(target, groups)]
 
 

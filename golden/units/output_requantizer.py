@@ -77,7 +77,18 @@ def _corners(target: Target) -> list[CaseGroup]:
                 if abs(acc) <= bound
             ],
         ),
+        _group("a sum of one bit above the code, every such bit: o saturates", _one_bit(config)),
     ]
+
+
+def _one_bit(config: AttentionConfig) -> _Cases:
+    """Return for each bit of the sum above the code a product that is this bit alone."""
+    most = _bound(config).bit_length() - 1
+    cases = []
+    for bit in range(config.o_bits, most + config.m2_bits):
+        of_acc = min(bit, most)
+        cases.append((1 << of_acc, 1 << (bit - of_acc), 0, 0))
+    return cases
 
 
 def _random(target: Target, seed: int, cases: int | None) -> list[CaseGroup]:

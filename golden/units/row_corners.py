@@ -26,6 +26,7 @@ def corner_rows(target: Target, seed: int) -> list[RowCase]:
         _distances,
         _levels,
         limit_rows,
+        _widest_sum,
     )
     return [case for make in makers for case in make(maker)]
 
@@ -120,3 +121,8 @@ def _distances(maker: RowMaker) -> Iterable[RowCase]:
 def _levels(maker: RowMaker) -> Iterable[RowCase]:
     for level, gaps in level_rows(maker.config).items():
         yield maker.row_of_distances(f"a key of level {level}", gaps)
+
+
+def _widest_sum(maker: RowMaker) -> Iterable[RowCase]:
+    most = maker.config.max_tokens
+    yield maker.row_of_distances("uniform row of the largest N: the largest row sum", [0] * most)

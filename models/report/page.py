@@ -14,6 +14,9 @@ from . import figures
 
 __all__ = ["Evidence", "render_page"]
 
+#: The letters of SPEC.md, as `bitlog2 sweep` takes them.
+_LETTERS = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -107,14 +110,21 @@ def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
 def _command(result: dict[str, Any], cell: dict[str, Any]) -> str:
     """Return the command that evaluates a cell again."""
     request, how = result["request"], cell["quantization"]
-    words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell['model']}"]
-    if how is None:
-        words.append("--schemes none --arithmetic float")
+    if how is not None and how["datapath"]:
+        words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell['model']}"]
+        words.append(f"--vary scheme={how['scheme']}")
+        words += [f"--vary {_LETTERS.get(name, name)}={value}" for name, value in how["datapath"]]
+        words.append(f"--seed {cell['seed']}")
     else:
-        words += [f"--schemes {how['scheme']}", f"--arithmetic {how['arithmetic']}"]
-        words += [f"--bits {how['w_bits']}/{how['a_bits']}", f"--seeds {cell['seed']}"]
-        if cell["check"] is not None:
-            words.append(f"--check {cell['check']['mode']}")
+        words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell['model']}"]
+        scheme, arithmetic = (
+            ("none", "float") if how is None else (how["scheme"], how["arithmetic"])
+        )
+        words += [f"--schemes {scheme}", f"--arithmetic {arithmetic}"]
+        if how is not None:
+            words += [f"--bits {how['w_bits']}/{how['a_bits']}", f"--seeds {cell['seed']}"]
+    if cell["check"] is not None:
+        words.append(f"--check {cell['check']['mode']}")
     words += [f"--batch-size {request['batch_size']}", f"--threads {request['threads']}"]
     if request["limit"] is not None:
         words.append(f"--limit {request['limit']}")

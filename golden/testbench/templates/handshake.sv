@@ -1,6 +1,10 @@
     @prefix@_random = rst_n ? random_after(@prefix@_random) : (seed ^ @salt@ ^ (start << 8)) | 1;
     if (cycle % 64 == 0) @prefix@_pauses = pauses(@prefix@_random);
-    @prefix@_tready <= rst_n && @prefix@_random[23:16] >= @prefix@_pauses;
+    // A shy sink: now and then it waits for tvalid before it raises tready.
+    if (!rst_n || (@prefix@_tvalid === 1'b1 && @prefix@_tready))
+      @prefix@_shy = stall != 0 && @prefix@_random[31:30] == 2'd0;
+    @prefix@_tready <= rst_n && @prefix@_random[23:16] >= @prefix@_pauses
+      && (!@prefix@_shy || (@prefix@_tvalid === 1'b1 && !@prefix@_tready));
     if (rst_n && @prefix@_waiting)
       if (@prefix@_tvalid !== 1'b1 || @payload@ !== @prefix@_offered)
         if (counted())

@@ -1,0 +1,140 @@
+"""Is a mutant equivalent under the assumptions? Yosys writes the question, z3 answers it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..eda import yosys
+from .boundary import Boundary
+from .cut import Cut, cut_state
+from .miter import render_facts, render_invariants, render_miter, render_probe
+from .mutants import SELECT, Mutant
+from .netlist import DESIGN, PLAIN, Netlist
+from .smt import Proof, solve
+
+__all__ = ["Prover"]
+
+
+_PROVED = (Proof("equivalent", {}),)
+
+
+class Prover:
+    """Compares mutants of a netlist with the original at the ports of a module.
+
+    Args:
+        netlist: the mutants.
+        boundary: the module, its assumptions and what is seen of it.
+        package: the file of the configuration's package, in the netlist's folder.
+        seconds: for one question.
+
+    Raises:
+        ToolError: Yosys fails.
+        ValueError: the module's state is not what `cut_state` takes, or an invariant does not hold.
+    """
+
+    def __init__(self, netlist: Netlist, boundary: Boundary, package: str, seconds: int) -> None:
+        self._netlist, self._boundary = netlist, boundary
+        self._package, self._seconds = package, seconds
+        self._cut = self._cut_design()
+        self._check_assumptions()
+        if self._cut.registers:
+            self._check_invariants()
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the module has registers: a counterexample is then one clock cycle."""
+        return bool(self._cut.registers)
+
+    def prove(self, mutants: Sequence[Mutant]) -> list[Proof]:
+        """Return what is found of each mutant: by the first relation that is kept, if one is."""
+        found: dict[int, Proof] = {}
+        relations = ({}, *self._boundary.relations) if self.has_state else ({},)
+        for relation in relations:
+            left = [each for each in mutants if found.get(each.number) not in _PROVED]
+            for mutant, proof in zip(left, self._proofs(left, relation), strict=True):
+                found[mutant.number] = proof
+        return [found[each.number] for each in mutants]
+
+    def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:
+        bits, names = self._netlist.bits, [f"miter_{each.number}" for each in mutants]
+        found = [Proof("equivalent", {}) for _ in mutants]
+        for starting in (False, True) if self.has_state else (False,):
+            texts = [
+                render_miter(self._cut, self._boundary, name, each.number, bits, starting=starting)
+                for name, each in zip(names, mutants, strict=True)
+            ]
+            for place, question in enumerate(self._questions(names, texts, relation)):
+                if found[place].verdict == "equivalent":
+                    found[place] = solve(question, self._seconds)
+        return found
+
+    def _cut_design(self) -> Cut:
+        folder, module = self._netlist.folder, self._boundary.module
+        steps = "flatten; memory_collect; dffunmap; opt_clean; write_json"
+        for source, name in ((DESIGN, "cut_mutants.json"), (PLAIN, "cut_plain.json")):
+            top = _name_in(folder / source, module)
+            yosys(f"read_rtlil {source}; hierarchy -top {top}; {steps} {name}", folder)
+        design, plain = (
+            (folder / name).read_text(encoding="utf-8")
+            for name in ("cut_mutants.json", "cut_plain.json")
+        )
+        cut = cut_state(design, plain, ("clk", SELECT))
+        (folder / "cut.json").write_text(cut.netlist, encoding="utf-8")
+        return cut
+
+    def _check_assumptions(self) -> None:
+        """Refuse assumptions that nothing meets: every mutant would be equivalent."""
+        text = render_probe(self._cut, self._boundary, self._netlist.bits)
+        (question,) = self._questions(["probe"], [text], {})
+        if solve(question, self._seconds).verdict != "different":
+            raise ValueError(f"assumptions of {self._boundary.module} must be met by some inputs")
+
+    def _check_invariants(self) -> None:
+        text = render_invariants(self._cut, self._boundary, self._netlist.bits)
+        (question,) = self._questions(["invariants"], [text], {})
+        found = solve(question, self._seconds)
+        if found.verdict != "equivalent":
+            raise ValueError(
+                f"invariants of {self._boundary.module} must hold, {found.verdict}: "
+                f"{dict(found.counterexample)}"
+            )
+
+    def _questions(
+        self, names: Sequence[str], texts: Iterable[str], relation: Mapping[str, str]
+    ) -> list[str]:
+        """Return the SMT-LIB text of each of these modules."""
+        folder, facts = self._netlist.folder, render_facts(self._cut, self._boundary, relation)
+        (folder / "miters.sv").write_text("\n".join([facts, *texts]), encoding="utf-8")
+        lines = [
+            "read_json cut.json",
+            f"read_verilog -formal -sv {self._package} miters.sv",
+            "design -save all",
+        ]
+        for name in names:
+            lines += [
+                "design -load all",
+                f"hierarchy -top {name}",
+                "proc",
+                "flatten",
+                "opt -full",
+                "chformal -lower",
+                "opt_clean",
+                f"write_smt2 -stbv {name}.smt2",
+            ]
+        (folder / "miters.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        yosys("script miters.ys", folder)
+        return [(folder / f"{name}.smt2").read_text(encoding="utf-8") for name in names]
+
+
+def _name_in(design: Path, module: str) -> str:
+    """Return the name in Yosys's file of a module, or of its first variant."""
+    variant = None
+    for line in design.read_text(encoding="utf-8").splitlines():
+        if line == f"module \\{module}":
+            return module
+        if line.strip() == f'attribute \\hdlname "{module}"':
+            variant = ""
+        elif variant == "" and line.startswith("module "):
+            variant = line.removeprefix("module ")
+    if not variant:
+        raise ValueError(f"design must hold the module {module}: {design}")
+    return variant

@@ -1,0 +1,169 @@
+"""The report: one page that needs nothing else, and says what the result says."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.grid.latex import latex_table
+from bitlog2.models.grid.sweep import front, sweep_csv, sweep_rows
+from bitlog2.models.report import Evidence, render_page
+from bitlog2.scripts.cli import main
+
+REQUEST = GridRequest(
+    models=("digits",),
+    schemes=("BitLog2_Half_17", "Sqrt2_17"),
+    arithmetics=("integer", "float"),
+    datapaths=((("fraction_bits", 3),), (("fraction_bits", 5),)),
+    seeds=(0, 1),
+    limit=16,
+    batch_size=8,
+    watermarks=True,
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+#: Writes into the title whether each picture was drawn.
+PROBE = """<script>addEventListener("load", () => {
+  document.title = "pictures " + [...document.images].map(i => i.naturalWidth > 100).join(" ");
+});</script></body>"""
+
+
+def quiet(items, label, total):
+    return items
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_grid(tmp_path_factory.mktemp("report") / "run", REQUEST, quiet)
+
+
+@pytest.fixture(scope="module")
+def result(run):
+    return read_result(run.path)
+
+
+@pytest.fixture(scope="module")
+def page(result):
+    return render_page([result], [Evidence("Mutation", ("module", "gaps"), (("exp2", "0"),))])
+
+
+class Links(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.headings = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "srcset", "href")]
+
+
+def test_report_needs_nothing_else(page):
+    links = Links()
+    links.feed(page)
+    assert len(links.found) > 10
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in links.found)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", page)
+
+
+def test_report_shows_every_cell_and_its_command(page, result):
+    for cell in result["cells"]:
+        assert page.count(f"<td>{cell['name']}</td>") >= 2
+        assert f"{cell['top1']['percent']:.2f}" in page
+    for title in ("Accuracy", "Transfer curves", "Watermarks", "Spread", "Mutation"):
+        assert title in page
+
+
+def test_report_commands_are_accepted(page):
+    from bitlog2.scripts.cli import parser
+
+    commands = re.findall(r"<code>bitlog2 (.*?)</code>", page)
+    assert len(commands) == len(REQUEST.cells())
+    for command in commands:
+        assert callable(parser().parse_args(command.split()).run)
+
+
+def test_report_of_the_same_result_has_the_same_bytes(page, result):
+    evidence = [Evidence("Mutation", ("module", "gaps"), (("exp2", "0"),))]
+    assert render_page([result], evidence) == page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_report_opens_in_a_browser(page, tmp_path, scheme):
+    file = tmp_path / "report.html"
+    file.write_text(page.replace("</body>", PROBE), encoding="utf-8")
+    dark = ["--force-dark-mode"] if scheme == "dark" else []
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *dark]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [CHROMIUM, *options, "--virtual-time-budget=5000", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    title = re.search(r"<title>pictures (.*?)</title>", done.stdout)
+    assert title is not None
+    drawn = title[1].split()
+    assert len(drawn) >= 6
+    assert set(drawn) == {"true"}
+    assert ":CONSOLE" not in done.stderr
+
+
+def test_report_latex_has_a_line_a_cell(result):
+    table = latex_table([result])
+    assert table.count(r"\\") == len(result["cells"]) + 1
+    assert r"BitLog2\_Half\_17" in table
+
+
+def test_report_command_writes_page_and_table(run, tmp_path):
+    page, table = tmp_path / "r.html", tmp_path / "t.tex"
+    assert main(["report", str(run.path), "--out", str(page), "--latex", str(table)]) == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert table.read_text().startswith(r"\begin{tabular}")
+
+
+def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys):
+    content = json.loads(run.result_file.read_bytes())
+    content["cells"][0]["top1"]["percent"] = "ninety"
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    (tmp_path / "out.html").write_text("old")
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "out.html")]) == 2
+    assert "cells/0/top1/percent" in capsys.readouterr().err
+    assert (tmp_path / "out.html").read_text() == "old"
+
+
+def test_compare_of_a_run_with_itself_finds_nothing(run, capsys):
+    assert main(["compare", str(run.path), str(run.path)]) == 0
+    assert "0 predictions changed" in capsys.readouterr().out
+
+
+def test_compare_names_where_two_datapaths_part(run, capsys):
+    names = [cell.name for cell in run.request.cells() if "-F3" in cell.name]
+    other = names[0].replace("-F3", "-F5")
+    assert main(["compare", str(run.path), str(run.path), "--cell", names[0], other]) == 1
+    out = capsys.readouterr().out
+    assert "attention registers DIFFERENT" in out
+    assert "parts first at layer blocks.0.attn, parameters" in out
+
+
+def test_sweep_rows_say_what_each_datapath_costs(result):
+    rows = sweep_rows(result)
+    assert {row.fraction_bits for row in rows} == {3, 5}
+    assert len(rows) == 4
+    coarse, fine = (
+        next(row for row in rows if row.fraction_bits == bits and row.seed == 0) for bits in (3, 5)
+    )
+    assert coarse.changed_levels > fine.changed_levels > 0
+    assert coarse.output_error > fine.output_error > 0
+    assert coarse.register_bits < fine.register_bits
+    assert sweep_csv(rows).count("\n") == 5
+
+
+def test_sweep_front_holds_what_nothing_beats():
+    assert front([(1, 5), (2, 3), (3, 3), (3, 1), (4, 4)]) == [0, 1, 3]

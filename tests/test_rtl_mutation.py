@@ -1,0 +1,166 @@
+"""Mutants of the reference RTL: caught, proved, or a gap; the whole of it is `make mutation`."""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitlog2.golden import emit
+from bitlog2.golden.mutation import SUBJECTS, mutate
+from bitlog2.golden.mutation.bench import Bench
+from bitlog2.golden.mutation.mutants import mutants_of, selector_bits
+from bitlog2.golden.mutation.result import Campaign, Survivor, Tested
+from bitlog2.scripts.golden_mutation import add_mutation_options
+
+LIST = """\
+mutate -mode inv -module $paramod$1f\\lod -cell $add$lod.sv:7$3 -port Y -portbit 2 -src a/lod.sv:7.1
+mutate -mode const0 -module lod -cell $procdff$4 -port CLK -portbit 0 -src lod.sv:9.1-9.9
+mutate -mode cnot1 -module lod -cell of_x -port x -portbit 11 -ctrlbit 3 -wire x -wirebit 11
+"""
+#: Plays the bench: mutant 2 ends the run, mutant 4 hangs, mutants 1 and 5 pass.
+BENCH = """\
+import sys, time
+plus = dict(word.lstrip("+").split("=") for word in sys.argv[1:] if "=" in word)
+for number in range(int(plus["mutant"]), int(plus["mutant"]) + int(plus["mutants"])):
+    if number == 2:
+        sys.exit("%Error: did not converge")
+    if number == 4:
+        time.sleep(60)
+    verdict = "PASS" if number in (0, 1, 5) else "FAIL"
+    print(f"mutant {number}: {verdict}, 7 words compared", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The usual vectors of the code register."""
+    folder = tmp_path_factory.mktemp("codes") / "set"
+    emit(folder, units=["code_register"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One case of exp2."""
+    folder = tmp_path_factory.mktemp("blind") / "set"
+    emit(folder, units=["exp2"], sources=("random",), random_cases=1)
+    return folder
+
+
+def fake_bench(folder: Path, source: str, mutants: int) -> Bench:
+    script = folder / "bench.py"
+    script.write_text(source)
+    program = folder / "bench"
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} {script} $@\n")
+    program.chmod(0o755)
+    return Bench(program, folder, mutants)
+
+
+def test_rtl_mutation_lists_what_is_mutated_and_leaves_clocks_out():
+    first, second = mutants_of(LIST, 5)
+    assert (first.number, first.mode, first.port, first.bit) == (1, "inv", "Y", 2)
+    assert (first.module, first.cell) == ("$paramod$1f\\lod", "$add$lod.sv:7$3")
+    assert first.source == "lod.sv:7"
+    assert (second.number, second.cell, second.bit) == (2, "of_x", 11)
+    assert second.command(3).startswith("mutate -ctrl mutsel 3 2 -mode cnot1 -module lod ")
+    assert len(mutants_of(LIST, 1)) == 1
+
+
+@pytest.mark.parametrize(("mutants", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (200, 8)])
+def test_rtl_mutation_selector_tells_each_mutant_and_none_apart(mutants: int, bits: int):
+    assert selector_bits(mutants) == bits
+
+
+def test_rtl_mutation_aborted_and_hanging_mutants_are_caught(tmp_path: Path):
+    assert fake_bench(tmp_path, BENCH, 6).survivors(0, 1.0) == [1, 5]
+
+
+def test_rtl_mutation_original_that_fails_is_refused(tmp_path: Path):
+    bench = fake_bench(tmp_path, BENCH.replace("(0, 1, 5)", "(1, 5)"), 6)
+    with pytest.raises(ValueError, match="must pass on the original"):
+        bench.survivors(0, 1.0)
+
+
+def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
+    found = mutate(codes, ["code_register"], most=20)
+    (tested,) = found.tested
+    assert tested.mutants == 20
+    assert len(tested.survivors) < 10
+    assert found.status == 0, found.lines()
+    assert any(line.startswith("code_register") and " 20 " in line for line in found.lines())
+
+
+def test_rtl_mutation_blind_vectors_leave_gaps(
+    blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    parser = argparse.ArgumentParser()
+    add_mutation_options(parser)
+    report = tmp_path / "mutation.json"
+    args = parser.parse_args(
+        [str(blind), "--module", "exp2", "--most", "20", "--json", str(report)]
+    )
+    assert args.run(args) == 1
+    assert "exp2: gap, " in capsys.readouterr().out
+    (module,) = json.loads(report.read_text())["modules"]
+    gaps = [each for each in module["survivors"] if each["verdict"] == "gap"]
+    assert module["gaps"] == len(gaps) > 5
+    assert all(set(each["counterexample"]) == {"mask", "d"} for each in gaps)
+
+
+def test_rtl_mutation_vectors_that_the_original_breaks_are_refused(blind: Path, tmp_path: Path):
+    broken = tmp_path / "set"
+    shutil.copytree(blind, broken)
+    file = broken / "exp2.expected.mem"
+    file.write_text(f"{int(file.read_text(), 16) ^ 1:05x}\n")
+    with pytest.raises(ValueError, match="must pass on the original"):
+        mutate(broken, ["exp2"], most=1)
+
+
+def test_rtl_mutation_unknown_module_is_refused(blind: Path):
+    with pytest.raises(
+        ValueError, match=r"module must be one of score_accumulator, .*, got 'exp3'"
+    ):
+        mutate(blind, ["exp3"])
+
+
+def test_rtl_mutation_set_without_the_unit_is_refused(blind: Path):
+    with pytest.raises(ValueError, match="vector set must hold code_register"):
+        mutate(blind, ["code_register"], most=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "enough"),
+    [
+        ("exp2", "equivalent", True),
+        ("exp2", "gap", False),
+        ("exp2", "undetermined", False),
+        ("attention_row", "undetermined", True),
+        ("attention_row", "gap", False),
+    ],
+)
+def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
+    name: str, verdict: str, enough: bool
+):
+    (mutant,) = mutants_of(LIST, 1)
+    survivors = (Survivor(mutant, verdict, {"d": 10}),)
+    found = Campaign((Tested(SUBJECTS[name], 50, survivors, 1.0),), 0, 50)
+    assert found.status == (0 if enough else 1)
+    shown = [line for line in found.lines() if "differs for d=0xa" in line]
+    assert len(shown) == (verdict != "equivalent")
+
+
+@pytest.mark.long
+def test_rtl_mutation_every_entry_of_the_exp2_table_is_caught(tmp_path: Path):
+    emit(tmp_path / "set", units=["exp2"])
+    (tested,) = mutate(tmp_path / "set", ["exp2 table"]).tested
+    assert (tested.mutants, tested.survivors) == (64, ())
+
+
+@pytest.mark.long
+def test_rtl_mutation_stream_module_has_no_gap(tmp_path: Path):
+    emit(tmp_path / "set", units=["row_max"])
+    found = mutate(tmp_path / "set", ["row_max"], most=50)
+    assert found.status == 0, found.lines()

@@ -1,0 +1,90 @@
+"""Proofs about mutants: under assumptions, over registers and memories, with counterexamples."""
+
+from pathlib import Path
+
+import pytest
+
+from bitlog2.golden.mutation.boundary import Boundary
+from bitlog2.golden.mutation.netlist import Netlist, sampled
+from bitlog2.golden.mutation.prove import Prover
+
+PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
+PLAIN = """\
+module plain(input logic [3:0] a, input logic [3:0] b, output logic [4:0] y);
+  assign y = 5'(a) + 5'(b);
+endmodule
+"""
+ADDER = """\
+module adder(
+  input logic clk, input logic rst_n, input logic s_axis_tvalid, input logic [3:0] s_axis_tdata,
+  output logic m_axis_tvalid, output logic [3:0] m_axis_tdata
+);
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      m_axis_tvalid <= 1'b0;
+      m_axis_tdata <= '0;
+    end else begin
+      m_axis_tvalid <= s_axis_tvalid;
+      m_axis_tdata <= s_axis_tdata + 4'd3;
+    end
+  end
+endmodule
+"""
+
+
+def netlist(folder: Path, source: str, most: int = 200) -> Netlist:
+    name = source.split("(")[0].split()[1]
+    package, module = folder / "bitlog2_pkg.sv", folder / f"{name}.sv"
+    package.write_text(PACKAGE)
+    module.write_text(source)
+    (folder / "work").mkdir()
+    return sampled(folder / "work", [package, module], name, name, most, seed=0)
+
+
+def verdicts(found: Netlist, boundary: Boundary, **kept: object) -> dict[str, tuple[str, dict]]:
+    """Verdicts of the mutants whose attributes are these, by what they are."""
+    chosen = [m for m in found.mutants if all(getattr(m, k) == v for k, v in kept.items())]
+    proofs = Prover(found, boundary, "bitlog2_pkg.sv", 10).prove(chosen)
+    return {
+        f"{mutant.mode} {mutant.port}[{mutant.bit}]": (proof.verdict, dict(proof.counterexample))
+        for mutant, proof in zip(chosen, proofs, strict=True)
+    }
+
+
+def test_rtl_mutation_proof_under_an_assumption_and_a_counterexample_without_it(tmp_path: Path):
+    found = netlist(tmp_path, PLAIN)
+    below = Boundary("plain", assumes=("a < bitlog2_pkg::LIMIT",))
+    kept = {"mode": "const0", "port": "A"}
+    assert verdicts(found, below, **kept)["const0 A[3]"] == ("equivalent", {})
+    verdict, inputs = verdicts(found, Boundary("plain"), **kept)["const0 A[3]"]
+    assert verdict == "different"
+    assert inputs["a"] >= 8
+
+
+def test_rtl_mutation_assumption_that_nothing_meets_is_refused(tmp_path: Path):
+    never = Boundary("plain", assumes=("a > 3", "a < 3"))
+    with pytest.raises(ValueError, match="assumptions of plain must be met"):
+        Prover(netlist(tmp_path, PLAIN, most=3), never, "bitlog2_pkg.sv", 10)
+
+
+def test_rtl_mutation_payload_means_something_where_it_is_valid(tmp_path: Path):
+    found = netlist(tmp_path, ADDER)
+    loose = Boundary("adder", relations=({"m_axis_tdata": "m_axis_tvalid"},))
+    tight = Boundary("adder", seen={"m_axis_tdata": "1'b1"})
+    resets = {"mode": "inv", "source": "adder.sv:6"}
+    assert {each[0] for each in verdicts(found, loose, port="Y", **resets).values()} != set()
+    reset_value = [m for m in found.mutants if m.mode == "const1" and m.port == "A"]
+    for boundary, wanted in ((loose, "equivalent"), (tight, "different")):
+        proofs = Prover(found, boundary, "bitlog2_pkg.sv", 10).prove(reset_value)
+        assert wanted in {proof.verdict for proof in proofs}
+
+
+def test_rtl_mutation_invariant_that_does_not_hold_is_refused(tmp_path: Path):
+    wrong = Boundary("adder", invariants=("m_axis_tdata != 5",))
+    with pytest.raises(ValueError, match="invariants of adder must hold"):
+        Prover(netlist(tmp_path, ADDER, most=3), wrong, "bitlog2_pkg.sv", 10)
+
+
+def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="design must hold the module other"):
+        Prover(netlist(tmp_path, PLAIN, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
