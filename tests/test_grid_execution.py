@@ -118,7 +118,7 @@ def test_grid_second_run_of_a_folder_is_refused(finished, tmp_path):
     assert b"another process is running it" in told
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, processes):
     path = started(tmp_path / "run")
     shared = resume(path, processes)

