@@ -125,6 +125,12 @@ _STREAMS = (
         "if (!s_axis_tlast) m_axis_tdata <= S_WIDTH",
     ),
     _defect(
+        "row_sum",
+        "waits for tready",
+        "s_axis_tready = !m_axis_tvalid || m_axis_tready",
+        "s_axis_tready = m_axis_tready",
+    ),
+    _defect(
         "code_memory", "swapped nibble", "{nibble, low_nibble}", "{low_nibble, nibble}"
     ),
     _defect("code_memory", "lost last beat", "nibble_write = s_axis_tlast || place[0]",

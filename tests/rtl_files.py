@@ -19,7 +19,6 @@ from bitlog2.sim import AttentionConfig
 
 RTL = Path(bitlog2.golden.__file__).parent / "rtl"
 BIND = RTL / "bind"
-_COMPILE_ONCE = Path(__file__).parent / "rtl" / "compile_once.sh"
 #: The checkers, which synthesis sees as empty modules, and the file that holds both.
 CHECKERS = ("axis_checks", "row_checks")
 CHECKS_FILE = "checks.sv"
@@ -49,13 +48,6 @@ def write_package(folder: Path, config: AttentionConfig, head_dim: int | None = 
     path = folder / "bitlog2_pkg.sv"
     path.write_bytes(render_package(Target.of(config, head_dim), list(UNITS.values())))
     return path
-
-
-def building_environment(objects: Path) -> dict[str, str]:
-    """Return Verilator's environment in which its own sources are compiled once into `objects`."""
-    objects.mkdir(exist_ok=True)
-    cache = {"OBJCACHE": f"sh {_COMPILE_ONCE}", "OBJECT_CACHE": str(objects)}
-    return verilator_environment() | cache
 
 
 def lint_verilator(files: Sequence[Path], folder: Path, *options: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from rtl_defects import DEFECTS, Defect, broken_rtl
-from rtl_files import BIND, MODULES, building_environment, rtl_files
+from rtl_files import BIND, MODULES, rtl_files
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import cosim
-from bitlog2.golden.eda.tools import icarus_found, verilator_command
+from bitlog2.golden.eda.tools import icarus_found, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 #: Small, and with every width, table and level of the default configuration.
@@ -44,7 +44,7 @@ def run_bench(vectors: Path, top: str, files: list[Path], build: Path, simulator
     }
     done = subprocess.run(
         ["make", "-C", vectors, *(f"{name}={value}" for name, value in variables.items())],
-        env=building_environment(build.parent.parent / "objects"),
+        env=verilator_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from c_model import SOURCE
 from rtl_defects import DEFECTS, broken_rtl
-from rtl_files import RTL, building_environment, lint_slang, write_package
+from rtl_files import RTL, lint_slang, write_package
 
 import bitlog2.golden
-from bitlog2.golden.eda.tools import verilator_command
+from bitlog2.golden.eda.tools import verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
@@ -36,7 +36,7 @@ def run_example(folder: Path, rtl: Path, rows: int, seed: int = 1) -> tuple[int,
     }
     done = subprocess.run(
         ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())],
-        env=building_environment(folder.parent / "objects"),
+        env=verilator_environment(),
         capture_output=True,
         text=True,
         timeout=280,

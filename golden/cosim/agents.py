@@ -118,7 +118,8 @@ class RowMonitor:
     """Takes what `<prefix>_tvalid`, `_tdata`, `_tkeep` and `_tlast` give, stalling at random.
 
     A stream without `_tready` is a tap: it is only listened to. Else what is offered must stay as
-    it is until it is taken.
+    it is until it is taken. With stalls one transfer of four is shy: it waits for the offer before
+    it is ready, as AXI-Stream allows, so that a device that waits for `tready` first stands still.
 
     Args:
         bench: that steps the monitor.
@@ -146,6 +147,7 @@ class RowMonitor:
         self._last = _port(dut, f"{prefix}_tlast")
         self._random = random.Random(f"{seed} {prefix}")
         self._taking = self._ready is None
+        self._shy = False
         self._held: tuple[str, str, str] | None = None
         bench.add(self)
 
@@ -158,12 +160,13 @@ class RowMonitor:
     def clear(self) -> None:
         """Forget what was taken."""
         self.transfers.clear()
-        self._held = None
+        self._held, self._shy = None, False
         self._set_ready(False)
 
     def drive(self) -> None:
         """Be ready, or not."""
-        self._set_ready(self._random.randrange(100) >= self.stall)
+        ready = self._random.randrange(100) >= self.stall
+        self._set_ready(ready and (not self._shy or self._held is not None))
 
     def sample(self) -> None:
         """Take what is offered; hold it to the last offer that was not taken."""
@@ -177,6 +180,7 @@ class RowMonitor:
         self._held = payload if not self._taking else None
         if payload is not None and self._taking:
             self.transfers.append(Transfer(*payload, now()))
+            self._shy = self.stall > 0 and self._random.randrange(4) == 0
 
     def _payload(self) -> tuple[str, str, str]:
         keep = "1" if self._keep is None else str(self._keep.value)
