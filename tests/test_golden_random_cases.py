@@ -16,11 +16,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes need a new specification version.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "97dc4217acdcfc3a0551b7667d240ebdeec0c409f89fbe4ea5d42739d96f3d63",
-        "keys": "2fe763a80b0c469907cddb261e9c56d0fb6fcffd390e964cb15f0993d31aacb2",
-        "params": "69c482e097032c70a1a1feac8bd054c71db9502b6fbde4ecbfbb4a70236ffac0",
-        "rows": "85e868c873b066874d64df0fae88a351c29a66b18a1182d39d8d8ff20ee25004",
-        "stimulus": "4b2f1fcef994c0ec7c7ea007e759c7966bf73fa6e2db433653864248019c45fb",
+        "expected": "45ed2bf472739cb0c40e31ecd3be54a8721a4befb3a0c3e3d2c88c22a37ebc93",
+        "keys": "9cf3c0d07016b57a9b9a3be4f5ff5ffe5a90dc8e42c6c66c27f67bc35ac12197",
+        "params": "f5ae70a2d2d50a267a36c0ad0a23fa356fb4c761e739ea7b2ae39f0ed66f58c3",
+        "rows": "81aa096404551e00d75a101df587e5c0aa4fe193102f073b699ae09217fa9062",
+        "stimulus": "7ecdc279ca32ccc59b406a4eba2783511173d4a00e1be8526747c83b6a2f6ffa",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",
@@ -32,12 +32,12 @@ DEFAULT_SET = {
         "stimulus": "045f0774117cdc9e24f2403cafb109456cabce1e9f0e4fab63e58e325a58266c",
     },
     "log2_quantizer": {
-        "expected": "63ee9258dae16e72a4548672937b39a23895b11a54994ec5a306a67b80901403",
-        "stimulus": "b768544f21641923dd6cf57a5b83fd9140494454d23524d618f6277fbd662d5a",
+        "expected": "2bc9ba0765ea17ed9c6ff473060e4b384aa41121780a9e8d73b43a005deb6098",
+        "stimulus": "62ae912d147b86568bd6c54a26695d1c34bbf52ef8df3e276b2b1fbac0ce28ba",
     },
     "output_requantizer": {
-        "expected": "f743d82705dcedfd6c7bf496750b3eb0a118786476d857d9ee19d5d27024e746",
-        "stimulus": "8b102fca3c7263b25eca3d444e732e1888784c6a9bfe927d64247d998fcdc72a",
+        "expected": "4b5b2b4e1f969cf7e3bfd6c15f8bd1fab23a77213892641cf96c1df8c84fc948",
+        "stimulus": "4adeddad5b16969d1e4c4c8e4dc734da41a3896fc638479edb07c1133d96e457",
     },
     "row_max": {
         "expected": "ec8afb7d0fb68a24f7f8d80643647319d7ee0de645d390d6f9f019e54bb3ed0e",
