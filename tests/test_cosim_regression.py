@@ -33,7 +33,9 @@ def test_cosim_regression_builds_every_device() -> None:
 
 
 def agrees(number: int, units: tuple[str, ...], simulator: str) -> None:
-    for result in run_choice(CONFIGURATIONS[number], units, simulator=simulator):
+    results = list(run_choice(CONFIGURATIONS[number], units, simulator=simulator))
+    assert len(results) == len(units)
+    for result in results:
         assert result.ok, "\n".join(result.lines())
 
 
