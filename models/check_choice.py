@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.sim.checks import brief
+
 __all__ = ["CHECKS", "HeadChoice"]
 
 #: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
@@ -40,7 +42,8 @@ class HeadChoice:
     def __post_init__(self) -> None:
         if _MODE.fullmatch(self.mode) is None:
             raise ValueError(
-                f"check must be all, sample or sample:K, K from 1 to 999999999, got {self.mode!r}"
+                "check must be all, sample or sample:K, K from 1 to 999999999, got "
+                f"{brief(self.mode)}"
             )
 
     def pairs(self, layer: str, images: Sequence[int], heads: int) -> NDArray[np.int64]:

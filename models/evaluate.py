@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .check import Checker
 from .checkpoint import QuantizedModel
+from .digest import RegisterDigest, digest_of_digests, pixel_digests
 from .image_data import Progress
 from .integer_attention import IntegerAttention
 from .metrics import Proportion
@@ -37,6 +38,8 @@ class Predictions:
         numbers: (n,) int64, which images of the validation set these are.
         hits1, hits5: images whose label is first, or among the first five.
         seconds: wall time of the loop, checking included.
+        digests: SHA-256 of `pixels` (as the model got them) and attention `registers` (levels and
+            output codes; empty for a model without any), image by image.
     """
 
     top1: Tensor
@@ -44,6 +47,7 @@ class Predictions:
     hits1: int
     hits5: int
     seconds: float
+    digests: dict[str, str]
 
     @property
     def total(self) -> int:
@@ -64,6 +68,7 @@ class CellResult:
         images_per_second: of the whole loop, checking included.
         checker: counts and mismatches, None where nothing was checked.
         layers: parameters that each layer's datapath loads, by layer.
+        digests: as `Predictions`.
         watermarks: ranges of the registers, None where they were not asked for.
     """
 
@@ -76,6 +81,7 @@ class CellResult:
     images_per_second: float
     checker: Checker | None
     layers: dict[str, dict[str, int]]
+    digests: dict[str, str]
     watermarks: Watermarks | None = None
 
     @property
@@ -106,6 +112,7 @@ class CellResult:
             "agreement_with_unquantized": self.agreement and self.agreement.as_dict(),
             "images_per_second": self.images_per_second,
             "check": check,
+            "digests": self.digests,
             "layer_params": self.layers,
             "watermarks": self.watermarks and self.watermarks.as_dict(),
         }
@@ -128,7 +135,7 @@ class Loop:
 
 def evaluate_unquantized(task: Task, loop: Loop) -> tuple[CellResult, Predictions]:
     """Return the row of the trained model itself, and its predictions."""
-    said = _predict(task, task.model, loop, "unquantized", None)
+    said = _predict(task, task.model, loop, "unquantized", None, None)
     cell = CellResult(
         spec=None,
         seed=None,
@@ -165,13 +172,14 @@ def evaluate_quantized(
     model, spec = quantized.model, quantized.spec
     checker = None if check == "none" else Checker(check, quantized.seed)
     marks = Watermarks() if watermarks else None
+    digest = RegisterDigest("codes")
     with ExitStack() as stack:
         if checker is not None:
             stack.enter_context(checker)
-        for part in (checker, marks):
+        for part in (checker, marks, digest):
             for handle in part.watch(model) if part is not None else ():
                 stack.callback(handle.remove)
-        said = _predict(task, model, loop, spec.scheme, checker)
+        said = _predict(task, model, loop, spec.scheme, checker, digest)
     layers = {
         name: module.params().as_dict()
         for name, module in model.named_modules()
@@ -196,10 +204,17 @@ def _published(task: Task, spec: QuantizationSpec) -> float | None:
 
 
 def _predict(
-    task: Task, model: nn.Module, loop: Loop, label: str, checker: Checker | None
+    task: Task,
+    model: nn.Module,
+    loop: Loop,
+    label: str,
+    checker: Checker | None,
+    digest: RegisterDigest | None,
 ) -> Predictions:
     top1: list[Tensor] = []
     seen: list[Tensor] = []
+    pixels: list[str] = []
+    registers: list[str] = []
     hits1 = hits5 = 0
     start = time.perf_counter()
     count = -(-task.data.count(loop.limit) // loop.batch_size)
@@ -208,17 +223,22 @@ def _predict(
         for images, labels, numbers in loop.progress(batches, label, count):
             if checker is not None:
                 checker.images = numbers.tolist()
+            if digest is not None:
+                digest.begin(len(images))
             best, hit = top5(model(images.to(task.device)).cpu(), labels)
             top1.append(best[:, 0])
             seen.append(numbers)
             hits1 += int(hit[:, 0].sum())
             hits5 += int(hit.sum())
+            pixels += pixel_digests(images)
+            registers += digest.end() if digest is not None else ()
     if checker is not None:
         checker.finish()
     if not top1:
         raise ValueError("data must hold at least one image that can be read")
     seconds = time.perf_counter() - start
-    return Predictions(torch.cat(top1), torch.cat(seen), hits1, hits5, seconds)
+    digests = {"pixels": digest_of_digests(pixels), "registers": digest_of_digests(registers)}
+    return Predictions(torch.cat(top1), torch.cat(seen), hits1, hits5, seconds, digests)
 
 
 def top5(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,4 +263,5 @@ def _shares(said: Predictions, reference: Predictions | None) -> dict[str, Any]:
         "top5": Proportion(said.hits5, said.total),
         "agreement": agreement,
         "images_per_second": said.total / said.seconds,
+        "digests": said.digests,
     }

@@ -10,6 +10,7 @@ from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
 from torch import Tensor, nn
 
 from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.checks import brief
 
 from .calibration import calibrate
 from .control_attention import ControlAttention
@@ -76,11 +77,11 @@ class QuantizationSpec:
     def __post_init__(self) -> None:
         if self.scheme not in MODEL_SCHEMES:
             raise ValueError(
-                f"scheme must be one of {', '.join(MODEL_SCHEMES)}, got {self.scheme!r}"
+                f"scheme must be one of {', '.join(MODEL_SCHEMES)}, got {brief(self.scheme)}"
             )
         if self.arithmetic not in ARITHMETICS:
             raise ValueError(
-                f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {self.arithmetic!r}"
+                f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {brief(self.arithmetic)}"
             )
         if self.scheme in FLOAT_ONLY and self.arithmetic == "integer":
             raise ValueError(
@@ -90,7 +91,7 @@ class QuantizationSpec:
         for name in ("w_bits", "a_bits"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
-                raise ValueError(f"{name} must be an integer from 2 to 8, got {value!r}")
+                raise ValueError(f"{name} must be an integer from 2 to 8, got {brief(value)}")
         self._check_datapath()
 
     def _check_datapath(self) -> None:
@@ -98,7 +99,9 @@ class QuantizationSpec:
         object.__setattr__(self, "datapath", pairs)
         for name, _ in pairs:
             if name not in DATAPATH_FIELDS:
-                raise ValueError(f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {name!r}")
+                raise ValueError(
+                    f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {brief(name)}"
+                )
         if pairs:
             if self.arithmetic != "integer" or self.scheme not in SCHEMES:
                 raise ValueError(

@@ -63,12 +63,17 @@ def _pairs(a: "RunFolder", b: "RunFolder", names: list[str] | None) -> list[tupl
     return [(of_a[names[0]], of_b[names[1]])]
 
 
+def _words(differing: int | None) -> str:
+    if differing is None:
+        return "not kept"
+    return f"DIFFERENT in {differing:,} images" if differing else "the same"
+
+
 def _lines(found: "CellComparison") -> list[str]:
     title = found.a if found.a == found.b else f"{found.a} and {found.b}"
-    words = {True: "the same", False: "DIFFERENT", None: "not kept"}
     lines = [
         f"{title}: {found.images:,} images, {len(found.changes):,} predictions changed; pixels "
-        f"{words[found.same_pixels]}, attention registers {words[found.same_registers]}"
+        f"{_words(found.other_pixels)}, attention registers {_words(found.other_registers)}"
     ]
     for change in found.changes[:_SHOWN]:
         lines.append(f"  image {change.number} (label {change.label}): {change.a} and {change.b}")

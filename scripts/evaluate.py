@@ -265,6 +265,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
 
 
 def _run(args: argparse.Namespace) -> int:
+    from bitlog2.models.digest import exact_float32
     from bitlog2.models.run import Evaluation
 
     from . import grid
@@ -274,6 +275,7 @@ def _run(args: argparse.Namespace) -> int:
     request = grid_request(args, _schemes(args), args.seeds or (args.seed,))
     if request is not None:
         return grid.run(args.folder, request)
+    exact_float32()
     evaluation = Evaluation(_request(args), progress)
     report = Report(evaluation)
     report.print_header()
@@ -281,6 +283,7 @@ def _run(args: argparse.Namespace) -> int:
         report.print_row(cell)
     report.print_spread()
     report.print_watermarks()
+    report.print_digests()
     if args.json is not None:
         report.write_json(args.json)
     return report.print_check(args.mismatch_dir)

@@ -98,6 +98,14 @@ class Report:
                 seed = f", seed {cell.seed}" if self._seeds else ""
                 print("\n".join(watermark_lines(cell.name + seed, cell.watermarks)))
 
+    def print_digests(self) -> None:
+        """Print the digests of the pixels, and of the attention registers of each row."""
+        print(f"pixels: SHA-256 {self.cells[0].digests['pixels']}")
+        for cell in self.cells:
+            if cell.digests["registers"]:
+                seed = f", seed {cell.seed}" if self._seeds else ""
+                print(f"registers of {cell.name}{seed}: SHA-256 {cell.digests['registers']}")
+
     def print_check(self, mismatch_dir: Path) -> int:
         """Print values compared by register, and mismatches; return the exit status."""
         print("map: bits that the code of one attention value takes, a zero flag counted")

@@ -10,6 +10,9 @@ from .arguments import HelpFormatter
 
 __all__ = ["add_parser", "print_result", "run"]
 
+#: Hexadecimal digits of a digest that stand in a row of the table; all are in the result.
+_DIGEST_SHOWN = 12
+
 _RESUME_EXAMPLE = """examples:
   bitlog2 resume RUN
   torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes"""
@@ -53,7 +56,7 @@ def print_result(result: dict[str, Any], path: Path) -> int:
     width = max(len(cell["name"]) for cell in result["cells"])
     print(
         f"{'cell':<{width}}  {'images':>7}  {'top-1 % [Wilson 95 %]':<23}{'published':>9}"
-        f"{'agrees %':>10}{'compared':>16}{'mismatches':>12}"
+        f"{'agrees %':>10}{'compared':>16}{'mismatches':>12}  registers"
     )
     for cell in result["cells"]:
         print(_row(cell, width))
@@ -63,7 +66,9 @@ def print_result(result: dict[str, Any], path: Path) -> int:
             f"{spread['model']} {how['scheme']} {how['arithmetic']}: top-1 over {top1['seeds']} "
             f"seeds: mean {top1['mean']:.2f} %, {top1['least']:.2f} to {top1['most']:.2f}"
         )
-    print(f"pixels {_first_digest(result, 'pixels')}, result in {path}")
+    for model, digest in _pixels(result).items():
+        print(f"pixels of {model}: SHA-256 {digest}")
+    print(f"result in {path}; registers: the SHA-256 of the attention registers begins so")
     checks = [cell["check"] for cell in result["cells"] if cell["check"] is not None]
     for check in checks:
         for text in check["first_mismatches"]:
@@ -87,12 +92,13 @@ def _row(cell: dict[str, Any], width: int) -> str:
         ("-" if check is None else f"{check['total_mismatched']:,}", 12),
     )
     rest = "".join(f"{text:>{size}}" for text, size in columns)
-    return f"{cell['name']:<{width}}  {cell['images']:>7,}  {top1:<23}{rest}"
+    registers = cell["digests"]["registers"][:_DIGEST_SHOWN] or "-"
+    return f"{cell['name']:<{width}}  {cell['images']:>7,}  {top1:<23}{rest}  {registers}"
 
 
-def _first_digest(result: dict[str, Any], which: str) -> str:
-    digest: str = result["cells"][0]["digests"][which]
-    return digest
+def _pixels(result: dict[str, Any]) -> dict[str, str]:
+    """Return the digest of the input pixels of each model, the same for all of its cells."""
+    return {cell["model"]: cell["digests"]["pixels"] for cell in result["cells"]}
 
 
 def _status(args: argparse.Namespace) -> int:

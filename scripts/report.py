@@ -39,6 +39,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.grid import read_result
+    from bitlog2.models.grid.gates import read_gates
     from bitlog2.sim.files import write_whole
 
     if args.out is None and args.latex is None:
@@ -51,7 +52,9 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"--out needs {error.name}, which is not installed: pip install 'bitlog2[report]'"
             ) from None
-        write_whole(args.out, render_page(results, _evidence(args.vectors)).encode())
+        gates = {name: count for path in args.runs for name, count in read_gates(path).items()}
+        page = render_page(results, _evidence(args.vectors), gates)
+        write_whole(args.out, page.encode())
         print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")
     if args.latex is not None:
         from bitlog2.models.grid.latex import latex_table

@@ -2,15 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .arguments import HelpFormatter, integer, output_file
-
-if TYPE_CHECKING:
-    from bitlog2.sim import AttentionConfig
 
 __all__ = ["add_parser"]
 
@@ -122,6 +118,7 @@ def _request(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from bitlog2.models.grid.gates import read_gates
     from bitlog2.models.grid.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
@@ -129,7 +126,8 @@ def _run(args: argparse.Namespace) -> int:
 
     status = run(args.folder, _request(args))
     result = json.loads((args.folder / "result.json").read_bytes())
-    rows = sweep_rows(result, _gates() if args.gates else None)
+    gates = _count_gates(args.folder, result) if args.gates else read_gates(args.folder)
+    rows = sweep_rows(result, gates)
     print(
         f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}"
         f"{'output error %':>16}{'map error %':>13}{'register bits':>15}{'map bits':>10}"
@@ -147,13 +145,24 @@ def _run(args: argparse.Namespace) -> int:
     return status
 
 
-def _gates() -> Callable[["AttentionConfig"], int]:
-    """Return what counts the gates of one key's units: 2, 4, 6, 8 and 9, and the distance."""
+def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
+    """Return the gates of every datapath of a run: of one key's lane and an output channel.
+
+    What was counted before is kept, and each count as soon as it is made.
+    """
+    from bitlog2.golden.cost import yosys_version
     from bitlog2.golden.cost.synthesis import synthesize
     from bitlog2.golden.target import Target
+    from bitlog2.models.grid.gates import read_gates, write_gates
+    from bitlog2.models.grid.sweep import config_of, is_datapath
 
-    def gates(config: "AttentionConfig") -> int:
-        target = Target.of(config)
-        return sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
+    from .progress import progress
 
+    gates = read_gates(run_folder)
+    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in gates]
+    tool = f"Yosys {yosys_version()}, generic gates of {', '.join(_UNITS)}"
+    for cell in progress(cells, "gates", len(cells)):
+        target = Target.of(config_of(cell))
+        gates[cell["name"]] = sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
+        write_gates(run_folder, gates, tool)
     return gates

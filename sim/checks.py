@@ -1,11 +1,21 @@
 """Checks at the public border: one sentence with the argument, its value and the legal range."""
 
+from reprlib import Repr
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_choice", "check_codes", "check_int"]
+__all__ = ["brief", "check_choice", "check_codes", "check_int"]
+
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 100
+_REPR.maxlong = 60
+
+
+def brief(value: object) -> str:
+    """Return the repr of a value for an error message, its middle left out where it is long."""
+    return _REPR.repr(value)
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
@@ -17,11 +27,11 @@ def check_int(name: str, value: object, low: int, high: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(
-            f"{name} must be an integer from {low} to {high}, got {value!r} "
+            f"{name} must be an integer from {low} to {high}, got {brief(value)} "
             f"({type(value).__name__})"
         )
     if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+        raise ValueError(f"{name} must be from {low} to {high}, got {brief(int(value))}")
     return int(value)
 
 
@@ -34,10 +44,11 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(
-            f"{name} must be one of {', '.join(choices)}, got {value!r} ({type(value).__name__})"
+            f"{name} must be one of {', '.join(choices)}, got {brief(value)} "
+            f"({type(value).__name__})"
         )
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {brief(value)}")
     return value
 
 

@@ -71,7 +71,10 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     assert min(check["compared"].values()) > 0
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long if n.endswith("_base") else ()) for n in ZOO],
+)
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "4", "--arithmetic", "float", model=name)

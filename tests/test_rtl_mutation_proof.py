@@ -6,7 +6,8 @@ import pytest
 
 from bitlog2.golden.mutation.boundary import Boundary
 from bitlog2.golden.mutation.netlist import Netlist, sampled
-from bitlog2.golden.mutation.prove import Prover
+from bitlog2.golden.mutation.prove import Prover, joined
+from bitlog2.golden.mutation.smt import Proof
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\
@@ -88,3 +89,18 @@ def test_rtl_mutation_invariant_that_does_not_hold_is_refused(tmp_path: Path):
 def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="design must hold the module other"):
         Prover(netlist(tmp_path, PLAIN, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "verdict"),
+    [
+        ("different", "equivalent", "equivalent"),
+        ("unknown", "different", "unknown"),
+        ("different", "unknown", "unknown"),
+        ("different", "different", "different"),
+    ],
+)
+def test_rtl_mutation_counterexample_says_nothing_while_another_relation_is_unknown(
+    earlier: str, later: str, verdict: str
+):
+    assert joined(Proof(earlier, {}), Proof(later, {"x": 1})).verdict == verdict

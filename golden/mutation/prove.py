@@ -11,10 +11,19 @@ from .mutants import SELECT, Mutant
 from .netlist import DESIGN, PLAIN, Netlist
 from .smt import Proof, solve
 
-__all__ = ["Prover"]
+__all__ = ["Prover", "joined"]
 
 
 _PROVED = (Proof("equivalent", {}),)
+
+
+def joined(earlier: Proof, later: Proof) -> Proof:
+    """Return what two relations say of a mutant together, of which either is enough."""
+    for verdict in ("equivalent", "unknown"):
+        for proof in (earlier, later):
+            if proof.verdict == verdict:
+                return proof
+    return later
 
 
 class Prover:
@@ -45,13 +54,16 @@ class Prover:
         return bool(self._cut.registers)
 
     def prove(self, mutants: Sequence[Mutant]) -> list[Proof]:
-        """Return what is found of each mutant: by the first relation that is kept, if one is."""
+        """Return what is found of each mutant: by the first relation that is kept, if one is.
+
+        A counterexample to one relation says nothing while another is unknown.
+        """
         found: dict[int, Proof] = {}
         relations = ({}, *self._boundary.relations) if self.has_state else ({},)
         for relation in relations:
             left = [each for each in mutants if found.get(each.number) not in _PROVED]
             for mutant, proof in zip(left, self._proofs(left, relation), strict=True):
-                found[mutant.number] = proof
+                found[mutant.number] = joined(found.get(mutant.number, proof), proof)
         return [found[each.number] for each in mutants]
 
     def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from ..check import Checker
+from ..digest import RegisterDigest, pixel_digests
 from ..evaluate import top5
 from ..image_data import Batch
 from ..watermarks import Watermarks
-from .digest import RegisterDigest, pixel_digest
 from .record import BatchRecord
 
 __all__ = ["BatchRun"]
@@ -48,6 +48,8 @@ class BatchRun:
         """Run the model on the batch."""
         if self._checker is not None:
             self._checker.images = batch.numbers.tolist()
+        if self._digest is not None:
+            self._digest.begin(len(batch.images))
         watching = (self._checker, self._digest, self._marks)
         handles = [handle for part in watching if part for handle in part.watch(model)]
         done = False
@@ -66,14 +68,14 @@ class BatchRun:
             "labels": tuple(batch.labels.tolist()),
             "top1": tuple(best[:, 0].tolist()),
             "hits5": tuple(int(any(row)) for row in hit.tolist()),
-            "pixels": pixel_digest(batch.images),
+            "pixels": pixel_digests(batch.images),
         }
 
     def finish(self) -> BatchRecord:
         """Return the record, once the registers have been checked."""
         kept = dict(self._about)
         if self._digest is not None:
-            kept["registers"] = self._digest.hexdigest()
+            kept["registers"] = self._digest.end()
         if self._checker is not None:
             self._checker.finish()
             kept["compared"] = dict(self._checker.compared)

@@ -42,7 +42,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Parting:
-    """The first place at which two models differ on a batch.
+    """The first place at which two models differ on an image.
 
     Attributes:
         image: position in the validation set.
@@ -68,7 +68,7 @@ class CellComparison:
         a, b: their names.
         images: that both saw.
         changes: images of which they say different classes.
-        same_pixels, same_registers: whether the digests agree; None where there are none.
+        other_pixels, other_registers: images whose digests differ; None where none were kept.
         parting: where the registers part; None where they do not, or there are none.
     """
 
@@ -76,14 +76,14 @@ class CellComparison:
     b: str
     images: int
     changes: tuple[Change, ...]
-    same_pixels: bool | None
-    same_registers: bool | None
+    other_pixels: int | None
+    other_registers: int | None
     parting: Parting | None
 
     @property
     def same(self) -> bool:
         """Whether predictions, pixels and registers agree."""
-        return not self.changes and False not in (self.same_pixels, self.same_registers)
+        return not (self.changes or self.other_pixels or self.other_registers)
 
 
 def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> CellComparison:
@@ -111,40 +111,41 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
     changes = tuple(
         Change(int(both[i]), int(labels[i]), int(said_a[i]), int(said_b[i])) for i in changed
     )
-    same_pixels = _same(answers_a, answers_b, "pixels")
-    same_registers = _same(answers_a, answers_b, "registers")
+    pixels, registers = (_differing(answers_a, answers_b, n) for n in ("pixels", "registers"))
     parting = None
-    if has_registers(cell_a) and has_registers(cell_b) and (changes or same_registers is not True):
-        first = changes[0].number if changes else _first_batch(answers_a, answers_b, int(both[0]))
-        parting = _parting(a, b, cell_a, cell_b, first)
+    if has_registers(cell_a) and has_registers(cell_b) and (changes or registers != []):
+        wanted = [change.number for change in changes] + (registers or [int(both[0])])
+        parting = _parting(a, b, cell_a, cell_b, wanted[0])
     return CellComparison(
-        cell_a.name, cell_b.name, both.size, changes, same_pixels, same_registers, parting
+        cell_a.name,
+        cell_b.name,
+        both.size,
+        changes,
+        None if pixels is None else len(pixels),
+        None if registers is None else len(registers),
+        parting,
     )
 
 
-def _digests(answers: CellAnswers, which: str) -> dict[tuple[int, ...], str]:
-    return {record.numbers: getattr(record, which) for record in answers.records}
+def _digests(answers: CellAnswers, which: str) -> dict[int, str]:
+    """Return the digest of each image; empty where there are none."""
+    return dict(zip(answers.numbers.tolist(), getattr(answers, which), strict=False))
 
 
-def _same(a: CellAnswers, b: CellAnswers, which: str) -> bool | None:
-    """Return whether the digests of the batches that both have agree; None without any."""
+def _differing(a: CellAnswers, b: CellAnswers, which: str) -> list[int] | None:
+    """Return the images that both saw whose digests differ, in order; None without digests."""
     of_a, of_b = _digests(a, which), _digests(b, which)
-    pairs = [(of_a[numbers], of_b[numbers]) for numbers in of_a if numbers in of_b]
-    pairs = [pair for pair in pairs if all(pair)]
-    return all(x == y for x, y in pairs) if pairs else None
-
-
-def _first_batch(a: CellAnswers, b: CellAnswers, otherwise: int) -> int:
-    """Return the first image of the first batch whose registers differ."""
-    of_a, of_b = _digests(a, "registers"), _digests(b, "registers")
-    differing = [numbers[0] for numbers in of_a if of_a[numbers] != of_b.get(numbers, "")]
-    return min(differing, default=otherwise)
+    if not of_a or not of_b:
+        return None
+    return [number for number in of_a if number in of_b and of_a[number] != of_b[number]]
 
 
 def _parting(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, image: int) -> Parting | None:
     """Run both models on the batch of an image again, and return where they part."""
     request = a.request
-    task = load_task(cell_a.model, "cpu", request.source(), request.checkpoint(cell_a.model))
+    task = load_task(
+        cell_a.model, "cpu", request.source(cell_a.model), request.checkpoint(cell_a.model)
+    )
     batch = _batch_of(task, request.batch_size, request.limit, image)
     seen = [
         _registers_of(load_quantized(folder.model_file(cell)).model, batch)

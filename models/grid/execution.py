@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from ..checkpoint import QuantizedModel, load_quantized, save_quantized
+from ..digest import exact_float32
 from ..image_data import Progress, position_batches
 from ..quantize import quantize
 from ..run import versions
 from ..task import Task, load_task
 from .batch_run import BatchRun
 from .cell import Cell
-from .digest import exact_float32
 from .folder import RunFolder
 from .journal import Journal
 from .record import BatchRecord
@@ -81,7 +81,7 @@ def _run_model(folder: RunFolder, model: str, team: Workers, progress: Progress)
     cells = request.cells_of(model)
     if team.share(team.leads and all(map(folder.is_finished, cells))):
         return
-    task = load_task(model, request.device, request.source(), request.checkpoint(model))
+    task = load_task(model, request.device, request.source(model), request.checkpoint(model))
     task.data.scan(request.limit, progress)
     for cell in cells:
         _run_cell(folder, cell, task, team, progress)

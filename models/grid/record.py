@@ -19,8 +19,9 @@ class BatchRecord:
         labels, top1: the class of each image, and the one that the model said.
         hits5: 1 for an image whose label is among the first five classes.
         skipped: names of the images that could not be read.
-        pixels: SHA-256 of the images as the model got them.
-        registers: SHA-256 of the attention registers; empty where there are none or none was asked.
+        pixels: SHA-256 of each image as the model got it.
+        registers: SHA-256 of the attention registers of each image; empty where there are none or
+            none was asked.
         compared, mismatched: values by register; empty where nothing was checked.
         mismatches: the first ones, in words.
         watermarks: (smallest, largest, values, saturated or None) by layer and register.
@@ -32,8 +33,8 @@ class BatchRecord:
     top1: tuple[int, ...]
     hits5: tuple[int, ...]
     skipped: tuple[str, ...] = ()
-    pixels: str = ""
-    registers: str = ""
+    pixels: tuple[str, ...] = ()
+    registers: tuple[str, ...] = ()
     compared: dict[str, int] = field(default_factory=dict)
     mismatched: dict[str, int] = field(default_factory=dict)
     mismatches: tuple[str, ...] = ()
@@ -52,7 +53,10 @@ class BatchRecord:
         """
         if set(values) != {each.name for each in fields(cls)}:
             raise ValueError(f"{path} must hold batch records, got the fields {sorted(values)}")
-        given = {name: _tupled(value) for name, value in values.items()}
+        try:
+            given = {name: _tupled(value) for name, value in values.items()}
+        except RecursionError:
+            raise ValueError(f"{path} must hold batch records, got one nested too deep") from None
         record = cls(**given)
         if not record._well_formed():
             raise ValueError(f"{path} must hold batch records, got a malformed one")
@@ -66,9 +70,8 @@ class BatchRecord:
         )
         texts = all(
             isinstance(names, tuple) and all(isinstance(name, str) for name in names)
-            for names in (self.skipped, self.mismatches)
+            for names in (self.skipped, self.mismatches, self.pixels, self.registers)
         )
-        digests = isinstance(self.pixels, str) and isinstance(self.registers, str)
         counts = all(
             isinstance(by_register, dict)
             and set(by_register) <= set(REGISTERS)
@@ -79,9 +82,11 @@ class BatchRecord:
             isinstance(layer, dict) and all(_is_mark(mark) for mark in layer.values())
             for layer in self.watermarks.values()
         )
-        if not (_is_count(self.batch) and integers and texts and digests and counts and marks):
+        if not (_is_count(self.batch) and integers and texts and counts and marks):
             return False
-        return len({len(column) for column in columns}) == 1
+        images = len(self.numbers)
+        digests = all(len(each) in (0, images) for each in (self.pixels, self.registers))
+        return digests and all(len(column) == images for column in columns)
 
 
 def _is_count(value: object) -> bool:

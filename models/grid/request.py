@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2.sim import SCHEMES
-from bitlog2.sim.checks import check_choice, check_int
+from bitlog2.sim.checks import brief, check_choice, check_int
 
 from ..check_choice import HeadChoice
 from ..image_data import CALIBRATION_IMAGES
@@ -134,8 +134,10 @@ class GridRequest:
         """Return how the registers of a cell are checked: `none` where it has none."""
         return self.check if has_registers(cell) else "none"
 
-    def source(self) -> DataSource:
-        """Return where the images of a pretrained model come from."""
+    def source(self, model: str) -> DataSource:
+        """Return where the images of a model come from; among others, digits has its own."""
+        if model == "digits" and len(self.models) > 1:
+            return DataSource()
         root = None if self.data is None else Path(self.data)
         return DataSource(root, self.workers, self.skip_unreadable)
 
@@ -158,7 +160,10 @@ class GridRequest:
         names = {field.name for field in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != names:
             raise ValueError(f"request must be an object of {', '.join(sorted(names))}")
-        given = {name: _as_tuple(value) for name, value in values.items()}
+        try:
+            given = {name: _as_tuple(value) for name, value in values.items()}
+        except RecursionError:
+            raise ValueError("request must hold lists of values, got one nested too deep") from None
         for name in (
             "models",
             "schemes",
@@ -169,7 +174,7 @@ class GridRequest:
             "checkpoints",
         ):
             if not isinstance(given[name], tuple):
-                raise TypeError(f"{name} must be a list, got {given[name]!r}")
+                raise TypeError(f"{name} must be a list, got {brief(given[name])}")
         datapaths = [pair for pairs in given["datapaths"] for pair in (pairs or ())]
         for name, pairs in (
             ("bits", given["bits"]),
@@ -177,10 +182,10 @@ class GridRequest:
             ("datapaths", datapaths),
         ):
             if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
-                raise TypeError(f"{name} must be a list of pairs, got {values[name]!r}")
+                raise TypeError(f"{name} must be a list of pairs, got {brief(values[name])}")
         for name in ("check", "device"):
             if not isinstance(given[name], str):
-                raise TypeError(f"{name} must be text, got {given[name]!r}")
+                raise TypeError(f"{name} must be text, got {brief(given[name])}")
         return cls(**given)
 
 
@@ -192,10 +197,10 @@ def has_registers(cell: Cell) -> bool:
 
 def _check_list(name: str, values: Sequence[Any]) -> None:
     if not isinstance(values, tuple) or not values:
-        raise ValueError(f"{name} must hold at least one, got {values!r}")
+        raise ValueError(f"{name} must hold at least one, got {brief(values)}")
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{name} must name each once, got {value!r} twice")
+            raise ValueError(f"{name} must name each once, got {brief(value)} twice")
 
 
 def _as_json(value: Any) -> Any:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from bitlog2.sim import REGISTERS
 
 from ..checkpoint import load_quantized
+from ..digest import digest_of_digests, model_digest
 from ..integer_attention import IntegerAttention
 from ..map_schemes import map_bits
 from ..metrics import Proportion, Spread
 from ..watermarks import Mark
 from ..zoo import ZOO, published
 from .cell import Cell
-from .digest import digest_of_digests, model_digest
 from .folder import RunFolder
 from .mcnemar import mcnemar
 from .record import BatchRecord
@@ -34,6 +34,7 @@ class CellAnswers:
     Attributes:
         numbers, labels, top1: (n,) int64, in the order of the images.
         hits5: how many labels are among the first five classes.
+        pixels, registers: a digest an image; no registers where none were digested.
         records: batch by batch.
     """
 
@@ -43,6 +44,10 @@ class CellAnswers:
         self.labels = _joined([record.labels for record in records])
         self.top1 = _joined([record.top1 for record in records])
         self.hits5 = sum(sum(record.hits5) for record in records)
+        self.pixels, self.registers = (
+            [digest for record in records for digest in getattr(record, which)]
+            for which in ("pixels", "registers")
+        )
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -104,8 +109,8 @@ def _cell(folder: RunFolder, answers: CellAnswers, reference: CellAnswers) -> di
         "agreement_with_unquantized": None if spec is None else agreement.as_dict(),
         "published_top1": _published(cell),
         "digests": {
-            "pixels": digest_of_digests(record.pixels for record in answers.records),
-            "registers": digest_of_digests(record.registers for record in answers.records),
+            "pixels": digest_of_digests(answers.pixels),
+            "registers": digest_of_digests(answers.registers),
         },
         "check": _check(folder, answers),
         "watermarks": _watermarks(answers.records),

@@ -1,14 +1,14 @@
 """What each choice of hardware costs and brings: the rows of a sweep, from its result."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from io import StringIO
 from typing import Any
 
 from bitlog2.sim import AttentionConfig
 
-__all__ = ["SweepRow", "front", "sweep_csv", "sweep_rows"]
+__all__ = ["SweepRow", "config_of", "front", "is_datapath", "sweep_csv", "sweep_rows"]
 
 
 @dataclass(frozen=True)
@@ -49,33 +49,38 @@ class SweepRow:
     gates: int | None = None
 
 
-def sweep_rows(
-    result: dict[str, Any], gates_of: Callable[[AttentionConfig], int] | None = None
-) -> list[SweepRow]:
+def sweep_rows(result: dict[str, Any], gates: Mapping[str, int] | None = None) -> list[SweepRow]:
     """Return a row for each cell of a result that is a datapath.
 
     Args:
         result: as `build_result` makes it.
-        gates_of: counts the gates of a configuration; None leaves them out.
+        gates: of cells by name, where they were counted.
     """
-    return [_row(cell, gates_of) for cell in result["cells"] if _is_datapath(cell)]
+    known = {} if gates is None else gates
+    return [_row(cell, known.get(cell["name"])) for cell in result["cells"] if is_datapath(cell)]
 
 
-def _is_datapath(cell: dict[str, Any]) -> bool:
+def is_datapath(cell: dict[str, Any]) -> bool:
+    """Whether the attention of a result's cell is the datapath."""
     return any(layer["changed"] is not None for layer in cell["attention_map"].values())
 
 
-def _row(cell: dict[str, Any], gates_of: Callable[[AttentionConfig], int] | None) -> SweepRow:
+def config_of(cell: dict[str, Any]) -> AttentionConfig:
+    """Return what the hardware of a result's cell is built with."""
     how = cell["quantization"]
     widths = {f"{name}_bits": how["a_bits"] for name in "qkvo"}
-    config = AttentionConfig(how["scheme"], **widths, **dict(how["datapath"]))
+    return AttentionConfig(how["scheme"], **widths, **dict(how["datapath"]))
+
+
+def _row(cell: dict[str, Any], gates: int | None) -> SweepRow:
+    config = config_of(cell)
     layers = cell["attention_map"].values()
     changed, values = (sum(layer["changed"][i] for layer in layers) for i in (0, 1))
     low, high = cell["top1"]["wilson95"]
     return SweepRow(
         cell=cell["name"],
         model=cell["model"],
-        scheme=how["scheme"],
+        scheme=cell["quantization"]["scheme"],
         seed=cell["seed"],
         fraction_bits=config.fraction_bits,
         table_bits=config.table_bits,
@@ -91,7 +96,7 @@ def _row(cell: dict[str, Any], gates_of: Callable[[AttentionConfig], int] | None
         map_error=_mean_root([layer["error"] for layer in layers]),
         register_bits=sum(register.bits for register in config.registers.values()),
         storage_bits=cell["map_bits"],
-        gates=None if gates_of is None else gates_of(config),
+        gates=gates,
     )
 
 

@@ -1,16 +1,16 @@
 """The page: tables and figures of runs in one HTML file that needs nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from bitlog2.sim import AttentionConfig
-
+from ..grid.sweep import SweepRow, config_of, sweep_rows
 from ..watermarks import Mark, is_signed, provided_bits
 from . import figures
+from .pareto import pareto
 
 __all__ = ["Evidence", "render_page"]
 
@@ -33,12 +33,17 @@ class Evidence:
     rows: tuple[tuple[str, ...], ...]
 
 
-def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] = ()) -> str:
+def render_page(
+    results: Sequence[dict[str, Any]],
+    evidence: Sequence[Evidence] = (),
+    gates: Mapping[str, int] | None = None,
+) -> str:
     """Return the HTML of one or more results.
 
     Args:
         results: as `build_result` makes them.
         evidence: tables on the vectors (coverage, mutation), where there are any.
+        gates: of cells by name, where a sweep counted them.
 
     The same results give the same bytes.
     """
@@ -47,6 +52,10 @@ def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] 
     pictures = [figures.accuracy(cells, model) for model in models]
     pictures.append(figures.transfer_curves())
     pictures += [found for model in models if (found := figures.errors(cells, model))]
+    sweeps = [
+        rows for result in results if len(rows := sweep_rows(result, gates)) > 1 and _varies(rows)
+    ]
+    pictures += [pareto(rows) for rows in sweeps]
     first_seeds = _first_seeds(cells)
     pictures += [found for cell in first_seeds if (found := figures.histograms(cell))]
     environment = jinja2.Environment(
@@ -63,11 +72,31 @@ def render_page(results: Sequence[dict[str, Any]], evidence: Sequence[Evidence] 
         published=any(cell["published_top1"] is not None for cell in cells),
         pictures=pictures,
         watermarks=[marks for cell in first_seeds if (marks := _watermarks(cell))],
+        sweeps=sweeps,
+        digests=_digests(results),
         commands=[
             (cell["name"], _command(result, cell)) for result in results for cell in result["cells"]
         ],
         evidence=evidence,
     )
+
+
+def _varies(rows: Sequence[SweepRow]) -> bool:
+    """Whether the datapaths differ in more than scheme and seed."""
+    names = ("fraction_bits", "table_bits", "distance_int_bits", "m_bits", "m2_bits", "t_bits")
+    return len({tuple(getattr(row, name) for name in names) for row in rows}) > 1
+
+
+def _digests(results: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what was digested, pixels of each model first, and the digest."""
+    found: dict[tuple[str, str], None] = {}
+    for result in results:
+        for cell in result["cells"]:
+            found[f"pixels, {cell['model']}", cell["digests"]["pixels"]] = None
+        for cell in result["cells"]:
+            if cell["digests"]["registers"]:
+                found[f"registers, {cell['name']}", cell["digests"]["registers"]] = None
+    return list(found)
 
 
 def _first_seeds(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,10 +113,7 @@ def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
     """Return the widest use of each register over a cell's layers, beside its width."""
     if not cell["watermarks"]:
         return None
-    bits = cell["quantization"]["a_bits"]
-    widths = {f"{name}_bits": bits for name in "qkvo"}
-    datapath = dict(cell["quantization"]["datapath"])
-    config = AttentionConfig(cell["quantization"]["scheme"], **widths, **datapath)
+    config = config_of(cell)
     total: dict[str, Mark] = {}
     for marks in cell["watermarks"].values():
         for name, values in marks.items():

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from bitlog2.sim import REGISTERS
 
-from ..datapath import AttentionDatapath, Registers
+from .datapath import AttentionDatapath, Registers
 
 __all__ = [
     "RegisterDigest",
     "digest_of_digests",
     "exact_float32",
     "model_digest",
-    "pixel_digest",
+    "pixel_digests",
 ]
 
 #: Registers that go into a digest, each in one little-endian type whatever the device holds.
@@ -31,14 +31,21 @@ _TYPES = dict.fromkeys(REGISTERS, "<i4") | {
 _CHOSEN = {"codes": ("level", "o"), "all": REGISTERS}
 
 
-def pixel_digest(images: Tensor) -> str:
-    """Return the SHA-256 of a batch as the model gets it: (B, C, H, W) float32, little-endian."""
+def pixel_digests(images: Tensor) -> tuple[str, ...]:
+    """Return the SHA-256 of each image as the model gets it.
+
+    Args:
+        images: (B, C, H, W) float32; hashed as little-endian bytes.
+    """
     values = np.ascontiguousarray(images.detach().cpu().numpy().astype("<f4", copy=False))
-    return hashlib.sha256(values.data).hexdigest()
+    return tuple(hashlib.sha256(image.data).hexdigest() for image in values)
 
 
 class RegisterDigest:
-    """The SHA-256 of a model's attention registers over one batch, layer by layer.
+    """The SHA-256 of a model's attention registers, image by image, in the order of its layers.
+
+    It does not depend on which images share a batch. `begin` a batch, run the model, `end` it. A
+    model that ran no datapath has none.
 
     Args:
         which: `codes` (level and o, which the rest of the model sees) or `all`.
@@ -46,7 +53,8 @@ class RegisterDigest:
 
     def __init__(self, which: str) -> None:
         self._names = _CHOSEN[which]
-        self._hash = hashlib.sha256()
+        self._hashes: list[Any] = []
+        self._ran = False
 
     def watch(self, model: nn.Module) -> list[Any]:
         """Take in every datapath of `model` whenever it runs; return the hooks' handles."""
@@ -56,15 +64,22 @@ class RegisterDigest:
             if isinstance(module, AttentionDatapath)
         ]
 
-    def _take(self, module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
-        registers = output.named()
-        for name in self._names:
-            values = registers[name].detach().to("cpu", copy=False).contiguous().numpy()
-            self._hash.update(np.ascontiguousarray(values.astype(_TYPES[name], copy=False)).data)
+    def begin(self, images: int) -> None:
+        """Begin a batch of that many images."""
+        self._hashes = [hashlib.sha256() for _ in range(images)]
+        self._ran = False
 
-    def hexdigest(self) -> str:
-        """Return 64 hexadecimal digits."""
-        return self._hash.hexdigest()
+    def end(self) -> tuple[str, ...]:
+        """Return 64 hexadecimal digits for each image of the batch; none if no datapath ran."""
+        return tuple(each.hexdigest() for each in self._hashes) if self._ran else ()
+
+    def _take(self, module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+        registers, self._ran = output.named(), True
+        for name in self._names:
+            values = registers[name].detach().to("cpu").numpy().astype(_TYPES[name], copy=False)
+            rows = np.ascontiguousarray(values).reshape(len(self._hashes), -1)
+            for each, row in zip(self._hashes, rows, strict=True):
+                each.update(row.data)
 
 
 def model_digest(model: nn.Module) -> str:
@@ -78,16 +93,20 @@ def model_digest(model: nn.Module) -> str:
 
 
 def digest_of_digests(digests: Iterable[str]) -> str:
-    """Return the SHA-256 of the digests of all batches in order; empty where there are none."""
+    """Return the SHA-256 of the digests of all images in order; empty where there are none."""
     parts = list(digests)
-    if not any(parts):
+    if not parts:
         return ""
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def exact_float32() -> None:
-    """Keep reduced precision off for good: float32 products are then float32 on every device."""
-    torch.backends.cuda.matmul.allow_tf32 = False
+    """Keep reduced precision off for good: float32 products are then float32 on every device.
+
+    Attention registers do not depend on it (`exact_matmul`), nor does any product of the integer
+    arithmetic; the float arithmetic and the unquantized model do.
+    """
+    torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

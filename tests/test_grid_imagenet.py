@@ -1,0 +1,96 @@
+"""Grids over a folder of ImageNet's shape: 1,000 classes, files of odd modes and sizes.
+
+Killed, resumed on other numbers of processes, and the same bytes each time.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imagenet_folder import write_image
+from random_zoo import random_checkpoint
+from test_grid_execution import batches, kill_after, quiet, resume
+
+from bitlog2.models.grid import GridRequest, run_grid
+from bitlog2.models.grid.folder import RunFolder
+from bitlog2.models.run import versions
+from bitlog2.scripts.cli import main
+
+CLASSES = 1000
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One image a class in each split; the third of val cannot be read."""
+    root, generator = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(6)
+    for label in range(CLASSES):
+        name = f"n{1440764 + 97 * label:08}"
+        for split in ("train", "val"):
+            (root / split / name).mkdir(parents=True)
+        write_image(root / "train" / name / f"{name}_{label}", label, generator)
+        last = write_image(
+            root / "val" / name / f"ILSVRC2012_val_{CLASSES - label:08}", label + 3, generator
+        )
+        if label == 2:
+            last.write_bytes(last.read_bytes()[:100])
+    return root
+
+
+@pytest.fixture(scope="module")
+def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> GridRequest:
+    weights = random_checkpoint(tmp_path_factory.mktemp("weights"), "deit_tiny", CLASSES)
+    return GridRequest(
+        models=("digits", "deit_tiny"),
+        schemes=("BitLog2_Half_17", "uniform_4"),
+        check="sample",
+        limit=12,
+        batch_size=2,
+        calibration_images=4,
+        data=str(images),
+        workers=1,
+        skip_unreadable=True,
+        checkpoints=(("deit_tiny", str(weights)),),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(request_of_it: GridRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_grid(tmp_path_factory.mktemp("grid") / "run", request_of_it, quiet)
+
+
+def test_grid_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
+    cells = json.loads(finished.result_file.read_bytes())["cells"]
+    assert [cell["model"] for cell in cells] == ["digits"] * 3 + ["deit_tiny"] * 3
+    assert [cell["images"] for cell in cells] == [12] * 3 + [11] * 3  # one cannot be read
+    for cell in cells[3:]:
+        (skipped,) = cell["skipped"]
+        assert "ILSVRC2012_val_00000998" in skipped
+    assert cells[4]["check"]["passed"]
+    assert len({cell["digests"]["pixels"] for cell in cells}) == 2
+    assert cells[4]["published_top1"] is not None
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 3), (3, 1)])
+def test_grid_imagenet_killed_and_resumed_on_other_processes(
+    finished: RunFolder, request_of_it: GridRequest, tmp_path: Path, first: int, then: int
+) -> None:
+    path = tmp_path / "run"
+    RunFolder.create(path, request_of_it, versions())
+    kill_after(path, 24, resume(path, first))
+    assert 24 <= batches(path) < 36
+    again = resume(path, then)
+    _, told = again.communicate()
+    assert again.returncode == 0, told
+    assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+
+
+def test_grid_imagenet_report_shows_published_and_measured(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    assert main(["report", str(finished.path), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "<th>published</th>" in text
+    assert "Accuracy of deit_tiny" in text

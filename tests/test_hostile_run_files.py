@@ -1,0 +1,170 @@
+"""Mangled files of a run (request, journal, result, gates): read, or refused in one line."""
+
+import json
+import random
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_golden_fuzz import Mangle
+from test_hostile_fuzz import Read, check, mangled, outcome
+
+from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.grid.folder import RunFolder
+from bitlog2.models.grid.gates import read_gates, write_gates
+from bitlog2.models.grid.latex import latex_table
+from bitlog2.models.grid.status import status_of
+from bitlog2.models.grid.sweep import sweep_rows
+from bitlog2.scripts.cli import main
+
+REQUEST = GridRequest(
+    models=("digits",),
+    schemes=("BitLog2_Half_17", "Sqrt2_16"),
+    arithmetics=("integer", "float"),
+    datapaths=((("fraction_bits", 4), ("table_bits", 12)),),
+    limit=4,
+    batch_size=2,
+    watermarks=True,
+    calibration_images=4,
+)
+#: The cell whose journal is mangled.
+CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
+
+
+def quiet(items, label, total):
+    return items
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_grid(tmp_path_factory.mktemp("run") / "run", REQUEST, quiet)
+
+
+def mangled_journal(data: bytes, rng: random.Random) -> bytes:
+    """Mangle a record and give it its checksum, or mangle the bytes of the file."""
+    if rng.random() < 0.2:
+        return mangled(data, rng)
+    lines = data.splitlines()
+    place = rng.randrange(len(lines))
+    text = mangled(lines[place].partition(b" ")[2], rng)
+    lines[place] = b"%08x %s" % (zlib.crc32(text), text)
+    return b"\n".join([*lines, b""])
+
+
+def read_request(data: bytes, folder: Path) -> None:
+    (folder / "run.json").write_bytes(data)
+    found = RunFolder.open(folder)
+    assert GridRequest.from_dict(json.loads(json.dumps(found.request.as_dict()))) == found.request
+
+
+def read_journal(data: bytes, folder: Path) -> None:
+    found = RunFolder(folder, REQUEST, {})
+    found.cell_folder(CELL).mkdir(parents=True, exist_ok=True)
+    (found.cell_folder(CELL) / "batches-0-x.jsonl").write_bytes(data)
+    status_of(found)
+
+
+def read_whole_result(data: bytes, folder: Path) -> None:
+    path = folder / "result.json"
+    path.write_bytes(data)
+    found = read_result(path)
+    latex_table([found])
+    sweep_rows(found)
+
+
+def read_counts(data: bytes, folder: Path) -> None:
+    (folder / "gates.json").write_bytes(data)
+    assert all(count > 0 for count in read_gates(folder).values())
+
+
+def original(name: str, run: RunFolder, folder: Path) -> bytes:
+    if name == "request":
+        return (run.path / "run.json").read_bytes()
+    if name == "result":
+        return run.result_file.read_bytes()
+    if name == "gates":
+        write_gates(folder, {"digits-a": 400, "digits-b": 500}, "Yosys")
+        return (folder / "gates.json").read_bytes()
+    cell = next(cell for cell in run.request.cells() if cell.name.endswith("F4-P12-seed0"))
+    (journal,) = run.cell_folder(cell).glob("batches-*.jsonl")
+    return journal.read_bytes()
+
+
+READERS: dict[str, tuple[Read, Mangle]] = {
+    "request": (read_request, mangled),
+    "journal": (read_journal, mangled_journal),
+    "result": (read_whole_result, mangled),
+    "gates": (read_counts, mangled),
+}
+#: A result is long: a mangled one takes milliseconds to hold to its schema.
+MANY = {"result": 20_000}
+
+
+def fuzz(name: str, seeds: range, run: RunFolder, folder: Path) -> tuple[int, int]:
+    """Mangle and read as many files as there are seeds; return how many were read and refused."""
+    read, mangle = READERS[name]
+    data, statuses = original(name, run, folder), []
+    for seed in seeds:
+        rng = random.Random(f"{name} {seed}")
+        bad = mangle(data, rng)
+        try:
+            status, said = outcome(read, bad, folder)
+            check(status, said)
+        except BaseException:
+            print(f"{name}, seed {seed}: {bad[:500]!r}")
+            raise
+        statuses.append(status)
+    return statuses.count(0), statuses.count(2)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_hostile_run_files_are_read_or_refused_in_a_line(
+    name: str, run: RunFolder, tmp_path: Path
+) -> None:
+    read, refused = fuzz(name, range(300), run, tmp_path)
+    assert min(read, refused) > 2  # both ways are taken
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", READERS)
+def test_hostile_a_hundred_thousand_run_files_are_read_or_refused_in_a_line(
+    name: str, run: RunFolder, tmp_path: Path
+) -> None:
+    fuzz(name, range(10_000, 10_000 + MANY.get(name, 100_000)), run, tmp_path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_hostile_run_file_itself_is_read(name: str, run: RunFolder, tmp_path: Path) -> None:
+    assert outcome(READERS[name][0], original(name, run, tmp_path), tmp_path) == (0, "")
+
+
+Damage = Callable[[RunFolder], None]
+
+
+def cut_journal(run: RunFolder) -> None:
+    """Change a digit of a journal's first record."""
+    (journal, *_) = sorted(run.path.glob("cells/*/batches-*.jsonl"))
+    journal.write_bytes(journal.read_bytes().replace(b'"batch":0', b'"batch":7', 1))
+
+
+def cut_request(run: RunFolder) -> None:
+    """Leave half of the request."""
+    file = run.path / "run.json"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("damage", [cut_journal, cut_request])
+@pytest.mark.parametrize("command", ["status", "resume"])
+def test_hostile_commands_on_a_damaged_run_leave_it_as_it_is(
+    damage: Damage, command: str, tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    damage(RunFolder.open(copy))
+    before = {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()}
+    assert main([command, str(copy)]) == 2
+    check(2, capsys.readouterr().err)
+    assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
