@@ -5,10 +5,10 @@ from typing import Any
 
 from ..quantize import QuantizationSpec
 
-__all__ = ["Cell"]
+__all__ = ["SHORT_NAMES", "Cell"]
 
 #: The letters of SPEC.md for what a datapath is built with.
-_SHORT = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
+SHORT_NAMES = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cell:
         spec = self.spec
         return (
             f"{self.model}-{spec.scheme}-{spec.arithmetic}-w{spec.w_bits}a{spec.a_bits}"
-            f"{''.join(f'-{_SHORT.get(name, name)}{value}' for name, value in spec.datapath)}"
+            f"{''.join(f'-{SHORT_NAMES.get(name, name)}{value}' for name, value in spec.datapath)}"
             f"-seed{self.seed}"
         )
 

@@ -5,12 +5,16 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bitlog2.sim import SCHEMES, Scheme
 
+from ..grid.cell import SHORT_NAMES
 from ..grid.statistics import OCTAVES
+from ..sqrt2_map import Sqrt2Map
 from .drawing import Picture, draw
 from .theme import Theme, colour_of
 
@@ -28,6 +32,12 @@ def _label(cell: dict[str, Any]) -> str:
     return f"{how['scheme']}, {how['arithmetic']}{bits}"
 
 
+def _full_label(cell: dict[str, Any]) -> str:
+    """Return the label with what the datapath is built with, where that was varied."""
+    datapath = [] if cell["quantization"] is None else cell["quantization"]["datapath"]
+    return _label(cell) + "".join(f" {SHORT_NAMES.get(name, name)}{n}" for name, n in datapath)
+
+
 def _scheme(cell: dict[str, Any]) -> str:
     return "unquantized" if cell["quantization"] is None else cell["quantization"]["scheme"]
 
@@ -35,13 +45,13 @@ def _scheme(cell: dict[str, Any]) -> str:
 def accuracy(cells: list[dict[str, Any]], model: str) -> Picture:
     """Return top-1 of a model's cells with intervals, and the published figures."""
     chosen = [cell for cell in cells if cell["model"] == model]
-    labels = list(dict.fromkeys(_label(cell) for cell in chosen))
+    labels = list(dict.fromkeys(_full_label(cell) for cell in chosen))
 
     def paint(figure: Figure, theme: Theme) -> None:
         figure.set_size_inches(8, 0.9 + 0.3 * len(labels))
         axes = figure.subplots()
         for cell in chosen:
-            y = labels.index(_label(cell))
+            y = labels.index(_full_label(cell))
             top1, colour = cell["top1"], colour_of(_scheme(cell), theme)
             low, high = top1["wilson95"]
             axes.plot([low, high], [y, y], color=colour, linewidth=1.5)
@@ -59,7 +69,7 @@ def accuracy(cells: list[dict[str, Any]], model: str) -> Picture:
     return draw(f"Accuracy of {model}", caption, paint)
 
 
-def _decoded(scheme: Scheme) -> Iterator[tuple[float, float]]:
+def _staircase(scheme: Scheme) -> Iterator[tuple[float, float]]:
     """Yield the corners of a scheme's staircase: share before, and after at delta = A."""
     values = [*scheme.values, scheme.int_max]
     for value, following in pairwise(values):
@@ -67,23 +77,39 @@ def _decoded(scheme: Scheme) -> Iterator[tuple[float, float]]:
         yield following / scheme.int_max, value / scheme.int_max
 
 
+def _curves(family: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name of each scheme of a family, and its curve: x and y."""
+    for name, scheme in SCHEMES.items():
+        if family in name:
+            x, y = zip(*_staircase(scheme), strict=True)
+            yield name, x, y
+    if family == "Sqrt2":
+        shares = torch.logspace(-16, 0, 4097, 2, dtype=torch.float64).float()
+        for levels in (16, 17):
+            code = Sqrt2Map(4, seventeen=levels == 17)
+            code.delta.fill_(1.0)
+            yield f"Sqrt2_{levels}", shares.tolist(), code(shares).tolist()
+
+
 def transfer_curves() -> Picture:
     """Return what each scheme makes of a probability."""
 
     def paint(figure: Figure, theme: Theme) -> None:
-        figure.set_size_inches(8, 4)
-        axes = figure.subplots(1, 2)
-        for panel, scheme_axes in zip(("Single", "Half"), axes, strict=True):
-            for name, scheme in SCHEMES.items():
-                if panel in name:
-                    x, y = zip(*_decoded(scheme), strict=True)
-                    scheme_axes.plot(x, y, color=colour_of(name, theme), label=name, linewidth=1.3)
-            _octaves(scheme_axes, theme)
-            scheme_axes.legend(loc="upper left")
+        figure.set_size_inches(8, 3.4)
+        panels = figure.subplots(1, 3, sharey=True)
+        for family, panel in zip(("Single", "Half", "Sqrt2"), panels, strict=True):
+            for name, x, y in _curves(family):
+                dashed = "--" if name.endswith("17") else "-"
+                panel.plot(x, y, dashed, color=colour_of(name, theme), label=name, linewidth=1.3)
+            _octaves(panel, theme)
+            panel.legend(loc="upper left", fontsize=7)
         figure.supxlabel("probability", fontsize=9)
-        figure.supylabel("decoded, delta = A", fontsize=9)
+        figure.supylabel("decoded, delta = 1", fontsize=9)
 
-    caption = "Axes in powers of two. Levels cut off: the curve lies below the dashed identity."
+    caption = (
+        "Axes in powers of two; delta, the largest value, at 1. Dotted: the identity. The BitLog2 "
+        "codes cut off, so that their curves lie below it, and the Sqrt2 codes round."
+    )
     return draw("Transfer curves", caption, paint)
 
 
@@ -92,7 +118,7 @@ def _octaves(axes: Axes, theme: Theme) -> None:
     axes.set_yscale("log", base=2)
     axes.set_xlim(2**-16, 1)
     axes.set_ylim(2**-16, 1)
-    axes.plot([2**-16, 1], [2**-16, 1], linestyle="--", color=theme.ink, linewidth=0.7)
+    axes.plot([2**-16, 1], [2**-16, 1], linestyle=":", color=theme.ink, linewidth=0.7)
 
 
 def errors(cells: list[dict[str, Any]], model: str) -> Picture | None:
@@ -119,6 +145,7 @@ def errors(cells: list[dict[str, Any]], model: str) -> Picture | None:
             axes.plot(error, dashed, color=colour, marker=".", linewidth=1.2, label=shown)
             seen.add(label)
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("attention layer")
         axes.set_ylabel("relative error of the map, %")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -7,15 +7,13 @@ from typing import Any
 
 import jinja2
 
+from ..grid.cell import SHORT_NAMES
 from ..grid.sweep import SweepRow, config_of, sweep_rows
 from ..watermarks import Mark, is_signed, provided_bits
-from . import figures
+from .figures import accuracy, errors, histograms, transfer_curves
 from .pareto import pareto
 
 __all__ = ["Evidence", "render_page"]
-
-#: The letters of SPEC.md, as `bitlog2 sweep` takes them.
-_LETTERS = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,15 @@ def render_page(
     """
     cells = [cell for result in results for cell in result["cells"]]
     models = list(dict.fromkeys(cell["model"] for cell in cells))
-    pictures = [figures.accuracy(cells, model) for model in models]
-    pictures.append(figures.transfer_curves())
-    pictures += [found for model in models if (found := figures.errors(cells, model))]
+    pictures = [accuracy(cells, model) for model in models]
+    pictures.append(transfer_curves())
+    pictures += [found for model in models if (found := errors(cells, model))]
     sweeps = [
         rows for result in results if len(rows := sweep_rows(result, gates)) > 1 and _varies(rows)
     ]
     pictures += [pareto(rows) for rows in sweeps]
     first_seeds = _first_seeds(cells)
-    pictures += [found for cell in first_seeds if (found := figures.histograms(cell))]
+    pictures += [found for cell in _first_datapaths(first_seeds) if (found := histograms(cell))]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -109,6 +107,15 @@ def _first_seeds(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _first_datapaths(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those of the cells that differ in more than what the datapath is built with."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for cell in cells:
+        how = {**cell["quantization"], "datapath": None}
+        found.setdefault((cell["model"], *(str(value) for value in how.values())), cell)
+    return list(found.values())
+
+
 def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
     """Return the widest use of each register over a cell's layers, beside its width."""
     if not cell["watermarks"]:
@@ -139,7 +146,9 @@ def _command(result: dict[str, Any], cell: dict[str, Any]) -> str:
     if how is not None and how["datapath"]:
         words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell['model']}"]
         words.append(f"--vary scheme={how['scheme']}")
-        words += [f"--vary {_LETTERS.get(name, name)}={value}" for name, value in how["datapath"]]
+        words += [
+            f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how["datapath"]
+        ]
         words.append(f"--seed {cell['seed']}")
     else:
         words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell['model']}"]

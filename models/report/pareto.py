@@ -39,10 +39,10 @@ def pareto(rows: Sequence[SweepRow]) -> Picture:
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
 
     caption = (
-        "Down and to the left is better; the line joins what no other choice beats in both. Error "
-        "of the attention output: what the hardware's softmax changes in the accumulators against "
-        "an exact one of the same scores and code, on the calibration images. Top-1: on the "
-        "images of the run, without its interval."
+        "Down and to the left is better; the line joins, by name, what no other choice beats in "
+        "both. Error of the attention output: what the hardware's softmax changes in the "
+        "accumulators against an exact one of the same scores and code, on the calibration images. "
+        "Top-1: on the images of the run, without its interval."
     )
     return draw(f"What a choice costs and brings, {rows[0].model}", caption, paint)
 
@@ -51,13 +51,16 @@ def _points(
     panel: Axes, rows: Sequence[SweepRow], cost: Sequence[int], error: Sequence[float], theme: Theme
 ) -> None:
     points = [(float(x), y) for x, y in zip(cost, error, strict=True)]
-    best = sorted(points[i] for i in front(points))
-    panel.plot(*zip(*best, strict=True), color=theme.ink, linewidth=0.8, linestyle=":")
+    best = set(front(points))
+    line = sorted(points[i] for i in best)
+    panel.plot(*zip(*line, strict=True), color=theme.ink, linewidth=0.8, linestyle="--")
     seen: set[str] = set()
-    for row, (x, y) in zip(rows, points, strict=True):
+    for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
         label = "_nolegend_" if row.scheme in seen else row.scheme
         seen.add(row.scheme)
         panel.plot(x, y, "o", color=colour_of(row.scheme, theme), markersize=5, label=label)
+        if i not in best:
+            continue
         panel.annotate(
             f"F{row.fraction_bits} P{row.table_bits}",
             (x, y),
