@@ -37,10 +37,10 @@ demo: $(READY)
 	$(BIN)/bitlog2 golden verify build/vectors
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 
 test-long: $(READY)
-	$(BIN)/python -m pytest -n 2 -m long
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 mutation: $(READY)
 	$(BIN)/python -m pytest -s tests/test_mutation.py -k "not any"

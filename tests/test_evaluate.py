@@ -29,6 +29,9 @@ from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "test_quant.py"
+#: Larger ones are the same code with more of it.
+LARGE = ("vit_base", "deit_base", "swin_small")
+MODELS = [pytest.param(n, marks=pytest.mark.long if n in LARGE else ()) for n in ZOO]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def refused(capsys, *argv):
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", MODELS)
 def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     """Random weights, the true architectures; integer arithmetic, every head and row."""
     checkpoint = random_checkpoint(tmp_path, name, 3)
@@ -71,10 +74,7 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     assert min(check["compared"].values()) > 0
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.long if n.endswith("_base") else ()) for n in ZOO],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "4", "--arithmetic", "float", model=name)

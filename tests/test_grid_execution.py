@@ -71,6 +71,19 @@ def kill_after(path: Path, count: int, run: subprocess.Popen) -> None:
     run.communicate()
 
 
+def assert_each_batch_once(path: Path) -> None:
+    """Hold that every cell is there, and that no batch was journalled twice."""
+    cells = RunFolder.open(path).request.cells()
+    assert len(cells) == 3
+    for cell in cells:
+        numbers = [
+            record["batch"]
+            for file in path.glob(f"cells/{cell.name}/batches-*.jsonl")
+            for record in read_journal(file)
+        ]
+        assert sorted(numbers) == list(range(9))
+
+
 def test_grid_result_says_what_it_saw(finished):
     result = json.loads(finished.result_file.read_bytes())
     assert [cell["images"] for cell in result["cells"]] == [72, 72, 72]
@@ -101,12 +114,7 @@ def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
     assert 4 <= sum(map(len, kept.values())) < 27
     assert resume(path).wait() == 0
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
-    numbers = [
-        record["batch"]
-        for file in path.glob("cells/digits-unquantized/batches-*.jsonl")
-        for record in read_journal(file)
-    ]
-    assert sorted(numbers) == list(range(9))  # no batch was run twice
+    assert_each_batch_once(path)
 
 
 def test_grid_second_run_of_a_folder_is_refused(finished, tmp_path):
@@ -155,6 +163,8 @@ def test_grid_killed_at_a_hundred_random_moments(finished, tmp_path):
         else:
             assert run.returncode == 0
             assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+            assert_each_batch_once(path)
             path = started(tmp_path / f"run{kills}")
     assert resume(path).wait() == 0
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
+    assert_each_batch_once(path)

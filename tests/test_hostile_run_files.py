@@ -17,13 +17,14 @@ from bitlog2.models.grid.gates import read_gates, write_gates
 from bitlog2.models.grid.latex import latex_table
 from bitlog2.models.grid.status import status_of
 from bitlog2.models.grid.sweep import sweep_rows
+from bitlog2.models.report import drawing, render_page
 from bitlog2.scripts.cli import main
 
 REQUEST = GridRequest(
     models=("digits",),
-    schemes=("BitLog2_Half_17", "Sqrt2_16"),
-    arithmetics=("integer", "float"),
+    schemes=("BitLog2_Half_17", "none"),
     datapaths=((("fraction_bits", 4), ("table_bits", 12)),),
+    seeds=(0, 1),
     limit=4,
     batch_size=2,
     watermarks=True,
@@ -31,6 +32,12 @@ REQUEST = GridRequest(
 )
 #: The cell whose journal is mangled.
 CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing, which takes a second a page."""
+    monkeypatch.setattr(drawing, "_uri", lambda paint, theme: "")
 
 
 def quiet(items, label, total):
@@ -72,6 +79,7 @@ def read_whole_result(data: bytes, folder: Path) -> None:
     found = read_result(path)
     latex_table([found])
     sweep_rows(found)
+    render_page([found])
 
 
 def read_counts(data: bytes, folder: Path) -> None:
@@ -79,11 +87,21 @@ def read_counts(data: bytes, folder: Path) -> None:
     assert all(count > 0 for count in read_gates(folder).values())
 
 
+def small_result(path: Path) -> bytes:
+    """Return a result with one layer in each cell: quick to hold to its schema."""
+    content = json.loads(path.read_bytes())
+    for cell in content["cells"]:
+        for name in ("attention_map", "layer_params", "watermarks"):
+            if cell[name]:
+                cell[name] = dict([next(iter(cell[name].items()))])
+    return json.dumps(content, indent=1).encode()
+
+
 def original(name: str, run: RunFolder, folder: Path) -> bytes:
     if name == "request":
         return (run.path / "run.json").read_bytes()
     if name == "result":
-        return run.result_file.read_bytes()
+        return small_result(run.result_file)
     if name == "gates":
         write_gates(folder, {"digits-a": 400, "digits-b": 500}, "Yosys")
         return (folder / "gates.json").read_bytes()
@@ -98,8 +116,6 @@ READERS: dict[str, tuple[Read, Mangle]] = {
     "result": (read_whole_result, mangled),
     "gates": (read_counts, mangled),
 }
-#: A result is long: a mangled one takes milliseconds to hold to its schema.
-MANY = {"result": 20_000}
 
 
 def fuzz(name: str, seeds: range, run: RunFolder, folder: Path) -> tuple[int, int]:
@@ -123,17 +139,18 @@ def fuzz(name: str, seeds: range, run: RunFolder, folder: Path) -> tuple[int, in
 def test_hostile_run_files_are_read_or_refused_in_a_line(
     name: str, run: RunFolder, tmp_path: Path
 ) -> None:
-    read, refused = fuzz(name, range(300), run, tmp_path)
+    read, refused = fuzz(name, range(1000), run, tmp_path)
     assert min(read, refused) > 2  # both ways are taken
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(10_000, 110_000, 10_000))
 @pytest.mark.parametrize("name", READERS)
 def test_hostile_a_hundred_thousand_run_files_are_read_or_refused_in_a_line(
-    name: str, run: RunFolder, tmp_path: Path
+    name: str, first: int, run: RunFolder, tmp_path: Path
 ) -> None:
-    fuzz(name, range(10_000, 10_000 + MANY.get(name, 100_000)), run, tmp_path)
+    fuzz(name, range(first, first + 10_000), run, tmp_path)
 
 
 @pytest.mark.parametrize("name", READERS)

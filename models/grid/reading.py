@@ -7,6 +7,8 @@ from typing import Any
 
 import jsonschema
 
+from .request import GridRequest
+
 __all__ = ["read_result"]
 
 _SCHEMA = Path(__file__).parent / "result.schema.json"
@@ -19,7 +21,8 @@ def read_result(run: Path) -> dict[str, Any]:
         run: its folder, or the result's file.
 
     Raises:
-        ValueError: there is none yet, or it is not what the schema says.
+        ValueError: there is none yet, or it is not what the schema says, or its cells are not those
+            of its request.
     """
     path = run / "result.json" if run.is_dir() else run
     if not path.is_file():
@@ -33,7 +36,20 @@ def read_result(run: Path) -> dict[str, Any]:
         place = "/".join(str(part) for part in error.absolute_path) or "the file"
         raise ValueError(f"{path} must follow result.schema.json: {place}: {error.message[:200]}")
     assert isinstance(content, dict)
+    _check_cells(content, path)
     return content
+
+
+def _check_cells(content: dict[str, Any], path: Path) -> None:
+    """Refuse a result whose cells are not those that its request asks for."""
+    try:
+        request = GridRequest.from_dict(content["request"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    asked = [json.loads(json.dumps(cell.as_dict())) for cell in request.cells()]
+    found = [{name: cell[name] for name in asked[0]} for cell in content["cells"]]
+    if found != asked:
+        raise ValueError(f"{path} must hold the cells that it was asked for, in their order")
 
 
 @lru_cache(maxsize=1)

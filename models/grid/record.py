@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2.sim import REGISTERS
+from bitlog2.sim.checks import brief
+
+from ..watermarks import WATERMARKED
 
 __all__ = ["BatchRecord"]
 
@@ -52,7 +55,9 @@ class BatchRecord:
             ValueError: a field is unknown, missing or of the wrong type; names `path`.
         """
         if set(values) != {each.name for each in fields(cls)}:
-            raise ValueError(f"{path} must hold batch records, got the fields {sorted(values)}")
+            raise ValueError(
+                f"{path} must hold batch records, got the fields {brief(sorted(values))}"
+            )
         try:
             given = {name: _tupled(value) for name, value in values.items()}
         except RecursionError:
@@ -79,7 +84,9 @@ class BatchRecord:
             for by_register in (self.compared, self.mismatched)
         )
         marks = isinstance(self.watermarks, dict) and all(
-            isinstance(layer, dict) and all(_is_mark(mark) for mark in layer.values())
+            isinstance(layer, dict)
+            and set(layer) <= set(WATERMARKED)
+            and all(_is_mark(mark) for mark in layer.values())
             for layer in self.watermarks.values()
         )
         if not (_is_count(self.batch) and integers and texts and counts and marks):
