@@ -23,12 +23,16 @@ _NOT_IN_A_GRID: dict[str, Any] = {
 def add_grid_options(parser: argparse.ArgumentParser, models: tuple[str, ...]) -> None:
     """Add the options to the parser of `evaluate`."""
 
+    pretrained = tuple(name for name in models if name != "digits")
+
     def model_list(text: str) -> tuple[str, ...]:
+        if text == "all":
+            return pretrained
         names = tuple(text.split(","))
         for name in names:
             if name not in models or names.count(name) > 1:
                 raise argparse.ArgumentTypeError(
-                    f"must be a list of {', '.join(models)}, each once, got {text!r}"
+                    f"must be 'all' or a list of {', '.join(models)}, each once, got {text!r}"
                 )
         return names
 
@@ -38,7 +42,12 @@ def add_grid_options(parser: argparse.ArgumentParser, models: tuple[str, ...]) -
         "`bitlog2 resume DIR` goes on after the last finished batch",
     )
     group.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="the folder")
-    group.add_argument("--models", type=model_list, metavar="LIST", help="as vit_small,deit_tiny")
+    group.add_argument(
+        "--models",
+        type=model_list,
+        metavar="LIST",
+        help="as vit_small,deit_tiny; all: the pretrained",
+    )
     group.add_argument("--bits", type=_bits_list, metavar="LIST", help="W/A pairs, as 4/4,6/6")
     group.add_argument(
         "--checkpoints",
