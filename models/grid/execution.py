@@ -49,9 +49,12 @@ def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> Run
     device = (request or RunFolder.open(path).request).device
     with workers(device) as team, ExitStack() as stack:
         if team.leads:
+            new = not RunFolder.is_there(path)
             if request is not None:
                 RunFolder.create(path, request, versions())
             stack.enter_context(RunFolder.open(path).locked())
+            if new:
+                stack.enter_context(_taken_back(path))
         team.wait()
         folder = RunFolder.open(path)
         stack.enter_context(_torch_threads(folder.request.threads))
@@ -63,6 +66,19 @@ def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> Run
             folder.write_result(build_result(folder))
         team.wait()
     return folder
+
+
+@contextmanager
+def _taken_back(path: Path) -> Iterator[None]:
+    """Remove a new run, which this process holds, if it fails before its first cell.
+
+    Wrong weights or images then do not leave a run that asks for them for ever.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OSError):
+        RunFolder.open(path).discard_unstarted()
+        raise
 
 
 @contextmanager

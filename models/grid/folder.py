@@ -55,7 +55,7 @@ class RunFolder:
             ValueError: the folder holds something else, or a run of another request.
             OSError: it cannot be written.
         """
-        if (path / _REQUEST).is_file():
+        if cls.is_there(path):
             found = cls.open(path)
             if found.request != request:
                 raise ValueError(
@@ -69,6 +69,11 @@ class RunFolder:
         content = {"format": _FORMAT, "request": request.as_dict(), "versions": versions}
         write_whole(path / _REQUEST, (json.dumps(content, indent=2) + "\n").encode())
         return cls(path, request, versions)
+
+    @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (path / _REQUEST).is_file()
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -94,6 +99,14 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file}: {error}") from None
         return cls(path, request, versions)
+
+    def discard_unstarted(self) -> None:
+        """Remove a run of which no cell has begun; any other stays as it is."""
+        if not (self.path / _CELLS).exists():
+            (self.path / _REQUEST).unlink(missing_ok=True)
+            (self.path / _LOCK).unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,0 +1,99 @@
+"""`bitlog2 evaluate --run`: what the command line makes of a grid, and what it refuses."""
+
+import pytest
+
+from bitlog2.models.zoo import ZOO
+from bitlog2.scripts import evaluate
+from bitlog2.scripts.cli import main, parser
+from bitlog2.scripts.grid_options import grid_request
+
+
+def request_of(*words):
+    args = parser().parse_args(["evaluate", "--run", "folder", *words])
+    return grid_request(args, evaluate._schemes(args), args.seeds or (args.seed,))
+
+
+def test_grid_options_lists_become_cells():
+    words = ["--models", "digits", "--schemes", "BitLog2_Half_17,none", "--seeds", "3,5"]
+    words += ["--bits", "4/4,6/5", "--arithmetic", "integer,float", "--check", "sample:2"]
+    request = request_of(*words, "--digest", "all", "--threads", "2", "--limit", "9")
+    assert len(request.cells()) == 1 + 2 * 2 * 2 * 2
+    assert request.cells()[1].name == "digits-BitLog2_Half_17-integer-w4a4-seed3"
+    assert request.cells()[-1].name == "digits-none-float-w6a5-seed5"
+    assert (request.check, request.digest, request.threads) == ("sample:2", "all", 2)
+    assert request.limit == 9
+
+
+def test_grid_options_all_models_are_the_pretrained_ones():
+    request = request_of(
+        "--models", "all", "--schemes", "all", "--arithmetic", "float,integer", "--data", "/x"
+    )
+    assert request.models == tuple(ZOO)
+    cells = request.cells_of("vit_small")
+    assert len(cells) == 1 + 8 + 6  # Sqrt2 has a float form alone
+    assert request.workers > 0
+
+
+def test_grid_options_weights_of_several_models():
+    words = ["--models", "vit_small,deit_tiny", "--data", "/x"]
+    request = request_of(*words, "--checkpoints", "deit_tiny=/w/d.pth")
+    assert request.checkpoints == (("deit_tiny", "/w/d.pth"),)
+    assert request_of("--model", "deit_tiny", "--data", "/x", "--checkpoint", "/w").models == (
+        "deit_tiny",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--models", "digits"], "--run DIR must be given with --models"),
+        (["--bits", "4/4"], "--run DIR must be given"),
+        (["--arithmetic", "integer,float"], "--run DIR must be given"),
+        (["--run", "x", "--save", "q"], "--save must be left out with --run"),
+        (["--run", "x", "--json", "q"], "--json must be left out with --run"),
+        (["--run", "x", "--models", "digits", "--model", "digits"], "--model must be left out"),
+        (
+            ["--run", "x", "--models", "vit_small,deit_tiny", "--checkpoint", "w"],
+            "--checkpoints MODEL=FILE must be used",
+        ),
+        (["--run", "x", "--checkpoints", "vit_small=w"], "checkpoints must be one of digits"),
+        (["--run", "x", "--schemes", "Sqrt2_16"], "schemes must have one that integer"),
+        (["--run", "x", "--data", "/nowhere"], "data must be left out for digits"),
+    ],
+)
+def test_grid_options_that_do_not_go_together_are_refused(
+    words, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_grid_options_error_in_a_run_that_has_begun_leaves_it(tmp_path, capsys):
+    run = tmp_path / "run"
+    words = ["evaluate", "--run", str(run), "--limit", "4", "--batch-size", "4"]
+    assert main(words) == 0
+    before = sorted(run.rglob("*"))
+    assert main([*words, "--data", "/nowhere"]) == 2
+    assert "was asked for something else" in capsys.readouterr().err
+    assert sorted(run.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--models", "digits,digits"], "each once"),
+        (["--models", "vit"], "must be 'all' or a list of"),
+        (["--bits", "4"], "must be W/A pairs"),
+        (["--bits", "4/9"], "from 2 to 8"),
+        (["--checkpoints", "vit_small"], "must be MODEL=FILE"),
+        (["--threads", "0"], "from 1 to 256"),
+        (["--check", "sample:0"], "sample:K"),
+    ],
+)
+def test_grid_options_malformed_are_refused(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--run", "x", *words])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
