@@ -28,7 +28,7 @@ def read_result(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"run must be finished, got {run} without result.json")
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
         error = jsonschema.exceptions.best_match(_validator().iter_errors(content))
     except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path} must be JSON: {problem}") from None
@@ -38,6 +38,10 @@ def read_result(run: Path) -> dict[str, Any]:
     assert isinstance(content, dict)
     _check_cells(content, path)
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _check_cells(content: dict[str, Any], path: Path) -> None:
