@@ -9,6 +9,7 @@ import pytest
 from c_model import COMPILERS, SOURCE, STRICT, compile_c
 
 import bitlog2
+from bitlog2.golden.eda import verilator_command, verilator_environment
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")
 
@@ -16,8 +17,8 @@ README = (SOURCE / "README.md").read_text(encoding="utf-8")
 PRINTED = re.search(r"It prints\n\n```\n(.*?)```", README, re.DOTALL)[1]
 
 
-def run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -96,11 +97,9 @@ def test_c_model_ships_dpi_imports_that_the_c_side_has():
 
 
 def test_c_model_ships_a_testbench_that_passes_in_verilator(tmp_path: Path):
-    verilator = shutil.which("verilator")
-    if verilator is None:
-        pytest.skip("no verilator")
     sources = [SOURCE / name for name in ("bitlog2_dpi.sv", "example_tb.sv", "bitlog2_dpi.c")]
     options = ["--binary", "-Wall", "--Mdir", tmp_path, "--top-module", "example_tb"]
-    run(verilator, *options, *sources, SOURCE / "bitlog2.c", "-CFLAGS", f"-I{SOURCE}")
+    command = [verilator_command(), *options, *sources, SOURCE / "bitlog2.c"]
+    run(*command, "-CFLAGS", f"-I{SOURCE}", env=verilator_environment())
     lines = run(tmp_path / "Vexample_tb").splitlines()
     assert lines[:2] == ["acc -322 502, o 5 10", "PASS"]

@@ -12,7 +12,7 @@ from bitlog2.golden import emit
 from bitlog2.golden.mutation import SUBJECTS, mutate
 from bitlog2.golden.mutation.bench import Bench
 from bitlog2.golden.mutation.mutants import mutants_of, selector_bits
-from bitlog2.golden.mutation.result import Campaign, Survivor, Tested
+from bitlog2.golden.mutation.result import Campaign, Findings, Survivor
 from bitlog2.scripts.golden_mutation import add_mutation_options
 
 LIST = """\
@@ -146,7 +146,7 @@ def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
 ):
     (mutant,) = mutants_of(LIST, 1)
     survivors = (Survivor(mutant, verdict, {"d": 10}),)
-    found = Campaign((Tested(SUBJECTS[name], 50, survivors, 1.0),), 0, 50)
+    found = Campaign((Findings(SUBJECTS[name], 50, survivors, 1.0),), 0, 50)
     assert found.status == (0 if enough else 1)
     shown = [line for line in found.lines() if "differs for d=0xa" in line]
     assert len(shown) == (verdict != "equivalent")

@@ -18,7 +18,7 @@ from .entries import entry_mutants
 from .mutants import Mutant
 from .netlist import Netlist, elaborate, mutated, sampled
 from .prove import Prover
-from .result import Campaign, Survivor, Tested
+from .result import Campaign, Findings, Survivor
 from .smt import Proof
 
 __all__ = ["MOST_MUTANTS", "mutate"]
@@ -78,7 +78,7 @@ class _Run:
         self._vectors, self._manifest = vectors, manifest
         self._most, self._seed, self._proof_seconds = most, seed, proof_seconds
 
-    def tested(self, subject: Subject) -> Tested:
+    def tested(self, subject: Subject) -> Findings:
         """Return what is found of a module's mutants."""
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as name:
@@ -90,7 +90,7 @@ class _Run:
             left = [netlist.mutants[number - 1] for number in numbers]
             survivors = self._judged(netlist, bench, subject, left)
         seconds = time.monotonic() - begun
-        return Tested(subject, len(netlist.mutants), survivors, seconds)
+        return Findings(subject, len(netlist.mutants), survivors, seconds)
 
     def _netlist(self, folder: Path, subject: Subject) -> Netlist:
         sources = Path(bitlog2.golden.__file__).parent / "rtl"

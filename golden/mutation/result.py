@@ -9,7 +9,7 @@ from .boundary import Boundary
 from .catalogue import Subject
 from .mutants import Mutant
 
-__all__ = ["TABLE", "Campaign", "Survivor", "Tested"]
+__all__ = ["TABLE", "Campaign", "Findings", "Survivor"]
 
 #: The table of the last whole run, as JSON.
 TABLE = Path(__file__).parent / "table.json"
@@ -52,7 +52,7 @@ class Survivor:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Findings:
     """What was found of a module.
 
     Attributes:
@@ -108,7 +108,7 @@ class Campaign:
         seed, most: that were asked for.
     """
 
-    tested: tuple[Tested, ...]
+    tested: tuple[Findings, ...]
     seed: int
     most: int
 
