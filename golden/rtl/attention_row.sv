@@ -21,13 +21,24 @@ module attention_row #(
     parameter integer N_WIDTH = bitlog2_pkg::N_WIDTH,
     parameter integer M2_WIDTH = bitlog2_pkg::M2_WIDTH,
     parameter integer N2_WIDTH = bitlog2_pkg::N2_WIDTH,
+    parameter integer PRODUCT_WIDTH = bitlog2_pkg::PRODUCT_WIDTH,
     parameter integer T_WIDTH = bitlog2_pkg::T_WIDTH,
     parameter integer D_WIDTH = bitlog2_pkg::D_WIDTH,
     parameter integer E_WIDTH = bitlog2_pkg::E_WIDTH,
     parameter integer S_WIDTH = bitlog2_pkg::S_WIDTH,
     parameter integer LEVEL_WIDTH = bitlog2_pkg::LEVEL_WIDTH,
+    parameter integer DISTANCE_MAX = bitlog2_pkg::DISTANCE_MAX,
+    parameter integer FRACTION_BITS = bitlog2_pkg::FRACTION_BITS,
+    parameter logic [(E_WIDTH << FRACTION_BITS)-1:0] TABLE = bitlog2_pkg::EXP2_TABLE,
+    parameter integer COMPARE_WIDTH = bitlog2_pkg::COMPARE_WIDTH,
+    parameter integer ODD_FACTOR = bitlog2_pkg::ODD_FACTOR,
+    parameter integer BASE_SHIFT = bitlog2_pkg::BASE_SHIFT,
+    parameter integer HALF = bitlog2_pkg::HALF,
+    parameter integer TOP_LEVEL = bitlog2_pkg::TOP_LEVEL,
+    parameter integer ZERO_FLAG = bitlog2_pkg::ZERO_FLAG,
     parameter integer V_WIDTH = bitlog2_pkg::V_WIDTH,
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
+    parameter integer OUT_PRODUCT_WIDTH = bitlog2_pkg::OUT_PRODUCT_WIDTH,
     parameter integer O_WIDTH = bitlog2_pkg::O_WIDTH,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
     parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + E_WIDTH + LEVEL_WIDTH + 5,
@@ -72,7 +83,25 @@ module attention_row #(
 
   softmax_row #(
       .LANES(LANES),
-      .MAX_TOKENS(MAX_TOKENS)
+      .MAX_TOKENS(MAX_TOKENS),
+      .SCORE_WIDTH(SCORE_WIDTH),
+      .M_WIDTH(M_WIDTH),
+      .N_WIDTH(N_WIDTH),
+      .PRODUCT_WIDTH(PRODUCT_WIDTH),
+      .T_WIDTH(T_WIDTH),
+      .D_WIDTH(D_WIDTH),
+      .E_WIDTH(E_WIDTH),
+      .S_WIDTH(S_WIDTH),
+      .LEVEL_WIDTH(LEVEL_WIDTH),
+      .DISTANCE_MAX(DISTANCE_MAX),
+      .FRACTION_BITS(FRACTION_BITS),
+      .TABLE(TABLE),
+      .COMPARE_WIDTH(COMPARE_WIDTH),
+      .ODD_FACTOR(ODD_FACTOR),
+      .BASE_SHIFT(BASE_SHIFT),
+      .HALF(HALF),
+      .TOP_LEVEL(TOP_LEVEL),
+      .ZERO_FLAG(ZERO_FLAG)
   ) softmax (
       .clk(clk),
       .rst_n(rst_n),
@@ -125,7 +154,12 @@ module attention_row #(
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic signed [ACC_WIDTH-1:0] term;
 
-      shift_add_lane shift_and_add (
+      shift_add_lane #(
+          .V_WIDTH(V_WIDTH),
+          .ACC_WIDTH(ACC_WIDTH),
+          .HALF(HALF),
+          .ZERO_FLAG(ZERO_FLAG)
+      ) shift_and_add (
           .nibble(codes[lane*5+1+:4]),
           .flag(codes[lane*5]),
           .v(s_axis_v_tdata[(lane*HEAD_DIM+channel)*V_WIDTH+:V_WIDTH]),
@@ -148,7 +182,13 @@ module attention_row #(
       else if (fire) acc <= next_acc;
     end
 
-    output_requantizer requantizer (
+    output_requantizer #(
+        .ACC_WIDTH(ACC_WIDTH),
+        .M2_WIDTH(M2_WIDTH),
+        .N2_WIDTH(N2_WIDTH),
+        .OUT_PRODUCT_WIDTH(OUT_PRODUCT_WIDTH),
+        .O_WIDTH(O_WIDTH)
+    ) requantizer (
         .acc(acc),
         .m2(m2),
         .n2(n2),

@@ -10,6 +10,7 @@
 module row_max #(
     parameter integer T_WIDTH = bitlog2_pkg::T_WIDTH,
     parameter integer D_WIDTH = bitlog2_pkg::D_WIDTH,
+    parameter integer DISTANCE_MAX = bitlog2_pkg::DISTANCE_MAX,
     parameter integer MAX_TOKENS = bitlog2_pkg::MAX_TOKENS
 ) (
     input  logic                      clk,
@@ -42,7 +43,8 @@ module row_max #(
 
   distance #(
       .T_WIDTH(T_WIDTH),
-      .D_WIDTH(D_WIDTH)
+      .D_WIDTH(D_WIDTH),
+      .DISTANCE_MAX(DISTANCE_MAX)
   ) of_key (
       .row_max(m_axis_tdata),
       .t(buffer[index]),

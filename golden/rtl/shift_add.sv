@@ -10,7 +10,9 @@
 module shift_add #(
     parameter integer HEAD_DIM = bitlog2_pkg::HEAD_DIM,
     parameter integer V_WIDTH = bitlog2_pkg::V_WIDTH,
-    parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH
+    parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
+    parameter integer HALF = bitlog2_pkg::HALF,
+    parameter integer ZERO_FLAG = bitlog2_pkg::ZERO_FLAG
 ) (
     input  logic                          clk,
     input  logic                          rst_n,
@@ -44,7 +46,12 @@ module shift_add #(
   for (genvar channel = 0; channel < HEAD_DIM; channel++) begin : g_channel
     logic signed [ACC_WIDTH-1:0] term, acc;
 
-    shift_add_lane lane (
+    shift_add_lane #(
+        .V_WIDTH(V_WIDTH),
+        .ACC_WIDTH(ACC_WIDTH),
+        .HALF(HALF),
+        .ZERO_FLAG(ZERO_FLAG)
+    ) lane (
         .nibble(nibble),
         .flag(flag),
         .v(v[channel*V_WIDTH+:V_WIDTH]),

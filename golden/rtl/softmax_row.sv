@@ -17,11 +17,21 @@ module softmax_row #(
     parameter integer SCORE_WIDTH = bitlog2_pkg::SCORE_WIDTH,
     parameter integer M_WIDTH = bitlog2_pkg::M_WIDTH,
     parameter integer N_WIDTH = bitlog2_pkg::N_WIDTH,
+    parameter integer PRODUCT_WIDTH = bitlog2_pkg::PRODUCT_WIDTH,
     parameter integer T_WIDTH = bitlog2_pkg::T_WIDTH,
     parameter integer D_WIDTH = bitlog2_pkg::D_WIDTH,
     parameter integer E_WIDTH = bitlog2_pkg::E_WIDTH,
     parameter integer S_WIDTH = bitlog2_pkg::S_WIDTH,
     parameter integer LEVEL_WIDTH = bitlog2_pkg::LEVEL_WIDTH,
+    parameter integer DISTANCE_MAX = bitlog2_pkg::DISTANCE_MAX,
+    parameter integer FRACTION_BITS = bitlog2_pkg::FRACTION_BITS,
+    parameter logic [(E_WIDTH << FRACTION_BITS)-1:0] TABLE = bitlog2_pkg::EXP2_TABLE,
+    parameter integer COMPARE_WIDTH = bitlog2_pkg::COMPARE_WIDTH,
+    parameter integer ODD_FACTOR = bitlog2_pkg::ODD_FACTOR,
+    parameter integer BASE_SHIFT = bitlog2_pkg::BASE_SHIFT,
+    parameter integer HALF = bitlog2_pkg::HALF,
+    parameter integer TOP_LEVEL = bitlog2_pkg::TOP_LEVEL,
+    parameter integer ZERO_FLAG = bitlog2_pkg::ZERO_FLAG,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
     parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + E_WIDTH + LEVEL_WIDTH + 5
 ) (
@@ -78,7 +88,13 @@ module softmax_row #(
 
     assign {mask, score, bias} = s_axis_score_tdata[lane*KEY_WIDTH+:KEY_WIDTH];
 
-    score_requantizer requantizer (
+    score_requantizer #(
+        .SCORE_WIDTH(SCORE_WIDTH),
+        .M_WIDTH(M_WIDTH),
+        .N_WIDTH(N_WIDTH),
+        .PRODUCT_WIDTH(PRODUCT_WIDTH),
+        .T_WIDTH(T_WIDTH)
+    ) requantizer (
         .score(score),
         .m(m),
         .n(n),
@@ -109,19 +125,38 @@ module softmax_row #(
 
     assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
 
-    distance of_key (
+    distance #(
+        .T_WIDTH(T_WIDTH),
+        .D_WIDTH(D_WIDTH),
+        .DISTANCE_MAX(DISTANCE_MAX)
+    ) of_key (
         .row_max(row_max),
         .t(t),
         .d(d)
     );
 
-    exp2 of_distance (
+    exp2 #(
+        .D_WIDTH(D_WIDTH),
+        .E_WIDTH(E_WIDTH),
+        .FRACTION_BITS(FRACTION_BITS),
+        .TABLE(TABLE)
+    ) of_distance (
         .mask(mask),
         .d(d),
         .e(e)
     );
 
-    log2_quantizer quantizer (
+    log2_quantizer #(
+        .S_WIDTH(S_WIDTH),
+        .E_WIDTH(E_WIDTH),
+        .LEVEL_WIDTH(LEVEL_WIDTH),
+        .COMPARE_WIDTH(COMPARE_WIDTH),
+        .ODD_FACTOR(ODD_FACTOR),
+        .BASE_SHIFT(BASE_SHIFT),
+        .HALF(HALF),
+        .TOP_LEVEL(TOP_LEVEL),
+        .ZERO_FLAG(ZERO_FLAG)
+    ) quantizer (
         .s(row_sum),
         .e(e),
         .level(level),
