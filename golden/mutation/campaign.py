@@ -27,6 +27,8 @@ __all__ = ["MOST_MUTANTS", "mutate"]
 MOST_MUTANTS = 200
 #: Seconds for one mutant in the bench, and for one question to the solver.
 _BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
+#: As many times as long for a survivor of a unit, which must not stay undetermined.
+_UNIT_PATIENCE = 3
 #: Of the pauses, that an undetermined mutant is run with, too.
 _OTHER_SEEDS = 16
 _CHECKS = "checks.sv"
@@ -50,7 +52,7 @@ def mutate(
         most: mutants of a module; of those that Yosys offers, sampled evenly.
         seed: of the sampling, and of the pauses on the streams.
         processes: modules at a time.
-        proof_seconds: for the proof of one survivor.
+        proof_seconds: for the proof of a survivor of a row; three times as many for one of a unit.
         progress: shows how far it is.
 
     Raises:
@@ -107,7 +109,8 @@ class _Run:
     ) -> tuple[Survivor, ...]:
         if not left:
             return ()
-        prover = Prover(netlist, subject.compared, PACKAGE_NAME, self._proof_seconds)
+        seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
+        prover = Prover(netlist, subject.compared, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict, inputs = _verdict(subject, prover, proof), proof.counterexample
