@@ -67,8 +67,17 @@ def kill_after(path: Path, count: int, run: subprocess.Popen) -> None:
         if batches(path) >= count or run.poll() is not None:
             break
         time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGKILL)
+    for process in processes_of(path):  # torchrun gives each worker a session of its own
+        os.kill(process, signal.SIGKILL)
     run.communicate()
+
+
+def processes_of(path: Path) -> list[int]:
+    """Return the processes that run a folder, torchrun's first."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"resume {path}"], capture_output=True, text=True, check=False
+    )
+    return [int(number) for number in found.stdout.split()]
 
 
 def assert_each_batch_once(path: Path) -> None:
@@ -135,10 +144,7 @@ def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, process
         if str(processes - 1) in writers or shared.poll() is not None:
             break
         time.sleep(0.01)
-    workers = subprocess.run(
-        ["pgrep", "-f", f"resume {path}"], capture_output=True, text=True, check=False
-    ).stdout.split()
-    os.kill(int(workers[-1]), signal.SIGKILL)
+    os.kill(processes_of(path)[-1], signal.SIGKILL)
     shared.communicate()
     assert shared.returncode != 0
     again = resume(path, 5 - processes)
