@@ -1,0 +1,78 @@
+"""The same registers on every device: cpu always, cuda where torch finds one."""
+
+import copy
+
+import pytest
+import swin_models
+import torch
+from digits_models import digits_task, quantized_digits
+from test_datapath import random_inputs
+
+from bitlog2.models.check import Checker
+from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.models.digest import pixel_digests
+from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.sim import SCHEMES, AttentionConfig
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+
+
+def quiet(items, label, total):
+    return items
+
+
+def moved(inputs, device):
+    return [x.to(device) if torch.is_tensor(x) else x for x in inputs]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_device_datapath_gives_the_registers_of_the_cpu(scheme, device):
+    for bits in (4, 8):
+        widths = {f"{name}_bits": bits for name in "qkvo"}
+        config = AttentionConfig(scheme, **widths)
+        for seed, tokens in enumerate((1, 33, 197, 300)):
+            inputs = random_inputs(tokens, seed, config, masks=True, bias=True)
+            expected = AttentionDatapath(config)(*inputs).named()
+            found = AttentionDatapath(config).to(device)(*moved(inputs, device)).named()
+            for name, values in expected.items():
+                assert torch.equal(found[name].cpu(), values), name
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_device_models_agree_with_the_simulator(device, precision):
+    """TF32 allowed or not: every register of every layer, while the device runs ahead."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        for model, images in (
+            (quantized_digits("BitLog2_Half_17"), digits_task().calibration_images(0)),
+            (swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()),
+        ):
+            there = copy.deepcopy(model).to(device)
+            with Checker("all") as checker, torch.inference_mode():
+                checker.watch(there)
+                for start in range(0, 8, 4):
+                    checker.images = range(start, start + 4)
+                    there(images[start : start + 4].to(device))
+            assert checker.passed, checker.mismatches[0]
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_device_grid_is_checked_and_digested(device, tmp_path):
+    request = GridRequest(("digits",), ("BitLog2_Half_17",), limit=8, batch_size=4, device=device)
+    run_grid(tmp_path / "run", request, quiet)
+    unquantized, cell = read_result(tmp_path / "run")["cells"]
+    assert cell["check"]["passed"]
+    assert len(cell["digests"]["registers"]) == 64
+    assert cell["digests"]["pixels"] == unquantized["digests"]["pixels"]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_device_digest_of_pixels_is_that_of_the_cpu(device):
+    images = digits_task().calibration_images(0)[:3]
+    assert pixel_digests(images.to(device)) == pixel_digests(images)
