@@ -54,7 +54,7 @@ def read_json(data: bytes, schema: str) -> dict[str, Any]:
 
 
 def _refuse_number(text: str) -> None:
-    raise ValueError(f"numbers must be integers, got {text}")
+    raise ValueError(f"numbers must be integers, got {shortened(text)}")
 
 
 @lru_cache(maxsize=4)

@@ -265,6 +265,15 @@ def test_hostile_a_hundred_thousand_mangled_files_are_read_or_refused_in_a_line(
     fuzz(name, range(first, first + 5_000), request, tmp_path)
 
 
+def test_hostile_number_of_any_length_is_refused_in_a_line(
+    export_manifest: bytes, tmp_path: Path
+) -> None:
+    data = export_manifest.replace(b'"w_bits": 4', b'"w_bits": ' + b"9" * 4000 + b".5", 1)
+    status, said = outcome(read_export, data, tmp_path)
+    check(status, said)
+    assert "numbers must be integers, got 999" in said
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_hostile_the_file_itself_is_read(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
