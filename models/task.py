@@ -12,12 +12,12 @@ from .image_data import CALIBRATION_IMAGES, ImageData, TensorImages
 from .imagenet import ImageFolders
 from .zoo import ZOO, build_zoo_model, load_zoo_model, transform
 
-__all__ = ["MODELS", "DataSource", "Task", "build_model", "load_task"]
+__all__ = ["IMAGENET_CLASSES", "MODELS", "DataSource", "Task", "build_model", "load_task"]
 
 #: Names that `--model` takes.
 MODELS = ("digits", *ZOO)
 #: Classes of ImageNet: with another number the published accuracies say nothing.
-_IMAGENET_CLASSES = 1000
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def load_task(
     model = model or load_zoo_model(name, checkpoint)
     classes = model.get_parameter(_head(model)).shape[0]
     data.require_classes(classes)
-    published = ZOO[name].published_top1 if classes == _IMAGENET_CLASSES else None
+    published = ZOO[name].published_top1 if classes == IMAGENET_CLASSES else None
     return Task(name, model.to(device), data, device, published)
 
 

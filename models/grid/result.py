@@ -13,6 +13,7 @@ from ..digest import digest_of_digests, model_digest
 from ..integer_attention import IntegerAttention
 from ..map_schemes import map_bits
 from ..metrics import Proportion, Spread
+from ..task import IMAGENET_CLASSES
 from ..watermarks import Mark
 from ..zoo import ZOO, published
 from .cell import Cell
@@ -81,7 +82,15 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
                     f"cells of a model must see the same images: {other.cell.name} and "
                     f"{answers[0].cell.name} do not"
                 )
-        cells += [_cell(folder, each, answers[0]) for each in answers]
+        classes = load_quantized(folder.model_file(answers[1].cell)).classes
+        comparable = classes == IMAGENET_CLASSES
+        cells += [
+            {
+                **_cell(folder, each, answers[0]),
+                "published_top1": _published(each.cell) if comparable else None,
+            }
+            for each in answers
+        ]
         comparisons += _comparisons(answers)
     return {
         "schema": RESULT_SCHEMA,
@@ -107,7 +116,6 @@ def _cell(folder: RunFolder, answers: CellAnswers, reference: CellAnswers) -> di
         "top1": Proportion(int(answers.right.sum()), total).as_dict(),
         "top5": Proportion(answers.hits5, total).as_dict(),
         "agreement_with_unquantized": None if spec is None else agreement.as_dict(),
-        "published_top1": _published(cell),
         "digests": {
             "pixels": digest_of_digests(answers.pixels),
             "registers": digest_of_digests(answers.registers),
