@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imagenet_folder import write_image
+from imagenet_folder import make_imagenet, write_image
 from random_zoo import random_checkpoint
 from test_grid_execution import batches, kill_after, quiet, resume
 
-from bitlog2.models.grid import GridRequest, run_grid
+from bitlog2.models.grid import GridRequest, read_result, run_grid
 from bitlog2.models.grid.folder import RunFolder
 from bitlog2.models.run import versions
 from bitlog2.scripts.cli import main
@@ -94,3 +94,19 @@ def test_grid_imagenet_report_shows_published_and_measured(
     text = page.read_text()
     assert "<th>published</th>" in text
     assert "Accuracy of deit_tiny" in text
+
+
+def test_grid_of_other_classes_shows_nothing_published(tmp_path: Path) -> None:
+    """What was published is of 1,000 classes."""
+    images = make_imagenet(tmp_path / "images", 3, 2, 1, seed=0)
+    weights = random_checkpoint(tmp_path, "deit_tiny", 3)
+    request = GridRequest(
+        ("deit_tiny",),
+        ("none",),
+        limit=2,
+        calibration_images=2,
+        data=str(images),
+        checkpoints=(("deit_tiny", str(weights)),),
+    )
+    cells = read_result(run_grid(tmp_path / "run", request, quiet).path)["cells"]
+    assert [cell["published_top1"] for cell in cells] == [None, None]

@@ -229,23 +229,30 @@ def original(name: str, request: pytest.FixtureRequest) -> Callable[[random.Rand
     return lambda rng: data
 
 
-def fuzz(
-    name: str, seeds: range, request: pytest.FixtureRequest, tmp_path: Path
+def read_each(
+    name: str, seeds: range, make: Callable[[random.Random], bytes], read: Read, folder: Path
 ) -> tuple[int, int]:
-    """Mangle and read as many files as there are seeds; return how many were read and refused."""
-    make, statuses = original(name, request), []
+    """Read a mangled file a seed, as `make` makes it; return how many were read and refused."""
+    statuses = []
     for seed in seeds:
-        rng = random.Random(f"{name} {seed}")
-        mangle = mangled_header if name == "quantized_header" else mangled
-        data = mangle(make(rng), rng)
+        data = make(random.Random(f"{name} {seed}"))
         try:
-            status, said = outcome(READERS[name], data, tmp_path)
+            status, said = outcome(read, data, folder)
             check(status, said)
         except BaseException:
             print(f"{name}, seed {seed}: {data[:500]!r}")
             raise
         statuses.append(status)
     return statuses.count(0), statuses.count(2)
+
+
+def fuzz(
+    name: str, seeds: range, request: pytest.FixtureRequest, tmp_path: Path
+) -> tuple[int, int]:
+    """Mangle and read as many files as there are seeds; return how many were read and refused."""
+    make = original(name, request)
+    mangle = mangled_header if name == "quantized_header" else mangled
+    return read_each(name, seeds, lambda rng: mangle(make(rng), rng), READERS[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", READERS)

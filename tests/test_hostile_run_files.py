@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_golden_fuzz import Mangle
-from test_hostile_fuzz import Read, check, mangled, outcome
+from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
 from bitlog2.models.grid import GridRequest, read_result, run_grid
 from bitlog2.models.grid.folder import RunFolder
@@ -121,18 +121,8 @@ READERS: dict[str, tuple[Read, Mangle]] = {
 def fuzz(name: str, seeds: range, run: RunFolder, folder: Path) -> tuple[int, int]:
     """Mangle and read as many files as there are seeds; return how many were read and refused."""
     read, mangle = READERS[name]
-    data, statuses = original(name, run, folder), []
-    for seed in seeds:
-        rng = random.Random(f"{name} {seed}")
-        bad = mangle(data, rng)
-        try:
-            status, said = outcome(read, bad, folder)
-            check(status, said)
-        except BaseException:
-            print(f"{name}, seed {seed}: {bad[:500]!r}")
-            raise
-        statuses.append(status)
-    return statuses.count(0), statuses.count(2)
+    data = original(name, run, folder)
+    return read_each(name, seeds, lambda rng: mangle(data, rng), read, folder)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -13,6 +13,7 @@ from bitlog2.sim.files import write_whole
 
 from .cell import Cell
 from .journal import read_journal
+from .json_object import read_object
 from .record import BatchRecord
 from .request import GridRequest
 
@@ -85,11 +86,8 @@ class RunFolder:
         file = path / _REQUEST
         if not file.is_file():
             raise ValueError(f"run must be a folder with {_REQUEST}, got {path}")
-        try:
-            content = json.loads(file.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} must be JSON: {error}") from None
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        content = read_object(file)
+        if content.get("format") != _FORMAT:
             raise ValueError(f"{file} must have the format {_FORMAT}")
         versions = content.get("versions")
         if not isinstance(versions, dict):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bitlog2.sim.files import write_whole
 
+from .json_object import read_object
+
 __all__ = ["read_gates", "write_gates"]
 
 _FILE = "gates.json"
@@ -23,11 +25,7 @@ def read_gates(run: Path) -> dict[str, int]:
     path = run / _FILE
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
-    counts = content.get("gates") if isinstance(content, dict) else None
+    counts = read_object(path).get("gates")
     if not isinstance(counts, dict) or not all(
         type(count) is int and count > 0 for count in counts.values()
     ):

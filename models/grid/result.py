@@ -84,13 +84,7 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
                 )
         classes = load_quantized(folder.model_file(answers[1].cell)).classes
         comparable = classes == IMAGENET_CLASSES
-        cells += [
-            {
-                **_cell(folder, each, answers[0]),
-                "published_top1": _published(each.cell) if comparable else None,
-            }
-            for each in answers
-        ]
+        cells += [_cell(folder, each, answers[0], comparable=comparable) for each in answers]
         comparisons += _comparisons(answers)
     return {
         "schema": RESULT_SCHEMA,
@@ -102,7 +96,10 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _cell(folder: RunFolder, answers: CellAnswers, reference: CellAnswers) -> dict[str, Any]:
+def _cell(
+    folder: RunFolder, answers: CellAnswers, reference: CellAnswers, *, comparable: bool
+) -> dict[str, Any]:
+    """Return a cell's part of the result; `comparable` with what was published for ImageNet."""
     cell, total = answers.cell, len(answers.numbers)
     if total == 0:
         raise ValueError(f"{cell.name} must have seen an image, got none that could be read")
@@ -116,6 +113,7 @@ def _cell(folder: RunFolder, answers: CellAnswers, reference: CellAnswers) -> di
         "top1": Proportion(int(answers.right.sum()), total).as_dict(),
         "top5": Proportion(answers.hits5, total).as_dict(),
         "agreement_with_unquantized": None if spec is None else agreement.as_dict(),
+        "published_top1": _published(cell) if comparable else None,
         "digests": {
             "pixels": digest_of_digests(answers.pixels),
             "registers": digest_of_digests(answers.registers),

@@ -19,6 +19,7 @@ from ..datapath import Registers
 from ..float_attention import FloatAttention
 from ..integer_attention import IntegerAttention
 from ..levels import level_of
+from .json_object import read_object
 
 __all__ = ["OCTAVES", "LayerStatistics", "map_statistics", "read_statistics", "write_statistics"]
 
@@ -170,10 +171,4 @@ def read_statistics(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold an object")
-    return content
+    return read_object(path)
