@@ -231,7 +231,7 @@ def test_evaluate_one_file_of_several_models_is_refused(data, tiny, tmp_path, ca
 
 
 def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monkeypatch, capsys):
-    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--arithmetic", "float")) == 0
     said = capsys.readouterr()
     unquantized, quantized = said.out.splitlines()[2:4]
@@ -243,13 +243,13 @@ def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monk
 def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
     data, tiny, monkeypatch, capsys
 ):
-    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--arithmetic", "float", "--limit", "4")) == 0
     assert "differ" not in capsys.readouterr().err
 
 
 def test_evaluate_published_figures_are_of_four_bits(data, tiny, monkeypatch, tmp_path):
-    monkeypatch.setattr(task, "_IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
     argv = options(data, tiny, "--arithmetic", "float", "--a-bits", "6", "--limit", "2")
     _, said = results(tmp_path / "r.json", *argv)
     assert said["results"][1]["published_top1"] is None
