@@ -179,6 +179,26 @@ def test_attention_from_scores_equals_attention_and_spec(scheme: str):
         assert np.array_equal(getattr(trace, name), getattr(whole, name))
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_attention_from_scores_equals_attention_over_many_rows(
+    name: str, masks: bool, threads: int
+):
+    """Heads of 67 rows, so of more than two blocks of 32: in lanes, and by BLAS ("wide")."""
+    config = CONFIGS[name]
+    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    case = make_case(14, config, (5, 67, 41, 16, 70), masks)
+    arrays = {key: case[key] for key in ("masked", "bias")}
+    codes = [case[key] for key in ("q", "k", "v")]
+    whole = attention(*codes, params, config, trace=True, **arrays)
+    given = (whole.score.astype(np.int64), case["v"], params, config)
+    trace = attention_from_scores(*given, trace=True, threads=threads, **arrays)
+    for register in REGISTERS:
+        assert np.array_equal(getattr(trace, register), getattr(whole, register)), register
+    assert np.array_equal(attention_from_scores(*given, threads=threads, **arrays), whole.o)
+
+
 @pytest.mark.parametrize("mask", [(1, 1), (1, 3), (9, 1), (9, 3)])
 @pytest.mark.parametrize("bias", [(1, 1), (1, 3), (9, 1), (9, 3)])
 @pytest.mark.parametrize("threads", [1, 2])
@@ -321,6 +341,16 @@ def test_attention_from_scores_refuses_a_score_beyond_the_register():
     score = np.full((2, 3, 5), 28801)
     with pytest.raises(ValueError, match="score must be from -28800 to 28800, got 28801"):
         attention_from_scores(score, V, PARAMS, AttentionConfig())
+
+
+@pytest.mark.parametrize(("v_bits", "wrong"), [(4, 16), (4, -1), (8, 256)])
+def test_attention_from_scores_refuses_a_value_code_out_of_range(v_bits: int, wrong: int):
+    v = np.zeros((2, 5, 4), np.int64)
+    v[1, 4, 3] = wrong
+    config = AttentionConfig("BitLog2_Half_17", v_bits=v_bits)
+    text = f"v must be from 0 to {(1 << v_bits) - 1}, got {wrong}"
+    with pytest.raises(ValueError, match=text):
+        attention_from_scores(np.zeros((2, 3, 5), np.int32), v, PARAMS, config)
 
 
 def test_attention_no_threads_are_refused():

@@ -68,7 +68,7 @@ EQUIVALENT = {
     "kernel/heads.py:_load_values: v.shape[1] - left -> v.shape[1] + left": (
         "fills lanes beyond the last channel, which nothing reads, with the next codes"
     ),
-    "kernel/heads.py:_code_rows: last - first -> last + first": (
+    "kernel/heads.py:_rows_to_outputs: last - first -> last + first": (
         "no value differs, memory is misused: rows past a short last block are coded too, and a "
         "trace keeps them where the next head's rows come, past its end for the last head"
     ),
@@ -129,6 +129,23 @@ def wide_rows_differ(other) -> bool:
     traces = [
         side.attention(q, k, v, LayerParams(1, 0, 1, 0), config, **given) for side in (sim, other)
     ]
+    return registers_differ(traces) or scores_differ(other)
+
+
+def scores_differ(other) -> bool:
+    """Whether heads of 70 rows from their scores show a difference, with masks and biases."""
+    rng = np.random.default_rng(2)
+    scores, v = rng.integers(-6000, 6000, (3, 70, 41)), rng.integers(0, 16, (3, 41, 5))
+    given = (scores, v, LayerParams(40000, 20, 40000, 24, 7, 8, 7, 8), AttentionConfig())
+    masks = {"masked": rng.random((3, 70, 41)) < 0.3, "bias": rng.integers(-99, 99, (3, 70, 41))}
+    traces = [
+        side.attention_from_scores(*given, **masks, trace=True, threads=1) for side in (sim, other)
+    ]
+    return registers_differ(traces)
+
+
+def registers_differ(traces) -> bool:
+    """Whether a register of two traces differs."""
     return any(not np.array_equal(*(getattr(t, name) for t in traces)) for name in REGISTERS)
 
 

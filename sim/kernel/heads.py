@@ -1,4 +1,4 @@
-"""Units 1 to 9 over heads, where int16 lanes hold scores and accumulators.
+"""Units 1 or 2 to 9 over heads, where int16 lanes hold accumulators, and scores that are made here.
 
 Rows are taken eight at a time: the keys, then the row's tables, then the values come into the
 nearest cache once for all eight.
@@ -25,7 +25,13 @@ from .output_requantizer import output_requantizer
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
 from .shift_add import level_value
 
-__all__ = ["HeadScratch", "attention_heads", "borrowed_scratch", "head_scratch"]
+__all__ = [
+    "HeadScratch",
+    "attention_heads",
+    "borrowed_scratch",
+    "head_scratch",
+    "heads_from_scores",
+]
 
 #: Query rows between the products.
 _ROWS = 32
@@ -131,16 +137,26 @@ def _load_query(q, zero, row):
 
 
 @kernel
-def _code_rows(g, top, size, masks, offsets, layer, scheme, trace, head, regs):
-    """Take the scores of `size` rows of head g, from row `top` on, to levels and weights."""
+def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, regs, o):
+    """Take the scores of some rows of head g, from row `top` on, to output codes.
+
+    score: (size, N or more) int16 or int32, size at most _ROWS.
+    """
+    size = score.shape[0]
     for first in range(0, size, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, size)
-        score, level = head.score[first:last], head.level[: last - first]
-        code_block(score, masks, offsets, top + first, layer, scheme, head.block, level)
+        rows, level = score[first:last], head.level[: last - first]
+        code_block(rows, masks, offsets, top + first, layer, scheme, head.block, level)
         for i in range(last - first):
             level_value(level[i], scheme, head.weight[first + i])
         if trace:
             keep_block(g, top + first, masks, head.block, level, layer, scheme, regs)
+    for r in range(size):
+        channel_product(head.weight[r], head.v, head.acc[r])
+        output_requantizer(head.acc[r], layer, o[g, top + r])
+        if trace:
+            keep(score[r], regs.score[g, top + r])
+            keep(head.acc[r], regs.acc[g, top + r])
 
 
 @kernel
@@ -162,11 +178,23 @@ def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
             for r in range(size):
                 seen_q = np.bitwise_or(seen_q, _load_query(q[g, top + r], layer.zq, head.q))
                 key_product(head.q, head.k, head.score[r])
-            _code_rows(g, top, size, masks, offsets, layer, scheme, trace, head, regs)
-            for r in range(size):
-                channel_product(head.weight[r], head.v, head.acc[r])
-                output_requantizer(head.acc[r], layer, o[g, top + r])
-                if trace:
-                    keep(head.score[r], regs.score[g, top + r])
-                    keep(head.acc[r], regs.acc[g, top + r])
+            score = head.score[:size]
+            _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, regs, o)
     return seen_q, seen_k, seen_v
+
+
+@kernel
+def heads_from_scores(score, v, masked, bias, layer, scheme, trace, head, regs, o):
+    """Take heads from scores, (G, R, N) int32, to output codes; else as `attention_heads`.
+
+    The caller has proved that accumulators fit int16. Returns the bits that any code of v has set.
+    """
+    seen = np.int32(0)
+    for g in range(score.shape[0]):
+        masks = masked[min(g, masked.shape[0] - 1)]
+        offsets = bias[min(g, bias.shape[0] - 1)]
+        seen = np.bitwise_or(seen, _load_values(v[g], layer.zv, head.v))
+        for top in range(0, score.shape[1], _ROWS):
+            rows = score[g, top : top + _ROWS]
+            _rows_to_outputs(g, top, rows, masks, offsets, layer, scheme, trace, head, regs, o)
+    return seen
