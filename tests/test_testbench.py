@@ -10,11 +10,13 @@ from pyslang.driver import Driver
 from testbench_runs import DEVICES, SMALL, Workshop, emit_set, quick_simulator, verdict
 
 from bitlog2.golden import PRESETS, UNITS, emit
+from bitlog2.golden.contract import CONTRACTS, modules_of
 from bitlog2.golden.eda import icarus_found
 from bitlog2.golden.generation import generate
 from bitlog2.golden.manifest import read_manifest
 from bitlog2.golden.target import Target
-from bitlog2.golden.testbench import LAYOUTS, modules_of, reference_files, render_testbench
+from bitlog2.golden.testbench import reference_files, render_testbench
+from bitlog2.golden.testbench.stream import MEANINGLESS
 from bitlog2.sim import AttentionConfig
 
 #: Pauses of the streams: a mixture, none, nearly always.
@@ -47,9 +49,9 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_compared(vectors: Path, module: str, taps: bool = True) -> int:
     """The words of every stream that a testbench compares, counted from its files' lines."""
-    layout = LAYOUTS[module]
-    streams = [sink.stream for sink in layout.sinks if taps or not sink.optional] or ["expected"]
-    files = [vectors / f"{layout.unit}.{stream}.mem" for stream in streams]
+    contract = CONTRACTS[module]
+    streams = [sink.stream for sink in contract.outputs if taps or not sink.optional]
+    files = [vectors / f"{contract.unit}.{stream}.mem" for stream in streams]
     return sum(path.read_bytes().count(b"\n") for path in files)
 
 
@@ -65,7 +67,7 @@ def test_testbench_reference_passes_in_verilator(
 ) -> None:
     module = DEVICES[device]
     run = workshop.build("verilator", vectors, device)
-    for pauses in PAUSES if LAYOUTS[module].sources else PAUSES[:1]:
+    for pauses in PAUSES[:1] if CONTRACTS[module].plain else PAUSES:
         assert_passes(run(vectors, *pauses), module, words_compared(vectors, module))
 
 
@@ -76,7 +78,7 @@ def test_testbench_reference_passes_in_icarus(
 ) -> None:
     module = DEVICES[device]
     run = workshop.build("icarus", vectors, device)
-    for pauses in ((), ("+stall=0",)) if LAYOUTS[module].sources else PAUSES[:1]:
+    for pauses in PAUSES[:1] if CONTRACTS[module].plain else ((), ("+stall=0",)):
         assert_passes(run(vectors, *pauses), module, words_compared(vectors, module))
 
 
@@ -139,7 +141,7 @@ def test_testbench_reference_passes_the_default_set_in_verilator(
     device: str, workshop: Workshop, tmp_path: Path
 ) -> None:
     module = DEVICES[device]
-    emit(tmp_path / "set", units=[LAYOUTS[module].unit], testbench=True)
+    emit(tmp_path / "set", units=[CONTRACTS[module].unit], testbench=True)
     run = workshop.build("verilator", tmp_path / "set", device)
     for pauses in PAUSES:
         words = words_compared(tmp_path / "set", module)
@@ -192,8 +194,9 @@ def test_testbench_leaves_out_what_verify_leaves_out() -> None:
         guarded = {
             (sink.stream, field)
             for module in modules_of(unit.unit.name)
-            for sink in LAYOUTS[module].sinks
-            for field, _ in sink.ignored
+            for sink in CONTRACTS[module].outputs
+            for field in sink.fields
+            if (sink.stream, field) in MEANINGLESS
         }
         assert guarded == set(unit.unit.ignored(unit.tables)), unit.unit.name
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitlog2.golden import emit
+from bitlog2.golden.contract import CONTRACTS
 from bitlog2.golden.eda import icarus_found
-from bitlog2.golden.testbench import LAYOUTS, reference_files
+from bitlog2.golden.testbench import reference_files
 from bitlog2.golden.testbench.build import build_testbench, run_testbench
 from bitlog2.sim import AttentionConfig
 
 #: Every device with the testbench that takes it.
 DEVICES = {
-    device: layout.module
-    for layout in LAYOUTS.values()
-    for device in (layout.module, *layout.stand_ins)
+    device: contract.module
+    for contract in CONTRACTS.values()
+    for device in (contract.module, *contract.stand_ins)
 }
 #: Rows of a multiple of four lanes, and not; a shift and a table of their own.
 SMALL = AttentionConfig(

@@ -35,7 +35,7 @@ def words_of(shape: Shape, tables: Tables) -> list[int]:
 def row_bounds(device: Device, tables: Tables) -> list[int]:
     """Return the first beat of each row and the number of beats; a case is a row of its own."""
     offsets = row_offsets(device.unit, tables)
-    if offsets is not None and not device.plain:
+    if offsets is not None and not device.contract.plain:
         return [int(each) for each in offsets]
     words = len(next(iter(tables["stimulus"].values())))
     return list(range(words + 1))
@@ -64,7 +64,7 @@ def beats_of_row(shape: Shape, words: list[int], lanes: int, garbage: Garbage) -
 
 def params_of(device: Device, tables: Tables) -> list[tuple[int, ...]]:
     """Return the layer parameters of every row, in the order of the device's ports."""
-    if not device.params:
+    if not device.contract.params:
         return []
-    columns = [tables["params"][name] for name in device.params]
+    columns = [tables["params"][name] for name in device.contract.params]
     return [tuple(row) for row in np.stack(columns, axis=1).tolist()]

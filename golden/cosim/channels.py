@@ -1,36 +1,14 @@
-"""How a device takes and gives words: the port contract of `golden/README.md`."""
+"""A device of co-simulation: its contract, and the words of its channels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..contract import Channel, Contract
 from ..fields import Field, word_width
 from ..target import Target
 from ..unit import Stream, Tables, Unit
 
-__all__ = ["Channel", "Device", "Shape", "shape_of"]
-
-
-@dataclass(frozen=True)
-class Channel:
-    """An AXI-Stream of a device.
-
-    Attributes:
-        prefix: of its ports: `<prefix>_tvalid`, ...
-        stream: the unit's stream whose words it carries.
-        fields: of a word, most significant first; `last` is the port `tlast`.
-        lanes: whether a beat carries several words, with `tkeep`.
-        framed: whether it has `tlast`.
-        ready: False for a tap, which is valid only.
-        optional: whether a device may leave it out.
-    """
-
-    prefix: str
-    stream: str
-    fields: tuple[str, ...]
-    lanes: bool = False
-    framed: bool = False
-    ready: bool = True
-    optional: bool = False
+__all__ = ["Device", "Shape", "shape_of"]
 
 
 @dataclass(frozen=True)
@@ -38,21 +16,14 @@ class Device:
     """A module that takes and gives vectors.
 
     Attributes:
+        contract: its ports, with the streams of `unit`; `contract.unit` is the unit of vector sets
+            that its words are taken from.
         unit: what it shows, under the module's name.
-        source: the unit of vector sets that its words are taken from.
-        inputs, outputs: its streams.
-        params: ports that hold the layer's parameters.
-        plain: whether it has ports named as the fields instead, and no clock; with a clock it has
-            the streams.
-        tables: the streams of `source` -> those of `unit`.
+        tables: the streams of that unit -> those of `unit`.
     """
 
+    contract: Contract
     unit: Unit
-    source: str
-    inputs: tuple[Channel, ...]
-    outputs: tuple[Channel, ...]
-    params: tuple[str, ...] = ()
-    plain: bool = False
     tables: Callable[[Tables], Tables] = lambda tables: tables
 
     @property
@@ -63,7 +34,7 @@ class Device:
     @property
     def wide(self) -> bool:
         """Whether a beat carries several words."""
-        return any(channel.lanes for channel in self.inputs)
+        return any(channel.lanes for channel in self.contract.inputs)
 
 
 @dataclass(frozen=True)

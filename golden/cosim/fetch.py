@@ -20,7 +20,7 @@ def fetch_tables(folder: Path, device: Device) -> tuple[Target, Tables]:
         OSError: a file cannot be read.
     """
     manifest = open_set(folder)
-    unit = UNITS[device.source]
+    unit = UNITS[device.contract.unit]
     tables: Tables = {}
     for stream in unit.streams:
         path = folder / unit.file_name(stream)

@@ -7,6 +7,7 @@ from pathlib import Path
 from bitlog2.sim import AttentionConfig
 
 from ..compare import compare_unit
+from ..contract import Channel
 from ..reading import image_of, open_set, read_inputs
 from ..report import UnitComparison
 from ..rows import RowCase, check_row, tables_of_rows
@@ -15,7 +16,7 @@ from ..unit import Tables, case_count, no_progress, row_offsets
 from ..units import UNITS
 from ..vector_set import UnitVectors, make_vectors, shape_tables
 from .beats import Beat, Garbage, beats_of_row, params_of, row_bounds, words_of
-from .channels import Channel, Device, shape_of
+from .channels import Device, shape_of
 from .devices import device_named
 from .recording import Words
 from .result import timed
@@ -55,7 +56,10 @@ class Model:
         Raises:
             ValueError: there is none.
         """
-        known = {each.prefix: each for each in (*self.device.inputs, *self.device.outputs)}
+        known = {
+            each.prefix: each
+            for each in (*self.device.contract.inputs, *self.device.contract.outputs)
+        }
         if prefix not in known:
             raise ValueError(f"prefix must be one of {', '.join(known)}, got {prefix!r}")
         return known[prefix]
@@ -80,7 +84,7 @@ class Model:
     def ends(self, prefix: str, lanes: int = 1) -> list[int]:
         """Return how many beats of an output there are when each row has ended."""
         shape = shape_of(self.device, self.channel(prefix), self.target)
-        per_beat = shape.per_beat and not self.device.plain
+        per_beat = shape.per_beat and not self.device.contract.plain
         ends, count = [], 0
         for first, end in pairwise(self._bounds):
             count += -(-(end - first) // lanes) if per_beat else 1
@@ -90,7 +94,7 @@ class Model:
     def words(self, prefix: str) -> Words:
         """Return an empty record of an output's words."""
         last = self.vectors.tables["stimulus"].get("last")
-        ends = () if last is None or self.device.plain else tuple(last.tolist())
+        ends = () if last is None or self.device.contract.plain else tuple(last.tolist())
         return Words(shape_of(self.device, self.channel(prefix), self.target), ends)
 
 
@@ -126,7 +130,7 @@ def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
         ValueError: the set cannot be used, or has no vectors for the device.
     """
     manifest = open_set(folder)
-    unit = UNITS[device.source]
+    unit = UNITS[device.contract.unit]
     if unit not in manifest.units:
         names = ", ".join(each.name for each in manifest.units)
         raise ValueError(

@@ -10,9 +10,9 @@ from cocotb.triggers import Timer
 
 from bitlog2.sim.files import write_whole
 
+from ..contract import Channel
 from .agents import RowDriver, RowMonitor
 from .bench import Bench, now
-from .channels import Channel
 from .fetch import fetch_tables
 from .job import Job, Profile, read_job
 from .model import Model
@@ -31,7 +31,7 @@ async def play(dut: Any) -> None:
     job = read_job(Path(str(cocotb.plusargs["bitlog2_job"])))
     model = Model(job.device, *fetch_tables(job.folder, job.device))
     try:
-        if job.device.plain and not hasattr(dut, "clk"):
+        if job.device.contract.plain and not hasattr(dut, "clk"):
             await _plain(dut, job, model)
         else:
             await _streams(dut, job, model)
@@ -65,7 +65,7 @@ async def _streams(dut: Any, job: Job, model: Model) -> None:
     outputs = present(dut, device)
     lanes = {
         each.prefix: lanes_of(dut, device, each, model.target)
-        for each in (*device.inputs, *outputs)
+        for each in (*device.contract.inputs, *outputs)
     }
     bench = Bench(dut)
     for profile in job.profiles:
@@ -85,7 +85,7 @@ async def _profile(
     seed = f"{job.seed} {model.device.name} {profile.name}"
     garbage = Random(f"{seed} lanes").getrandbits
     sequencer = Sequencer(bench, model)
-    for each in model.device.inputs:
+    for each in model.device.contract.inputs:
         driver = RowDriver(bench, each.prefix, stall=profile.source, seed=seed)
         sequencer.feed(driver, model.beats(each.prefix, lanes[each.prefix], garbage))
     monitors = []

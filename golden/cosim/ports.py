@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from ..contract import Channel
 from ..fields import Field
 from ..target import Target
-from .channels import Channel, Device, Shape, shape_of
+from .channels import Device, Shape, shape_of
 
 __all__ = ["DeviceError", "check_params", "check_plain", "lanes_of", "present"]
 
@@ -20,7 +21,7 @@ def present(dut: Any, device: Device) -> list[Channel]:
         DeviceError: one that it must have is missing.
     """
     found = []
-    for channel in device.outputs:
+    for channel in device.contract.outputs:
         if hasattr(dut, f"{channel.prefix}_tvalid"):
             found.append(channel)
         elif not channel.optional:
@@ -62,7 +63,7 @@ def check_params(dut: Any, device: Device, target: Target) -> None:
     Raises:
         DeviceError: one is missing or has another width.
     """
-    if device.params:
+    if device.contract.params:
         fields = next(s for s in device.unit.streams if s.name == "params").fields(target)
         _check_fields(dut, device, fields)
 
@@ -73,7 +74,10 @@ def check_plain(dut: Any, device: Device, target: Target) -> tuple[Shape, Shape]
     Raises:
         DeviceError: a port is missing or has another width.
     """
-    shapes = [shape_of(device, each, target) for each in (device.inputs[0], device.outputs[0])]
+    shapes = [
+        shape_of(device, each, target)
+        for each in (device.contract.inputs[0], device.contract.outputs[0])
+    ]
     for shape in shapes:
         _check_fields(dut, device, shape.fields)
     return shapes[0], shapes[1]

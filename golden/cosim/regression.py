@@ -83,7 +83,7 @@ def run_choice(
     found = []
     with tempfile.TemporaryDirectory(prefix="bitlog2-regression-") as scratch:
         for name in units:
-            source, folder = DEVICES[name].source, Path(scratch) / name
+            source, folder = DEVICES[name].contract.unit, Path(scratch) / name
             cases = _RANDOM.get(source)
             emit(
                 folder,

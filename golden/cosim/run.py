@@ -106,15 +106,15 @@ def _names(folder: Path, unit: str, rtl: Sequence[str | Path] | None, top: str |
         if top is not None and rtl is None:
             raise ValueError(f"top must go with rtl, got {top!r} alone")
         device = device_named(unit)
-        if device.source not in sources:
+        if device.contract.unit not in sources:
             raise ValueError(
-                f"unit {unit} takes the vectors of {device.source}, the set has those of "
+                f"unit {unit} takes the vectors of {device.contract.unit}, the set has those of "
                 f"{', '.join(sources)}"
             )
         return [unit]
     if rtl is not None or top is not None:
         raise ValueError("unit must be a single one with rtl or top, got all")
-    return [name for name, device in DEVICES.items() if device.source in sources]
+    return [name for name, device in DEVICES.items() if device.contract.unit in sources]
 
 
 def _design(

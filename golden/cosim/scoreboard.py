@@ -40,12 +40,13 @@ class Scoreboard:
         )
         return ProfileRun(model.device.name, comparison, tuple(self.failures), 0)
 
-    def check(self) -> None:
-        """Hold what was taken to the model.
+    def check(self, *monitors: RowMonitor) -> None:
+        """Take what these monitors have seen too, and hold all that was taken to the model.
 
         Raises:
             AssertionError: something differs, is missing or too much; the message is the report.
         """
+        self.take(*monitors)
         found = self.result()
         if not found.ok:
             raise AssertionError("\n".join(found.lines()))

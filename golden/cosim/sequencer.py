@@ -24,7 +24,7 @@ class Sequencer:
 
     def __init__(self, bench: Bench, model: Model) -> None:
         self.drivers: list[RowDriver] = []
-        self._handles = [getattr(bench.dut, name) for name in model.device.params]
+        self._handles = [getattr(bench.dut, name) for name in model.device.contract.params]
         self._params = model.params
         self._rows: list[Sequence[Sequence[Beat]]] = []
         self._watched: list[tuple[RowMonitor, Sequence[int]]] = []

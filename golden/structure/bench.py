@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..contract import CONTRACTS
 from ..eda import ToolError, run_tool, verilator_command, verilator_environment
 from ..manifest import Manifest
-from ..testbench import LAYOUTS, reference_files, render_testbench
+from ..testbench import reference_files, render_testbench
 from ..testbench.build import run_testbench
 from ..units import UNITS
 from .dat import Point, read_points
@@ -17,9 +18,9 @@ __all__ = ["BENCHES", "Runtime", "judged_modules", "run_bench"]
 _HOMES = {"distance": "row_max", "leading_one": "log2_quantizer", "shift_add_lane": "shift_add"}
 #: Bench -> (the testbench's module, the unit of its vectors).
 BENCHES: Mapping[str, tuple[str, str]] = {
-    name: (layout.module, layout.unit)
-    for layout in LAYOUTS.values()
-    for name in (layout.module, *layout.stand_ins)
+    name: (contract.module, contract.unit)
+    for contract in CONTRACTS.values()
+    for name in (contract.module, *contract.stand_ins)
 }
 _OPTIONS: tuple[str, ...] = ("--cc", "--exe", "--main", "--timing", "--output-split", "0")
 _OPTIONS += ("--coverage-line", "--coverage-toggle", "-CFLAGS", "-std=c++20")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..contract import CONTRACTS, modules_of
 from ..folder import BUILD_NAME, MAKEFILE_NAME, RTL_NAME
 from ..target import Target
 from ..unit import Unit
-from .layouts import LAYOUTS, modules_of
 from .render import render_testbench
 from .template import fill, template
 
@@ -39,12 +39,12 @@ def testbench_files(
 
 
 def _makefile(units: Sequence[Unit]) -> bytes:
-    layouts = [LAYOUTS[module] for unit in units for module in modules_of(unit.name)]
-    stand_ins = {name: each.module for each in layouts for name in each.stand_ins}
+    contracts = [CONTRACTS[module] for unit in units for module in modules_of(unit.name)]
+    stand_ins = {name: each.module for each in contracts for name in each.stand_ins}
     text = fill(
         template("Makefile"),
         units=" ".join(unit.name for unit in units),
-        benches=" ".join([*(each.module for each in layouts), *stand_ins]),
+        benches=" ".join([*(each.module for each in contracts), *stand_ins]),
         stand_ins="\n".join(f"BENCH_{name} := {module}" for name, module in stand_ins.items()),
         build=BUILD_NAME,
         rtl=RTL_NAME,

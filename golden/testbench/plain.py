@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from ..contract import Contract
 from ..target import Target
-from .layouts import Layout
 from .show import show_task
 from .template import fill, template
 from .words import StreamWords
@@ -11,7 +11,7 @@ from .words import StreamWords
 __all__ = ["plain_body"]
 
 
-def plain_body(target: Target, layout: Layout, streams: Mapping[str, StreamWords]) -> str:
+def plain_body(target: Target, contract: Contract, streams: Mapping[str, StreamWords]) -> str:
     """Return the body: declarations of the device's ports, the device, and the run."""
     stimulus, expected = streams["stimulus"], streams["expected"]
     framed = "last" in stimulus.bits
@@ -35,7 +35,7 @@ def plain_body(target: Target, layout: Layout, streams: Mapping[str, StreamWords
     if framed:
         last = f"stimulus[word][{stimulus.bits['last'][1]}]"
         step = f"key = {last} ? 0 : key + 1;\n        if ({last}) row = row + 1;"
-    place = f"{layout.unit}.expected"
+    place = f"{contract.unit}.expected"
     return fill(
         template("plain.sv"),
         ports="\n".join(ports),

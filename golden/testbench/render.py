@@ -1,12 +1,12 @@
-"""`<module>_tb.sv`: a self-checking testbench, from the layout of the module."""
+"""`<module>_tb.sv`: a self-checking testbench, from the contract of the module."""
 
 from collections.abc import Iterable, Mapping
 
 from bitlog2 import SPEC_VERSION
 
+from ..contract import CONTRACTS, Channel, Contract
 from ..target import Target
 from ..unit import Unit
-from .layouts import LAYOUTS, Layout, Sink
 from .plain import plain_body
 from .stream import stream_body
 from .template import fill, template
@@ -30,25 +30,24 @@ def render_testbench(
         ValueError: the unit's vectors do not fit the module, or `words` lacks a file.
     """
     name = unit.name if module is None else module
-    layout = LAYOUTS.get(name)
-    if layout is None or layout.unit != unit.name:
-        known = ", ".join(each.module for each in LAYOUTS.values() if each.unit == unit.name)
+    contract = CONTRACTS.get(name)
+    if contract is None or contract.unit != unit.name:
+        known = ", ".join(each.module for each in CONTRACTS.values() if each.unit == unit.name)
         raise ValueError(f"module must be one of {known}, got {name!r}")
     streams = streams_of(target, unit, words)
-    compared = layout.sinks or (Sink("", "expected", ()),)
-    used = _used(layout, streams, compared)
-    body = (stream_body if layout.sinks else plain_body)(target, layout, streams)
+    used = _used(contract, streams)
+    body = (plain_body if contract.plain else stream_body)(target, contract, streams)
     text = fill(
         template("common.sv"),
-        module=layout.module,
+        module=contract.module,
         unit=unit.name,
         spec=SPEC_VERSION,
-        inputs=_files(used, {"stimulus", "params", *(s.stream for s in layout.sources)}),
-        outputs=_files(used, {sink.stream for sink in compared}),
-        macros=_macros(layout),
-        plusargs=template("plusargs.sv") if layout.sinks else "",
-        defines=_defines(layout),
-        sizes="\n".join(_sizes(used, compared)),
+        inputs=_files(used, {"stimulus", "params", *(s.stream for s in contract.inputs)}),
+        outputs=_files(used, {sink.stream for sink in contract.outputs}),
+        macros=_macros(contract),
+        plusargs="" if contract.plain else template("plusargs.sv"),
+        defines=_defines(contract),
+        sizes="\n".join(_sizes(used, contract.outputs)),
         memories="\n".join(
             f"  reg [{each.width}:0] {each.name}[0:{each.name}_WORDS-1];" for each in used
         ),
@@ -58,13 +57,11 @@ def render_testbench(
     return f"{text}\n".encode()
 
 
-def _used(
-    layout: Layout, streams: Mapping[str, StreamWords], compared: Iterable[Sink]
-) -> list[StreamWords]:
+def _used(contract: Contract, streams: Mapping[str, StreamWords]) -> list[StreamWords]:
     """Return the streams whose words the testbench reads."""
-    names = {"stimulus", *(source.stream for source in layout.sources)}
-    names |= {sink.stream for sink in compared}
-    if layout.params:
+    names = {"stimulus", *(source.stream for source in contract.inputs)}
+    names |= {sink.stream for sink in contract.outputs}
+    if contract.params:
         names.add("params")
     return [each for each in streams.values() if each.name in names]
 
@@ -73,12 +70,12 @@ def _files(used: Iterable[StreamWords], names: set[str]) -> str:
     return ", ".join(each.file for each in used if each.name in names)
 
 
-def _macros(layout: Layout) -> str:
+def _macros(contract: Contract) -> str:
     lines = []
-    if _has_taps(layout):
-        optional = ", ".join(f"{sink.prefix}_*" for sink in layout.sinks if sink.optional)
+    if _has_taps(contract):
+        optional = ", ".join(f"{sink.prefix}_*" for sink in contract.outputs if sink.optional)
         lines.append(f"//           NO_TAPS    the device has no {optional}")
-    if _has_lanes(layout):
+    if _has_lanes(contract):
         lines.append("//           LANES      keys a beat (4)")
         lines.append(
             "//           SET_LANES  give LANES to the device as its parameter of that name"
@@ -86,24 +83,24 @@ def _macros(layout: Layout) -> str:
     return "\n".join(lines)
 
 
-def _defines(layout: Layout) -> str:
+def _defines(contract: Contract) -> str:
     lines = []
-    if _has_lanes(layout):
+    if _has_lanes(contract):
         lines += ["`ifndef LANES", "`define LANES 4", "`endif"]
-    if _has_taps(layout):
+    if _has_taps(contract):
         lines += ["`ifndef NO_TAPS", "`define TAPS", "`endif"]
     return "\n".join(lines)
 
 
-def _has_taps(layout: Layout) -> bool:
-    return any(sink.optional for sink in layout.sinks)
+def _has_taps(contract: Contract) -> bool:
+    return any(sink.optional for sink in contract.outputs)
 
 
-def _has_lanes(layout: Layout) -> bool:
-    return any(source.lanes for source in layout.sources)
+def _has_lanes(contract: Contract) -> bool:
+    return any(source.lanes for source in contract.inputs)
 
 
-def _sizes(used: Iterable[StreamWords], compared: Iterable[Sink]) -> list[str]:
+def _sizes(used: Iterable[StreamWords], compared: Iterable[Channel]) -> list[str]:
     lines = [f"  localparam integer {each.name}_WORDS = {each.words};" for each in used]
     fixed = " + ".join(f"{sink.stream}_WORDS" for sink in compared if not sink.optional)
     optional = "".join(f" + {sink.stream}_WORDS" for sink in compared if sink.optional)

@@ -2,52 +2,62 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..contract import Channel, Contract
 from ..target import Target
-from .layouts import Guard, Layout, Sink, Source
 from .show import show_task
 from .template import fill, template
 from .words import Slice, StreamWords
 
-__all__ = ["stream_body"]
+__all__ = ["MEANINGLESS", "stream_body"]
 
 _Streams = Mapping[str, StreamWords]
+#: (stream, field, value).
+_Guard = tuple[str, str, int]
+#: (stream, field) -> where that field means nothing: in the words in which another has a value.
+MEANINGLESS: Mapping[tuple[str, str], _Guard] = {
+    ("keys", "d"): ("stimulus", "mask", 1),
+    ("memory", "nibble_byte"): ("memory", "nibble_write", 0),
+    ("memory", "flag_byte"): ("memory", "flag_write", 0),
+}
 
 
-def stream_body(target: Target, layout: Layout, streams: _Streams) -> str:
+def stream_body(target: Target, contract: Contract, streams: _Streams) -> str:
     """Return the body: a process for each stream, the device, and the run."""
     parts = [
-        _source(layout, source, streams, salt)
-        for salt, source in enumerate(layout.sources, start=1)
+        _source(contract, source, streams, salt)
+        for salt, source in enumerate(contract.inputs, start=1)
     ]
     parts += [
-        _if_optional(sink, _sink(layout, sink, streams, salt))
-        for salt, sink in enumerate(layout.sinks, start=len(parts) + 1)
+        _if_optional(sink, _sink(contract, sink, streams, salt))
+        for salt, sink in enumerate(contract.outputs, start=len(parts) + 1)
     ]
-    pins = [pin for source in layout.sources for pin in _source_pins(source)]
-    pins += [f"      .{name}({_bits('layer', streams['params'], name)})" for name in layout.params]
+    pins = [pin for source in contract.inputs for pin in _source_pins(source)]
+    pins += [
+        f"      .{name}({_bits('layer', streams['params'], name)})" for name in contract.params
+    ]
     pins = [f"{pin}," for pin in pins]
-    for sink in layout.sinks[1:]:
+    for sink in contract.outputs[1:]:
         pins.append(_if_optional(sink, "\n".join(f"{pin}," for pin in _sink_pins(sink))))
-    *others, last = _sink_pins(layout.sinks[0])
+    *others, last = _sink_pins(contract.outputs[0])
     return fill(
         template("stream.sv"),
-        module=layout.module,
+        module=contract.module,
         streams="\n\n".join(parts),
-        opened=_opened(layout, streams),
-        opening=_opening(layout, streams),
-        override=template("override.sv") if any(s.lanes for s in layout.sources) else "",
+        opened=_opened(contract, streams),
+        opening=_opening(contract, streams),
+        override=template("override.sv") if any(s.lanes for s in contract.inputs) else "",
         pins="\n".join([*pins, *(f"{pin}," for pin in others)]),
         last_pin=last,
-        moved=_expression(" ||", _moves(layout)),
-        complete=_expression(" &&", _completions(layout)),
+        moved=_expression(" ||", _moves(contract)),
+        complete=_expression(" &&", _completions(contract)),
         compared=_expression(
-            " +", [(sink.optional, f"{sink.prefix}_word") for sink in layout.sinks]
+            " +", [(sink.optional, f"{sink.prefix}_word") for sink in contract.outputs]
         ),
         idle=4 * target.config.max_tokens + 1000,
     )
 
 
-def _if_optional(sink: Sink, text: str) -> str:
+def _if_optional(sink: Channel, text: str) -> str:
     return f"`ifdef TAPS\n{text}\n`endif" if sink.optional else text
 
 
@@ -63,36 +73,36 @@ def _expression(operator: str, terms: Iterable[tuple[bool, str]]) -> str:
     return f"{joined}\n`ifdef TAPS{lines}\n`endif\n       "
 
 
-def _moves(layout: Layout) -> list[tuple[bool, str]]:
-    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready)") for s in layout.sources]
-    for sink in layout.sinks:
-        ready = f" && {sink.prefix}_tready" if sink.taken else ""
+def _moves(contract: Contract) -> list[tuple[bool, str]]:
+    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready)") for s in contract.inputs]
+    for sink in contract.outputs:
+        ready = f" && {sink.prefix}_tready" if sink.ready else ""
         moves.append((sink.optional, f"({sink.prefix}_tvalid{ready})"))
     return moves
 
 
-def _completions(layout: Layout) -> list[tuple[bool, str]]:
+def _completions(contract: Contract) -> list[tuple[bool, str]]:
     given = [
         (False, f"({s.prefix}_word == {s.stream}_WORDS && !{s.prefix}_tvalid)")
-        for s in layout.sources
+        for s in contract.inputs
     ]
     return given + [
-        (sink.optional, f"{sink.prefix}_word == {sink.stream}_WORDS") for sink in layout.sinks
+        (sink.optional, f"{sink.prefix}_word == {sink.stream}_WORDS") for sink in contract.outputs
     ]
 
 
-def _source_pins(source: Source) -> list[str]:
+def _source_pins(source: Channel) -> list[str]:
     signals = ["tvalid", "tready", "tdata", "tlast", *(["tkeep"] if source.lanes else [])]
     return [f"      .{source.prefix}_{each}({source.prefix}_{each})" for each in signals]
 
 
-def _sink_pins(sink: Sink) -> list[str]:
-    signals = ["tvalid", *_sideband(sink), *(["tready"] if sink.taken else []), "tdata"]
+def _sink_pins(sink: Channel) -> list[str]:
+    signals = ["tvalid", *_sideband(sink), *(["tready"] if sink.ready else []), "tdata"]
     return [f"      .{sink.prefix}_{each}({sink.prefix}_{each})" for each in signals]
 
 
-def _sideband(sink: Sink) -> list[str]:
-    return [*(["tlast"] if sink.per == "key" else []), *(["tkeep"] if sink.lanes else [])]
+def _sideband(sink: Channel) -> list[str]:
+    return [*(["tlast"] if sink.framed else []), *(["tkeep"] if sink.lanes else [])]
 
 
 def _bits(word: str, stream: StreamWords, name: str) -> str:
@@ -113,7 +123,7 @@ def _what(stream: StreamWords, fields: Sequence[str], lanes: bool, per_key: bool
     return f"{', '.join(fields)} of {stream.file}, {beat} a beat"
 
 
-def _source(layout: Layout, source: Source, streams: _Streams, salt: int) -> str:
+def _source(contract: Contract, source: Channel, streams: _Streams, salt: int) -> str:
     stream = streams[source.stream]
     part = stream.part(source.fields)
     return fill(
@@ -127,7 +137,7 @@ def _source(layout: Layout, source: Source, streams: _Streams, salt: int) -> str
         low=part.low,
         last=streams["stimulus"].bits["last"][1],
         salt=_salt(salt),
-        module=layout.module,
+        module=contract.module,
     )
 
 
@@ -135,8 +145,8 @@ def _salt(number: int) -> str:
     return f"32'h{(number * 0x9E3779B1) & 0xFFFFFFFF:08x}"
 
 
-def _sink(layout: Layout, sink: Sink, streams: _Streams, salt: int) -> str:
-    stream, per_key = streams[sink.stream], sink.per == "key"
+def _sink(contract: Contract, sink: Channel, streams: _Streams, salt: int) -> str:
+    stream, per_key = streams[sink.stream], sink.framed
     part = stream.part(sink.fields)
     named, prefix = _named(sink.prefix, sink.lanes), sink.prefix
     sideband = _sideband(sink)
@@ -151,7 +161,7 @@ def _sink(layout: Layout, sink: Sink, streams: _Streams, salt: int) -> str:
         f";\n  wire [{prefix}_LANES-1:0] {prefix}_tkeep" if sink.lanes else ""
     )
     handshake = fill(
-        template("handshake.sv"), **named, payload=payload, salt=_salt(salt), module=layout.module
+        template("handshake.sv"), **named, payload=payload, salt=_salt(salt), module=contract.module
     )
     return fill(
         template("sink.sv"),
@@ -159,47 +169,48 @@ def _sink(layout: Layout, sink: Sink, streams: _Streams, salt: int) -> str:
         what=_what(stream, sink.fields, sink.lanes, per_key),
         width=part.width,
         wires=wires,
-        registers="\n".join(registers) if sink.taken else "",
-        show=show_task(f"{prefix}_show", f"{layout.unit}.{sink.stream}", part, per_key=per_key),
+        registers="\n".join(registers) if sink.ready else "",
+        show=show_task(f"{prefix}_show", f"{contract.unit}.{sink.stream}", part, per_key=per_key),
         stream=sink.stream,
         memory=sink.stream,
         high=part.high,
         low=part.low,
         ignored="\n".join(_ignored(prefix, part, streams, sink)),
         last=_last(streams, f"{prefix}_word+{prefix}_lane") if per_key else "1'b1",
-        framing=_framing(layout, sink, sideband),
-        handshake=handshake if sink.taken else "",
-        accepted=f" && {prefix}_tready" if sink.taken else "",
-        module=layout.module,
+        framing=_framing(contract, sink, sideband),
+        handshake=handshake if sink.ready else "",
+        accepted=f" && {prefix}_tready" if sink.ready else "",
+        module=contract.module,
     )
 
 
-def _ignored(prefix: str, part: Slice, streams: _Streams, sink: Sink) -> list[str]:
+def _ignored(prefix: str, part: Slice, streams: _Streams, sink: Channel) -> list[str]:
     """Return the lines that take the fields which mean nothing out of the comparison."""
     bits = {field.name: (field.width, low) for field, low in part.fields}
     lines = []
-    for name, guard in sink.ignored:
-        width, low = bits[name]
-        lines.append(
-            f"          if ({_guard(streams, guard, f'{prefix}_word+{prefix}_lane')}) "
-            f"{prefix}_care[{low + width - 1}:{low}] = {width}'d0;"
-        )
+    for name, (width, low) in bits.items():
+        guard = MEANINGLESS.get((sink.stream, name))
+        if guard is not None:
+            lines.append(
+                f"          if ({_guard(streams, guard, f'{prefix}_word+{prefix}_lane')}) "
+                f"{prefix}_care[{low + width - 1}:{low}] = {width}'d0;"
+            )
     return lines
 
 
-def _guard(streams: _Streams, guard: Guard, index: str) -> str:
+def _guard(streams: _Streams, guard: _Guard, index: str) -> str:
     stream, field, value = guard
     return f"{stream}[{index}][{streams[stream].bits[field][1]}] == 1'b{value}"
 
 
-def _framing(layout: Layout, sink: Sink, sideband: Sequence[str]) -> str:
+def _framing(contract: Contract, sink: Channel, sideband: Sequence[str]) -> str:
     return "\n".join(
         fill(
             template("framing.sv"),
             prefix=sink.prefix,
             signal=each,
             expected=expected,
-            module=layout.module,
+            module=contract.module,
         )
         for each, expected in (
             ("tlast", f"{sink.prefix}_ended"),
@@ -209,17 +220,17 @@ def _framing(layout: Layout, sink: Sink, sideband: Sequence[str]) -> str:
     )
 
 
-def _opened(layout: Layout, streams: _Streams) -> str:
+def _opened(contract: Contract, streams: _Streams) -> str:
     """Return the declaration of how many rows may have begun."""
-    if not layout.params:
+    if not contract.params:
         return "  localparam integer opened = 32'h7fffffff;  // rows that may have begun"
     return fill(template("opened.sv"), high=streams["params"].width - 1)
 
 
-def _opening(layout: Layout, streams: _Streams) -> str:
+def _opening(contract: Contract, streams: _Streams) -> str:
     """Return the process that lets a row begin: with its parameters, or with the same as before."""
-    if not layout.params:
+    if not contract.params:
         return ""
-    taken = [f"{sink.prefix}_row" for sink in layout.sinks if sink.taken]
+    taken = [f"{sink.prefix}_row" for sink in contract.outputs if sink.ready]
     params = streams["params"]
     return fill(template("opening.sv"), high=params.width - 1, completed=taken[0])
