@@ -22,6 +22,7 @@ from bitlog2.golden.cosim.recording import Words
 from bitlog2.golden.cosim.scoreboard import Scoreboard
 from bitlog2.golden.eda import icarus_found
 from bitlog2.golden.target import Target
+from bitlog2.golden.testbench import reference_files
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.cosim.__file__).parent / "example"
@@ -30,13 +31,13 @@ TARGET = Target(AttentionConfig(), 2)
 
 def words_of(unit: str, prefix: str, ends: tuple[int, ...] = ()) -> Words:
     device = DEVICES[unit]
-    channel = next(each for each in device.outputs if each.prefix == prefix)
+    channel = next(each for each in device.contract.outputs if each.prefix == prefix)
     return Words(shape_of(device, channel, TARGET), ends)
 
 
 def test_cosim_beats_put_lane_0_lowest_and_keep_the_low_lanes_of_the_last() -> None:
     device = DEVICES["attention_row"]
-    shape = shape_of(device, device.inputs[1], TARGET)
+    shape = shape_of(device, device.contract.inputs[1], TARGET)
     beats = beats_of_row(shape, [0x11, 0x22, 0x33], 2, lambda bits: (1 << bits) - 1)
     assert [(each.data, each.keep, each.last) for each in beats] == [
         (0x2211, 0b11, 0),
@@ -106,14 +107,50 @@ def test_cosim_scoreboard_accepts_the_right_words_and_no_others(tmp_path: Path) 
         board.check()
 
 
-@pytest.mark.parametrize("simulator", ["icarus", pytest.param("verilator", marks=pytest.mark.long)])
-def test_cosim_example_runs(simulator: str, tmp_path: Path) -> None:
+SIMULATORS = ["icarus", pytest.param("verilator", marks=pytest.mark.long)]
+
+
+def run_example(simulator: str, build: Path, *rtl: Path) -> dict[str, bool]:
+    """Return the tests of the example, and whether each passes."""
     if simulator == "icarus" and not icarus_found():
         pytest.skip("Icarus Verilog is not found")
-    command = [sys.executable, str(EXAMPLE / "run.py"), simulator, str(tmp_path)]
+    command = [sys.executable, str(EXAMPLE / "run.py"), "--sim", simulator, "--build", str(build)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    cases = list(ElementTree.parse(tmp_path / simulator / "results.xml").iter("testcase"))
-    assert [case.get("name") for case in cases] == ["rows_agree"]
-    assert cases[0].find("failure") is None
+    done = subprocess.run(
+        [*command, *map(str, rtl)], env=environment, capture_output=True, text=True, check=False
+    )
+    report = build / simulator / "results.xml"
+    assert report.exists(), done.stdout + done.stderr
+    cases = {
+        case.get("name", ""): case.find("failure") is None
+        for case in ElementTree.parse(report).iter("testcase")
+    }
+    assert (done.returncode == 0) == all(cases.values()), done.stdout + done.stderr
+    return cases
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_cosim_examples_pass_on_the_reference(simulator: str, tmp_path: Path) -> None:
+    """The agents of cocotbext-axi, which others wrote, drive the reference RTL too."""
+    assert run_example(simulator, tmp_path) == {"rows_agree": True, "axi_agents_agree": True}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_cosim_examples_fail_on_a_broken_device(simulator: str, tmp_path: Path) -> None:
+    """Its output codes are cut off, not rounded."""
+    sources = [tmp_path / path.name for path in reference_files()]
+    for path in reference_files():
+        text = path.read_text()
+        if path.name == "output_requantizer.sv":
+            broken = text.replace("(product + half)", "product")
+            assert broken != text
+            text = broken
+        (tmp_path / path.name).write_text(text)
+    found = run_example(simulator, tmp_path / "build", *sources)
+    assert found == {"rows_agree": False, "axi_agents_agree": False}
+
+
+def test_cosim_example_has_thirty_lines() -> None:
+    """What golden/README.md says of it."""
+    lines = (EXAMPLE / "test_attention_row.py").read_text().splitlines()
+    assert len(lines) <= 30

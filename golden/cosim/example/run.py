@@ -1,9 +1,11 @@
-"""Run the example: `python run.py [verilator|icarus] [BUILD_FOLDER]`."""
+"""Build a device and run the tests beside this file: `python run.py --help`."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
 
+from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 from test_attention_row import CONFIG  # type: ignore[import-not-found]
 
@@ -11,28 +13,38 @@ from bitlog2.golden import emit
 from bitlog2.golden.cosim import simulator_named
 from bitlog2.golden.testbench import reference_files
 
+TOP = "attention_row"
+TESTS = ["test_attention_row", "test_axi_agents"]
 
-def main(simulator: str = "verilator", folder: str = "example_build") -> None:
-    """Build the reference RTL with the package of a set, and run the test beside this file."""
-    build = Path(folder).resolve()
-    emit(build / "set", CONFIG, units=["attention_row"], sources=("corners",))
-    os.environ.update(simulator_named(simulator).environment)
-    runner = get_runner(simulator)
+
+def main() -> int:
+    """Build the device with the package of a set, run the tests, return the exit status."""
+    parser = argparse.ArgumentParser(description=f"Run {', '.join(TESTS)} against {TOP}.")
+    parser.add_argument("--sim", choices=["verilator", "icarus"], default="verilator")
+    parser.add_argument("--build", type=Path, default=Path("example_build"), help="folder")
+    parser.add_argument("rtl", nargs="*", type=Path, help="your sources; the reference RTL if none")
+    args = parser.parse_args()
+    build = args.build.resolve()
+    emit(build / "set", CONFIG, units=[TOP], sources=("corners",))
+    os.environ.update(simulator_named(args.sim).environment)
+    runner = get_runner(args.sim)
     runner.build(
-        sources=[build / "set" / "bitlog2_pkg.sv", *reference_files()],
-        hdl_toplevel="attention_row",
-        build_dir=build / simulator,
-        build_args=["-Wno-fatal"] if simulator == "verilator" else [],
+        sources=[build / "set" / "bitlog2_pkg.sv", *(args.rtl or reference_files())],
+        hdl_toplevel=TOP,
+        build_dir=build / args.sim,
+        build_args=["-Wno-fatal"] if args.sim == "verilator" else [],
         timescale=("1ns", "1ps"),
         always=True,
     )
-    runner.test(
-        test_module="test_attention_row",
-        hdl_toplevel="attention_row",
-        build_dir=build / simulator,
+    results = runner.test(
+        test_module=TESTS,
+        hdl_toplevel=TOP,
+        build_dir=build / args.sim,
         timescale=("1ns", "1ps"),
     )
+    _, failed = get_results(results)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())
