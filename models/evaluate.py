@@ -126,11 +126,13 @@ class Loop:
         batch_size: images a batch.
         limit: how many images at most, the first of them; None for all.
         progress: shows progress.
+        check_threads: threads that compare registers beside inference.
     """
 
     batch_size: int
     limit: int | None
     progress: Progress
+    check_threads: int = 1
 
 
 def evaluate_unquantized(task: Task, loop: Loop) -> tuple[CellResult, Predictions]:
@@ -170,7 +172,9 @@ def evaluate_quantized(
         ValueError: there is nothing to check in this model.
     """
     model, spec = quantized.model, quantized.spec
-    checker = None if check == "none" else Checker(check, quantized.seed)
+    checker = (
+        None if check == "none" else Checker(check, quantized.seed, threads=loop.check_threads)
+    )
     marks = Watermarks() if watermarks else None
     digest = RegisterDigest("codes")
     with ExitStack() as stack:

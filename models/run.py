@@ -10,6 +10,7 @@ from typing import Any
 
 from bitlog2 import SPEC_VERSION, __version__
 
+from .check_threads import check_threads
 from .checkpoint import QuantizedModel, load_quantized, save_quantized
 from .dump import dump_quantizers
 from .evaluate import CellResult, Loop, evaluate_quantized, evaluate_unquantized
@@ -49,6 +50,7 @@ class RunRequest:
     save: Path | None = None
     load: Path | None = None
     dump_quantizers: Path | None = None
+    check_threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, none in (("check", "none"), ("watermarks", False)):
@@ -101,7 +103,8 @@ class Evaluation:
 
     def __init__(self, request: RunRequest, progress: Progress) -> None:
         self.request = request
-        self._loop = Loop(request.batch_size, request.limit, progress)
+        threads = check_threads(request.device, request.check_threads)
+        self._loop = Loop(request.batch_size, request.limit, progress, threads)
         self._loaded: QuantizedModel | None = None
         if request.load is not None:
             self._loaded = load_quantized(request.load)

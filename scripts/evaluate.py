@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import grid
 from .arguments import HelpFormatter, integer, output_file
 from .grid_options import add_grid_options, grid_request
 
@@ -154,6 +155,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "of each layer and batch, by the seed (default: all for integer, none for float)",
         default=argparse.SUPPRESS,
     )
+    grid.add_check_threads(group)
     group.add_argument(
         "--watermarks",
         action="store_true",
@@ -261,6 +263,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
         save=args.save,
         load=args.load,
         dump_quantizers=args.dump_quantizers,
+        check_threads=args.check_threads,
     )
 
 
@@ -268,13 +271,12 @@ def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.digest import exact_float32
     from bitlog2.models.run import Evaluation
 
-    from . import grid
     from .evaluate_report import Report
     from .progress import progress
 
     request = grid_request(args, _schemes(args), args.seeds or (args.seed,))
     if request is not None:
-        return grid.run(args.folder, request)
+        return grid.run(args.folder, request, args.check_threads)
     exact_float32()
     evaluation = Evaluation(_request(args), progress)
     report = Report(evaluation)

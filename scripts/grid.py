@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .arguments import HelpFormatter
+from .arguments import HelpFormatter, integer
 
-__all__ = ["add_parser", "print_result", "run"]
+__all__ = ["add_check_threads", "add_parser", "print_result", "run"]
 
 #: Hexadecimal digits of a digest that stand in a row of the table; all are in the result.
 _DIGEST_SHOWN = 12
@@ -36,16 +36,28 @@ def add_parser(commands: Any) -> None:
         formatter_class=HelpFormatter,
     )
     resume.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
-    resume.set_defaults(run=lambda args: run(args.run_folder, None))
+    add_check_threads(resume)
+    resume.set_defaults(run=lambda args: run(args.run_folder, None, args.check_threads))
 
 
-def run(path: Path, request: Any) -> int:
+def add_check_threads(parser: Any) -> None:
+    """Add `--check-threads` to a parser or a group of its options."""
+    parser.add_argument(
+        "--check-threads",
+        type=integer(1, 256),
+        metavar="N",
+        help="of each process, compare registers while the model goes on; nothing that is reported "
+        "depends on them (default: the processors that torch leaves free, 1 to 4)",
+    )
+
+
+def run(path: Path, request: Any, check_threads: int | None) -> int:
     """Run a grid, or go on with it; print its result and return the exit status."""
     from bitlog2.models.grid import run_grid
 
     from .progress import progress
 
-    folder = run_grid(path, request, progress)
+    folder = run_grid(path, request, progress, check_threads)
     if os.environ.get("RANK", "0") != "0":
         return 0
     return print_result(json.loads(folder.result_file.read_bytes()), folder.result_file)

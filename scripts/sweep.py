@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from . import grid
 from .arguments import HelpFormatter, integer, output_file
 
 __all__ = ["add_parser"]
@@ -66,6 +67,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--check", default="none", help="none, sample, sample:K or all: registers compared"
     )
+    grid.add_check_threads(parser)
     parser.add_argument(
         "--gates",
         action=argparse.BooleanOptionalAction,
@@ -124,9 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.grid.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
-    from .grid import run
-
-    status = run(args.folder, _request(args))
+    status = grid.run(args.folder, _request(args), args.check_threads)
     result = json.loads((args.folder / "result.json").read_bytes())
     rows = sweep_rows(result, _gates(args.folder, result, args.gates))
     print(

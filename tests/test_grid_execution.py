@@ -179,3 +179,8 @@ def wait_for_a_moment(rng: random.Random, path: Path, run: subprocess.Popen) -> 
     while batches(path) < wanted and run.poll() is None:
         time.sleep(0.005)
     time.sleep(rng.uniform(0, rng.choice([0.1, 1, 8])))
+
+
+def test_grid_of_any_number_of_check_threads_gives_the_same_bytes(finished, tmp_path):
+    run = run_grid(tmp_path / "run", REQUEST, quiet, 3)
+    assert run.result_file.read_bytes() == finished.result_file.read_bytes()

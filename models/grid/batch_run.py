@@ -24,6 +24,7 @@ class BatchRun:
         number: of the batch.
         skipped: names of its images that could not be read.
         check: how registers are checked.
+        threads: that check beside inference.
         seed: of a sample of them.
         digest: which registers are digested.
         watermarks: collect the range of every register.
@@ -35,12 +36,13 @@ class BatchRun:
         skipped: tuple[str, ...],
         *,
         check: str,
+        threads: int,
         seed: int,
         digest: str,
         watermarks: bool,
     ) -> None:
         self._about: dict[str, Any] = {"batch": number, "skipped": skipped}
-        self._checker = None if check == "none" else Checker(check, seed)
+        self._checker = None if check == "none" else Checker(check, seed, threads=threads)
         self._digest = None if digest == "none" else RegisterDigest(digest)
         self._marks = Watermarks() if watermarks else None
 

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..check_threads import check_threads
 from ..checkpoint import QuantizedModel, load_quantized, save_quantized
 from ..digest import exact_float32
 from ..image_data import Progress, position_batches
@@ -27,7 +29,22 @@ from .workers import Workers, workers
 __all__ = ["run_grid"]
 
 
-def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> RunFolder:
+@dataclass(frozen=True)
+class _Share:
+    """What one of the processes of a run works with."""
+
+    folder: RunFolder
+    team: Workers
+    progress: Progress
+    check_threads: int
+
+
+def run_grid(
+    path: Path,
+    request: GridRequest | None,
+    progress: Progress,
+    threads: int | None = None,
+) -> RunFolder:
     """Evaluate every batch that is not in a journal yet, then write the result.
 
     Under torchrun the processes share the batches; each calls this.
@@ -37,6 +54,8 @@ def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> Run
         request: what it is asked for, a new run or the same again; None goes on with the one that
             is there.
         progress: shows progress.
+        threads: of each process, 1 to 256, compare registers beside inference; None for those
+            processors that torch leaves free. No result depends on it.
 
     Returns:
         the run; its result is written by the leading process before any returns.
@@ -59,8 +78,9 @@ def run_grid(path: Path, request: GridRequest | None, progress: Progress) -> Run
         folder = RunFolder.open(path)
         stack.enter_context(_torch_threads(folder.request.threads))
         exact_float32()
+        share = _Share(folder, team, progress, check_threads(device, threads))
         for model in folder.request.models:
-            _run_model(folder, model, team, progress)
+            _run_model(share, model)
         team.wait()
         if team.leads:
             folder.write_result(build_result(folder))
@@ -91,20 +111,20 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run_model(folder: RunFolder, model: str, team: Workers, progress: Progress) -> None:
+def _run_model(share: _Share, model: str) -> None:
     """Run the cells of one model; a model of which nothing is missing is not even loaded."""
-    request = folder.request
+    folder, team, request = share.folder, share.team, share.folder.request
     cells = request.cells_of(model)
     if team.share(team.leads and all(map(folder.is_finished, cells))):
         return
     task = load_task(model, request.device, request.source(model), request.checkpoint(model))
-    task.data.scan(request.limit, progress)
+    task.data.scan(request.limit, share.progress)
     for cell in cells:
-        _run_cell(folder, cell, task, team, progress)
+        _run_cell(share, cell, task)
 
 
-def _run_cell(folder: RunFolder, cell: Cell, task: Task, team: Workers, progress: Progress) -> None:
-    request = folder.request
+def _run_cell(share: _Share, cell: Cell, task: Task) -> None:
+    folder, team, request = share.folder, share.team, share.folder.request
     size = request.batch_size
     batches = position_batches(task.data.end(request.limit), size, None)
     missing: list[int] = []
@@ -114,20 +134,21 @@ def _run_cell(folder: RunFolder, cell: Cell, task: Task, team: Workers, progress
         missing = [number for number in range(len(batches)) if number not in done]
     missing = team.share(missing)
     if missing:
-        model = _model_of(folder, cell, task, team)
+        model = _model_of(share, cell, task)
         mine = missing[team.rank :: team.size]
         if mine:
             with Journal(folder.new_journal(cell, team.rank)) as journal:
-                records = _records(folder, cell, task, model, mine)
-                for record in progress(records, cell.name, len(mine)):
+                records = _records(share, cell, task, model, mine)
+                for record in share.progress(records, cell.name, len(mine)):
                     journal.add(record.as_dict())
     team.wait()
     if team.leads:
         folder.mark_finished(cell)
 
 
-def _model_of(folder: RunFolder, cell: Cell, task: Task, team: Workers) -> nn.Module:
+def _model_of(share: _Share, cell: Cell, task: Task) -> nn.Module:
     """Return the cell's model. A quantized one is calibrated once, and then read from its file."""
+    folder, team = share.folder, share.team
     if cell.spec is None or cell.seed is None:
         return task.model
     path = folder.model_file(cell)
@@ -142,10 +163,10 @@ def _model_of(folder: RunFolder, cell: Cell, task: Task, team: Workers) -> nn.Mo
 
 
 def _records(
-    folder: RunFolder, cell: Cell, task: Task, model: nn.Module, wanted: list[int]
+    share: _Share, cell: Cell, task: Task, model: nn.Module, wanted: list[int]
 ) -> Iterator[BatchRecord]:
     """Yield the record of each wanted batch; its checks run while the next batch is computed."""
-    request = folder.request
+    folder, request = share.folder, share.folder.request
     registers = has_registers(cell)
     waiting: BatchRun | None = None
     seen = set()
@@ -157,6 +178,7 @@ def _records(
             number,
             _skipped(task, request.batch_size, request.limit, number, batch.numbers.tolist()),
             check=request.check_of(cell),
+            threads=share.check_threads,
             seed=cell.seed or 0,
             digest=request.digest if registers else "none",
             watermarks=request.watermarks and registers,
