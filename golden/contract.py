@@ -50,6 +50,11 @@ class Contract:
     plain: bool = False
     stand_ins: tuple[str, ...] = ()
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Inputs, then outputs."""
+        return self.inputs + self.outputs
+
 
 def _plain(
     unit: str, inputs: tuple[str, ...], output: tuple[str, ...], *stand_ins: str

@@ -1,5 +1,6 @@
 """`attention`: a batch of heads through the nine units, in parallel."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,7 @@ def attention_from_scores(
     batch = check_batch(
         shape, int32_codes("v", v, config), params, config, masked, bias, trace, threads
     )
-    with one_blas_thread():
+    with nullcontext() if fits_lanes(config, "acc") else one_blas_thread():
         return _run(batch, lambda: work_from_scores(batch, lambda part: score[part]))
 
 

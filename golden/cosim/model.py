@@ -56,10 +56,7 @@ class Model:
         Raises:
             ValueError: there is none.
         """
-        known = {
-            each.prefix: each
-            for each in (*self.device.contract.inputs, *self.device.contract.outputs)
-        }
+        known = {each.prefix: each for each in self.device.contract.channels}
         if prefix not in known:
             raise ValueError(f"prefix must be one of {', '.join(known)}, got {prefix!r}")
         return known[prefix]
