@@ -19,7 +19,13 @@ from .stored_model import check_ranges, check_tensors
 from .task import MODELS, build_model
 from .uniform import UniformQuantizer
 
-__all__ = ["QuantizedModel", "load_quantized", "quantized_about", "save_quantized"]
+__all__ = [
+    "QuantizedModel",
+    "load_quantized",
+    "quantized_about",
+    "quantized_classes",
+    "save_quantized",
+]
 
 _FORMAT = "bitlog2-quantized-2"
 #: More than any classifier has: a file can't ask for a head that fills the memory.
@@ -102,6 +108,16 @@ def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
     if name not in (None, found):
         raise ValueError(f"load must be a quantized {name}, got one of {found} in {path}")
     return {"model": found, "schemes": (spec.scheme,), "seeds": (seed,), **_fields(spec)}
+
+
+def quantized_classes(path: Path) -> int:
+    """Return how many classes a quantized model's file says that it tells apart.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_quantized`.
+    """
+    _, classes, _, _ = _about(path, _read(path, names=())[0])
+    return classes
 
 
 def _fields(spec: QuantizationSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bitlog2.models.checkpoint import (
     QuantizedModel,
     load_quantized,
     quantized_about,
+    quantized_classes,
     save_quantized,
 )
 from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
@@ -42,6 +43,7 @@ def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmeti
         assert torch.equal(loaded.model(images), saved.model(images))
     about = (loaded.name, loaded.classes, loaded.spec, loaded.seed)
     assert about == ("digits", 10, saved.spec, 3)
+    assert quantized_classes(tmp_path / "m.safetensors") == 10
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "integer"])

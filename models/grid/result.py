@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import REGISTERS
 
-from ..checkpoint import load_quantized
+from ..checkpoint import load_quantized, quantized_classes
 from ..digest import digest_of_digests, model_digest
 from ..integer_attention import IntegerAttention
 from ..map_schemes import map_bits
@@ -82,7 +82,7 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
                     f"cells of a model must see the same images: {other.cell.name} and "
                     f"{answers[0].cell.name} do not"
                 )
-        classes = load_quantized(folder.model_file(answers[1].cell)).classes
+        classes = quantized_classes(folder.model_file(answers[1].cell))
         comparable = classes == IMAGENET_CLASSES
         cells += [_cell(folder, each, answers[0], comparable=comparable) for each in answers]
         comparisons += _comparisons(answers)
