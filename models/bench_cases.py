@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -203,24 +203,29 @@ def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> No
 
 def checked_integers() -> Case:
     """Integer arithmetic with every register checked, against the float one, unchecked."""
-    images, models = _deit_small("integer", "float")
-    threads = 2
+    made = cache(partial(_deit_small, "integer", "float"))
+
+    def infer(arithmetic: str, check: str) -> None:
+        images, models = made()
+        _infer(models[arithmetic], images, check)
+
     return Case(
         "integer arithmetic, check all, DeiT-S shape, 2 threads",
         "float arithmetic, check none",
-        partial(_infer, models["integer"], images, "all"),
-        partial(_infer, models["float"], images, "none"),
+        partial(infer, "integer", "all"),
+        partial(infer, "float", "none"),
         target=3.0,
         aim=1.2,
-        threads=threads,
+        threads=2,
     )
 
 
 def checked_beside() -> Case:
     """What checking adds to inference on one thread, where the checker has a core of its own."""
-    images, models = _deit_small("integer")
+    made = cache(partial(_deit_small, "integer"))
 
     def infer(check: str) -> None:
+        images, models = made()
         _infer(models["integer"], images, check, batches=4)
 
     return Case(

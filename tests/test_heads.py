@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, work
 from bitlog2.sim.attention import attention
 from bitlog2.sim.kernel.heads import borrowed_scratch
+from bitlog2.sim.work import fits_lanes
 
 #: The module; the package shows its function under the same name.
 attention_module = sys.modules[attention.__module__]
@@ -32,11 +33,14 @@ def inputs(shape, seed, *, masks, bias):
     return (q, k, v), given
 
 
-def both(monkeypatch, config, codes, given, threads=1):
-    """The traces in lanes and by BLAS."""
+def every_form(monkeypatch, config, codes, given, threads=1):
+    """The traces in lanes, with scores by BLAS, and with both sums by BLAS."""
     traces = []
-    for lanes in (True, False):
-        monkeypatch.setattr(attention_module, "_fits_lanes", lambda _config, fits=lanes: fits)
+    for fitting in ({"score", "acc"}, {"acc"}, set()):
+        for module in (attention_module, work):
+            monkeypatch.setattr(
+                module, "fits_lanes", lambda _, *names, fitting=fitting: set(names) <= fitting
+            )
         traces.append(attention(*codes, PARAMS, config, **given, trace=True, threads=threads))
     return traces
 
@@ -47,16 +51,18 @@ def both(monkeypatch, config, codes, given, threads=1):
 @pytest.mark.parametrize("scheme", HALF)
 def test_heads_every_register_is_that_of_the_blas_form(monkeypatch, scheme, shape, masks, bias):
     codes, given = inputs(shape, 5, masks=masks, bias=bias)
-    lanes, blas = both(monkeypatch, AttentionConfig(scheme), codes, given)
+    lanes, mixed, blas = every_form(monkeypatch, AttentionConfig(scheme), codes, given)
     for name in REGISTERS:
         assert np.array_equal(getattr(lanes, name), getattr(blas, name)), name
+        assert np.array_equal(getattr(mixed, name), getattr(blas, name)), name
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_heads_any_number_of_threads_gives_the_same(monkeypatch, threads):
     codes, given = inputs((5, 40, 50, 16, 16), 6, masks=True, bias=True)
-    lanes, blas = both(monkeypatch, AttentionConfig(), codes, given, threads)
+    lanes, mixed, blas = every_form(monkeypatch, AttentionConfig(), codes, given, threads)
     assert np.array_equal(lanes.o, blas.o)
+    assert np.array_equal(mixed.o, blas.o)
 
 
 def test_heads_trace_and_plain_call_give_the_same_codes():
@@ -90,7 +96,9 @@ def test_heads_scratch_of_another_head_does_not_show():
 def test_heads_lanes_are_taken_where_the_bounds_fit_them(fields, fits):
     config = AttentionConfig(**fields)
     bounds = [config.registers[name].bound for name in ("score", "acc")]
-    assert attention_module._fits_lanes(config) == fits == (max(bounds) <= 32767)
+    assert fits_lanes(config, "score", "acc") == fits == (max(bounds) <= 32767)
+    for name, bound in zip(("score", "acc"), bounds, strict=True):
+        assert fits_lanes(config, name) == (bound <= 32767)
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v"])
