@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .batch import Batch, check_bits, check_range
 from .config import AttentionConfig
-from .kernel.heads import attention_heads, borrowed_scratch, heads_from_scores
+from .kernel.heads import HeadScratch, attention_heads, borrowed_scratch, heads_from_scores
 from .kernel.rows import code_rows, output_rows, row_block
 from .kernel.shift_add import level_value
 from .matmul import exact_matmul
@@ -26,6 +26,13 @@ def fits_lanes(config: AttentionConfig, *registers: str) -> bool:
     return all(config.registers[name].bound < 1 << 15 for name in registers)
 
 
+def _lane_arguments(batch: Batch, part: slice, scratch: HeadScratch) -> tuple[Any, ...]:
+    """Return what both kernels in lanes take after codes or scores."""
+    masks, scheme = batch.masked_and_bias(part), batch.scheme
+    out = batch.registers(part), batch.o[part]
+    return (*masks, batch.layer, scheme, batch.trace, scratch, *out)
+
+
 @contextmanager
 def work_from_codes(batch: Batch, q: NDArray[Any], k: NDArray[Any]) -> Iterator[Work]:
     """Yield what fills the result of some heads: units 1 to 9 in int16 lanes."""
@@ -34,13 +41,7 @@ def work_from_codes(batch: Batch, q: NDArray[Any], k: NDArray[Any]) -> Iterator[
     def work(part: slice) -> None:
         bits_seen = attention_heads(
             *(np.ascontiguousarray(x[part], np.int32) for x in codes.values()),
-            *batch.masked_and_bias(part),
-            batch.layer,
-            batch.scheme,
-            batch.trace,
-            scratch,
-            batch.registers(part),
-            batch.o[part],
+            *_lane_arguments(batch, part, scratch),
         )
         for (name, values), seen in zip(codes.items(), bits_seen, strict=True):
             check_bits(name, values, seen, batch.config)
@@ -63,13 +64,7 @@ def _work_in_lanes(batch: Batch, scores: Scores) -> Iterator[Work]:
         seen = heads_from_scores(
             np.ascontiguousarray(scores(part), np.int32),
             np.ascontiguousarray(batch.v[part], np.int32),
-            *batch.masked_and_bias(part),
-            batch.layer,
-            batch.scheme,
-            batch.trace,
-            scratch,
-            batch.registers(part),
-            batch.o[part],
+            *_lane_arguments(batch, part, scratch),
         )
         check_bits("v", batch.v, seen, batch.config)
 

@@ -42,8 +42,8 @@ def main() -> int:
         build_dir=build / args.sim,
         timescale=("1ns", "1ps"),
     )
-    _, failed = get_results(results)
-    return 1 if failed else 0
+    run, failed = get_results(results)
+    return 0 if run and not failed else 1
 
 
 if __name__ == "__main__":
