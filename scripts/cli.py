@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.extras import refusal
 
 from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
@@ -48,8 +49,14 @@ def _show_warning(
     print(f"bitlog2: warning: {message}", file=sys.stderr)
 
 
-def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
-    """Run a command; return its exit status, 2 with one line on standard error for wrong usage."""
+def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = "") -> int:
+    """Run a command; return its exit status, 2 with one line on standard error for wrong usage.
+
+    Args:
+        command: returns the status.
+        program: as the line begins.
+        name: of the command, for the line on an extra that it needs.
+    """
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -59,19 +66,28 @@ def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
         sys.stderr.close()
         return 1
     except (ValueError, TypeError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"{program}: error: {message}", file=sys.stderr)
-        return 2
+        return _refused(program, str(error))
+    except ModuleNotFoundError as error:
+        message = refusal(name or program, error.name)
+        if message is None:
+            raise
+        return _refused(program, message)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return status
 
 
+def _refused(program: str, message: str) -> int:
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     args = parser().parse_args(argv)
-    return guarded(lambda: int(args.run(args)))
+    name = " ".join(filter(None, (args.command, getattr(args, "golden_command", None))))
+    return guarded(lambda: int(args.run(args)), name=name)
 
 
 if __name__ == "__main__":

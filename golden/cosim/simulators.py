@@ -1,11 +1,12 @@
 """Verilator and Icarus Verilog: whether they are there, which version, in what environment."""
 
-import importlib.util
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
+
+from bitlog2.extras import require
 
 from ..eda import ToolError, icarus_found, verilator_environment
 
@@ -38,12 +39,12 @@ def simulator_named(name: str) -> Simulator:
 
     Raises:
         ValueError: there is no such simulator.
-        ToolError: it is not installed, or cocotb is not.
+        ToolError: it is not installed.
+        ModuleNotFoundError: cocotb is not installed.
     """
     if name not in SIMULATORS:
         raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
-    if importlib.util.find_spec("cocotb") is None:
-        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
+    require("co-simulation", "cocotb")
     if name == "icarus":
         if not icarus_found():
             raise ToolError("Icarus Verilog must be on PATH (iverilog and vvp), found none")

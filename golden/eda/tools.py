@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bitlog2.extras import refusal
+
 __all__ = [
     "ToolError",
     "icarus_found",
@@ -19,7 +21,6 @@ __all__ = [
     "yosys",
 ]
 
-_EXTRA = "pip install 'bitlog2[rtl]'"
 _COMPILE_ONCE = Path(__file__).with_name("compile_once.sh")
 
 
@@ -31,7 +32,7 @@ def _package_folder(package: str, what: str) -> Path:
     """Return the folder of an installed package, which need not be imported."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise ToolError(f"{what} must be installed: {_EXTRA}")
+        raise ToolError(refusal(what, package))
     return Path(found.submodule_search_locations[0])
 
 
