@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from typing import TextIO
 
 from bitlog2 import SPEC_VERSION, __version__
@@ -65,22 +66,27 @@ def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = ""
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except (ValueError, TypeError, OSError) as error:
-        return _refused(program, str(error))
-    except ModuleNotFoundError as error:
-        message = refusal(name or program, error.name)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        message = _reason(error, name or program)
         if message is None:
             raise
-        return _refused(program, message)
+        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return status
 
 
-def _refused(program: str, message: str) -> int:
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def _reason(error: Exception, name: str) -> str | None:
+    """Return what is wrong, None for an import of ours that fails: that is a fault of the code."""
+    if isinstance(error, ImportError):
+        message = refusal(name, error.name)
+        missing = isinstance(error, ModuleNotFoundError) and "." not in str(error.name)
+        return f"{message} ({error})" if message and not missing else message
+    if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+        return f"{error}: standard output or a temporary file"
+    return str(error)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

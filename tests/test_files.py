@@ -16,11 +16,11 @@ def test_files_are_written(tmp_path):
 def test_files_that_fail_leave_the_old_one_alone(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"old")
 
-    def full(path, data):
+    def full(path, data, sync):
         path.write_bytes(data[:1])
         raise OSError("no space left")
 
-    monkeypatch.setattr(files, "write_synced", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(OSError, match="no space"):
         write_whole(tmp_path / "x", b"new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"old"}

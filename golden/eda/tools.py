@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bitlog2.extras import refusal
+from bitlog2.sim.files import user_cache
 
 __all__ = [
     "ToolError",
@@ -66,14 +66,7 @@ def _object_cache(root: Path) -> Path | None:
     if compiler is not None:
         made_of += [compiler, str(Path(compiler).resolve().stat().st_mtime_ns)]
     name = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = user / "bitlog2" / f"verilator-objects-{name}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
+    return user_cache(f"verilator-objects-{name}")
 
 
 def _own_sources(root: Path) -> list[Path]:
