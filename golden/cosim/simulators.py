@@ -1,12 +1,11 @@
 """Verilator and Icarus Verilog: whether they are there, which version, in what environment."""
 
+import importlib.util
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
-
-from bitlog2.extras import require
 
 from ..eda import ToolError, icarus_found, verilator_environment
 
@@ -39,12 +38,12 @@ def simulator_named(name: str) -> Simulator:
 
     Raises:
         ValueError: there is no such simulator.
-        ToolError: it is not installed.
-        ModuleNotFoundError: cocotb is not installed.
+        ToolError: it is not installed, or cocotb is not.
     """
     if name not in SIMULATORS:
         raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
-    require("co-simulation", "cocotb")
+    if importlib.util.find_spec("cocotb") is None:
+        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
     if name == "icarus":
         if not icarus_found():
             raise ToolError("Icarus Verilog must be on PATH (iverilog and vvp), found none")
