@@ -26,7 +26,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --python $(BIN)/python $(TORCH_FLAGS_$(TORCH)) \
-	    --constraint constraints.txt --editable '.[test,lint,bench,report,rtl]'
+	    --constraint constraints.txt --editable '.[models,report,rtl,bench,test,lint]'
 	rm -f $(VENV)/.ready-*
 	touch $@
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl
 from numba.core.dispatcher import Dispatcher
 
 from bitlog2.sim import jit as sim_jit
@@ -37,7 +37,7 @@ class _KernelCacheImpl(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # type: ignore[list-item]  # noqa: RUF012
 
 
-class _KernelCache(FunctionCache):
+class _KernelCache(sim_jit._KernelCache):
     _impl_class = _KernelCacheImpl
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
-from bitlog2.sim.files import write_synced
+from bitlog2.sim.files import naming, write
 
 from .folder import MAKEFILE_NAME, names_in
 from .sums import SUMS_NAME, names_in_sums
@@ -60,12 +60,14 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str
     folder.parent.mkdir(parents=True, exist_ok=True)
     _recover(folder)
     new, old = _sibling(folder, "new"), _sibling(folder, "old")
-    new.mkdir()
+    with naming(folder):
+        new.mkdir()
     sizes = {}
     try:
         for name, data in files:
             (new / name).parent.mkdir(exist_ok=True)
-            write_synced(new / name, data)
+            with naming(folder / name):
+                write(new / name, data, sync=True)
             sizes[name] = len(data)
         for inner in {new, *((new / name).parent for name in sizes)}:
             _sync_folder(inner)

@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from bitlog2.sim import AttentionConfig, LayerParams, attention_from_scores
+from bitlog2.sim.files import write
 
 from .cosim import cosim
 from .emission import emit
@@ -130,7 +131,7 @@ def _write_rows(folder: Path, target: Target, cases: list[RowCase]) -> None:
     part = make_vectors(target, ATTENTION_ROW, groups, inputs)
     for name, data in content_files(VectorSet(target, 0, ("random",), (part,), testbench=True)):
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(data)
+        write(folder / name, data)
 
 
 def _built(vectors: Path, module: str, *options: str, out: Path | None = None) -> Path:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitlog2.extras import refusal
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.exp2 import exp2, sum_of_exp2
@@ -155,8 +156,7 @@ def rounding_cast() -> Case | Comparison:
     try:
         from apytypes import APyFixedArray, OverflowMode, QuantizationMode
     except ImportError:
-        note = "peer not installed: pip install 'bitlog2[bench]'"
-        return Comparison(name, peer, [], [], target, aim, note)
+        return Comparison(name, peer, [], [], target, aim, refusal("the peer", "apytypes") or "")
     config = AttentionConfig(t_bits=8)
     layer = layer_constants(config, _PARAMS)
     score = np.random.default_rng(3).integers(-28800, 28801, 1 << 20).astype(np.int32)

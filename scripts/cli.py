@@ -4,9 +4,11 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from typing import TextIO
 
 from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.extras import refusal
 
 from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
@@ -48,8 +50,14 @@ def _show_warning(
     print(f"bitlog2: warning: {message}", file=sys.stderr)
 
 
-def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
-    """Run a command; return its exit status, 2 with one line on standard error for wrong usage."""
+def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = "") -> int:
+    """Run a command; return its exit status, 2 with one line on standard error for wrong usage.
+
+    Args:
+        command: returns the status.
+        program: as the line begins.
+        name: of the command, for the line on an extra that it needs.
+    """
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -58,9 +66,11 @@ def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except (ValueError, TypeError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"{program}: error: {message}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        message = _reason(error, name or program)
+        if message is None:
+            raise
+        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -68,10 +78,22 @@ def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
     return status
 
 
+def _reason(error: Exception, name: str) -> str | None:
+    """Return what is wrong, None for an import of ours that fails: that is a fault of the code."""
+    if isinstance(error, ImportError):
+        message = refusal(name, error.name)
+        missing = isinstance(error, ModuleNotFoundError) and "." not in str(error.name)
+        return f"{message} ({error})" if message and not missing else message
+    if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+        return f"{error}: standard output or a temporary file"
+    return str(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     args = parser().parse_args(argv)
-    return guarded(lambda: int(args.run(args)))
+    name = " ".join(filter(None, (args.command, getattr(args, "golden_command", None))))
+    return guarded(lambda: int(args.run(args)), name=name)
 
 
 if __name__ == "__main__":

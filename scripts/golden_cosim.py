@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from bitlog2.extras import require
 from bitlog2.golden.cosim import (
     DEVICES,
     IDLE_CYCLES,
@@ -107,6 +108,7 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
 
 
 def _cosim(args: argparse.Namespace) -> int:
+    require("golden cosim", "cocotb")
     if args.regression:
         return _regression(args)
     if args.set is None or args.unit is None:

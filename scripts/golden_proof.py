@@ -1,11 +1,9 @@
 """`bitlog2 golden proof`: the claims of SPEC.md proved, and the RTL against them."""
 
 import argparse
-import importlib.util
 import json
 from typing import Any
 
-from bitlog2.golden.eda import ToolError
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.scheme import SCHEMES
 
@@ -44,8 +42,6 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _proof(args: argparse.Namespace) -> int:
-    if importlib.util.find_spec("z3") is None:
-        raise ToolError("z3 must be installed: pip install 'bitlog2[rtl]'")
     # The solver belongs to an extra: the other commands work without it.
     from bitlog2.golden.proof import CLAIMS, decide, selected
 

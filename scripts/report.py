@@ -46,12 +46,8 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("--out FILE or --latex FILE must be given, got neither")
     results = [read_result(path) for path in args.runs]
     if args.out is not None:
-        try:
-            from bitlog2.models.report import render_page
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"--out needs {error.name}, which is not installed: pip install 'bitlog2[report]'"
-            ) from None
+        from bitlog2.models.report import render_page
+
         gates = {name: count for path in args.runs for name, count in read_gates(path).items()}
         page = render_page(results, _evidence(args.vectors), gates)
         write_whole(args.out, page.encode())

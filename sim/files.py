@@ -1,29 +1,73 @@
 """Files written whole or not at all."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["write_synced", "write_whole"]
+__all__ = ["naming", "user_cache", "writable", "write", "write_whole"]
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name the file that was meant: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write(path: Path, data: bytes | str, *, sync: bool = False) -> None:
+    """Write a file, text as UTF-8.
+
+    Args:
+        path: the file.
+        data: all of it.
+        sync: wait until it is on the disk.
+
+    Raises:
+        OSError: it cannot be written, or the disk is full: names the file.
+    """
+    with naming(path), path.open("wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step: a killed run leaves the old file or the new one.
 
     Raises:
-        OSError: the folder is missing or cannot be written.
+        OSError: the folder is missing or cannot be written, or the disk is full: names `path`.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        write_synced(partial, data)
-        os.replace(partial, path)
+        with naming(path):
+            write(partial, data, sync=True)
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def user_cache(name: str) -> Path | None:
+    """Return the folder of that name in the user's cache, made; None where it cannot be written.
+
+    A user without a home has none.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return writable(Path(home) / "bitlog2" / name) if os.path.isabs(home) else None
+
+
+def writable(folder: Path) -> Path | None:
+    """Return a folder, made if it is not there; None where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None
+    return folder

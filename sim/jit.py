@@ -6,9 +6,8 @@ carries a hash of every source file of `sim/`: any edit, anywhere in it, starts 
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
+
+from .files import user_cache, writable
 
 __all__ = ["borrowing_kernel", "cache_folder", "kernel", "source_hash"]
 
@@ -36,16 +37,7 @@ def source_hash() -> str:
 def cache_folder() -> Path | None:
     """Return the first writable folder for compiled kernels, or None where there is none."""
     name = f"bitlog2-kernels-{source_hash()}"
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for parent in (_SOURCES / "__pycache__", user / "bitlog2"):
-        folder = parent / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except (OSError, RuntimeError):
-            continue
-        return folder
-    return None
+    return writable(_SOURCES / "__pycache__" / name) or user_cache(name)
 
 
 class _SourceHashLocator(_CacheLocator):
@@ -75,6 +67,11 @@ class _KernelCacheImpl(CompileResultCacheImpl):
 
 class _KernelCache(FunctionCache):
     _impl_class = _KernelCacheImpl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled; a folder that is full or gone by now is no error."""
+        with suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,7 +32,7 @@ FLOAT_FILES = {"multiplier.py", "matmul.py"}
 #: The float32 operand of the exact product.
 FLOAT_BUFFER = "weight = np.empty(score.shape, np.float32)"
 #: Joins paths with `/`, and computes nothing.
-PATH_FILES = {"jit.py"}
+PATH_FILES = {"files.py", "jit.py"}
 FLOAT_NUMPY = {"double", "single", "half", "divide", "true_divide", "rint", "sqrt", "mean"}
 INTEGER_MATH = {"prod", "isqrt", "gcd", "comb"}
 

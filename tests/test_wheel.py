@@ -5,6 +5,7 @@ editable install of the checkout is not active.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from bitlog2 import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (
@@ -41,6 +44,24 @@ SHIPPED = (
     "bitlog2/models/published_accuracy.csv",
     "bitlog2/models/weights/digits.safetensors",
 )
+
+
+#: Two classes of two images, and random weights for them.
+ZOO = """
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from safetensors.torch import save_file
+from bitlog2.models.zoo import build_zoo_model
+random = np.random.default_rng(0)
+for number in range(8):
+    folder = Path("images") / ("train", "val")[number & 1] / ("a", "b")[number >> 1 & 1]
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = random.integers(0, 256, (240, 260, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"{number}.png")
+for name in ("deit_tiny", "swin_tiny"):
+    save_file(build_zoo_model(name, 2).state_dict(), f"{name}.safetensors")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +92,39 @@ def bitlog2(wheel):
         return subprocess.run(
             command, env=environment, cwd=elsewhere, capture_output=True, text=True, check=False
         )
+
+    return run
+
+
+@pytest.fixture(params=["3.10", "3.13"])
+def empty(request, tmp_path):
+    """Runs programs of an environment of its own; `pip` among them puts packages into it."""
+    where = [f"python{request.param}", "-c", "import sys; print(sys.executable)"]
+    try:
+        found = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"no Python {request.param} here")
+    uv, programs = [sys.executable, "-m", "uv"], tmp_path / "environment" / "bin"
+    subprocess.run([*uv, "venv", "-q", "--python", found, programs.parent], check=True)
+    install = [
+        *uv,
+        "pip",
+        "install",
+        "-q",
+        "--only-binary",
+        ":all:",
+        "--python",
+        programs / "python",
+    ]
+    variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(program, *words):
+        command = install if program == "pip" else [programs / program]
+        done = subprocess.run(
+            [*command, *words], cwd=tmp_path, env=variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
 
     return run
 
@@ -121,3 +175,43 @@ def test_wheel_evaluates_digits(bitlog2):
 def test_wheel_emits_and_verifies_vectors(bitlog2):
     runs = [bitlog2("golden", "emit", "--out", "v"), bitlog2("golden", "verify", "v")]
     assert [run.returncode for run in runs] == [0, 0], runs
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_wheel_alone_simulates_and_makes_vectors(empty, wheel):
+    """No extra: what a verification engineer installs."""
+    empty("pip", wheel)
+    assert "torch" not in empty("python", "-c", "help('modules')")
+    empty("bitlog2", "--version")
+    empty("bitlog2", "selftest")
+    empty("bitlog2", "golden", "plan")
+    empty("bitlog2", "golden", "emit", "--out", "set")
+    empty("bitlog2", "golden", "verify", "set")
+    empty("bitlog2", "golden", "run", "set", "--out", "results")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_wheel_works_with_the_lowest_versions_of_its_dependencies(empty, wheel):
+    """Of those that have a wheel for this Python; every extra."""
+    metadata = zipfile.ZipFile(wheel).read(f"bitlog2-{__version__}.dist-info/METADATA").decode()
+    lowest = re.findall(r"^Requires-Dist: ([^;\n]*)", metadata, re.MULTILINE)
+    assert len(lowest) > 20
+    empty("pip", "--resolution", "lowest-direct", *lowest)
+    empty("pip", "--no-deps", wheel)
+    empty("bitlog2", "selftest")
+    quick = ("--limit", "16", "--check", "all")
+    assert " 0 mismatches" in empty("bitlog2", "evaluate", "--model", "digits", *quick)
+    empty("bitlog2", "golden", "emit", "--out", "set", "--source", "random", "--count", "3")
+    empty("bitlog2", "golden", "verify", "set")
+    for words in ("cosim set --unit exp2", "proof --claim rtl_exp2", "cost --choice exp2"):
+        empty("bitlog2", "golden", *words.split())
+    empty("bitlog2", "evaluate", "--model", "digits", *quick, "--run", "grid")
+    empty("bitlog2", "report", "grid", "--out", "page.html")
+    assert "met" in empty("bitlog2", "bench", "--rows", "cast", "--repetitions", "1")
+    empty("python", "-c", ZOO)
+    few = ("--calibration-images", "2", "--batch-size", "2", *quick)
+    for model in ("deit_tiny", "swin_tiny"):
+        source = ("--data", "images", "--checkpoint", f"{model}.safetensors")
+        assert " 0 mismatches" in empty("bitlog2", "evaluate", "--model", model, *source, *few)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from bitlog2.sim.files import write
+
 from ..eda import ToolError, yosys
 from ..svpackage import render_package
 from ..target import Target
@@ -102,15 +104,15 @@ def synthesize(
         sources = {path.name: path.read_text(encoding="utf-8") for path in files.values()}
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
-        (place / "bitlog2_pkg.sv").write_bytes(render_package(target, list(UNITS.values())))
+        write(place / "bitlog2_pkg.sv", render_package(target, list(UNITS.values())))
         for name, text in sources.items():
-            (place / name).write_text(text, encoding="utf-8")
+            write(place / name, text)
         chosen = "".join(f"chparam -set {key} {value} {top}\n" for key, value in parameters.items())
         script = (
             f"read_verilog -sv bitlog2_pkg.sv {' '.join(sorted(sources))}\n{chosen}"
             f"{_SCRIPTS[technology].format(top=top)}write_json netlist.json\n"
         )
-        (place / "run.ys").write_text(script, encoding="utf-8")
+        write(place / "run.ys", script)
         yosys("script run.ys", place, timeout=_SECONDS)
         # What is printed ends where ABC begins in this build, so only the file tells.
         if not (place / "netlist.json").is_file():

@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from bitlog2.extras import refusal
+from bitlog2.sim.files import user_cache
 
 __all__ = [
     "ToolError",
@@ -19,7 +21,6 @@ __all__ = [
     "yosys",
 ]
 
-_EXTRA = "pip install 'bitlog2[rtl]'"
 _COMPILE_ONCE = Path(__file__).with_name("compile_once.sh")
 
 
@@ -31,7 +32,7 @@ def _package_folder(package: str, what: str) -> Path:
     """Return the folder of an installed package, which need not be imported."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise ToolError(f"{what} must be installed: {_EXTRA}")
+        raise ToolError(refusal(what, package))
     return Path(found.submodule_search_locations[0])
 
 
@@ -65,14 +66,7 @@ def _object_cache(root: Path) -> Path | None:
     if compiler is not None:
         made_of += [compiler, str(Path(compiler).resolve().stat().st_mtime_ns)]
     name = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = user / "bitlog2" / f"verilator-objects-{name}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
+    return user_cache(f"verilator-objects-{name}")
 
 
 def _own_sources(root: Path) -> list[Path]:

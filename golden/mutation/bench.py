@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitlog2.sim.files import write
+
 from ..eda import run_tool, verilator_command, verilator_environment
 from ..manifest import Manifest
 from ..testbench import render_testbench
@@ -122,7 +124,7 @@ def build_bench(
     if UNITS[unit] not in manifest.units:
         raise ValueError(f"vector set must hold {unit}, got {vectors}")
     text = render_testbench(manifest.target, UNITS[unit], manifest.words, module)
-    (netlist.folder / "bench.sv").write_bytes(text)
+    write(netlist.folder / "bench.sv", text)
     command = [verilator_command(), *_FLAGS, f"-DDUT={netlist.top}", "bench.sv", NETLIST]
     run_tool(command, netlist.folder, environment=verilator_environment())
     return Bench(netlist.folder / "build" / "bench", vectors, len(netlist.mutants))

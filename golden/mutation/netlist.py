@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitlog2.sim.files import write
+
 from ..eda import yosys
 from .mutants import Mutant, mutants_of, selector_bits
 
@@ -68,7 +70,7 @@ def mutated(folder: Path, top: str, mutants: Sequence[Mutant]) -> Netlist:
     bits = selector_bits(len(mutants))
     commands = [f"read_rtlil {PLAIN}", *(each.command(bits) for each in mutants)]
     commands += [f"write_rtlil {DESIGN}", "opt_clean", f"write_verilog -noattr {NETLIST}"]
-    (folder / "mutate.ys").write_text("\n".join(commands) + "\n", encoding="utf-8")
+    write(folder / "mutate.ys", "\n".join(commands) + "\n")
     yosys("script mutate.ys", folder)
     return Netlist(folder, top, tuple(mutants))
 
@@ -82,9 +84,9 @@ def elaborate(folder: Path, rtl: Iterable[Path], top: str) -> None:
     names = []
     for path in rtl:
         names.append(path.name)
-        (folder / path.name).write_bytes(path.read_bytes())
+        write(folder / path.name, path.read_bytes())
     steps = ["proc", "opt_expr", "opt_clean", "wreduce", "opt_clean"]
     steps += ["chtype -set $shift t:$shiftx", "pmuxtree", f"write_rtlil {PLAIN}"]
     lines = [f"read_verilog -sv {' '.join(names)}", f"hierarchy -check -top {top}", *steps]
-    (folder / "elaborate.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write(folder / "elaborate.ys", "\n".join(lines) + "\n")
     yosys("script elaborate.ys", folder)

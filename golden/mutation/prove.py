@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bitlog2.sim.files import write
+
 from ..eda import yosys
 from .boundary import Boundary
 from .cut import Cut, cut_state
@@ -90,7 +92,7 @@ class Prover:
             for name in ("cut_mutants.json", "cut_plain.json")
         )
         cut = cut_state(design, plain, ("clk", SELECT))
-        (folder / "cut.json").write_text(cut.netlist, encoding="utf-8")
+        write(folder / "cut.json", cut.netlist)
         return cut
 
     def _check_assumptions(self) -> None:
@@ -115,7 +117,7 @@ class Prover:
     ) -> list[str]:
         """Return the SMT-LIB text of each of these modules."""
         folder, facts = self._netlist.folder, render_facts(self._cut, self._boundary, relation)
-        (folder / "miters.sv").write_text("\n".join([facts, *texts]), encoding="utf-8")
+        write(folder / "miters.sv", "\n".join([facts, *texts]))
         lines = [
             "read_json cut.json",
             f"read_verilog -formal -sv {self._package} miters.sv",
@@ -132,7 +134,7 @@ class Prover:
                 "opt_clean",
                 f"write_smt2 -stbv {name}.smt2",
             ]
-        (folder / "miters.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write(folder / "miters.ys", "\n".join(lines) + "\n")
         yosys("script miters.ys", folder)
         return [(folder / f"{name}.smt2").read_text(encoding="utf-8") for name in names]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..eda import ToolError
+from bitlog2.extras import require
 
 __all__ = ["Proof", "solve"]
 
@@ -36,12 +36,9 @@ def solve(question: str, seconds: int) -> Proof:
         seconds: for the solver.
 
     Raises:
-        ToolError: z3 is not installed.
+        ModuleNotFoundError: z3 is not installed.
     """
-    try:
-        import z3  # noqa: F401
-    except ImportError:
-        raise ToolError("z3 must be installed: pip install 'bitlog2[rtl]'") from None
+    require("an equivalence proof", "z3")
     (name,) = re.findall(r"^; yosys-smt2-module (\S+)$", question, re.MULTILINE)
     inputs = re.findall(r"^; yosys-smt2-input (\S+) (\d+)$", question, re.MULTILINE)
     lines = [f"(declare-const state |{name}_s|)"]

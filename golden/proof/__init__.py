@@ -1,5 +1,9 @@
 """Proofs of the arithmetic of SPEC.md, and of the RTL against it."""
 
+from bitlog2.extras import require
+
+require("bitlog2.golden.proof", "z3")
+
 from .claim import Claim
 from .claims_accumulators import ACCUMULATOR_CLAIMS
 from .claims_bounds import BOUND_CLAIMS

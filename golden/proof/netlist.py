@@ -9,6 +9,7 @@ from pathlib import Path
 import z3
 
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.files import write
 
 from ..eda import yosys
 from ..svpackage import render_package
@@ -95,7 +96,7 @@ def export(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         package = render_package(Target.of(config), list(UNITS.values()))
-        (place / "bitlog2_pkg.sv").write_bytes(package)
+        write(place / "bitlog2_pkg.sv", package)
         for source in sources:
             shutil.copyfile(rtl / source, place / source)
         script = [f"read_verilog -sv -DSYNTHESIS bitlog2_pkg.sv {' '.join(sources)}"]

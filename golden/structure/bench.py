@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from bitlog2.sim.files import write
+
 from ..contract import CONTRACTS
 from ..eda import ToolError, run_tool, verilator_command, verilator_environment
 from ..manifest import Manifest
@@ -71,8 +73,8 @@ def run_bench(
     module, unit = BENCHES[bench]
     folder.mkdir()
     testbench = folder / f"{module}_tb.sv"
-    testbench.write_bytes(render_testbench(manifest.target, UNITS[unit], manifest.words, module))
-    (folder / "coverage.vlt").write_text(_CONTROL, encoding="utf-8")
+    write(testbench, render_testbench(manifest.target, UNITS[unit], manifest.words, module))
+    write(folder / "coverage.vlt", _CONTROL)
     program = _build(vectors, module, bench, folder, runtime)
     data = folder / "coverage.dat"
     status, printed = run_testbench(
