@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from timm.layers.attention import Attention
 from timm.models.swin_transformer import WindowAttention
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 __all__ = ["ScoreForm", "score_form"]
