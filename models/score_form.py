@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from timm.models.swin_transformer import WindowAttention
-from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
+
+from .supported import Attention
 
 __all__ = ["ScoreForm", "score_form"]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from timm.models.swin_transformer import WindowAttention
-from timm.models.vision_transformer import Attention
+from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # any timm
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +17,7 @@ from bitlog2.sim.checks import brief
 __all__ = [
     "ATTENTIONS",
     "LAYERS",
+    "Attention",
     "Heads",
     "check_images",
     "check_numbers",
@@ -182,11 +183,11 @@ def _stacked(
             handle.remove()
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses products that run while none of some modules is on the stack."""
 
     def __init__(self, stack: list[tuple[str, nn.Module]], covered: set[str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._stack, self._covered = stack, covered
 
     def __torch_dispatch__(
