@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .supported import check_images
+
 __all__ = ["calibrate", "calibrated_layers"]
 
 
@@ -27,11 +29,13 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 
     Args:
         model: a model with quantized layers.
-        images: (B, C, H, W) float32.
+        images: (B, C, H, W) float32, finite, at least one image.
 
     Raises:
-        ValueError: a layer's values cannot be quantized; the message names the layer.
+        TypeError, ValueError: the images are others, or a layer's values cannot be quantized; the
+            message names the layer.
     """
+    check_images(images)
     handles = [
         layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
         for name, layer in calibrated_layers(model).items()

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.layers.attention import Attention
-from timm.models.swin_transformer import WindowAttention
 from torch import nn
 
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
@@ -20,6 +18,7 @@ from .image_data import CALIBRATION_IMAGES, Batch, ImageData, Progress
 from .integer_attention import IntegerAttention
 from .quantize import QuantizationSpec, quantize
 from .self_attention import SelfAttention
+from .supported import ATTENTIONS
 from .task import DataSource, load_task
 
 __all__ = [
@@ -49,6 +48,7 @@ class CaptureRequest:
     source: DataSource = field(default_factory=DataSource)
     checkpoint: Path | None = None
     load: Path | None = None
+    ema: bool = False
 
     def __post_init__(self) -> None:
         _require_datapath(self.spec)
@@ -126,7 +126,9 @@ class Subject:
             _require_datapath(self._loaded.spec)
             request = _as_loaded(request, self._loaded)
         model = None if self._loaded is None else self._loaded.model
-        task = load_task(request.model, "cpu", request.source, request.checkpoint, model)
+        task = load_task(
+            request.model, "cpu", request.source, request.checkpoint, model, ema=request.ema
+        )
         self.request, self._task = request, task
         self.heads = attention_heads(task.model)
         self.data: ImageData = task.data
@@ -155,7 +157,7 @@ def attention_heads(model: nn.Module) -> dict[str, int]:
     Works before and after quantization. The order is that in which timm's models hold their
     blocks, which is that in which they run them.
     """
-    kinds = (Attention, WindowAttention, SelfAttention)
+    kinds = (*ATTENTIONS, SelfAttention)
     return {
         name: int(module.num_heads)
         for name, module in model.named_modules()
@@ -235,6 +237,7 @@ def _as_loaded(request: CaptureRequest, loaded: QuantizedModel) -> CaptureReques
         request.source,
         request.checkpoint,
         request.load,
+        request.ema,
     )
 
 

@@ -4,6 +4,7 @@ The registers of a layer are compared on threads of the checker's own, by serial
 the interpreter free, while inference goes on.
 """
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
@@ -18,8 +19,12 @@ from .check_run import DatapathRun, Outcome, compare_run, hold_run
 from .datapath import AttentionDatapath, Registers
 from .in_order import InOrder
 from .mismatch import Mismatch
+from .supported import refusal
 
 __all__ = ["CHECKS", "Checker", "Mismatch"]
+
+#: Names of classes that attend: what `quantize` doesn't know, it refuses; a model may be another's.
+_ATTENTION = re.compile(r"atte?n", re.IGNORECASE)
 
 
 class Checker:
@@ -56,6 +61,8 @@ class Checker:
         self._choice = HeadChoice(mode, seed)
         self._work: InOrder[Outcome] = InOrder(threads, waiting)
         self._found = Outcome()
+        self._watched: set[str] = set()
+        self._seen: set[str] = set()
 
     def __enter__(self) -> "Checker":
         return self
@@ -101,23 +108,35 @@ class Checker:
 
     @property
     def passed(self) -> bool:
-        """Whether every register was compared and none differed."""
-        return all(self.compared.values()) and self.total_mismatched == 0
+        """Whether every register of every watched layer was compared, and none differed."""
+        return all(self.compared.values()) and not (self.total_mismatched or self.unchecked)
+
+    @property
+    def unchecked(self) -> list[str]:
+        """The layers that are watched and have not run."""
+        return sorted(self._watched - self._seen)
 
     def watch(self, model: nn.Module) -> list[Any]:
         """Check every datapath of `model` whenever it runs; return the hooks' handles.
 
         Raises:
-            ValueError: the model has no integer datapath.
+            ValueError: the model has no integer datapath, or names an attention without one.
         """
-        handles = [
-            module.register_forward_hook(self._hook(name.removesuffix(".datapath")))
+        datapaths = {
+            name.removesuffix(".datapath"): module
             for name, module in model.named_modules()
             if isinstance(module, AttentionDatapath)
-        ]
-        if not handles:
+        }
+        if not datapaths:
             raise ValueError("check must be none for a model without an integer attention map")
-        return handles
+        for name, module in model.named_modules():
+            around = any(_holds(name, layer) or _holds(layer, name) for layer in datapaths)
+            if _ATTENTION.search(type(module).__name__) and not around:
+                raise refusal(name, module, "has no integer datapath: check must be none")
+        self._watched |= set(datapaths)
+        return [
+            module.register_forward_hook(self._hook(layer)) for layer, module in datapaths.items()
+        ]
 
     def _hook(self, layer: str) -> Any:
         def compare(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
@@ -135,6 +154,7 @@ class Checker:
         Raises:
             ValueError, TypeError: the simulator refuses what an earlier run was given.
         """
+        self._seen.add(layer)
         run = hold_run(layer, self.images, self._choice, config, inputs, output)
         self._merge(self._work.submit(partial(_compare, run)))
 
@@ -157,6 +177,10 @@ class Checker:
                 self._found.mismatched[name] += outcome.mismatched[name]
             left = self.keep - len(self._found.mismatches)
             self._found.mismatches += outcome.mismatches[: max(0, left)]
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return outer in ("", inner) or inner.startswith(f"{outer}.")
 
 
 def _compare(run: DatapathRun) -> Outcome:

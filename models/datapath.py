@@ -101,8 +101,19 @@ class AttentionDatapath(nn.Module):
         masked: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> MapRegisters:
-        """Return the registers of units 1 to 7; arguments as `forward`."""
+        """Return the registers of units 1 to 7; arguments as `forward`.
+
+        Raises:
+            ValueError: rows or heads are longer than the hardware is built for: registers could
+                overflow.
+        """
         config = self.config
+        for name, size in (("max_head_dim", k.shape[-1]), ("max_tokens", k.shape[-2])):
+            if size > getattr(config, name):
+                raise ValueError(
+                    f"datapath {name} must be at least {size} for k {tuple(k.shape)}, "
+                    f"got {getattr(config, name)}"
+                )
         bound = config.registers["score"].bound
         score = exact_matmul(q - params.zq, (k - params.zk).transpose(-2, -1), bound).to(self.word)
         t = _rnd(score * params.m, params.n)

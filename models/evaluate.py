@@ -99,6 +99,7 @@ class CellResult:
                 "mismatched": self.checker.mismatched,
                 "total_compared": self.checker.total_compared,
                 "total_mismatched": self.checker.total_mismatched,
+                "unchecked_layers": self.checker.unchecked,
                 "passed": self.checker.passed,
                 "first_mismatches": [str(mismatch) for mismatch in self.checker.mismatches],
             }

@@ -2,11 +2,10 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from timm.layers.attention import Attention
-from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
 from bitlog2.sim import SCHEMES, AttentionConfig
@@ -23,6 +22,15 @@ from .map_schemes import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from .reparameterize import norm_and_linear, reparameterize
 from .score_form import ScoreForm, score_form
 from .sqrt2_map import Sqrt2Map
+from .supported import (
+    ATTENTIONS,
+    Heads,
+    check_images,
+    check_numbers,
+    refusal,
+    replaced_modules,
+    require_supported,
+)
 from .uniform import PublishedUniform
 
 __all__ = [
@@ -36,7 +44,8 @@ __all__ = [
 ]
 
 ARITHMETICS = ("float", "integer")
-#: What of a datapath may differ from the default; the rest follows from bits and model.
+#: What of a datapath may differ from the default; the rest follows from the bits. `quantize` raises
+#: the last two to what a model needs, unless they are given.
 DATAPATH_FIELDS = (
     "fraction_bits",
     "table_bits",
@@ -46,6 +55,8 @@ DATAPATH_FIELDS = (
     "m2_bits",
     "max_n2",
     "t_bits",
+    "max_tokens",
+    "max_head_dim",
 )
 #: The stages of `quantize`, in order.
 STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
@@ -130,17 +141,24 @@ def quantize(
     points, and is then calibrated in its own arithmetic.
 
     Args:
-        model: timm ViT, DeiT or Swin, in eval mode; left as it is.
-        images: (B, C, H, W) float32 calibration batch.
+        model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
+        images: (B, C, H, W) float32 calibration batch, finite, at least one image.
         spec: how.
         stage: told the name of each stage before it begins, one of `STAGES`.
 
     Raises:
-        ValueError: a layer is not supported, or its values cannot be quantized (named).
+        TypeError, ValueError: images or the model's parameters are of another kind; a layer has no
+            quantized form, or its values cannot be quantized; the model has more tokens or wider
+            heads than the datapath may be built for. Names the layer.
     """
     integer = spec.arithmetic == "integer"
     stage(STAGES[0])
-    quantized = float_path(model, spec).to(images.device)
+    check_images(images)
+    check_numbers(model)
+    replaced_modules(model)  # what copying would lose or trip over
+    quantized = copy.deepcopy(model).eval().requires_grad_(False).to(images.device)
+    spec = _fitting(spec, require_supported(quantized, images))
+    _to_float_path(quantized, spec)
     calibrate(quantized, images)
     stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
@@ -151,26 +169,54 @@ def quantize(
     return quantized
 
 
+def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:
+    """Return the spec whose datapath holds a model's rows and heads; the default if that does."""
+    if spec.arithmetic != "integer" or spec.scheme not in SCHEMES:
+        return spec
+    for field in Heads._fields:
+        layer = max(heads, key=lambda name: getattr(heads[name], field), default=None)
+        wanted = 0 if layer is None else getattr(heads[layer], field)
+        if wanted > getattr(spec.attention_config(), field):
+            given = dict(spec.datapath).get(field)
+            if given is not None:
+                raise ValueError(f"layer {layer}: {field} must be at least {wanted}, got {given}")
+            try:
+                spec = replace(spec, datapath=(*spec.datapath, (field, wanted)))
+            except ValueError as error:
+                raise ValueError(f"layer {layer}: {error}") from error
+    return spec
+
+
 def float_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
-    """Return a copy of the model with the published fake-quantized layers, not calibrated."""
+    """Return a copy of the model with the published fake-quantized layers, not calibrated.
+
+    Raises:
+        ValueError: a layer is not supported (named).
+    """
     result = copy.deepcopy(model).eval().requires_grad_(False)
+    _to_float_path(result, spec)
+    return result
+
+
+def _to_float_path(result: nn.Module, spec: QuantizationSpec) -> None:
     w_bits, a_bits = spec.w_bits, spec.a_bits
     per_channel = {name for name, _, _ in norm_and_linear(result)}
-    for name, module in list(result.named_modules()):
+    replaced = replaced_modules(result)
+    convolutions = [name for name, module in replaced.items() if isinstance(module, nn.Conv2d)]
+    for name, module in replaced.items():
         if isinstance(module, nn.Conv2d):
-            _refuse_odd_conv(name, module)
+            _refuse_odd_conv(name, module, convolutions[0])
             _replace(result, name, FloatConv2d(module, w_bits, _IMAGE_BITS))
         elif isinstance(module, nn.Linear):
             layer = FloatLinear(module, w_bits, a_bits, per_channel=name in per_channel)
             _replace(result, name, layer)
-        elif isinstance(module, SwinTransformerBlock):
-            _refuse_padded_windows(name, module)
     for name, module in list(result.named_modules()):
-        if isinstance(module, Attention | WindowAttention):
-            form, qkv, proj = _parts(name, module)
-            attention = FloatAttention(qkv, proj, _float_map(spec), form, a_bits)
-            _replace(result, name, attention)
-    return result
+        if isinstance(module, SwinTransformerBlock):
+            _refuse_padded_windows(name, module)
+        elif name in replaced and isinstance(module, ATTENTIONS):
+            qkv, proj = cast(FloatLinear, module.qkv), cast(FloatLinear, module.proj)
+            form = score_form(name, module)
+            _replace(result, name, FloatAttention(qkv, proj, _float_map(spec), form, a_bits))
 
 
 def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
@@ -204,11 +250,6 @@ def _float_map(spec: QuantizationSpec) -> FloatMap | Log2Map | Sqrt2Map | Publis
     return FloatMap() if spec.scheme == "none" else Log2Map(SCHEMES[spec.scheme])
 
 
-def _parts(name: str, module: Attention | WindowAttention) -> tuple[ScoreForm, Any, Any]:
-    """Return the form of an attention layer and its projections, which are quantized already."""
-    return score_form(name, module), module.qkv, module.proj
-
-
 def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
     stride = (conv.stride[0], conv.stride[1])
     return IntegerConv2d(conv.weight, conv.bias, stride, spec.w_bits, _IMAGE_BITS)
@@ -229,10 +270,11 @@ def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), leaf, new)
 
 
-def _refuse_odd_conv(name: str, conv: nn.Conv2d) -> None:
+def _refuse_odd_conv(name: str, conv: nn.Conv2d, first: str) -> None:
     plain = conv.groups == 1 and conv.padding == (0, 0) and conv.dilation == (1, 1)
-    if not plain:
-        raise ValueError(f"layer {name}: convolution must have no padding, dilation or groups")
+    if not plain or name != first:
+        must = "must be the patch projection, with no padding, dilation or groups"
+        raise refusal(name, conv, must)
 
 
 def _refuse_padded_windows(name: str, block: SwinTransformerBlock) -> None:

@@ -8,22 +8,45 @@ from timm.models.vision_transformer import Block
 from torch import nn
 
 from .quantized_layer import QuantizedLayer
+from .supported import refusal
 
 __all__ = ["norm_and_linear", "reparameterize", "reparameterize_pair"]
+
+
+#: Of each block that is known: the norms, and the layers whose input is their output.
+_PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
+    Block: (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")),
+    SwinTransformerBlock: (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")),
+    PatchMerging: (("norm", "reduction"),),
+}
 
 
 def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Module]]:
     """Yield (name of the layer, LayerNorm, layer) for each qkv, fc1 and Swin reduction.
 
     These are the layers whose input is a LayerNorm's output, channel by channel.
+
+    Raises:
+        ValueError: names a norm or a layer that is of another kind.
     """
     for name, module in model.named_modules():
-        part: dict[str, nn.Module] = dict(module.named_children())
-        if isinstance(module, Block | SwinTransformerBlock):
-            yield f"{name}.attn.qkv", part["norm1"], part["attn"].qkv  # type: ignore[misc]
-            yield f"{name}.mlp.fc1", part["norm2"], part["mlp"].fc1  # type: ignore[misc]
-        elif isinstance(module, PatchMerging):
-            yield f"{name}.reduction", part["norm"], part["reduction"]  # type: ignore[misc]
+        kind = next((kind for kind in _PAIRS if isinstance(module, kind)), None)
+        if kind is None or type(module).forward is not kind.forward:
+            continue
+        for norm_name, layer_name in _PAIRS[kind]:
+            norm, linear = _part(name, module, norm_name), _part(name, module, layer_name)
+            if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None:
+                raise refusal(f"{name}.{norm_name}", norm, "must be a LayerNorm of weight and bias")
+            if not isinstance(linear, nn.Linear | QuantizedLayer):
+                raise refusal(f"{name}.{layer_name}", linear, "must be a Linear")
+            yield f"{name}.{layer_name}", norm, linear
+
+
+def _part(name: str, module: nn.Module, path: str) -> nn.Module:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        raise refusal(name, module, f"must have {path}") from None
 
 
 def reparameterize(model: nn.Module, *, round_zero_point: bool) -> None:

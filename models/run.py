@@ -51,6 +51,7 @@ class RunRequest:
     load: Path | None = None
     dump_quantizers: Path | None = None
     check_threads: int | None = None
+    ema: bool = False
 
     def __post_init__(self) -> None:
         for name, none in (("check", "none"), ("watermarks", False)):
@@ -110,7 +111,12 @@ class Evaluation:
             self._loaded = load_quantized(request.load)
         model = None if self._loaded is None else self._loaded.model
         self.task: Task = load_task(
-            request.model, request.device, request.source, request.checkpoint, model
+            request.model,
+            request.device,
+            request.source,
+            request.checkpoint,
+            model,
+            ema=request.ema,
         )
         self.task.data.scan(request.limit, progress)
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from timm.layers.attention import Attention
 from timm.models.swin_transformer import WindowAttention
 from torch import Tensor, nn
+
+from .supported import Attention
 
 __all__ = ["ScoreForm", "score_form"]
 

@@ -65,6 +65,8 @@ def load_task(
     source: DataSource | None = None,
     checkpoint: Path | None = None,
     model: nn.Module | None = None,
+    *,
+    ema: bool = False,
 ) -> Task:
     """Return the task of that name.
 
@@ -74,6 +76,7 @@ def load_task(
         source: the images of a pretrained model; digits ships its own.
         checkpoint: the weights of a pretrained model; None takes the hub's.
         model: a model that is loaded already (a quantized one, say): no weights are looked for.
+        ema: take the averaged weights of the checkpoint.
 
     Raises:
         ValueError: name, device, source or checkpoint do not go with one another, or are wrong.
@@ -83,6 +86,8 @@ def load_task(
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
     _check_device(device)
+    if ema and checkpoint is None:
+        raise ValueError("ema must go with a checkpoint")
     if name == "digits":
         return _digits(device, source, checkpoint, model)
     if source.root is None:
@@ -97,7 +102,7 @@ def load_task(
         skip_unreadable=source.skip_unreadable,
         calibrates=model is None,
     )  # told before weights are looked for
-    model = model or load_zoo_model(name, checkpoint)
+    model = model or load_zoo_model(name, checkpoint, ema=ema)
     classes = model.get_parameter(_head(model)).shape[0]
     data.require_classes(classes)
     published = ZOO[name].published_top1 if classes == IMAGENET_CLASSES else None

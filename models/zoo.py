@@ -113,25 +113,25 @@ def _published_table() -> dict[tuple[str, str], tuple[float, float]]:
         }
 
 
-def load_zoo_model(name: str, checkpoint: Path | None = None) -> nn.Module:
+def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = False) -> nn.Module:
     """Return a pretrained model: eval mode, float32, on the CPU, no gradients.
 
     The random state of the process is left as it was.
 
     Args:
         name: a key of `ZOO`.
-        checkpoint: weights as .safetensors, or as .pth, .pt, .bin or .pth.tar without code; None
-            takes them from the cache of the Hugging Face hub, or downloads them into it. A
-            fine-tuned model may have any number of classes: that of its head. A ViT and a DeiT of
-            one size have tensors of the same names and shapes: only the accuracy tells a file of
-            one from a file of the other.
+        checkpoint: weights as `read_weights` takes them; None takes them from the cache of the
+            Hugging Face hub, or downloads them into it. A fine-tuned model may have any number of
+            classes: that of its head. A ViT and a DeiT of one size have tensors of the same names
+            and shapes: only the accuracy tells a file of one from a file of the other.
+        ema: take the averaged weights of the checkpoint.
 
     Raises:
         ValueError: no such model; a checkpoint that is not one of this model, names the file.
         OSError: no such file; the hub can't be reached, says what to give instead.
     """
     path = hub_file(name, _entry(name).timm_name) if checkpoint is None else checkpoint
-    weights = read_weights(path)
+    weights = read_weights(path, ema=ema)
     model = build_zoo_model(name, head_classes(weights))
     fit_weights(model, weights, name, path)
     return model

@@ -1,13 +1,15 @@
 """Weights of the pretrained models: found, read and fitted, every tensor accounted for."""
 
-import argparse
+import json
 import pickle
 import re
+import warnings
 import zipfile
-from contextlib import AbstractContextManager, nullcontext
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import (
     get_hf_file_metadata,
@@ -18,10 +20,9 @@ from huggingface_hub import (
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import clean_state_dict
-from timm.models.swin_transformer import SwinTransformer
-from timm.models.swin_transformer import checkpoint_filter_fn as swin_names
 from torch import Tensor, nn
 
+from .foreign_names import from_flax, with_timm_names
 from .naming import listed, shown
 from .state_dicts import Wanted, differences, kind
 
@@ -30,15 +31,17 @@ __all__ = ["fit_weights", "head_classes", "hub_file", "read_weights"]
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _HUB_SECONDS = 10
 _PICKLES = (".pth", ".pt", ".bin", ".pth.tar")
-_WRAPPERS = ("model", "state_dict", "model_state")
+_SUFFIXES = (".safetensors", *_PICKLES, ".npz", ".index.json")
+_WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict")
+_AVERAGES = ("model_ema", "state_dict_ema", "model_state_dict_ema", "ema_state_dict", "ema")
+#: Packages whose objects training scripts store beside the weights, by a call: skipped, not run.
+_HARMLESS = ("numpy", "datetime", "pathlib", "collections", "decimal", "uuid")
+_HARMLESS_BUILTINS = ("set", "frozenset", "bytearray", "complex", "range", "slice")
 _HEAD_BIASES = ("head.fc.bias", "head.bias")
 _CLASSES = 1000
 #: More than any classifier has: a file can't ask for a head that fills the memory.
 _MOST_CLASSES = 100_000
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_OLD_SWIN = re.compile(
-    r"layers\.\d\.downsample\.(norm|reduction)\.(weight|bias)|head\.(weight|bias)"
-)
 
 
 def hub_file(name: str, timm_name: str) -> Path:
@@ -70,35 +73,28 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, on the CPU, no code of the file being run.
+def read_weights(path: Path, *, ema: bool = False) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint by timm's names, on the CPU; no code of a file is run.
 
-    A state dict, bare or under the first of `model`, `state_dict` and `model_state` that holds a
-    dictionary, one level deep; whatever lies beside it is not looked at. The prefixes `module.`
-    and `_orig_mod.`, which parallel training and compilation add, are taken off. Tensors are
-    float32, float16, bfloat16 or float64; whether they are finite is `fit_weights`' to say.
+    A state dict, bare or under the first of `model`, `state_dict`, `model_state` and
+    `model_state_dict` that holds a dictionary, one level deep; with `ema`, or where there is none
+    of these, under `model_ema`, `state_dict_ema` and the like, and a warning says which. Whatever
+    lies beside it is skipped: objects of foreign classes are never made. The prefixes `module.`,
+    `_orig_mod.` and `model.`, which parallel training, compilation and Lightning add, are taken
+    off. Names of Hugging Face's transformers, of torchvision and of Swin's own repository, and
+    Google's `.npz` files, are brought to timm's. A `.index.json` stands for its parts, which lie
+    beside it. Tensors are float32, float16, bfloat16 or float64; whether they are finite is
+    `fit_weights`' to say.
+
+    Args:
+        path: the file.
+        ema: take the averaged weights.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or tensors of another type: names them.
+        ValueError: not such a file, no averaged weights, or tensors of another type: names them.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"checkpoint must be a file that exists, got {path}")
-    if not path.is_file():
-        what = "folder" if path.is_dir() else "device"
-        raise ValueError(f"checkpoint must be a regular file, got the {what} {path}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"checkpoint must hold weights, got the empty file {path}")
-    if path.name.lower().endswith(".safetensors"):
-        stored: Any = _read_safetensors(path)
-    elif path.name.lower().endswith(_PICKLES):
-        stored = _read_pickle(path)
-    else:
-        raise ValueError(
-            f"checkpoint must end in .safetensors, {', '.join(_PICKLES[:-1])} or {_PICKLES[-1]}, "
-            f"got {path}"
-        )
-    weights = _state_dict(stored, path)
+    weights = with_timm_names(_state_dict(_read(path), path, ema))
     others = [
         f"{shown(name)} {kind(tensor)}"
         for name, tensor in weights.items()
@@ -112,6 +108,64 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _read(path: Path) -> Any:
+    """Return what a file of any format holds."""
+    if not path.exists():
+        raise FileNotFoundError(f"checkpoint must be a file that exists, got {path}")
+    if not path.is_file():
+        what = "folder" if path.is_dir() else "device"
+        raise ValueError(f"checkpoint must be a regular file, got the {what} {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"checkpoint must hold weights, got the empty file {path}")
+    name = path.name.lower()
+    if name.endswith(".safetensors"):
+        return _read_safetensors(path)
+    if name.endswith(_PICKLES):
+        return _read_pickle(path)
+    if name.endswith(".npz"):
+        return _read_npz(path)
+    if name.endswith(".index.json"):
+        return _read_parts(path)
+    raise ValueError(
+        f"checkpoint must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}, got {path}"
+    )
+
+
+def _read_parts(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file in parts, each out of the part that the index says."""
+    try:
+        places = json.loads(path.read_bytes())["weight_map"]
+        parts = sorted(set(places.values()))
+        plain = all(Path(part).name == part and not part.endswith(".json") for part in parts)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"checkpoint index must hold a weight_map of files that lie beside it, got {path}"
+        )
+    tensors: dict[str, Tensor] = {}
+    for part in parts:
+        found = _read(path.parent / part)
+        wanted = {name for name, place in places.items() if place == part}
+        if not isinstance(found, dict) or set(found) != wanted:
+            raise ValueError(
+                f"checkpoint part {path.parent / part} must hold the tensors that {path} says"
+            )
+        tensors |= found
+    return tensors
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    _require_plain(path, "numpy.savez")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return from_flax(arrays)
+    except Exception as error:  # a damaged file leads anywhere
+        raise ValueError(
+            f"checkpoint must be a file that numpy.savez wrote, got {path}: {_first_line(error)}"
+        ) from error
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
@@ -123,25 +177,63 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Any:
-    if not _is_stored_plainly(path):
-        raise ValueError(
-            f"checkpoint must be a file that torch.save wrote, got {path}: compressed, or parts of "
-            "it overlap"
-        )
-    with path.open("rb") as file, _namespaces_allowed():
+    """Return what torch.save wrote, a plain dictionary in the place of each foreign object."""
+    _require_plain(path, "torch.save")
+    skipped: dict[str, type] = {}
+    while True:
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with path.open("rb") as file, torch.serialization.safe_globals([*skipped.values()]):
+                return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file leads anywhere
             asked = re.search(r"GLOBAL (\S+)", str(error))
-            if isinstance(error, pickle.UnpicklingError) and asked is not None:
+            if not isinstance(error, pickle.UnpicklingError) or asked is None:
+                raise ValueError(
+                    f"checkpoint must be a file that torch.save wrote, got {path}: "
+                    f"damaged or foreign"
+                ) from error
+            if asked[1] in skipped:
                 raise ValueError(
                     f"checkpoint must hold tensors only, got {path}, which asks for "
-                    f"{shown(asked[1])}: "
-                    "nothing of it was run"
+                    f"{shown(asked[1])}: nothing of it was run"
                 ) from error
-            raise ValueError(
-                f"checkpoint must be a file that torch.save wrote, got {path}: damaged or foreign"
-            ) from error
+            skipped[asked[1]] = _stand_in(asked[1])
+
+
+class _Skipped(type):
+    """Of classes that stand for foreign ones; called, as code would be, they refuse."""
+
+    def __call__(cls, *_args: Any) -> Any:
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        builtin = cls.__module__ == "builtins" and cls.__qualname__ in _HARMLESS_BUILTINS
+        if not builtin and name.partition(".")[0] not in _HARMLESS:
+            raise pickle.UnpicklingError(f"GLOBAL {name.removeprefix('builtins.')} is called")
+        return object.__new__(cls)  # type: ignore[arg-type]
+
+
+def _stand_in(name: str) -> type:
+    """Return a class under a foreign name, of which torch's reader makes plain dictionaries."""
+
+    def empty(_cls: type, *_args: Any) -> OrderedDict[Any, Any]:
+        made: OrderedDict[Any, Any] = OrderedDict()
+        made.foreign = name  # type: ignore[attr-defined]
+        return made
+
+    module, _, own = name.rpartition(".")
+    body = {
+        "__module__": module or "builtins",
+        "__qualname__": own,
+        "__new__": empty,
+        "__setstate__": lambda self, state: None,
+    }
+    return _Skipped(own, (), body)
+
+
+def _require_plain(path: Path, writer: str) -> None:
+    if not _is_stored_plainly(path):
+        raise ValueError(
+            f"checkpoint must be a file that {writer} wrote, got {path}: compressed, or parts of "
+            "it overlap"
+        )
 
 
 def _is_stored_plainly(path: Path) -> bool:
@@ -154,28 +246,46 @@ def _is_stored_plainly(path: Path) -> bool:
     return sum(part.file_size for part in parts) <= path.stat().st_size
 
 
-def _namespaces_allowed() -> AbstractContextManager[None]:
-    """Let the options pass that training scripts store beside the weights; torch 2.5 on."""
-    allow = getattr(torch.serialization, "safe_globals", None)
-    return nullcontext() if allow is None else allow([argparse.Namespace])
-
-
-def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
+def _state_dict(stored: Any, path: Path, ema: bool) -> dict[str, Tensor]:
+    where = ""
     if isinstance(stored, dict):
-        wrappers = (key for key in _WRAPPERS if isinstance(stored.get(key), dict))
-        stored = stored.get(next(wrappers, None), stored)
+        where = _wrapper(stored, path, ema)
+        stored = stored[where] if where else stored
+    foreign = getattr(stored, "foreign", None)
     if not isinstance(stored, dict) or not stored:
-        raise ValueError(f"checkpoint must hold tensors by name, got {path} with none")
+        found = "none" if foreign is None else f"the whole {shown(foreign)}: save its state_dict()"
+        raise ValueError(f"checkpoint must hold tensors by name, got {path} with {found}")
     for name, value in stored.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
-                f"checkpoint must hold tensors by name, alone or under {', '.join(_WRAPPERS)}, "
+                "checkpoint must hold tensors by name, alone or under "
+                f"{', '.join((*_WRAPPERS, *_AVERAGES))}, "
                 f"got {path} with {type(value).__name__} at {shown(repr(name))}"
             )
     weights: dict[str, Tensor] = clean_state_dict(stored)
     if len(weights) != len(stored):
         raise ValueError(f"checkpoint must hold each tensor once, got {path}")
+    weights.pop("n_averaged", None)  # torch.optim.swa_utils
+    if all(name.startswith("model.") for name in weights):
+        weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
     return {name: tensor for name, tensor in weights.items() if not _is_swin_buffer(name)}
+
+
+def _wrapper(stored: dict[Any, Any], path: Path, ema: bool) -> str:
+    """Return the key that the weights are under, "" for none; warn where there was a choice."""
+    trained = [key for key in _WRAPPERS if isinstance(stored.get(key), dict)]
+    averaged = [key for key in _AVERAGES if isinstance(stored.get(key), dict)]
+    if ema and not averaged:
+        raise ValueError(
+            f"ema must be left out for {path}, which has none of {', '.join(_AVERAGES)}"
+        )
+    if not averaged:
+        return trained[0] if trained else ""
+    taken, other = (averaged[0], trained[:1]) if ema or not trained else (trained[0], averaged[:1])
+    if not ema:
+        beside = f", beside {other[0]}: --ema takes that" if other else ": averaged weights"
+        warnings.warn(f"of checkpoint {path}, {taken} was taken{beside}", stacklevel=2)
+    return taken
 
 
 def _is_swin_buffer(name: str) -> bool:
@@ -203,8 +313,8 @@ def head_classes(weights: dict[str, Tensor]) -> int:
 def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> None:
     """Load weights into a model: all of its names, no others, its shapes, finite as float32.
 
-    Files of the original Swin repository are brought to timm's names. Nothing is resized and
-    nothing is dropped. Half precision becomes float32 without loss, float64 is rounded.
+    Nothing is resized and nothing is dropped. Half precision becomes float32 without loss, float64
+    is rounded.
 
     Args:
         model: architecture, float32.
@@ -215,8 +325,6 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
         ValueError: names what is missing, unexpected, of a wrong shape or not finite, the first
             ten of each and how many.
     """
-    if isinstance(model, SwinTransformer):
-        weights = _with_timm_names(model, weights)
     wanted = model.state_dict()
     found, expected = _size(weights), _size(wanted)
     if found is not None and found != expected:
@@ -227,13 +335,6 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
     if faults := differences(shapes, weights):
         raise ValueError(f"checkpoint must hold the weights of {name}, got {path} with {faults}")
     model.load_state_dict(weights)
-
-
-def _with_timm_names(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename old Swin tensors. timm's conversion sees these alone: it would resize others."""
-    named = {key for key in weights if _OLD_SWIN.fullmatch(key)}
-    kept = {key: tensor for key, tensor in weights.items() if key not in named}
-    return {**kept, **swin_names({key: weights[key] for key in weights if key in named}, model)}
 
 
 def _size(weights: dict[str, Tensor]) -> str | None:

@@ -23,7 +23,7 @@ __all__ = [
 #: The largest seed of a calibration.
 LARGEST_SEED = 2**31 - 1
 _QUANTIZATION = ("scheme", "w_bits", "a_bits", "calibration_images")
-_MODEL_OPTIONS = (*_QUANTIZATION, "data", "checkpoint", "load")
+_MODEL_OPTIONS = (*_QUANTIZATION, "data", "checkpoint", "ema", "load")
 
 
 def add_model_options(group: Any) -> None:
@@ -35,7 +35,13 @@ def add_model_options(group: Any) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="weights, .safetensors or .pth (default: the Hugging Face hub's)",
+        help="weights, .safetensors, .pth or .npz (default: the Hugging Face hub's)",
+    )
+    group.add_argument(
+        "--ema",
+        action="store_true",
+        default=None,
+        help="take the averaged weights that the checkpoint has beside others",
     )
     group.add_argument(
         "--load",
@@ -92,7 +98,7 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     )
     count = args.calibration_images or CALIBRATION_IMAGES
     name = name or MODELS[0]
-    return CaptureRequest(name, spec, args.seed, count, source, args.checkpoint)
+    return CaptureRequest(name, spec, args.seed, count, source, args.checkpoint, ema=bool(args.ema))
 
 
 def command_of(subject: "Subject", words: list[str], chosen: dict[str, tuple[int, ...]]) -> str:
@@ -119,12 +125,12 @@ def command_of(subject: "Subject", words: list[str], chosen: dict[str, tuple[int
     if request.source.root is not None:
         line += ["--data", "DIR"]
     if request.checkpoint is not None:
-        line += ["--checkpoint", "FILE"]
+        line += ["--checkpoint", "FILE", *["--ema"] * request.ema]
     return shlex.join(line)
 
 
 def _refuse_beside_load(args: argparse.Namespace) -> None:
-    options = given_options(args, (*_QUANTIZATION, "checkpoint"))
+    options = given_options(args, (*_QUANTIZATION, "checkpoint", "ema"))
     options += ["--seed"] if args.seed else []
     if options:
         raise ValueError(

@@ -27,7 +27,7 @@ _HELP = {
     "rows": "queries",
 }
 _OPTIONS = ("model", *_DEFAULTS, "scheme", "w_bits", "a_bits", "calibration_images", "data")
-_OPTIONS += ("checkpoint", "load")
+_OPTIONS += ("checkpoint", "ema", "load")
 
 
 def add_row_options(parser: argparse.ArgumentParser) -> None:

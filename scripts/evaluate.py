@@ -76,7 +76,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="weights, .safetensors or .pth (default: the Hugging Face hub's)",
+        help="weights, .safetensors, .pth or .npz (default: the Hugging Face hub's)",
+    )
+    group.add_argument(
+        "--ema",
+        action="store_true",
+        help="take the averaged weights that the checkpoint has beside others",
     )
     group.add_argument(
         "--workers", metavar="N", type=integer(0, 256), default=4, help="processes that read images"
@@ -260,6 +265,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
         device=args.device,
         source=DataSource(args.data, args.workers, args.skip_unreadable),
         checkpoint=args.checkpoint,
+        ema=args.ema,
         save=args.save,
         load=args.load,
         dump_quantizers=args.dump_quantizers,

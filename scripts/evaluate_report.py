@@ -123,6 +123,8 @@ class Report:
         everything = sum(checker.total_compared for _, checker in checkers)
         print(f"{everything:,} values compared, {total:,} mismatches")
         for cell, checker in checkers:
+            if checker.unchecked:
+                print(f"NOT CHECKED {cell.name}: layers {', '.join(checker.unchecked)} did not run")
             for mismatch in checker.mismatches:
                 print(f"MISMATCH {cell.name}: {mismatch}")
             if checker.mismatches:

@@ -17,6 +17,7 @@ _NOT_IN_A_GRID: dict[str, Any] = {
     "load": None,
     "dump_quantizers": None,
     "json": None,
+    "ema": False,
 }
 
 

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--arithmetic", choices=("float", "integer"), default="float", help="which")
     top.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights, not the hub's")
+    top.add_argument("--ema", action="store_true", help="the checkpoint's averaged weights")
     top.add_argument(
         "--skip-unreadable", action="store_true", help="leave unreadable validation images out"
     )
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     print(" ".join(f"{name}={value}" for name, value in sorted(vars(args).items())))
     _say("Building dataloader and model")
     source = DataSource(args.dataset, args.num_workers, args.skip_unreadable)
-    task = load_task(args.model, device, source, args.checkpoint)
+    task = load_task(args.model, device, source, args.checkpoint, ema=args.ema)
     task.data.scan(None, progress)
     _say("Reading calibration images")
     images = task.calibration_images(args.seed, args.calib_batchsize)

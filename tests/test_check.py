@@ -1,5 +1,7 @@
 """The checker: what it counts, what it catches, what it says."""
 
+import copy
+
 import pytest
 import torch
 from digits_models import digits_task, quantized_digits
@@ -156,6 +158,30 @@ def test_check_watches_every_layer_head_and_row():
     assert len(handles) == 4
     assert checker.compared["score"] == 4 * 2 * 3 * 65 * 65
     assert checker.passed
+
+
+def test_check_a_layer_that_did_not_run_does_not_pass():
+    model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
+    checker = Checker("all")
+    checker.watch(model)
+    model.blocks[2].attn.forward = lambda x, **_masks: x
+    with torch.inference_mode():
+        model(digits_task().data.test[:2][0])
+    assert checker.total_mismatched == 0
+    assert checker.unchecked == ["blocks.2.attn"]
+    assert not checker.passed
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_check_of_a_model_with_an_attention_without_registers_is_refused(foreign):
+    other = (
+        torch.nn.MultiheadAttention(96, 3) if foreign else quantized_digits("none").blocks[0].attn
+    )
+    model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
+    model.blocks[2].attn = other
+    name = type(other).__name__
+    with pytest.raises(ValueError, match=rf"layer blocks\.2\.attn \({name}\): has no integer data"):
+        Checker("all").watch(model)
 
 
 @pytest.mark.parametrize(

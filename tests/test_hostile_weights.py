@@ -115,7 +115,7 @@ def test_hostile_state_dicts_with_several_faults_name_them_all(refusal, tmp_path
 @pytest.mark.parametrize(
     "content",
     [
-        {"model_ema": {"a": torch.zeros(1)}},
+        {"teacher": {"a": torch.zeros(1)}},
         {"model": {"state_dict": {"a": torch.zeros(1)}}},
         {"model": {}},
         [torch.zeros(1)],

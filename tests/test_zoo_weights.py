@@ -150,9 +150,13 @@ def test_zoo_a_folder_is_refused(tmp_path):
 
 
 def test_zoo_another_suffix_is_refused(tmp_path):
-    path = tmp_path / "weights.npz"
+    path = tmp_path / "weights.h5"
     path.write_bytes(b"1")
-    refuse("deit_tiny", path, "must end in .safetensors, .pth, .pt, .bin or .pth.tar")
+    refuse(
+        "deit_tiny",
+        path,
+        "must end in .safetensors, .pth, .pt, .bin, .pth.tar, .npz or .index.json",
+    )
 
 
 def test_zoo_a_missing_file_is_named(tmp_path):

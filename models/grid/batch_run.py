@@ -80,6 +80,11 @@ class BatchRun:
             kept["registers"] = self._digest.end()
         if self._checker is not None:
             self._checker.finish()
+            if self._checker.unchecked:
+                raise ValueError(
+                    f"check must see every attention layer: {', '.join(self._checker.unchecked)} "
+                    "did not run"
+                )
             kept["compared"] = dict(self._checker.compared)
             kept["mismatched"] = dict(self._checker.mismatched)
             kept["mismatches"] = tuple(str(each) for each in self._checker.mismatches)
