@@ -126,7 +126,7 @@ def test_golden_cli_plan_of_the_default_set_is_complete(
 ) -> None:
     assert command("plan") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == ("10 units, 2568488 bytes of memory files, 1015 of 1015 bins filled: 100 %")
+    assert lines[-1] == ("10 units, 2720493 bytes of memory files, 1026 of 1026 bins filled: 100 %")
     assert "  expected (output, a word a case): 2560 words of 17 bits, 15360 bytes: e 17" in lines
 
 

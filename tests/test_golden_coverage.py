@@ -31,7 +31,7 @@ DECLARED = {
     "code_register": (75, 95, 75, 95),
     "shift_add": (59, 62, 59, 62),
     "output_requantizer": (180, 184, 159, 162),
-    "attention_row": (49, 50, 50, 51),
+    "attention_row": (60, 61, 61, 62),
 }
 CONFIGS = [
     {"fraction_bits": 3, "table_bits": 8},

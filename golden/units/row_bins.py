@@ -11,6 +11,7 @@ from ..target import Target
 from ..unit import Tables
 from .level_names import level_name
 from .row_shapes import farthest, level_rows, vanishing_distance
+from .row_told import rounded, told_points, told_rows
 
 __all__ = ["ROW_COVERAGE", "output_tie_shift"]
 
@@ -64,6 +65,7 @@ def _points(target: Target) -> list[Point]:
         ("o_inside", "BL2-OUT-01", True),
         ("o_tie_negative", "BL2-OUT-01", output_ties),
         ("o_tie_positive", "BL2-OUT-01", output_ties),
+        *told_points(config),
     ]
     return [Point(name, requirement, name, 1, reached) for name, requirement, reached in declared]
 
@@ -77,6 +79,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
         **_row_hits(config, tables, starts),
         **_parameter_hits(config, tables),
         **_output_hits(config, tables),
+        **told_rows(config, tables, starts),
     }
 
 
@@ -97,8 +100,7 @@ def _key_hits(
     )
     seen = beats["mask"] == 0
     product = beats["score"] * m
-    rounded = (product + ((np.int64(1) << n) >> np.int64(1))) >> n
-    raw = rounded + beats["bias"]
+    raw = rounded(product, n) + beats["bias"]
     tie = _is_tie(product, n) & seen
     bound = config.registers["score"].bound
     level = keys["level"]
@@ -161,7 +163,7 @@ def _output_hits(config: AttentionConfig, tables: Tables) -> dict[str, _Flags]:
     m2, n2, zo = (tables["params"][name][:, None] for name in ("m2", "n2", "zo"))
     acc = tables["rows"]["acc"].reshape(len(m2), -1)
     product = acc * m2
-    raw = ((product + ((np.int64(1) << n2) >> np.int64(1))) >> n2) + zo
+    raw = rounded(product, n2) + zo
     bound, high = config.registers["acc"].bound, (1 << config.o_bits) - 1
     tie = _is_tie(product, n2)
     return {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..rows import RowCase
 from ..sampler import Sampler
 from ..target import Target
+from .row_decisions import decision_rows
 from .row_limits import limit_rows
 from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
 
@@ -27,6 +28,7 @@ def corner_rows(target: Target, seed: int) -> list[RowCase]:
         _levels,
         limit_rows,
         _widest_sum,
+        decision_rows,
     )
     return [case for make in makers for case in make(maker)]
 
