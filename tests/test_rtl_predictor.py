@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,9 @@ EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
 CONFIG = AttentionConfig(max_tokens=21)
 
 
-def run_example(folder: Path, rtl: Path, rows: int, seed: int = 1) -> tuple[int, str]:
+def run_example(
+    folder: Path, rtl: Path, rows: int, seed: int = 1, **others: object
+) -> tuple[int, str]:
     """Build and run the example with its own Makefile; return the status and what it printed."""
     write_package(folder, CONFIG, 3)
     variables = {
@@ -33,6 +36,7 @@ def run_example(folder: Path, rtl: Path, rows: int, seed: int = 1) -> tuple[int,
         "VERILATOR": verilator_command(),
         "PYTHON3": sys.executable,
         "CFLAGS": "-O0",
+        **others,
     }
     done = subprocess.run(
         ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())],
@@ -68,6 +72,39 @@ def test_rtl_predictor_finds_a_planted_defect(tmp_path: Path):
     assert re.search(r"FAIL \d+ of 50 rows differ", printed)
 
 
+def test_rtl_predictor_runs_no_program_of_an_earlier_build(tmp_path: Path):
+    """Two compilers in Verilator's place: the second one fails."""
+    makes = tmp_path / "makes.sh"
+    makes.write_text(
+        'while [ "$1" != --Mdir ]; do shift; done\n'
+        'printf "#!/bin/sh\\necho PASS\\n" > $2/Vrow_tb; chmod +x $2/Vrow_tb\n'
+    )
+    status, printed = run_example(tmp_path, RTL, rows=1, VERILATOR=f"sh {makes}")
+    assert (status, "PASS" in printed.splitlines()) == (0, True)
+    status, printed = run_example(tmp_path, RTL, rows=1, VERILATOR="false")
+    assert (status, "PASS" in printed.splitlines()) == (2, False)
+    assert not (tmp_path / "build" / "Vrow_tb").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("RTL", "/none", "RTL=/none: no .sv file there"),
+        ("RTL", "", "RTL=: no .sv file there"),
+        ("SET", "/none", "SET=/none: no bitlog2_pkg.sv there"),
+        ("ROWS", "0", "ROWS must be a number from 1, got 0"),
+        ("ROWS", "", "ROWS must be a number from 1, got "),
+        ("SEED", "x", "SEED must be a number from 1, got x"),
+    ],
+)
+def test_rtl_predictor_refuses_what_it_cannot_run(
+    variable: str, value: str, message: str, tmp_path: Path
+):
+    status, printed = run_example(tmp_path, RTL, rows=1, **{variable: value})
+    assert status == 2
+    assert message in printed
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text"),
@@ -85,6 +122,18 @@ def test_rtl_predictor_finds_other_defects(name: str, text: str, tmp_path: Path)
     status, printed = run_example(tmp_path, rtl, rows=50)
     assert status != 0
     assert text in printed
+
+
+@pytest.mark.long
+def test_rtl_predictor_refuses_a_port_that_is_too_wide(tmp_path: Path):
+    rtl = Path(shutil.copytree(RTL, tmp_path / "rtl"))
+    device = rtl / "attention_row.sv"
+    port = "[      HEAD_DIM*O_WIDTH-1:0] m_axis_tdata"
+    assert port in device.read_text()
+    device.write_text(device.read_text().replace(port, "[HEAD_DIM*O_WIDTH:0] m_axis_tdata"))
+    status, printed = run_example(tmp_path, rtl, rows=1)
+    assert status != 0
+    assert "port m_axis_tdata of the device has 13 bits, must have 12" in printed
 
 
 def environment_files(folder: Path) -> list[Path]:

@@ -43,6 +43,28 @@ ODD = {
 }
 
 
+#: Registers with what a reset does to them; without it they keep what a broken off row left.
+FORGOTTEN = (
+    ("row_max", "index", "index <= '0;"),
+    ("row_max", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;"),
+    ("row_max", "m_axis_keys_tvalid", "m_axis_keys_tvalid <= 1'b0;"),
+    ("softmax_row", "state", "state <= LOAD;"),
+    ("softmax_row", "index", "index <= '0;"),
+    ("attention_row", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;"),
+    ("code_memory", "place", "place <= '0;"),
+    ("code_memory", "low_flags", "low_flags <= '0;"),
+)
+#: A device, what in it is replaced by what, and what the testbench says of the port.
+PORTS = (
+    ("row_sum", "[S_WIDTH-1:0] m_axis_tdata", "[S_WIDTH:0] m_axis_tdata", "11 bits, must have 10"),
+    ("row_sum", "[E_WIDTH-1:0] s_axis_tdata", "[E_WIDTH-2:0] s_axis_tdata", "6 bits, must have 7"),
+    ("exp2", "[E_WIDTH-1:0] e", "[E_WIDTH+2:0] e", "port e of the device has 10 bits, must have 7"),
+    ("softmax_row", "LANES = 4", "LANES = 8", "m_axis_tkeep of the device has 8 bits, must have 4"),
+    ("attention_row", "[         ROW_TAP_WIDTH-1:0]", "[ROW_TAP_WIDTH:0]", "port tap_rows_tdata"),
+)
+needs_icarus = pytest.mark.skipif(not icarus_found(), reason="Icarus Verilog is not on PATH")
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(tmp_path_factory.mktemp("testbench"))
@@ -109,7 +131,8 @@ def test_testbench_stops_at_the_first_difference(
     run = build_defect(quick_simulator(), defect, default, workshop, tmp_path)
     lines = assert_fails(run(default, "+stop"))
     assert len([line for line in lines if line.startswith("  exp2.expected case ")]) == 1
-    assert verdict(lines) == "FAIL exp2: 7 of 2560 words compared, 1 differences"
+    differ = "1 of 2560 words differ, in 1 of 2560 cases"
+    assert verdict(lines) == f"FAIL exp2: {differ}; 2553 words not compared"
 
 
 @pytest.mark.parametrize("what", ODD)
@@ -126,7 +149,94 @@ def test_testbench_an_odd_stream_fails(
     assert any(message in line for line in lines), lines
 
 
-@pytest.mark.skipif(not icarus_found(), reason="Icarus Verilog is not on PATH")
+def changed_rtl(folder: Path, module: str, *changes: tuple[str, str]) -> list[Path]:
+    """Copy the reference RTL with the first place of each text in a module replaced."""
+    files = [Path(shutil.copy(path, folder)) for path in reference_files()]
+    device = folder / f"{module}.sv"
+    for old, new in changes:
+        assert old in device.read_text()
+        device.write_text(device.read_text().replace(old, new, 1))
+    return files
+
+
+def forgetful_rtl(folder: Path, module: str, register: str, line: str) -> list[Path]:
+    """The reference without the reset of a register, which starts as 0."""
+    start = ("endmodule", f"initial {register} = '0;\nendmodule")
+    return changed_rtl(folder, module, (line, ""), start)
+
+
+@pytest.mark.parametrize(("module", "register", "line"), FORGOTTEN)
+def test_testbench_a_register_that_reset_forgets_is_found(
+    module: str, register: str, line: str, small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    rtl = forgetful_rtl(tmp_path, module, register, line)
+    run = workshop.build(quick_simulator(), small, module, rtl=rtl)
+    assert run(small, "+resets=0")[0] == 0
+    lines = assert_fails(run(small))
+    assert " differ after reset " in verdict(lines)
+    assert lines[0].startswith("  after reset ")
+
+
+@pytest.mark.long
+def test_testbench_registers_start_with_random_bits_in_verilator(
+    small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    """A device that relies on a start with 0: the first row of all is wrong."""
+    rtl = changed_rtl(tmp_path, "code_memory", ("low_flags <= '0;", ""), ("place <= '0;", ""))
+    lines = assert_fails(workshop.build("verilator", small, "code_memory", rtl=rtl)(small))
+    assert "code_register.memory case 0 " in lines[0]
+
+
+@pytest.mark.parametrize(("module", "old", "new", "message"), PORTS)
+def test_testbench_a_port_of_another_width_fails_before_the_run(
+    module: str, old: str, new: str, message: str, small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    rtl = changed_rtl(tmp_path, module, (old, new))
+    lines = assert_fails(workshop.build(quick_simulator(), small, module, rtl=rtl)(small))
+    assert any(message in line for line in lines), lines
+    assert verdict(lines).startswith(f"FAIL {module}: 0 words compared, ")
+
+
+@needs_icarus
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("assign s_axis_tready = !m_axis_tvalid || m_axis_tready", "assign s_axis_tready = 1'bx"),
+        ("m_axis_tvalid <= fire && s_axis_tlast", "m_axis_tvalid <= 1'bx"),
+        ("m_axis_tvalid <= fire && s_axis_tlast", "m_axis_tvalid <= 1'bz"),
+    ],
+)
+def test_testbench_an_unknown_handshake_ends_as_a_hang(
+    old: str, new: str, small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    rtl = changed_rtl(tmp_path, "row_sum", (old, new))
+    lines = assert_fails(workshop.build("icarus", small, "row_sum", rtl=rtl)(small))
+    assert " is unknown, time " in lines[0]
+
+
+def test_testbench_words_without_end_end_as_a_hang(
+    small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    flood = ("m_axis_tvalid <= fire && s_axis_tlast", "m_axis_tvalid <= 1'b1")
+    deaf = ("s_axis_tready = !m_axis_tvalid || m_axis_tready", "s_axis_tready = 1'b0")
+    rtl = changed_rtl(tmp_path, "row_sum", flood, deaf)
+    run = workshop.build(quick_simulator(), small, "row_sum", rtl=rtl)
+    assert_fails(run(small, "+idle=200"))
+
+
+def test_testbench_counts_the_words_and_cases_that_differ(
+    small: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    wrong = (
+        "{tap_row_max, tap_row_sum, accumulators}",
+        "~{tap_row_max, tap_row_sum, accumulators}",
+    )
+    rtl = changed_rtl(tmp_path, "attention_row", wrong)
+    lines = assert_fails(workshop.build(quick_simulator(), small, "attention_row", rtl=rtl)(small))
+    assert verdict(lines) == "FAIL attention_row: 107 of 670 words differ, in 107 of 107 cases"
+
+
+@needs_icarus
 def test_testbench_unknown_bits_are_differences(
     small: Path, workshop: Workshop, tmp_path: Path
 ) -> None:

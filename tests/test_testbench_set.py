@@ -54,8 +54,10 @@ def make(folder: Path, *words: str, environment: dict[str, str] | None = None) -
     return done.returncode, done.stdout + done.stderr
 
 
-def make_lines(folder: Path, *words: str) -> tuple[int, list[str]]:
-    status, printed = make(folder, *words)
+def make_lines(
+    folder: Path, *words: str, environment: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
+    status, printed = make(folder, *words, environment=environment)
     return status, [line for line in printed.splitlines() if not line.startswith("make")]
 
 
@@ -189,7 +191,7 @@ def test_testbench_option_beside_a_manifest_is_refused(folder: Path, tmp_path: P
 
 def test_testbench_make_passes_on_the_reference_in_verilator(folder: Path) -> None:
     words = ["SIM=verilator", "UNIT=exp2", f"VERILATOR={verilator_command()}"]
-    assert make_lines(folder, *words) == (0, ["PASS exp2: 1024 words compared"])
+    assert make_lines(folder, *words) == (0, ["PASS exp2: 1024 words compared, 1024 cases"])
     assert verify(folder).ok
 
 
@@ -197,13 +199,15 @@ def test_testbench_make_fails_on_a_broken_device_in_verilator(folder: Path, tmp_
     words = ["SIM=verilator", "UNIT=exp2", f"VERILATOR={verilator_command()}"]
     status, lines = make_lines(folder, *words, f"RTL={broken_exp2(tmp_path)}")
     assert status == 2
-    assert lines[-1].startswith("FAIL exp2: 1024 of 1024 words compared, ")
+    assert " of 1024 words differ, in " in lines[0]
 
 
-def icarus(folder: Path, *words: str) -> tuple[int, list[str]]:
+def icarus(
+    folder: Path, *words: str, environment: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
     if not icarus_found():
         pytest.skip("Icarus Verilog is not on PATH")
-    return make_lines(folder, "SIM=icarus", "STALL=0", *words)
+    return make_lines(folder, "SIM=icarus", "STALL=0", *words, environment=environment)
 
 
 def test_testbench_make_passes_on_every_reference_in_icarus(folder: Path) -> None:
@@ -219,7 +223,7 @@ def test_testbench_make_fails_on_a_broken_device_in_icarus(folder: Path, tmp_pat
     status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}")
     assert status == 2
     assert len([line for line in lines if line.startswith("  exp2.expected case ")]) == 10
-    assert lines[-1].startswith("FAIL exp2: 1024 of 1024 words compared, ")
+    assert " of 1024 words differ, in " in lines[0]
 
 
 def test_testbench_make_takes_a_device_of_another_name(folder: Path, tmp_path: Path) -> None:
@@ -227,7 +231,7 @@ def test_testbench_make_takes_a_device_of_another_name(folder: Path, tmp_path: P
     device.write_text(broken_exp2(tmp_path).read_text().replace("module exp2", "module mine"))
     status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}", "DUT=mine")
     assert status == 2
-    assert "(device mine, log " in lines[-1]
+    assert "(device mine), log " in lines[0]
 
 
 def test_testbench_make_fails_on_a_device_that_does_not_compile(
@@ -237,12 +241,131 @@ def test_testbench_make_fails_on_a_device_that_does_not_compile(
     device.write_text("module exp2 (")
     status, lines = icarus(folder, "UNIT=exp2", f"RTL={device}")
     assert status == 2
-    assert lines[-1].startswith("FAIL exp2: not built or not run to its end")
+    assert lines[0].startswith("FAIL exp2: not built or not run to its end")
+
+
+def test_testbench_make_refuses_a_file_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    """Also where a device was built and passed before."""
+    assert icarus(folder, "UNIT=exp2")[0] == 0
+    status, printed = make(folder, "SIM=icarus", "UNIT=exp2", f"RTL={tmp_path}/none.sv")
+    assert status == 2
+    assert f"RTL={tmp_path}/none.sv: no such file in " in printed
+
+
+@pytest.mark.parametrize("how", ["included", "listed", "older"])
+def test_testbench_make_compiles_what_was_edited(how: str, folder: Path, tmp_path: Path) -> None:
+    right = next(path for path in reference_files() if path.name == "exp2.sv").read_text()
+    body, device = tmp_path / "body.sv", tmp_path / "device.sv"
+    device.write_text('`include "body.sv"\n')
+    (tmp_path / "list.f").write_text(f"{body}\n")
+    rtl = {
+        "included": f"+incdir+{tmp_path} {device}",
+        "listed": f"-f {tmp_path}/list.f",
+        "older": str(body),
+    }[how]
+    body.write_text(right)
+    assert icarus(folder, "UNIT=exp2", f"RTL={rtl}")[0] == 0
+    body.write_text(right.replace(">> shift;", ">> shift >> 1;"))
+    os.utime(body, (1, 1))
+    assert icarus(folder, "UNIT=exp2", f"RTL={rtl}")[0] == 2
+
+
+def test_testbench_make_fails_where_another_simulator_does_not_run(folder: Path) -> None:
+    assert icarus(folder, "UNIT=exp2")[0] == 0
+    status, lines = icarus(folder, "UNIT=exp2", "IVERILOG=false")
+    assert status == 2
+    assert lines[0].startswith("FAIL exp2: not built")
+    assert icarus(folder, "UNIT=exp2", "VVP=echo PASS exp2: ; false")[0] == 2
+
+
+def test_testbench_make_keeps_two_devices_at_once_apart(folder: Path, tmp_path: Path) -> None:
+    if not icarus_found():
+        pytest.skip("Icarus Verilog is not on PATH")
+    good = tmp_path / "good.sv"
+    shutil.copy(folder / "rtl" / "exp2.sv", good)
+    bad = broken_exp2(tmp_path)
+    words = ["make", "-s", "-C", str(folder), "SIM=icarus", "UNIT=exp2"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    runs = [(path, subprocess.Popen([*words, f"RTL={path}"], **quiet)) for path in [good, bad] * 3]
+    assert [run.wait(timeout=60) for _, run in runs] == [0, 2] * 3
+
+
+@pytest.mark.parametrize("name", ["UNIT", "RTL", "DUT", "TAPS", "LANES", "SEED", "STALL", "BUILD"])
+def test_testbench_make_refuses_an_empty_variable(name: str, folder: Path) -> None:
+    status, printed = make(folder, f"{name}=")
+    assert status == 2
+    assert f"{name} is empty" in printed
+
+
+def test_testbench_make_takes_a_path_from_where_it_is_called(folder: Path, tmp_path: Path) -> None:
+    broken_exp2(tmp_path)
+    status, lines = icarus(folder, "UNIT=exp2", "RTL=broken.sv", environment={"PWD": str(tmp_path)})
+    assert status == 2
+    assert " words differ" in lines[0]
+
+
+def test_testbench_make_refuses_a_path_that_is_two_files(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rtl").mkdir()
+    broken_exp2(tmp_path / "rtl").rename(tmp_path / "rtl" / "exp2.sv")
+    status, printed = make(folder, "RTL=rtl/exp2.sv", environment={"PWD": str(tmp_path)})
+    assert status == 2
+    assert f"RTL=rtl/exp2.sv is {folder}/rtl/exp2.sv and {tmp_path}/rtl/exp2.sv" in printed
+
+
+def test_testbench_make_compares_the_taps_that_a_device_has(folder: Path) -> None:
+    rtl = f"RTL={folder}/rtl/row_max.sv {folder}/rtl/distance.sv"
+    status, lines = icarus(folder, "UNIT=row_max", rtl)
+    assert (status, "not compared" in lines[0]) == (0, False)
+    status, lines = icarus(folder, "UNIT=row_max", rtl, "TAPS=0")
+    assert (status, "m_axis_keys_* not compared" in lines[0]) == (0, True)
+
+
+def test_testbench_make_takes_delays_without_a_time_scale(folder: Path, tmp_path: Path) -> None:
+    device = tmp_path / "row_sum.sv"
+    device.write_text((folder / "rtl" / "row_sum.sv").read_text().replace("<= ", "<= #1 "))
+    assert icarus(folder, "UNIT=row_sum", f"RTL={device}")[0] == 0
+
+
+ONE_LANE = """\
+module one_lane (
+    input clk, input rst_n,
+    input [bitlog2_pkg::M_WIDTH-1:0] m, input [bitlog2_pkg::N_WIDTH-1:0] n,
+    input s_axis_score_tvalid, output s_axis_score_tready, input s_axis_score_tlast,
+    input [bitlog2_pkg::SCORE_WIDTH+bitlog2_pkg::T_WIDTH:0] s_axis_score_tdata,
+    output m_axis_tvalid, input m_axis_tready, output [4:0] m_axis_tdata, output m_axis_tlast
+);
+  softmax_row #(.LANES(1)) inner (.s_axis_score_tkeep(1'b1), .m_axis_tkeep(), .tap_keys_tvalid(),
+      .tap_keys_tdata(), .tap_keys_tkeep(), .tap_keys_tlast(), .row_max(), .row_sum(), .*);
+endmodule
+"""
+
+
+def test_testbench_make_takes_one_lane_without_tkeep_or_parameter(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one.sv").write_text(ONE_LANE)
+    words = ["UNIT=softmax_row", "DUT=one_lane", f"RTL={tmp_path}/one.sv rtl/*.sv"]
+    assert icarus(folder, *words, "LANES=1")[0] == 0
+    status, lines = icarus(folder, *words)
+    assert status == 2
+    assert "  a device without tkeep takes one key a beat" in lines
+    assert "ports of the device do not fit, LANES = 4" in lines[0]
+
+
+def test_testbench_make_gives_the_lanes_to_a_device_that_has_the_parameter(folder: Path) -> None:
+    status, lines = icarus(folder, "UNIT=softmax_row", "RTL=rtl/*.sv", "LANES=8")
+    assert status == 0
+    assert "LANES = 8" in lines[0]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["LANES=0"], "LANES must be at least 1, got 0"),
+        (["SEED=-1"], "SEED must be a number, got -1"),
+        (["TAPS=2"], "TAPS must be 0 or 1, got 2"),
+        (["BENCHES="], "no testbench is chosen"),
+        (["SIM=icarus verilator"], "SIM must be one of"),
         (["SIM=other"], "SIM must be one of verilator icarus questa vcs xcelium, got other"),
         (["UNIT=exp3"], "got exp3"),
     ],

@@ -44,6 +44,12 @@ module row_tb;
       .tap_rows_tdata(pins.tap_rows_tdata)
   );
 
+  // Bits of an output that is too wide would be cut off without a word.
+  function automatic void check_width(string name, int width, int wanted);
+    if (width != wanted)
+      $fatal(1, "port %s of the device has %0d bits, must have %0d", name, width, wanted);
+  endfunction
+
   // Rows that came out, or fewer if the device gave none for IDLE_CYCLES.
   task automatic wait_for_rows();
     int seen = 0;
@@ -66,6 +72,9 @@ module row_tb;
 
   initial begin
     if ($value$plusargs("rows=%d", rows)) $display("%0d rows", rows);
+    check_width("m_axis_tdata", $bits(device.m_axis_tdata), $bits(pins.m_axis_tdata));
+    check_width("tap_keys_tdata", $bits(device.tap_keys_tdata), $bits(pins.tap_keys_tdata));
+    check_width("tap_rows_tdata", $bits(device.tap_rows_tdata), $bits(pins.tap_rows_tdata));
     env = new(pins);
     repeat (3) @(posedge clk);
     pins.rst_n <= 1'b1;

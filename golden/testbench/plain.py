@@ -8,7 +8,16 @@ from .show import show_task
 from .template import fill, template
 from .words import StreamWords
 
-__all__ = ["plain_body"]
+__all__ = ["plain_body", "plain_ports"]
+
+
+def plain_ports(contract: Contract, streams: Mapping[str, StreamWords]) -> str:
+    """Return the statements that check the width of every port."""
+    return "\n".join(
+        f'      port("{name}", $bits(dut.{name}), {streams[channel.stream].bits[name][0].width});'
+        for channel in contract.channels
+        for name in channel.fields
+    )
 
 
 def plain_body(target: Target, contract: Contract, streams: Mapping[str, StreamWords]) -> str:

@@ -7,12 +7,14 @@ from bitlog2 import SPEC_VERSION
 from ..contract import CONTRACTS, Channel, Contract
 from ..target import Target
 from ..unit import Unit
-from .plain import plain_body
-from .stream import stream_body
+from .plain import plain_body, plain_ports
+from .stream import stream_body, stream_ports
 from .template import fill, template
 from .words import StreamWords, streams_of
 
 __all__ = ["render_testbench"]
+
+_LANES_SHOWN = '        $write(", LANES = %0d", `LANES);'
 
 
 def render_testbench(
@@ -37,6 +39,7 @@ def render_testbench(
     streams = streams_of(target, unit, words)
     used = _used(contract, streams)
     body = (plain_body if contract.plain else stream_body)(target, contract, streams)
+    last = streams["stimulus"].bits.get("last")
     text = fill(
         template("common.sv"),
         module=contract.module,
@@ -52,6 +55,11 @@ def render_testbench(
             f"  reg [{each.width}:0] {each.name}[0:{each.name}_WORDS-1];" for each in used
         ),
         loads="\n".join(_load(each) for each in used),
+        last=f"stimulus[index][{last[1]}]" if last else "1'b1",
+        after="" if contract.plain else template("after.sv"),
+        ports=(plain_ports if contract.plain else stream_ports)(contract, streams),
+        lanes=_LANES_SHOWN if _has_lanes(contract) else "",
+        remarks=_remarks(contract),
         body=body,
     )
     return f"{text}\n".encode()
@@ -73,13 +81,15 @@ def _files(used: Iterable[StreamWords], names: set[str]) -> str:
 def _macros(contract: Contract) -> str:
     lines = []
     if _has_taps(contract):
-        optional = ", ".join(f"{sink.prefix}_*" for sink in contract.outputs if sink.optional)
-        lines.append(f"//           NO_TAPS    the device has no {optional}")
+        lines.append(f"//           NO_TAPS    {_optional(contract)} are not compared")
+        if any(sink.optional and sink.ready for sink in contract.outputs):
+            lines.append("//           TIE_TAPS   with NO_TAPS: the device has them, always taken")
     if _has_lanes(contract):
         lines.append("//           LANES      keys a beat (4)")
         lines.append(
             "//           SET_LANES  give LANES to the device as its parameter of that name"
         )
+        lines.append("//           NO_TKEEP   the device has no tkeep: it takes one key a beat")
     return "\n".join(lines)
 
 
@@ -89,6 +99,21 @@ def _defines(contract: Contract) -> str:
         lines += ["`ifndef LANES", "`define LANES 4", "`endif"]
     if _has_taps(contract):
         lines += ["`ifndef NO_TAPS", "`define TAPS", "`endif"]
+    return "\n".join(lines)
+
+
+def _optional(contract: Contract) -> str:
+    return ", ".join(f"{sink.prefix}_*" for sink in contract.outputs if sink.optional)
+
+
+def _remarks(contract: Contract) -> str:
+    """Return the statements that say with what a device passed."""
+    lines = [] if contract.plain else ['        $write(", %0d resets", resets);']
+    if _has_lanes(contract):
+        lines.append(_LANES_SHOWN)
+    if _has_taps(contract):
+        missed = f'        $write(", {_optional(contract)} not compared");'
+        lines += ["`ifndef TAPS", missed, "`endif"]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from .show import show_task
 from .template import fill, template
 from .words import Slice, StreamWords
 
-__all__ = ["MEANINGLESS", "stream_body"]
+__all__ = ["MEANINGLESS", "stream_body", "stream_ports"]
 
 _Streams = Mapping[str, StreamWords]
 #: (stream, field, value).
@@ -31,14 +31,14 @@ def stream_body(target: Target, contract: Contract, streams: _Streams) -> str:
         _if_optional(sink, _sink(contract, sink, streams, salt))
         for salt, sink in enumerate(contract.outputs, start=len(parts) + 1)
     ]
-    pins = [pin for source in contract.inputs for pin in _source_pins(source)]
+    pins = [_pins(source) for source in contract.inputs]
     pins += [
-        f"      .{name}({_bits('layer', streams['params'], name)})" for name in contract.params
+        f"      .{name}({_bits('layer', streams['params'], name)})," for name in contract.params
     ]
-    pins = [f"{pin}," for pin in pins]
     for sink in contract.outputs[1:]:
-        pins.append(_if_optional(sink, "\n".join(f"{pin}," for pin in _sink_pins(sink))))
-    *others, last = _sink_pins(contract.outputs[0])
+        tie = f"      .{sink.prefix}_tready(1'b1)," if sink.ready else ""
+        pins.append(_if_optional(sink, _pins(sink), tie))
+    *others, last = _pins(contract.outputs[0]).split("\n")
     return fill(
         template("stream.sv"),
         module=contract.module,
@@ -46,19 +46,50 @@ def stream_body(target: Target, contract: Contract, streams: _Streams) -> str:
         opened=_opened(contract, streams),
         opening=_opening(contract, streams),
         override=template("override.sv") if any(s.lanes for s in contract.inputs) else "",
-        pins="\n".join([*pins, *(f"{pin}," for pin in others)]),
-        last_pin=last,
+        pins="\n".join([*pins, *others]),
+        last_pin=last.rstrip(","),
         moved=_expression(" ||", _moves(contract)),
         complete=_expression(" &&", _completions(contract)),
         compared=_expression(
             " +", [(sink.optional, f"{sink.prefix}_word") for sink in contract.outputs]
         ),
         idle=4 * target.config.max_tokens + 1000,
+        span=8 * target.config.max_tokens + 128,
     )
 
 
-def _if_optional(sink: Channel, text: str) -> str:
-    return f"`ifdef TAPS\n{text}\n`endif" if sink.optional else text
+def stream_ports(contract: Contract, streams: _Streams) -> str:
+    """Return the statements that check the width of every port."""
+    lines = [_port(name, str(streams["params"].bits[name][0].width)) for name in contract.params]
+    for channel in contract.channels:
+        widths = {
+            "tkeep": f"{channel.prefix}_LANES",
+            "tdata": f"{channel.prefix}_LANES * {channel.prefix}_WIDTH",
+        }
+        ports = [
+            _if_kept(each, _port(f"{channel.prefix}_{each}", widths.get(each, "1")))
+            for each in _signals(channel)
+        ]
+        lines.append(_if_optional(channel, "\n".join(ports)))
+    if any(channel.lanes for channel in contract.channels):
+        lines.append(template("one_lane.sv"))
+    return "\n".join(lines)
+
+
+def _port(name: str, width: str) -> str:
+    return f'      port("{name}", $bits(dut.{name}), {width});'
+
+
+def _if_kept(signal: str, text: str) -> str:
+    """Return the text, left out where the device has no `tkeep` and it is about that."""
+    return f"`ifndef NO_TKEEP\n{text}\n`endif" if signal == "tkeep" else text
+
+
+def _if_optional(channel: Channel, text: str, tie: str = "") -> str:
+    if not channel.optional:
+        return text
+    tied = f"`elsif TIE_TAPS\n{tie}\n" if tie else ""
+    return f"`ifdef TAPS\n{text}\n{tied}`endif"
 
 
 def _expression(operator: str, terms: Iterable[tuple[bool, str]]) -> str:
@@ -74,10 +105,11 @@ def _expression(operator: str, terms: Iterable[tuple[bool, str]]) -> str:
 
 
 def _moves(contract: Contract) -> list[tuple[bool, str]]:
-    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready)") for s in contract.inputs]
+    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready) === 1'b1") for s in contract.inputs]
     for sink in contract.outputs:
         ready = f" && {sink.prefix}_tready" if sink.ready else ""
-        moves.append((sink.optional, f"({sink.prefix}_tvalid{ready})"))
+        wanted = f"{sink.prefix}_word < {sink.stream}_WORDS"
+        moves.append((sink.optional, f"({sink.prefix}_tvalid{ready} && {wanted}) === 1'b1"))
     return moves
 
 
@@ -91,18 +123,19 @@ def _completions(contract: Contract) -> list[tuple[bool, str]]:
     ]
 
 
-def _source_pins(source: Channel) -> list[str]:
-    signals = ["tvalid", "tready", "tdata", "tlast", *(["tkeep"] if source.lanes else [])]
-    return [f"      .{source.prefix}_{each}({source.prefix}_{each})" for each in signals]
+def _pins(channel: Channel) -> str:
+    """Return the connections of a stream, a line each; the one of `tdata` is the last."""
+    names = {each: f"{channel.prefix}_{each}" for each in _signals(channel)}
+    return "\n".join(_if_kept(each, f"      .{name}({name}),") for each, name in names.items())
 
 
-def _sink_pins(sink: Channel) -> list[str]:
-    signals = ["tvalid", *_sideband(sink), *(["tready"] if sink.ready else []), "tdata"]
-    return [f"      .{sink.prefix}_{each}({sink.prefix}_{each})" for each in signals]
+def _signals(channel: Channel) -> list[str]:
+    ready = ["tready"] if channel.ready else []
+    return ["tvalid", *ready, *_sideband(channel), "tdata"]
 
 
-def _sideband(sink: Channel) -> list[str]:
-    return [*(["tlast"] if sink.framed else []), *(["tkeep"] if sink.lanes else [])]
+def _sideband(channel: Channel) -> list[str]:
+    return [*(["tlast"] if channel.framed else []), *(["tkeep"] if channel.lanes else [])]
 
 
 def _bits(word: str, stream: StreamWords, name: str) -> str:
@@ -175,6 +208,7 @@ def _sink(contract: Contract, sink: Channel, streams: _Streams, salt: int) -> st
         memory=sink.stream,
         high=part.high,
         low=part.low,
+        begin="begins[base]" if per_key else "base",
         ignored="\n".join(_ignored(prefix, part, streams, sink)),
         last=_last(streams, f"{prefix}_word+{prefix}_lane") if per_key else "1'b1",
         framing=_framing(contract, sink, sideband),
@@ -205,12 +239,15 @@ def _guard(streams: _Streams, guard: _Guard, index: str) -> str:
 
 def _framing(contract: Contract, sink: Channel, sideband: Sequence[str]) -> str:
     return "\n".join(
-        fill(
-            template("framing.sv"),
-            prefix=sink.prefix,
-            signal=each,
-            expected=expected,
-            module=contract.module,
+        _if_kept(
+            each,
+            fill(
+                template("framing.sv"),
+                prefix=sink.prefix,
+                signal=each,
+                expected=expected,
+                module=contract.module,
+            ),
         )
         for each, expected in (
             ("tlast", f"{sink.prefix}_ended"),

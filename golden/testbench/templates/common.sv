@@ -2,8 +2,8 @@
 //
 // It drives a device with the words of @inputs@
 // and compares every word of @outputs@.
-// The last line is "PASS @module@: N words compared", or "FAIL @module@: ..." and the exit status
-// is then not 0. The page of the set's format, FORMAT.md, says how to run it.
+// The last line is "PASS @module@: N words compared, ...", or "FAIL @module@: ..." and the exit
+// status is then not 0. The page of the set's format, FORMAT.md, says how to run it.
 //
 // Macros:   DUT        name of the device's module (@module@)
 @macros@
@@ -24,7 +24,13 @@ module @module@_tb;
   // One bit wider than the words: the bit stays 1 where the file has no word.
 @memories@
 
-  integer errors, compared, shown, mutant, mutants;
+  integer errors, faults, compared, cases, shown, mutant, mutants, misfits;
+  integer wrong_words, wrong_cases;
+  integer start, resets;  // start 0 is the whole run; the others are short, each after a reset
+  integer base;  // the case from which it runs
+  integer from, broken;  // the start before it: its case, and the cycles after which it ended
+  reg wrong[0:stimulus_WORDS-1];  // by case
+  integer begins[0:stimulus_WORDS];  // the word with which each case begins
   reg [31:0] mutsel;
   reg many, stop;
   string dir;
@@ -49,6 +55,13 @@ module @module@_tb;
         $display("FAIL @module@: 0 words compared, %0d words of the vector files are missing", missing);
         $fatal(0);
       end
+      cases = 0;
+      begins[0] = 0;
+      for (index = 0; index < stimulus_WORDS; index = index + 1)
+        if (@last@) begin
+          cases = cases + 1;
+          begins[cases] = index + 1;
+        end
     end
   endtask
 
@@ -57,8 +70,41 @@ module @module@_tb;
     begin
       errors  = errors + 1;
       counted = errors <= shown && !(stop && errors > 1);
+@after@
     end
   endfunction
+
+  // The same for a broken rule of a stream.
+  function fault();
+    begin
+      faults = faults + 1;
+      fault  = counted();
+    end
+  endfunction
+
+  // Counts a word that differs, and its case where it is the first one of it.
+  task differs(input integer row);
+    begin
+      wrong_words = wrong_words + 1;
+      if (!wrong[row]) wrong_cases = wrong_cases + 1;
+      wrong[row] = 1'b1;
+    end
+  endtask
+
+  task clear;
+    integer index;
+    begin
+      {start, errors, faults, compared, wrong_words, wrong_cases} = 0;
+      for (index = 0; index < stimulus_WORDS; index = index + 1) wrong[index] = 1'b0;
+    end
+  endtask
+
+  task port(input string name, input integer width, input integer wanted);
+    if (width != wanted) begin
+      misfits = misfits + 1;
+      $display("  @module@: port %0s of the device has %0d bits, must have %0d", name, width, wanted);
+    end
+  endtask
 
   task report;
     begin
@@ -71,16 +117,43 @@ module @module@_tb;
               mutsel, compared, WORDS, errors
           );
       end else if (errors == 0 && compared == WORDS) begin
-        $display("PASS @module@: %0d words compared", compared);
+        $write("PASS @module@: %0d words compared, %0d cases", compared, cases);
+@remarks@
+        $display("");
       end else begin
-        if (errors > shown) $display("  ... %0d differences", errors);
-        $display(
-            "FAIL @module@: %0d of %0d words compared, %0d differences", compared, WORDS, errors
-        );
+        if (errors > shown) $display("  ... %0d more differences", errors - shown);
+        $write("FAIL @module@: ");
+        if (start == 0)
+          $write(
+              "%0d of %0d words differ, in %0d of %0d cases",
+              wrong_words, WORDS, wrong_cases, cases
+          );
+        else
+          $write(
+              "%0d words differ after reset %0d of %0d, none of %0d without one",
+              wrong_words, start, resets, WORDS
+          );
+        if (compared != WORDS) $write("; %0d words not compared", WORDS - compared);
+        if (faults != 0) $write("; %0d faults of the streams", faults);
+        $display("");
         $fatal(0);
       end
     end
   endtask
 
 @body@
+
+  // Refuses a device whose ports are not those of the contract.
+  task check_ports;
+    begin
+      misfits = 0;
+@ports@
+      if (misfits != 0) begin
+        $write("FAIL @module@: 0 words compared, %0d ports of the device do not fit", misfits);
+@lanes@
+        $display("");
+        $fatal(0);
+      end
+    end
+  endtask
 endmodule

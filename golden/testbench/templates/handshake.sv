@@ -7,7 +7,7 @@
       && (!@prefix@_shy || (@prefix@_tvalid === 1'b1 && !@prefix@_tready));
     if (rst_n && @prefix@_waiting)
       if (@prefix@_tvalid !== 1'b1 || @payload@ !== @prefix@_offered)
-        if (counted())
+        if (fault())
           $display("  @module@: @prefix@ changed before it was taken, row %0d, time %0d", @prefix@_row, $time);
     @prefix@_waiting <= rst_n && @prefix@_tvalid === 1'b1 && !@prefix@_tready;
     @prefix@_offered <= @payload@;

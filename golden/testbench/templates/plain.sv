@@ -14,10 +14,11 @@
 
   initial begin
     read_plusargs;
+    check_ports;
     read_vectors;
     for (turn = 0; turn < mutants; turn = turn + 1) begin
       mutsel = mutant + turn;
-      errors = 0;
+      clear;
       row = 0;
       key = 0;
       word = 0;

@@ -4,6 +4,7 @@
   );
     integer lane;
     begin
+      differs(row);
 @fields@
     end
   endtask

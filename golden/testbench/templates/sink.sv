@@ -30,17 +30,17 @@
       @prefix@_row  <= @prefix@_ended ? @prefix@_row + 1 : @prefix@_row;
       @prefix@_key  <= @prefix@_ended ? 0 : @prefix@_key + @prefix@_keys;
       if (@prefix@_keys == 0)
-        if (counted()) $display("  @module@: a word too many on @prefix@, time %0d", $time);
+        if (fault()) $display("  @module@: a word too many on @prefix@, time %0d", $time);
     end
   endtask
 
   always @(posedge clk) begin
 @handshake@
     if (!rst_n) begin
-      @prefix@_word <= 0;
-      @prefix@_row <= 0;
+      @prefix@_word <= @begin@;
+      @prefix@_row <= base;
       @prefix@_key <= 0;
     end else if (@prefix@_tvalid === 1'b1@accepted@) @prefix@_compare;
     if (rst_n && @prefix@_tvalid !== 1'b0 && @prefix@_tvalid !== 1'b1)
-      if (counted()) $display("  @module@: @prefix@_tvalid is unknown, time %0d", $time);
+      if (fault()) $display("  @module@: @prefix@_tvalid is unknown, time %0d", $time);
   end

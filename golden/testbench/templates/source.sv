@@ -14,8 +14,8 @@
     if (cycle % 64 == 0) @prefix@_pauses = pauses(@prefix@_random);
     if (!rst_n) begin
       @prefix@_tvalid <= 1'b0;
-      @prefix@_word <= 0;
-      @prefix@_row <= 0;
+      @prefix@_word <= begins[base];
+      @prefix@_row <= base;
     end else if (!@prefix@_tvalid || @prefix@_tready) begin
       @prefix@_beat = {(@prefix@_LANES * @prefix@_WIDTH + 31) / 32{@prefix@_random}};
       if (@prefix@_word < @stream@_WORDS && @prefix@_row < opened && @prefix@_random[23:16] >= @prefix@_pauses) begin
@@ -42,5 +42,5 @@
       @prefix@_tdata <= @prefix@_beat;
     end
     if (rst_n && @prefix@_tready !== 1'b0 && @prefix@_tready !== 1'b1)
-      if (counted()) $display("  @module@: @prefix@_tready is unknown, time %0d", $time);
+      if (fault()) $display("  @module@: @prefix@_tready is unknown, time %0d", $time);
   end

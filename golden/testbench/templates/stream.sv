@@ -1,14 +1,14 @@
   localparam integer DRAIN = 100;  // cycles after the last word, in which no more may come
-  localparam integer ABORTS = 8;  // starts that a reset breaks off, before the whole run
+  localparam integer SPAN = @span@;  // cycles of the longest run that a reset breaks off
 
   reg clk, rst_n;
-  integer cycle, quiet, stall, seed, idle, turn, start, limit, drained;
+  integer cycle, quiet, stall, seed, idle, turn, draw, limit, drained;
   reg finished;
 
   initial begin
     clk   = 1'b0;
     rst_n = 1'b0;
-    start = 0;
+    base  = 0;
   end
   always #5 clk = !clk;
 
@@ -64,18 +64,13 @@
     quiet <= rst_n && !moved ? quiet + 1 : 0;
   end
 
-  task reset;
+  // Runs from a row on until all was given and taken, `cycles` are over or nothing moves any more.
+  task run(input integer row, input integer cycles);
     begin
-      @(negedge clk) rst_n = 1'b0;
+      base  = row;
+      rst_n = 1'b0;
       repeat (4) @(negedge clk);
       rst_n = 1'b1;
-    end
-  endtask
-
-  // Runs until everything was given and taken, or `cycles` are over, or nothing moves any more.
-  task run(input integer cycles);
-    begin
-      reset;
       finished = 1'b0;
       drained  = 0;
       while (!finished) begin
@@ -84,9 +79,10 @@
         finished = drained > DRAIN || cycle >= cycles || (stop && errors != 0);
         if (!finished && quiet > idle) begin
           finished = 1'b1;
-          if (counted()) $display("  @module@: no transfer for %0d cycles, time %0d", idle, $time);
+          if (fault()) $display("  @module@: no transfer for %0d cycles, time %0d", idle, $time);
         end
       end
+      @(negedge clk);
     end
   endtask
 
@@ -95,21 +91,27 @@
     if (!$value$plusargs("seed=%d", seed)) seed = 0;
     if (!$value$plusargs("stall=%d", stall)) stall = -1;
     if (!$value$plusargs("idle=%d", idle)) idle = @idle@;
+    if (!$value$plusargs("resets=%d", resets)) resets = 64;
     if (stall > 99) begin
       $display("FAIL @module@: +stall must be at most 99, got %0d", stall);
       $fatal(0);
     end
+    check_ports;
     read_vectors;
-    limit = (seed ^ 32'h2545f491) | 1;
+    draw = (seed ^ 32'h2545f491) | 1;
     for (turn = 0; turn < mutants; turn = turn + 1) begin
       mutsel = mutant + turn;
-      errors = 0;
-      for (start = 0; start < ABORTS && !(stop && errors != 0); start = start + 1) begin
-        limit = random_after(limit);
-        run({25'd0, limit[14:8]});
-      end
-      if (!(stop && errors != 0)) run(32'h7fffffff);
+      clear;
+      @(negedge clk) run(0, 32'h7fffffff);
       compared = @compared@;
+      while (errors == 0 && start < resets) begin
+        {from, broken} = {base, cycle};
+        start = start + 1;
+        draw  = random_after(draw);
+        limit = draw[30:8] % (SPAN >> draw[2:0]);
+        draw  = random_after(draw);
+        run(draw[30:0] % cases, limit);
+      end
       report;
     end
     $finish(0);
