@@ -1,7 +1,7 @@
 """Images that calibrate a model and images that judge it, wherever they come from."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -48,6 +48,14 @@ class ImageData(Protocol):
         """Number of classes."""
 
     @property
+    def complete(self) -> bool:
+        """Whether there are validation images of every class."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the images beside their number, a sentence each."""
+
+    @property
     def skipped(self) -> list[str]:
         """Names of the images left out so far because they can't be read, each once."""
 
@@ -82,11 +90,14 @@ class TensorImages:
     Attributes:
         train, test: images (n, C, H, W) float32 and labels (n,) int64.
         classes: number of classes.
+        complete, notes: as `ImageData`.
     """
 
     train: TensorDataset
     test: TensorDataset
     classes: int
+    complete: bool = True
+    notes: list[str] = field(default_factory=list)
 
     @property
     def skipped(self) -> list[str]:

@@ -1,28 +1,41 @@
-"""The image files of an ImageNet-shaped folder: found, named, labelled, opened."""
+"""The images of a split of ImageNet: found, named, labelled, opened, however it is packed."""
 
 import os
-import tarfile
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from posixpath import normpath
 from stat import S_ISREG
-from typing import IO, Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from timm.data.readers import img_extensions
-from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from numpy.typing import NDArray
 from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from .naming import printable, shown
+from .image_archives import list_parquet, list_tars, read_member
+from .image_labels import (
+    Entry,
+    Listing,
+    few,
+    flat_classes,
+    is_hidden,
+    is_image,
+    is_number,
+    is_wnid,
+    ordered,
+)
+from .naming import printable
 
-__all__ = ["ImageFiles", "check_no_empty_class", "check_same_classes", "list_images"]
+__all__ = ["ImageFiles", "check_no_empty_class", "has_split", "list_images"]
 
-_SHOWN = 3
-#: What tarfile raises on headers that lie, besides its own error.
-_TAR_FAILS = (ValueError, EOFError, ArithmeticError, MemoryError, RecursionError)
+#: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
+_NAMES = {
+    "train": ("train", "ILSVRC2012_img_train"),
+    "val": ("val", "validation", "ILSVRC2012_img_val"),
+}
+#: Folders below the root that hold the splits: itself, the hub's, Kaggle's.
+_BELOW = (".", "data", "ILSVRC/Data/CLS-LOC")
 
 
 @dataclass(frozen=True)
@@ -32,23 +45,33 @@ class ImageFiles:
     Attributes:
         split: train or val.
         path: its folder or tar.
-        names: path of each image below the data folder; a tar counts as a folder.
+        names: path of each image below the folder that holds `path`; an archive counts as a folder.
         labels: (n,) int64, index into `classes`.
-        classes: sorted names.
-        tars: the tars that hold the images; empty where they lie in folders.
-        spans: (n, 3) int64 for tars: index into `tars`, first byte, number of bytes.
+        classes: names, sorted; integers as numbers.
+        archives: the tars or parquet files that hold the images; empty where they lie in folders.
+        spans: (n, 3) int64: index into `archives`, then first byte and number of bytes of a tar,
+            or row group and row of a parquet file; zeros for folders.
+        notes: what a user should know of them, a sentence each.
     """
 
     split: str
     path: Path
     names: list[str]
-    labels: np.ndarray
+    labels: NDArray[np.int64]
     classes: list[str]
-    tars: list[Path]
-    spans: np.ndarray
+    archives: list[Path]
+    spans: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def part(self, positions: NDArray[np.int64]) -> "ImageFiles":
+        """Return the images of these positions alone."""
+        names = [self.names[position] for position in positions.tolist()]
+        return replace(
+            self, names=names, labels=self.labels[positions], spans=self.spans[positions]
+        )
 
     def open(self, position: int) -> BinaryIO:
         """Open one image for reading.
@@ -56,28 +79,37 @@ class ImageFiles:
         Nothing stays open between calls, so threads and forked processes may share this object.
 
         Raises:
-            OSError: as `open`; it is no regular file (a pipe would wait for its writer); the tar
-                ends before the image does.
+            OSError: as `open`; it is no regular file (a pipe would wait for its writer); its
+                archive ends before the image does.
         """
-        if not self.tars:
+        if not self.archives:
             path = self.path.parent / self.names[position]
             if not S_ISREG(path.stat().st_mode):
                 raise OSError("no regular file")
             return path.open("rb")
-        tar, start, size = self.spans[position].tolist()
-        with self.tars[tar].open("rb") as file:
-            file.seek(start)
-            content = file.read(size)
-        if len(content) < size:
-            raise OSError(f"its tar ends {size - len(content)} bytes too early")
-        return BytesIO(content)
+        archive, start, size = self.spans[position].tolist()
+        return BytesIO(read_member(self.archives[archive], start, size))
+
+
+class _ClassFolders(ImageFolder):
+    """torchvision's listing without the folders that tools leave behind."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        names = [entry.name for entry in os.scandir(directory) if entry.is_dir()]
+        names = ordered({name for name in names if not is_hidden(f"{name}/")})
+        return names, {name: number for number, name in enumerate(names)}
 
 
 def list_images(root: Path, split: str) -> ImageFiles:
-    """List `root/split/` (a folder of images a class, or a tar a class) or `root/split.tar`.
+    """List a split: folders of images, a flat folder with its solution, tars, or parquet files.
 
-    Where there are both, the folder is taken. A tar holds its members as class/image, or is a tar
-    of tars, one a class. It is read from end to end to list it, and nothing is written beside it.
+    In `root`, `root/data` or `root/ILSVRC/Data/CLS-LOC` are looked for, the first found taken: a
+    folder val, validation or ILSVRC2012_img_val; a tar of one of these names; shards whose names
+    hold one of them and a number. A root that holds class folders itself is val.
+
+    A tar holds members class/image, is a tar of tars, one a class, or a webdataset shard (.cls
+    beside each image). Flat images get their classes from what lies near (`flat_classes`). A tar
+    is read from end to end to list it, and nothing is written beside it.
 
     Args:
         root: holds `split`.
@@ -86,45 +118,142 @@ def list_images(root: Path, split: str) -> ImageFiles:
     Raises:
         FileNotFoundError: no root.
         ValueError: root is no folder, or holds no such split; the split holds no images, or a
-            link to a folder around it.
+            link to a folder around it; it can't be told of which classes they are.
     """
     if not root.exists():
         raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")
     if not root.is_dir():
         raise ValueError(f"data must be a folder that holds train and val, got the file {root}")
-    folder, tar = root / split, root / f"{split}.tar"
-    if folder.is_dir():
-        return _list_folder(split, folder)
-    if tar.is_file():
-        return _list_tars(split, tar, [tar])
-    held = sorted(entry.name for entry in root.iterdir())
-    raise ValueError(f"data must hold {split}/ or {split}.tar, got {_few(held)} in {root}")
+    found = _find(root, split)
+    if found is None:
+        held = sorted(entry.name for entry in root.iterdir())
+        raise ValueError(f"data must hold {split}/ or {split}.tar, got {few(held)} in {root}")
+    path, shards = found
+    if path.is_dir() and not shards:
+        return _list_folder(split, path)
+    return _list_archives(split, path, shards or [path])
+
+
+def has_split(root: Path, split: str) -> bool:
+    """Whether `list_images` finds such a split, sound or not."""
+    return root.is_dir() and _find(root, split) is not None
+
+
+def _find(root: Path, split: str) -> tuple[Path, list[Path]] | None:
+    """Return the folder or tar of a split, and its shards where they lie among other files."""
+    bases = [base for base in (root / below for below in _BELOW) if base.is_dir()]
+    for path in (base / name for base in bases for name in _NAMES[split]):
+        tar = path.with_name(f"{path.name}.tar")
+        if path.is_dir() or tar.is_file():
+            return (path if path.is_dir() else tar), []
+    names = "|".join(_NAMES[split])
+    for base in bases:
+        files = sorted(entry for entry in base.iterdir() if not is_hidden(entry.name))
+        for suffix in ("parquet", "tar"):
+            shard = re.compile(rf"(.*[-_])?({names})[-_][0-9].*\.{suffix}")
+            shards = [file for file in files if shard.fullmatch(file.name)]
+            if shards:
+                return base, shards
+        packed = re.compile(rf"(.*[-_])?({names})([-_].*)?\.(tar\.\w+|tgz|zip)")
+        _refuse_packed(split, [file for file in files if packed.fullmatch(file.name)])
+    folders = [entry.name for entry in root.iterdir() if entry.is_dir()]
+    folders = [name for name in folders if not is_hidden(f"{name}/")]
+    if split == "val" and folders and all(is_wnid(name) or is_number(name) for name in folders):
+        return root.absolute(), []
+    return None
+
+
+def _refuse_packed(split: str, files: list[Path]) -> None:
+    packed = [file for file in files if re.search(r"\.(tar\.\w+|t[gx]z|zip)$", file.name)]
+    if packed:
+        raise ValueError(
+            f"{split} must be unpacked or an uncompressed tar, as images are read in any order, "
+            f"got {printable(str(packed[0]))}: unpack it first (gunzip makes a .tar of a .tar.gz)"
+        )
+
+
+def _list_archives(split: str, path: Path, files: list[Path]) -> ImageFiles:
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{split} must hold regular files, got {printable(str(file))}")
+    listed = list_parquet if files[0].suffix.lower() == ".parquet" else list_tars
+    entries, notes, classes = listed(split, path, files)
+    loose = [entry.key for entry in entries if not entry.label]
+    if len(loose) == len(entries):
+        labels = flat_classes(split, path, [entry.key for entry in entries])
+        entries = [entry._replace(label=name) for entry, name in zip(entries, labels, strict=True)]
+    elif loose:
+        raise ValueError(f"{split} must hold members class/image, got {min(loose)} in {path}")
+    return _assembled(split, path, Listing(entries, notes, classes), files)
 
 
 def _list_folder(split: str, folder: Path) -> ImageFiles:
-    entries = sorted(folder.iterdir())
-    if not any(entry.is_dir() for entry in entries):
-        tars = [entry for entry in entries if entry.suffix.lower() == ".tar"]
-        for tar in tars:
-            if not tar.is_file():
-                raise ValueError(f"{split} must hold regular files, got {printable(str(tar))}")
-        if tars:
-            return _list_tars(split, folder, tars)
+    entries = sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
+    if any(entry.is_dir() and not is_hidden(f"{entry.name}/") for entry in entries):
+        loose = [entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
+        return _list_class_folders(split, folder, loose)
+    for suffix in (".tar", ".parquet"):
+        files = [entry for entry in entries if entry.suffix.lower() == suffix]
+        if files:
+            return _list_archives(split, folder, files)
+    _refuse_packed(split, entries)
+    names = [entry.name for entry in entries if is_image(entry.name)]
+    if not names:
         raise ValueError(
             f"{split} must hold a folder or a tar for each class, got "
-            f"{_few([entry.name for entry in entries])} in {folder}"
+            f"{few([entry.name for entry in entries])} in {folder}"
         )
+    labels = flat_classes(split, folder, names)
+    listed = [
+        Entry(label, name, f"{folder.name}/{name}", (0, 0, 0))
+        for label, name in zip(labels, names, strict=True)
+    ]
+    return _assembled(split, folder, Listing(listed), [])
+
+
+def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFiles:
     _refuse_loops(split, folder)
-    found = ImageFolder(str(folder), allow_empty=True)
+    found = _ClassFolders(str(folder), allow_empty=True)
     start = len(str(folder.parent / "_")) - 1
-    return ImageFiles(
+    names = [path[start:] for path, _ in found.samples]
+    labels = np.array(found.targets, dtype=np.int64)
+    hidden = [name for name in names if is_hidden(name[len(folder.name) + 1 :])]
+    notes = [
+        f"{split}: {len(group):,} images {why} left out ({few(group)})"
+        for group, why in ((hidden, "of hidden names or folders"), (loose, "in no class folder"))
+        if group
+    ]
+    left_out = set(hidden)
+    order = np.argsort(labels, kind="stable")  # torchvision sorts integers as text
+    kept = [position for position in order.tolist() if names[position] not in left_out]
+    files = ImageFiles(
         split,
         folder,
-        names=[path[start:] for path, _ in found.samples],
-        labels=np.array(found.targets, dtype=np.int64),
+        names=names,
+        labels=labels,
         classes=found.classes,
-        tars=[],
-        spans=np.empty((0, 3), np.int64),
+        archives=[],
+        spans=np.zeros((len(names), 3), np.int64),
+        notes=tuple(notes),
+    )
+    return files.part(np.array(kept, dtype=np.int64))
+
+
+def _assembled(split: str, path: Path, found: Listing, archives: list[Path]) -> ImageFiles:
+    present = {entry.label for entry in found.entries}
+    classes = ordered(present) if found.classes is None else found.classes
+    classes = [name for name in classes if name in present]
+    index = {label: number for number, label in enumerate(classes)}
+    entries = sorted(found.entries, key=lambda entry: (index[entry.label], entry.key, entry.name))
+    return ImageFiles(
+        split,
+        path,
+        names=[entry.name for entry in entries],
+        labels=np.array([index[entry.label] for entry in entries], dtype=np.int64),
+        classes=classes,
+        archives=archives,
+        spans=np.array([entry.span for entry in entries], dtype=np.int64),
+        notes=found.notes,
     )
 
 
@@ -156,78 +285,6 @@ def _linked_folders(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _list_tars(split: str, path: Path, tars: list[Path]) -> ImageFiles:
-    members: dict[tuple[str, str], tuple[str, int, int, int]] = {}
-    for number, tar in enumerate(tars):
-        shown = f"{split}/{tar.name}" if path.is_dir() else tar.name
-        for label, name, start, size in _tar_members(split, tar):
-            label = label or (tar.stem if path.is_dir() else "")
-            members[label, name] = (f"{shown}/{name}", number, start, size)
-    order = sorted(members)
-    if not order[0][0]:
-        raise ValueError(f"{split} must hold members class/image, got {order[0][1]} in {path}")
-    classes = sorted({label for label, _ in order})
-    index = {label: number for number, label in enumerate(classes)}
-    return ImageFiles(
-        split,
-        path,
-        names=[members[key][0] for key in order],
-        labels=np.array([index[label] for label, _ in order], dtype=np.int64),
-        classes=classes,
-        tars=tars,
-        spans=np.array([members[key][1:] for key in order], dtype=np.int64),
-    )
-
-
-def _check_tar(split: str, tar: Path) -> None:
-    """Refuse a tar whose headers lie about sizes: timm's reader would skip bytes for years.
-
-    Raises:
-        ValueError: it is no tar, or a member of it, or of a tar in it, does not lie in it.
-    """
-    try:
-        with tar.open("rb") as file:
-            _check_sizes(file, tar.stat().st_size)
-    except (tarfile.TarError, *_TAR_FAILS) as error:
-        reason = shown(str(error) or type(error).__name__)
-        raise ValueError(f"{split} must be an uncompressed tar, got {tar}: {reason}") from error
-
-
-def _check_sizes(file: IO[bytes], size: int) -> None:
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in archive:
-            if not 0 <= member.size <= size - member.offset_data or member.issparse():
-                raise ValueError(f"{member.name} is said to have {member.size} bytes")
-            nested = member.name.lower().endswith(".tar")
-            inner = archive.extractfile(member) if nested else None
-            if inner is not None:
-                _check_sizes(inner, member.size)
-
-
-def _tar_members(split: str, tar: Path) -> list[tuple[str, str, int, int]]:
-    """List the images of a tar: class or "", path in the tar, first byte, number of bytes."""
-    _check_tar(split, tar)
-    listing: Any = img_extensions  # untyped, as the reader is
-    make_reader: Any = ReaderImageInTar
-    extensions = listing.get_img_extensions()
-    listing.set_img_extensions(IMG_EXTENSIONS)
-    try:
-        reader = make_reader(str(tar), cache_tarfiles=False, cache_tarinfo=False)
-    except tarfile.TarError as error:
-        raise ValueError(f"{split} must be an uncompressed tar, got {tar}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{split} must hold images, got none in {tar}") from error
-    finally:
-        listing.set_img_extensions(extensions)
-    members = []
-    for (member, _, inner), target in zip(reader.samples, reader.targets, strict=True):
-        name = member.name if inner is None else f"{inner.name}/{member.name}"
-        start = member.offset_data + (0 if inner is None else inner.offset_data)
-        label = reader.class_idx_to_name[target]
-        members.append((label, normpath(name), start, member.size))
-    return members
-
-
 def check_no_empty_class(files: ImageFiles) -> None:
     """Refuse a split with a class that holds no image.
 
@@ -238,29 +295,6 @@ def check_no_empty_class(files: ImageFiles) -> None:
     empty = [files.classes[label] for label in np.flatnonzero(counts == 0)]
     if empty:
         raise ValueError(
-            f"{files.split} must hold images of every class, got none of {_few(empty)} "
+            f"{files.split} must hold images of every class, got none of {few(empty)} "
             f"in {files.path}"
         )
-
-
-def check_same_classes(train: ImageFiles, val: ImageFiles) -> None:
-    """Refuse splits whose classes have different names.
-
-    Raises:
-        ValueError: names a few that only one of them has.
-    """
-    if train.classes != val.classes:
-        only_train = sorted(set(train.classes) - set(val.classes))
-        only_val = sorted(set(val.classes) - set(train.classes))
-        raise ValueError(
-            f"train and val must have the same classes, got {_few(only_train)} in {train.path} "
-            f"alone and {_few(only_val)} in {val.path} alone"
-        )
-
-
-def _few(names: list[str]) -> str:
-    if not names:
-        return "nothing"
-    more = len(names) - _SHOWN
-    names = [printable(name) for name in names]
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

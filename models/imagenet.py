@@ -1,12 +1,17 @@
 """ImageNet from its folder: calibration images and validation batches for the pretrained models."""
 
+import os
+import shutil
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,13 +26,24 @@ from .image_data import (
     position_batches,
     shuffled_positions,
 )
-from .image_files import ImageFiles, check_no_empty_class, check_same_classes, list_images
+from .image_files import ImageFiles, check_no_empty_class, has_split, list_images
+from .image_labels import IMAGENET_CLASSES, check_same_classes, head_indices, read_classes
 from .naming import printable
 
 __all__ = ["ImageFolders"]
 
 _SCAN_THREADS = 8
 _SHOWN = 3
+#: Without train, one of so many validation images may calibrate; it never judges.
+_CALIBRATES_EVERY = 10
+#: Validation images of each class of ImageNet.
+_OF_A_CLASS = 50
+#: Where processes hand images over, on Linux; a container of Docker's has 64 MB.
+_SHARED_MEMORY = Path("/dev/shm")
+#: Batches that a worker makes ahead.
+_AHEAD = 2
+#: Seconds after which a batch that does not come is given up.
+_LONGEST_WAIT = 600
 
 
 class _Failure(NamedTuple):
@@ -49,12 +65,14 @@ class _Loaded(NamedTuple):
 
 
 class ImageFolders:
-    """The training and validation images of an ImageNet-shaped folder; an `ImageData`.
+    """The training and validation images of ImageNet, or of data of its shape; an `ImageData`.
 
-    `root` holds `train` and `val`, each as a folder of images a class, as a folder of tars, or as
-    `train.tar`, `val.tar` (see `list_images`). The order is that of torchvision's ImageFolder,
-    from a tar too. Validation images are sorted by class: the first N, which is what a limit of N
+    Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder, however
+    they are packed. Validation images are sorted by class: the first N, which is what a limit of N
     takes, are of the first classes alone (50 images a class in ImageNet).
+
+    Without train, each tenth validation image is left out of val, and calibration draws from
+    these: no image that judges a model has calibrated it, and all seeds are judged by the same.
     """
 
     def __init__(
@@ -65,6 +83,7 @@ class ImageFolders:
         workers: int,
         skip_unreadable: bool,
         calibrates: bool = True,
+        classes: Path | None = None,
     ) -> None:
         """List the images; none is read yet.
 
@@ -74,6 +93,8 @@ class ImageFolders:
             workers: processes that read and transform images; 0 does it in this one.
             skip_unreadable: leave out validation images that can't be read, instead of an error.
             calibrates: whether training images are wanted; else `train` need not be there.
+            classes: which classes of the model the names are (`read_classes`); None where the
+                names say so.
 
         Raises:
             FileNotFoundError: no root.
@@ -82,32 +103,82 @@ class ImageFolders:
         """
         if workers < 0:
             raise ValueError(f"workers must be 0 or more, got {workers}")
-        self._val = list_images(root, "val")
+        self._given = None if classes is None else read_classes(classes)
+        self._listed = self._val = list_images(root, "val")
         check_no_empty_class(self._val)
-        self._train = list_images(root, "train") if calibrates else None
-        if self._train is not None:
-            check_no_empty_class(self._train)
-            check_same_classes(self._train, self._val)
+        self._notes, self._class_notes = list(self._val.notes), list[str]()
+        self._total = len(self._val)
+        self._train: ImageFiles | None = None
+        self._order = self._val.classes
+        if has_split(root, "train"):
+            if calibrates:
+                self._take_train(list_images(root, "train"))
+        elif calibrates:
+            self._calibrate_with_val()
+        else:
+            self._notes.append(
+                "no train is there: if a part of val calibrated the model, it judges here as well"
+            )
+        self._classes = len(self._order)
         self._transform = transform
         self._workers = workers
         self._skip_unreadable = skip_unreadable
         self._skipped: set[int] = set()
+        _warn_of_workers(workers)
+
+    def _take_train(self, train: ImageFiles) -> None:
+        check_no_empty_class(train)
+        if self._given is None:
+            check_same_classes(train, self._val)
+        if set(self._val.classes) < set(train.classes):
+            self._order = train.classes
+        self._train = train
+        self._notes += train.notes
+
+    def _calibrate_with_val(self) -> None:
+        positions = np.arange(self._total)
+        calibrates = positions % _CALIBRATES_EVERY == 0
+        self._train = self._val.part(positions[calibrates])
+        self._listed = self._val = self._val.part(positions[~calibrates])
+        self._notes.append(
+            f"no train is there: calibration draws from each tenth image of val, "
+            f"{len(self._train):,} of {self._total:,}, and the others alone judge"
+        )
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return len(self._val.classes)
+        """Number of classes: of the model, once `require_classes` has been told."""
+        return self._classes
+
+    @property
+    def complete(self) -> bool:
+        """Whether val has images of every class."""
+        return len(self._val.classes) == self._classes
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the images beside their number, a sentence each."""
+        return self._notes + self._class_notes
 
     def require_classes(self, classes: int) -> None:
-        """Refuse images whose classes can't be those of a model.
+        """Give labels the indices of a model's head; refuse images whose classes aren't its own.
 
         Raises:
-            ValueError: their number is not `classes`.
+            ValueError: as `head_indices`.
         """
-        if self.classes != classes:
-            raise ValueError(
-                f"val must have {classes} classes as the model has, got {self.classes} "
-                f"in {self._val.path}"
+        indices = head_indices(self._listed, self._order, classes, self._given)
+        self._val = replace(self._listed, labels=indices[self._listed.labels])
+        self._classes, present = classes, len(self._listed.classes)
+        self._class_notes = []
+        if not self.complete:
+            self._class_notes.append(
+                f"val has {present:,} of the model's {classes:,} classes, all of which it chooses "
+                "from: no published figure is of such images"
+            )
+        if classes == IMAGENET_CLASSES and self._total != _OF_A_CLASS * present:
+            self._class_notes.append(
+                f"val holds {self._total:,} images, where ImageNet's has {_OF_A_CLASS * present:,}"
+                f" of {present:,} classes"
             )
 
     @property
@@ -133,8 +204,10 @@ class ImageFolders:
         total = len(self._train)
         if total < count:
             raise ValueError(
-                f"train must hold at least {count} images to calibrate with, got {total} in "
-                f"{self._train.path}"
+                f"{self._train.split} must hold at least {count} images to calibrate with, got "
+                f"{total} in {self._train.path}"
+                + "; of val each tenth calibrates"
+                * (self._train.split == "val")
             )
         positions = shuffled_positions(total, count, seed)
         share = -(-count // max(1, self._workers))
@@ -171,11 +244,12 @@ class ImageFolders:
         Raises:
             ValueError: without `skip_unreadable`: how many can't be read, and the first of them.
         """
-        positions = range(self.end(limit))
+        spans = self._val.spans[: self.end(limit)]
+        positions = np.lexsort(spans.T[::-1]).tolist()  # as they lie in archives
         check = partial(_header_failure, self._val)
         with quiet_pillow(), ThreadPoolExecutor(_SCAN_THREADS) as pool:
             found = progress(pool.map(check, positions), "headers", len(positions))
-            self._note([failure for failure in found if failure is not None])
+            self._note(sorted(failure for failure in found if failure is not None))
 
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
@@ -213,25 +287,58 @@ class ImageFolders:
         self._skipped.update(failure.position for failure in failures)
 
     def _load(self, files: ImageFiles, batches: list[list[int]]) -> Generator[_Loaded, None, None]:
-        loader = DataLoader(
-            _Decoded(files, self._transform),
-            batch_sampler=batches,
-            num_workers=self._workers,
-            collate_fn=_collate,
-            generator=torch.Generator(),  # else the loader draws from the process's
-        )
-        loaded = iter(loader)
+        self._check_shared_memory(batches)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            loader = DataLoader(
+                _Decoded(files, self._transform),
+                batch_sampler=batches,
+                num_workers=self._workers,
+                collate_fn=_collate,
+                generator=torch.Generator(),  # else the loader draws from the process's
+                timeout=_LONGEST_WAIT if self._workers else 0,
+            )
+            loaded = iter(loader)
         for _ in batches:
             try:
                 part = next(loaded)
             except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+                if not any(word in str(error) for word in ("DataLoader", "shared memory")):
                     raise
                 raise OSError(
-                    f"a process that reads images died ({str(error).splitlines()[0]}): "
+                    f"a process that reads images died or hangs ({str(error).splitlines()[0]}): "
                     "--workers 0 reads in one process"
                 ) from error
             yield part
+
+    def _check_shared_memory(self, batches: list[list[int]]) -> None:
+        """Refuse to begin where workers could not hand their images over: some would wait for ever.
+
+        Raises:
+            ValueError: there is less shared memory than the batches on their way take.
+        """
+        if self._workers == 0 or not batches or not _SHARED_MEMORY.is_dir():
+            return
+        on_the_way = min(len(batches), _AHEAD * self._workers + 2)
+        image = self._transform(Image.new("RGB", (64, 64)))
+        needed = on_the_way * max(map(len, batches)) * image.nbytes
+        free = shutil.disk_usage(_SHARED_MEMORY).free
+        if needed > free:
+            raise ValueError(
+                f"workers must fit in the shared memory, got {self._workers}, whose batches take "
+                f"up to {needed >> 20} MB of {_SHARED_MEMORY}, where {free >> 20} MB are free: "
+                "--workers 0 needs none, docker run --shm-size 2g gives more"
+            )
+
+
+def _warn_of_workers(workers: int) -> None:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers
+    if workers > processors:
+        warnings.warn(
+            f"{workers} processes (--workers) read images on {processors} processors: more than "
+            "these make nothing faster",
+            stacklevel=3,
+        )
 
 
 class _Decoded(Dataset[_Sample | _Failure]):

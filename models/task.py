@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 from .image_data import CALIBRATION_IMAGES, ImageData, TensorImages
+from .image_labels import IMAGENET_CLASSES
 from .imagenet import ImageFolders
 from .zoo import ZOO, build_zoo_model, load_zoo_model, transform
 
@@ -16,8 +17,6 @@ __all__ = ["IMAGENET_CLASSES", "MODELS", "DataSource", "Task", "build_model", "l
 
 #: Names that `--model` takes.
 MODELS = ("digits", *ZOO)
-#: Classes of ImageNet: with another number the published accuracies say nothing.
-IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,17 @@ class DataSource:
     """Where images come from.
 
     Attributes:
-        root: folder with `train/` and `val/`, or `train.tar` and `val.tar`; None for digits.
+        root: folder with `train/` and `val/`, or as ImageNet is downloaded (`list_images`); None
+            for digits.
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
+        classes: file of the model's class names, where the data's say nothing to it.
     """
 
     root: Path | None = None
     workers: int = 0
     skip_unreadable: bool = False
+    classes: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def load_task(
     if source.root is None:
         raise ValueError(
             f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
-            "val.tar), one folder of images a class"
+            "val.tar), one folder of images a class, or ImageNet as downloaded"
         )
     data = ImageFolders(
         source.root,
@@ -101,11 +103,13 @@ def load_task(
         workers=source.workers,
         skip_unreadable=source.skip_unreadable,
         calibrates=model is None,
+        classes=source.classes,
     )  # told before weights are looked for
     model = model or load_zoo_model(name, checkpoint, ema=ema)
     classes = model.get_parameter(_head(model)).shape[0]
     data.require_classes(classes)
-    published = ZOO[name].published_top1 if classes == IMAGENET_CLASSES else None
+    comparable = classes == IMAGENET_CLASSES and data.complete
+    published = ZOO[name].published_top1 if comparable else None
     return Task(name, model.to(device), data, device, published)
 
 
@@ -129,7 +133,11 @@ def build_model(name: str, classes: int) -> nn.Module:
 def _digits(
     device: str, source: DataSource, checkpoint: Path | None, model: nn.Module | None
 ) -> Task:
-    for argument, value in (("data", source.root), ("checkpoint", checkpoint)):
+    for argument, value in (
+        ("data", source.root),
+        ("classes", source.classes),
+        ("checkpoint", checkpoint),
+    ):
         if value is not None:
             raise ValueError(f"{argument} must be left out for digits, got {value}")
     split = digits_split()

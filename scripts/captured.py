@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import integer
-from .evaluate import MODELS, SCHEMES
+from .evaluate import CLASSES_HELP, MODELS, SCHEMES
 from .selection import ranges_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = [
 #: The largest seed of a calibration.
 LARGEST_SEED = 2**31 - 1
 _QUANTIZATION = ("scheme", "w_bits", "a_bits", "calibration_images")
-_MODEL_OPTIONS = (*_QUANTIZATION, "data", "checkpoint", "ema", "load")
+_MODEL_OPTIONS = (*_QUANTIZATION, "data", "classes", "checkpoint", "ema", "load")
 
 
 def add_model_options(group: Any) -> None:
@@ -31,6 +31,7 @@ def add_model_options(group: Any) -> None:
     group.add_argument(
         "--data", type=Path, metavar="DIR", help="ImageNet-shaped folder (digits ships its own)"
     )
+    group.add_argument("--classes", type=Path, metavar="FILE", help=CLASSES_HELP)
     group.add_argument(
         "--checkpoint",
         type=Path,
@@ -86,7 +87,7 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     from bitlog2.models.quantize import QuantizationSpec
     from bitlog2.models.task import DataSource
 
-    name, source = args.model, DataSource(args.data)
+    name, source = args.model, DataSource(args.data, classes=args.classes)
     if args.load is not None:
         _refuse_beside_load(args)
         name = quantized_about(args.load, name)["model"]
@@ -124,6 +125,8 @@ def command_of(subject: "Subject", words: list[str], chosen: dict[str, tuple[int
         line += ["--calibration-images", str(request.calibration_images)]
     if request.source.root is not None:
         line += ["--data", "DIR"]
+    if request.source.classes is not None:
+        line += ["--classes", "FILE"]
     if request.checkpoint is not None:
         line += ["--checkpoint", "FILE", *["--ema"] * request.ema]
     return shlex.join(line)

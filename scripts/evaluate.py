@@ -12,7 +12,7 @@ from .grid_options import add_grid_options, grid_request
 if TYPE_CHECKING:
     from bitlog2.models.run import RunRequest
 
-__all__ = ["MODELS", "SCHEMES", "add_parser"]
+__all__ = ["CLASSES_HELP", "MODELS", "SCHEMES", "add_parser"]
 
 _EPILOG = """examples:
   bitlog2 evaluate --model digits
@@ -25,7 +25,8 @@ _EPILOG = """examples:
   bitlog2 evaluate --model deit_small --data /imagenet --save q.safetensors
   bitlog2 evaluate --load q.safetensors --data /imagenet
 
-data: a folder with train/ and val/, one folder of images a class in each, or train.tar and val.tar
+data: a folder with train/ and val/, one folder of images a class in each, or train.tar and val.tar,
+or ImageNet as it is downloaded: README.md has the layouts
 
 exit status: 0 every value compared agreed, 1 a register differed (its row is written as a vector
 set to replay), 2 wrong usage"""
@@ -45,6 +46,10 @@ _CODED = ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_
 _CONTROLS = ("none", "uniform_4")
 SCHEMES = (*_FLOAT_ONLY, *_CODED, *_CONTROLS)
 _LARGEST_SEED = 2**31 - 1
+CLASSES_HELP = (
+    "the model's class names in order, one a line (or .json), where the folders' names are neither "
+    "WordNet IDs nor indices"
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -72,6 +77,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data", type=Path, metavar="DIR", help="ImageNet-shaped folder, or tars in a folder"
     )
+    group.add_argument("--classes", type=Path, metavar="FILE", help=CLASSES_HELP)
     group.add_argument(
         "--checkpoint",
         type=Path,
@@ -263,7 +269,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
         batch_size=args.batch_size or (16 if args.device == "cpu" else 128),
         calibration_images=args.calibration_images,
         device=args.device,
-        source=DataSource(args.data, args.workers, args.skip_unreadable),
+        source=DataSource(args.data, args.workers, args.skip_unreadable, args.classes),
         checkpoint=args.checkpoint,
         ema=args.ema,
         save=args.save,

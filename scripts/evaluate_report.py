@@ -42,6 +42,8 @@ class Report:
             f"arithmetic, seed{'s' * self._seeds} {seeds}, check {request.check}, "
             f"{self.task.data.count(request.limit):,} images of {self.task.data.classes} classes"
         )
+        for note in self.task.data.notes:
+            print(f"data: {note}")
         print(
             f"{'scheme':<19}{'map':>5}{'  seed' * self._seeds}  "
             f"{'top-1 % [Wilson 95 %]':<23}{'published  ' * self._published}"
@@ -151,6 +153,7 @@ class Report:
             "versions": versions(),
             "images": self.cells[0].top1.total,
             "classes": self.task.data.classes,
+            "data": self.task.data.notes,
             "skipped": self.task.data.skipped,
             "results": [cell.as_dict() for cell in self.cells],
             "spread": {name: spread.as_dict() for name, spread in self.spreads().items()},

@@ -78,6 +78,8 @@ def print_result(result: dict[str, Any], path: Path) -> int:
             f"{spread['model']} {how['scheme']} {how['arithmetic']}: top-1 over {top1['seeds']} "
             f"seeds: mean {top1['mean']:.2f} %, {top1['least']:.2f} to {top1['most']:.2f}"
         )
+    for model, notes in result.get("data", {}).items():
+        print("\n".join(f"data of {model}: {note}" for note in notes))
     for model, digest in _pixels(result).items():
         print(f"pixels of {model}: SHA-256 {digest}")
     print(f"result in {path}; registers: the SHA-256 of the attention registers begins so")

@@ -140,5 +140,6 @@ def _request(
         data=None if args.data is None else str(args.data),
         workers=0 if args.data is None else args.workers,
         skip_unreadable=args.skip_unreadable,
+        classes=None if args.classes is None else str(args.classes),
         checkpoints=checkpoints,
     )

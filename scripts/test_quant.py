@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bitlog2.scripts.arguments import HelpFormatter, integer
 from bitlog2.scripts.cli import guarded
-from bitlog2.scripts.evaluate import MODELS, SCHEMES
+from bitlog2.scripts.evaluate import CLASSES_HELP, MODELS, SCHEMES
 from bitlog2.scripts.progress import progress
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="code of the attention map",
     )
     top.add_argument("--arithmetic", choices=("float", "integer"), default="float", help="which")
+    top.add_argument("--classes", type=Path, metavar="FILE", help=CLASSES_HELP)
     top.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights, not the hub's")
     top.add_argument("--ema", action="store_true", help="the checkpoint's averaged weights")
     top.add_argument(
@@ -90,8 +91,10 @@ def run(args: argparse.Namespace) -> int:
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     print(" ".join(f"{name}={value}" for name, value in sorted(vars(args).items())))
     _say("Building dataloader and model")
-    source = DataSource(args.dataset, args.num_workers, args.skip_unreadable)
+    source = DataSource(args.dataset, args.num_workers, args.skip_unreadable, args.classes)
     task = load_task(args.model, device, source, args.checkpoint, ema=args.ema)
+    for note in task.data.notes:
+        _say(f"Note: {note}")
     task.data.scan(None, progress)
     _say("Reading calibration images")
     images = task.calibration_images(args.seed, args.calib_batchsize)

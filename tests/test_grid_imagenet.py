@@ -4,6 +4,8 @@ Killed, resumed on other numbers of processes, and the same bytes each time.
 """
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from imagenet_folder import make_imagenet, write_image
 from random_zoo import random_checkpoint
 from test_grid_execution import batches, kill_after, quiet, resume
+from timm.data import ImageNetInfo
 
 from bitlog2.models.grid import GridRequest, read_result, run_grid
 from bitlog2.models.grid.folder import RunFolder
@@ -24,8 +27,7 @@ CLASSES = 1000
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One image a class in each split; the third of val cannot be read."""
     root, generator = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(6)
-    for label in range(CLASSES):
-        name = f"n{1440764 + 97 * label:08}"
+    for label, name in enumerate(ImageNetInfo().label_names()):
         for split in ("train", "val"):
             (root / split / name).mkdir(parents=True)
         write_image(root / "train" / name / f"{name}_{label}", label, generator)
@@ -71,6 +73,12 @@ def test_grid_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
     assert cells[4]["published_top1"] is not None
 
 
+def test_grid_imagenet_result_says_what_to_know_of_the_images(finished: RunFolder) -> None:
+    data = json.loads(finished.result_file.read_bytes())["data"]
+    told = "val holds 1,000 images, where ImageNet's has 50,000 of 1,000 classes"
+    assert data == {"deit_tiny": [told]}
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 3), (3, 1)])
 def test_grid_imagenet_killed_and_resumed_on_other_processes(
@@ -94,6 +102,30 @@ def test_grid_imagenet_report_shows_published_and_measured(
     text = page.read_text()
     assert "<th>published</th>" in text
     assert "Accuracy of deit_tiny" in text
+
+
+def test_grid_of_a_subset_shows_nothing_published(
+    request_of_it: GridRequest, tmp_path: Path
+) -> None:
+    """Of a model of 1,000 classes, with images of three; val alone."""
+    images = make_imagenet(tmp_path / "images", 3, 1, 7, seed=0)
+    shutil.rmtree(images / "train")
+    request = replace(
+        request_of_it,
+        models=("deit_tiny",),
+        schemes=("none",),
+        check="none",
+        limit=2,
+        calibration_images=2,
+        data=str(images),
+    )
+    result = read_result(run_grid(tmp_path / "run", request, quiet).path)
+    assert [cell["published_top1"] for cell in result["cells"]] == [None, None]
+    assert [note.split(":")[0] for note in result["data"]["deit_tiny"]] == [
+        "no train is there",
+        "val has 3 of the model's 1,000 classes, all of which it chooses from",
+        "val holds 21 images, where ImageNet's has 150 of 3 classes",
+    ]
 
 
 def test_grid_of_other_classes_shows_nothing_published(tmp_path: Path) -> None:

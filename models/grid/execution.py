@@ -119,6 +119,8 @@ def _run_model(share: _Share, model: str) -> None:
         return
     task = load_task(model, request.device, request.source(model), request.checkpoint(model))
     task.data.scan(request.limit, share.progress)
+    if team.leads:
+        folder.write_data_notes(model, task.data.notes, complete=task.data.complete)
     for cell in cells:
         _run_cell(share, cell, task)
 

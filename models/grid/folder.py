@@ -33,6 +33,7 @@ class RunFolder:
     run.json        the request and the versions that the run began with
     lock            held by the process that runs it
     cells/NAME/     model.safetensors: the quantized model
+                    data.json: what to know of the images, beside the unquantized model
                     map.json: what its code does to the map of the calibration images
                     batches-*.jsonl: a line a finished batch
                     finished: there when no batch is missing
@@ -133,6 +134,22 @@ class RunFolder:
     def statistics_file(self, cell: Cell) -> Path:
         """Return the file of a cell's map statistics, which may not be there yet."""
         return self.cell_folder(cell) / "map.json"
+
+    def write_data_notes(self, model: str, notes: list[str], *, complete: bool) -> None:
+        """Keep what a user should know of a model's images, and whether all classes are there."""
+        path = self._data_file(model)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"complete": complete, "notes": notes}
+        write_whole(path, (json.dumps(content) + "\n").encode())
+
+    def data_notes(self, model: str) -> tuple[list[str], bool]:
+        """Return what `write_data_notes` kept; nothing, and True, of a run older than that."""
+        path = self._data_file(model)
+        found = read_object(path) if path.is_file() else {}
+        return found.get("notes", []), found.get("complete", True)
+
+    def _data_file(self, model: str) -> Path:
+        return self.cell_folder(Cell(model)) / "data.json"
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether every batch of a cell is in its journals."""

@@ -50,6 +50,7 @@ class GridRequest:
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
         checkpoints: (model, file of weights) pairs; without one the hub's are taken.
+        classes: file of the models' class names, as `DataSource`.
 
     Raises:
         TypeError, ValueError: a field is out of range, or nothing is left to evaluate.
@@ -73,6 +74,7 @@ class GridRequest:
     workers: int = 0
     skip_unreadable: bool = False
     checkpoints: tuple[tuple[str, str], ...] = ()
+    classes: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -139,7 +141,8 @@ class GridRequest:
         if model == "digits" and len(self.models) > 1:
             return DataSource()
         root = None if self.data is None else Path(self.data)
-        return DataSource(root, self.workers, self.skip_unreadable)
+        classes = None if self.classes is None else Path(self.classes)
+        return DataSource(root, self.workers, self.skip_unreadable, classes)
 
     def checkpoint(self, model: str) -> Path | None:
         """Return the file of a model's weights; None for the hub's."""
@@ -158,6 +161,8 @@ class GridRequest:
             TypeError, ValueError: a field is unknown, missing or out of range.
         """
         names = {field.name for field in fields(cls)}
+        if isinstance(values, Mapping):
+            values = {"classes": None, **values}  # runs of before it was an option
         if not isinstance(values, Mapping) or set(values) != names:
             raise ValueError(f"request must be an object of {', '.join(sorted(names))}")
         try:

@@ -71,6 +71,7 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
     request = folder.request
     cells: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
+    data: dict[str, list[str]] = {}
     for model in request.models:
         answers = [
             CellAnswers(cell, list(folder.records(cell).values()))
@@ -83,13 +84,16 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
                     f"{answers[0].cell.name} do not"
                 )
         classes = quantized_classes(folder.model_file(answers[1].cell))
-        comparable = classes == IMAGENET_CLASSES
+        notes, complete = folder.data_notes(model)
+        data |= {model: notes} if notes else {}
+        comparable = classes == IMAGENET_CLASSES and complete
         cells += [_cell(folder, each, answers[0], comparable=comparable) for each in answers]
         comparisons += _comparisons(answers)
     return {
         "schema": RESULT_SCHEMA,
         "request": request.as_dict(),
         "versions": folder.versions,
+        "data": data,
         "cells": cells,
         "comparisons": comparisons,
         "spread": _spreads(cells),
