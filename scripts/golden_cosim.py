@@ -17,6 +17,7 @@ from bitlog2.sim.files import write_whole
 
 from .arguments import integer, output_file
 from .progress import progress
+from .rtl_options import add_rtl_options, rtl_of
 
 __all__ = ["COSIM_EXAMPLE", "add_cosim_options"]
 
@@ -24,6 +25,7 @@ COSIM_EXAMPLE = """\
 example:
   bitlog2 golden cosim vectors --unit exp2                   the reference RTL
   bitlog2 golden cosim vectors --unit attention_row --rtl my_row.sv --top my_row --waves my.vcd
+  bitlog2 golden cosim vectors --unit exp2 -f my.f --top my --clock aclk --reset rst:high
   bitlog2 golden cosim vectors --unit all --sim icarus --junit cosim.xml
   bitlog2 golden cosim --regression                          other configurations, pairwise
 
@@ -37,13 +39,6 @@ def add_cosim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unit", choices=(*DEVICES, "all"), help="what the set's words are given to"
     )
-    parser.add_argument(
-        "--rtl",
-        nargs="+",
-        metavar="FILE",
-        help="Verilog files of the device, packages first; the reference RTL without it",
-    )
-    parser.add_argument("--top", metavar="NAME", help="its module; the unit's name without it")
     parser.add_argument("--sim", choices=SIMULATORS, default=SIMULATORS[0], help="simulator")
     parser.add_argument(
         "--lanes",
@@ -56,6 +51,7 @@ def add_cosim_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="no set: small ones of every scheme, width and number of lanes, pairwise",
     )
+    add_rtl_options(parser)
     _add_conduct(parser)
     _add_kept(parser)
     parser.set_defaults(run=_cosim)
@@ -114,8 +110,7 @@ def _cosim(args: argparse.Namespace) -> int:
     result = cosim(
         args.set,
         args.unit,
-        rtl=args.rtl,
-        top=args.top,
+        rtl=rtl_of(args),
         simulator=args.sim,
         seed=args.seed,
         stall=args.stall,
