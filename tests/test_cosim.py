@@ -246,13 +246,13 @@ def test_cosim_does_not_compile_bad_rtl(played: Played) -> None:
     [
         (
             "no_last",
-            "^my_sum, held to row_sum: s_axis_tlast must be an input of 1 bit, found none; "
-            "other, an input of 1 bit, must be in the contract or tied$",
+            r"^my_sum, held to row_sum, must have s_axis_tlast \(input, 1 bit\); "
+            r"must have a tie for other \(input, 1 bit\)$",
         ),
         (
             "narrow",
-            r"my_sum, held to row_sum: m_axis_tdata must be an output of 9 bits \(s 9\), "
-            "found an output of 8 bits$",
+            r"^my_sum, held to row_sum, must have m_axis_tdata \(output, 9 bits\) \(s 9\) "
+            r"and not m_axis_tdata \(output, 8 bits\)$",
         ),
     ],
 )

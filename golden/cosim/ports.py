@@ -68,8 +68,9 @@ def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) 
                 joiner.join(each.name, direction, each.width)
     joiner.close()
     if joiner.faults:
+        faults = "; ".join(f"{what} {', '.join(named)}" for what, named in joiner.faults.items())
         reason = f" ({found.error})" if found.error else ""
-        raise DeviceError(f"{top}, held to {device.name}: {'; '.join(joiner.faults)}{reason}")
+        raise DeviceError(f"{top}, held to {device.name}, {faults}{reason}")
     return Wrapper(joiner.render(top), clocked, widths)
 
 
@@ -97,7 +98,7 @@ def _join_channel(joiner: "_Joiner", device: Device, channel: Channel, target: T
     if channel.lanes:
         joiner.join(f"{prefix}_tkeep", forward, lanes, absent="1'b1")
     if channel.ready and joiner.rtl.back_pressure:
-        hint = "" if joiner.find(f"{prefix}_tready") else " (no back-pressure must be declared)"
+        hint = "" if joiner.find(f"{prefix}_tready") else " or no back-pressure declared"
         joiner.join(f"{prefix}_tready", back, 1, hint)
     elif channel.ready:
         joiner.join(f"{prefix}_tready", back, 1, absent="1'b1", always=None if given else "1'b1")
@@ -108,7 +109,7 @@ class _Joiner:
     """Finds the ports of a module by the names of the contract, and writes the wrapper."""
 
     def __init__(self, rtl: Rtl, ports: Iterable[Port]) -> None:
-        self.rtl, self.faults = rtl, list[str]()
+        self.rtl, self.faults = rtl, dict[str, list[str]]()
         self._ports = {each.name: each for each in ports}
         self._used: set[tuple[str, str]] = set()
         self._pins: dict[str, str] = {}
@@ -121,8 +122,8 @@ class _Joiner:
         return any(self.find(f"{channel.prefix}_{each}") is not None for each in signals)
 
     def named(self, name: str) -> str:
-        """Return `no PORT` where the owner names a port for this one name; else an empty text."""
-        return next((f"no {port}" for given, port in self.rtl.ports if given == name), "")
+        """Return ` named PORT` where the owner names one for this name; else an empty text."""
+        return next((f" named {port}" for given, port in self.rtl.ports if given == name), "")
 
     def find(self, name: str) -> Port | None:
         """Return the port that has this name in the contract."""
@@ -134,6 +135,9 @@ class _Joiner:
         alike = [each for each in self._ports if each.lower() == name]
         chosen = name if name in self._ports else alike[0] if len(alike) == 1 else ""
         return self._ports.get(chosen)
+
+    def _fault(self, what: str, named: str) -> None:
+        self.faults.setdefault(what, []).append(named)
 
     def join(
         self,
@@ -156,16 +160,18 @@ class _Joiner:
             always: what the module gets instead.
         """
         span = f"[{width - 1}:0] " if width > 1 else ""
-        self._declared.append(f"{direction} wire {span}{name}")
+        self._declared.append(f"{direction} wire {span}{name} /*verilator public_flat_rw*/")
         port = self.find(name)
         if port is None and absent is not None:
             if direction == "output":
                 self._assigned.append(f"  assign {name} = {absent};")
             return
         if port is None or (port.direction, port.width) != (direction, width):
-            got = self.named(name) or "none" if port is None else f"{_called(port, name)}{port}"
-            wanted = Port(name, direction, width)
-            self.faults.append(f"{name} must be {wanted}{hint}, found {got}")
+            wanted = f"{Port(name, direction, width)}{hint}"
+            if port is None:
+                self._fault("must have", f"{wanted}{self.named(name)}")
+            else:
+                self._fault("must have", f"{wanted} and not {port}")
         if port is not None and port.name in self._pins:
             raise ValueError(f"ports must be joined once, got {port.name} for {name} too")
         if port is not None:
@@ -196,7 +202,7 @@ class _Joiner:
             elif port.direction == "output":
                 self._pins[port.name] = ""
             else:
-                self.faults.append(f"{port.name}, {port}, must be in the contract or tied")
+                self._fault("must have a tie for", str(port))
 
     def _tied(self, port: Port) -> str:
         import pyslang
@@ -235,10 +241,6 @@ def _renamed(rule: tuple[str, str], name: str) -> str:
     if len(name) < len(before + after) or not (name.startswith(before) and name.endswith(after)):
         return ""
     return port.replace("*", name[len(before) : len(name) - len(after)])
-
-
-def _called(port: Port, name: str) -> str:
-    return "" if port.name == name else f"{port.name}, "
 
 
 def _escaped(name: str) -> str:

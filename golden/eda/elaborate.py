@@ -27,9 +27,12 @@ class Port:
     width: int
 
     def __str__(self) -> str:
-        if not self.width:
-            return f"an {self.direction} that is no vector of bits"
-        return f"an {self.direction} of {self.width} bit{'s' if self.width > 1 else ''}"
+        bits = (
+            f"{self.width} bit{'s' if self.width > 1 else ''}"
+            if self.width
+            else "no vector of bits"
+        )
+        return f"{self.name} ({self.direction}, {bits})"
 
 
 @dataclass(frozen=True)
