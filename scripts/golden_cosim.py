@@ -28,6 +28,7 @@ example:
   bitlog2 golden cosim vectors --unit exp2 -f my.f --top my --clock aclk --reset rst:high
   bitlog2 golden cosim vectors --unit all --sim icarus --junit cosim.xml
   bitlog2 golden cosim --regression                          other configurations, pairwise
+  bitlog2 golden cosim --regression --unit exp2 --rtl my.sv --top my
 
 exit status: 0 everything agrees, 1 something differs, 2 nothing could be simulated
 """
@@ -129,10 +130,12 @@ def _cosim(args: argparse.Namespace) -> int:
 
 
 def _regression(args: argparse.Namespace) -> int:
-    for name in ("set", "unit", "rtl", "top", "waves", "lanes", "junit", "out", "builds"):
+    for name in ("set", "waves", "lanes", "junit", "out", "builds"):
         if getattr(args, name) is not None:
             raise ValueError(f"--regression takes its sets as they are, got {name} too")
     result = regression(
+        args.unit,
+        rtl=rtl_of(args),
         simulator=args.sim,
         seed=args.seed,
         stall=args.stall,
