@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Design:
         sources: files, packages first.
         rtl: what its owner says of it.
         wrapper: the module around it.
+        files: every module of the sources -> its file.
         waves: whether it can write its signals.
     """
 
@@ -49,6 +50,7 @@ class Design:
     sources: tuple[Path, ...]
     rtl: Rtl
     wrapper: Wrapper
+    files: Mapping[str, Path]
     waves: bool = False
 
     @classmethod
@@ -83,7 +85,12 @@ class Design:
             parameters=rtl.parameters,
         )
         target = open_set(folder).target
-        return cls(top, files, rtl, wrap(rtl, top, found, device, target), waves)
+        return cls(top, files, rtl, wrap(rtl, top, found, device, target), found.files, waves)
+
+    @property
+    def includes(self) -> list[Path]:
+        """The folders of included files."""
+        return _includes(self.rtl, self.sources)
 
     def key(self, simulator: Simulator) -> str:
         """Return a name for the build: it changes with everything that goes into it.
@@ -149,7 +156,7 @@ def _order(design: Design, simulator: Simulator, folder: Path) -> dict[str, Any]
     return {
         "action": "build",
         "sources": [str(path) for path in (*sources, wrapper)],
-        "includes": list(map(str, _includes(design.rtl, design.sources))),
+        "includes": list(map(str, design.includes)),
         "defines": dict(design.rtl.defines),
         "build_args": _VERILATOR if verilator else [],
         "top": WRAPPER,
