@@ -42,7 +42,8 @@ endmodule
 
 #: The same without back-pressure: it always takes a beat, and its outputs are always taken.
 NEVER_STALLED = re.sub(r" *(in|out)put logic [sm]_axis_tready,\n", "", ROW_SUM).replace(
-    "  assign s_axis_tready", "  wire m_axis_tready = 1;\n  wire s_axis_tready;\n  assign s_axis_tready"
+    "  assign s_axis_tready",
+    "  wire m_axis_tready = 1;\n  wire s_axis_tready;\n  assign s_axis_tready",
 )
 
 #: What is put in the place of what, to make a device that is wrong.
