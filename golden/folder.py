@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-__all__ = ["BUILD_NAME", "MAKEFILE_NAME", "RTL_NAME", "names_in"]
+__all__ = ["BUILD_NAME", "CORE_NAME", "LIST_NAME", "MAKEFILE_NAME", "RTL_NAME", "names_in"]
 
 #: The reference RTL of a set with testbenches: the one folder of a set.
 RTL_NAME = "rtl"
 #: What its Makefile builds: no part of the set.
 BUILD_NAME = "build"
 MAKEFILE_NAME = "Makefile"
+#: The RTL as a file list, and everything for FuseSoC.
+LIST_NAME = "bitlog2.f"
+CORE_NAME = "bitlog2.core"
 
 
 def names_in(folder: Path, testbench: bool) -> list[str]:

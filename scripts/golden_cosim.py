@@ -18,6 +18,7 @@ from bitlog2.sim.files import write_whole
 
 from .arguments import integer, output_file
 from .progress import progress
+from .rtl_options import add_rtl_options, rtl_of
 
 __all__ = ["COSIM_EXAMPLE", "add_cosim_options"]
 
@@ -25,8 +26,10 @@ COSIM_EXAMPLE = """\
 example:
   bitlog2 golden cosim vectors --unit exp2                   the reference RTL
   bitlog2 golden cosim vectors --unit attention_row --rtl my_row.sv --top my_row --waves my.vcd
+  bitlog2 golden cosim vectors --unit exp2 -f my.f --top my --clock aclk --reset rst:high
   bitlog2 golden cosim vectors --unit all --sim icarus --junit cosim.xml
   bitlog2 golden cosim --regression                          other configurations, pairwise
+  bitlog2 golden cosim --regression --unit exp2 --rtl my.sv --top my
 
 exit status: 0 everything agrees, 1 something differs, 2 nothing could be simulated
 """
@@ -38,13 +41,6 @@ def add_cosim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unit", choices=(*DEVICES, "all"), help="what the set's words are given to"
     )
-    parser.add_argument(
-        "--rtl",
-        nargs="+",
-        metavar="FILE",
-        help="Verilog files of the device, packages first; the reference RTL without it",
-    )
-    parser.add_argument("--top", metavar="NAME", help="its module; the unit's name without it")
     parser.add_argument("--sim", choices=SIMULATORS, default=SIMULATORS[0], help="simulator")
     parser.add_argument(
         "--lanes",
@@ -57,6 +53,7 @@ def add_cosim_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="no set: small ones of every scheme, width and number of lanes, pairwise",
     )
+    add_rtl_options(parser)
     _add_conduct(parser)
     _add_kept(parser)
     parser.set_defaults(run=_cosim)
@@ -116,8 +113,7 @@ def _cosim(args: argparse.Namespace) -> int:
     result = cosim(
         args.set,
         args.unit,
-        rtl=args.rtl,
-        top=args.top,
+        rtl=rtl_of(args),
         simulator=args.sim,
         seed=args.seed,
         stall=args.stall,
@@ -136,10 +132,12 @@ def _cosim(args: argparse.Namespace) -> int:
 
 
 def _regression(args: argparse.Namespace) -> int:
-    for name in ("set", "unit", "rtl", "top", "waves", "lanes", "junit", "out", "builds"):
+    for name in ("set", "waves", "lanes", "junit", "out", "builds"):
         if getattr(args, name) is not None:
             raise ValueError(f"--regression takes its sets as they are, got {name} too")
     result = regression(
+        args.unit,
+        rtl=rtl_of(args),
         simulator=args.sim,
         seed=args.seed,
         stall=args.stall,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 ROW_SUM = """\
@@ -38,6 +39,12 @@ module my_sum (
     end
 endmodule
 """
+
+#: The same without back-pressure: it always takes a beat, and its outputs are always taken.
+NEVER_STALLED = re.sub(r" *(in|out)put logic [sm]_axis_tready,\n", "", ROW_SUM).replace(
+    "  assign s_axis_tready",
+    "  wire m_axis_tready = 1;\n  wire s_axis_tready;\n  assign s_axis_tready",
+)
 
 #: What is put in the place of what, to make a device that is wrong.
 DEFECTS: dict[str, tuple[str, str]] = {

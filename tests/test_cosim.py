@@ -13,7 +13,7 @@ from cosim_devices import PIPELINED, write_device
 from test_golden_helpers import SMALL, contents, renew_sums
 
 from bitlog2.golden import UNITS, emit, verify
-from bitlog2.golden.cosim import DEVICES, CosimResult, UnitRun, cosim, render_junit
+from bitlog2.golden.cosim import DEVICES, CosimResult, Rtl, UnitRun, cosim, render_junit
 from bitlog2.golden.eda import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim.files import write_whole
@@ -67,8 +67,8 @@ def played(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
 
     @cache
     def simulated(defect: str | None = None, **options: object) -> CosimResult:
-        rtl = [write_device(devices, defect)]
-        chosen = {"rtl": rtl, "top": "my_sum", "simulator": FAST, "idle": 200, **options}
+        rtl = Rtl([write_device(devices, defect)], "my_sum")
+        chosen = {"rtl": rtl, "simulator": FAST, "idle": 200, **options}
         return cosim(sums, "row_sum", **chosen)  # type: ignore[arg-type]
 
     return simulated
@@ -159,7 +159,7 @@ def test_cosim_plays_a_plain_unit_with_a_clock_as_a_stream(folder: Path, tmp_pat
     path = tmp_path / "my_exp2.sv"
     path.write_text(PIPELINED)
     rtl = [path, *(each for each in reference_files() if each.stem == "exp2")]
-    result = cosim(folder, "exp2", rtl=rtl, top="my_exp2", simulator=FAST)
+    result = cosim(folder, "exp2", rtl=Rtl(rtl, "my_exp2"), simulator=FAST)
     assert result.ok, text_of(result)
     assert tuple(each.name for each in result.units[0].profiles) == PROFILES
 
@@ -244,8 +244,16 @@ def test_cosim_does_not_compile_bad_rtl(played: Played) -> None:
 @pytest.mark.parametrize(
     ("defect", "message"),
     [
-        ("no_last", "row_sum must have port s_axis_tlast"),
-        ("narrow", "m_axis_tdata of row_sum must have 9 bits, got 8"),
+        (
+            "no_last",
+            r"^my_sum, held to row_sum, must have s_axis_tlast \(input, 1 bit\); "
+            r"must have a tie for other \(input, 1 bit\)$",
+        ),
+        (
+            "narrow",
+            r"^my_sum, held to row_sum, must have m_axis_tdata \(output, 9 bits\) \(s 9\) "
+            r"and not m_axis_tdata \(output, 8 bits\)$",
+        ),
     ],
 )
 def test_cosim_refuses_a_device_with_other_ports(played: Played, defect: str, message: str) -> None:

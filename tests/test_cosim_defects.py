@@ -8,7 +8,7 @@ import pytest
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import DEVICES, cosim
+from bitlog2.golden.cosim import DEVICES, Rtl, cosim
 from bitlog2.golden.eda import icarus_found
 from bitlog2.golden.testbench import reference_files
 
@@ -61,6 +61,6 @@ def test_cosim_defects_are_found(
             text = text.replace(old, new)
         rtl.append(tmp_path / path.name)
         rtl[-1].write_text(text)
-    result = cosim(folder, unit, rtl=rtl, simulator=FAST, idle=500)
+    result = cosim(folder, unit, rtl=Rtl(rtl), simulator=FAST, idle=500)
     assert result.status == 1, "\n".join(result.lines())
     assert result.units[0].profiles

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from itertools import combinations, product
+from pathlib import Path
 
 import pytest
 
-from bitlog2.golden.cosim import CHOICES, CONFIGURATIONS, DEVICES, run_choice, units_of
+from bitlog2.golden.cosim import (
+    CHOICES,
+    CONFIGURATIONS,
+    DEVICES,
+    Rtl,
+    regression,
+    run_choice,
+    units_of,
+)
 from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.testbench import reference_files
 
 FAST = "icarus" if icarus_found() else "verilator"
 
@@ -55,3 +65,37 @@ def test_cosim_regression_agrees_in_verilator(number: int) -> None:
 @pytest.mark.parametrize("number", [0, 3, 11, 17])
 def test_cosim_regression_agrees_in_icarus(number: int) -> None:
     agrees(number, units_of(number), "icarus")
+
+
+NARROW = """\
+module my_exp2 (input mask, input [7:0] d, output [7:0] e);
+  assign e = 0;
+endmodule
+"""
+
+
+def test_cosim_regression_names_the_configuration_that_a_device_does_not_follow(tmp_path: Path):
+    path = tmp_path / "my.sv"
+    path.write_text(NARROW)
+    with pytest.raises(
+        ValueError, match=r"^configuration 0, BitLog2_Single_16 F=3 .*my_exp2, held"
+    ):
+        regression("exp2", rtl=Rtl([path], "my_exp2"), simulator=FAST)
+
+
+def test_cosim_regression_plays_a_device_of_the_user_and_finds_it_wrong(tmp_path: Path):
+    text = next(each for each in reference_files() if each.stem == "exp2").read_text()
+    path = tmp_path / "my.sv"
+    path.write_text(text.replace("shifted[E_WIDTH:1] +", "shifted[E_WIDTH:1] -"))
+    (result,) = run_choice(CONFIGURATIONS[4], ["exp2"], rtl=Rtl([path]), simulator=FAST)
+    assert result.status == 1
+    assert "words compared" in "\n".join(result.lines())
+
+
+def test_cosim_regression_refuses_a_fixed_package_and_no_unit(tmp_path: Path):
+    path = tmp_path / "bitlog2_pkg.sv"
+    path.write_text("package bitlog2_pkg; endpackage")
+    with pytest.raises(ValueError, match=r"rtl must leave bitlog2_pkg\.sv to the sets"):
+        regression("exp2", rtl=Rtl([path]))
+    with pytest.raises(ValueError, match="unit must be given with rtl"):
+        regression(rtl=Rtl(reference_files()))

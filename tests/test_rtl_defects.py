@@ -11,7 +11,7 @@ from rtl_defects import DEFECTS, Defect, broken_rtl
 from rtl_files import BIND, MODULES, rtl_files
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import cosim
+from bitlog2.golden.cosim import Rtl, cosim
 from bitlog2.golden.eda.tools import icarus_found, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
@@ -133,7 +133,7 @@ def cosim_fails(defect: Defect, vectors: Path, folder: Path, simulator: str) -> 
     """Co-simulate a defect: it must run, and differ."""
     stall = 40 if str(defect) in SHOWN_BY_STALLS else 0
     result = cosim(
-        vectors, defect.top, rtl=broken_rtl(defect, folder), top=defect.top, simulator=simulator,
+        vectors, defect.top, rtl=Rtl(broken_rtl(defect, folder), defect.top), simulator=simulator,
         stall=stall, idle=500,
     )  # fmt: skip
     assert not result.ok

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cosim_devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
+from bitlog2.golden.eda import Rtl
 from bitlog2.golden.structure import (
     Point,
     Reason,
@@ -18,7 +20,6 @@ from bitlog2.golden.structure import (
     read_points,
     read_reasons,
 )
-from bitlog2.golden.structure import bench as bench_module
 from bitlog2.golden.structure.bench import BENCHES, judged_modules
 from bitlog2.golden.structure.bits import collapse
 from bitlog2.golden.structure.reasons import text_of
@@ -154,21 +155,19 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_structure_of_a_unit_is_measured_and_a_planted_line_is_reported(
-    vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vectors: Path, tmp_path: Path
 ):
-    """The bench runs twice on one planted copy: without a reason, and with the reason for it."""
+    """The planted copy is the RTL of a user: in files of other names, under ports of the unit's."""
     planted = []
     old = "  assign e = mask"
     new = "  logic never;\n  always_comb begin\n    never = 1'b0;\n"
     new += "    if (d == '1 && !mask && e != '0) never = 1'b1;\n  end\n  assign e = mask"
     for path in reference_files():
-        planted.append(tmp_path / path.name)
+        planted.append(tmp_path / f"my_{path.name}")
         text = path.read_text(encoding="utf-8")
         assert path.stem != "exp2" or text.count(old) == 1
         planted[-1].write_text(text.replace(old, new) if path.stem == "exp2" else text)
-    monkeypatch.setattr(bench_module, "reference_files", lambda: planted)
-    monkeypatch.setattr("bitlog2.golden.structure.measure.reference_files", lambda: planted)
-    report = measure_structure(vectors, ["exp2"])
+    report = measure_structure(vectors, ["exp2"], rtl=Rtl(planted))
     lines = [each.text for each in report.unexplained if each.point.kind == "line"]
     assert lines == ["if: if (d == '1 && !mask && e != '0) never = 1'b1;"]
     assert report.status == 1
@@ -178,6 +177,33 @@ def test_structure_of_a_unit_is_measured_and_a_planted_line_is_reported(
     reached, points = report.counts["exp2", "toggle"]
     assert reached >= points - 2 > 40
     assert {module for module, _ in report.counts} == {"exp2"}
+    assert any(line.startswith("no reason: my_exp2.sv:") for line in report.lines())
+
+
+def test_structure_adds_sizes_of_a_module_with_two_underscores_up():
+    text = HEAD + entry("v_line/my__sum__W8", 2, 5, "else", 3) + entry("v_line/my", 2, 5, "else", 1)
+    found = read_points(text, "x", ("my__sum", "my"))
+    assert found == {
+        Point("my__sum", "line", 2, 5, "else"): 3,
+        Point("my", "line", 2, 5, "else"): 1,
+    }
+
+
+def test_structure_refuses_a_device_that_its_testbench_cannot_play(vectors: Path, tmp_path: Path):
+    path = tmp_path / "my_exp2.sv"
+    path.write_text(PIPELINED)
+    with pytest.raises(ValueError, match="coverage plays exp2 without a clock, got my_exp2 with"):
+        measure_structure(vectors, ["exp2"], rtl=Rtl([path, *reference_files()], "my_exp2"))
+    with pytest.raises(ValueError, match="unit must be a single one with rtl, got None"):
+        measure_structure(vectors, rtl=Rtl([path]))
+
+
+@pytest.mark.long
+def test_structure_of_a_device_without_back_pressure_is_measured(vectors: Path, tmp_path: Path):
+    path = tmp_path / "my.sv"
+    path.write_text(NEVER_STALLED)
+    report = measure_structure(vectors, ["row_sum"], rtl=Rtl([path], "my_sum", back_pressure=False))
+    assert report.counts["my_sum", "line"][0] > 5
 
 
 def test_structure_refuses_a_unit_that_the_set_has_not(vectors: Path):

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from test_golden_helpers import SMALL, hand_row
 from testbench_runs import DEVICES, emit_set
 
 from bitlog2.golden import emit, emit_from, emit_rows, verify
-from bitlog2.golden.eda import icarus_found, verilator_command
+from bitlog2.golden.eda import FileList, icarus_found, verilator_command
 from bitlog2.golden.sums import SUMS_NAME, render_sums
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.cli import main
@@ -81,6 +82,29 @@ def test_testbench_set_lists_every_file(folder: Path) -> None:
     assert {f"rtl/{path.name}" for path in reference_files()} <= listed
 
 
+def test_testbench_set_has_a_file_list_that_can_be_read(folder: Path) -> None:
+    found = FileList()
+    found.read(folder / "bitlog2.f", from_list=True)
+    names = ["bitlog2_pkg.sv", *(f"rtl/{path.name}" for path in reference_files())]
+    assert found.sources == [folder / name for name in names]
+
+
+def test_testbench_set_has_a_core_whose_files_and_filesets_are_there(folder: Path) -> None:
+    preamble, text = (folder / "bitlog2.core").read_text().split("\n", 1)
+    core = yaml.safe_load(text)
+    assert preamble == "CAPI=2:"
+    for fileset in core["filesets"].values():
+        for entry in fileset["files"]:
+            ((name, options),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
+            assert (folder / name).is_file()
+            assert options.get("copyto", name) == name
+    used = {name for each in core["targets"].values() for name in each["filesets"]}
+    assert used == set(core["filesets"])
+    assert set(core["targets"]) == {"default", *DEVICES}
+    memories = {path.name for path in folder.glob("*.mem")}
+    assert memories <= {n for f in core["filesets"].values() for e in f["files"] for n in e}
+
+
 def test_testbench_set_names_the_option_in_its_command(folder: Path) -> None:
     command = json.loads((folder / "manifest.json").read_bytes())["command"]
     assert command.endswith(" --testbench")
@@ -93,6 +117,8 @@ def test_testbench_set_without_the_option_has_the_other_files_alone(tmp_path: Pa
     assert [name for name in plain if plain[name] != added[name]] == ["manifest.json", SUMS_NAME]
     assert {name.split("/")[0] for name in set(added) - set(plain)} == {
         "Makefile",
+        "bitlog2.core",
+        "bitlog2.f",
         "exp2_tb.sv",
         "rtl",
     }

@@ -5,6 +5,7 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 `Scoreboard`. `regression` plays small sets of many configurations.
 """
 
+from ..eda import Rtl
 from .configurations import CHOICES, CONFIGURATIONS, Choice
 from .devices import DEVICES
 from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
@@ -26,6 +27,7 @@ __all__ = [
     "CosimResult",
     "ProfileRun",
     "RegressionResult",
+    "Rtl",
     "TimedMismatch",
     "UnitRun",
     "cosim",

@@ -6,24 +6,28 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ..eda import ToolError
+from ..eda import Rtl, ToolError, elaborate
+from ..reading import open_set
 from ..testbench import reference_files
 from ..vector_set import PACKAGE_NAME
+from .channels import Device
+from .ports import WRAPPER, Wrapper, wrap
 from .process import run_group
 from .simulators import Simulator
 
 __all__ = ["Design", "build_design", "start"]
 
 _LAUNCH = Path(__file__).with_name("launch.py")
-_ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")
-#: Only the ports of the device need be seen from outside: that compiles in half the time.
-_VERILATOR = ["--no-public-flat-rw", "--public-depth", "1", "--assert", "-Wno-fatal"]
+#: Only the ports of the wrapper are seen from outside, as it says: that compiles in half the time.
+#: Delays such as `<= #1` are kept; they need the C++ of coroutines.
+_VERILATOR = ["--no-public-flat-rw", "--assert", "-Wno-fatal"]
+_VERILATOR += ["--timing", "-CFLAGS", "-std=c++20"]
 _LIMIT = 1800.0
 _SHOWN = 6
 _MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found", re.IGNORECASE)
@@ -31,46 +35,62 @@ _MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found",
 
 @dataclass(frozen=True)
 class Design:
-    """What is compiled.
+    """What is compiled: a device in its wrapper.
 
     Attributes:
-        top: the module.
+        top: the device's module.
         sources: files, packages first.
-        lanes: its parameter LANES, None for its own default.
+        rtl: what its owner says of it.
+        wrapper: the module around it.
+        files: every module of the sources -> its file.
         waves: whether it can write its signals.
     """
 
     top: str
     sources: tuple[Path, ...]
-    lanes: int | None = None
+    rtl: Rtl
+    wrapper: Wrapper
+    files: Mapping[str, Path]
     waves: bool = False
 
     @classmethod
     def of(
         cls,
         folder: Path,
-        top: str,
-        rtl: Sequence[str | Path] | None,
+        device: Device,
+        rtl: Rtl | None,
         lanes: int | None = None,
         waves: bool = False,
     ) -> "Design":
-        """Return the design of a set: the reference RTL, or the files of a user.
+        """Return the design of a set's device: the reference RTL, or that of a user.
 
         Raises:
-            ValueError: a file is missing or no Verilog.
+            ValueError: the device has not the ports of the contract, or `rtl` does not fit it.
+            ToolError: what reads the ports is not installed.
         """
-        files = reference_files() if rtl is None else [Path(each).resolve() for each in rtl]
-        if not files:
-            raise ValueError("rtl must name at least one file")
-        for path in files:
-            if not path.is_file():
-                raise ValueError(f"rtl must be files, got {path}")
-            if path.suffix not in _ENDINGS:
-                raise ValueError(f"rtl must end with one of {', '.join(_ENDINGS)}, got {path}")
-        package = (
-            [] if any(path.name == PACKAGE_NAME for path in files) else [folder / PACKAGE_NAME]
+        rtl = Rtl(reference_files()) if rtl is None else rtl
+        if lanes is not None:
+            if "LANES" in rtl.parameters:
+                raise ValueError(f"lanes must be left out with the parameter LANES, got {lanes}")
+            rtl = replace(rtl, parameters={**rtl.parameters, "LANES": str(lanes)})
+        files = tuple(map(Path, rtl.sources))
+        top = rtl.top or device.name
+        if not any(path.name == PACKAGE_NAME for path in files):
+            files = (folder / PACKAGE_NAME, *files)
+        found = elaborate(
+            top,
+            [path for path in files if path.suffix in (".sv", ".v")],
+            includes=_includes(rtl, files),
+            defines=rtl.defines,
+            parameters=rtl.parameters,
         )
-        return cls(top, (*package, *files), lanes, waves)
+        target = open_set(folder).target
+        return cls(top, files, rtl, wrap(rtl, top, found, device, target), found.files, waves)
+
+    @property
+    def includes(self) -> list[Path]:
+        """The folders of included files."""
+        return _includes(self.rtl, self.sources)
 
     def key(self, simulator: Simulator) -> str:
         """Return a name for the build: it changes with everything that goes into it.
@@ -78,7 +98,8 @@ class Design:
         A design with an `include` always gets a new one: what it includes is not seen here.
         """
         digest = hashlib.sha256()
-        settings = [simulator.version, self.top, self.lanes, self.waves, sys.executable]
+        settings = [simulator.version, self.wrapper.text, self.waves, sys.executable]
+        settings += [list(self.rtl.defines.items()), list(map(str, self.rtl.includes))]
         digest.update(json.dumps([*settings, _VERILATOR]).encode())
         for path in self.sources:
             text = path.read_bytes()
@@ -86,6 +107,10 @@ class Design:
             if b"`include" in text:
                 digest.update(uuid4().bytes)
         return f"{simulator.name}-{self.top}-{digest.hexdigest()[:16]}"
+
+
+def _includes(rtl: Rtl, sources: Iterable[Path]) -> list[Path]:
+    return list(dict.fromkeys([*map(Path, rtl.includes), *(path.parent for path in sources)]))
 
 
 def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
@@ -124,14 +149,17 @@ def start(
 
 def _order(design: Design, simulator: Simulator, folder: Path) -> dict[str, Any]:
     verilator = simulator.name == "verilator"
-    sources = [path for path in design.sources if path.suffix not in (".svh", ".vh")]
+    endings = (".sv", ".v", ".vlt") if verilator else (".sv", ".v")
+    wrapper = folder / f"{WRAPPER}.sv"
+    wrapper.write_text(design.wrapper.text, encoding="utf-8")
+    sources = [path for path in design.sources if path.suffix in endings]
     return {
         "action": "build",
-        "sources": [str(path) for path in sources if verilator or path.suffix != ".vlt"],
-        "includes": sorted({str(path.parent) for path in design.sources}),
-        "parameters": {} if design.lanes is None else {"LANES": design.lanes},
+        "sources": [str(path) for path in (*sources, wrapper)],
+        "includes": list(map(str, design.includes)),
+        "defines": dict(design.rtl.defines),
         "build_args": _VERILATOR if verilator else [],
-        "top": design.top,
+        "top": WRAPPER,
         "build": str(folder),
         "waves": design.waves,
     }

@@ -27,7 +27,7 @@ def build(order: dict[str, Any]) -> None:
     _runner(order).build(
         sources=order["sources"],
         includes=order["includes"],
-        parameters=order["parameters"],
+        defines=order["defines"],
         build_args=order["build_args"],
         hdl_toplevel=order["top"],
         build_dir=order["build"],

@@ -1,99 +1,258 @@
-"""The ports of a device, held to the contract before anything is driven."""
+"""The ports of a device held to the contract, and the module that joins the two.
 
+The ports are those that the device's sources declare, read before anything is compiled. What is
+compiled and driven is a wrapper around the device: it has the ports of the contract and no others.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..contract import Channel
-from ..fields import Field
+from ..eda import Elaborated, Port, Rtl
 from ..target import Target
-from .channels import Device, Shape, shape_of
+from .channels import Device, shape_of
 
-__all__ = ["DeviceError", "check_params", "check_plain", "lanes_of", "present"]
+__all__ = ["WRAPPER", "DeviceError", "Wrapper", "lanes_of", "present", "wrap"]
+
+WRAPPER = "bitlog2_device"
 
 
 class DeviceError(ValueError):
-    """A device has not the ports that the contract asks for; the message names them."""
+    """A device has not the ports that the contract asks for; the message names them all."""
 
 
-def present(dut: Any, device: Device) -> list[Channel]:
-    """Return the output channels that a device has.
+@dataclass(frozen=True)
+class Wrapper:
+    """A module named `WRAPPER` with the ports of the contract around a device.
+
+    Attributes:
+        text: its source.
+        clocked: whether the device has a clock.
+        lanes: words a beat of each stream by its prefix; streams that it leaves out are not there.
+    """
+
+    text: str
+    clocked: bool
+    lanes: dict[str, int]
+
+
+def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) -> Wrapper:
+    """Return the wrapper of a device.
+
+    Args:
+        rtl: what its owner says of it.
+        top: the module.
+        found: its ports.
+        device: what it is held to.
+        target: what it is built for.
 
     Raises:
-        DeviceError: one that it must have is missing.
+        DeviceError: a port is missing, has another direction or width, or nothing drives it.
+        ValueError: a rule or a tie of `rtl` is for nothing.
     """
-    found = []
-    for channel in device.contract.outputs:
-        if hasattr(dut, f"{channel.prefix}_tvalid"):
-            found.append(channel)
-        elif not channel.optional:
-            raise DeviceError(f"{device.name} must have port {channel.prefix}_tvalid")
-    return found
+    joiner = _Joiner(rtl, found.ports)
+    clocked = not device.contract.plain or bool(joiner.named("clk") or joiner.find("clk"))
+    widths = {}
+    if clocked:
+        for name in ("clk", "rst_n"):
+            joiner.join(name, "input", 1)
+        _join_params(joiner, device, target)
+        for channel in device.contract.channels:
+            if not channel.optional or joiner.has(channel):
+                widths[channel.prefix] = _join_channel(joiner, device, channel, target)
+    else:
+        (given,), (made,) = device.contract.inputs, device.contract.outputs
+        for channel, direction in ((given, "input"), (made, "output")):
+            for each in shape_of(device, channel, target).fields:
+                joiner.join(each.name, direction, each.width)
+    joiner.close()
+    if joiner.faults:
+        faults = "; ".join(f"{what} {', '.join(named)}" for what, named in joiner.faults.items())
+        reason = f" ({found.error})" if found.error else ""
+        raise DeviceError(f"{top}, held to {device.name}, {faults}{reason}")
+    return Wrapper(joiner.render(top), clocked, widths)
 
 
-def lanes_of(dut: Any, device: Device, channel: Channel, target: Target) -> int:
-    """Return the words a beat of a channel, its ports checked.
+def _join_params(joiner: "_Joiner", device: Device, target: Target) -> None:
+    if device.contract.params:
+        params = next(each for each in device.unit.streams if each.name == "params")
+        for each in params.fields(target):
+            joiner.join(each.name, "input", each.width)
 
-    Raises:
-        DeviceError: a port is missing or has another width.
-    """
+
+def _join_channel(joiner: "_Joiner", device: Device, channel: Channel, target: Target) -> int:
+    """Join the ports of a stream; return its words a beat."""
     shape, prefix = shape_of(device, channel, target), channel.prefix
-    names = ["tvalid", "tdata", *(["tready"] if channel.ready else [])]
-    names += ["tlast"] if channel.framed else []
-    for name in names:
-        _must_have(dut, device, f"{prefix}_{name}")
-    bits = len(getattr(dut, f"{prefix}_tdata"))
-    if not channel.lanes:
-        _must_be(device, f"{prefix}_tdata", bits, shape.width)
-        return 1
-    if bits % shape.width:
-        words = " + ".join(f"{field.name} {field.width}" for field in shape.fields)
-        raise DeviceError(
-            f"{prefix}_tdata of {device.name} must have lanes of {shape.width} bits ({words}), "
-            f"got {bits} bits"
-        )
-    lanes = bits // shape.width
-    if lanes > 1 or hasattr(dut, f"{prefix}_tkeep"):
-        _must_have(dut, device, f"{prefix}_tkeep")
-        _must_be(device, f"{prefix}_tkeep", len(getattr(dut, f"{prefix}_tkeep")), lanes)
+    given = channel in device.contract.inputs
+    forward, back = ("input", "output") if given else ("output", "input")
+    lanes, words = 1, " + ".join(f"{field.name} {field.width}" for field in shape.fields)
+    if channel.lanes:
+        keep = joiner.find(f"{prefix}_tkeep")
+        lanes = keep.width if keep is not None and keep.width else 1
+        words = f"{lanes} x ({words}), {'by' if keep else 'without'} {prefix}_tkeep"
+    joiner.join(f"{prefix}_tvalid", forward, 1)
+    joiner.join(f"{prefix}_tdata", forward, lanes * shape.width, f" ({words})")
+    if channel.framed:
+        joiner.join(f"{prefix}_tlast", forward, 1)
+    if channel.lanes:
+        joiner.join(f"{prefix}_tkeep", forward, lanes, absent="1'b1")
+    if channel.ready and joiner.rtl.back_pressure:
+        hint = "" if joiner.find(f"{prefix}_tready") else " or no back-pressure declared"
+        joiner.join(f"{prefix}_tready", back, 1, hint)
+    elif channel.ready:
+        joiner.join(f"{prefix}_tready", back, 1, absent="1'b1", always=None if given else "1'b1")
     return lanes
 
 
-def check_params(dut: Any, device: Device, target: Target) -> None:
-    """Check the ports of the layer's parameters.
+class _Joiner:
+    """Finds the ports of a module by the names of the contract, and writes the wrapper."""
 
-    Raises:
-        DeviceError: one is missing or has another width.
-    """
-    if device.contract.params:
-        fields = next(s for s in device.unit.streams if s.name == "params").fields(target)
-        _check_fields(dut, device, fields)
+    def __init__(self, rtl: Rtl, ports: Iterable[Port]) -> None:
+        self.rtl, self.faults = rtl, dict[str, list[str]]()
+        self._ports = {each.name: each for each in ports}
+        self._used: set[tuple[str, str]] = set()
+        self._pins: dict[str, str] = {}
+        self._declared: list[str] = []
+        self._assigned: list[str] = []
+
+    def has(self, channel: Channel) -> bool:
+        """Whether there is any port of a stream."""
+        signals = ("tvalid", "tdata", "tlast", "tkeep", "tready")
+        return any(self.find(f"{channel.prefix}_{each}") is not None for each in signals)
+
+    def named(self, name: str) -> str:
+        """Return ` named PORT` where the owner names one for this name; else an empty text."""
+        return next((f" named {port}" for given, port in self.rtl.ports if given == name), "")
+
+    def find(self, name: str) -> Port | None:
+        """Return the port that has this name in the contract."""
+        for rule in self.rtl.ports:
+            port = _renamed(rule, name)
+            if port in self._ports or rule[0] == name:
+                self._used.add(rule)
+                return self._ports.get(port)
+        alike = [each for each in self._ports if each.lower() == name]
+        chosen = name if name in self._ports else alike[0] if len(alike) == 1 else ""
+        return self._ports.get(chosen)
+
+    def _fault(self, what: str, named: str) -> None:
+        self.faults.setdefault(what, []).append(named)
+
+    def join(
+        self,
+        name: str,
+        direction: str,
+        width: int,
+        hint: str = "",
+        *,
+        absent: str | None = None,
+        always: str | None = None,
+    ) -> None:
+        """Declare a port of the contract and connect it to the module's.
+
+        Args:
+            name: in the contract.
+            direction, width: that it must have.
+            hint: to be put behind the width.
+            absent: what an output of the wrapper is where the module lacks the port; None where it
+                must be there.
+            always: what the module gets instead.
+        """
+        span = f"[{width - 1}:0] " if width > 1 else ""
+        self._declared.append(f"{direction} wire {span}{name} /*verilator public_flat_rw*/")
+        port = self.find(name)
+        if port is None and absent is not None:
+            if direction == "output":
+                self._assigned.append(f"  assign {name} = {absent};")
+            return
+        if port is None or (port.direction, port.width) != (direction, width):
+            wanted = f"{Port(name, direction, width)}{hint}"
+            if port is None:
+                self._fault("must have", f"{wanted}{self.named(name)}")
+            else:
+                self._fault("must have", f"{wanted} and not {port}")
+        if port is not None and port.name in self._pins:
+            raise ValueError(f"ports must be joined once, got {port.name} for {name} too")
+        if port is not None:
+            inverted = name == "rst_n" and any(
+                rule[1].startswith("~") and rule in self._used for rule in self.rtl.ports
+            )
+            self._pins[port.name] = always or f"{'~' if inverted else ''}{name}"
+
+    def close(self) -> None:
+        """Tie the inputs that are left; outputs that are left are open."""
+        for rule in self.rtl.ports:
+            if rule not in self._used:
+                raise ValueError(
+                    f"ports must name ports of the contract and of the module, got "
+                    f"{rule[0]}={rule[1]}, which fits none"
+                )
+        left = [each for each in self._ports.values() if each.name not in self._pins]
+        inputs = [each for each in left if each.direction != "output"]
+        for name in self.rtl.ties:
+            if name not in [each.name for each in inputs]:
+                listed = ", ".join(each.name for each in inputs) or "none"
+                raise ValueError(
+                    f"ties must be inputs that the contract has not ({listed}), got {name}"
+                )
+        for port in left:
+            if port.name in self.rtl.ties:
+                self._pins[port.name] = self._tied(port)
+            elif port.direction == "output":
+                self._pins[port.name] = ""
+            else:
+                self._fault("must have a tie for", str(port))
+
+    def _tied(self, port: Port) -> str:
+        import pyslang
+
+        value = int(pyslang.SVInt(self.rtl.ties[port.name]))
+        if port.direction != "input" or not 0 <= value < 1 << port.width:
+            raise ValueError(
+                f"ties must fit inputs, got {port.name}={self.rtl.ties[port.name]} for {port}"
+            )
+        return f"{port.width}'h{value:x}"
+
+    def render(self, top: str) -> str:
+        """Return the wrapper's source."""
+        given = ", ".join(f".{name}({value})" for name, value in self.rtl.parameters.items())
+        pins = [f"      .{_escaped(name)}({pin})" for name, pin in self._pins.items()]
+        return "\n".join(
+            [
+                "`timescale 1ns / 1ps",
+                f"module {WRAPPER} (",
+                ",\n".join(f"    {each}" for each in self._declared),
+                ");",
+                f"  {top} #({given}) dut (" if given else f"  {top} dut (",
+                ",\n".join(pins),
+                "  );",
+                *self._assigned,
+                "endmodule\n",
+            ]
+        )
 
 
-def check_plain(dut: Any, device: Device, target: Target) -> tuple[Shape, Shape]:
-    """Return the inputs and the outputs of a device with plain ports.
-
-    Raises:
-        DeviceError: a port is missing or has another width.
-    """
-    shapes = [
-        shape_of(device, each, target)
-        for each in (device.contract.inputs[0], device.contract.outputs[0])
-    ]
-    for shape in shapes:
-        _check_fields(dut, device, shape.fields)
-    return shapes[0], shapes[1]
+def _renamed(rule: tuple[str, str], name: str) -> str:
+    """Return the port of the module that a rule has for a name; empty where it does not fit."""
+    (before, star, after), port = rule[0].partition("*"), rule[1].removeprefix("~")
+    if not star:
+        return port if name == rule[0] else ""
+    if len(name) < len(before + after) or not (name.startswith(before) and name.endswith(after)):
+        return ""
+    return port.replace("*", name[len(before) : len(name) - len(after)])
 
 
-def _check_fields(dut: Any, device: Device, fields: tuple[Field, ...]) -> None:
-    for field in fields:
-        _must_have(dut, device, field.name)
-        _must_be(device, field.name, len(getattr(dut, field.name)), field.width)
+def _escaped(name: str) -> str:
+    return name if name.replace("_", "a").replace("$", "a").isalnum() else f"\\{name} "
 
 
-def _must_have(dut: Any, device: Device, name: str) -> None:
-    if not hasattr(dut, name):
-        raise DeviceError(f"{device.name} must have port {name}")
+def present(dut: Any, device: Device) -> list[Channel]:
+    """Return the output streams that a wrapper has."""
+    return [each for each in device.contract.outputs if hasattr(dut, f"{each.prefix}_tvalid")]
 
 
-def _must_be(device: Device, name: str, bits: int, width: int) -> None:
-    if bits != width:
-        raise DeviceError(f"{name} of {device.name} must have {width} bits, got {bits}")
+def lanes_of(dut: Any, device: Device, channel: Channel, target: Target) -> int:
+    """Return the words a beat of a wrapper's stream."""
+    bits = len(getattr(dut, f"{channel.prefix}_tdata"))
+    return bits // shape_of(device, channel, target).width

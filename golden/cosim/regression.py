@@ -1,14 +1,16 @@
-"""The reference RTL in many configurations, by small vector sets."""
+"""The reference RTL, or a user's, in many configurations, by small vector sets."""
 
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..eda import Rtl
 from ..emission import emit
 from ..unit import Progress, no_progress
+from ..vector_set import PACKAGE_NAME
 from .configurations import CONFIGURATIONS, Choice
-from .devices import DEVICES
+from .devices import DEVICES, device_named
 from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
 from .result import CosimResult
 from .run import cosim
@@ -64,6 +66,7 @@ def run_choice(
     choice: Choice,
     units: Sequence[str],
     *,
+    rtl: Rtl | None = None,
     simulator: str = "verilator",
     seed: int = 0,
     stall: int = STALL_PERCENT,
@@ -75,9 +78,12 @@ def run_choice(
     Args:
         choice: the configuration.
         units: names of `DEVICES`.
+        rtl: the device, built with `bitlog2_pkg.sv` of each set, and with the parameter LANES where
+            it has lanes; None for the reference.
         simulator, seed, stall, idle, limit: as `cosim`.
 
     Raises:
+        ValueError: the device has other ports than the configuration asks for.
         ToolError: the simulator is not there, or the RTL does not compile.
     """
     found = []
@@ -97,6 +103,7 @@ def run_choice(
                 cosim(
                     folder,
                     name,
+                    rtl=rtl,
                     simulator=simulator,
                     seed=seed,
                     stall=stall,
@@ -109,7 +116,9 @@ def run_choice(
 
 
 def regression(
+    unit: str | None = None,
     *,
+    rtl: Rtl | None = None,
     simulator: str = "verilator",
     seed: int = 0,
     stall: int = STALL_PERCENT,
@@ -117,26 +126,38 @@ def regression(
     limit: float = LIMIT_SECONDS,
     progress: Progress = no_progress,
 ) -> RegressionResult:
-    """Simulate the reference RTL in every configuration of `CONFIGURATIONS`.
+    """Simulate the reference RTL, or a user's, in every configuration of `CONFIGURATIONS`.
 
     Args:
+        unit: a name of `DEVICES`; None for the row and two others in turn.
+        rtl: as `run_choice`; None for the reference.
         simulator, seed, stall, idle, limit, progress: as `cosim`.
 
     Raises:
+        ValueError: there is no such unit, or the device does not follow the package.
         ToolError: the simulator is not there, or the RTL does not compile.
     """
+    if rtl is not None and unit is None:
+        raise ValueError("unit must be given with rtl")
+    if rtl is not None and any(Path(each).name == PACKAGE_NAME for each in rtl.sources):
+        raise ValueError(f"rtl must leave {PACKAGE_NAME} to the sets of the regression")
+    units = None if unit is None else (device_named(unit).name,)
     runs = []
     for number, choice in enumerate(
         progress(CONFIGURATIONS, "configurations", len(CONFIGURATIONS))
     ):
-        found = run_choice(
-            choice,
-            units_of(number),
-            simulator=simulator,
-            seed=seed,
-            stall=stall,
-            idle=idle,
-            limit=limit,
-        )
+        try:
+            found = run_choice(
+                choice,
+                units or units_of(number),
+                rtl=rtl,
+                simulator=simulator,
+                seed=seed,
+                stall=stall,
+                idle=idle,
+                limit=limit,
+            )
+        except ValueError as error:
+            raise ValueError(f"configuration {number}, {choice}: {error}") from None
         runs.append((choice, found))
     return RegressionResult(tuple(runs))

@@ -81,6 +81,7 @@ class UnitRun:
         lanes: words a beat of its widest stream.
         profiles: the runs.
         build_seconds, seconds: wall time of the compiler and of the simulator.
+        back_pressure: whether its outputs were stalled, where `stall` is not 0.
     """
 
     unit: str
@@ -90,6 +91,7 @@ class UnitRun:
     profiles: tuple[ProfileRun, ...]
     build_seconds: float
     seconds: float
+    back_pressure: bool = True
 
     @property
     def ok(self) -> bool:
@@ -98,8 +100,9 @@ class UnitRun:
 
     def lines(self) -> list[str]:
         """Return the report."""
+        stalled = "" if self.back_pressure else "no back-pressure, "
         lines = [
-            f"{self.unit}: {self.cases} cases, {self.lanes} words a beat, built in "
+            f"{self.unit}: {self.cases} cases, {self.lanes} words a beat, {stalled}built in "
             f"{self.build_seconds:.1f} s, simulated in {self.seconds:.1f} s"
         ]
         for each in self.profiles:

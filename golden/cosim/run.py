@@ -1,9 +1,9 @@
 """Play a vector set through devices in a simulator: the one call behind `bitlog2 golden cosim`."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
+from ..eda import Rtl
 from ..reading import open_set
 from ..unit import Progress, no_progress
 from ..verification import Verification, verify
@@ -22,8 +22,7 @@ def cosim(
     folder: str | Path,
     unit: str,
     *,
-    rtl: Sequence[str | Path] | None = None,
-    top: str | None = None,
+    rtl: Rtl | None = None,
     simulator: str = "verilator",
     seed: int = 0,
     stall: int = STALL_PERCENT,
@@ -43,9 +42,8 @@ def cosim(
     Args:
         folder: the vector set; never written to.
         unit: a name of `DEVICES`, or `all` of those that the set has vectors for.
-        rtl: files of the device, packages first; None for the reference. `bitlog2_pkg.sv` of the
-            set goes in front where no file has that name.
-        top: the module; None for the unit's name.
+        rtl: the device; None for the reference. `bitlog2_pkg.sv` of the set goes in front where no
+            file has that name.
         simulator: `verilator` or `icarus`.
         seed: of the stalls, 0 to 2**63 - 1.
         stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
@@ -73,11 +71,11 @@ def cosim(
     if not limit > 0:
         raise ValueError(f"limit must be above 0 seconds, got {limit}")
     root = Path(folder).resolve()
-    names = _names(root, unit, rtl, top)
+    names = _names(root, unit, rtl)
     if lanes is not None and rtl is None and not any(DEVICES[name].wide for name in names):
         raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
     kept = check_kept(waves, out, builds, len(names))
-    designs = {name: _design(root, name, rtl, top, lanes, waves is not None) for name in names}
+    designs = {name: _design(root, name, rtl, lanes, waves is not None) for name in names}
     used = simulator_named(simulator)
     verified = verify(root, progress=progress)
     runs = []
@@ -99,12 +97,10 @@ def cosim(
     )
 
 
-def _names(folder: Path, unit: str, rtl: Sequence[str | Path] | None, top: str | None) -> list[str]:
+def _names(folder: Path, unit: str, rtl: Rtl | None) -> list[str]:
     """Return the devices that are meant, each with vectors in the set."""
     sources = [each.name for each in open_set(folder).units]
     if unit != "all":
-        if top is not None and rtl is None:
-            raise ValueError(f"top must go with rtl, got {top!r} alone")
         device = device_named(unit)
         if device.contract.unit not in sources:
             raise ValueError(
@@ -112,21 +108,14 @@ def _names(folder: Path, unit: str, rtl: Sequence[str | Path] | None, top: str |
                 f"{', '.join(sources)}"
             )
         return [unit]
-    if rtl is not None or top is not None:
-        raise ValueError("unit must be a single one with rtl or top, got all")
+    if rtl is not None:
+        raise ValueError("unit must be a single one with rtl, got all")
     return [name for name, device in DEVICES.items() if device.contract.unit in sources]
 
 
-def _design(
-    folder: Path,
-    name: str,
-    rtl: Sequence[str | Path] | None,
-    top: str | None,
-    lanes: int | None,
-    waves: bool,
-) -> Design:
+def _design(folder: Path, name: str, rtl: Rtl | None, lanes: int | None, waves: bool) -> Design:
     used = lanes if rtl is not None or DEVICES[name].wide else None
-    return Design.of(folder, top or name, rtl, used, waves)
+    return Design.of(folder, DEVICES[name], rtl, used, waves)
 
 
 def _failures(verified: Verification) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Build a device, run it, and compare what it gave."""
 
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from .channels import Device
 from .job import Job, Profile, profiles_of, render_job
 from .keep import Kept, keep_outputs, keep_waves
 from .model import compare_words, vectors_of_set
+from .ports import WRAPPER
 from .recording import Recording, read_recording
 from .result import ProfileRun, UnitRun
 from .simulators import Simulator
@@ -55,7 +55,6 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
         scratch: an empty or new folder for everything that is written.
 
     Raises:
-        ValueError: the device has not the ports of the contract.
         ToolError: it does not compile.
     """
     target, part = vectors_of_set(setting.folder, device)
@@ -66,7 +65,9 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
         folder=setting.folder,
         device=device,
         results=scratch / "results",
-        profiles=profiles_of(setting.stall),
+        profiles=[
+            each for each in profiles_of(setting.stall) if design.rtl.back_pressure or not each.sink
+        ],
         seed=setting.seed,
         idle=setting.idle,
     )
@@ -85,6 +86,7 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
         ),
         build_seconds=built - begun,
         seconds=ended - built,
+        back_pressure=design.rtl.back_pressure,
     )
 
 
@@ -98,7 +100,7 @@ def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
     order = {
         "action": "run",
         "module": _MODULE,
-        "top": design.top,
+        "top": WRAPPER,
         "build": str(build),
         "results": str(job.results),
         "test_args": waves if design.waves else [],
@@ -109,16 +111,9 @@ def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
 
 
 def _kept(setting: Setting, device: Device, job: Job) -> list[tuple[Profile, Recording | None]]:
-    """Return what came of each profile, what was asked for being kept.
-
-    Raises:
-        ValueError: the device has not the ports of the contract.
-    """
+    """Return what came of each profile, what was asked for being kept."""
     if (waves := setting.kept.waves_of(device.name)) is not None:
         keep_waves(job.results / "dump.vcd", waves)
-    wrong_ports = job.results / "error.json"
-    if wrong_ports.is_file():
-        raise ValueError(json.loads(wrong_ports.read_bytes()))
     played = [(profile, read_recording(job.results / profile.name)) for profile in job.profiles]
     if (job.results / "unclocked").exists():
         played = played[:1]

@@ -1,5 +1,7 @@
 """Simulators and synthesis tools: where they are, and how they are run."""
 
+from .elaborate import Elaborated, Port, elaborate
+from .rtl import FileList, Rtl, macro, read_port_map
 from .tools import (
     ToolError,
     icarus_found,
@@ -10,8 +12,15 @@ from .tools import (
 )
 
 __all__ = [
+    "Elaborated",
+    "FileList",
+    "Port",
+    "Rtl",
     "ToolError",
+    "elaborate",
     "icarus_found",
+    "macro",
+    "read_port_map",
     "run_tool",
     "verilator_command",
     "verilator_environment",

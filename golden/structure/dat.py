@@ -1,6 +1,7 @@
 """Verilator's `coverage.dat`: the points of line and toggle coverage and how often each was hit."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 __all__ = ["Point", "read_points"]
@@ -28,12 +29,13 @@ class Point:
     name: str
 
 
-def read_points(text: str, path: str) -> dict[Point, int]:
+def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Point, int]:
     """Return the hits of each point, instances and sizes of a module added up.
 
     Args:
         text: of the file.
         path: its name, for errors.
+        modules: names that are known; others have no two underscores.
 
     Raises:
         ValueError: it is no such file.
@@ -49,8 +51,9 @@ def read_points(text: str, path: str) -> dict[Point, int]:
         if found is None or not {"l", "n", "o", "page"} <= fields.keys() or page not in _KINDS:
             raise ValueError(f"{path}: line {number} must be a point of line or toggle coverage, "
                              f"got {line[:80]!r}")  # fmt: skip
-        # A size of a module has its own page, `name__W8`: two underscores are in no module's name.
-        name = module.split("__")[0]
+        # A size of a module has its own page, `name__W8`.
+        sized = [each for each in modules if f"{module}__".startswith(f"{each}__")]
+        name = max(sized, key=len, default=module.split("__")[0])
         point = Point(name, _KINDS[page], int(fields["l"]), int(fields["n"]), fields["o"])
         points[point] = points.get(point, 0) + int(found[2])
     return points

@@ -1,7 +1,7 @@
 """Structural coverage of the reference RTL under a vector set: counts, and what is not reached."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .bits import collapse
@@ -35,12 +35,14 @@ class StructureReport:
         missed: every point that is not reached.
         idle: reasons of the modules that were judged which fit no such point.
         simulator: Verilator's version.
+        files: module -> name of its file, where that is another than the module's.
     """
 
     counts: Mapping[tuple[str, str], tuple[int, int]]
     missed: tuple[Missed, ...]
     idle: tuple[Reason, ...]
     simulator: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unexplained(self) -> tuple[Missed, ...]:
@@ -62,9 +64,13 @@ class StructureReport:
             lines.append(f"{module:<{width}}  {'  '.join(cells)}".rstrip())
         lines.append(f"{'all':<{width}}  {self._sum('line')}  {self._sum('toggle')}")
         lines += self._explained()
+        places: dict[str, list[str]] = {}
         for each in self.unexplained:
-            place = f"{each.point.module}.sv:{each.point.line}"
-            lines.append(f"no reason: {place} {each.point.kind} {each.text}")
+            file = self.files.get(each.point.module, f"{each.point.module}.sv")
+            place = f"{file}:{each.point.line} {each.point.kind}"
+            places.setdefault(place, []).append(each.text)
+        for place, texts in places.items():
+            lines += [f"no reason: {place} {text}" for text in collapse(texts)]
         for reason in self.idle:
             lines.append(f"reason without a point: {reason.module} {reason.kind} {reason.pattern}")
         explained = len(self.missed) - len(self.unexplained)
@@ -121,6 +127,7 @@ def judge(
     sources: Mapping[str, Sequence[str]],
     reasons: Sequence[Reason],
     simulator: str,
+    files: Mapping[str, str] | None = None,
 ) -> StructureReport:
     """Return the report of points and their hits.
 
@@ -129,6 +136,7 @@ def judge(
         sources: module -> lines of its file.
         reasons: those of other modules are left alone.
         simulator: its version.
+        files: module -> name of its file; None where each has its own.
     """
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     missed = []
@@ -142,4 +150,4 @@ def judge(
     used = {each.reason for each in missed}
     modules = {module for module, _ in counts}
     idle = tuple(each for each in reasons if each.module in modules and each not in used)
-    return StructureReport(counts, tuple(missed), idle, simulator)
+    return StructureReport(counts, tuple(missed), idle, simulator, files or {})
