@@ -7,10 +7,10 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 
 from .configurations import CHOICES, CONFIGURATIONS, Choice
 from .devices import DEVICES
-from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
-from .junit import render_junit
+from .job import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, STALL_PERCENT
+from .junit import render_error, render_junit
 from .regression import RegressionResult, regression, run_choice, units_of
-from .result import CosimResult, ProfileRun, TimedMismatch, UnitRun
+from .result import CosimResult, ProfileRun, UnitRun
 from .run import cosim
 from .simulators import SIMULATORS, simulator_named
 
@@ -20,16 +20,17 @@ __all__ = [
     "DEVICES",
     "IDLE_CYCLES",
     "LIMIT_SECONDS",
+    "PROFILES",
     "SIMULATORS",
     "STALL_PERCENT",
     "Choice",
     "CosimResult",
     "ProfileRun",
     "RegressionResult",
-    "TimedMismatch",
     "UnitRun",
     "cosim",
     "regression",
+    "render_error",
     "render_junit",
     "run_choice",
     "simulator_named",

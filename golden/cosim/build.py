@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 _ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")
 #: Only the ports of the device need be seen from outside: that compiles in half the time.
 _VERILATOR = ["--no-public-flat-rw", "--public-depth", "1", "--assert", "-Wno-fatal"]
+#: State that nothing sets, and what is assigned x, is random.
+_VERILATOR += ["--x-initial", "unique", "--x-assign", "unique"]
 _LIMIT = 1800.0
 _SHOWN = 6
 _MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found", re.IGNORECASE)
@@ -104,7 +107,11 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
         log = new / "build.log"
         status = start(simulator, _order(design, simulator, new), new, log, _LIMIT)
         if status != 0:
-            raise ToolError(_compiler_message(design, simulator, status, log))
+            handle, kept = tempfile.mkstemp(prefix=f"bitlog2-{design.top}-", suffix=".log")
+            with os.fdopen(handle, "wb") as copy:
+                copy.write(log.read_bytes())
+            message = _compiler_message(design, simulator, status, log)
+            raise ToolError(f"{message}; all of it: {kept}")
         if not folder.is_dir():
             os.rename(new, folder)
     finally:

@@ -1,4 +1,4 @@
-"""A program that is ended with everything it started, when its time is over."""
+"""A program that is ended with everything it started: when its time is over, or this process."""
 
 import os
 import signal
@@ -15,14 +15,17 @@ def run_group(
     """Run a program in a process group of its own; return its status, None past `limit` seconds.
 
     Args:
-        command: the program and its arguments.
+        command: the program and its arguments; one more is the number of a pipe that ends when this
+            process does, in whatever way: then the program must end its group.
         log: file for what it prints.
         environment: all of it.
         limit: seconds; then the whole group is ended.
     """
-    with log.open("wb") as file:
+    reading, writing = os.pipe()
+    with log.open("wb") as file, os.fdopen(reading), os.fdopen(writing, "wb"):
         process = subprocess.Popen(
-            list(command),
+            [*command, str(reading)],
+            pass_fds=(reading,),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=file,
