@@ -15,6 +15,7 @@ from bitlog2.golden.cosim import (
     STALL_PERCENT,
     CosimResult,
     cosim,
+    ended_by_signals,
     regression,
     render_error,
     render_junit,
@@ -141,8 +142,11 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
 
 
 def _cosim(args: argparse.Namespace) -> int:
-    if args.regression:
-        return _regression(args)
+    with ended_by_signals():
+        return _regression(args) if args.regression else _of_set(args)
+
+
+def _of_set(args: argparse.Namespace) -> int:
     if args.set is None or args.unit is None:
         raise ValueError("cosim must be given a vector set and --unit, or --regression")
     if args.junit is not None:  # a report of an earlier run must not stay

@@ -9,6 +9,7 @@ from .configurations import CHOICES, CONFIGURATIONS, Choice
 from .devices import DEVICES
 from .job import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, STALL_PERCENT
 from .junit import render_error, render_junit
+from .process import ended_by_signals
 from .regression import RegressionResult, regression, run_choice, units_of
 from .result import CosimResult, ProfileRun, UnitRun
 from .run import cosim
@@ -29,6 +30,7 @@ __all__ = [
     "RegressionResult",
     "UnitRun",
     "cosim",
+    "ended_by_signals",
     "regression",
     "render_error",
     "render_junit",

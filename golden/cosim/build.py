@@ -17,7 +17,7 @@ from ..eda import ToolError
 from ..testbench import reference_files
 from ..vector_set import PACKAGE_NAME
 from .process import run_group
-from .simulators import Simulator
+from .simulators import MAKE_PATH, Simulator
 
 __all__ = ["Design", "build_design", "start"]
 
@@ -95,8 +95,14 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
     """Return the folder of the compiled design under `builds`, compiled now where it is new.
 
     Raises:
+        ValueError: the compiler cannot take the folder's name.
         ToolError: it does not compile; shows the first messages of the compiler.
     """
+    if simulator.name == "verilator" and not MAKE_PATH.fullmatch(str(builds)):
+        raise ValueError(
+            f"builds, or TMPDIR without it, must be a path without spaces, quotes, $ and # for "
+            f"Verilator, got {builds}"
+        )
     folder = builds / design.key(simulator)
     if folder.is_dir():
         return folder

