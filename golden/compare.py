@@ -1,6 +1,7 @@
 """Compare the outputs of a device with the expected ones: whole words, then field by field."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,19 +9,23 @@ from numpy.typing import NDArray
 
 from .fields import Columns, Field, blocks, pack, unpack
 from .memfile import UNKNOWN, MemoryImage
-from .report import SHOWN, Mismatch, StreamCount, UnitComparison, hex_of
+from .report import SHOWN, Difference, Mismatch, StreamCount, UnitComparison, hex_of
 from .target import Target
 from .unit import Stream, row_offsets
 from .vector_set import UnitVectors
 
 __all__ = ["compare_unit"]
 
+#: Lanes of a value that are shown, and keys of a row on each side of the wrong one.
+_LANES, _AROUND = 2, 2
+
 
 @dataclass(frozen=True)
 class _Wrong:
     """The mismatches of one field, by word and then by lane: each array holds one entry for each.
 
-    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits.
+    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits; `values`
+    is how many were compared.
     """
 
     stream: Stream
@@ -29,8 +34,10 @@ class _Wrong:
     words: NDArray[np.int64]
     lanes: NDArray[np.int64]
     cases: NDArray[np.int64]
+    expected: NDArray[np.int64]
     actual: NDArray[np.int64]
     unknown: NDArray[np.int64]
+    values: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,11 @@ class _Suspects:
 
 
 def compare_unit(
-    target: Target, part: UnitVectors, images: Mapping[str, MemoryImage]
+    target: Target,
+    part: UnitVectors,
+    images: Mapping[str, MemoryImage],
+    times: Mapping[str, Sequence[int]] | None = None,
+    cases: Sequence[int] | None = None,
 ) -> UnitComparison:
     """Return the comparison of a device's streams with the expected ones.
 
@@ -55,6 +66,8 @@ def compare_unit(
         target: what the set is made for.
         part: the unit with its expected tables.
         images: the device's words by stream name; streams that were not given are left out.
+        times: nanoseconds of each word by stream, for the mismatches.
+        cases: number of each case in the set, which the result shows; None where these are all.
     """
     unit = part.unit
     streams = {stream.name: stream for stream in unit.outputs if stream.name in images}
@@ -70,14 +83,29 @@ def compare_unit(
             field = next(f for f in streams[name].fields(target) if f.name == field_name)
             left_out = ignored.get((name, field_name))
             found.append(
-                _wrong(part, streams[name], field, maker, suspects[name], left_out, offsets)
+                _wrong(
+                    part,
+                    streams[name],
+                    field,
+                    maker,
+                    images[name],
+                    suspects[name],
+                    left_out,
+                    offsets,
+                )
             )
+    numbers = np.arange(part.cases) if cases is None else np.asarray(cases)
+    mismatches = _first(part, found, offsets, numbers, times or {})
+    parted = _parted(found)
     return UnitComparison(
         unit=unit.name,
         counts=tuple(_count(unit.name, name, images[name], found) for name in streams),
-        mismatches=tuple(_first(part, found, offsets)),
+        mismatches=mismatches,
+        differences=tuple(_difference(each) for each in found if len(each.words)),
+        first=_inputs(part, mismatches[0], min(parted), offsets, numbers) if parted else (),
+        reasons=dict(Counter(_reason(part, int(numbers[case])) for case in parted)),
         total=sum(len(each.words) for each in found),
-        parted=_parted(found),
+        parted={int(numbers[case]): maker for case, maker in parted.items()},
         taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
     )
 
@@ -108,6 +136,7 @@ def _wrong(
     stream: Stream,
     field: Field,
     maker: str,
+    image: MemoryImage,
     suspects: _Suspects,
     ignored: NDArray[np.bool_] | None,
     offsets: NDArray[np.int64] | None,
@@ -122,6 +151,7 @@ def _wrong(
         wrong &= ~ignored[suspects.words][:, None]
     rows, lanes = np.nonzero(wrong)
     words = suspects.words[rows]
+    skipped = 0 if ignored is None else int(np.count_nonzero(ignored & image.present))
     return _Wrong(
         stream=stream,
         field=field,
@@ -129,8 +159,10 @@ def _wrong(
         words=words,
         lanes=lanes,
         cases=_case_of(stream, words, offsets),
+        expected=expected[words, lanes],
         actual=actual[rows, lanes],
         unknown=unknown[rows, lanes],
+        values=(int(np.count_nonzero(image.present)) - skipped) * field.lanes,
     )
 
 
@@ -154,45 +186,146 @@ def _count(unit: str, name: str, image: MemoryImage, found: list[_Wrong]) -> Str
 
 
 def _parted(found: list[_Wrong]) -> dict[int, str]:
-    """Return for each case the maker of its first mismatching field, in datapath order."""
+    """Return for each case, in order, the maker of its first mismatching field in the datapath."""
     parted: dict[int, str] = {}
     for each in found:
         for case in np.unique(each.cases).tolist():
             parted.setdefault(case, each.maker)
-    return parted
+    return dict(sorted(parted.items()))
+
+
+def _difference(wrong: _Wrong) -> Difference:
+    return Difference(
+        stream=wrong.stream.name,
+        field=wrong.field.name,
+        maker=wrong.maker,
+        values=wrong.values,
+        wrong=len(wrong.words),
+        cases=len(np.unique(wrong.cases)),
+        how=_how(wrong),
+    )
+
+
+def _how(wrong: _Wrong) -> str:
+    """Return in words how the values of a field differ from the expected ones."""
+    known = wrong.unknown == 0
+    actual, away = wrong.actual[known], (wrong.actual - wrong.expected)[known]
+    if not away.size:
+        return "each has unknown bits"
+    flipped = (actual ^ wrong.expected[known]) & ((1 << wrong.field.bits) - 1)
+    sizes, side = np.unique(np.abs(away)), "low" if away[0] < 0 else "high"
+    if len(np.unique(away)) == 1:
+        how = f"each {sizes[0]} too {side}"
+    elif len(np.unique(flipped)) == 1:
+        how = f"each with the bits 0x{flipped[0]:x} turned over"
+    elif len(np.unique(actual)) == 1:
+        how = f"each is {actual[0]}"
+    else:
+        low = int(np.count_nonzero(away < 0))
+        parts = [f"{n} too {way}" for n, way in ((low, "low"), (len(away) - low, "high")) if n]
+        how = f"{', '.join(parts)}, by {sizes[0]} to {sizes[-1]}"
+    return how if known.all() else f"{np.count_nonzero(~known)} with unknown bits, else {how}"
+
+
+def _reason(part: UnitVectors, number: int) -> str:
+    """Return why the set has the case of that number."""
+    for group in part.groups:
+        number -= group.count
+        if number < 0:
+            return f"{group.source}: {group.reason}"
+    return "no stated reason"
+
+
+def _inputs(
+    part: UnitVectors,
+    mismatch: Mismatch,
+    case: int,
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return the inputs of a case in words, of a row those around the mismatch."""
+    number = int(numbers[case])
+    lines = [f"case {number}, {_reason(part, number)}"]
+    for stream in part.unit.inputs:
+        columns = part.tables[stream.name]
+        if stream.per == "case" or offsets is None:
+            lines.append(f"  {stream.name}: {_values(columns, case)}")
+            continue
+        first, end = int(offsets[case]), int(offsets[case + 1])
+        beat = mismatch.beat or 0
+        low, high = max(0, beat - _AROUND), min(end - first, beat + _AROUND + 1)
+        lines += [f"  beat {at}: {_values(columns, first + at)}" for at in range(low, high)]
+        if high - low < end - first:
+            lines.append(f"  ({end - first} beats in all)")
+    return tuple(lines)
+
+
+def _values(columns: Columns, word: int) -> str:
+    shown = []
+    for name, column in columns.items():
+        values = np.atleast_1d(column[word])
+        more = " ..." if len(values) > SHOWN else ""
+        shown.append(f"{name} {' '.join(map(str, values[:SHOWN].tolist()))}{more}")
+    return ", ".join(shown)
 
 
 def _first(
-    part: UnitVectors, found: list[_Wrong], offsets: NDArray[np.int64] | None
-) -> list[Mismatch]:
+    part: UnitVectors,
+    found: list[_Wrong],
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+    times: Mapping[str, Sequence[int]],
+) -> tuple[Mismatch, ...]:
+    """Return the first mismatches, of each value the first lanes alone."""
     places = sorted(
         (int(each.cases[i]), order, i)
         for order, each in enumerate(found)
-        for i in range(min(SHOWN, len(each.words)))
+        for i in _few_lanes(each.words)
     )
-    return [_mismatch(part, found[order], i, offsets) for _, order, i in places[:SHOWN]]
+    return tuple(
+        _mismatch(part, found[order], i, offsets, numbers, times) for _, order, i in places[:SHOWN]
+    )
+
+
+def _few_lanes(words: NDArray[np.int64]) -> list[int]:
+    """Return where the first words are, of each word the first places."""
+    late = np.ones(len(words), bool)
+    late[_LANES:] = words[_LANES:] != words[:-_LANES]
+    return np.flatnonzero(late)[:SHOWN].tolist()
 
 
 def _mismatch(
-    part: UnitVectors, wrong: _Wrong, index: int, offsets: NDArray[np.int64] | None
+    part: UnitVectors,
+    wrong: _Wrong,
+    index: int,
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+    times: Mapping[str, Sequence[int]],
 ) -> Mismatch:
     field, stream = wrong.field, wrong.stream
-    case, word, lane, value, unknown = (
+    case, word, lane, expected, value, unknown = (
         int(each[index])
-        for each in (wrong.cases, wrong.words, wrong.lanes, wrong.actual, wrong.unknown)
+        for each in (
+            wrong.cases,
+            wrong.words,
+            wrong.lanes,
+            wrong.expected,
+            wrong.actual,
+            wrong.unknown,
+        )
     )
-    expected = part.tables[stream.name][field.name].reshape(-1, field.lanes)[word, lane]
     framed = stream.per == "beat" and offsets is not None
     return Mismatch(
         unit=part.unit.name,
         stream=stream.name,
         maker=wrong.maker,
-        case=case,
+        case=int(numbers[case]),
         beat=word - int(offsets[case]) if framed and offsets is not None else None,
         field=field.name,
         lane=lane if field.lanes > 1 else None,
-        expected=int(expected),
+        expected=expected,
         actual=None if unknown else value,
         digits=hex_of(value & ((1 << field.bits) - 1), unknown, field.bits),
         bits=field.bits,
+        time=times[stream.name][word] if times else None,
     )

@@ -1,11 +1,13 @@
 """What a comparison found, and how it is printed."""
 
+import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 
-__all__ = ["SHOWN", "Mismatch", "StreamCount", "UnitComparison", "hex_of"]
+__all__ = ["SHOWN", "Difference", "Mismatch", "StreamCount", "UnitComparison", "hex_of"]
 
-#: Mismatches that a report shows, and cases.
-SHOWN = 10
+#: Mismatches that a comparison keeps, and those that its report prints.
+SHOWN, _PRINTED = 10, 5
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Mismatch:
         expected, actual: the values; `actual` is None where digits are unknown.
         digits: the actual bits in hexadecimal, x for unknown digits.
         bits: width of the field.
+        time: of the simulation in nanoseconds, None where there was none.
     """
 
     unit: str
@@ -33,6 +36,7 @@ class Mismatch:
     actual: int | None
     digits: str
     bits: int
+    time: int | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
         place = f"{self.unit}.{self.stream} case {self.case}"
@@ -45,6 +49,34 @@ class Mismatch:
         return (
             f"{place} {self.field} ({self.maker}): expected 0x{expected} ({self.expected}), "
             f"actual 0x{self.digits} ({actual})"
+            + ("" if self.time is None else f" at {self.time} ns")
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The wrong values of a field, taken together.
+
+    Attributes:
+        stream, field, maker: as of a `Mismatch`.
+        values: that were compared.
+        wrong: those that differ.
+        cases: in which they are.
+        how: they differ, in words.
+    """
+
+    stream: str
+    field: str
+    maker: str
+    values: int
+    wrong: int
+    cases: int
+    how: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stream} {self.field} ({self.maker}): {self.wrong} of {self.values} values "
+            f"differ, in {_cases(self.cases)}: {self.how}"
         )
 
 
@@ -87,7 +119,11 @@ class UnitComparison:
     Attributes:
         unit: its name.
         counts: one for each stream that was given.
-        mismatches: the first ten, by case and then in datapath order.
+        mismatches: the first ten, by case and then in datapath order; of the lanes of a value
+            the first two.
+        differences: one for each field that differs, in datapath order.
+        first: the first case with a mismatch: why it is there, and its inputs, line by line.
+        reasons: of every case with a mismatch, and in how many it is.
         total: mismatching values.
         parted: case -> the first unit that parts, for every case with a mismatch.
         taps_missing: streams that were not given: what they hold cannot be named in `parted`.
@@ -96,6 +132,9 @@ class UnitComparison:
     unit: str
     counts: tuple[StreamCount, ...]
     mismatches: tuple[Mismatch, ...]
+    differences: tuple[Difference, ...]
+    first: tuple[str, ...]
+    reasons: dict[str, int]
     total: int
     parted: dict[int, str]
     taps_missing: tuple[str, ...]
@@ -108,17 +147,31 @@ class UnitComparison:
     def lines(self) -> list[str]:
         """Return the report."""
         lines = [str(count) for count in self.counts]
-        lines += [f"  {mismatch}" for mismatch in self.mismatches]
-        if self.total > len(self.mismatches):
-            lines.append(f"  ... {self.total} values differ in {len(self.parted)} cases")
-        if self.parted:
-            among = ""
-            if self.taps_missing:
-                absent = ", ".join(f"{self.unit}.{name}" for name in self.taps_missing)
-                among = f" of the outputs given (not given: {absent})"
-            for case in sorted(self.parted)[:SHOWN]:
-                lines.append(f"  case {case}: first unit that parts{among}: {self.parted[case]}")
+        if not self.parted:
+            return lines
+        among = ""
+        if self.taps_missing:
+            absent = ", ".join(f"{self.unit}.{name}" for name in self.taps_missing)
+            among = f" of the outputs given (not given: {absent})"
+        for unit, count in Counter(self.parted.values()).items():
+            numbers = [str(case) for case, found in self.parted.items() if found == unit]
+            shown = ", ".join(numbers[:SHOWN]) + (", ..." if count > SHOWN else "")
+            lines.append(f"  first unit that parts{among}: {unit}, in {_cases(count)}: {shown}")
+        reasons = Counter(self.reasons).most_common()
+        lines += [f"  {_cases(count)} of {reason}" for reason, count in reasons[:_PRINTED]]
+        if len(reasons) > _PRINTED:
+            lines.append(f"  ... and of {len(reasons) - _PRINTED} reasons more")
+        lines += [f"  {difference}" for difference in self.differences]
+        lines += [f"  {line}" for line in self.first]
+        lines += [f"  {mismatch}" for mismatch in self.mismatches[:_PRINTED]]
+        if self.total > _PRINTED:
+            lines.append(f"  ... {self.total} values differ in {_cases(len(self.parted))}")
         return lines
+
+
+def _cases(count: int) -> str:
+    """Return a number of cases in words."""
+    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def hex_of(value: int, unknown: int, bits: int) -> str:

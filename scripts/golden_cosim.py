@@ -1,6 +1,9 @@
 """`bitlog2 golden cosim`: a vector set through RTL in a simulator."""
 
 import argparse
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitlog2.extras import require
@@ -8,10 +11,14 @@ from bitlog2.golden.cosim import (
     DEVICES,
     IDLE_CYCLES,
     LIMIT_SECONDS,
+    PROFILES,
     SIMULATORS,
     STALL_PERCENT,
+    CosimResult,
     cosim,
+    ended_by_signals,
     regression,
+    render_error,
     render_junit,
 )
 from bitlog2.sim.files import write_whole
@@ -21,6 +28,17 @@ from .progress import progress
 from .rtl_options import add_rtl_options, rtl_of
 
 __all__ = ["COSIM_EXAMPLE", "add_cosim_options"]
+
+#: Options that need a set.
+_OF_A_SET = (
+    *("set", "waves", "lanes", "junit", "out", "builds"),
+    *("case", "profile", "stop_first", "log"),
+)
+#: Options that a command line for a part of a run has not, and how many values they take.
+_LEFT_OUT = {
+    **{"--unit": 1, "--waves": 1, "--junit": 1, "--out": 1, "--log": 1, "--stop-first": 0},
+    **{"--case": 10**9, "--profile": 10**9},
+}
 
 COSIM_EXAMPLE = """\
 example:
@@ -55,6 +73,7 @@ def add_cosim_options(parser: argparse.ArgumentParser) -> None:
     )
     add_rtl_options(parser)
     _add_conduct(parser)
+    _add_part(parser)
     _add_kept(parser)
     parser.set_defaults(run=_cosim)
 
@@ -87,6 +106,19 @@ def _add_conduct(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_part(parser: argparse.ArgumentParser) -> None:
+    """Add which part of the set is played, and how."""
+    parser.add_argument(
+        "--case", type=integer(0, 10**9), nargs="+", metavar="N", help="these cases alone"
+    )
+    parser.add_argument(
+        "--profile", choices=PROFILES, nargs="+", help="these runs alone: of stalls, with resets"
+    )
+    parser.add_argument(
+        "--stop-first", action="store_true", help="end the simulation at the first difference"
+    )
+
+
 def _add_kept(parser: argparse.ArgumentParser) -> None:
     """Add what is left behind."""
     parser.add_argument(
@@ -97,6 +129,9 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR",
         help="write VCD, into this folder without a name",
     )
+    parser.add_argument(
+        "--log", type=output_file, metavar="FILE", help="write every transfer there, a line each"
+    )
     parser.add_argument("--junit", type=output_file, metavar="FILE", help="write JUnit XML there")
     parser.add_argument("--out", type=Path, metavar="OUT", help="keep the device's outputs there")
     parser.add_argument(
@@ -106,11 +141,29 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
 
 def _cosim(args: argparse.Namespace) -> int:
     require("golden cosim", "cocotb")
-    if args.regression:
-        return _regression(args)
+    with ended_by_signals():
+        return _regression(args) if args.regression else _of_set(args)
+
+
+def _of_set(args: argparse.Namespace) -> int:
     if args.set is None or args.unit is None:
         raise ValueError("cosim must be given a vector set and --unit, or --regression")
-    result = cosim(
+    if args.junit is not None:  # a report of an earlier run must not stay
+        write_whole(args.junit, render_error("the run has not ended"))
+    try:
+        result = _played(args)
+    except (ValueError, TypeError, OSError) as error:
+        if args.junit is not None:
+            write_whole(args.junit, render_error(str(error)))
+        raise
+    if args.junit is not None:
+        write_whole(args.junit, render_junit(result))
+    print("\n".join(result.lines(_again(sys.argv[1:]))))
+    return result.status
+
+
+def _played(args: argparse.Namespace) -> CosimResult:
+    return cosim(
         args.set,
         args.unit,
         rtl=rtl_of(args),
@@ -123,17 +176,32 @@ def _cosim(args: argparse.Namespace) -> int:
         out=args.out,
         builds=args.builds,
         limit=args.limit,
+        cases=args.case,
+        profiles=args.profile,
+        stop_first=args.stop_first,
+        log=args.log,
         progress=progress,
     )
-    if args.junit is not None:
-        write_whole(args.junit, render_junit(result))
-    print("\n".join(result.lines()))
-    return result.status
+
+
+def _again(words: Sequence[str]) -> str:
+    """Return the command line without what says which part is played and what is written."""
+    kept, left_out = ["bitlog2"], 0
+    for word in words:
+        if word.startswith("-"):
+            left_out = 0 if "=" in word else _LEFT_OUT.get(word, 0)
+            if word.split("=")[0] in _LEFT_OUT:
+                continue
+        elif left_out:
+            left_out -= 1
+            continue
+        kept.append(word)
+    return shlex.join(kept)
 
 
 def _regression(args: argparse.Namespace) -> int:
-    for name in ("set", "waves", "lanes", "junit", "out", "builds"):
-        if getattr(args, name) is not None:
+    for name in _OF_A_SET:
+        if getattr(args, name):
             raise ValueError(f"--regression takes its sets as they are, got {name} too")
     result = regression(
         args.unit,

@@ -13,14 +13,22 @@ from cosim_devices import PIPELINED, write_device
 from test_golden_helpers import SMALL, contents, renew_sums
 
 from bitlog2.golden import UNITS, emit, verify
-from bitlog2.golden.cosim import DEVICES, CosimResult, Rtl, UnitRun, cosim, render_junit
+from bitlog2.golden.cosim import (
+    DEVICES,
+    PROFILES,
+    CosimResult,
+    Rtl,
+    UnitRun,
+    cosim,
+    render_junit,
+)
 from bitlog2.golden.eda import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim.files import write_whole
 
 #: Compiles in a tenth of a second where it is found.
 FAST = "icarus" if icarus_found() else "verilator"
-PROFILES = ("none", "source", "sink", "both")
+STALLS = ("none", "source", "sink", "both")
 Played = Callable[..., CosimResult]
 LONG = pytest.mark.long
 needs_icarus = pytest.mark.skipif(not icarus_found(), reason="Icarus Verilog is not found")
@@ -207,7 +215,7 @@ def test_cosim_holds_a_device_to_the_handshake_under_back_pressure(
 ) -> None:
     result = played(defect)
     assert message in text_of(result)
-    assert wrong_profiles(result) == ("sink", "both")
+    assert wrong_profiles(result) == ("sink", "both", "reset")
 
 
 @LONG
@@ -281,13 +289,14 @@ def test_cosim_junit_names_units_profiles_and_failures(played: Played) -> None:
     root = ElementTree.fromstring(render_junit(played("unstable")))
     suite = root.find("testsuite")
     assert suite is not None
-    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("row_sum", "4", "2")
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("row_sum", "5", "3")
     failed = {case.get("name"): case.find("failure") is not None for case in suite.iter("testcase")}
-    assert failed == {f"stalls_{each}": each in ("sink", "both") for each in PROFILES}
+    wrong = ("sink", "both", "reset")
+    assert failed == {f"stalls_{each}": each in wrong for each in PROFILES}
 
 
 def test_cosim_keeps_outputs_that_verify_accepts(own: tuple[CosimResult, Path], sums: Path) -> None:
-    for profile in PROFILES:
+    for profile in STALLS:
         path = own[1] / "out" / profile / "row_sum.expected.mem"
         assert verify(sums, {"row_sum": path}).ok
 

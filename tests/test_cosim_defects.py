@@ -1,7 +1,8 @@
-"""One planted defect in each module of the reference RTL: co-simulation finds every one."""
+"""Planted defects of the reference RTL, state that is not reset: co-simulation finds every one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from bitlog2.golden.eda import icarus_found
 from bitlog2.golden.testbench import reference_files
 
 FAST = "icarus" if icarus_found() else "verilator"
+LONG = pytest.mark.long
+FLAGGED = replace(SMALL, scheme="BitLog2_Single_17")
 #: Unit, file, what is replaced, by what.
 DEFECTS = [
     ("score_accumulator", "score_accumulator", "first ? term :", "first ? '0 :"),
@@ -48,19 +51,70 @@ def test_cosim_defects_cover_every_device() -> None:
     assert [unit for unit, *_ in DEFECTS] == list(DEVICES)
 
 
-@pytest.mark.long
+@LONG
 @pytest.mark.parametrize(("unit", "file", "old", "new"), DEFECTS, ids=list(DEVICES))
 def test_cosim_defects_are_found(
     folder: Path, tmp_path: Path, unit: str, file: str, old: str, new: str
 ) -> None:
-    rtl = []
-    for path in reference_files():
-        text = path.read_text()
-        if path.stem == file:
-            assert old in text
-            text = text.replace(old, new)
-        rtl.append(tmp_path / path.name)
-        rtl[-1].write_text(text)
+    rtl = broken(tmp_path, file, (old, new))
     result = cosim(folder, unit, rtl=Rtl(rtl), simulator=FAST, idle=500)
     assert result.status == 1, "\n".join(result.lines())
     assert result.units[0].profiles
+
+
+#: Unit, file, what is not reset, of which register, what is replaced, by what.
+RESETS = [
+    ("row_max", "row_max", "bit 0", "index", " index <= '0;", " index[2:1] <= '0;"),
+    ("row_max", "row_max", "bit 2", "index", " index <= '0;", " index[1:0] <= '0;"),
+    ("row_max", "row_max", "all", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;", ""),
+    ("code_memory", "code_memory", "bit 0", "place", "place <= '0;", "place[2:1] <= '0;"),
+    ("code_memory", "code_memory", "bit 2", "place", "place <= '0;", "place[1:0] <= '0;"),
+    ("code_memory", "code_memory", "all", "low_flags", "low_flags <= '0;", ""),
+    ("softmax_row", "softmax_row", "bit 0", "state", "state <= LOAD;", "state[1] <= 0;"),
+    ("softmax_row", "softmax_row", "bit 1", "state", "state <= LOAD;", "state[0] <= 0;"),
+    ("softmax_row", "softmax_row", "bit 0", "index", " index <= '0;", " index[1] <= '0;"),
+    ("attention_row", "softmax_row", "bit 1", "state", "state <= LOAD;", "state[0] <= 0;"),
+    ("attention_row", "attention_row", "all", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;", ""),
+]
+
+
+def broken(folder: Path, file: str, *changes: tuple[str, str]) -> list[Path]:
+    """Write the reference RTL with the first of each text in one file replaced."""
+    for path in reference_files():
+        text = path.read_text()
+        for old, new in changes if path.stem == file else ():
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        (folder / path.name).write_text(text)
+    return [folder / path.name for path in reference_files()]
+
+
+@pytest.fixture(scope="module")
+def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of three units for a scheme with zero flags, and rows of few beats."""
+    out = tmp_path_factory.mktemp("cosim") / "flagged"
+    units = ["row_max", "code_register", "attention_row"]
+    emit(out, FLAGGED, head_dim=2, units=units, sources=("random",), random_cases=40)
+    return out
+
+
+@pytest.mark.skipif(not icarus_found(), reason="Icarus Verilog is not found")
+@pytest.mark.parametrize(
+    ("unit", "file", "bits", "name", "old", "new"),
+    [
+        pytest.param(*each, id="-".join(each[:4]), marks=[] if n in (0, 4) else [LONG])
+        for n, each in enumerate(RESETS)
+    ],
+)
+def test_cosim_defects_of_a_reset_are_found(
+    flagged: Path, tmp_path: Path, unit: str, file: str, bits: str, name: str, old: str, new: str
+) -> None:
+    """The state is 0 when the simulation begins: what follows a reset in a row shows it."""
+    start = ("  always_ff", f"  initial {name} = '0;\n  always_ff")
+    rtl = broken(tmp_path, file, (old, new), start)
+    lanes = 2 if unit.endswith("_row") else None
+    result = cosim(flagged, unit, rtl=Rtl(rtl), simulator="icarus", idle=500, lanes=lanes)
+    wrong = [each.name for each in result.units[0].profiles if not each.ok]
+    assert wrong[-1:] == ["reset"], "\n".join(result.lines())
+    assert not set(wrong) & {"source", "sink", "both"}
+    assert ", after reset " in "\n".join(result.lines())

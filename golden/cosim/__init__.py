@@ -8,10 +8,11 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 from ..eda import Rtl
 from .configurations import CHOICES, CONFIGURATIONS, Choice
 from .devices import DEVICES
-from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
-from .junit import render_junit
+from .job import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, STALL_PERCENT
+from .junit import render_error, render_junit
+from .process import ended_by_signals
 from .regression import RegressionResult, regression, run_choice, units_of
-from .result import CosimResult, ProfileRun, TimedMismatch, UnitRun
+from .result import CosimResult, ProfileRun, UnitRun
 from .run import cosim
 from .simulators import SIMULATORS, simulator_named
 
@@ -21,6 +22,7 @@ __all__ = [
     "DEVICES",
     "IDLE_CYCLES",
     "LIMIT_SECONDS",
+    "PROFILES",
     "SIMULATORS",
     "STALL_PERCENT",
     "Choice",
@@ -28,10 +30,11 @@ __all__ = [
     "ProfileRun",
     "RegressionResult",
     "Rtl",
-    "TimedMismatch",
     "UnitRun",
     "cosim",
+    "ended_by_signals",
     "regression",
+    "render_error",
     "render_junit",
     "run_choice",
     "simulator_named",

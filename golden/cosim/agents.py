@@ -47,6 +47,7 @@ class RowDriver:
     def __init__(self, bench: Bench, prefix: str, *, stall: int = 0, seed: object = 0) -> None:
         dut = bench.dut
         self.prefix, self.stall, self.progress = prefix, stall, 0
+        self.taken: Beat | None = None
         self.failures: list[str] = []
         self._valid, self._ready = _port(dut, f"{prefix}_tvalid"), _port(dut, f"{prefix}_tready")
         self._data, self._keep = _port(dut, f"{prefix}_tdata"), _port(dut, f"{prefix}_tkeep")
@@ -86,12 +87,13 @@ class RowDriver:
         self._payload(beat.data, beat.keep, beat.last)
 
     def sample(self) -> None:
-        """See whether the offer is taken."""
+        """See whether the offer is taken: then `taken` is that beat for this cycle."""
+        self.taken = None
         if not self._offered:
             return
         ready = str(self._ready.value)
         if ready == "1":
-            self._queue.popleft()
+            self.taken = self._queue.popleft()
             self._offered = False
             self.progress += 1
         elif ready != "0" and len(self.failures) < _SHOWN:
@@ -156,6 +158,16 @@ class RowMonitor:
         """Transfers, but not more than are expected: a device that never ends makes none."""
         count = len(self.transfers)
         return count if self.expected is None else min(count, self.expected)
+
+    @property
+    def offered(self) -> bool:
+        """Whether an offer waits to be taken."""
+        return self._held is not None
+
+    def check_reset(self) -> None:
+        """Hold an output to its silence at the end of a reset."""
+        if self._ready is not None and (valid := str(self._valid.value)) != "0":
+            self._fail(f"{self.prefix}_tvalid is {valid} at the end of a reset")
 
     def clear(self) -> None:
         """Forget what was taken."""

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +20,17 @@ from ..vector_set import PACKAGE_NAME
 from .channels import Device
 from .ports import WRAPPER, Wrapper, wrap
 from .process import run_group
-from .simulators import Simulator
+from .simulators import MAKE_PATH, Simulator
 
 __all__ = ["Design", "build_design", "start"]
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 #: Only the ports of the wrapper are seen from outside, as it says: that compiles in half the time.
-#: Delays such as `<= #1` are kept; they need the C++ of coroutines.
+#: Delays such as `<= #1` are kept; they need the C++ of coroutines. State that nothing sets, and
+#: what is assigned x, is random.
 _VERILATOR = ["--no-public-flat-rw", "--assert", "-Wno-fatal"]
 _VERILATOR += ["--timing", "-CFLAGS", "-std=c++20"]
+_VERILATOR += ["--x-initial", "unique", "--x-assign", "unique"]
 _LIMIT = 1800.0
 _SHOWN = 6
 _MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found", re.IGNORECASE)
@@ -117,8 +120,14 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
     """Return the folder of the compiled design under `builds`, compiled now where it is new.
 
     Raises:
+        ValueError: the compiler cannot take the folder's name.
         ToolError: it does not compile; shows the first messages of the compiler.
     """
+    if simulator.name == "verilator" and not MAKE_PATH.fullmatch(str(builds)):
+        raise ValueError(
+            f"builds, or TMPDIR without it, must be a path without spaces, quotes, $ and # for "
+            f"Verilator, got {builds}"
+        )
     folder = builds / design.key(simulator)
     if folder.is_dir():
         return folder
@@ -129,7 +138,11 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
         log = new / "build.log"
         status = start(simulator, _order(design, simulator, new), new, log, _LIMIT)
         if status != 0:
-            raise ToolError(_compiler_message(design, simulator, status, log))
+            handle, kept = tempfile.mkstemp(prefix=f"bitlog2-{design.top}-", suffix=".log")
+            with os.fdopen(handle, "wb") as copy:
+                copy.write(log.read_bytes())
+            message = _compiler_message(design, simulator, status, log)
+            raise ToolError(f"{message}; all of it: {kept}")
         if not folder.is_dir():
             os.rename(new, folder)
     finally:

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from .result import CosimResult, UnitRun
 
-__all__ = ["render_junit"]
+__all__ = ["render_error", "render_junit"]
 
 #: Characters that XML 1.0 has not.
 _ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -23,6 +23,15 @@ def render_junit(result: CosimResult) -> bytes:
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
+def render_error(message: str) -> bytes:
+    """Return the report of a run that could not be made, or has not ended, as JUnit XML."""
+    root = ElementTree.Element("testsuites", name="bitlog2 golden cosim")
+    suite = _suite(root, "cosim", 1, 0, 0.0, errors=1)
+    case = ElementTree.SubElement(suite, "testcase", classname="cosim", name="run", time="0")
+    ElementTree.SubElement(case, "error", message=_legal(message), type="error")
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
 def _unit(root: ElementTree.Element, result: CosimResult, unit: UnitRun) -> None:
     wrong = sum(not each.ok for each in unit.profiles)
     suite = _suite(root, unit.unit, len(unit.profiles), wrong, unit.seconds)
@@ -36,14 +45,19 @@ def _unit(root: ElementTree.Element, result: CosimResult, unit: UnitRun) -> None
             "testcase",
             classname=f"cosim.{unit.unit}",
             name=f"stalls_{each.name}",
-            time=f"{unit.seconds / len(unit.profiles):.3f}",
+            time=f"{each.seconds:.3f}",
         )
         if not each.ok:
             _fail(case, each.lines())
 
 
 def _suite(
-    root: ElementTree.Element, name: str, tests: int, failures: int, seconds: float
+    root: ElementTree.Element,
+    name: str,
+    tests: int,
+    failures: int,
+    seconds: float,
+    errors: int = 0,
 ) -> ElementTree.Element:
     return ElementTree.SubElement(
         root,
@@ -51,7 +65,7 @@ def _suite(
         name=name,
         tests=str(tests),
         failures=str(failures),
-        errors="0",
+        errors=str(errors),
         time=f"{seconds:.3f}",
     )
 

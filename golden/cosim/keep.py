@@ -35,11 +35,13 @@ class Kept:
         waves: a VCD file, or a folder for `<unit>.vcd`.
         out: folder of the device's outputs.
         builds: folder of compiled devices.
+        log: file of the transfers.
     """
 
     waves: Path | None
     out: Path | None
     builds: Path | None
+    log: Path | None
 
     def waves_of(self, unit: str) -> Path | None:
         """Return the VCD file of a unit."""
@@ -49,7 +51,11 @@ class Kept:
 
 
 def check_kept(
-    waves: str | Path | None, out: str | Path | None, builds: str | Path | None, units: int
+    waves: str | Path | None,
+    out: str | Path | None,
+    builds: str | Path | None,
+    log: str | Path | None,
+    units: int,
 ) -> Kept:
     """Return where things are kept.
 
@@ -57,13 +63,13 @@ def check_kept(
         ValueError: a place cannot be used: a vector set, a file that must be a folder, one VCD
             file for several units.
     """
-    paths = [None if each is None else Path(each).resolve() for each in (waves, out, builds)]
+    paths = [None if each is None else Path(each).resolve() for each in (waves, out, builds, log)]
     kept = Kept(*paths)
-    for name, path in (("waves", kept.waves), ("out", kept.out), ("builds", kept.builds)):
-        if path is None:
+    for name in ("waves", "out", "builds", "log"):
+        if (path := getattr(kept, name)) is None:
             continue
-        single = name == "waves" and path.suffix == ".vcd" and not path.is_dir()
-        if single and units > 1:
+        single = name == "log" or (name == "waves" and path.suffix == ".vcd" and not path.is_dir())
+        if name == "waves" and single and units > 1:
             raise ValueError(f"waves must be a folder for {units} units, got the file {path}")
         folder = path.parent if single else path
         if folder.exists() and not folder.is_dir():

@@ -1,10 +1,13 @@
-"""Build or run a simulation by cocotb's runner: a program of its own, `launch.py ORDER`.
+"""Build or run a simulation by cocotb's runner: a program of its own, `launch.py ORDER PIPE`.
 
 It is started with the environment that the simulator needs, and imports nothing of `bitlog2`.
 """
 
 import json
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,8 @@ def run(order: dict[str, Any]) -> None:
         hdl_toplevel=order["top"],
         hdl_toplevel_lang="verilog",
         build_dir=order["build"],
-        test_dir=order["results"],
+        test_dir=Path.cwd(),
+        results_xml=str(Path(order["results"]) / "results.xml"),
         test_args=order["test_args"],
         plusargs=order["plusargs"],
         waves=order["waves"],
@@ -52,12 +56,20 @@ def run(order: dict[str, Any]) -> None:
     )
 
 
-def main(path: Path) -> None:
-    """Carry out the order in a file."""
+def _end_with(alive: int) -> None:
+    """End the whole process group when nobody holds the other end of that pipe any more."""
+    os.set_inheritable(alive, False)
+    os.read(alive, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main(path: Path, alive: int) -> None:
+    """Carry out the order in a file, while the one who gave it lives."""
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     order = json.loads(path.read_bytes())
     sys.path[:] = order["path"]
     {"build": build, "run": run}[order["action"]](order)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,13 +1,18 @@
 """What a device is given and what it must give: the model of a testbench, and its scoreboard."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from bitlog2.sim import AttentionConfig
 
 from ..compare import compare_unit
 from ..contract import Channel
+from ..fields import pack
+from ..memfile import render_mem
 from ..reading import image_of, open_set, read_inputs
 from ..report import UnitComparison
 from ..rows import RowCase, check_row, tables_of_rows
@@ -19,9 +24,8 @@ from .beats import Beat, Garbage, beats_of_row, params_of, row_bounds, words_of
 from .channels import Device, shape_of
 from .devices import device_named
 from .recording import Words
-from .result import timed
 
-__all__ = ["AttentionModel", "Model", "compare_words", "vectors_of_set"]
+__all__ = ["AttentionModel", "Model", "compare_words", "select_cases", "vectors_of_set"]
 
 
 class Model:
@@ -38,6 +42,11 @@ class Model:
         self.vectors = UnitVectors(device.unit, (), tables, len(row_bounds(device, tables)) - 1, {})
         self.params = params_of(device, tables)
         self._bounds = row_bounds(device, tables)
+        offsets = row_offsets(device.unit, tables)
+        starts = self._bounds[:-1]
+        rows = starts if offsets is None else np.searchsorted(offsets, starts, side="right") - 1
+        #: The case of each row: a plain unit with rows of its own takes them word by word.
+        self.cases = np.asarray(rows).tolist()
 
     @classmethod
     def of_set(cls, folder: str | Path, unit: str) -> "Model":
@@ -49,6 +58,11 @@ class Model:
         device = device_named(unit)
         target, part = vectors_of_set(Path(folder), device)
         return cls(device, target, part.tables)
+
+    def of_cases(self, cases: Sequence[int]) -> "Model":
+        """Return the model of these cases, one after another."""
+        part = select_cases(self.vectors, cases)
+        return Model(self.device, self.target, part.tables)
 
     def channel(self, prefix: str) -> Channel:
         """Return the stream with that prefix.
@@ -88,10 +102,33 @@ class Model:
             ends.append(count)
         return ends
 
-    def words(self, prefix: str) -> Words:
-        """Return an empty record of an output's words."""
-        last = self.vectors.tables["stimulus"].get("last")
-        ends = () if last is None or self.device.contract.plain else tuple(last.tolist())
+    def expected(self, prefix: str) -> list[list[tuple[int, int]]]:
+        """Return the words of every row of an output: value, and 1 for bits that mean a thing."""
+        unit, tables = self.device.unit, self.vectors.tables
+        stream = next(e for e in unit.streams if e.name == self.channel(prefix).stream)
+        fields, ignored = stream.fields(self.target), unit.ignored(tables)
+        cares = {}
+        for field in fields:
+            cares[field.name] = np.full_like(tables[stream.name][field.name], field.high)
+            if field.signed:
+                cares[field.name][:] = -1
+            cares[field.name][ignored.get((stream.name, field.name), slice(0))] = 0
+        values, masks = (
+            [int(line, 16) for line in render_mem(pack(fields, columns)).split()]
+            for columns in (tables[stream.name], cares)
+        )
+        words = list(zip(values, masks, strict=True))
+        if stream.per == "case":
+            return [[word] for word in words]
+        return [words[first:end] for first, end in pairwise(self._bounds)]
+
+    def words(self, prefix: str, rows: Sequence[int] | None = None) -> Words:
+        """Return an empty record of an output's words, for these rows or all."""
+        last, ends = self.vectors.tables["stimulus"].get("last"), ()
+        if last is not None and not self.device.contract.plain:
+            bounds = list(pairwise(self._bounds))
+            order = range(len(bounds)) if rows is None else rows
+            ends = tuple(bit for row in order for bit in last[slice(*bounds[row])].tolist())
         return Words(shape_of(self.device, self.channel(prefix), self.target), ends)
 
 
@@ -136,7 +173,24 @@ def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
     inputs = read_inputs(folder, manifest, unit)
     part = make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs)
     tables = device.tables(part.tables)
-    return manifest.target, UnitVectors(device.unit, (), tables, part.cases, {})
+    return manifest.target, UnitVectors(device.unit, part.groups, tables, part.cases, {})
+
+
+def select_cases(part: UnitVectors, cases: Sequence[int]) -> UnitVectors:
+    """Return the vectors of these cases, one after another; a case may come twice."""
+    wanted = np.asarray(cases, np.int64)
+    offsets = row_offsets(part.unit, part.tables)
+    words = {"case": wanted, "beat": wanted}
+    if offsets is not None:
+        words["beat"] = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in wanted])
+    tables = {
+        stream.name: {
+            name: values[words[stream.per]] for name, values in part.tables[stream.name].items()
+        }
+        for stream in part.unit.streams
+        if stream.name in part.tables
+    }
+    return replace(part, tables=tables, cases=len(wanted))
 
 
 def compare_words(
@@ -144,6 +198,7 @@ def compare_words(
     part: UnitVectors,
     files: Mapping[str, bytes],
     times: Mapping[str, Sequence[int]],
+    cases: Sequence[int] | None = None,
 ) -> UnitComparison:
     """Return the comparison of a device's words with the expected ones; mismatches say when.
 
@@ -152,13 +207,11 @@ def compare_words(
         part: the expected words.
         files: memory files by stream.
         times: nanoseconds of each word by stream.
+        cases: number of each case in the set; None where these are all.
     """
     streams = {stream.name: stream for stream in part.unit.outputs}
     images = {
         name: image_of(data, Path(name), target, streams[name], part.words(streams[name]))
         for name, data in files.items()
     }
-    offsets = row_offsets(part.unit, part.tables)
-    return timed(
-        compare_unit(target, part, images), times, None if offsets is None else offsets.tolist()
-    )
+    return compare_unit(target, part, images, times, cases)

@@ -1,21 +1,28 @@
 """The cocotb test that plays a vector set through a device; `cosim` starts it in the simulator."""
 
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TextIO
 
 import cocotb
+import numpy as np
 from cocotb.triggers import Timer
 
 from bitlog2.sim.files import write_whole
 
 from ..contract import Channel
 from .agents import RowDriver, RowMonitor
-from .bench import Bench, now
+from .bench import Agent, Bench, now
 from .channels import shape_of
 from .fetch import fetch_tables
 from .job import Job, Profile, read_job
 from .model import Model
+from .observers import FirstDifference, TransferLog, differs
 from .ports import lanes_of, present
 from .recording import write_recording
 from .scoreboard import Scoreboard
@@ -23,6 +30,8 @@ from .sequencer import Sequencer
 
 #: Cycles after the last expected word in which nothing more may come, or the idle limit if less.
 _DRAIN = 1000
+#: Rows that a reset cuts off, at most.
+_CUT = 3
 
 
 @cocotb.test()
@@ -38,22 +47,28 @@ async def play(dut: Any) -> None:
 
 async def _plain(dut: Any, job: Job, model: Model) -> None:
     """Give one case a nanosecond to a device without a clock: it knows one profile."""
-    write_whole(job.results / "unclocked", b"")
     inputs, outputs = (
         shape_of(model.device, each, model.target)
         for each in (model.device.contract.inputs[0], model.device.contract.outputs[0])
     )
+    profile = job.profiles[0]
+    model, begun = model.of_cases(profile.cases), time.monotonic()
     columns = model.vectors.tables[inputs.channel.stream]
     handles = [getattr(dut, field.name) for field in inputs.fields]
     values = [columns[field.name].tolist() for field in inputs.fields]
     results = [getattr(dut, field.name) for field in outputs.fields]
     words = model.words(outputs.channel.prefix)
-    for case in zip(*values, strict=True):
+    expected = [word for row in model.expected(outputs.channel.prefix) for word in row]
+    for index, case in enumerate(zip(*values, strict=True)):
         for handle, value in zip(handles, case, strict=True):
             handle.value = value
         await Timer(1, "ns")
         words.take("".join(str(handle.value) for handle in results), "1", "1", now())
-    write_recording(job.results / job.profiles[0].name, [words], [], len(words.bits), 1)
+        if job.stop_first and differs(words.bits[-1], *expected[index]):
+            break
+    counts = {"cycles": len(words.bits), "lanes": 1, "resets": []}
+    seconds = time.monotonic() - begun
+    write_recording(job.results / profile.name, [words], [], **counts, seconds=seconds)
 
 
 async def _streams(dut: Any, job: Job, model: Model) -> None:
@@ -64,54 +79,200 @@ async def _streams(dut: Any, job: Job, model: Model) -> None:
         for each in (*device.contract.inputs, *outputs)
     }
     bench = Bench(dut)
-    for profile in job.profiles:
+    for number, profile in enumerate(job.profiles, 1):
+        run = _Run(bench, job, model.of_cases(profile.cases), profile, outputs, lanes)
+        if not await run.play():
+            write_whole(job.results / "last", str(number).encode())
+            break
+
+
+class _Run:
+    """The rows of one profile, from reset; resets between them cut other rows off.
+
+    Args:
+        bench, job, model, profile: what is played, on what.
+        outputs: the streams that the device has.
+        lanes: words a beat of each stream, by prefix.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        job: Job,
+        model: Model,
+        profile: Profile,
+        outputs: list[Channel],
+        lanes: dict[str, int],
+    ) -> None:
+        self.bench, self.job, self.model, self.profile = bench, job, model, profile
+        self.lanes, self.watched = max(lanes.values()), [e.prefix for e in outputs if e.ready]
+        self.seed = f"{job.seed} {model.device.name} {profile.name}"
+        self.random = Random(f"{self.seed} resets")
+        garbage = Random(f"{self.seed} lanes").getrandbits
+        self.beats = {
+            each.prefix: model.beats(each.prefix, lanes[each.prefix], garbage)
+            for each in model.device.contract.inputs
+        }
+        self.counts = {
+            each.prefix: np.diff(model.ends(each.prefix, lanes[each.prefix]), prepend=0).tolist()
+            for each in outputs
+        }
+        self.expected = {p: model.expected(p) for p in self.counts} if job.stop_first else {}
+        self.shapes = {
+            each.prefix: shape_of(model.device, each, model.target)
+            for each in model.device.contract.channels
+        }
+        self.resets: list[int] = []
+        self.failures: list[str] = []
+        self.cycles = 0
+
+    async def play(self) -> bool:
+        """Leave what the device gave as a recording; return whether other runs may come."""
+        begun, board = time.monotonic(), Scoreboard(self.model)
+        first, count, more = 0, len(self.model.cases), True
+        with nullcontext() if self.job.log is None else self.job.log.open("a") as log:
+            while more and first < count:
+                whole = count - first
+                if len(self.resets) < self.profile.resets:
+                    whole = min(self.random.randint(1, 2), whole)
+                rows = list(range(first, first + whole))
+                if (first := first + whole) < count:
+                    rows += self.random.choices(range(count), k=_CUT)
+                if log is not None:
+                    name = f"{self.model.device.name}, run {self.profile.name}"
+                    log.write(f"{now()} ns reset {len(self.resets)}: {name}\n")
+                more = await self._stretch(rows, whole, board, log)
+                if first < count:
+                    self.resets.append(now())
+        write_recording(
+            self.job.results / self.profile.name,
+            board.words,
+            [*self.failures, *board.failures],
+            cycles=self.cycles,
+            lanes=self.lanes,
+            seconds=time.monotonic() - begun,
+            resets=self.resets,
+        )
+        return more or not self.job.stop_first
+
+    async def _stretch(
+        self, rows: Sequence[int], whole: int, board: Scoreboard, log: TextIO | None
+    ) -> bool:
+        """Play rows from reset; the first `whole` are taken, a reset ends the others.
+
+        Return False where the device is stuck, or the run is stopped.
+        """
+        bench = self.bench
+        self._set_up(rows)
+        drivers, monitors = self.sequencer.drivers, list(self.monitors.values())
+        if log is not None:
+            bench.add(TransferLog(log, drivers, monitors, self.shapes, self._place))
+        expected = {
+            p: [w for row in rows for w in words[row]] for p, words in self.expected.items()
+        }
+        watch = FirstDifference(monitors if expected else (), self.model, rows, expected)
+        bench.add(watch)
+        since = bench.cycles
+        await bench.reset()
+        for monitor in monitors:
+            monitor.check_reset()
+        due = self._moment(whole) if whole < len(rows) else lambda: watch.found
+        ended = await bench.run(
+            lambda: self.sequencer.done or watch.found or due(), idle=self.job.idle
+        )
+        self.cycles += bench.cycles - since
+        if watch.found:
+            self.failures.append(f"stopped at {now()} ns, at the first difference")
+        elif not ended:
+            self.failures.append(self._stuck())
+        elif whole == len(rows):
+            for _ in range(min(self.job.idle, _DRAIN)):
+                await bench.cycle()
+        if whole < len(rows):
+            for monitor in monitors:
+                del monitor.transfers[self.ends[monitor.prefix][whole - 1] :]
+        board.take(*monitors)
+        self.failures += [failure for driver in drivers for failure in driver.failures]
+        return ended and not watch.found
+
+    def _set_up(self, rows: Sequence[int]) -> None:
+        """Put agents for these rows on the bench."""
+        bench, profile = self.bench, self.profile
         bench.agents.clear()
-        await _profile(bench, job, model, profile, outputs, lanes)
+        seed = f"{self.seed} {len(self.resets)}"
+        self.rows, self.sequencer = rows, Sequencer(bench, self.model, rows)
+        for prefix, beats in self.beats.items():
+            driver = RowDriver(bench, prefix, stall=profile.source, seed=seed)
+            self.sequencer.feed(driver, [beats[row] for row in rows])
+        self.monitors: dict[str, RowMonitor] = {}
+        self.ends = {
+            prefix: list(accumulate(counts[row] for row in rows))
+            for prefix, counts in self.counts.items()
+        }
+        for prefix, ends in self.ends.items():
+            monitor = RowMonitor(bench, prefix, stall=profile.sink, seed=seed, expected=ends[-1])
+            self.monitors[prefix] = monitor
+            if prefix in self.watched:
+                self.sequencer.watch(monitor, ends)
 
+    def _moment(self, whole: int) -> Callable[[], bool]:
+        """Return whether it is time for a reset: some cycles after an event of a stream.
 
-async def _profile(
-    bench: Bench,
-    job: Job,
-    model: Model,
-    profile: Profile,
-    outputs: list[Channel],
-    lanes: dict[str, int],
-) -> None:
-    """Play every row under one profile, from reset."""
-    seed = f"{job.seed} {model.device.name} {profile.name}"
-    garbage = Random(f"{seed} lanes").getrandbits
-    sequencer = Sequencer(bench, model)
-    for each in model.device.contract.inputs:
-        driver = RowDriver(bench, each.prefix, stall=profile.source, seed=seed)
-        sequencer.feed(driver, model.beats(each.prefix, lanes[each.prefix], garbage))
-    monitors = []
-    for each in outputs:
-        ends = model.ends(each.prefix, lanes[each.prefix])
-        monitor = RowMonitor(bench, each.prefix, stall=profile.sink, seed=seed, expected=ends[-1])
-        monitors.append(monitor)
-        if each.ready:
-            sequencer.watch(monitor, ends)
-    first = bench.cycles
-    await bench.reset()
-    done = await bench.run(lambda: sequencer.done, idle=job.idle)
-    failures = [] if done else [_stuck(job, sequencer, monitors)]
-    cycles = bench.cycles - first
-    for _ in range(min(job.idle, _DRAIN) if done else 0):
-        await bench.cycle()
-    board = Scoreboard(model)
-    board.take(*monitors)
-    for driver in sequencer.drivers:
-        failures += driver.failures
-    folder = job.results / profile.name
-    write_recording(folder, board.words, [*failures, *board.failures], cycles, max(lanes.values()))
+        It comes after `whole` rows.
+        """
+        chance, sequencer = self.random, self.sequencer
+        inputs = next(iter(self.beats.values()))
+        beats = 2 * -(-sum(len(inputs[row]) for row in self.rows) // len(self.rows))
+        streams: list[Agent] = [*sequencer.drivers, *self.monitors.values()]
+        count, event = chance.randrange(beats), chance.choice(("transfer", "offer", "cycle"))
+        wait = chance.choice((0, 1, 2, chance.randrange(2 * beats)))
+        seen, past = -1, False
 
+        def moment() -> bool:
+            nonlocal seen, past, wait
+            if any(len(e.transfers) < self.ends[p][whole - 1] for p, e in self.monitors.items()):
+                return False
+            progress = sum(each.progress for each in streams)
+            seen = progress if seen < 0 else seen
+            past = (
+                past
+                or event == "cycle"
+                or sequencer.ended > whole + 1
+                or (event == "transfer" and progress >= seen + count)
+                or (event == "offer" and any(each.offered for each in self.monitors.values()))
+            )
+            wait -= past
+            return wait < 0
 
-def _stuck(job: Job, sequencer: Sequencer, monitors: list[RowMonitor]) -> str:
-    counts = [
-        f"{each.prefix} gave {len(each.transfers)} of {each.expected} beats" for each in monitors
-    ]
-    counts += [f"{each.prefix} has {each.waiting} beats waiting" for each in sequencer.drivers]
-    return (
-        f"no transfer for {job.idle} cycles at {now()} ns, in row {sequencer.row}: "
-        f"{', '.join(counts)}"
-    )
+        return moment
+
+    def _stuck(self) -> str:
+        sequencer = self.sequencer
+        counts = [
+            f"{prefix} gave {len(each.transfers)} of {each.expected} beats"
+            for prefix, each in self.monitors.items()
+        ]
+        counts += [
+            f"{each.prefix} has {each.waiting} beats waiting, the first of "
+            f"{self._place(each.prefix, each.progress)}"
+            for each in sequencer.drivers
+            if each.waiting
+        ]
+        ended = min(sequencer.ended, len(self.rows) - 1)
+        return (
+            f"no transfer for {self.job.idle} cycles at {now()} ns, in case "
+            f"{self._case(self.rows[ended])}: {', '.join(counts)}"
+        )
+
+    def _place(self, prefix: str, transfer: int) -> str:
+        """Return the case and the beat of a stream's transfer since the last reset."""
+        ends = self.ends.get(prefix) or list(
+            accumulate(len(self.beats[prefix][e]) for e in self.rows)
+        )
+        at = bisect_right(ends, transfer)
+        if at == len(ends):
+            return "no case"
+        return f"case {self._case(self.rows[at])} beat {transfer - (ends[at - 1] if at else 0)}"
+
+    def _case(self, row: int) -> int:
+        return self.profile.cases[self.model.cases[row]]

@@ -80,28 +80,37 @@ class Recording:
         failures: one sentence each.
         cycles: of the clock; cases where there is none.
         lanes: words a beat of the widest channel.
+        seconds: wall time.
+        resets: nanoseconds at which resets in the middle of a row ended.
         times: nanoseconds of each word by stream.
         files: the words of each stream.
     """
 
-    failures: tuple[str, ...]
+    failures: list[str]
     cycles: int
     lanes: int
+    seconds: float
+    resets: list[int]
     times: dict[str, list[int]]
     files: dict[str, Path]
 
 
 def write_recording(
-    folder: Path, words: Sequence[Words], failures: Sequence[str], cycles: int, lanes: int
+    folder: Path, words: Sequence[Words], failures: Sequence[str], **counts: object
 ) -> None:
-    """Put a run's words and report into `folder`; the report last."""
+    """Put a run's words and report into `folder`; the report last.
+
+    Args:
+        folder: made where it is missing.
+        words, failures: what the run gave.
+        counts: cycles, lanes, seconds and resets of a `Recording`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for each in words:
         write_whole(folder / f"{each.stream}.mem", each.file())
     report = {
         "failures": list(failures),
-        "cycles": cycles,
-        "lanes": lanes,
+        **counts,
         "times": {each.stream: each.times for each in words},
     }
     write_whole(folder / "report.json", json.dumps(report).encode())
@@ -113,13 +122,8 @@ def read_recording(folder: Path) -> Recording | None:
     if not path.is_file():
         return None
     report = json.loads(path.read_bytes())
-    return Recording(
-        failures=tuple(report["failures"]),
-        cycles=report["cycles"],
-        lanes=report["lanes"],
-        times=report["times"],
-        files={name: folder / f"{name}.mem" for name in report["times"]},
-    )
+    files = {name: folder / f"{name}.mem" for name in report["times"]}
+    return Recording(**report, files=files)
 
 
 def _hexadecimal(bits: str) -> str:

@@ -1,46 +1,17 @@
 """What a co-simulation found, and how it is printed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..report import Mismatch, UnitComparison
+from ..report import UnitComparison
 
-__all__ = ["CosimResult", "ProfileRun", "TimedMismatch", "UnitRun", "timed"]
+__all__ = ["CosimResult", "ProfileRun", "UnitRun"]
 
-
-@dataclass(frozen=True)
-class TimedMismatch(Mismatch):
-    """A mismatch, and when the device gave it.
-
-    Attributes:
-        time: simulation time in nanoseconds.
-    """
-
-    time: int = 0
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} at {self.time} ns"
-
-
-def timed(
-    comparison: UnitComparison, times: Mapping[str, Sequence[int]], offsets: Sequence[int] | None
-) -> UnitComparison:
-    """Return a comparison whose mismatches say when.
-
-    Args:
-        comparison: of a device's words.
-        times: nanoseconds of each word by stream.
-        offsets: the first beat of each row, None for a unit without rows.
-    """
-    found = []
-    for each in comparison.mismatches:
-        word = each.case
-        if each.beat is not None and offsets is not None:
-            word = int(offsets[each.case]) + each.beat
-        values = {field.name: getattr(each, field.name) for field in fields(Mismatch)}
-        found.append(TimedMismatch(**values, time=times[each.stream][word]))
-    return replace(comparison, mismatches=tuple(found))
+#: Failures of a run that are shown.
+_SHOWN = 6
+_TIME = re.compile(r" at (\d+) ns")
 
 
 @dataclass(frozen=True)
@@ -52,12 +23,16 @@ class ProfileRun:
         comparison: its words with the expected ones; None where the simulation did not get so far.
         failures: what else is wrong, one sentence each.
         cycles: of the clock; cases where there is none.
+        seconds: wall time of the simulator.
+        resets: nanoseconds of the resets in the middle of a row.
     """
 
     name: str
     comparison: UnitComparison | None
     failures: tuple[str, ...]
     cycles: int
+    seconds: float = 0.0
+    resets: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -65,9 +40,39 @@ class ProfileRun:
         return not self.failures and self.comparison is not None and self.comparison.ok
 
     def lines(self) -> list[str]:
-        """Return the report."""
+        """Return the report: first what is wrong with the protocol and the simulation."""
         lines = [] if self.comparison is None else self.comparison.lines()
-        return [*lines, *self.failures]
+        failures = list(self.failures[:_SHOWN])
+        if len(self.failures) > _SHOWN:
+            failures.append(f"... and {len(self.failures) - _SHOWN} more failures")
+        return [_TIME.sub(self._time, line) for line in (*failures, *lines)]
+
+    def repeats(self, other: "ProfileRun") -> bool:
+        """Whether another run shows all that this one does: failures, cases, units that part."""
+        one, two = self.comparison, other.comparison
+        if one is None or two is None:
+            return False
+        complete = all(each.compared == each.words and not each.surplus for each in one.counts)
+        failures = {_TIME.sub("", each) for each in self.failures}
+        return (
+            (complete or one.counts == two.counts)
+            and one.parted.items() <= two.parted.items()
+            and failures <= {_TIME.sub("", each) for each in other.failures}
+        )
+
+    @property
+    def alone(self) -> str:
+        """The options of the command line that runs this, or its first wrong case, alone."""
+        one, options = self.comparison, f"--profile {self.name}"
+        if self.name != "reset" and one is not None and one.mismatches:
+            options += f" --case {one.mismatches[0].case}"
+        return options
+
+    def _time(self, found: re.Match[str]) -> str:
+        number = bisect_left(self.resets, int(found[1]))
+        if not number:
+            return found[0]
+        return f"{found[0]}, after reset {number} at {self.resets[number - 1]} ns"
 
 
 @dataclass(frozen=True)
@@ -98,17 +103,27 @@ class UnitRun:
         """Whether every run agreed."""
         return bool(self.profiles) and all(each.ok for each in self.profiles)
 
-    def lines(self) -> list[str]:
-        """Return the report."""
+    def lines(self, command: str = "") -> list[str]:
+        """Return the report; `command` is a command line that runs the unit again."""
         stalled = "" if self.back_pressure else "no back-pressure, "
         lines = [
             f"{self.unit}: {self.cases} cases, {self.lanes} words a beat, {stalled}built in "
             f"{self.build_seconds:.1f} s, simulated in {self.seconds:.1f} s"
         ]
+        told: list[ProfileRun] = []
         for each in self.profiles:
             what = "agrees" if each.ok else "DIFFERS"
-            lines.append(f"{self.unit}, stalls {each.name}: {each.cycles} cycles, {what}")
-            lines += [f"  {line}" for line in each.lines()]
+            before = next((run for run in told if each.repeats(run)), None)
+            if before is not None and not each.ok:
+                what += f" in what differs with {before.name} too, in nothing else"
+            kind = "resets in mid-row" if each.name == "reset" else f"stalls {each.name}"
+            lines.append(f"{self.unit}, {kind}: {each.cycles} cycles, {what}")
+            if each.ok or before is None:
+                lines += [f"  {line}" for line in each.lines()]
+            if not each.ok and before is None:
+                told.append(each)
+                if command:
+                    lines.append(f"  alone: {command} {each.alone} --waves {self.unit}.vcd")
         return lines
 
 
@@ -144,8 +159,8 @@ class CosimResult:
         """Exit status: 0 when `ok`, else 1."""
         return 0 if self.ok else 1
 
-    def lines(self) -> list[str]:
-        """Return the report."""
+    def lines(self, command: str = "") -> list[str]:
+        """Return the report; `command` is a command line that does all this again."""
         remark = f" ({self.remark})" if self.remark else ""
         lines = [
             f"{self.simulator}{remark}",
@@ -153,5 +168,5 @@ class CosimResult:
         ]
         lines += [f"set: {failure}" for failure in self.failures]
         for each in self.units:
-            lines += each.lines()
+            lines += each.lines(command and f"{command} --unit {each.unit}")
         return [*lines, "agrees" if self.ok else "DIFFERS"]

@@ -1,6 +1,7 @@
 """Play a vector set through devices in a simulator: the one call behind `bitlog2 golden cosim`."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..eda import Rtl
@@ -32,6 +33,10 @@ def cosim(
     out: str | Path | None = None,
     builds: str | Path | None = None,
     limit: float = LIMIT_SECONDS,
+    cases: Sequence[int] | None = None,
+    profiles: Sequence[str] | None = None,
+    stop_first: bool = False,
+    log: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> CosimResult:
     """Give a set's stimulus to a device in a simulator; compare its outputs with the model's.
@@ -53,6 +58,10 @@ def cosim(
         out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
         builds: folder in which compiled devices are kept and used again; None for none.
         limit: seconds after which a simulator is ended.
+        cases: that are played, in this order; None for all. Needs a single unit.
+        profiles: names of `PROFILES`: the runs; None for all.
+        stop_first: whether the first difference ends everything.
+        log: file that gets a line a transfer: time, stream, case, beat, fields; None for none.
         progress: shows how far it is.
 
     Raises:
@@ -74,17 +83,25 @@ def cosim(
     names = _names(root, unit, rtl)
     if lanes is not None and rtl is None and not any(DEVICES[name].wide for name in names):
         raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
-    kept = check_kept(waves, out, builds, len(names))
+    if cases is not None and (not cases or len(names) > 1):
+        raise ValueError(f"cases must be at least one, of one unit, got {cases} for unit {unit}")
+    kept = check_kept(waves, out, builds, log, len(names))
     designs = {name: _design(root, name, rtl, lanes, waves is not None) for name in names}
     used = simulator_named(simulator)
     verified = verify(root, progress=progress)
     runs = []
     if verified.ok:
         with tempfile.TemporaryDirectory(prefix="bitlog2-cosim-") as scratch:
-            setting = Setting(root, used, seed, stall, idle, limit, kept)
+            setting = Setting(
+                root, used, seed, stall, idle, limit, cases, profiles, stop_first, kept
+            )
+            if kept.log is not None:
+                kept.log.write_bytes(b"")
             for name in progress(names, "cosim", len(names)):
                 place = Path(scratch) / name
                 runs.append(simulate(setting, DEVICES[name], designs[name], place))
+                if stop_first and not runs[-1].ok:
+                    break
     return CosimResult(
         folder=root,
         failures=_failures(verified),

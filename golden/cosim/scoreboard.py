@@ -21,13 +21,23 @@ class Scoreboard:
         self.failures: list[str] = []
 
     def take(self, *monitors: RowMonitor) -> None:
-        """Take what these monitors have seen, and what they found wrong with the handshake."""
+        """Take what these monitors have seen, and what they found wrong with the handshake.
+
+        It comes after what monitors of the same ports gave before.
+        """
         for monitor in monitors:
-            words = self.model.words(monitor.prefix)
+            words = self._words_of(monitor.prefix)
+            known = len(words.failures)
             for each in monitor.transfers:
                 words.take(each.data, each.keep, each.last, each.time)
-            self.words.append(words)
-            self.failures += [*monitor.failures, *words.failures]
+            self.failures += [*monitor.failures, *words.failures[known:]]
+
+    def _words_of(self, prefix: str) -> Words:
+        for each in self.words:
+            if each.shape.channel.prefix == prefix:
+                return each
+        self.words.append(self.model.words(prefix))
+        return self.words[-1]
 
     def result(self) -> ProfileRun:
         """Return the comparison with the model, and the failures."""

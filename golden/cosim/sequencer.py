@@ -1,5 +1,6 @@
 """Rows in their order, each with the layer parameters that it needs."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from .agents import RowDriver, RowMonitor
@@ -18,14 +19,16 @@ class Sequencer:
     Args:
         bench: that steps it; add it before the drivers.
         model: of the device, with the parameters of each row.
+        rows: of the model, in the order in which they come; None for all.
     """
 
     progress = 0
 
-    def __init__(self, bench: Bench, model: Model) -> None:
+    def __init__(self, bench: Bench, model: Model, rows: Sequence[int] | None = None) -> None:
         self.drivers: list[RowDriver] = []
         self._handles = [getattr(bench.dut, name) for name in model.device.contract.params]
-        self._params = model.params
+        order = range(len(model.params)) if rows is None else rows
+        self._params = [model.params[row] for row in order] if model.params else []
         self._rows: list[Sequence[Sequence[Beat]]] = []
         self._watched: list[tuple[RowMonitor, Sequence[int]]] = []
         self._handed = 0
@@ -42,9 +45,9 @@ class Sequencer:
         self._watched.append((monitor, ends))
 
     @property
-    def row(self) -> int:
-        """The last row that was handed out."""
-        return max(0, self._handed - 1)
+    def ended(self) -> int:
+        """How many rows every watched monitor has had all transfers of."""
+        return min(bisect_right(ends, len(monitor.transfers)) for monitor, ends in self._watched)
 
     @property
     def done(self) -> bool:

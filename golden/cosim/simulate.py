@@ -1,7 +1,9 @@
 """Build a device, run it, and compare what it gave."""
 
+import random
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from ..vector_set import UnitVectors
 from .build import Design, build_design, start
 from .channels import Device
 from .job import Job, Profile, profiles_of, render_job
-from .keep import Kept, keep_outputs, keep_waves
-from .model import compare_words, vectors_of_set
+from .keep import Kept, check_integer, keep_outputs, keep_waves
+from .model import compare_words, select_cases, vectors_of_set
 from .ports import WRAPPER
 from .recording import Recording, read_recording
 from .result import ProfileRun, UnitRun
@@ -20,7 +22,12 @@ from .simulators import Simulator
 __all__ = ["Setting", "simulate"]
 
 _MODULE = "bitlog2.golden.cosim.play"
-_ERROR = re.compile(r"^(%Error|\[\d+\] %Error|ERROR:|FATAL:|.*%Error:)")
+#: An error, or a memory file that was not found: then the device is not the one that was meant.
+_ERROR = re.compile(
+    r"^(%Error|\[\d+\] %Error|ERROR:|FATAL:|.*%Error:)"
+    r"|^(WARNING|%Warning).*readmem.*(Unable to open|not found)"
+)
+_WARNING = re.compile(r"^(WARNING:|%Warning)")
 _RAISED = re.compile(r"\w(Error|Exception)\b")
 _SHOWN = 3
 
@@ -32,7 +39,7 @@ class Setting:
     Attributes:
         folder: the vector set.
         simulator: with what.
-        seed, stall, idle, limit: as `cosim`.
+        seed, stall, idle, limit, cases, profiles, stop_first: as `cosim`.
         kept: what is left behind.
     """
 
@@ -42,6 +49,9 @@ class Setting:
     stall: int
     idle: int
     limit: float
+    cases: Sequence[int] | None
+    profiles: Sequence[str] | None
+    stop_first: bool
     kept: Kept
 
 
@@ -58,6 +68,17 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
         ToolError: it does not compile.
     """
     target, part = vectors_of_set(setting.folder, device)
+    cases = range(part.cases) if setting.cases is None else setting.cases
+    for case in cases:
+        check_integer(f"case of {device.name}", case, 0, part.cases - 1)
+    profiles = profiles_of(
+        setting.stall,
+        setting.profiles,
+        cases,
+        setting.seed,
+        clocked=design.wrapper.clocked,
+        back_pressure=design.rtl.back_pressure,
+    )
     begun = time.monotonic()
     build = build_design(design, setting.simulator, setting.kept.builds or scratch / "builds")
     built = time.monotonic()
@@ -65,11 +86,11 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
         folder=setting.folder,
         device=device,
         results=scratch / "results",
-        profiles=[
-            each for each in profiles_of(setting.stall) if design.rtl.back_pressure or not each.sink
-        ],
+        profiles=profiles,
         seed=setting.seed,
         idle=setting.idle,
+        stop_first=setting.stop_first,
+        log=setting.kept.log,
     )
     job.results.mkdir(parents=True)
     status = _run(setting, design, build, job)
@@ -79,7 +100,7 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
     return UnitRun(
         unit=device.name,
         top=design.top,
-        cases=part.cases,
+        cases=len(cases),
         lanes=max((each.lanes for _, each in played if each is not None), default=1),
         profiles=tuple(
             _profile_run(target, part, profile, recording, trouble) for profile, recording in played
@@ -93,10 +114,14 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
 def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
     path = job.results / "job.json"
     path.write_bytes(render_job(job))
-    waves = ["--trace-file", "dump.vcd"] if setting.simulator.name == "verilator" else []
+    dump = job.results / "dump.vcd"
+    waves = ["--trace-file", str(dump)] if setting.simulator.name == "verilator" else []
     plusargs = [f"+bitlog2_job={path}"]
-    if design.waves and setting.simulator.name == "icarus":
-        plusargs.append(f"+dumpfile_path={job.results / 'dump.vcd'}")
+    if setting.simulator.name == "verilator":  # state that nothing sets begins at random
+        chance = random.Random(f"{job.seed} state").randrange(1, 1 << 31)
+        plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{chance}"]
+    elif design.waves:
+        plusargs.append(f"+dumpfile_path={dump}")
     order = {
         "action": "run",
         "module": _MODULE,
@@ -115,8 +140,8 @@ def _kept(setting: Setting, device: Device, job: Job) -> list[tuple[Profile, Rec
     if (waves := setting.kept.waves_of(device.name)) is not None:
         keep_waves(job.results / "dump.vcd", waves)
     played = [(profile, read_recording(job.results / profile.name)) for profile in job.profiles]
-    if (job.results / "unclocked").exists():
-        played = played[:1]
+    if (last := job.results / "last").exists():  # no other run was to come
+        played = played[: int(last.read_text())]
     if setting.kept.out is not None:
         found = [(profile.name, each) for profile, each in played if each is not None]
         keep_outputs(setting.kept.out, device.name, found)
@@ -130,7 +155,7 @@ def _trouble(job: Job, status: int | None, limit: float, whole: bool) -> str | N
     lines = (job.results / "run.log").read_text(errors="replace").splitlines()
     errors = [line.strip() for line in lines if _ERROR.match(line)]
     if errors:
-        return "; ".join(errors[:_SHOWN])
+        return "; ".join(list(dict.fromkeys(errors))[:_SHOWN])
     if status == 0 and whole:
         return None
     raised = [line.strip() for line in lines if _RAISED.search(line)]
@@ -148,7 +173,16 @@ def _profile_run(
     troubles = () if trouble is None else (trouble,)
     if recording is None:
         text = f"the simulation ended before the run {profile.name} did"
-        return ProfileRun(profile.name, None, (text, *troubles), 0)
+        return ProfileRun(profile.name, None, (*troubles, text), 0)
     files = {name: path.read_bytes() for name, path in recording.files.items()}
-    comparison = compare_words(target, part, files, recording.times)
-    return ProfileRun(profile.name, comparison, (*recording.failures, *troubles), recording.cycles)
+    comparison = compare_words(
+        target, select_cases(part, profile.cases), files, recording.times, profile.cases
+    )
+    return ProfileRun(
+        profile.name,
+        comparison,
+        (*recording.failures, *troubles),
+        recording.cycles,
+        recording.seconds,
+        tuple(recording.resets),
+    )

