@@ -52,7 +52,9 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"--out needs {error.name}, which is not installed: pip install 'bitlog2[report]'"
             ) from None
-        gates = {name: count for path in args.runs for name, count in read_gates(path).items()}
+        gates: dict[str, int] = {}
+        for path, result in zip(args.runs, results, strict=True):
+            gates |= read_gates(path, result)
         page = render_page(results, _evidence(args.vectors), gates)
         write_whole(args.out, page.encode())
         print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")
