@@ -15,10 +15,10 @@ from .check_choice import HeadChoice
 from .datapath import Registers
 from .mismatch import Comparison, Mismatch, Simulate
 
-__all__ = ["DatapathRun", "Outcome", "compare_run", "hold_run"]
+__all__ = ["UNMASKED_ONLY", "DatapathRun", "Outcome", "compare_run", "hold_run"]
 
 #: Registers of a masked key that nothing observes (SPEC.md BL2-MAX-04).
-_UNMASKED_ONLY = ("d", "e")
+UNMASKED_ONLY = ("d", "e")
 #: Bytes of a trace that the simulator is asked for at once.
 _TRACE_BYTES = 8 << 20
 #: Bytes of a trace a key of a row.
@@ -213,7 +213,7 @@ def _compare_register(
 ) -> None:
     differ = got != getattr(seen.expected, name)
     outcome.compared[name] += differ.size
-    if name in _UNMASKED_ONLY and seen.mask is not None:
+    if name in UNMASKED_ONLY and seen.mask is not None:
         differ &= ~seen.mask
         outcome.compared[name] -= int(seen.mask.sum())
     if differ.any():

@@ -1,7 +1,10 @@
 """A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
 
+import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from bitlog2.sim.files import write_whole
 from .digits import NUM_CLASSES
 from .naming import shown
 from .quantize import QuantizationSpec, float_path, integer_path
+from .sealed import digest_of, parse_object
 from .stored_model import check_ranges, check_tensors
 from .task import MODELS, build_model
 from .uniform import UniformQuantizer
@@ -23,11 +27,12 @@ __all__ = [
     "QuantizedModel",
     "load_quantized",
     "quantized_about",
-    "quantized_classes",
     "save_quantized",
 ]
 
-_FORMAT = "bitlog2-quantized-2"
+_FORMAT = "bitlog2-quantized-3"
+_METADATA, _SHA256 = "__metadata__", "sha256"
+_CHUNK = 1 << 20
 #: More than any classifier has: a file can't ask for a head that fills the memory.
 _MOST_CLASSES = 100_000
 
@@ -52,7 +57,10 @@ class QuantizedModel:
 
 
 def save_quantized(path: Path, quantized: QuantizedModel) -> None:
-    """Write a quantized model to one file, whole or not at all."""
+    """Write a quantized model to one file, whole or not at all.
+
+    Its metadata holds a SHA-256 of everything else in it: metadata, tensors and their names.
+    """
     metadata = {
         "format": _FORMAT,
         "model": quantized.name,
@@ -61,7 +69,22 @@ def save_quantized(path: Path, quantized: QuantizedModel) -> None:
         "quantization": json.dumps(asdict(quantized.spec)),
     }
     tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
-    write_whole(path, save(tensors, metadata))
+    content = memoryview(save(tensors, metadata))
+    size = int.from_bytes(content[:8], "little")
+    header, data = parse_object(bytes(content[8 : 8 + size])), content[8 + size :]
+    header[_METADATA][_SHA256] = _digest(header, [data])
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    write_whole(path, b"".join([len(text).to_bytes(8, "little"), text, data]))
+
+
+def _digest(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
+    """Return the SHA-256 of a safetensors file, but for the metadata's own `sha256`."""
+    metadata = {name: value for name, value in header[_METADATA].items() if name != _SHA256}
+    total = hashlib.sha256(digest_of({**header, _METADATA: metadata}).encode())
+    for part in data:
+        total.update(part)
+    return total.hexdigest()
 
 
 def load_quantized(path: Path) -> QuantizedModel:
@@ -69,12 +92,17 @@ def load_quantized(path: Path) -> QuantizedModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not one that `save_quantized` wrote: metadata that says something
-            else, tensors that are missing, unexpected, misshapen, mistyped, not finite or out of
-            range (the first ten of each, and how many).
+        ValueError: the file is not as `save_quantized` wrote it: metadata that says something
+            else, a SHA-256 that is not of this content, tensors that are missing, unexpected,
+            misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
     """
-    metadata, tensors = _read(path)
-    name, classes, spec, seed = _about(path, metadata)
+    header, tensors = _read(path)
+    name, classes, spec, seed = _about(path, header[_METADATA])
+    if header[_METADATA].get(_SHA256) != _digest(header, _data(path)):
+        raise ValueError(
+            f"quantized model {path} must be as it was written: its metadata and tensors do not "
+            "have the sha256 that it names"
+        )
     model = float_path(build_model(name, classes), spec)
     for module in model.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
@@ -104,20 +132,10 @@ def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: as `load_quantized`, or it is of another model.
     """
-    found, _, spec, seed = _about(path, _read(path, names=())[0])
+    found, _, spec, seed = _about(path, _read(path, names=())[0][_METADATA])
     if name not in (None, found):
         raise ValueError(f"load must be a quantized {name}, got one of {found} in {path}")
     return {"model": found, "schemes": (spec.scheme,), "seeds": (seed,), **_fields(spec)}
-
-
-def quantized_classes(path: Path) -> int:
-    """Return how many classes a quantized model's file says that it tells apart.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_quantized`.
-    """
-    _, classes, _, _ = _about(path, _read(path, names=())[0])
-    return classes
 
 
 def _fields(spec: QuantizationSpec) -> dict[str, Any]:
@@ -133,12 +151,12 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"with format {_said(metadata, 'format')}, model {_said(metadata, 'model')}"
         )
     try:
-        spec = QuantizationSpec(**json.loads(metadata["quantization"]))
+        spec = QuantizationSpec(**parse_object(metadata["quantization"]))
         classes = _integer(metadata, "classes", 1, _MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
         if metadata["model"] == "digits" and classes != NUM_CLASSES:
             raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
         ) from error
@@ -159,20 +177,29 @@ def _integer(metadata: dict[str, str], name: str, low: int, high: int) -> int:
 
 def _read(
     path: Path, names: tuple[str, ...] | None = None
-) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return metadata, and the tensors of these names; all of them for None."""
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header with its metadata, and the tensors of these names; all for None."""
     if not path.is_file():
         raise FileNotFoundError(f"quantized model must be a file that exists, got {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             keys = list(file.keys()) if names is None else names
             tensors = {key: file.get_tensor(key) for key in keys}
-    except (SafetensorError, AttributeError) as error:  # a type that this torch does not know
+        with path.open("rb") as raw:
+            header = parse_object(raw.read(int.from_bytes(raw.read(8), "little")))
+    except (SafetensorError, AttributeError, ValueError) as error:  # a type that torch lacks
         raise ValueError(
             f"quantized model must be a safetensors file, got {path}: {shown(str(error), 300)}"
         ) from error
-    return metadata, tensors
+    return {**header, _METADATA: header.get(_METADATA) or {}}, tensors
+
+
+def _data(path: Path) -> Iterator[bytes]:
+    """Yield the bytes after a safetensors file's header."""
+    with path.open("rb") as file:
+        file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+        while part := file.read(_CHUNK):
+            yield part
 
 
 def _take_late_biases(model: nn.Module, tensors: dict[str, Tensor]) -> None:

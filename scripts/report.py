@@ -48,7 +48,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.out is not None:
         from bitlog2.models.report import render_page
 
-        gates = {name: count for path in args.runs for name, count in read_gates(path).items()}
+        gates: dict[str, int] = {}
+        for path, result in zip(args.runs, results, strict=True):
+            gates |= read_gates(path, result)
         page = render_page(results, _evidence(args.vectors), gates)
         write_whole(args.out, page.encode())
         print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")

@@ -155,20 +155,20 @@ def _gates(run_folder: Path, result: dict[str, Any], wanted: bool | None) -> dic
     from bitlog2.models.grid.gates import read_gates
 
     if wanted is False:
-        return read_gates(run_folder)
+        return read_gates(run_folder, result)
     try:
         return _count_gates(run_folder, result)
     except ToolError as error:
         if wanted:
             raise
         print(f"gates not counted: {error}")
-        return read_gates(run_folder)
+        return read_gates(run_folder, result)
 
 
 def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
     """Return the gates of every datapath of a run: of one key's lane and an output channel.
 
-    What was counted before is kept, and each count as soon as it is made.
+    What this Yosys counted before is kept, and each count as soon as it is made.
     """
     from bitlog2.golden.cost import yosys_version
     from bitlog2.golden.cost.synthesis import synthesize
@@ -178,11 +178,11 @@ def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
 
     from .progress import progress
 
-    gates = read_gates(run_folder)
-    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in gates]
     tool = f"Yosys {yosys_version()}, generic gates of {', '.join(_UNITS)}"
+    gates = read_gates(run_folder, result, tool)
+    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in gates]
     for cell in progress(cells, "gates", len(cells)):
         target = Target.of(config_of(cell))
         gates[cell["name"]] = sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
-        write_gates(run_folder, gates, tool)
+        write_gates(run_folder, result, gates, tool)
     return gates

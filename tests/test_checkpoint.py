@@ -13,7 +13,6 @@ from bitlog2.models.checkpoint import (
     QuantizedModel,
     load_quantized,
     quantized_about,
-    quantized_classes,
     save_quantized,
 )
 from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
@@ -43,7 +42,6 @@ def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmeti
         assert torch.equal(loaded.model(images), saved.model(images))
     about = (loaded.name, loaded.classes, loaded.spec, loaded.seed)
     assert about == ("digits", 10, saved.spec, 3)
-    assert quantized_classes(tmp_path / "m.safetensors") == 10
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "integer"])
@@ -124,7 +122,7 @@ def test_checkpoint_without_the_format_is_refused(tmp_path):
 def test_checkpoint_with_damaged_metadata_is_refused(tmp_path, key, value):
     path = tmp_path / "m.safetensors"
     metadata = {
-        "format": "bitlog2-quantized-2",
+        "format": "bitlog2-quantized-3",
         "model": "digits",
         "classes": "10",
         "seed": "0",
@@ -132,4 +130,75 @@ def test_checkpoint_with_damaged_metadata_is_refused(tmp_path, key, value):
     }
     save_file({"x": torch.zeros(1)}, path, {**metadata, key: value})
     with pytest.raises(ValueError, match="must say how it was made"):
+        load_quantized(path)
+
+
+def header_of(path):
+    """Return the header of a safetensors file, and what follows it."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    return content[8:end].decode(), content[end:]
+
+
+def write(path, header, data):
+    path.write_bytes(len(header.encode()).to_bytes(8, "little") + header.encode() + data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BitLog2_Half_17", "BitLog2_Single_17"),
+        (r"\"w_bits\": 4", r"\"w_bits\": 8"),
+        (r"\"datapath\": []", r"\"datapath\": [[\"fraction_bits\", 3]]"),
+        ('"seed": "0"', '"seed": "1"'),
+        ("blocks.1.norm1.bias", "blocks.1.norm1.bios"),
+        ("[96, 96]", "[48, 192]"),
+        ('"seed": "0"', '"seed": "0", "note": "mine"'),
+    ],
+)
+def test_checkpoint_with_an_edited_header_is_refused(tmp_path, old, new):
+    path = tmp_path / "m.safetensors"
+    save_quantized(path, digits())
+    header, data = header_of(path)
+    assert old in header
+    write(path, header.replace(old, new), data)
+    with pytest.raises(ValueError, match="do not have the sha256"):
+        load_quantized(path)
+
+
+def test_checkpoint_with_an_edited_tensor_is_refused(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_quantized(path, digits())
+    header, data = header_of(path)
+    write(path, header, data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ValueError, match="do not have the sha256"):
+        load_quantized(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"seed": "0"', '"seed": "5", "seed": "0"'),
+        (r"\"w_bits\": 4", r"\"w_bits\": 8, \"w_bits\": 4"),
+        ('"__metadata__": {', '"__metadata__": {"format": "x"}, "__metadata__": {'),
+    ],
+)
+def test_checkpoint_with_a_key_twice_is_refused(tmp_path, old, new):
+    path = tmp_path / "m.safetensors"
+    save_quantized(path, digits())
+    header, data = header_of(path)
+    assert old in header
+    write(path, header.replace(old, new), data)
+    with pytest.raises(ValueError, match=r"stands twice|duplicate"):
+        quantized_about(path)
+
+
+def test_checkpoint_of_an_earlier_format_is_refused_by_name(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_quantized(path, digits())
+    header, data = header_of(path)
+    write(path, header.replace("quantized-3", "quantized-2"), data)
+    with pytest.raises(
+        ValueError, match=r"bitlog2-quantized-3 file .* format 'bitlog2-quantized-2'"
+    ):
         load_quantized(path)

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -94,27 +95,98 @@ def test_record_malformed_is_refused_with_its_file(tmp_path, field, value):
         BatchRecord.from_dict(values, tmp_path)
 
 
-def folder_with(tmp_path, *records):
-    request = GridRequest(models=("digits",), schemes=("BitLog2_Half_17",))
+SHAPES = {"blocks.0": {"heads": 2, "sizes": {"score": 4, "o": 3}, "masked": []}}
+
+
+def batch(number, **changes):
+    """A batch of two images of which everything is there."""
+    record = BatchRecord(
+        number,
+        numbers=(2 * number, 2 * number + 1),
+        labels=(1, 0),
+        top1=(1, 2),
+        hits5=(1, 0),
+        pixels=("00ff", "01ff"),
+        registers=("aa", "bb"),
+        compared={"score": 16, "o": 12},
+        mismatched={"score": 0, "o": 1},
+        watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
+    )
+    return replace(record, **changes)
+
+
+def folder_with(tmp_path, *records, **bound):
+    """A run of one cell that has begun; some of what its lines are bound to may be changed."""
+    request = GridRequest(
+        models=("digits",), schemes=("BitLog2_Half_17",), batch_size=2, watermarks=True
+    )
     folder = RunFolder.create(tmp_path / "run", request, {})
-    cell = request.cells()[0]
-    folder.cell_folder(cell).mkdir(parents=True)
+    unquantized, cell = request.cells()
+    for each in (unquantized, cell):
+        folder.cell_folder(each).mkdir(parents=True)
+    folder.write_cell(unquantized, "ee", {"images": 8, "classes": 3})
+    folder.write_cell(cell, "ff", {"shapes": SHAPES})
     for record in records:
         with Journal(folder.new_journal(cell, 0)) as journal:
-            journal.add(record.as_dict())
+            journal.add({**folder.bound(cell, "ff"), **bound, **record.as_dict()})
     return folder, cell
 
 
 def test_folder_joins_journals_by_batch(tmp_path):
-    other = BatchRecord(0, (0,), (1,), (1,), (1,))
-    folder, cell = folder_with(tmp_path, RECORD, other, RECORD)
-    assert folder.records(cell) == {0: other, 3: RECORD}
+    folder, cell = folder_with(tmp_path, batch(3), batch(0), batch(3))
+    assert folder.records(cell) == {0: batch(0), 3: batch(3)}
+    assert not folder.is_finished(cell)
+
+
+def test_folder_is_finished_when_every_batch_is_there(tmp_path):
+    folder, cell = folder_with(tmp_path, *map(batch, range(4)))
+    assert folder.is_finished(cell)
 
 
 def test_folder_two_results_of_a_batch_are_refused(tmp_path):
-    other = BatchRecord(3, (6, 7), (1, 0), (0, 0), (1, 0))
-    folder, cell = folder_with(tmp_path, RECORD, other)
+    folder, cell = folder_with(tmp_path, batch(3), batch(3, top1=(1, 1)))
     with pytest.raises(ValueError, match="two different results of batch 3"):
+        folder.records(cell)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"batch": 4}, "batch 4 is none of 4"),
+        ({"numbers": (2, 4)}, "is not of its images"),
+        ({"numbers": (3, 2)}, "is not of its images"),
+        ({"skipped": ("val/x.png",)}, "is not of its images"),
+        ({"labels": (1, 3)}, "names a class above 2"),
+        ({"top1": (1, 3)}, "names a class above 2"),
+        ({"hits5": (2, 0)}, "counts hits that are none"),
+        ({"hits5": (0, 0)}, "counts hits that are none"),
+        ({"pixels": ()}, "must have 2 digests of pixels and 2 of registers"),
+        ({"registers": ()}, "must have 2 digests of pixels and 2 of registers"),
+        ({"watermarks": {}}, "must have watermarks of 1 layers, got 0"),
+        ({"compared": {}, "mismatched": {}}, "compared 16 values of score, got 0"),
+        ({"compared": {"score": 16}}, "compared 12 values of o, got 0"),
+        ({"compared": {"score": 16, "o": 13}}, "compared 12 values of o, got 13"),
+        ({"compared": {"score": 16, "o": 12, "e": 1}}, "compared 0 values of e, got 1"),
+        ({"mismatched": {"o": 13}}, "compared 12 values of o"),
+    ],
+)
+def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, changes, told):
+    folder, cell = folder_with(tmp_path, batch(1, **changes))
+    with pytest.raises(ValueError, match=f"batches-0-.*{told}"):
+        folder.records(cell)
+
+
+@pytest.mark.parametrize("name", ["run", "cell", "model"])
+def test_folder_line_of_another_run_cell_or_model_is_refused(tmp_path, name):
+    folder, cell = folder_with(tmp_path, batch(1), **{name: "00"})
+    with pytest.raises(ValueError, match=f"must be of the {name} .* got one of '00'"):
+        folder.records(cell)
+
+
+def test_folder_journal_without_what_the_cell_began_with_is_refused(tmp_path):
+    folder, cell = folder_with(tmp_path, batch(1))
+    (folder.cell_folder(cell) / "cell.json").unlink()
+    with pytest.raises(ValueError, match=r"must hold cell\.json"):
         folder.records(cell)
 
 

@@ -159,7 +159,7 @@ def read_export(data: bytes, folder: Path) -> None:
 def quantized_header() -> bytes:
     quantization = {"scheme": "none", "arithmetic": "float", "w_bits": 4, "a_bits": 4}
     metadata = {
-        "format": "bitlog2-quantized-2",
+        "format": "bitlog2-quantized-3",
         "model": "digits",
         "classes": "10",
         "seed": "0",

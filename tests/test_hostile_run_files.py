@@ -5,19 +5,22 @@ import random
 import shutil
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_golden_fuzz import Mangle
 from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
-from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.grid import Cell, GridRequest, read_result, run_grid
 from bitlog2.models.grid.folder import RunFolder
 from bitlog2.models.grid.gates import read_gates, write_gates
 from bitlog2.models.grid.latex import latex_table
 from bitlog2.models.grid.status import status_of
 from bitlog2.models.grid.sweep import sweep_rows
 from bitlog2.models.report import drawing, render_page
+from bitlog2.models.run import versions
+from bitlog2.models.sealed import digest_of, parse_object
 from bitlog2.scripts.cli import main
 
 REQUEST = GridRequest(
@@ -30,6 +33,8 @@ REQUEST = GridRequest(
     watermarks=True,
     calibration_images=4,
 )
+#: What gates are bound to of a result.
+RESULT = {"request": REQUEST.as_dict(), "versions": {}}
 #: The cell whose journal is mangled.
 CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
 
@@ -60,6 +65,17 @@ def mangled_journal(data: bytes, rng: random.Random) -> bytes:
     return b"\n".join([*lines, b""])
 
 
+def mangled_sealed(data: bytes, rng: random.Random) -> bytes:
+    """Mangle an object, and give it its digest where it still is one."""
+    text = mangled(data, rng)
+    try:
+        content = parse_object(text)
+    except ValueError:
+        return text
+    content.pop("sha256", None)
+    return json.dumps({**content, "sha256": digest_of(content)}).encode()
+
+
 def read_request(data: bytes, folder: Path) -> None:
     (folder / "run.json").write_bytes(data)
     found = RunFolder.open(folder)
@@ -67,8 +83,7 @@ def read_request(data: bytes, folder: Path) -> None:
 
 
 def read_journal(data: bytes, folder: Path) -> None:
-    found = RunFolder(folder, REQUEST, {})
-    found.cell_folder(CELL).mkdir(parents=True, exist_ok=True)
+    found = RunFolder(folder, REQUEST, versions())
     (found.cell_folder(CELL) / "batches-0-x.jsonl").write_bytes(data)
     status_of(found)
 
@@ -84,7 +99,7 @@ def read_whole_result(data: bytes, folder: Path) -> None:
 
 def read_counts(data: bytes, folder: Path) -> None:
     (folder / "gates.json").write_bytes(data)
-    assert all(count > 0 for count in read_gates(folder).values())
+    assert all(count > 0 for count in read_gates(folder, RESULT).values())
 
 
 def small_result(path: Path) -> bytes:
@@ -94,7 +109,8 @@ def small_result(path: Path) -> bytes:
         for name in ("attention_map", "layer_params", "watermarks"):
             if cell[name]:
                 cell[name] = dict([next(iter(cell[name].items()))])
-    return json.dumps(content, indent=1).encode()
+    content.pop("sha256")
+    return json.dumps({**content, "sha256": digest_of(content)}, indent=1).encode()
 
 
 def original(name: str, run: RunFolder, folder: Path) -> bytes:
@@ -103,18 +119,18 @@ def original(name: str, run: RunFolder, folder: Path) -> bytes:
     if name == "result":
         return small_result(run.result_file)
     if name == "gates":
-        write_gates(folder, {"digits-a": 400, "digits-b": 500}, "Yosys")
+        write_gates(folder, RESULT, {"digits-a": 400, "digits-b": 500}, "Yosys")
         return (folder / "gates.json").read_bytes()
-    cell = next(cell for cell in run.request.cells() if cell.name.endswith("F4-P12-seed0"))
-    (journal,) = run.cell_folder(cell).glob("batches-*.jsonl")
+    shutil.copytree(run.path / "cells", folder / "cells", ignore=shutil.ignore_patterns("b*", "m*"))
+    (journal,) = run.cell_folder(CELL).glob("batches-*.jsonl")
     return journal.read_bytes()
 
 
 READERS: dict[str, tuple[Read, Mangle]] = {
-    "request": (read_request, mangled),
+    "request": (read_request, mangled_sealed),
     "journal": (read_journal, mangled_journal),
-    "result": (read_whole_result, mangled),
-    "gates": (read_counts, mangled),
+    "result": (read_whole_result, mangled_sealed),
+    "gates": (read_counts, mangled_sealed),
 }
 
 
@@ -163,7 +179,52 @@ def cut_request(run: RunFolder) -> None:
     file.write_bytes(file.read_bytes()[:100])
 
 
-@pytest.mark.parametrize("damage", [cut_journal, cut_request])
+def edited_request(run: RunFolder) -> None:
+    """Ask for no check."""
+    file = run.path / "run.json"
+    file.write_bytes(file.read_bytes().replace(b'"all"', b'"none"', 1))
+
+
+def other_request(run: RunFolder) -> None:
+    """Put the request of another run there."""
+    RunFolder.create(run.path.with_name("other"), replace(REQUEST, limit=3), versions())
+    shutil.copy(run.path.with_name("other") / "run.json", run.path)
+
+
+def other_journal(run: RunFolder) -> None:
+    """Put a journal of another cell there."""
+    first, second = (sorted(run.cell_folder(cell).glob("b*")) for cell in quantized(run)[:2])
+    shutil.copy(first[0], second[0])
+
+
+def other_cell(run: RunFolder) -> None:
+    """Put there what another cell does to the map."""
+    first, second = (run.cell_folder(cell) / "cell.json" for cell in quantized(run)[:2])
+    shutil.copy(first, second)
+
+
+def edited_cell(run: RunFolder) -> None:
+    """Change the name of a layer of which the map is told."""
+    file = run.cell_folder(CELL) / "cell.json"
+    file.write_text(file.read_text().replace("blocks.0.attn", "blocks.9.attn"))
+
+
+def quantized(run: RunFolder) -> list[Cell]:
+    return [cell for cell in run.request.cells() if cell.spec is not None]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_journal,
+        cut_request,
+        edited_request,
+        other_request,
+        other_journal,
+        other_cell,
+        edited_cell,
+    ],
+)
 @pytest.mark.parametrize("command", ["status", "resume"])
 def test_hostile_commands_on_a_damaged_run_leave_it_as_it_is(
     damage: Damage, command: str, tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
@@ -175,3 +236,23 @@ def test_hostile_commands_on_a_damaged_run_leave_it_as_it_is(
     assert main([command, str(copy)]) == 2
     check(2, capsys.readouterr().err)
     assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "result.json"])
+def test_hostile_model_or_result_of_another_is_refused(
+    name: str, tmp_path: Path, run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model of another seed under a cell's name; the result of another run in the folder."""
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    if name == "result.json":
+        RunFolder.create(tmp_path / "other", replace(REQUEST, batch_size=1), versions())
+        shutil.copy(tmp_path / "other" / "run.json", copy)
+        command = ["report", str(copy), "--latex", str(tmp_path / "t.tex")]
+    else:
+        first, second = (cell for cell in quantized(run) if cell.scheme == "none")
+        copied = RunFolder.open(copy)
+        shutil.copy(copied.model_file(first), copied.model_file(second))
+        command = ["resume", str(copy)]
+    assert main(command) == 2
+    assert name in capsys.readouterr().err

@@ -273,7 +273,7 @@ def test_hostile_quantized_model_itself_loads(load_changed):
     ids=range(12),
 )
 def test_hostile_quantized_model_with_other_metadata_is_refused(name, value, tmp_path):
-    good = {"format": "bitlog2-quantized-2", "model": "digits", "classes": "10", "seed": "0"}
+    good = {"format": "bitlog2-quantized-3", "model": "digits", "classes": "10", "seed": "0"}
     content = save({"x": torch.zeros(1)}, {**good, "quantization": "{}", name: value})
     (tmp_path / "q.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"^quantized model [^\n]{1,900}$"):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from bitlog2.golden import cost
 from bitlog2.golden.eda import ToolError
 from bitlog2.models.grid.gates import read_gates, write_gates
 from bitlog2.scripts import sweep
@@ -37,12 +38,20 @@ def counted(monkeypatch):
     return calls
 
 
+def result_of(folder):
+    return json.loads((folder / "result.json").read_bytes())
+
+
+def gates_of(folder):
+    return read_gates(folder, result_of(folder))
+
+
 def test_sweep_gates_are_counted_once_and_kept(swept, counted, tmp_path, capsys):
-    write_gates(swept, {}, "Yosys")
+    write_gates(swept, result_of(swept), {}, "Yosys")
     table = tmp_path / "sweep.csv"
     assert main(["sweep", "--run", str(swept), *WORDS, "--csv", str(table)]) == 0
     assert len(counted) == len(set(counted)) == 12  # six units of two datapaths, each once
-    assert set(read_gates(swept).values()) == {600}
+    assert set(gates_of(swept).values()) == {600}
     assert main(["sweep", "--run", str(swept), *WORDS]) == 0
     assert len(counted) == 12
     assert capsys.readouterr().out.count(" 600\n") == 4
@@ -50,19 +59,27 @@ def test_sweep_gates_are_counted_once_and_kept(swept, counted, tmp_path, capsys)
     assert [(row["fraction_bits"], row["gates"]) for row in rows] == [("4", "600"), ("5", "600")]
 
 
-def test_sweep_goes_on_with_the_gates_that_are_missing(swept, counted):
-    result = json.loads((swept / "result.json").read_bytes())
+def test_sweep_goes_on_with_the_gates_that_are_missing(swept, counted, monkeypatch):
+    result = result_of(swept)
+    monkeypatch.setattr(cost, "yosys_version", lambda: "0.1")
     name = result["cells"][1]["name"]
-    write_gates(swept, {name: 7}, "Yosys")
+    write_gates(swept, result, {name: 7}, f"Yosys 0.1, generic gates of {', '.join(sweep._UNITS)}")
     assert main(["sweep", "--run", str(swept), *WORDS]) == 0
     assert len(counted) == 6
-    assert sorted(read_gates(swept).values()) == [7, 600]
+    assert sorted(gates_of(swept).values()) == [7, 600]
+
+
+def test_sweep_gates_of_another_yosys_are_counted_again(swept, counted):
+    result = result_of(swept)
+    write_gates(swept, result, {cell["name"]: 7 for cell in result["cells"][1:]}, "Yosys 0.0")
+    assert main(["sweep", "--run", str(swept), *WORDS]) == 0
+    assert set(gates_of(swept).values()) == {600}
 
 
 def test_sweep_report_has_table_and_plot(swept, tmp_path):
-    result = json.loads((swept / "result.json").read_bytes())
+    result = result_of(swept)
     gates = {cell["name"]: 1234 + i for i, cell in enumerate(result["cells"][1:])}
-    write_gates(swept, gates, "Yosys")
+    write_gates(swept, result, gates, "Yosys")
     page = tmp_path / "report.html"
     assert main(["report", str(swept), "--out", str(page)]) == 0
     text = page.read_text()
@@ -84,17 +101,27 @@ def test_sweep_without_yosys_leaves_gates_out_unless_they_are_asked_for(swept, m
 
 def test_sweep_counts_what_yosys_counts(tmp_path, swept):
     """A wider table and shifter take more gates, by Yosys itself."""
-    result = json.loads((swept / "result.json").read_bytes())
-    (tmp_path / "result.json").write_text("{}")
+    result = result_of(swept)
     few = {**result, "cells": [cell for cell in result["cells"] if "F4" in cell["name"]]}
     (count,) = sweep._count_gates(tmp_path, few).values()
     assert 3000 < count < 15000
-    assert read_gates(tmp_path) == {few["cells"][0]["name"]: count}
+    assert read_gates(tmp_path, few) == {few["cells"][0]["name"]: count}
     assert "Yosys 0." in (tmp_path / "gates.json").read_text()
 
 
 @pytest.mark.parametrize("content", ["[]", '{"gates": {"a": 0}}', '{"gates": {"a": true}}', "{"])
-def test_sweep_damaged_gates_are_refused(tmp_path, content):
+def test_sweep_damaged_gates_are_refused(swept, tmp_path, content):
     (tmp_path / "gates.json").write_text(content)
     with pytest.raises(ValueError, match=r"gates\.json must"):
-        read_gates(tmp_path)
+        read_gates(tmp_path, result_of(swept))
+
+
+def test_sweep_gates_of_another_run_or_edited_are_refused(swept, tmp_path):
+    result = result_of(swept)
+    write_gates(tmp_path, result, {"digits-a": 600}, "Yosys")
+    with pytest.raises(ValueError, match="must be of the run in its folder"):
+        read_gates(tmp_path, {**result, "versions": {}})
+    file = tmp_path / "gates.json"
+    file.write_text(file.read_text().replace("600", "500"))
+    with pytest.raises(ValueError, match="must be as it was written"):
+        read_gates(tmp_path, result)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from bitlog2.sim import REGISTERS
 
-from ..checkpoint import load_quantized
 from ..datapath import AttentionDatapath, Registers
 from ..image_data import position_batches
 from ..task import Task, load_task
@@ -148,7 +147,7 @@ def _parting(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, image: int)
     )
     batch = _batch_of(task, request.batch_size, request.limit, image)
     seen = [
-        _registers_of(load_quantized(folder.model_file(cell)).model, batch)
+        _registers_of(folder.load_model(cell)[0].model, batch)
         for folder, cell in ((a, cell_a), (b, cell_b))
     ]
     for layer in seen[0]:

@@ -3,18 +3,21 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..check_counts import layer_shapes
 from ..check_threads import check_threads
-from ..checkpoint import QuantizedModel, load_quantized, save_quantized
-from ..digest import exact_float32
+from ..checkpoint import QuantizedModel, save_quantized
+from ..digest import digest_of_digests, exact_float32, model_digest, pixel_digests
 from ..image_data import Progress, position_batches
 from ..quantize import quantize
 from ..run import versions
+from ..sealed import digest_of
 from ..task import Task, load_task
 from .batch_run import BatchRun
 from .cell import Cell
@@ -23,7 +26,7 @@ from .journal import Journal
 from .record import BatchRecord
 from .request import GridRequest, has_registers
 from .result import build_result
-from .statistics import map_statistics, write_statistics
+from .statistics import map_statistics
 from .workers import Workers, workers
 
 __all__ = ["run_grid"]
@@ -117,51 +120,140 @@ def _run_model(share: _Share, model: str) -> None:
     cells = request.cells_of(model)
     if team.share(team.leads and all(map(folder.is_finished, cells))):
         return
+    if folder.versions != (now := versions()):
+        changed = sorted(name for name, value in now.items() if folder.versions.get(name) != value)
+        told = ", ".join(f"{name} {folder.versions.get(name)}, not {now[name]}" for name in changed)
+        raise ValueError(f"run {folder.path} must go on with what it began with: {told}")
     task = load_task(model, request.device, request.source(model), request.checkpoint(model))
     task.data.scan(request.limit, share.progress)
-    if team.leads:
-        folder.write_data_notes(model, task.data.notes, complete=task.data.complete)
+    _hold_inputs(share, cells[0], task)
     for cell in cells:
         _run_cell(share, cell, task)
 
 
+#: What a run holds of what it is given, and what errors call it.
+_INPUTS = {
+    "model": "weights",
+    "classes": "number of classes",
+    "images": "number of validation images",
+    "names": "names of validation images",
+    "calibration": "calibration images",
+}
+
+
+def _hold_inputs(share: _Share, cell: Cell, task: Task) -> None:
+    """Write what a model is evaluated on, its unquantized `cell`; refuse other than was written."""
+    folder, request = share.folder, share.folder.request
+    weights = model_digest(task.model)
+    if share.team.leads:
+        end = task.data.end(request.limit)
+        given = {
+            "classes": task.data.classes,
+            "images": end,
+            "names": digest_of([task.data.name(position) for position in range(end)]),
+            "notes": task.data.notes,
+            "complete": task.data.complete,
+            "calibration": {
+                str(seed): _calibration(share, task, seed)[1] for seed in request.seeds
+            },
+        }
+        kept = folder.read_cell(cell)
+        if kept is None:
+            folder.cell_folder(cell).mkdir(parents=True, exist_ok=True)
+            folder.write_cell(cell, weights, given)
+        else:
+            _refuse_others(folder, task.name, kept, {"model": weights, **given})
+    share.team.wait()
+    _refuse_others(folder, task.name, folder.read_cell(cell) or {}, {"model": weights})
+
+
+def _refuse_others(
+    folder: RunFolder, name: str, kept: dict[str, Any], given: dict[str, Any]
+) -> None:
+    for key, what in _INPUTS.items():
+        if key in given and kept.get(key) != given[key]:
+            raise ValueError(
+                f"run {folder.path} must go on with the {what} that it began with, got "
+                f"others for {name}: give it the same again, or choose another folder"
+            )
+
+
+def _calibration(share: _Share, task: Task, seed: int) -> tuple[Tensor, str]:
+    """Return the calibration images of a seed and their digest."""
+    images = task.calibration_images(seed, share.folder.request.calibration_images)
+    return images, digest_of_digests(pixel_digests(images))
+
+
 def _run_cell(share: _Share, cell: Cell, task: Task) -> None:
     folder, team, request = share.folder, share.team, share.folder.request
-    size = request.batch_size
-    batches = position_batches(task.data.end(request.limit), size, None)
+    first = request.cells_of(cell.model)[0]
     missing: list[int] = []
     if team.leads:
         folder.cell_folder(cell).mkdir(parents=True, exist_ok=True)
         done = folder.records(cell)
+        batches = position_batches(task.data.end(request.limit), request.batch_size, None)
         missing = [number for number in range(len(batches)) if number not in done]
+        if missing:
+            _hold_images(folder, task, list(done.values()))
     missing = team.share(missing)
-    if missing:
-        model = _model_of(share, cell, task)
-        mine = missing[team.rank :: team.size]
-        if mine:
-            with Journal(folder.new_journal(cell, team.rank)) as journal:
-                records = _records(share, cell, task, model, mine)
-                for record in share.progress(records, cell.name, len(mine)):
-                    journal.add(record.as_dict())
+    if not missing:
+        return
+    model, digest = _model_of(share, cell, task)
+    mine = missing[team.rank :: team.size]
+    if mine:
+        seen = {} if cell == first else folder.records(first)
+        with Journal(folder.new_journal(cell, team.rank)) as journal:
+            records = _records(share, cell, task, model, mine)
+            for record in share.progress(records, cell.name, len(mine)):
+                if seen and record.seen != seen[record.batch].seen:
+                    raise ValueError(_OTHER_IMAGES.format(folder.path, record.batch))
+                journal.add({**folder.bound(cell, digest), **record.as_dict()})
     team.wait()
-    if team.leads:
-        folder.mark_finished(cell)
 
 
-def _model_of(share: _Share, cell: Cell, task: Task) -> nn.Module:
-    """Return the cell's model. A quantized one is calibrated once, and then read from its file."""
+#: The error where images change under their names.
+_OTHER_IMAGES = "run {} must go on with the images that it began with: those of batch {} are others"
+
+
+def _hold_images(folder: RunFolder, task: Task, done: list[BatchRecord]) -> None:
+    """Refuse images that are not those of a batch that was evaluated before."""
+    known = next((record for record in done if record.numbers), None)
+    if known is None:
+        return
+    size, limit = folder.request.batch_size, folder.request.limit
+    for batch in task.data.batches(size, limit, [known.batch]):
+        seen = (*(tuple(each.tolist()) for each in (batch.numbers, batch.labels)),)
+        if (*seen, pixel_digests(batch.images)) == known.seen[:3]:
+            return
+    raise ValueError(_OTHER_IMAGES.format(folder.path, known.batch))
+
+
+def _model_of(share: _Share, cell: Cell, task: Task) -> tuple[nn.Module, str]:
+    """Return the cell's model and its SHA-256.
+
+    A quantized one is calibrated once, and then read from its file.
+    """
     folder, team = share.folder, share.team
     if cell.spec is None or cell.seed is None:
-        return task.model
+        return task.model, model_digest(task.model)
     path = folder.model_file(cell)
     if team.leads and not path.exists():
-        images = task.calibration_images(cell.seed, folder.request.calibration_images)
+        images, digest = _calibration(share, task, cell.seed)
+        inputs = folder.read_cell(folder.request.cells_of(cell.model)[0]) or {}
+        kept = inputs.get("calibration", {}) | {str(cell.seed): digest}
+        _refuse_others(folder, task.name, inputs, {"calibration": kept})
         model = quantize(task.model, images, cell.spec)
+        shapes = layer_shapes(model, images[:1])
+        content = {
+            "layers": {name: asdict(each) for name, each in map_statistics(model, images).items()},
+            "shapes": {name: asdict(each) for name, each in shapes.items()},
+        }
+        folder.write_cell(cell, model_digest(model), content)
         made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)
-        write_statistics(folder.statistics_file(cell), map_statistics(model, images))
         save_quantized(path, made)
     team.wait()
-    return load_quantized(path).model.to(task.device)
+    quantized, digest = folder.load_model(cell)
+    return quantized.model.to(task.device), digest
 
 
 def _records(

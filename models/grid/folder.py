@@ -3,28 +3,39 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bitlog2.sim.files import write_whole
+from bitlog2.sim.checks import brief
 
+from ..check_choice import HeadChoice
+from ..check_counts import LayerShape
+from ..checkpoint import QuantizedModel, load_quantized
+from ..digest import model_digest
+from ..sealed import digest_of, read_sealed, write_sealed
 from .cell import Cell
 from .journal import read_journal
-from .json_object import read_object
-from .record import BatchRecord
-from .request import GridRequest
+from .record import BatchRecord, BatchRules
+from .request import GridRequest, has_registers
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "run_digest"]
 
-_FORMAT = "bitlog2-run-1"
+_FORMAT = "bitlog2-run-2"
+_CELL_FORMAT = "bitlog2-cell-1"
 _REQUEST = "run.json"
 _LOCK = "lock"
 _RESULT = "result.json"
 _CELLS = "cells"
-_FINISHED = "finished"
+#: What every journal line and the file of a cell name: what they belong to.
+_BOUND = ("run", "cell", "model")
+
+
+def run_digest(request: dict[str, Any], versions: dict[str, str]) -> str:
+    """Return the SHA-256 of what a run was asked for and its versions, which its files name."""
+    return digest_of({"format": _FORMAT, "request": request, "versions": versions})
 
 
 class RunFolder:
@@ -33,21 +44,26 @@ class RunFolder:
     run.json        the request and the versions that the run began with
     lock            held by the process that runs it
     cells/NAME/     model.safetensors: the quantized model
-                    data.json: what to know of the images, beside the unquantized model
-                    map.json: what its code does to the map of the calibration images
+                    cell.json: of a quantized model what its code does to the map of the calibration
+                    images, and its layers' shapes; of an unquantized one what it is evaluated on
                     batches-*.jsonl: a line a finished batch
-                    finished: there when no batch is missing
     timings.jsonl   seconds of each batch: nothing else depends on time
     result.json     written when every cell is finished
+
+    Each file names the run's digest, a cell's files the SHA-256 of its model too, and what JSON
+    holds no batches the SHA-256 of its own content. A file that was edited, or that belongs to
+    another run, cell or model, is refused.
 
     Attributes:
         path: the folder.
         request: what the run was asked for.
         versions: of the packages that it began with.
+        digest: of both, 64 hexadecimal digits.
     """
 
     def __init__(self, path: Path, request: GridRequest, versions: dict[str, str]) -> None:
         self.path, self.request, self.versions = path, request, versions
+        self.digest = run_digest(request.as_dict(), versions)
 
     @classmethod
     def create(cls, path: Path, request: GridRequest, versions: dict[str, str]) -> "RunFolder":
@@ -64,12 +80,17 @@ class RunFolder:
                     f"run {path} was asked for something else: choose another folder, or "
                     f"`bitlog2 resume {path}` for what it was asked for"
                 )
-            return found
+            return found if found.has_begun else cls._written(path, request, versions)
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        _remove_partials(path.glob(f".{_REQUEST}.*.partial"))
+        if any(each.name != _LOCK or not each.is_file() for each in path.iterdir()):
             raise ValueError(f"run must be a new or empty folder, got {path}, which holds files")
+        return cls._written(path, request, versions)
+
+    @classmethod
+    def _written(cls, path: Path, request: GridRequest, versions: dict[str, str]) -> "RunFolder":
         content = {"format": _FORMAT, "request": request.as_dict(), "versions": versions}
-        write_whole(path / _REQUEST, (json.dumps(content, indent=2) + "\n").encode())
+        write_sealed(path / _REQUEST, content)
         return cls(path, request, versions)
 
     @staticmethod
@@ -87,9 +108,7 @@ class RunFolder:
         file = path / _REQUEST
         if not file.is_file():
             raise ValueError(f"run must be a folder with {_REQUEST}, got {path}")
-        content = read_object(file)
-        if content.get("format") != _FORMAT:
-            raise ValueError(f"{file} must have the format {_FORMAT}")
+        content = read_sealed(file, _FORMAT)
         versions = content.get("versions")
         if not isinstance(versions, dict):
             raise ValueError(f"{file} must hold the versions that the run began with")
@@ -99,9 +118,14 @@ class RunFolder:
             raise ValueError(f"{file}: {error}") from None
         return cls(path, request, versions)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything of a cell."""
+        return (self.path / _CELLS).exists()
+
     def discard_unstarted(self) -> None:
         """Remove a run of which no cell has begun; any other stays as it is."""
-        if not (self.path / _CELLS).exists():
+        if not self.has_begun:
             (self.path / _REQUEST).unlink(missing_ok=True)
             (self.path / _LOCK).unlink(missing_ok=True)
             if not any(self.path.iterdir()):
@@ -109,10 +133,11 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run, so that no second process runs it.
+        """Hold the run, so that no second process runs it; what a killed one left is removed.
 
         Raises:
             ValueError: another process holds it.
+            OSError: its lock is no file that can be held.
         """
         with (self.path / _LOCK).open("ab") as file:
             try:
@@ -121,6 +146,7 @@ class RunFolder:
                 raise ValueError(
                     f"run {self.path} must not be in use: another process is running it"
                 ) from None
+            _remove_partials((self.path / _CELLS).glob("*/.*.partial"))
             yield
 
     def cell_folder(self, cell: Cell) -> Path:
@@ -131,33 +157,85 @@ class RunFolder:
         """Return the file of a cell's quantized model, which may not be there yet."""
         return self.cell_folder(cell) / "model.safetensors"
 
-    def statistics_file(self, cell: Cell) -> Path:
-        """Return the file of a cell's map statistics, which may not be there yet."""
-        return self.cell_folder(cell) / "map.json"
+    def write_cell(self, cell: Cell, model: str, content: dict[str, Any]) -> None:
+        """Write what a cell begins with.
 
-    def write_data_notes(self, model: str, notes: list[str], *, complete: bool) -> None:
-        """Keep what a user should know of a model's images, and whether all classes are there."""
-        path = self._data_file(model)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"complete": complete, "notes": notes}
-        write_whole(path, (json.dumps(content) + "\n").encode())
+        Args:
+            cell: of the run; its folder is there.
+            model: SHA-256 of its model.
+            content: JSON values.
+        """
+        bound = self.bound(cell, model)
+        write_sealed(self._cell_file(cell), {"format": _CELL_FORMAT, **bound, **content})
 
-    def data_notes(self, model: str) -> tuple[list[str], bool]:
-        """Return what `write_data_notes` kept; nothing, and True, of a run older than that."""
-        path = self._data_file(model)
-        found = read_object(path) if path.is_file() else {}
-        return found.get("notes", []), found.get("complete", True)
+    def read_cell(self, cell: Cell) -> dict[str, Any] | None:
+        """Return what `write_cell` wrote with its `model`; None where the cell has not begun.
 
-    def _data_file(self, model: str) -> Path:
-        return self.cell_folder(Cell(model)) / "data.json"
+        Raises:
+            ValueError: the file was edited, or is of another run or cell.
+        """
+        path = self._cell_file(cell)
+        if not path.is_file():
+            return None
+        content = read_sealed(path, _CELL_FORMAT)
+        self._hold(path, content, self.bound(cell, content.get("model")))
+        return content
+
+    def _cell_file(self, cell: Cell) -> Path:
+        return self.cell_folder(cell) / "cell.json"
+
+    def bound(self, cell: Cell, model: Any) -> dict[str, Any]:
+        """Return what each file of a cell names: the run, the cell and the model's SHA-256."""
+        return dict(zip(_BOUND, (self.digest, cell.name, model), strict=True))
+
+    def _hold(self, path: Path, content: dict[str, Any], bound: dict[str, Any]) -> None:
+        for name, value in bound.items():
+            if content.get(name) != value:
+                raise ValueError(
+                    f"{path} must be of the {name} {brief(value)} as its folder is, got one of "
+                    f"{brief(content.get(name))}"
+                )
+
+    def load_model(self, cell: Cell) -> tuple[QuantizedModel, str]:
+        """Return a cell's quantized model and its SHA-256.
+
+        Raises:
+            ValueError: it is not the one that the cell began with.
+            OSError: it is not there.
+        """
+        path = self.model_file(cell)
+        found = load_quantized(path)
+        about, digest = self.read_cell(cell) or {}, model_digest(found.model)
+        is_it = (found.name, found.spec, found.seed) == (cell.model, cell.spec, cell.seed)
+        if not is_it or about.get("model") != digest:
+            raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
+        return found, digest
+
+    def rules(self, cell: Cell) -> BatchRules | None:
+        """Return what the batches of a cell must hold; None where it has not begun."""
+        request = self.request
+        data, about = self.read_cell(request.cells_of(cell.model)[0]), self.read_cell(cell)
+        if data is None or about is None:
+            return None
+        registers = has_registers(cell)
+        check = request.check_of(cell)
+        return BatchRules(
+            data["images"],
+            request.batch_size,
+            data["classes"],
+            None if check == "none" else HeadChoice(check, cell.seed or 0),
+            digest=registers and request.digest != "none",
+            watermarks=registers and request.watermarks,
+            shapes={
+                layer: LayerShape(shape["heads"], shape["sizes"], tuple(shape["masked"]))
+                for layer, shape in about.get("shapes", {}).items()
+            },
+        )
 
     def is_finished(self, cell: Cell) -> bool:
-        """Whether every batch of a cell is in its journals."""
-        return (self.cell_folder(cell) / _FINISHED).exists()
-
-    def mark_finished(self, cell: Cell) -> None:
-        """Note that every batch of a cell is in its journals."""
-        (self.cell_folder(cell) / _FINISHED).touch()
+        """Whether every batch of a cell is in its journals; errors as `records`."""
+        rules = self.rules(cell)
+        return rules is not None and len(self.records(cell)) == rules.batches
 
     def new_journal(self, cell: Cell, rank: int) -> Path:
         """Return the path of a journal that nobody has written yet."""
@@ -167,13 +245,24 @@ class RunFolder:
         """Return the finished batches of a cell by number, in order.
 
         Raises:
-            ValueError: a journal is damaged, or two say different things of a batch.
+            ValueError: a journal is damaged, or of another run, cell or model; a batch is not what
+                was asked for, or two say different things of it.
         """
         found: dict[int, BatchRecord] = {}
         folder = self.cell_folder(cell)
-        for path in sorted(folder.glob("batches-*.jsonl")):
+        journals = sorted(folder.glob("batches-*.jsonl"))
+        if not journals:
+            return {}
+        rules, about = self.rules(cell), self.read_cell(cell)
+        if rules is None or about is None:
+            raise ValueError(f"{folder} must hold cell.json, got journals without it")
+        bound = self.bound(cell, about["model"])
+        for path in journals:
             for line in read_journal(path):
-                record = BatchRecord.from_dict(line, path)
+                self._hold(path, line, bound)
+                values = {name: value for name, value in line.items() if name not in _BOUND}
+                record = BatchRecord.from_dict(values, path)
+                rules.check(record, path)
                 if found.setdefault(record.batch, record) != record:
                     raise ValueError(
                         f"{folder} holds two different results of batch {record.batch}: it was "
@@ -183,7 +272,7 @@ class RunFolder:
 
     def add_timing(self, timing: dict[str, Any]) -> None:
         """Add a line to the timings; a torn one is no harm."""
-        line = (json.dumps(timing, sort_keys=True) + "\n").encode()
+        line = (json.dumps({"run": self.digest, **timing}, sort_keys=True) + "\n").encode()
         handle = os.open(self.path / "timings.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(handle, line)
@@ -193,10 +282,16 @@ class RunFolder:
     def write_result(self, content: dict[str, Any]) -> Path:
         """Write the result, whole or not at all; return its path."""
         path = self.path / _RESULT
-        write_whole(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+        write_sealed(path, content, sort_keys=True)
         return path
 
     @property
     def result_file(self) -> Path:
         """The file of the result, which may not be there yet."""
         return self.path / _RESULT
+
+
+def _remove_partials(files: Iterable[Path]) -> None:
+    """Remove files that a killed process had not written to their end."""
+    for file in files:
+        file.unlink(missing_ok=True)

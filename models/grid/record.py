@@ -1,5 +1,6 @@
 """What is kept of a finished batch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 from bitlog2.sim import REGISTERS
 from bitlog2.sim.checks import brief
 
+from ..check_choice import HeadChoice
+from ..check_counts import LayerShape, values_compared
+from ..image_data import position_batches
 from ..watermarks import WATERMARKED
 
-__all__ = ["BatchRecord"]
+__all__ = ["BatchRecord", "BatchRules"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class BatchRecord:
     mismatched: dict[str, int] = field(default_factory=dict)
     mismatches: tuple[str, ...] = ()
     watermarks: dict[str, dict[str, tuple[int, int, int, int | None]]] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> tuple[tuple[Any, ...], ...]:
+        """What the model was given: two records of the same images agree in it."""
+        return self.numbers, self.labels, self.pixels, self.skipped
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -94,6 +103,74 @@ class BatchRecord:
         images = len(self.numbers)
         digests = all(len(each) in (0, images) for each in (self.pixels, self.registers))
         return digests and all(len(column) == images for column in columns)
+
+
+@dataclass(frozen=True)
+class BatchRules:
+    """What the batches of a cell must hold: it follows from its request, model and images.
+
+    Attributes:
+        images: positions in the validation set, those of images that cannot be read counted.
+        batch_size: positions of a batch; fewer in the last.
+        classes: of the model.
+        choice: which heads are compared; None where none is.
+        digest, watermarks: whether registers are digested, and their ranges collected.
+        shapes: of the layers with registers.
+    """
+
+    images: int
+    batch_size: int
+    classes: int
+    choice: HeadChoice | None = None
+    digest: bool = False
+    watermarks: bool = False
+    shapes: Mapping[str, LayerShape] = field(default_factory=dict)
+
+    @property
+    def batches(self) -> int:
+        """How many there are."""
+        return -(-self.images // self.batch_size)
+
+    def check(self, record: BatchRecord, path: Path) -> None:
+        """Refuse a record that does not hold what it must; ValueError names `path`."""
+        if fault := self._fault(record):
+            raise ValueError(
+                f"{path} must hold what its run asks for: batch {record.batch} {fault}"
+            )
+
+    def _fault(self, record: BatchRecord) -> str:
+        if record.batch >= self.batches:
+            return f"is none of {self.batches}"
+        positions = position_batches(self.images, self.batch_size, None)[record.batch]
+        numbers, hits = record.numbers, record.hits5
+        read = set(numbers)
+        left = [number for number in positions if number in read]
+        if list(numbers) != left or len(numbers) + len(record.skipped) != len(positions):
+            return "is not of its images"
+        if max((*record.labels, *record.top1), default=0) >= self.classes:
+            return f"names a class above {self.classes - 1}"
+        right = [label == said for label, said in zip(record.labels, record.top1, strict=True)]
+        if not all(int(first) <= hit <= 1 for first, hit in zip(right, hits, strict=True)):
+            return "counts hits that are none"
+        digests = (len(numbers), len(numbers) if self.digest else 0)
+        if (len(record.pixels), len(record.registers)) != digests:
+            return f"must have {digests[0]} digests of pixels and {digests[1]} of registers"
+        marked = set(self.shapes) if self.watermarks and numbers else set()
+        if set(record.watermarks) != marked:
+            return f"must have watermarks of {len(marked)} layers, got {len(record.watermarks)}"
+        return self._count_fault(record)
+
+    def _count_fault(self, record: BatchRecord) -> str:
+        wanted = dict.fromkeys(REGISTERS, 0)
+        if self.choice is not None:
+            wanted = values_compared(self.shapes, self.choice, record.numbers)
+        for name, count in wanted.items():
+            compared, differing = (
+                each.get(name, 0) for each in (record.compared, record.mismatched)
+            )
+            if compared != count or differing > compared:
+                return f"must have compared {count:,} values of {name}, got {compared:,}"
+        return ""
 
 
 def _is_count(value: object) -> bool:

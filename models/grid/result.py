@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import REGISTERS
 
-from ..checkpoint import load_quantized, quantized_classes
-from ..digest import digest_of_digests, model_digest
+from ..digest import digest_of_digests
 from ..integer_attention import IntegerAttention
 from ..map_schemes import map_bits
 from ..metrics import Proportion, Spread
@@ -20,11 +19,10 @@ from .cell import Cell
 from .folder import RunFolder
 from .mcnemar import mcnemar
 from .record import BatchRecord
-from .statistics import read_statistics
 
 __all__ = ["RESULT_SCHEMA", "CellAnswers", "build_result"]
 
-RESULT_SCHEMA = "bitlog2-result-1"
+RESULT_SCHEMA = "bitlog2-result-2"
 #: Mismatches of a cell that are kept in words.
 _SHOWN = 5
 
@@ -78,15 +76,15 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
             for cell in request.cells_of(model)
         ]
         for other in answers[1:]:
-            if not np.array_equal(other.numbers, answers[0].numbers):
+            if [r.seen for r in other.records] != [r.seen for r in answers[0].records]:
                 raise ValueError(
                     f"cells of a model must see the same images: {other.cell.name} and "
                     f"{answers[0].cell.name} do not"
                 )
-        classes = quantized_classes(folder.model_file(answers[1].cell))
-        notes, complete = folder.data_notes(model)
+        known = folder.read_cell(answers[0].cell) or {}
+        notes = known.get("notes")
         data |= {model: notes} if notes else {}
-        comparable = classes == IMAGENET_CLASSES and complete
+        comparable = known.get("classes") == IMAGENET_CLASSES and known.get("complete", False)
         cells += [_cell(folder, each, answers[0], comparable=comparable) for each in answers]
         comparisons += _comparisons(answers)
     return {
@@ -180,14 +178,15 @@ def _watermarks(records: list[BatchRecord]) -> dict[str, dict[str, dict[str, int
 def _model(folder: RunFolder, cell: Cell) -> dict[str, Any]:
     """Return what a cell's datapaths load, and the digest of its quantized model."""
     if cell.spec is None:
-        return {"model_sha256": None, "layer_params": {}, "attention_map": {}}
-    model = load_quantized(folder.model_file(cell)).model
+        about = folder.read_cell(cell) or {}
+        return {"model_sha256": about["model"], "layer_params": {}, "attention_map": {}}
+    quantized, digest = folder.load_model(cell)
     return {
-        "model_sha256": model_digest(model),
-        "attention_map": read_statistics(folder.statistics_file(cell)),
+        "model_sha256": digest,
+        "attention_map": (folder.read_cell(cell) or {})["layers"],
         "layer_params": {
             name: module.params().as_dict()
-            for name, module in model.named_modules()
+            for name, module in quantized.model.named_modules()
             if isinstance(module, IntegerAttention)
         },
     }

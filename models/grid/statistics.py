@@ -1,11 +1,9 @@
 """What a code does to the attention map, layer by layer: histograms before and after, and error."""
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitlog2.sim.files import write_whole
-
 from ..datapath import Registers
 from ..float_attention import FloatAttention
 from ..integer_attention import IntegerAttention
 from ..levels import level_of
-from .json_object import read_object
 
-__all__ = ["OCTAVES", "LayerStatistics", "map_statistics", "read_statistics", "write_statistics"]
+__all__ = ["OCTAVES", "LayerStatistics", "map_statistics"]
 
 #: Bins of the histograms: half octaves from 2**-20 to 1; what is smaller, or 0, is counted apart.
 OCTAVES = 20
@@ -155,20 +150,3 @@ def _histogram(values: Tensor) -> NDArray[np.int64]:
     bins = (values.log2() * 2).floor() + _BINS + 1
     index = bins.nan_to_num(neginf=0.0).clamp(0, _BINS).to(torch.int64)
     return torch.bincount(index.reshape(-1), minlength=_BINS + 1).cpu().numpy()
-
-
-def write_statistics(path: Path, statistics: dict[str, LayerStatistics]) -> None:
-    """Write the statistics as JSON, whole or not at all."""
-    content = {layer: asdict(each) for layer, each in statistics.items()}
-    write_whole(path, (json.dumps(content, sort_keys=True) + "\n").encode())
-
-
-def read_statistics(path: Path) -> dict[str, Any]:
-    """Return what `write_statistics` wrote, as JSON values; empty where there is no such file.
-
-    Raises:
-        ValueError: it is no JSON object.
-    """
-    if not path.is_file():
-        return {}
-    return read_object(path)
