@@ -1,6 +1,7 @@
 """Simulators and synthesis tools: where they are, and how they are run."""
 
 from .tools import (
+    MAKE_PYTHON,
     ToolError,
     icarus_found,
     run_tool,
@@ -10,6 +11,7 @@ from .tools import (
 )
 
 __all__ = [
+    "MAKE_PYTHON",
     "ToolError",
     "icarus_found",
     "run_tool",

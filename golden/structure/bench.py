@@ -7,7 +7,7 @@ from pathlib import Path
 from bitlog2.sim.files import write
 
 from ..contract import CONTRACTS
-from ..eda import ToolError, run_tool, verilator_command, verilator_environment
+from ..eda import MAKE_PYTHON, ToolError, run_tool, verilator_command, verilator_environment
 from ..manifest import Manifest
 from ..testbench import reference_files, render_testbench
 from ..testbench.build import run_testbench
@@ -27,7 +27,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
 _OPTIONS: tuple[str, ...] = ("--cc", "--exe", "--main", "--timing", "--output-split", "0")
 _OPTIONS += ("--coverage-line", "--coverage-toggle", "-CFLAGS", "-std=c++20")
 _OPTIONS += ("-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD")
-_MAKE = ("PYTHON3=python3", "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_MAKE = (MAKE_PYTHON, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 _CONTROL = '`verilator_config\ncoverage_off -file "*_tb.sv"\n'
 _SECONDS = 1800
 
