@@ -55,9 +55,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def user_cache(name: str) -> Path | None:
-    """Return the folder of that name in the user's cache, made; None where it cannot be written.
+    """Return the folder of that name in this project's cache of the user, made.
 
-    A user without a home has none.
+    None where it cannot be written, and for a user without a home.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return writable(Path(home) / "bitlog2" / name) if os.path.isabs(home) else None

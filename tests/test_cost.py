@@ -25,7 +25,7 @@ from bitlog2.golden.cost import (
 )
 from bitlog2.golden.cost import table as table_module
 from bitlog2.golden.cost.synthesis import design_files
-from bitlog2.golden.eda import ToolError, yosys
+from bitlog2.golden.eda import ToolError, tools, yosys
 from bitlog2.golden.target import Target
 from bitlog2.scripts.golden_cost import add_cost_options
 from bitlog2.sim import AttentionConfig
@@ -285,3 +285,13 @@ def test_cost_command_refuses_a_choice_that_is_none(capsys: pytest.CaptureFixtur
         run("--choice", "everything")
     assert stop.value.code == 2
     assert "table_bits" in capsys.readouterr().err
+
+
+def test_cost_yosys_of_a_user_without_a_home_compiles_itself_elsewhere(monkeypatch, tmp_path):
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(tools, "user_cache", lambda name: None)
+    monkeypatch.setattr(tools, "run_tool", lambda *_, environment, **__: seen.update(environment))
+    tools._yosys_cache.cache_clear()
+    yosys("stat", tmp_path)
+    tools._yosys_cache.cache_clear()
+    assert Path(seen["XDG_CACHE_HOME"]).is_dir()

@@ -182,6 +182,23 @@ def test_house_no_file_imports_a_folder_as_a_top_level_module(package: str):
         assert roots & {"sim", "golden", "models", "scripts"} == set(), path
 
 
+def named_pythons(source: str) -> list[str]:
+    """Strings that would start whatever Python is first on PATH."""
+    strings = (n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant))
+    return [s for s in strings if re.fullmatch(r"(.*[= ])?python3(\s.*)?", str(s))]
+
+
+@pytest.mark.parametrize("package", ["sim", "golden", "models", "scripts"])
+def test_house_no_file_starts_a_python_by_name(package: str):
+    for path in sources(package):
+        if path.name != "simulators.py":
+            assert named_pythons(path.read_text()) == [], path
+
+
+def test_house_scan_for_named_pythons_finds_one():
+    assert len(named_pythons('a = ["make", "PYTHON3=python3"]; b = ("python3", "-c")')) == 2
+
+
 @pytest.mark.parametrize("package", FOLDERS)
 def test_house_ids_that_are_named_are_specified(package: str):
     known = SPECIFIED | {"BL2-X-01", "BL2-X-02", "BL2-X-03"}

@@ -3,6 +3,7 @@
 from .elaborate import Elaborated, Port, elaborate
 from .rtl import FileList, Rtl, macro, read_port_map
 from .tools import (
+    MAKE_PYTHON,
     ToolError,
     icarus_found,
     run_tool,
@@ -12,6 +13,7 @@ from .tools import (
 )
 
 __all__ = [
+    "MAKE_PYTHON",
     "Elaborated",
     "FileList",
     "Port",

