@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl
 from numba.core.dispatcher import Dispatcher
 
 from bitlog2.sim import jit as sim_jit
@@ -33,7 +32,7 @@ class _Locator(sim_jit._SourceHashLocator):
         return f"{super().get_disambiguator()}-{source_hash()}"
 
 
-class _KernelCacheImpl(CompileResultCacheImpl):
+class _KernelCacheImpl(sim_jit._KernelCacheImpl):
     _locator_classes = [_Locator]  # type: ignore[list-item]  # noqa: RUF012
 
 
