@@ -66,16 +66,18 @@ def check_images(images: Tensor) -> None:
 
 
 def check_numbers(model: nn.Module) -> None:
-    """Refuse parameters and buffers of other numbers than float32.
+    """Refuse parameters and buffers of other numbers than float32, and compiled models.
 
     Raises:
-        TypeError, ValueError: names the first layer whose parameters are half precision, without
-            data, or on another device than the first one's.
+        TypeError, ValueError: names the first layer that is compiled, or whose parameters are half
+            precision, without data, or on another device than the first one's.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {brief(model)}")
     device = None
     for name, module in model.named_modules():
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None):
+            raise refusal(name, module, "must be as it was before torch.compile")
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         for part, tensor in own:
             real = tensor.is_floating_point() or tensor.is_complex()

@@ -254,6 +254,10 @@ def test_supported_images_of_another_shape_name_the_layer(shape, layer):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
+        (
+            torch.compile,
+            r"layer model \(OptimizedModule\): must be as it was before torch\.compile",
+        ),
         (lambda m: m.half(), r"layer model: cls_token must be float32, got float16"),
         (lambda m: m.bfloat16(), r"layer model: cls_token must be float32, got bfloat16"),
         (lambda m: m.double(), "got float64"),
@@ -261,7 +265,7 @@ def test_supported_images_of_another_shape_name_the_layer(shape, layer):
         (lambda m: (m.blocks[0].mlp.fc1.half(), m)[1], r"layer blocks\.0\.mlp\.fc1: weight must"),
         (lambda m: m.state_dict(), "model must be a torch.nn.Module, got"),
     ],
-    ids=["half", "bfloat16", "double", "meta", "layer", "state"],
+    ids=["compiled", "half", "bfloat16", "double", "meta", "layer", "state"],
 )
 def test_supported_other_numbers_are_refused(change, found):
     refuse(change(vit()), found)
