@@ -301,6 +301,12 @@ def test_imagenet_integers_from_one_are_refused(own):
         folders(own)
 
 
+def test_imagenet_padded_integers_of_a_model_of_as_many_classes_are_in_their_order(own):
+    """As Flowers-102 has 001 to 102; unpadded ones, or for ImageNet's head, are refused."""
+    with_classes(own, ["001", "002", "003"])
+    assert sorted(set(joined(folders(own))[1].tolist())) == [0, 1, 2]
+
+
 def test_imagenet_wnids_of_a_subset_are_indices_of_the_head(own):
     with_classes(own, [SYNSETS[6], SYNSETS[207], SYNSETS[999]])
     data = folders(own, classes=1000)
@@ -324,6 +330,7 @@ def test_imagenet_names_that_the_head_has_not_are_refused(own, names):
 
 CLASS_FILES = {
     "lines.txt": "tench\nfish\ngold fish\nshark\n",
+    "commas.txt": "tench, a b\nfish, c\ngold fish, d\nshark, e f\n",
     "words.txt": "tench a, b\nfish c\ngold fish\nshark d, e\n",
     "index.json": json.dumps({"0": ["n1", "tench"], "1": ["n2", "fish"], "3": ["n3", "shark"]}),
     "name.json": json.dumps({"fish": 1, "shark": 3}),
