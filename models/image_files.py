@@ -15,6 +15,7 @@ from torchvision.datasets import ImageFolder
 
 from .image_archives import list_parquet, list_tars, read_member
 from .image_labels import (
+    SPLITS,
     Entry,
     Listing,
     few,
@@ -29,11 +30,6 @@ from .naming import printable
 
 __all__ = ["ImageFiles", "check_no_empty_class", "has_split", "list_images"]
 
-#: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
-_NAMES = {
-    "train": ("train", "ILSVRC2012_img_train"),
-    "val": ("val", "validation", "ILSVRC2012_img_val"),
-}
 #: Folders below the root that hold the splits: itself, the hub's, Kaggle's.
 _BELOW = (".", "data", "ILSVRC/Data/CLS-LOC")
 
@@ -142,11 +138,11 @@ def has_split(root: Path, split: str) -> bool:
 def _find(root: Path, split: str) -> tuple[Path, list[Path]] | None:
     """Return the folder or tar of a split, and its shards where they lie among other files."""
     bases = [base for base in (root / below for below in _BELOW) if base.is_dir()]
-    for path in (base / name for base in bases for name in _NAMES[split]):
+    for path in (base / name for base in bases for name in SPLITS[split]):
         tar = path.with_name(f"{path.name}.tar")
         if path.is_dir() or tar.is_file():
             return (path if path.is_dir() else tar), []
-    names = "|".join(_NAMES[split])
+    names = "|".join(SPLITS[split])
     for base in bases:
         files = sorted(entry for entry in base.iterdir() if not is_hidden(entry.name))
         for suffix in ("parquet", "tar"):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGENET_CLASSES",
+    "SPLITS",
     "Entry",
     "Listing",
     "check_same_classes",
@@ -38,6 +39,11 @@ __all__ = [
 
 #: Classes of ImageNet: with another number the published accuracies say nothing.
 IMAGENET_CLASSES = 1000
+#: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
+SPLITS = {
+    "train": ("train", "ILSVRC2012_img_train"),
+    "val": ("val", "validation", "ILSVRC2012_img_val"),
+}
 _SHOWN = 3
 _SOLUTION = "LOC_val_solution.csv"
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"

@@ -219,6 +219,22 @@ def test_imagenet_a_shard_image_without_its_class_is_refused(own):
         folders(own)
 
 
+def test_imagenet_a_shard_without_any_class_is_refused(own):
+    """Its number is no class, though the others' classes are integers too."""
+    shards(own)
+    with tarfile.open(own / "val" / "000007.tar", "w") as archive:
+        archive.add(next((own / "train").rglob("*.jpg")), "extra.jpg")
+    with pytest.raises(ValueError, match=r"got none for extra\.jpg in /.*000007\.tar"):
+        folders(own)
+
+
+def test_imagenet_a_parquet_file_of_a_test_set_is_refused(own):
+    write_parquet(own / "val", [own / "val-00000.parquet"], ["only"])
+    shutil.rmtree(own / "val")
+    with pytest.raises(ValueError, match=r"00000\.parquet: labels must be integers from 0, got"):
+        folders(own)
+
+
 def test_imagenet_shards_without_classes_are_no_class_tars(own):
     shutil.rmtree(own / "val")
     for name in CLASS_NAMES[:3]:
@@ -256,14 +272,16 @@ def test_imagenet_parquet_with_other_columns_is_refused(own):
     shutil.rmtree(own / "val")
     table = pyarrow.table({"img": [b"a"], "label": [1]})
     pyarrow.parquet.write_table(table, own / "val-00000.parquet")
-    with pytest.raises(ValueError, match=r"columns image.bytes, image.path and label, got img"):
+    with pytest.raises(
+        ValueError, match=r"columns must be image.bytes, image.path and label, got img"
+    ):
         folders(own)
 
 
 def test_imagenet_parquet_without_pyarrow_says_what_to_install(own, monkeypatch):
     parquet(own)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ValueError, match=r"pyarrow, which is not installed \(pip install"):
+    with pytest.raises(ValueError, match=r"parquet: pyarrow .* is not installed: pip install"):
         folders(own)
 
 
