@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import IO, Any
 
-from .image_labels import SPLITS, Entry, Listing, few, is_hidden, is_image, is_number
+from .image_labels import SPLITS, Entry, Listing, few, is_hidden, is_image, is_number, left_out
 from .naming import printable, shown
 
 __all__ = ["list_parquet", "list_tars", "read_member"]
@@ -72,8 +72,7 @@ def list_tars(split: str, path: Path, tars: list[Path]) -> Listing:
                 label = _read_label(split, tar, members.get(f"{_key(name)}.cls"), name)
             start, size = members[name]
             entries.append(Entry(label, name, f"{folder}/{name}", (number, start, size)))
-    note = f"{split}: {len(hidden):,} images of hidden names or folders left out ({few(hidden)})"
-    return Listing(entries, (note,) if hidden else ())
+    return Listing(entries, left_out(split, hidden))
 
 
 def _key(name: str) -> str:

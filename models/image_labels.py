@@ -33,6 +33,7 @@ __all__ = [
     "is_image",
     "is_number",
     "is_wnid",
+    "left_out",
     "ordered",
     "read_classes",
 ]
@@ -119,6 +120,13 @@ def few(names: list[str]) -> str:
         return "nothing"
     more = len(names) - _SHOWN
     return ", ".join(map(printable, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def left_out(
+    split: str, names: list[str], why: str = "of hidden names or folders"
+) -> tuple[str, ...]:
+    """Return what to note of images that are left out: nothing where there are none."""
+    return (f"{split}: {len(names):,} images {why} left out ({few(names)})",) if names else ()
 
 
 def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
@@ -230,7 +238,7 @@ def _line_pairs(text: str) -> list[tuple[str, int]]:
 
 
 def _json_pairs(text: str) -> list[tuple[str, int]]:
-    pairs = []
+    pairs: list[tuple[str, int]] = []
     for key, value in json.loads(text).items():
         names = [value] if isinstance(value, str) else value
         pairs += [(key, names)] if isinstance(names, int) else [(name, int(key)) for name in names]

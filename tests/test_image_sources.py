@@ -200,6 +200,15 @@ def test_imagenet_a_compressed_split_is_refused_with_what_to_do(own, name):
         folders(own)
 
 
+def test_imagenet_compressed_training_images_are_refused_where_they_calibrate(own):
+    """Calibration with a part of val is for those who have no others."""
+    shutil.rmtree(own / "train")
+    (own / "ILSVRC2012_img_train.tar.gz").touch()
+    assert len(joined(folders(own, calibrates=False))[1]) == 15
+    with pytest.raises(ValueError, match=r"train must be unpacked .*train\.tar\.gz"):
+        folders(own)
+
+
 def test_imagenet_a_compressed_tar_under_a_tars_name_is_refused(own):
     with tarfile.open(own / "val.tar", "w:gz") as archive:
         archive.add(own / "val", ".")
@@ -405,6 +414,13 @@ def test_imagenet_what_tools_leave_behind_is_no_image(root, own, name, packed):
     assert torch.equal(joined(data)[0], joined(folders(root))[0])
     assert torch.equal(data.calibration_images(1), folders(root).calibration_images(1))
     assert data.notes[0].startswith("val: 3 images of hidden names or folders left out (val")
+
+
+def test_imagenet_hidden_images_of_a_flat_folder_are_noted(own):
+    solution(own)
+    (own / "val" / "._ILSVRC2012_val_00000001.JPEG").write_bytes(b"junk")
+    (note,) = folders(own).notes
+    assert note.startswith("val: 1 images of hidden names or folders left out (._ILSVRC2012")
 
 
 def test_imagenet_a_hidden_folder_is_no_class(own):
