@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import IO, Any
 
-from .image_labels import Entry, Listing, few, is_hidden, is_image, is_number
+from .image_labels import SPLITS, Entry, Listing, few, is_hidden, is_image, is_number, left_out
 from .naming import printable, shown
 
 __all__ = ["list_parquet", "list_tars", "read_member"]
@@ -55,17 +55,16 @@ def list_tars(split: str, path: Path, tars: list[Path]) -> Listing:
             shard that does not say of which class an image is.
     """
     entries, hidden = [], []
-    for number, tar in enumerate(tars):
-        members = _members_of(split, tar)
+    held = [_members_of(split, tar) for tar in tars]
+    sharded = any(name.endswith(".cls") for members in held for name in members)
+    for number, (tar, members) in enumerate(zip(tars, held, strict=True)):
         folder = tar.name if tar == path else f"{path.name}/{tar.name}"
         images = [name for name in members if is_image(name)]
         hidden += [f"{folder}/{name}" for name in images if is_hidden(name)]
         images = [name for name in images if not is_hidden(name)]
         if not images:
             raise ValueError(f"{split} must hold images, got none in {tar}")
-        beside = [name for name in members if not is_image(name) and not is_hidden(name)]
-        samples = {_key(name) for name in beside}
-        sharded = any(name.endswith(".cls") for name in beside)
+        samples = {_key(name) for name in members if not is_image(name)}
         for name in images:
             label = _class_of(split, name if tar == path else f"{tar.name}/{name}")
             flat = "/" not in name and tar != path and is_number(label)
@@ -73,8 +72,7 @@ def list_tars(split: str, path: Path, tars: list[Path]) -> Listing:
                 label = _read_label(split, tar, members.get(f"{_key(name)}.cls"), name)
             start, size = members[name]
             entries.append(Entry(label, name, f"{folder}/{name}", (number, start, size)))
-    note = f"{split}: {len(hidden):,} images of hidden names or folders left out ({few(hidden)})"
-    return Listing(entries, (note,) if hidden else ())
+    return Listing(entries, left_out(split, hidden))
 
 
 def _key(name: str) -> str:
@@ -87,7 +85,7 @@ def _class_of(split: str, path: str) -> str:
     """Return the folder that an image lies in; a tar counts as one, the split's own as none."""
     label = path.split("/")[-2] if "/" in path else ""
     label = re.sub(r"\.tar$", "", label, flags=re.IGNORECASE)
-    return "" if label in (split, "validation", f"ILSVRC2012_img_{split}") else label
+    return "" if label in SPLITS[split] else label
 
 
 def _read_label(split: str, tar: Path, span: tuple[int, int] | None, image: str) -> str:
@@ -156,29 +154,18 @@ def list_parquet(split: str, path: Path, shards: list[Path]) -> Listing:
     names: list[str] = []
     for number, shard in enumerate(shards):
         try:
-            file = _parquet(split).ParquetFile(shard)
+            names, rows = _labels_of(_parquet().ParquetFile(shard))
         except (ValueError, OSError) as error:
             raise ValueError(
-                f"{split} must be parquet files, got {shard}: {shown(str(error))}"
+                f"{split} must be parquet files of images, got {printable(str(shard))}: "
+                f"{shown(str(error))}"
             ) from error
-        columns = {part.path for part in map(file.schema.column, range(len(file.schema)))}
-        if not {"image.bytes", "image.path", "label"} <= columns:
-            raise ValueError(
-                f"{split} must have the columns image.bytes, image.path and label, got "
-                f"{few(sorted(columns))} in {shard}"
+        for group, row, key, label in rows:
+            key = key or f"{group:06}/{row:06}"
+            name = f"{path.name}/{shard.name}/{key}"
+            entries.append(
+                Entry(names[label] if names else str(label), key, name, (number, group, row))
             )
-        names = _declared(file.schema_arrow.metadata or {})
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, ["image.path", "label"], use_threads=False)
-            for row, (image, label) in enumerate(
-                zip(*(table[name].to_pylist() for name in ("image", "label")), strict=True)
-            ):
-                if not isinstance(label, int) or not 0 <= label < (len(names) or label + 1):
-                    raise ValueError(f"{split} must have labels from 0, got {label!r} in {shard}")
-                key = (image or {}).get("path") or f"{group:06}/{row:06}"
-                label = names[label] if names else str(label)
-                name = f"{path.name}/{shard.name}/{key}"
-                entries.append(Entry(label, key, name, (number, group, row)))
     if not entries:
         raise ValueError(f"{split} must hold images, got none in {path}")
     total = re.search(r"-of-0*(\d+)", shards[0].name)
@@ -187,13 +174,32 @@ def list_parquet(split: str, path: Path, shards: list[Path]) -> Listing:
     return Listing(entries, (note,) if missing else (), names or None)
 
 
-def _parquet(split: str) -> Any:
+def _labels_of(file: Any) -> tuple[list[str], list[tuple[int, int, str | None, int]]]:
+    """Return the declared classes of a parquet file; group, row, path and label of each row."""
+    columns = {part.path for part in map(file.schema.column, range(len(file.schema)))}
+    if not {"image.bytes", "image.path", "label"} <= columns:
+        raise ValueError(
+            f"columns must be image.bytes, image.path and label, got {few(sorted(columns))}"
+        )
+    names = _declared(file.schema_arrow.metadata or {})
+    rows = []
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group, ["image.path", "label"], use_threads=False)
+        for row, each in enumerate(table.to_pylist()):
+            label = each["label"]
+            if not isinstance(label, int) or not 0 <= label < (len(names) or label + 1):
+                raise ValueError(f"labels must be integers from 0, got {label!r} in row {row}")
+            rows.append((group, row, (each["image"] or {}).get("path"), label))
+    return names, rows
+
+
+def _parquet() -> Any:
     try:
         return import_module("pyarrow.parquet")
     except ImportError as error:
         raise ValueError(
-            f"{split} must be read by pyarrow, which is not installed (pip install pyarrow, or "
-            "the extra [parquet]), got parquet files"
+            "pyarrow reads parquet files and is not installed: pip install pyarrow, or the extra "
+            "[parquet]"
         ) from error
 
 
@@ -210,5 +216,5 @@ def _declared(metadata: dict[bytes, bytes]) -> list[str]:
 @lru_cache(maxsize=2)
 def _row_group(shard: Path, group: int) -> Any:
     """Return the images of a row group: some 100 in the hub's files."""
-    file = import_module("pyarrow.parquet").ParquetFile(shard)
+    file = _parquet().ParquetFile(shard)
     return file.read_row_group(group, ["image.bytes"], use_threads=False)

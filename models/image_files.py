@@ -15,6 +15,7 @@ from torchvision.datasets import ImageFolder
 
 from .image_archives import list_parquet, list_tars, read_member
 from .image_labels import (
+    SPLITS,
     Entry,
     Listing,
     few,
@@ -23,17 +24,13 @@ from .image_labels import (
     is_image,
     is_number,
     is_wnid,
+    left_out,
     ordered,
 )
 from .naming import printable
 
-__all__ = ["ImageFiles", "check_no_empty_class", "has_split", "list_images"]
+__all__ = ["ImageFiles", "check_no_empty_class", "check_not_packed", "has_split", "list_images"]
 
-#: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
-_NAMES = {
-    "train": ("train", "ILSVRC2012_img_train"),
-    "val": ("val", "validation", "ILSVRC2012_img_val"),
-}
 #: Folders below the root that hold the splits: itself, the hub's, Kaggle's.
 _BELOW = (".", "data", "ILSVRC/Data/CLS-LOC")
 
@@ -126,6 +123,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
         raise ValueError(f"data must be a folder that holds train and val, got the file {root}")
     found = _find(root, split)
     if found is None:
+        check_not_packed(root, split)
         held = sorted(entry.name for entry in root.iterdir())
         raise ValueError(f"data must hold {split}/ or {split}.tar, got {few(held)} in {root}")
     path, shards = found
@@ -142,11 +140,11 @@ def has_split(root: Path, split: str) -> bool:
 def _find(root: Path, split: str) -> tuple[Path, list[Path]] | None:
     """Return the folder or tar of a split, and its shards where they lie among other files."""
     bases = [base for base in (root / below for below in _BELOW) if base.is_dir()]
-    for path in (base / name for base in bases for name in _NAMES[split]):
+    for path in (base / name for base in bases for name in SPLITS[split]):
         tar = path.with_name(f"{path.name}.tar")
         if path.is_dir() or tar.is_file():
             return (path if path.is_dir() else tar), []
-    names = "|".join(_NAMES[split])
+    names = "|".join(SPLITS[split])
     for base in bases:
         files = sorted(entry for entry in base.iterdir() if not is_hidden(entry.name))
         for suffix in ("parquet", "tar"):
@@ -154,13 +152,23 @@ def _find(root: Path, split: str) -> tuple[Path, list[Path]] | None:
             shards = [file for file in files if shard.fullmatch(file.name)]
             if shards:
                 return base, shards
-        packed = re.compile(rf"(.*[-_])?({names})([-_].*)?\.(tar\.\w+|tgz|zip)")
-        _refuse_packed(split, [file for file in files if packed.fullmatch(file.name)])
     folders = [entry.name for entry in root.iterdir() if entry.is_dir()]
     folders = [name for name in folders if not is_hidden(f"{name}/")]
     if split == "val" and folders and all(is_wnid(name) or is_number(name) for name in folders):
         return root.absolute(), []
     return None
+
+
+def check_not_packed(root: Path, split: str) -> None:
+    """Refuse a split that is there, but compressed.
+
+    Raises:
+        ValueError: names the file.
+    """
+    packed = re.compile(rf"(.*[-_])?({'|'.join(SPLITS[split])})([-_].*)?\.(tar\.\w+|tgz|zip)")
+    for base in (root / below for below in _BELOW):
+        files = sorted(base.iterdir()) if base.is_dir() else []
+        _refuse_packed(split, [file for file in files if packed.fullmatch(file.name)])
 
 
 def _refuse_packed(split: str, files: list[Path]) -> None:
@@ -188,7 +196,9 @@ def _list_archives(split: str, path: Path, files: list[Path]) -> ImageFiles:
 
 
 def _list_folder(split: str, folder: Path) -> ImageFiles:
-    entries = sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
+    entries = sorted(folder.iterdir())
+    hidden = [entry.name for entry in entries if is_hidden(entry.name) and is_image(entry.name)]
+    entries = [entry for entry in entries if not is_hidden(entry.name)]
     if any(entry.is_dir() and not is_hidden(f"{entry.name}/") for entry in entries):
         loose = [entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
         return _list_class_folders(split, folder, loose)
@@ -208,7 +218,7 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
         Entry(label, name, f"{folder.name}/{name}", (0, 0, 0))
         for label, name in zip(labels, names, strict=True)
     ]
-    return _assembled(split, folder, Listing(listed), [])
+    return _assembled(split, folder, Listing(listed, left_out(split, hidden)), [])
 
 
 def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFiles:
@@ -218,14 +228,10 @@ def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFile
     names = [path[start:] for path, _ in found.samples]
     labels = np.array(found.targets, dtype=np.int64)
     hidden = [name for name in names if is_hidden(name[len(folder.name) + 1 :])]
-    notes = [
-        f"{split}: {len(group):,} images {why} left out ({few(group)})"
-        for group, why in ((hidden, "of hidden names or folders"), (loose, "in no class folder"))
-        if group
-    ]
-    left_out = set(hidden)
+    notes = left_out(split, hidden) + left_out(split, loose, "in no class folder")
+    without = set(hidden)
     order = np.argsort(labels, kind="stable")  # torchvision sorts integers as text
-    kept = [position for position in order.tolist() if names[position] not in left_out]
+    kept = [position for position in order.tolist() if names[position] not in without]
     files = ImageFiles(
         split,
         folder,
@@ -234,7 +240,7 @@ def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFile
         classes=found.classes,
         archives=[],
         spans=np.zeros((len(names), 3), np.int64),
-        notes=tuple(notes),
+        notes=notes,
     )
     return files.part(np.array(kept, dtype=np.int64))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGENET_CLASSES",
+    "SPLITS",
     "Entry",
     "Listing",
     "check_same_classes",
@@ -32,12 +33,18 @@ __all__ = [
     "is_image",
     "is_number",
     "is_wnid",
+    "left_out",
     "ordered",
     "read_classes",
 ]
 
 #: Classes of ImageNet: with another number the published accuracies say nothing.
 IMAGENET_CLASSES = 1000
+#: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
+SPLITS = {
+    "train": ("train", "ILSVRC2012_img_train"),
+    "val": ("val", "validation", "ILSVRC2012_img_val"),
+}
 _SHOWN = 3
 _SOLUTION = "LOC_val_solution.csv"
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -115,6 +122,13 @@ def few(names: list[str]) -> str:
     return ", ".join(map(printable, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
+def left_out(
+    split: str, names: list[str], why: str = "of hidden names or folders"
+) -> tuple[str, ...]:
+    """Return what to note of images that are left out: nothing where there are none."""
+    return (f"{split}: {len(names):,} images {why} left out ({few(names)})",) if names else ()
+
+
 def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
     """Return the class of each image of a flat folder or tar: its WordNet ID.
 
@@ -188,13 +202,16 @@ def _truth(lines: bytes, meta: bytes) -> dict[str, str]:
 def read_classes(path: Path) -> dict[str, int]:
     """Return the head's index of each class name in a file that a user gives.
 
-    Lines in the order of the head, the name the whole line or its first word (as Kaggle's
-    LOC_synset_mapping.txt); or .json: {"name": index}, or {"index": name or names}.
+    Lines in the order of the head, the name the whole line, its first word (as in Kaggle's
+    LOC_synset_mapping.txt) or what stands before a comma; or .json: {"name": index}, or
+    {"index": name or names}. A name that two indices have (crane, maillot) gets -1.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not of that form, or two indices have one name.
+        ValueError: it is not of that form.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"classes must be a file that exists, got {path}")
     try:
         text = path.read_text("utf-8")
         pairs = _json_pairs(text) if path.suffix == ".json" else _line_pairs(text)
@@ -205,29 +222,26 @@ def read_classes(path: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, index in pairs:
         if found.setdefault(name, index) != index:
-            found[name] = -1  # known by two indices: no use as a name
+            found[name] = -1
     return found
 
 
 def _line_pairs(text: str) -> list[tuple[str, int]]:
-    lines = [line.strip() for line in text.splitlines()]
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines or not all(lines):
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if not all(lines) or not lines:
         raise ValueError("an empty line, or none")
-    whole = [(line, index) for index, line in enumerate(lines)]
-    first = [(line.split()[0], index) for line, index in whole]
-    return list(dict.fromkeys(whole + first))
+    return [
+        (name, index)
+        for index, line in enumerate(lines)
+        for name in (line, line.split()[0], line.split(",")[0])
+    ]
 
 
 def _json_pairs(text: str) -> list[tuple[str, int]]:
-    pairs = []
+    pairs: list[tuple[str, int]] = []
     for key, value in json.loads(text).items():
-        if isinstance(value, int):
-            pairs.append((key, value))
-        else:
-            names = [value] if isinstance(value, str) else list(value)
-            pairs += [(str(name), int(key)) for name in names]
+        names = [value] if isinstance(value, str) else value
+        pairs += [(key, names)] if isinstance(names, int) else [(name, int(key)) for name in names]
     return pairs
 
 
@@ -248,41 +262,38 @@ def head_indices(
     Raises:
         ValueError: the classes can't be those of the head.
     """
-    names = files.classes
-    if given and max(given.values()) >= classes:
-        raise ValueError(
-            f"classes must have indices from 0 to {classes - 1}, as the model has {classes} "
-            f"classes, got {max(given.values())}"
-        )
-    synsets = _synsets(classes)
-    known = given if given is not None else {name: at for at, name in enumerate(synsets)}
-    padded = any(re.match("0[0-9]", name) for name in names)
-    padded = padded and len({len(name) for name in names}) == 1
-    padded = padded and len(order) == classes and not synsets
-    if given is None and all(map(is_number, names)) and not padded:
-        known = {name: int(name) for name in names}
-    elif given is None and not set(names) <= set(known) and classes != IMAGENET_CLASSES:
-        if len(order) != classes:
+    names, synsets = files.classes, _synsets(classes)
+    padded = len({len(name) for name in names}) == 1 and len(order) == classes
+    legal = f"integers from 0 to {classes - 1}" + " or ImageNet's WordNet IDs" * bool(synsets)
+    if given is not None:
+        if given and max(given.values()) >= classes:
             raise ValueError(
-                f"{files.split} must have {classes} classes as the model has, got {len(order)} "
-                f"in {files.path}; --classes FILE says which of the model's these are"
+                f"classes must have indices from 0 to {classes - 1}, as the model has, got "
+                f"{max(given.values())}"
             )
-        known = {name: at for at, name in enumerate(order)}
+        known, legal = given, "names of --classes"
+    elif all(map(is_number, names)) and (synsets or not (padded and names[0].startswith("0"))):
+        known = {name: int(name) for name in names}
+    elif set(names) <= set(synsets) or classes == IMAGENET_CLASSES:
+        known = _places(synsets)
+    elif len(order) == classes:
+        known = _places(order)
+    else:
+        raise ValueError(
+            f"{files.split} must have {classes} classes as the model has, got {len(order)} "
+            f"in {files.path}; --classes FILE says which of the model's these are"
+        )
     wrong = [name for name in names if not 0 <= known.get(name, -1) < classes]
     if wrong:
         raise ValueError(
-            f"{files.split} must name classes by "
-            + ("lines of --classes" if given is not None else _legal(classes))
-            + f" for a model of {classes} classes, got {few(wrong)} in {files.path}"
-            + ("" if given is not None else "; --classes FILE maps other names")
+            f"{files.split} must name classes by {legal} for a model of {classes} classes, got "
+            f"{few(wrong)} in {files.path}" + "; --classes FILE maps other names" * (given is None)
         )
     return np.array([known[name] for name in names], dtype=np.int64)
 
 
-def _legal(classes: int) -> str:
-    return f"integers from 0 to {classes - 1}" + " or ImageNet's WordNet IDs" * (
-        classes == IMAGENET_CLASSES
-    )
+def _places(names: list[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
 
 
 def _synsets(classes: int) -> list[str]:

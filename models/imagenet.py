@@ -26,7 +26,13 @@ from .image_data import (
     position_batches,
     shuffled_positions,
 )
-from .image_files import ImageFiles, check_no_empty_class, has_split, list_images
+from .image_files import (
+    ImageFiles,
+    check_no_empty_class,
+    check_not_packed,
+    has_split,
+    list_images,
+)
 from .image_labels import IMAGENET_CLASSES, check_same_classes, head_indices, read_classes
 from .naming import printable
 
@@ -114,6 +120,7 @@ class ImageFolders:
             if calibrates:
                 self._take_train(list_images(root, "train"))
         elif calibrates:
+            check_not_packed(root, "train")
             self._calibrate_with_val()
         else:
             self._notes.append(

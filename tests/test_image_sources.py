@@ -200,6 +200,15 @@ def test_imagenet_a_compressed_split_is_refused_with_what_to_do(own, name):
         folders(own)
 
 
+def test_imagenet_compressed_training_images_are_refused_where_they_calibrate(own):
+    """Calibration with a part of val is for those who have no others."""
+    shutil.rmtree(own / "train")
+    (own / "ILSVRC2012_img_train.tar.gz").touch()
+    assert len(joined(folders(own, calibrates=False))[1]) == 15
+    with pytest.raises(ValueError, match=r"train must be unpacked .*train\.tar\.gz"):
+        folders(own)
+
+
 def test_imagenet_a_compressed_tar_under_a_tars_name_is_refused(own):
     with tarfile.open(own / "val.tar", "w:gz") as archive:
         archive.add(own / "val", ".")
@@ -216,6 +225,22 @@ def test_imagenet_a_shard_image_without_its_class_is_refused(own):
     with tarfile.open(own / "val" / "000001.tar", "a") as archive:
         archive.add(next((own / "train").rglob("*.jpg")), "extra.jpg")
     with pytest.raises(ValueError, match=r"a \.cls beside each image .*, got none for extra\.jpg"):
+        folders(own)
+
+
+def test_imagenet_a_shard_without_any_class_is_refused(own):
+    """Its number is no class, though the others' classes are integers too."""
+    shards(own)
+    with tarfile.open(own / "val" / "000007.tar", "w") as archive:
+        archive.add(next((own / "train").rglob("*.jpg")), "extra.jpg")
+    with pytest.raises(ValueError, match=r"got none for extra\.jpg in /.*000007\.tar"):
+        folders(own)
+
+
+def test_imagenet_a_parquet_file_of_a_test_set_is_refused(own):
+    write_parquet(own / "val", [own / "val-00000.parquet"], ["only"])
+    shutil.rmtree(own / "val")
+    with pytest.raises(ValueError, match=r"00000\.parquet: labels must be integers from 0, got"):
         folders(own)
 
 
@@ -256,14 +281,16 @@ def test_imagenet_parquet_with_other_columns_is_refused(own):
     shutil.rmtree(own / "val")
     table = pyarrow.table({"img": [b"a"], "label": [1]})
     pyarrow.parquet.write_table(table, own / "val-00000.parquet")
-    with pytest.raises(ValueError, match=r"columns image.bytes, image.path and label, got img"):
+    with pytest.raises(
+        ValueError, match=r"columns must be image.bytes, image.path and label, got img"
+    ):
         folders(own)
 
 
 def test_imagenet_parquet_without_pyarrow_says_what_to_install(own, monkeypatch):
     parquet(own)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ValueError, match=r"pyarrow, which is not installed \(pip install"):
+    with pytest.raises(ValueError, match=r"parquet: pyarrow .* is not installed: pip install"):
         folders(own)
 
 
@@ -301,6 +328,12 @@ def test_imagenet_integers_from_one_are_refused(own):
         folders(own)
 
 
+def test_imagenet_padded_integers_of_a_model_of_as_many_classes_are_in_their_order(own):
+    """As Flowers-102 has 001 to 102; unpadded ones, or for ImageNet's head, are refused."""
+    with_classes(own, ["001", "002", "003"])
+    assert sorted(set(joined(folders(own))[1].tolist())) == [0, 1, 2]
+
+
 def test_imagenet_wnids_of_a_subset_are_indices_of_the_head(own):
     with_classes(own, [SYNSETS[6], SYNSETS[207], SYNSETS[999]])
     data = folders(own, classes=1000)
@@ -324,6 +357,7 @@ def test_imagenet_names_that_the_head_has_not_are_refused(own, names):
 
 CLASS_FILES = {
     "lines.txt": "tench\nfish\ngold fish\nshark\n",
+    "commas.txt": "tench, a b\nfish, c\ngold fish, d\nshark, e f\n",
     "words.txt": "tench a, b\nfish c\ngold fish\nshark d, e\n",
     "index.json": json.dumps({"0": ["n1", "tench"], "1": ["n2", "fish"], "3": ["n3", "shark"]}),
     "name.json": json.dumps({"fish": 1, "shark": 3}),
@@ -380,6 +414,13 @@ def test_imagenet_what_tools_leave_behind_is_no_image(root, own, name, packed):
     assert torch.equal(joined(data)[0], joined(folders(root))[0])
     assert torch.equal(data.calibration_images(1), folders(root).calibration_images(1))
     assert data.notes[0].startswith("val: 3 images of hidden names or folders left out (val")
+
+
+def test_imagenet_hidden_images_of_a_flat_folder_are_noted(own):
+    solution(own)
+    (own / "val" / "._ILSVRC2012_val_00000001.JPEG").write_bytes(b"junk")
+    (note,) = folders(own).notes
+    assert note.startswith("val: 1 images of hidden names or folders left out (._ILSVRC2012")
 
 
 def test_imagenet_a_hidden_folder_is_no_class(own):
