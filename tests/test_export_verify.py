@@ -138,7 +138,7 @@ def test_export_verify_finds_sums_in_another_order(folder):
 
 def test_export_verify_finds_a_changed_manifest(folder):
     path = folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    path.write_bytes(path.read_bytes().replace(b'"package_version": "', b'"package_version": "1'))
     status, text = verified(folder)
     assert (status, "manifest.json has not the checksum" in text) == (1, True)
 
@@ -254,7 +254,7 @@ def test_export_verify_feeds_changed_parameters_back(tmp_path, field):
     [
         (b'"schema_version": 1', b'"schema_version": 2', "at $.schema_version: 1 was expected"),
         (b'"specification_version": 1', b'"specification_version": 9', "must be 1, that of this"),
-        (b'"heads": 2', b'"heads": 3', "files must list layers.0.blocks.0.attn/"),
+        (b'"heads": 2', b'"heads": 3', "outputs of layers.0.blocks.0.attn.qkv must be "),
         (b'"images": [', b'"pictures": [', "'pictures'"),
     ],
 )
