@@ -6,7 +6,7 @@ writes a model's layers, `run_export` and `verify_export` feed them back to the 
 """
 
 from .device import run_device
-from .emission import MOST_CASES, SOURCES, Emission, emit, emit_from, emit_rows
+from .emission import MOST_CASES, SOURCES, Emission, emit, emit_from, emit_rows, emit_stimulus
 from .export_files import is_export
 from .export_layers import AttentionLayer, LinearLayer
 from .export_manifest import Export
@@ -43,6 +43,7 @@ __all__ = [
     "emit_and_verify_seconds",
     "emit_from",
     "emit_rows",
+    "emit_stimulus",
     "is_export",
     "load_config",
     "plan",

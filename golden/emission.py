@@ -9,12 +9,13 @@ from bitlog2.sim import AttentionConfig
 
 from .generation import MOST_CASES, SOURCES, cross_check, generate
 from .manifest import render_manifest
-from .reading import open_set, read_inputs
+from .reading import open_set, read_inputs, read_stimulus
 from .replace import MANIFEST_NAME, check_replaceable, replace_folder
 from .rows import RowCase, check_row, group_rows
 from .sums import SUMS_NAME, render_checksums, sha256
 from .target import Target
-from .unit import Progress, join_tables, no_progress
+from .unit import CaseGroup, Progress, Unit, case_count, join_tables, no_progress
+from .units import UNITS
 from .units.attention_row import ATTENTION_ROW
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors
 
@@ -25,6 +26,7 @@ __all__ = [
     "emit",
     "emit_from",
     "emit_rows",
+    "emit_stimulus",
     "set_files",
 ]
 
@@ -115,7 +117,7 @@ def emit_from(
 ) -> Emission:
     """Write the set of a manifest again, byte for byte by the same version of the package.
 
-    Captured rows are taken from the stimulus files beside the manifest.
+    Captured rows and a user's stimulus are taken from the files beside the manifest.
 
     Raises:
         ValueError: the manifest, or the stimulus beside it, cannot be used; as `emit`.
@@ -187,6 +189,60 @@ def emit_rows(
     part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
     cross_check(target, part, progress)
     return _write(folder, VectorSet(target, None, ("model",), (part,), testbench=testbench))
+
+
+def emit_stimulus(
+    stimulus: str | Path,
+    out: str | Path,
+    config: AttentionConfig | None = None,
+    *,
+    head_dim: int | None = None,
+    units: Sequence[str] | None = None,
+    testbench: bool = False,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write a set of stimulus that somebody wrote or edited: `<unit>.<stream>.mem` of the inputs.
+
+    Args:
+        stimulus: folder of these files. Where it holds a `manifest.json`, configuration, head
+            dimension and units are those of the manifest; what else lies there is not read.
+        out, head_dim, testbench, progress: as `emit`.
+        config: where there is no manifest, as `emit`.
+        units: names of units; None for those of the manifest, or all whose files are there.
+
+    Raises:
+        TypeError, ValueError: a file is malformed or out of range, or an argument contradicts the
+            manifest. Nothing is written.
+        OSError: a file is missing or cannot be read, or the folder cannot be written.
+    """
+    source, folder = Path(stimulus), Path(out).resolve()
+    check_replaceable(folder)
+    if not source.is_dir():
+        raise ValueError(f"stimulus must be a folder, got {source}")
+    if (source / MANIFEST_NAME).exists():
+        found = open_set(source)
+        target, known = found.target, [unit.name for unit in found.units]
+        if config not in (None, target.config) or head_dim not in (None, target.head_dim):
+            raise ValueError(f"config and head_dim must be those of {source / MANIFEST_NAME}")
+    else:
+        target = Target.of(config or AttentionConfig(), head_dim)
+        known = [unit.name for unit in UNITS.values() if _inputs_there(source, unit)]
+    names = list(dict.fromkeys(known if units is None else units))
+    if not names or not set(names) <= set(UNITS):
+        raise ValueError(f"units must be among {', '.join(UNITS)}, with files in {source}")
+    parts = []
+    for name in (name for name in UNITS if name in names):
+        inputs = read_stimulus(source, target, UNITS[name])
+        count = case_count(UNITS[name], inputs)
+        group = CaseGroup("user", "given by the user", count, {})
+        part = make_vectors(target, UNITS[name], [group], inputs, progress)
+        cross_check(target, part, progress)
+        parts.append(part)
+    return _write(folder, VectorSet(target, None, ("user",), tuple(parts), testbench=testbench))
+
+
+def _inputs_there(folder: Path, unit: Unit) -> bool:
+    return any((folder / unit.file_name(stream)).exists() for stream in unit.inputs)
 
 
 def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.sim.files import refuse_irregular
+
 from .export_layers import ExportedLayer, Memory
 from .export_manifest import (
     FORMAT,
@@ -51,18 +53,24 @@ def open_export(root: Path) -> ExportManifest:
     if not root.is_dir():
         raise ValueError(f"export must be a folder, got {root}")
     path = root / MANIFEST_NAME
+    refuse_irregular(path)
     if not path.is_file():
         raise ValueError(f"export {root} must hold {MANIFEST_NAME}: it is missing")
     return read_export_manifest(path.read_bytes())
 
 
 def file_paths(root: Path) -> set[str]:
-    """Return the paths of all files below `root`, and of empty folders, with `/`."""
-    return {
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if not path.is_dir() or not any(path.iterdir())
-    }
+    """Return the paths, with `/`, of all files below `root`, empty folders and links to folders.
+
+    Raises:
+        ValueError, OSError: a pipe, a device, or a link that leads to no file.
+    """
+    found = set()
+    for path in root.rglob("*"):
+        refuse_irregular(path)
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir()):
+            found.add(path.relative_to(root).as_posix())
+    return found
 
 
 def own_paths(manifest: ExportManifest) -> set[str]:
@@ -79,6 +87,7 @@ def read_memory(root: Path, layer: ExportedLayer, memory: Memory) -> dict[str, N
     """
     name = memory_path(layer, memory)
     path = root / name
+    refuse_irregular(path)
     if not path.is_file():
         raise ValueError(f"export {root} must hold {name}: it is missing")
     data, width = path.read_bytes(), word_width(memory.fields)

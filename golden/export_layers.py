@@ -13,11 +13,13 @@ from bitlog2.sim import AttentionConfig, LayerParams
 from .fields import Columns, Field, shaped
 from .npz import smallest_dtype
 
-__all__ = ["Arrays", "AttentionLayer", "ExportedLayer", "LinearLayer", "Memory"]
+__all__ = ["PIXEL_BITS", "Arrays", "AttentionLayer", "ExportedLayer", "LinearLayer", "Memory"]
 
 #: The numbers of a layer by field name.
 Arrays = Mapping[str, NDArray[Any]]
 
+#: Input codes of a patch projection: pixels.
+PIXEL_BITS = 8
 _FLOAT_BITS = 32
 #: Bits of the attention map's scale: the largest A is 2**16.
 _MAP_SCALE_BITS = 17

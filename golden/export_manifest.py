@@ -1,13 +1,15 @@
 """`manifest.json` of an export: what the folder holds, rendered and read back."""
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 from bitlog2 import SPEC_VERSION, __version__
 from bitlog2.sim import AttentionConfig, LayerParams, config_from_mapping
 
-from .export_layers import AttentionLayer, ExportedLayer, LinearLayer, Memory
+from .export_layers import PIXEL_BITS, AttentionLayer, ExportedLayer, LinearLayer, Memory
 from .fields import word_width
 from .replace import MANIFEST_NAME
 from .schema import read_json, render_json, shortened
@@ -19,6 +21,7 @@ __all__ = [
     "ExportManifest",
     "arrays_path",
     "memory_path",
+    "ranges_of",
     "read_export_manifest",
     "render_export_manifest",
 ]
@@ -28,6 +31,8 @@ FORMAT = "bitlog2-export"
 ARRAYS_NAME = "arrays.npz"
 _SCHEMA_VERSION = 1
 _SCHEMA = "export.schema.json"
+#: What is held to something: its name, its value, and the value that it must have.
+_Held = tuple[str, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Export:
         package_version: of the package that made it.
 
     Raises:
-        ValueError: a layer is named twice, or its parameters do not fit the configuration.
+        ValueError: a layer is named twice, its parameters do not fit the configuration, or scheme,
+            widths, sizes or command contradict one another.
     """
 
     model: str
@@ -62,6 +68,49 @@ class Export:
                 raise ValueError(f"layers must be named once each, got {name} twice")
         for layer in self.attention:
             self.config.check_params(layer.params)
+        for what, value, wanted in (*self._widths(), *self._sizes(), *self._options()):
+            if value != wanted:
+                raise ValueError(f"{what} must be {wanted}, got {value}")
+
+    def _widths(self) -> Iterator[_Held]:
+        """Yield (what, value, what it must be) of the scheme and the widths of codes."""
+        quantization, config = self.quantization, self.config
+        w_bits, a_bits = quantization["w_bits"], quantization["a_bits"]
+        yield "scheme of the quantization", quantization["scheme"], config.scheme
+        for name in "qkvo":
+            yield f"{name}_bits of the configuration", getattr(config, f"{name}_bits"), a_bits
+        for layer in self.layers:
+            if isinstance(layer, LinearLayer):
+                input_bits = PIXEL_BITS if layer.kind == "convolution" else a_bits
+                yield f"weight_bits of {layer.name}", layer.weight_bits, w_bits
+                yield f"input_bits of {layer.name}", layer.input_bits, input_bits
+
+    def _sizes(self) -> Iterator[_Held]:
+        """Yield the same of sizes: patches do not overlap, q, k and v come from one layer."""
+        heads = {f"{layer.name}.qkv": 3 * layer.heads * layer.head_dim for layer in self.attention}
+        for layer in self.layers:
+            if isinstance(layer, LinearLayer) and layer.kernel is not None:
+                yield f"inputs of {layer.name}", layer.inputs, prod(layer.kernel)
+                yield f"stride of {layer.name}", layer.stride, layer.kernel[1:]
+            elif isinstance(layer, LinearLayer):
+                wanted = heads.get(layer.name, layer.outputs)
+                yield f"outputs of {layer.name}", layer.outputs, wanted
+
+    def _options(self) -> Iterator[_Held]:
+        """Yield the same of what the command names; one with --load leaves the quantization out."""
+        try:
+            words = shlex.split(self.command)[2:]
+        except ValueError as error:
+            raise ValueError(
+                f"command must be a shell command, got {self.command}: {error}"
+            ) from None
+        named = dict(zip(words[1::2], words[2::2], strict=False))
+        yield "model of the command", words[:1], [self.model]
+        options = ("scheme", "w_bits", "a_bits", "seed", "calibration_images")
+        for name in options if "--load" not in named else ():
+            option = f"--{name.replace('_', '-')}"
+            yield f"{option} of the command", named.get(option), str(self.quantization.get(name))
+        yield "--images of the command", named.get("--images"), ranges_of(self.images)
 
     @property
     def attention(self) -> tuple[AttentionLayer, ...]:
@@ -90,6 +139,17 @@ class ExportManifest:
 
     export: Export
     sha256: dict[str, str]
+
+
+def ranges_of(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as a selection: (0, 1, 2, 5) is `0-2,5`."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def memory_path(layer: ExportedLayer, memory: Memory) -> str:
@@ -172,6 +232,10 @@ def _manifest_of(values: dict[str, Any]) -> ExportManifest:
         package_version=values["package_version"],
     )
     sums = {}
+    for name in ("files", "attachments"):
+        paths = [entry["path"] for entry in values[name]]
+        if twice := sorted({path for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"{name} must list each path once, got {twice[0]} twice")
     listed = {entry["path"]: entry for entry in values["files"]}
     for layer, memory in export.files():
         path = memory_path(layer, memory)

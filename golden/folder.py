@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from bitlog2.sim.files import refuse_irregular
+
 __all__ = ["BUILD_NAME", "CORE_NAME", "LIST_NAME", "MAKEFILE_NAME", "RTL_NAME", "names_in"]
 
 #: The reference RTL of a set with testbenches: the one folder of a set.
@@ -20,11 +22,17 @@ def names_in(folder: Path, testbench: bool) -> list[str]:
     Args:
         folder: of the set.
         testbench: whether testbenches belong to it: then the folder `build` is left out.
+
+    Raises:
+        ValueError, OSError: a pipe, a device, or a link that leads to no file.
     """
     names = []
     for path in folder.iterdir():
         if testbench and path.name == BUILD_NAME:
             continue
+        refuse_irregular(path)
         inner = list(path.iterdir()) if path.name == RTL_NAME and path.is_dir() else []
+        for each in inner:
+            refuse_irregular(each)
         names += [f"{RTL_NAME}/{each.name}" for each in inner] or [path.name]
     return names

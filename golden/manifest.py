@@ -30,7 +30,7 @@ class Manifest:
 
     Attributes:
         target: configuration and head dimension.
-        seed: of the stimulus; None for captured rows.
+        seed: of the stimulus; None for captured rows and a user's stimulus.
         random_cases: of each unit; None for the usual number.
         units: in the order of the set.
         sources: what was asked for.
@@ -68,7 +68,8 @@ def emit_command(
 ) -> str:
     """Return the command that makes the set again, its output folder left out.
 
-    A configuration that is no preset is taken from the manifest itself, and so are captured rows.
+    A configuration that is no preset is taken from the manifest itself, and so are the cases of a
+    model or a user.
     """
     if seed is None:
         return f"bitlog2 golden emit --from {MANIFEST_NAME}"
@@ -181,11 +182,11 @@ def _manifest_of(values: dict[str, Any]) -> Manifest:
     for unit in values["units"]:
         if unit not in UNITS:
             raise ValueError(f"units must be among {', '.join(UNITS)}, got {unit!r}")
-    captured = values["sources"] == ["model"]
-    if captured != (values["seed"] is None):
-        raise ValueError("seed must be null exactly where sources are the model alone")
-    if not captured and "model" in values["sources"]:
-        raise ValueError("sources must be the model alone, or corners and random")
+    given = values["sources"] in (["model"], ["user"])
+    if given != (values["seed"] is None):
+        raise ValueError("seed must be null exactly where sources are the model or the user alone")
+    if not given and not {"model", "user"}.isdisjoint(values["sources"]):
+        raise ValueError("sources must be the model or the user alone, or corners and random")
     target = Target(config_from_mapping(values["configuration"], complete=True), values["head_dim"])
     units = tuple(UNITS[name] for name in values["units"])
     listed = [entry["name"] for entry in values["files"]]

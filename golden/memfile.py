@@ -1,5 +1,6 @@
 """Hexadecimal memory files: written for `$readmemh`, read in any simulator's `$writememh`."""
 
+import codecs
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,14 @@ from numpy.typing import NDArray
 
 from .fields import Field, blocks, hex_digits, pack, word_width
 
-__all__ = ["UNKNOWN", "MemoryImage", "parse_mem", "render_mem", "render_stream"]
+__all__ = [
+    "UNKNOWN",
+    "MemoryImage",
+    "parse_mem",
+    "refuse_other_base",
+    "render_mem",
+    "render_stream",
+]
 
 #: Digits from here on are no number: x, then z.
 UNKNOWN = 16
@@ -30,6 +38,17 @@ _CHUNK = 1 << 18
 _COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _ORIGIN = re.compile(rb"\A\s*@0[0_]*(?=\s)")
 _ADDRESS = re.compile(rb"@[0-9a-fA-F][0-9a-fA-F_]*")
+_PREFIXED = re.compile(rb"0[xX][0-9a-fA-F_]+")
+#: What is seen in files that are written for something else, and what to say of it.
+_HINTS = (
+    (re.compile(rb"#.*"), "comments begin with //"),
+    (_PREFIXED, "words have no prefix 0x"),
+    (re.compile(rb"[0-9]*'[sS]?[hHdDbBoO].*"), "words have no size and base"),
+    (re.compile(rb"@.*"), "an address is @ and hexadecimal digits, without a blank or 0x"),
+    (re.compile(rb"-[0-9]+"), "negative numbers are two's complement in hexadecimal"),
+)
+#: Words of a file that are looked at in another base.
+_TRIED = 1000
 _WORD = re.compile(rb"[0-9a-fA-FxXzZ][0-9a-fA-FxXzZ_]*")
 
 
@@ -89,7 +108,8 @@ def parse_mem(data: bytes, name: str, width: int, count: int) -> MemoryImage:
     """Return the words of a memory file.
 
     Reads comments (`//`, `/* */`), `@address` (hexadecimal, in words), underscores, both cases,
-    several words a line, leading digits left out or zero. x and z digits are kept as unknown.
+    several words a line, leading digits left out or zero, and a byte order mark of UTF-8 in front.
+    x and z digits are kept as unknown.
 
     Args:
         data: the file.
@@ -100,7 +120,14 @@ def parse_mem(data: bytes, name: str, width: int, count: int) -> MemoryImage:
     Raises:
         ValueError: anything else, with file, line and text; an address that is given twice.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{name} must be ASCII text, got UTF-16: write it as ASCII or UTF-8")
+    if b"\0" in data[:_CHUNK]:
+        raise ValueError(f"{name} must be ASCII text, got bytes of 0: binary, or UTF-16")
     digits = hex_digits(width)
+    if _PREFIXED.match(data.lstrip()) and all(map(_PREFIXED.fullmatch, data.split())):
+        return _tolerant(data, name, width, count, prefixed=True)
     image = _canonical(data, digits, count, _top_digit(width))
     if image is None:
         image = _canonical(_one_a_line(data), digits, count, _top_digit(width))
@@ -155,7 +182,9 @@ def _without_comments(data: bytes) -> bytes:
     return _COMMENT.sub(lambda match: b" " + b"\n" * match[0].count(b"\n"), data)
 
 
-def _tolerant(data: bytes, name: str, width: int, count: int) -> MemoryImage:
+def _tolerant(
+    data: bytes, name: str, width: int, count: int, prefixed: bool = False
+) -> MemoryImage:
     digits = hex_digits(width)
     words, present = bytearray(b"0") * (count * digits), bytearray(count)
     surplus: set[int] = set()
@@ -166,8 +195,7 @@ def _tolerant(data: bytes, name: str, width: int, count: int) -> MemoryImage:
             if _ADDRESS.fullmatch(token):
                 address = int(token[1:].replace(b"_", b""), 16)
                 continue
-            if not _WORD.fullmatch(token):
-                raise ValueError(f"{where}: must be a hexadecimal word, got {_quoted(token)}")
+            _check_word(token, digits, where, prefixed)
             given = present[address] if address < count else address in surplus
             if given:
                 raise ValueError(f"{where}: address {address:#x} is given twice")
@@ -180,6 +208,37 @@ def _tolerant(data: bytes, name: str, width: int, count: int) -> MemoryImage:
             address += 1
     image = _DIGIT[np.frombuffer(words, np.uint8)].reshape(count, digits)
     return MemoryImage(image, np.frombuffer(present, np.bool_), len(surplus))
+
+
+def _check_word(token: bytes, digits: int, where: str, prefixed: bool) -> None:
+    """Refuse a token that is no word; 0x1f is a word where it has an x digit, not a prefix."""
+    if not _WORD.fullmatch(token) or (
+        _PREFIXED.fullmatch(token) and (prefixed or len(token) != digits)
+    ):
+        hint = next((f": {text}" for kind, text in _HINTS if kind.fullmatch(token)), "")
+        raise ValueError(f"{where}: must be a hexadecimal word, got {_quoted(token)}{hint}")
+
+
+def refuse_other_base(
+    data: bytes, name: str, fields: Sequence[Field], columns: Mapping[str, NDArray[np.int64]]
+) -> None:
+    """Refuse a file whose first words are the numbers of a stream in decimal or binary.
+
+    Raises:
+        ValueError: they are; names the file.
+    """
+    first = {field.name: columns[field.name][:_TRIED] for field in fields}
+    wanted = [int(bytes(word).hex()[1::2], 16) for word in pack(fields, first)]
+    words, width = _without_comments(data).split()[:_TRIED], word_width(fields)
+    for base, what in ((10, "decimal"), (2, "binary")):
+        try:
+            found = [int(word, base) % (1 << width) for word in words]
+        except ValueError:
+            continue
+        if found and found == wanted[: len(found)] and max(found) >= base:
+            raise ValueError(
+                f"{name} must hold hexadecimal words of {hex_digits(width)} digits, got {what} ones"
+            )
 
 
 def _fitted(token: bytes, width: int, digits: int, where: str) -> bytes:

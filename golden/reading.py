@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlog2.sim.files import read_regular, refuse_irregular
+
 from .fields import unpack, word_width
 from .manifest import Manifest, read_manifest
 from .memfile import UNKNOWN, MemoryImage, parse_mem
@@ -12,7 +14,7 @@ from .replace import MANIFEST_NAME
 from .target import Target
 from .unit import Stream, Tables, Unit
 
-__all__ = ["image_of", "inputs_of", "open_set", "read_inputs"]
+__all__ = ["image_of", "inputs_of", "open_set", "read_inputs", "read_stimulus"]
 
 
 def open_set(folder: Path) -> Manifest:
@@ -24,6 +26,7 @@ def open_set(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise ValueError(f"vector set must be a folder, got {folder}")
     path = folder / MANIFEST_NAME
+    refuse_irregular(path)
     if not path.is_file():
         raise ValueError(f"vector set {folder} must hold {MANIFEST_NAME}: it is missing")
     return read_manifest(path.read_bytes())
@@ -46,7 +49,7 @@ def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
         ValueError: as `inputs_of`.
     """
     paths = [folder / unit.file_name(stream) for stream in unit.inputs]
-    files = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    files = {path.name: read_regular(path) for path in paths if path.exists() or path.is_symlink()}
     return inputs_of(folder, files, manifest, unit)
 
 
@@ -70,8 +73,32 @@ def inputs_of(folder: Path, files: Mapping[str, bytes], manifest: Manifest, unit
             raise ValueError(
                 f"{path.name} must hold {words} words, as the manifest counts, got {found}"
             )
-        if image.digits.size and image.digits.max() >= UNKNOWN:
-            word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
-            raise ValueError(f"{path.name} must hold no x or z digits, got some in word {word}")
+        _check_known(image, path.name)
         tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
     return tables
+
+
+def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
+    """Return the input streams of a unit as a user wrote them: as many words as the files hold.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+        ValueError: it is malformed, has no words, unknown digits, or a gap between addresses.
+    """
+    tables: Tables = {}
+    for stream in unit.inputs:
+        path = folder / unit.file_name(stream)
+        data = read_regular(path)
+        image = image_of(data, path, target, stream, len(data.split()))
+        words = int(np.count_nonzero(image.present))
+        if words == 0 or image.surplus or not image.present[:words].all():
+            raise ValueError(f"{path} must hold words at the addresses from 0 on, without a gap")
+        _check_known(image, path.name)
+        tables[stream.name] = unpack(stream.fields(target), image.digits[:words])
+    return tables
+
+
+def _check_known(image: MemoryImage, name: str) -> None:
+    if image.digits.size and image.digits.max() >= UNKNOWN:
+        word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
+        raise ValueError(f"{name} must hold no x or z digits, got some in word {word}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
-from bitlog2.sim.files import naming, write
+from bitlog2.sim.files import naming, read_regular, write
 
 from .folder import MAKEFILE_NAME, names_in
 from .sums import SUMS_NAME, names_in_sums
@@ -34,7 +34,7 @@ def check_replaceable(folder: Path) -> None:
         )
     sums = folder / SUMS_NAME
     own = {MANIFEST_NAME, SUMS_NAME} | (
-        names_in_sums(sums.read_bytes()) if sums.exists() else set()
+        names_in_sums(read_regular(sums)) if sums.exists() else set()
     )
     if strangers := sorted(set(names_in(folder, MAKEFILE_NAME in own)) - own):
         raise ValueError(

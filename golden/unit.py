@@ -70,7 +70,7 @@ class CaseGroup:
     """Consecutive cases with one source and one reason.
 
     Attributes:
-        source: exhaustive, corners, random or model.
+        source: exhaustive, corners, random, model or user.
         reason: why the cases are there, in words.
         count: number of cases.
         inputs: the input streams of these cases; empty where a set's tables hold them.

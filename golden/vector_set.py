@@ -72,7 +72,7 @@ class VectorSet:
 
     Attributes:
         target: configuration and head dimension.
-        seed: of the stimulus; None for captured rows.
+        seed: of the stimulus; None for captured rows and a user's stimulus.
         sources: what was asked for.
         units: the vectors.
         random_cases: of each unit, where a number was asked for.

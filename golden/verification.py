@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitlog2 import __version__
+from bitlog2.sim.files import read_regular
 
 from .compare import compare_unit
 from .emission import set_files
 from .folder import names_in
 from .manifest import Manifest
-from .memfile import MemoryImage
+from .memfile import MemoryImage, refuse_other_base
 from .reading import image_of, inputs_of, open_set
 from .report import UnitComparison
 from .sums import SUMS_NAME, checksums, names_in_sums, render_checksums, sha256
@@ -93,7 +94,7 @@ def verify(
         failures += _check_counts(manifest, part)
         inside.append(compare_unit(target, part, _own_images(opened, part, failures)))
         if files := given.get(unit.name):
-            devices.append(compare_unit(target, part, _images(files, target, part)))
+            devices.append(_compared(files, target, part))
     if len(parts) == len(manifest.units):
         failures += _check_made(opened, parts)
     return Verification(opened.root, tuple(failures), tuple(inside), tuple(devices))
@@ -140,13 +141,28 @@ def _files_given(
     return files
 
 
-def _images(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> dict[str, MemoryImage]:
-    """Return the words of a device's files by stream, as many as the simulator gives."""
-    return {
-        stream.name: image_of(path.read_bytes(), path, target, stream, part.words(stream))
-        for stream in part.unit.outputs
-        if (path := paths.get(stream.name)) is not None
-    }
+def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> UnitComparison:
+    """Return the comparison of a device's files, by stream, with what the simulator gives.
+
+    Raises:
+        ValueError: a file is malformed, or gives the right numbers in another base.
+    """
+    images: dict[str, MemoryImage] = {}
+    for stream in part.unit.outputs:
+        if (path := paths.get(stream.name)) is None:
+            continue
+        data, fields = read_regular(path), stream.fields(target)
+        try:
+            images[stream.name] = image_of(data, path, target, stream, part.words(stream))
+        except ValueError:
+            refuse_other_base(data, str(path), fields, part.tables[stream.name])
+            raise
+    comparison = compare_unit(target, part, images)
+    for stream in () if comparison.ok else part.unit.outputs:
+        if (path := paths.get(stream.name)) is not None:
+            columns = part.tables[stream.name]
+            refuse_other_base(read_regular(path), str(path), stream.fields(target), columns)
+    return comparison
 
 
 def _check_sums(opened: _Opened) -> list[str]:

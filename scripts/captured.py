@@ -5,9 +5,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitlog2.golden.export_manifest import ranges_of
+
 from .arguments import integer
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES
-from .selection import ranges_of
 
 if TYPE_CHECKING:
     from bitlog2.models.capture import CaptureRequest, Subject

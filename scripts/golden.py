@@ -8,8 +8,10 @@ from bitlog2.golden import (
     PRESETS,
     SOURCES,
     UNITS,
+    Emission,
     emit,
     emit_from,
+    emit_stimulus,
     is_export,
     load_config,
     run_device,
@@ -36,6 +38,7 @@ _EMIT_EXAMPLE = """\
 example:
   bitlog2 golden emit --out vectors --config BitLog2_Half_17
   bitlog2 golden emit --from vectors/manifest.json --out again
+  bitlog2 golden emit --from-stimulus edited --out mine     edited/<unit>.<stream>.mem of the inputs
   bitlog2 golden emit --out many --unit log2_quantizer --source random --count 10000000
   bitlog2 golden emit --out vectors --testbench && make -C vectors SIM=verilator
   bitlog2 golden emit --out rows --source model --model digits --layers 0,3 --heads all --images 0-3
@@ -44,6 +47,8 @@ _RUN_EXAMPLE = """\
 example:
   bitlog2 golden run vectors --out results
   bitlog2 golden run digits --out results       of an export: the output codes of every layer
+
+of edited stimulus it writes the outputs alone; a set of it makes golden emit --from-stimulus
 """
 _VERIFY_EXAMPLE = """\
 example:
@@ -97,6 +102,13 @@ def _add_emit(commands: Any) -> None:
         dest="manifest",
         metavar="MANIFEST",
         help="make the set of this manifest.json again; the other choices are taken from it",
+    )
+    parser.add_argument(
+        "--from-stimulus",
+        dest="stimulus",
+        metavar="DIR",
+        help="make a set of the stimulus files in this folder, written or edited by you; its "
+        "manifest.json gives the configuration, or --config where it has none",
     )
     parser.add_argument(
         "--unit", action="append", choices=tuple(UNITS), help="may be repeated; all without it"
@@ -161,7 +173,9 @@ def _add_verify(commands: Any) -> None:
 def _emit(args: argparse.Namespace) -> int:
     if args.source != "model":
         refuse_row_options(args)
-    if args.source == "model" and args.manifest is None:
+    if args.stimulus is not None:
+        emission = _emit_stimulus(args)
+    elif args.source == "model" and args.manifest is None:
         _refuse_beside_model(args)
         emission = emit_model(args)
     elif args.manifest is not None:
@@ -181,6 +195,22 @@ def _emit(args: argparse.Namespace) -> int:
         )
     print("\n".join(emission.lines()))
     return 0
+
+
+def _emit_stimulus(args: argparse.Namespace) -> Emission:
+    for name, value in {"manifest": None, "source": "all", "seed": 0, "count": None}.items():
+        if getattr(args, name) != value:
+            option = "from" if name == "manifest" else name
+            raise ValueError(f"--from-stimulus takes the cases from its folder, got --{option} too")
+    return emit_stimulus(
+        args.stimulus,
+        args.out,
+        None if args.config == "default" else load_config(args.config),
+        head_dim=args.head_dim,
+        units=args.unit,
+        testbench=args.testbench,
+        progress=progress,
+    )
 
 
 def _refuse_beside_manifest(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Selection", "ranges_of", "selection"]
+__all__ = ["Selection", "selection"]
 
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
@@ -62,17 +62,6 @@ def selection(text: str) -> Selection:
     if text == "all":
         return Selection(text, None)
     return Selection(text, tuple(_part(part, text) for part in text.split(",")))
-
-
-def ranges_of(numbers: Sequence[int]) -> str:
-    """Return ascending numbers as a selection: (0, 1, 2, 5) is `0-2,5`."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def _part(part: str, text: str) -> tuple[int, int] | str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from functools import lru_cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,16 @@ from bitlog2.models.export import attention_scales, linear_codes
 from bitlog2.models.integer_layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.quantize import QuantizationSpec
 from bitlog2.models.uniform import CodeUniform
+from bitlog2.scripts.captured import command_of
 from bitlog2.scripts.cli import main
 from bitlog2.scripts.export import add_parser, export_of
 
-COMMAND = "bitlog2 export digits"
+
+def exported(model, request, captured, linear):
+    """Return an export with the command that makes it."""
+    chosen = {"images": captured[0].images, "layers": tuple(range(len(captured)))}
+    command = command_of(SimpleNamespace(request=request), ["bitlog2", "export"], chosen)
+    return export_of(model, request, captured, linear, command)
 
 
 @lru_cache(maxsize=1)
@@ -29,14 +36,14 @@ def digits_export():
     """Two attention layers of digits for two images, and every linear layer."""
     model = quantized_digits(SCHEME)
     captured = digits_layers((0, 7))
-    return export_of(model, CaptureRequest(), captured, linear_codes(model), COMMAND)
+    return exported(model, CaptureRequest(), captured, linear_codes(model))
 
 
 @lru_cache(maxsize=1)
 def swin_export():
     """Every layer of the small Swin for two images: masks, biases, two sizes of heads."""
     model = quantized_swin(SCHEME)
-    return export_of(model, CaptureRequest(), swin_layers(), linear_codes(model), COMMAND)
+    return exported(model, CaptureRequest(), swin_layers(), linear_codes(model))
 
 
 def contents(folder):
@@ -99,9 +106,7 @@ def test_export_of_sixteen_levels_has_no_flags(tmp_path):
     model = quantized_swin("BitLog2_Single_16")
     spec = QuantizationSpec("BitLog2_Single_16")
     captured = swin_layers((0,), "BitLog2_Single_16")
-    write_export(
-        tmp_path / "e", *export_of(model, CaptureRequest(spec=spec), captured, [], COMMAND)
-    )
+    write_export(tmp_path / "e", *exported(model, CaptureRequest(spec=spec), captured, []))
     assert verify_export(tmp_path / "e").ok
     assert not any(path.endswith("flag.mem") for path in contents(tmp_path / "e"))
 

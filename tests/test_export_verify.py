@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_capture import SWIN_LAYERS
 from test_export import contents, swin_export
+from test_golden_helpers import IRREGULAR, make_irregular
 
 from bitlog2.golden import run_export, verify_export, write_export
 from bitlog2.golden.sums import SUMS_NAME, render_sums, sha256
@@ -137,7 +138,7 @@ def test_export_verify_finds_sums_in_another_order(folder):
 
 def test_export_verify_finds_a_changed_manifest(folder):
     path = folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    path.write_bytes(path.read_bytes().replace(b'"package_version": "', b'"package_version": "1'))
     status, text = verified(folder)
     assert (status, "manifest.json has not the checksum" in text) == (1, True)
 
@@ -253,7 +254,7 @@ def test_export_verify_feeds_changed_parameters_back(tmp_path, field):
     [
         (b'"schema_version": 1', b'"schema_version": 2', "at $.schema_version: 1 was expected"),
         (b'"specification_version": 1', b'"specification_version": 9', "must be 1, that of this"),
-        (b'"heads": 2', b'"heads": 3', "files must list layers.0.blocks.0.attn/"),
+        (b'"heads": 2', b'"heads": 3', "outputs of layers.0.blocks.0.attn.qkv must be "),
         (b'"images": [', b'"pictures": [', "'pictures'"),
     ],
 )
@@ -299,3 +300,23 @@ def test_export_verify_refuses_what_is_no_export(tmp_path, path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="export must be a folder"):
         verify_export(tmp_path / path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in IRREGULAR if kind != "folder"])
+@pytest.mark.parametrize("name", ["manifest.json", SUMS_NAME, f"{LAYER}/q.mem", f"{LAYER}/x"])
+def test_export_verify_refuses_what_is_no_file(folder, name, kind):
+    make_irregular(folder / name, kind)
+    with pytest.raises((ValueError, OSError), match=IRREGULAR[kind]):
+        verify_export(folder)
+
+
+def test_export_run_refuses_what_is_no_file(folder, tmp_path):
+    make_irregular(folder / LAYER / "q.mem", "pipe")
+    with pytest.raises(ValueError, match=IRREGULAR["pipe"]):
+        run_export(folder, tmp_path / "r")
+
+
+@pytest.mark.parametrize("target", ["..", "."])
+def test_export_verify_finds_a_link_to_a_folder(folder, target):
+    (folder / LAYER / "up").symlink_to(target)
+    assert verified(folder) == (1, f"{folder}: {LAYER}/up is no file of this export\nDIFFERS")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
 
-from bitlog2.golden import UNITS, emit, emit_from
+from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
 from bitlog2.golden.target import Target
 from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.spec import exp2
 
 
 @pytest.fixture(scope="module")
@@ -296,3 +297,81 @@ def test_golden_emission_writes_no_path_of_this_machine(whole: Path) -> None:
     assert not [
         name for name, data in contents(whole).items() if str(whole.parent).encode() in data
     ]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Path:
+    """Return a set whose row has another first score and one key more, its outputs being old."""
+    folder = emit_hand_row(tmp_path / "edited")
+    name = folder / "attention_row.stimulus.mem"
+    name.write_text("// mine\n0002c000021\n00028000043\n80028000043\n")
+    return folder
+
+
+def test_golden_emission_of_edited_stimulus_is_a_set_that_verifies(
+    edited: Path, tmp_path: Path
+) -> None:
+    emit_stimulus(edited, tmp_path / "mine")
+    assert verify(tmp_path / "mine").ok
+    manifest = json.loads((tmp_path / "mine" / "manifest.json").read_bytes())
+    assert (manifest["sources"], manifest["seed"]) == (["user"], None)
+    assert [(group["source"], group["count"]) for group in manifest["groups"]] == [("user", 1)]
+
+
+def test_golden_emission_of_edited_stimulus_may_replace_it(edited: Path, tmp_path: Path) -> None:
+    emit_stimulus(edited, tmp_path / "mine")
+    emit_stimulus(edited, edited)
+    assert contents(edited) == contents(tmp_path / "mine")
+
+
+def test_golden_emission_of_edited_stimulus_is_made_again_from_its_manifest(
+    edited: Path, tmp_path: Path
+) -> None:
+    emit_stimulus(edited, edited)
+    emit_from(edited / "manifest.json", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(edited)
+
+
+def test_golden_emission_of_stimulus_alone_takes_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "exp2.stimulus.mem").write_text("07\n41\n")
+    emit_stimulus(tmp_path / "mine", tmp_path / "set", SMALL)
+    assert verify(tmp_path / "set").ok
+    with np.load(tmp_path / "set" / "vectors.npz") as arrays:
+        assert arrays["exp2.expected.e"].tolist() == [
+            exp2(7, False, SMALL),
+            exp2(0x41, False, SMALL),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("attention_row.stimulus.mem", "", "must hold words at the addresses from 0 on"),
+        ("attention_row.stimulus.mem", "@1 80028000043", "without a gap"),
+        ("attention_row.stimulus.mem", "8002800004x", "must hold no x or z digits"),
+        ("attention_row.stimulus.mem", "00028000021", "last beat must have its last bit"),
+        ("attention_row.stimulus.mem", "c0028000043", "case 0: masked must leave at least one"),
+        ("attention_row.stimulus.mem", "80028000043 80028000043", "must have the same cases"),
+        ("attention_row.params.mem", "0000000004800", "case 0: m must be from 1"),
+        ("attention_row.params.mem", None, "No such file"),
+        ("manifest.json", "{}", r"manifest\.json: at "),
+    ],
+    ids=range(9),
+)
+def test_golden_emission_of_edited_stimulus_refuses_what_is_no_stimulus(
+    name: str, text: str | None, message: str, edited: Path, tmp_path: Path
+) -> None:
+    (edited / name).unlink()
+    if text is not None:
+        (edited / name).write_text(text)
+    with pytest.raises((ValueError, OSError), match=message):
+        emit_stimulus(edited, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_golden_emission_of_edited_stimulus_refuses_another_configuration(
+    edited: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="config and head_dim must be those of"):
+        emit_stimulus(edited, tmp_path / "set", SMALL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,33 @@ from bitlog2.sim import AttentionConfig, LayerParams
 SMALL = AttentionConfig(
     max_head_dim=4, max_tokens=6, table_bits=6, max_n=4, max_n2=12, distance_int_bits=4
 )
+
+
+#: What is no file, by kind, and what an error says of it.
+IRREGULAR = {
+    "pipe": "must be a file, got a named pipe",
+    "socket": "must be a file, got a socket",
+    "device": "must be a file, got a device",
+    "dangling": "must be a file, got a link that leads nowhere",
+    "loop": "symbolic links",
+    "folder": "directory",
+}
+
+
+def make_irregular(path: Path, kind: str) -> None:
+    """Put what is no file in the place of a file."""
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            place = os.open(path.parent, os.O_RDONLY)
+            server.bind(f"/proc/self/fd/{place}/{path.name}")  # a socket's path may be short only
+            os.close(place)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"device": "/dev/null", "dangling": "nowhere", "loop": path.name}[kind])
 
 
 def emit_small(folder: Path, seed: int = 0) -> Path:

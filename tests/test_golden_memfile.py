@@ -34,8 +34,10 @@ def assert_whole(data: bytes) -> None:
         b"@0\n0a5\n@1 1ff\n@00000002\n000\n",
         b"@1\n1ff\n000\n@0\n0a5\n",
         b"@0_0 0a5 1ff @0_2 000",
+        b"\xef\xbb\xbf" + WORDS,
+        b"\xef\xbb\xbf@0\n0a5\n1ff\n000\n",
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_golden_memfile_reads_every_dialect(data: bytes) -> None:
     assert_whole(data)
@@ -80,13 +82,24 @@ def test_golden_memfile_keeps_x_and_z_as_unknown(text: bytes) -> None:
         (b"@x1\n0a5", r"line 1: must be a hexadecimal word, got '@x1'"),
         (b"12'h0a5", r"line 1: must be a hexadecimal word"),
         (b"_0a5", r"line 1: must be a hexadecimal word"),
-        (b"0a5\x00\n", r"line 1: must be a hexadecimal word"),
-        (b"\xff\xfe0\n", r"line 1: must be a hexadecimal word"),
+        (b"0a5\x00\n", r"dut.mem must be ASCII text, got bytes of 0: binary, or UTF-16$"),
+        (WORDS.decode().encode("utf-16"), r"must be ASCII text, got UTF-16: write it as ASCII"),
+        (b"\xfe\xff\x000", r"must be ASCII text, got UTF-16: write it as ASCII or UTF-8"),
+        (WORDS.decode().encode("utf-16-be"), r"got bytes of 0: binary, or UTF-16"),
+        (b"0a5\n# note\n", r"line 2: must be a hex.* word, got '#': comments begin with //"),
+        (b"0a5\n#1\n", r"line 2: must be a hex.* word, got '#1': comments begin with //"),
+        (b"0xa5\n", r"line 1: must be a hexadecimal word, got '0xa5': words have no prefix 0x"),
+        (b"0x5\n0x1\n0x0\n", r"line 1: must be a hex.* word, got '0x5': words have no prefix"),
+        (b"0a5\n0X01ff\n", r"line 2: must be a hexadecimal word, got '0X01ff': words have no pre"),
+        (b"@ 0\n0a5", r"line 1: .* got '@': an address is @ and hexadecimal digits, without a b"),
+        (b"@0x0\n0a5", r"line 1: .* got '@0x0': an address is @ and hexadecimal digits, without"),
+        (b"9'h0a5", r"line 1: .* got \"9'h0a5\": words have no size and base"),
+        (b"-5\n", r"line 1: .* got '-5': negative numbers are two's complement in hexadecimal"),
         (b"0a5\n200\n000\n", r"line 2: must be a word of 9 bits, got '200'"),
         (b"10a5\n", r"line 1: must be a word of 9 bits, got '10a5'"),
         (b"@1 0a5 @1 0a5", r"line 1: address 0x1 is given twice"),
     ],
-    ids=range(12),
+    ids=range(23),
 )
 def test_golden_memfile_refuses_what_is_no_word(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_golden_helpers import SMALL, contents, emit_small, renew_sums
+from test_golden_helpers import (
+    IRREGULAR,
+    SMALL,
+    contents,
+    emit_small,
+    make_irregular,
+    renew_sums,
+)
 
-from bitlog2.golden import UNITS, Verification, run_device, verify
+from bitlog2.golden import UNITS, Verification, emit, run_device, verify
 from bitlog2.golden.fields import pack, unpack, word_width
 from bitlog2.golden.memfile import parse_mem, render_mem
 from bitlog2.golden.target import Target
@@ -359,3 +366,36 @@ def test_golden_verification_refuses_a_missing_folder(tmp_path: Path) -> None:
 def test_golden_verification_refuses_a_folder_that_is_no_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must hold manifest\.json"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("format", "base"), [("d", "decimal"), ("012d", "decimal"), ("017b", "binary"), ("b", "binary")]
+)
+def test_golden_verification_names_words_in_another_base(
+    format: str, base: str, tmp_path: Path
+) -> None:
+    emit(tmp_path / "set", SMALL, head_dim=2, units=["exp2"])
+    words = (tmp_path / "set" / "exp2.expected.mem").read_text().split()
+    (tmp_path / "o.mem").write_text("\n".join(f"{int(word, 16):{format}}" for word in words))
+    message = rf"o\.mem must hold hexadecimal words of 2 digits, got {base} ones$"
+    with pytest.raises(ValueError, match=message):
+        verify(tmp_path / "set", {"exp2": tmp_path / "o.mem"})
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_golden_verification_refuses_what_is_no_file_as_outputs(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    make_irregular(tmp_path / "o.mem", kind)
+    with pytest.raises((ValueError, OSError), match=IRREGULAR[kind]):
+        verify(folder, {"log2_quantizer": tmp_path / "o.mem"})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in IRREGULAR if kind != "folder"])
+@pytest.mark.parametrize("name", ["manifest.json", "attention_row.stimulus.mem", "SHA256SUMS", "x"])
+def test_golden_verification_refuses_a_set_with_what_is_no_file(
+    kind: str, name: str, own: Path
+) -> None:
+    make_irregular(own / name, kind)
+    with pytest.raises((ValueError, OSError), match=IRREGULAR[kind]):
+        verify(own)

@@ -10,7 +10,6 @@ import random
 import re
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,8 +137,8 @@ def export_manifest() -> bytes:
         AttentionLayer("attn", 1, 2, 5, 4, False, False, params),
     )
     how = {"scheme": "BitLog2_Half_17", "arithmetic": "integer", "w_bits": 4, "a_bits": 4}
-    export = Export("digits", {**how, "seed": 0}, AttentionConfig(), (0, 7), layers, "bitlog2 x")
-    export = replace(export, command="bitlog2 export digits")
+    command = "bitlog2 export digits --images 0,7 --load FILE"
+    export = Export("digits", {**how, "seed": 0}, AttentionConfig(), (0, 7), layers, command)
     return render_export_manifest(export, Sums())
 
 
