@@ -141,7 +141,7 @@ def _built(vectors: Path, module: str, *options: str, out: Path | None = None) -
 
 
 def _run(program: Path, vectors: Path) -> None:
-    status, lines = run_testbench(program, vectors, "+stall=0")
+    status, lines = run_testbench(program, vectors, "+stall=0", "+resets=0")
     if status != 0:
         raise RuntimeError("\n".join(["the testbench must pass", *lines]))
 

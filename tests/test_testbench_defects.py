@@ -183,7 +183,8 @@ def test_testbench_registers_start_with_random_bits_in_verilator(
 ) -> None:
     """A device that relies on a start with 0: the first row of all is wrong."""
     rtl = changed_rtl(tmp_path, "code_memory", ("low_flags <= '0;", ""), ("place <= '0;", ""))
-    lines = assert_fails(workshop.build("verilator", small, "code_memory", rtl=rtl)(small))
+    run = workshop.build("verilator", small, "code_memory", rtl=rtl)
+    lines = assert_fails(run(small, "+verilator+rand+reset+2", "+verilator+seed+1"))
     assert "code_register.memory case 0 " in lines[0]
 
 

@@ -338,6 +338,11 @@ def test_testbench_make_refuses_a_path_that_is_two_files(folder: Path, tmp_path:
     assert f"RTL=rtl/exp2.sv is {folder}/rtl/exp2.sv and {tmp_path}/rtl/exp2.sv" in printed
 
 
+def test_testbench_make_starts_registers_with_random_bits_of_the_seed(folder: Path) -> None:
+    printed = make(folder, "-n", "UNIT=exp2", "SEED=7")[1]
+    assert "simulate +verilator+rand+reset+2 +verilator+seed+8 " in printed
+
+
 def test_testbench_make_compares_the_taps_that_a_device_has(folder: Path) -> None:
     rtl = f"RTL={folder}/rtl/row_max.sv {folder}/rtl/distance.sv"
     status, lines = icarus(folder, "UNIT=row_max", rtl)

