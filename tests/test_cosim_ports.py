@@ -145,6 +145,12 @@ def test_ports_of_an_extra_input_must_be_tied(folder: Path, tmp_path: Path):
     )
 
 
+def test_ports_that_no_number_can_drive_are_refused(folder: Path, tmp_path: Path):
+    text = EXP2.replace("input logic mask,", "input logic mask, inout wire pad, input logic u[2],")
+    message = refused(folder, tmp_path, "exp2", text)
+    assert message.endswith("must not have pad (inout, 1 bit), u (input, no vector of bits)")
+
+
 def test_ports_of_extra_outputs_are_left_open(folder: Path, tmp_path: Path):
     text = EXP2.replace("input logic mask,", "input logic mask, output logic busy,")
     assert ".busy()" in held(folder, tmp_path, "exp2", text).wrapper.text
