@@ -341,6 +341,15 @@ def test_cosim_cli_compiles_a_file_list_with_macros_headers_parameters_ties_and_
     assert capsys.readouterr().out.splitlines()[-1] == "agrees"
 
 
+def test_cosim_waits_for_the_delays_of_a_device_without_a_clock(folder: Path, tmp_path: Path):
+    text = EXP2.replace(
+        "exp2 inner (.*);", "wire [bitlog2_pkg::E_WIDTH-1:0] x;\n  assign #1 e = x;"
+    )
+    text = text.replace("assign #1", "exp2 inner (.e(x), .*);\n  assign #1")
+    rtl = Rtl([written(tmp_path, text), *reference_files()], "my_exp2")
+    assert cosim(folder, "exp2", rtl=rtl, simulator=FAST).ok
+
+
 def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, tmp_path: Path):
     rtl = Rtl([written(tmp_path, NEVER_STALLED)], "my_sum", back_pressure=False)
     run = cosim(folder, "row_sum", rtl=rtl, simulator=FAST).units[0]

@@ -37,7 +37,7 @@ async def play(dut: Any) -> None:
 
 
 async def _plain(dut: Any, job: Job, model: Model) -> None:
-    """Give one case a nanosecond to a device without a clock: it knows one profile."""
+    """Give a device without a clock a case in 10 ns, so that delays end: it knows one profile."""
     write_whole(job.results / "unclocked", b"")
     inputs, outputs = (
         shape_of(model.device, each, model.target)
@@ -51,7 +51,7 @@ async def _plain(dut: Any, job: Job, model: Model) -> None:
     for case in zip(*values, strict=True):
         for handle, value in zip(handles, case, strict=True):
             handle.value = value
-        await Timer(1, "ns")
+        await Timer(10, "ns")
         words.take("".join(str(handle.value) for handle in results), "1", "1", now())
     write_recording(job.results / job.profiles[0].name, [words], [], len(words.bits), 1)
 
