@@ -240,11 +240,14 @@ def test_ports_refuse_a_map_that_does_not_fit(
         ({"sources": [__file__]}, r"rtl must end with one of \.sv"),
         ({"sources": [reference_files()[0]] * 2}, "rtl must name each file once, got .* twice"),
         ({"includes": [__file__]}, "includes must be folders, got "),
-        ({"top": "my top"}, "top must be named by letters, digits and _, got 'my top'"),
-        ({"parameters": {"MODE": "fast"}}, "parameters must be numbers or strings in quotes, got"),
+        ({"top": "my top"}, "top must be a name, got 'my top'"),
+        (
+            {"parameters": {"MODE": "fast"}},
+            "values of parameters must be numbers, or text in quotes, got 'fast'",
+        ),
         ({"parameters": {"P;": "1"}}, "parameters must be named by letters"),
         ({"defines": {"": "1"}}, "defines must be named by letters"),
-        ({"ties": {"en": "x"}}, "ties must be numbers such as 1 or 4'hf, got en=x"),
+        ({"ties": {"en": "x"}}, "values of ties must be numbers such as 1 or 4'hf, got 'x'"),
     ],
     ids=range(10),
 )
