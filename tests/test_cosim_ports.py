@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from cosim_devices import NEVER_STALLED, ROW_SUM
 from test_golden_helpers import SMALL
 
+import bitlog2.golden
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, Rtl, cosim
 from bitlog2.golden.cosim.build import Design
 from bitlog2.golden.eda import FileList, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_cosim import add_cosim_options
+from bitlog2.sim import exp2_table
 
 FAST = "icarus" if icarus_found() else "verilator"
 
@@ -141,6 +145,12 @@ def test_ports_of_an_extra_input_must_be_tied(folder: Path, tmp_path: Path):
     )
 
 
+def test_ports_that_no_number_can_drive_are_refused(folder: Path, tmp_path: Path):
+    text = EXP2.replace("input logic mask,", "input logic mask, inout wire pad, input logic u[2],")
+    message = refused(folder, tmp_path, "exp2", text)
+    assert message.endswith("must not have pad (inout, 1 bit), u (input, no vector of bits)")
+
+
 def test_ports_of_extra_outputs_are_left_open(folder: Path, tmp_path: Path):
     text = EXP2.replace("input logic mask,", "input logic mask, output logic busy,")
     assert ".busy()" in held(folder, tmp_path, "exp2", text).wrapper.text
@@ -230,11 +240,14 @@ def test_ports_refuse_a_map_that_does_not_fit(
         ({"sources": [__file__]}, r"rtl must end with one of \.sv"),
         ({"sources": [reference_files()[0]] * 2}, "rtl must name each file once, got .* twice"),
         ({"includes": [__file__]}, "includes must be folders, got "),
-        ({"top": "my top"}, "top must be named by letters, digits and _, got 'my top'"),
-        ({"parameters": {"MODE": "fast"}}, "parameters must be numbers or strings in quotes, got"),
+        ({"top": "my top"}, "top must be a name, got 'my top'"),
+        (
+            {"parameters": {"MODE": "fast"}},
+            "values of parameters must be numbers, or text in quotes, got 'fast'",
+        ),
         ({"parameters": {"P;": "1"}}, "parameters must be named by letters"),
         ({"defines": {"": "1"}}, "defines must be named by letters"),
-        ({"ties": {"en": "x"}}, "ties must be numbers such as 1 or 4'hf, got en=x"),
+        ({"ties": {"en": "x"}}, "values of ties must be numbers such as 1 or 4'hf, got 'x'"),
     ],
     ids=range(10),
 )
@@ -331,6 +344,15 @@ def test_cosim_cli_compiles_a_file_list_with_macros_headers_parameters_ties_and_
     assert capsys.readouterr().out.splitlines()[-1] == "agrees"
 
 
+def test_cosim_waits_for_the_delays_of_a_device_without_a_clock(folder: Path, tmp_path: Path):
+    text = EXP2.replace(
+        "exp2 inner (.*);", "wire [bitlog2_pkg::E_WIDTH-1:0] x;\n  assign #1 e = x;"
+    )
+    text = text.replace("assign #1", "exp2 inner (.e(x), .*);\n  assign #1")
+    rtl = Rtl([written(tmp_path, text), *reference_files()], "my_exp2")
+    assert cosim(folder, "exp2", rtl=rtl, simulator=FAST).ok
+
+
 def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, tmp_path: Path):
     rtl = Rtl([written(tmp_path, NEVER_STALLED)], "my_sum", back_pressure=False)
     run = cosim(folder, "row_sum", rtl=rtl, simulator=FAST).units[0]
@@ -353,3 +375,43 @@ def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, 
 def test_rtl_options_refuse(words: tuple[str, ...], message: str):
     with pytest.raises(ValueError, match=message):
         command("set", "--unit", "exp2", *words)
+
+
+VHDL = """\
+library ieee;
+use ieee.std_logic_1164.all;
+use ieee.numeric_std.all;
+entity My_Exp2 is
+  port (Mask : in std_logic; D : in unsigned(8 downto 0); E : out unsigned(6 downto 0));
+end entity;
+architecture rtl of My_Exp2 is
+  type entries is array (0 to 31) of natural;
+  constant TABLE : entries := (@TABLE@);
+begin
+  process (all)
+    variable shifted : unsigned(7 downto 0);
+  begin
+    shifted := to_unsigned(TABLE(to_integer(D(4 downto 0))), 7) & '0';
+    shifted := shift_right(shifted, to_integer(D(8 downto 5)));
+    if Mask = '1' then
+      E <= (others => '0');
+    elsif shifted(0) = '1' then
+      E <= shifted(7 downto 1) + 1;
+    else
+      E <= shifted(7 downto 1);
+    end if;
+  end process;
+end architecture;
+"""
+
+
+@pytest.mark.skipif(shutil.which("ghdl") is None, reason="ghdl is not found")
+def test_cosim_plays_vhdl_by_the_command_of_the_page(folder: Path, tmp_path: Path):
+    table = ", ".join(map(str, exp2_table(SMALL.fraction_bits, SMALL.table_bits)))
+    (tmp_path / "my_exp2.vhd").write_text(VHDL.replace("@TABLE@", table))
+    page = (Path(bitlog2.golden.__file__).parent / "README.md").read_text()
+    (line,) = (line for line in page.splitlines() if line.startswith("ghdl --synth"))
+    subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+    rtl = Rtl([tmp_path / "my_exp2.v"], "My_Exp2")
+    result = cosim(folder, "exp2", rtl=rtl, simulator=FAST)
+    assert result.ok, "\n".join(result.lines())

@@ -46,7 +46,7 @@ async def play(dut: Any) -> None:
 
 
 async def _plain(dut: Any, job: Job, model: Model) -> None:
-    """Give one case a nanosecond to a device without a clock: it knows one profile."""
+    """Give a device without a clock a case in 10 ns, so that delays end: it knows one profile."""
     inputs, outputs = (
         shape_of(model.device, each, model.target)
         for each in (model.device.contract.inputs[0], model.device.contract.outputs[0])
@@ -62,7 +62,7 @@ async def _plain(dut: Any, job: Job, model: Model) -> None:
     for index, case in enumerate(zip(*values, strict=True)):
         for handle, value in zip(handles, case, strict=True):
             handle.value = value
-        await Timer(1, "ns")
+        await Timer(10, "ns")
         words.take("".join(str(handle.value) for handle in results), "1", "1", now())
         if job.stop_first and differs(words.bits[-1], *expected[index]):
             break

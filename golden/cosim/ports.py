@@ -189,7 +189,7 @@ class _Joiner:
                     f"{rule[0]}={rule[1]}, which fits none"
                 )
         left = [each for each in self._ports.values() if each.name not in self._pins]
-        inputs = [each for each in left if each.direction != "output"]
+        inputs = [each for each in left if each.direction == "input" and each.width]
         for name in self.rtl.ties:
             if name not in [each.name for each in inputs]:
                 listed = ", ".join(each.name for each in inputs) or "none"
@@ -201,14 +201,16 @@ class _Joiner:
                 self._pins[port.name] = self._tied(port)
             elif port.direction == "output":
                 self._pins[port.name] = ""
-            else:
+            elif port.direction == "input" and port.width:
                 self._fault("must have a tie for", str(port))
+            else:
+                self._fault("must not have", str(port))
 
     def _tied(self, port: Port) -> str:
         import pyslang
 
         value = int(pyslang.SVInt(self.rtl.ties[port.name]))
-        if port.direction != "input" or not 0 <= value < 1 << port.width:
+        if not 0 <= value < 1 << port.width:
             raise ValueError(
                 f"ties must fit inputs, got {port.name}={self.rtl.ties[port.name]} for {port}"
             )

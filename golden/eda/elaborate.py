@@ -89,7 +89,11 @@ def elaborate(
         and each.definitionKind == ast.DefinitionKind.Module
     }
     tops = [each for each in compilation.getRoot().topInstances if each.name == top]
-    errors = [each for each in compilation.getAllDiagnostics() if each.isError()]
+    errors = [
+        each
+        for each in compilation.getAllDiagnostics()
+        if each.isError() and each.code != pyslang.Diags.InvalidTopModule
+    ]
     shown = pyslang.DiagnosticEngine.reportAll(manager, errors[:1])
     error = next((line.strip() for line in shown.splitlines() if "error: " in line), "")
     if top not in files or not tops:

@@ -10,9 +10,9 @@ from pathlib import Path
 __all__ = ["FileList", "Rtl", "macro", "read_port_map"]
 
 _ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_$]*"
 _NUMBER = r"-?\d+(\.\d+)?|\d*'[sS]?[bBoOdDhH][0-9a-fA-F_]+"
-_VALUE = re.compile(rf'{_NUMBER}|"[^"\\\n]*"')
+_VALUE = rf'{_NUMBER}|"[^"\\\n]*"'
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,22 @@ class Rtl:
         for folder in map(Path, self.includes):
             if not folder.is_dir():
                 raise ValueError(f"includes must be folders, got {folder}")
-        for what, names in (
-            ("top", [self.top or "top"]),
-            ("defines", self.defines),
-            ("parameters", self.parameters),
+        for what, texts, pattern, legal in (
+            ("top", [self.top or "top"], _NAME, "a name"),
+            ("defines", self.defines, _NAME, "named by letters, digits and _"),
+            ("parameters", self.parameters, _NAME, "named by letters, digits and _"),
+            ("values of defines", self.defines.values(), r"[^\n]*", "of one line"),
+            (
+                "values of parameters",
+                self.parameters.values(),
+                _VALUE,
+                "numbers, or text in quotes",
+            ),
+            ("values of ties", self.ties.values(), _NUMBER, "numbers such as 1 or 4'hf"),
         ):
-            for name in names:
-                if not _NAME.fullmatch(name):
-                    raise ValueError(f"{what} must be named by letters, digits and _, got {name!r}")
-        for name, value in self.defines.items():
-            if "\n" in value:
-                raise ValueError(f"defines must have values of one line, got {name}={value!r}")
-        for name, value in self.parameters.items():
-            if not _VALUE.fullmatch(value):
-                raise ValueError(
-                    f"parameters must be numbers or strings in quotes, got {name}={value}"
-                )
-        for name, value in self.ties.items():
-            if not re.fullmatch(_NUMBER, value):
-                raise ValueError(f"ties must be numbers such as 1 or 4'hf, got {name}={value}")
+            for text in texts:
+                if not re.fullmatch(pattern, text):
+                    raise ValueError(f"{what} must be {legal}, got {text!r}")
         _check_ports(self.ports)
 
 
