@@ -206,7 +206,7 @@ def test_cosim_parts_verilator_is_built_with_the_python_that_runs() -> None:
 
 def test_cosim_parts_spaces_in_builds_are_refused_or_work(played: Played, tmp_path: Path) -> None:
     place = tmp_path / "my builds"
-    with pytest.raises(ValueError, match="builds, or TMPDIR .* Verilator, got .*my builds"):
+    with pytest.raises(ValueError, match=r"builds, or TMPDIR .* Verilator, got .*my builds"):
         played(simulator="verilator", builds=place)
     if icarus_found():
         assert played(simulator="icarus", builds=place, profiles=["none"]).ok
