@@ -15,7 +15,19 @@ _KNOWN = str.maketrans("xXzZuUwW-", "000000000")
 _UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
 
 
-class TransferLog:
+class _Observer:
+    """An agent that drives nothing."""
+
+    progress = 0
+
+    def drive(self) -> None:
+        """Nothing to drive."""
+
+    def clear(self) -> None:
+        """Nothing to forget."""
+
+
+class TransferLog(_Observer):
     """Writes a line a transfer: time, stream, case, beat, and the fields of each lane.
 
     Args:
@@ -24,8 +36,6 @@ class TransferLog:
         shapes: of the words of each stream, by prefix.
         place: (prefix, transfer since the reset) -> the case and the beat in words.
     """
-
-    progress = 0
 
     def __init__(
         self,
@@ -37,12 +47,6 @@ class TransferLog:
     ) -> None:
         self._file, self._shapes, self._place = file, shapes, place
         self._drivers, self._monitors = tuple(drivers), tuple(monitors)
-
-    def drive(self) -> None:
-        """Nothing to drive."""
-
-    def clear(self) -> None:
-        """Nothing to forget."""
 
     def sample(self) -> None:
         """Write what was transferred in this cycle."""
@@ -85,7 +89,7 @@ def _value(bits: str, signed: bool) -> str:
     return str(int(bits, 2) - ((signed and bits[0] == "1") << len(bits)))
 
 
-class FirstDifference:
+class FirstDifference(_Observer):
     """Sees at once when a device gives a word that is not the expected one, or breaks a rule.
 
     Args:
@@ -94,8 +98,6 @@ class FirstDifference:
         rows: that are played.
         expected: value and mask of each word of these rows, by prefix.
     """
-
-    progress = 0
 
     def __init__(
         self,
@@ -109,12 +111,6 @@ class FirstDifference:
         for monitor in monitors:
             words = model.words(monitor.prefix, rows)
             self._streams.append((monitor, words, expected[monitor.prefix]))
-
-    def drive(self) -> None:
-        """Nothing to drive."""
-
-    def clear(self) -> None:
-        """Nothing to forget."""
 
     def sample(self) -> None:
         """Look at what was transferred in this cycle."""
