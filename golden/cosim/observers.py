@@ -9,7 +9,7 @@ from .channels import Shape
 from .model import Model
 from .recording import Words
 
-__all__ = ["FirstDifference", "TransferLog", "differs"]
+__all__ = ["FirstDifference", "TransferLog", "differs", "fields_of"]
 
 _KNOWN = str.maketrans("xXzZuUwW-", "000000000")
 _UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
@@ -65,7 +65,7 @@ class TransferLog(_Observer):
         shape = self._shapes[prefix]
         lanes = [
             f"lane {lane}: " * shape.channel.lanes
-            + _fields(shape, data[len(data) - (lane + 1) * shape.width :][: shape.width])
+            + fields_of(shape, data[len(data) - (lane + 1) * shape.width :][: shape.width])
             for lane, kept in enumerate(reversed(keep))
             if kept != "0"
         ]
@@ -74,7 +74,8 @@ class TransferLog(_Observer):
         self._file.write(f"{now()} ns {prefix} {place}: {'; '.join(lanes)}{end}\n")
 
 
-def _fields(shape: Shape, word: str) -> str:
+def fields_of(shape: Shape, word: str) -> str:
+    """Return the fields of a word, its bits 01xz, in words."""
     shown = []
     for field in shape.fields:
         parts = [word[at : at + field.bits] for at in range(0, field.width, field.bits)]

@@ -177,7 +177,7 @@ def _profile_run(
 ) -> ProfileRun:
     """Return the result of one run; warnings of the simulator are shown where it is wrong."""
     if recording is None:
-        text = f"the simulation ended before the run {profile.name} did"
+        text = "the simulation ended before this run did"
         return ProfileRun(profile.name, None, (*troubles, *warnings, text), 0)
     files = {name: path.read_bytes() for name, path in recording.files.items()}
     comparison = compare_words(
