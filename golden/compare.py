@@ -97,15 +97,16 @@ def compare_unit(
     numbers = np.arange(part.cases) if cases is None else np.asarray(cases)
     mismatches = _first(part, found, offsets, numbers, times or {})
     parted = _parted(found)
+    shown = {int(numbers[case]): maker for case, maker in parted.items()}
     return UnitComparison(
         unit=unit.name,
         counts=tuple(_count(unit.name, name, images[name], found) for name in streams),
         mismatches=mismatches,
-        differences=tuple(_difference(each) for each in found if len(each.words)),
+        differences=tuple(_difference(each, numbers) for each in found if len(each.words)),
         first=_inputs(part, mismatches[0], min(parted), offsets, numbers) if parted else (),
-        reasons=dict(Counter(_reason(part, int(numbers[case])) for case in parted)),
+        reasons=dict(Counter(_reason(part, case) for case in shown)),
         total=sum(len(each.words) for each in found),
-        parted={int(numbers[case]): maker for case, maker in parted.items()},
+        parted=shown,
         taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
     )
 
@@ -194,14 +195,14 @@ def _parted(found: list[_Wrong]) -> dict[int, str]:
     return dict(sorted(parted.items()))
 
 
-def _difference(wrong: _Wrong) -> Difference:
+def _difference(wrong: _Wrong, numbers: NDArray[np.int64]) -> Difference:
     return Difference(
         stream=wrong.stream.name,
         field=wrong.field.name,
         maker=wrong.maker,
         values=wrong.values,
         wrong=len(wrong.words),
-        cases=len(np.unique(wrong.cases)),
+        cases=len(np.unique(numbers[wrong.cases])),
         how=_how(wrong),
     )
 

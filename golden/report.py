@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
-__all__ = ["SHOWN", "Difference", "Mismatch", "StreamCount", "UnitComparison", "hex_of"]
+__all__ = ["SHOWN", "Difference", "Mismatch", "StreamCount", "UnitComparison", "cases_of", "hex_of"]
 
 #: Mismatches that a comparison keeps, and those that its report prints.
 SHOWN, _PRINTED = 10, 5
@@ -76,7 +76,7 @@ class Difference:
     def __str__(self) -> str:
         return (
             f"{self.stream} {self.field} ({self.maker}): {self.wrong} of {self.values} values "
-            f"differ, in {_cases(self.cases)}: {self.how}"
+            f"differ, in {cases_of(self.cases)}: {self.how}"
         )
 
 
@@ -156,20 +156,20 @@ class UnitComparison:
         for unit, count in Counter(self.parted.values()).items():
             numbers = [str(case) for case, found in self.parted.items() if found == unit]
             shown = ", ".join(numbers[:SHOWN]) + (", ..." if count > SHOWN else "")
-            lines.append(f"  first unit that parts{among}: {unit}, in {_cases(count)}: {shown}")
+            lines.append(f"  first unit that parts{among}: {unit}, in {cases_of(count)}: {shown}")
         reasons = Counter(self.reasons).most_common()
-        lines += [f"  {_cases(count)} of {reason}" for reason, count in reasons[:_PRINTED]]
+        lines += [f"  {cases_of(count)} of {reason}" for reason, count in reasons[:_PRINTED]]
         if len(reasons) > _PRINTED:
             lines.append(f"  ... and of {len(reasons) - _PRINTED} reasons more")
         lines += [f"  {difference}" for difference in self.differences]
         lines += [f"  {line}" for line in self.first]
         lines += [f"  {mismatch}" for mismatch in self.mismatches[:_PRINTED]]
         if self.total > _PRINTED:
-            lines.append(f"  ... {self.total} values differ in {_cases(len(self.parted))}")
+            lines.append(f"  ... {self.total} values differ in {cases_of(len(self.parted))}")
         return lines
 
 
-def _cases(count: int) -> str:
+def cases_of(count: int) -> str:
     """Return a number of cases in words."""
     return f"{count} case{'' if count == 1 else 's'}"
 

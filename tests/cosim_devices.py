@@ -69,6 +69,7 @@ DEFECTS: dict[str, tuple[str, str]] = {
     "no_last": ("    input logic s_axis_tlast,\n", "    input logic other,\n"),
     "narrow": ("[bitlog2_pkg::S_WIDTH-1:0] m_axis", "[bitlog2_pkg::S_WIDTH-2:0] m_axis"),
     "syntax": ("endmodule", "endmodul"),
+    "unreset": ("      sum <= 0;\n", ""),
     "error": ("rows <= rows + 1;", 'rows <= rows + 1; $error("row taken");'),
 }
 

@@ -63,7 +63,7 @@ def reference(folder: Path, builds: Path) -> Callable[[str], UnitRun]:
 
     @cache
     def simulated(name: str) -> UnitRun:
-        return cosim(folder, name, simulator=FAST, builds=builds).units[0]
+        return cosim(folder, name, simulator=FAST, builds=builds, stop_first=True).units[0]
 
     return simulated
 

@@ -126,6 +126,13 @@ def test_cosim_parts_that_are_not_there_are_refused(
         played(**options)
 
 
+@LONG
+def test_cosim_parts_state_begins_at_random_with_verilator(played: Played) -> None:
+    result = played("unreset", simulator="verilator")
+    wrong = [each.name for each in result.units[0].profiles if not each.ok]
+    assert wrong == ["none", "reset"]
+
+
 def test_cosim_parts_rows_between_resets_are_drawn_from_the_seed() -> None:
     first, again, other = (profiles_of(30, ["reset"], range(100), seed)[0] for seed in (1, 1, 2))
     assert first == again != other

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from test_golden_helpers import (
     IRREGULAR,
     SMALL,
@@ -342,6 +344,65 @@ def test_golden_verification_prints_ten_mismatches_and_the_count(
     data = b"\n".join(b"%03x" % (int(word, 16) ^ 0x20) for word in words)
     comparison = verified(folder, "log2_quantizer", data, tmp_path).devices[0]
     assert (len(comparison.mismatches), comparison.total) == (10, len(words))
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda s: s - 1, "each 1 too low"),
+        (lambda s: s + 3, "each 3 too high"),
+        (lambda s: s ^ 0x41, "each with the bits 0x41 turned over"),
+        (lambda s: 0 * s, "each is 0"),
+        (lambda s: s + 1 + np.arange(len(s)) % 2, "{n} too high, by 1 to 2"),
+    ],
+    ids=range(5),
+)
+def test_golden_verification_tells_how_values_differ(
+    folder: Path, tmp_path: Path, change: Callable[[NDArray[np.int64]], NDArray[np.int64]], how: str
+) -> None:
+    with np.load(folder / "vectors.npz") as arrays:
+        wrong = change(arrays["row_sum.expected.s"].astype(np.int64))
+    data = "".join(f"{value:03x}\n" for value in wrong).encode()
+    report = verified(folder, "row_sum", data, tmp_path).devices[0].lines()
+    n = len(wrong)
+    told = f"{n} of {n} values differ, in {n} cases: {how.format(n=n)}"
+    assert f"  expected s (row_sum): {told}" in report
+
+
+def test_golden_verification_tells_unknown_bits_apart(
+    folder: Path, device: dict[str, Path], tmp_path: Path
+) -> None:
+    words = device["row_sum.expected"].read_bytes().split()
+    data = b"\n".join([b"xxx" for word in words])
+    comparison = verified(folder, "row_sum", data, tmp_path).devices[0]
+    assert comparison.differences[0].how == "each has unknown bits"
+
+
+def test_golden_verification_shows_two_lanes_of_a_value(tmp_path: Path) -> None:
+    emit(tmp_path / "set", SMALL, head_dim=4, units=["shift_add"], sources=("corners",))
+    words = (tmp_path / "set" / "shift_add.expected.mem").read_bytes().split()
+    data = b"\n".join(b"f" * len(word) for word in words)
+    found = verified(tmp_path / "set", "shift_add", data, tmp_path).devices[0].mismatches
+    assert [(each.case, each.lane) for each in found[:4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_golden_verification_shows_why_a_case_is_there_and_the_keys_around(
+    folder: Path, device: dict[str, Path], tmp_path: Path
+) -> None:
+    with np.load(folder / "vectors.npz") as arrays:
+        offsets = arrays["attention_row.row_offsets"]
+        case = int(np.flatnonzero(np.diff(offsets) == SMALL.max_tokens)[0])
+    data = spoiled(
+        device["attention_row.keys"], "attention_row", "keys", "e", int(offsets[case]) + 3, 1
+    )
+    comparison = verified(folder, "attention_row.keys", data, tmp_path).devices[0]
+    reason, params, *beats = comparison.first
+    assert reason.startswith(f"case {case}, corners: ")
+    assert list(comparison.reasons) == [reason.split(", ", 1)[1]]
+    assert params.startswith("  params: m ")
+    assert [line.split(":")[0] for line in beats] == [f"  beat {at}" for at in range(1, 6)] + [
+        "  (6 beats in all)"
+    ]
 
 
 @pytest.mark.parametrize("name", ["attention_row.stimulus", "adder", "log2_quantizer.keys"])

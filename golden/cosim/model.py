@@ -39,10 +39,12 @@ class Model:
 
     def __init__(self, device: Device, target: Target, tables: Tables) -> None:
         self.device, self.target = device, target
-        self.vectors = UnitVectors(device.unit, (), tables, len(row_bounds(device, tables)) - 1, {})
+        cases = len(next(iter(tables["stimulus"].values())))
+        if (offsets := row_offsets(device.unit, tables)) is not None:
+            cases = len(offsets) - 1
+        self.vectors = UnitVectors(device.unit, (), tables, cases, {})
         self.params = params_of(device, tables)
         self._bounds = row_bounds(device, tables)
-        offsets = row_offsets(device.unit, tables)
         starts = self._bounds[:-1]
         rows = starts if offsets is None else np.searchsorted(offsets, starts, side="right") - 1
         #: The case of each row: a plain unit with rows of its own takes them word by word.
@@ -180,15 +182,13 @@ def select_cases(part: UnitVectors, cases: Sequence[int]) -> UnitVectors:
     """Return the vectors of these cases, one after another; a case may come twice."""
     wanted = np.asarray(cases, np.int64)
     offsets = row_offsets(part.unit, part.tables)
-    words = {"case": wanted, "beat": wanted}
+    words = {part.cases: wanted}  # by the length of a column
     if offsets is not None:
-        words["beat"] = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in wanted])
+        beats = [np.arange(offsets[i], offsets[i + 1]) for i in wanted]
+        words[int(offsets[-1])] = np.concatenate(beats)
     tables = {
-        stream.name: {
-            name: values[words[stream.per]] for name, values in part.tables[stream.name].items()
-        }
-        for stream in part.unit.streams
-        if stream.name in part.tables
+        stream: {name: values[words[len(values)]] for name, values in columns.items()}
+        for stream, columns in part.tables.items()
     }
     return replace(part, tables=tables, cases=len(wanted))
 

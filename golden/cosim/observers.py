@@ -9,13 +9,25 @@ from .channels import Shape
 from .model import Model
 from .recording import Words
 
-__all__ = ["FirstDifference", "TransferLog", "differs"]
+__all__ = ["FirstDifference", "TransferLog", "differs", "fields_of"]
 
 _KNOWN = str.maketrans("xXzZuUwW-", "000000000")
 _UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
 
 
-class TransferLog:
+class _Observer:
+    """An agent that drives nothing."""
+
+    progress = 0
+
+    def drive(self) -> None:
+        """Nothing to drive."""
+
+    def clear(self) -> None:
+        """Nothing to forget."""
+
+
+class TransferLog(_Observer):
     """Writes a line a transfer: time, stream, case, beat, and the fields of each lane.
 
     Args:
@@ -24,8 +36,6 @@ class TransferLog:
         shapes: of the words of each stream, by prefix.
         place: (prefix, transfer since the reset) -> the case and the beat in words.
     """
-
-    progress = 0
 
     def __init__(
         self,
@@ -37,12 +47,6 @@ class TransferLog:
     ) -> None:
         self._file, self._shapes, self._place = file, shapes, place
         self._drivers, self._monitors = tuple(drivers), tuple(monitors)
-
-    def drive(self) -> None:
-        """Nothing to drive."""
-
-    def clear(self) -> None:
-        """Nothing to forget."""
 
     def sample(self) -> None:
         """Write what was transferred in this cycle."""
@@ -61,7 +65,7 @@ class TransferLog:
         shape = self._shapes[prefix]
         lanes = [
             f"lane {lane}: " * shape.channel.lanes
-            + _fields(shape, data[len(data) - (lane + 1) * shape.width :][: shape.width])
+            + fields_of(shape, data[len(data) - (lane + 1) * shape.width :][: shape.width])
             for lane, kept in enumerate(reversed(keep))
             if kept != "0"
         ]
@@ -70,7 +74,8 @@ class TransferLog:
         self._file.write(f"{now()} ns {prefix} {place}: {'; '.join(lanes)}{end}\n")
 
 
-def _fields(shape: Shape, word: str) -> str:
+def fields_of(shape: Shape, word: str) -> str:
+    """Return the fields of a word, its bits 01xz, in words."""
     shown = []
     for field in shape.fields:
         parts = [word[at : at + field.bits] for at in range(0, field.width, field.bits)]
@@ -85,7 +90,7 @@ def _value(bits: str, signed: bool) -> str:
     return str(int(bits, 2) - ((signed and bits[0] == "1") << len(bits)))
 
 
-class FirstDifference:
+class FirstDifference(_Observer):
     """Sees at once when a device gives a word that is not the expected one, or breaks a rule.
 
     Args:
@@ -94,8 +99,6 @@ class FirstDifference:
         rows: that are played.
         expected: value and mask of each word of these rows, by prefix.
     """
-
-    progress = 0
 
     def __init__(
         self,
@@ -109,12 +112,6 @@ class FirstDifference:
         for monitor in monitors:
             words = model.words(monitor.prefix, rows)
             self._streams.append((monitor, words, expected[monitor.prefix]))
-
-    def drive(self) -> None:
-        """Nothing to drive."""
-
-    def clear(self) -> None:
-        """Nothing to forget."""
 
     def sample(self) -> None:
         """Look at what was transferred in this cycle."""

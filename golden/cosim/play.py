@@ -22,7 +22,7 @@ from .channels import shape_of
 from .fetch import fetch_tables
 from .job import Job, Profile, read_job
 from .model import Model
-from .observers import FirstDifference, TransferLog, differs
+from .observers import FirstDifference, TransferLog, differs, fields_of
 from .ports import lanes_of, present
 from .recording import write_recording
 from .scoreboard import Scoreboard
@@ -58,12 +58,18 @@ async def _plain(dut: Any, job: Job, model: Model) -> None:
     values = [columns[field.name].tolist() for field in inputs.fields]
     results = [getattr(dut, field.name) for field in outputs.fields]
     words = model.words(outputs.channel.prefix)
-    expected = [word for row in model.expected(outputs.channel.prefix) for word in row]
+    expected = [w for e in model.expected(outputs.channel.prefix) for w in e] * job.stop_first
     for index, case in enumerate(zip(*values, strict=True)):
         for handle, value in zip(handles, case, strict=True):
             handle.value = value
         await Timer(10, "ns")
         words.take("".join(str(handle.value) for handle in results), "1", "1", now())
+        if job.log is not None:
+            number = profile.cases[model.cases[index]]
+            given = ", ".join(f"{f.name} {v}" for f, v in zip(inputs.fields, case, strict=True))
+            made = fields_of(outputs, words.bits[-1])
+            with job.log.open("a") as log:
+                log.write(f"{now()} ns case {number}: {given}: {made}\n")
         if job.stop_first and differs(words.bits[-1], *expected[index]):
             break
     counts = {"cycles": len(words.bits), "lanes": 1, "resets": []}

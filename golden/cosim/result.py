@@ -5,7 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..report import UnitComparison
+from ..report import UnitComparison, cases_of
 
 __all__ = ["CosimResult", "ProfileRun", "UnitRun"]
 
@@ -50,14 +50,16 @@ class ProfileRun:
     def repeats(self, other: "ProfileRun") -> bool:
         """Whether another run shows all that this one does: failures, cases, units that part."""
         one, two = self.comparison, other.comparison
+        failures, others = (
+            {_TIME.sub("", text) for text in each.failures} for each in (self, other)
+        )
         if one is None or two is None:
-            return False
+            return one is two and failures <= others
         complete = all(each.compared == each.words and not each.surplus for each in one.counts)
-        failures = {_TIME.sub("", each) for each in self.failures}
         return (
             (complete or one.counts == two.counts)
             and one.parted.items() <= two.parted.items()
-            and failures <= {_TIME.sub("", each) for each in other.failures}
+            and failures <= others
         )
 
     @property
@@ -107,7 +109,7 @@ class UnitRun:
         """Return the report; `command` is a command line that runs the unit again."""
         stalled = "" if self.back_pressure else "no back-pressure, "
         lines = [
-            f"{self.unit}: {self.cases} cases, {self.lanes} words a beat, {stalled}built in "
+            f"{self.unit}: {cases_of(self.cases)}, {self.lanes} words a beat, {stalled}built in "
             f"{self.build_seconds:.1f} s, simulated in {self.seconds:.1f} s"
         ]
         told: list[ProfileRun] = []

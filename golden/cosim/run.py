@@ -42,7 +42,8 @@ def cosim(
     """Give a set's stimulus to a device in a simulator; compare its outputs with the model's.
 
     The set is verified first: edited expected values are found, and nothing is simulated then. A
-    device with streams runs without stalls, with stalls of its inputs, of its outputs, of both.
+    device with streams runs without stalls, with stalls of its inputs, of its outputs, of both,
+    and with resets in the middle of rows.
 
     Args:
         folder: the vector set; never written to.

@@ -96,14 +96,16 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
     status = _run(setting, design, build, job)
     ended = time.monotonic()
     played = _kept(setting, device, job)
-    trouble = _trouble(job, status, setting.limit, all(each is not None for _, each in played))
+    whole = all(each is not None for _, each in played)
+    troubles, warnings = _troubles(job, status, setting.limit, whole)
     return UnitRun(
         unit=device.name,
         top=design.top,
         cases=len(cases),
         lanes=max((each.lanes for _, each in played if each is not None), default=1),
         profiles=tuple(
-            _profile_run(target, part, profile, recording, trouble) for profile, recording in played
+            _profile_run(target, part, profile, recording, troubles, warnings)
+            for profile, recording in played
         ),
         build_seconds=built - begun,
         seconds=ended - built,
@@ -148,19 +150,21 @@ def _kept(setting: Setting, device: Device, job: Job) -> list[tuple[Profile, Rec
     return played
 
 
-def _trouble(job: Job, status: int | None, limit: float, whole: bool) -> str | None:
-    """Return what the simulator itself complained about, or None where all is `whole`."""
+def _troubles(
+    job: Job, status: int | None, limit: float, whole: bool
+) -> tuple[list[str], list[str]]:
+    """Return the errors of the simulator, or why not all is `whole`, and its warnings."""
+    log = (job.results / "run.log").read_text(errors="replace")
+    lines = list(dict.fromkeys(line.strip() for line in log.splitlines()))
+    errors = [line for line in lines if _ERROR.match(line)]
+    warnings = [line for line in lines if _WARNING.match(line) and line not in errors][:_SHOWN]
     if status is None:
-        return f"the simulator was ended after {limit:g} s"
-    lines = (job.results / "run.log").read_text(errors="replace").splitlines()
-    errors = [line.strip() for line in lines if _ERROR.match(line)]
-    if errors:
-        return "; ".join(list(dict.fromkeys(errors))[:_SHOWN])
-    if status == 0 and whole:
-        return None
-    raised = [line.strip() for line in lines if _RAISED.search(line)]
+        return [f"the simulator was ended after {limit:g} s"], warnings
+    if errors or (status == 0 and whole):
+        return errors[:_SHOWN], warnings
+    raised = [line for line in lines if _RAISED.search(line)]
     shown = "; ".join((raised or lines)[-_SHOWN:])
-    return f"the simulator ended with status {status}: {shown}"
+    return [f"the simulator ended with status {status}: {shown}"], warnings
 
 
 def _profile_run(
@@ -168,20 +172,22 @@ def _profile_run(
     part: UnitVectors,
     profile: Profile,
     recording: Recording | None,
-    trouble: str | None,
+    troubles: Sequence[str],
+    warnings: Sequence[str],
 ) -> ProfileRun:
-    troubles = () if trouble is None else (trouble,)
+    """Return the result of one run; warnings of the simulator are shown where it is wrong."""
     if recording is None:
-        text = f"the simulation ended before the run {profile.name} did"
-        return ProfileRun(profile.name, None, (*troubles, text), 0)
+        text = "the simulation ended before this run did"
+        return ProfileRun(profile.name, None, (*troubles, *warnings, text), 0)
     files = {name: path.read_bytes() for name, path in recording.files.items()}
     comparison = compare_words(
         target, select_cases(part, profile.cases), files, recording.times, profile.cases
     )
+    failures = (*troubles, *recording.failures)
     return ProfileRun(
         profile.name,
         comparison,
-        (*recording.failures, *troubles),
+        failures if comparison.ok and not failures else (*failures, *warnings),
         recording.cycles,
         recording.seconds,
         tuple(recording.resets),
