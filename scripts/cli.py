@@ -1,6 +1,8 @@
 """`bitlog2`: the one console command."""
 
 import argparse
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,7 +12,7 @@ from bitlog2 import SPEC_VERSION, __version__
 
 from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
-__all__ = ["guarded", "main"]
+__all__ = ["check_alone", "guarded", "main"]
 
 _EPILOG = """examples:
   bitlog2 selftest
@@ -58,6 +60,16 @@ def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            f"{program}: error: memory must hold a batch: a smaller --batch-size takes less, and "
+            "--calibration-images, which go through the model as one batch, as a layer is "
+            f"calibrated from all of its values; got {_first_line(error)}",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, TypeError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"{program}: error: {message}", file=sys.stderr)
@@ -68,10 +80,36 @@ def guarded(command: Callable[[], int], program: str = "bitlog2") -> int:
     return status
 
 
+def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory ran out: Python's, of a CUDA device, or that of torch on the CPU."""
+    words = r"allocate memory|out of memory|not enough memory|ALLOC_FAILED"
+    return isinstance(error, MemoryError) or re.search(words, str(error)) is not None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def check_alone(program: str) -> None:
+    """Refuse processes of torchrun that would each do all of it, and write the same files."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "RANK" in os.environ and size != "1":
+        raise ValueError(
+            f"{program} must be run by one process, got WORLD_SIZE {size}: what torchrun's "
+            "processes share is a run (bitlog2 resume RUN)"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     args = parser().parse_args(argv)
-    return guarded(lambda: int(args.run(args)))
+
+    def command() -> int:
+        if args.command != "resume" and getattr(args, "folder", None) is None:
+            check_alone(f"bitlog2 {args.command}")
+        return int(args.run(args))
+
+    return guarded(command)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ carries a hash of every source file of `sim/`: any edit, anywhere in it, starts 
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +15,8 @@ from typing import Any
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
+
+from .files import user_cache
 
 __all__ = ["borrowing_kernel", "cache_folder", "kernel", "source_hash"]
 
@@ -36,8 +37,7 @@ def source_hash() -> str:
 def cache_folder() -> Path | None:
     """Return the first writable folder for compiled kernels, or None where there is none."""
     name = f"bitlog2-kernels-{source_hash()}"
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for parent in (_SOURCES / "__pycache__", user / "bitlog2"):
+    for parent in (_SOURCES / "__pycache__", *user_cache()):
         folder = parent / name
         try:
             folder.mkdir(parents=True, exist_ok=True)

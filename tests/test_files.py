@@ -1,11 +1,13 @@
 """Files written whole or not at all."""
 
 import os
+import pwd
+from pathlib import Path
 
 import pytest
 
 from bitlog2.sim import files
-from bitlog2.sim.files import write_whole
+from bitlog2.sim.files import user_cache, write_synced, write_whole
 
 
 def test_files_are_written(tmp_path):
@@ -33,3 +35,18 @@ def test_files_are_readable_by_all_that_the_mask_allows(tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o644
+
+
+def test_files_on_a_full_disk_are_named():
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_synced(Path("/dev/full"), b"new")
+
+
+def test_files_of_a_user_without_a_home_have_no_cache(monkeypatch):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert user_cache() == ()

@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_journal_is_never_written_over(tmp_path):
     path = written(tmp_path)
     with pytest.raises(FileExistsError):
         Journal(path)
+
+
+def test_journal_on_a_full_disk_names_its_file(tmp_path):
+    path = tmp_path / "batches-0-x.jsonl"
+    with Journal(path) as journal, Path("/dev/full").open("wb", buffering=0) as full:
+        journal._file.close()
+        journal._file = full
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+            journal.add({})
 
 
 def test_record_comes_back_from_json(tmp_path):

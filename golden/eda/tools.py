@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bitlog2.sim.files import user_cache
+
 __all__ = [
     "ToolError",
     "icarus_found",
@@ -65,14 +67,15 @@ def _object_cache(root: Path) -> Path | None:
     if compiler is not None:
         made_of += [compiler, str(Path(compiler).resolve().stat().st_mtime_ns)]
     name = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:16]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = user / "bitlog2" / f"verilator-objects-{name}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
+    for parent in user_cache():
+        folder = parent / f"verilator-objects-{name}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return folder
+    return None
 
 
 def _own_sources(root: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """What a grid was asked for."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -46,10 +47,10 @@ class GridRequest:
         threads: of torch, 1 to 256. It belongs to the request because the order of a float sum may
             depend on it.
         device: torch device.
-        data: root of the images; None for digits.
+        data: root of the images, made absolute; None for digits.
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
-        checkpoints: (model, file of weights) pairs; without one the hub's are taken.
+        checkpoints: (model, file of weights) pairs, made absolute; without one the hub's are taken.
 
     Raises:
         TypeError, ValueError: a field is out of range, or nothing is left to evaluate.
@@ -75,6 +76,7 @@ class GridRequest:
     checkpoints: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        self._make_absolute()
         for name, known in (
             ("models", MODELS),
             ("schemes", MODEL_SCHEMES),
@@ -97,6 +99,16 @@ class GridRequest:
                 f"schemes must have one that {', '.join(self.arithmetics)} arithmetic has, "
                 f"got {', '.join(self.schemes)}"
             )
+
+    def _make_absolute(self) -> None:
+        """Let files be found wherever the run is resumed from."""
+        for name, path in (("data", "" if self.data is None else self.data), *self.checkpoints):
+            if not isinstance(path, str):
+                raise TypeError(f"path of {name} must be text, got {brief(path)}")
+        if self.data is not None:
+            object.__setattr__(self, "data", os.path.abspath(self.data))
+        files = tuple((model, os.path.abspath(file)) for model, file in self.checkpoints)
+        object.__setattr__(self, "checkpoints", files)
 
     def _check_numbers(self) -> None:
         if self.limit is not None:
