@@ -18,6 +18,7 @@ from test_grid_execution import batches, kill_after, quiet, resume
 
 from bitlog2.models.grid import GridRequest, read_result, result, run_grid
 from bitlog2.models.grid.folder import RunFolder
+from bitlog2.models.report import render_page
 from bitlog2.models.run import versions
 from bitlog2.scripts.cli import main
 
@@ -128,12 +129,17 @@ def test_grid_of_other_classes_shows_nothing_published(small: RunFolder) -> None
 
 
 def test_grid_of_a_part_warns_that_no_figure_can_be_compared(
-    small: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
-    assert main(["resume", str(small.path)]) == 0
-    told = "warning: deit_tiny: published are figures of 50,000 images, these are of 3"
-    assert told in capsys.readouterr().err
+    shutil.copytree(small.path, tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    told = "deit_tiny: published are figures of 50,000 images, these are of 3, so that no figure"
+    assert f"warning: {told}" in capsys.readouterr().err
+    assert told in render_page([read_result(tmp_path / "run")])
 
 
 def other_weights(root: Path) -> None:

@@ -59,6 +59,13 @@ def test_journal_every_flipped_bit_of_a_whole_line_is_refused(tmp_path):
                 read_journal(path)
 
 
+def test_journal_line_with_a_key_twice_is_refused(tmp_path):
+    path, text = tmp_path / "batches-0-x.jsonl", b'{"batch":0,"batch":1}'
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    with pytest.raises(ValueError, match="line 1 is damaged"):
+        read_journal(path)
+
+
 def test_journal_is_never_written_over(tmp_path):
     path = written(tmp_path)
     with pytest.raises(FileExistsError):

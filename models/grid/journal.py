@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 from bitlog2.sim.files import naming
 
+from ..sealed import parse_object
+
 __all__ = ["Journal", "read_journal"]
 
 
@@ -84,7 +86,6 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if checksum != b"%08x" % zlib.crc32(text):
         return None
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_object(text)
+    except ValueError:
         return None
-    return record if isinstance(record, dict) else None
