@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from torch import nn
 
 from bitlog2.sim.files import write_whole
 
-from .quantize import QuantizationSpec
+from .checkpoint import QuantizedModel
+from .digest import model_digest
 
 __all__ = ["dump_quantizers", "quantizer_values"]
 
@@ -38,18 +40,19 @@ def quantizer_values(model: nn.Module) -> dict[str, NDArray[np.generic]]:
     return values
 
 
-def dump_quantizers(path: Path, model: nn.Module, name: str, spec: QuantizationSpec) -> None:
+def dump_quantizers(path: Path, quantized: QuantizedModel) -> None:
     """Write `quantizer_values` as a numpy .npz, whole or not at all.
 
-    Its entry `about` is JSON text: model, quantization.
-
-    Args:
-        path: file to write.
-        model: as `quantize` returns it.
-        name: the name of the model.
-        spec: how it was quantized.
+    Its entry `about` is JSON text: model, quantization, seed, and `model_sha256`, the digest of all
+    tensors that the result of a run gives too.
     """
-    about = json.dumps({"model": name, "quantization": asdict(spec)})
+    about = {
+        "model": quantized.name,
+        "quantization": asdict(quantized.spec),
+        "seed": quantized.seed,
+        "model_sha256": model_digest(quantized.model),
+    }
+    values: dict[str, Any] = quantizer_values(quantized.model)
     buffer = BytesIO()
-    np.savez(buffer, about=np.array(about), **quantizer_values(model))  # type: ignore[arg-type]
+    np.savez(buffer, about=np.array(json.dumps(about)), **values)
     write_whole(path, buffer.getvalue())

@@ -25,8 +25,15 @@ __all__ = [
     "Predictions",
     "evaluate_quantized",
     "evaluate_unquantized",
+    "not_comparable",
     "top5",
 ]
+
+
+#: Points by which the unquantized model may miss its published top-1.
+_LARGEST_DEVIATION = 0.3
+#: Images that published accuracies are of.
+_PUBLISHED_IMAGES = 50_000
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,33 @@ def evaluate_quantized(
         layers=layers,
         watermarks=marks,
     )
+
+
+def not_comparable(
+    published: float | None, reached: float | None, images: int, limit: int | None
+) -> str | None:
+    """Return why no figure can be compared with a published one; None where there is no reason.
+
+    Args:
+        published: top-1 of the unquantized model, percent; None where nothing was published.
+        reached: what it reaches here; None where it was not evaluated.
+        images: that were evaluated.
+        limit: how many were asked for at most; None for all.
+    """
+    if published is None:
+        return None
+    if reached is None:
+        why = "the unquantized model was not evaluated: data, weights or preprocessing may differ"
+    elif limit is not None and images < _PUBLISHED_IMAGES:
+        why = f"published are figures of {_PUBLISHED_IMAGES:,} images, these are of {images:,}"
+    elif abs(reached - published) > _LARGEST_DEVIATION:
+        why = (
+            f"the unquantized model reaches {reached:.2f} % top-1, published are "
+            f"{published:.2f} %: data, weights or preprocessing differ"
+        )
+    else:
+        return None
+    return f"{why}, so that no figure here can be compared with a published one"
 
 
 def _published(task: Task, spec: QuantizationSpec) -> float | None:

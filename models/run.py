@@ -13,16 +13,19 @@ from bitlog2 import SPEC_VERSION, __version__
 from .check_threads import check_threads
 from .checkpoint import QuantizedModel, load_quantized, save_quantized
 from .dump import dump_quantizers
-from .evaluate import CellResult, Loop, evaluate_quantized, evaluate_unquantized
+from .evaluate import (
+    CellResult,
+    Loop,
+    evaluate_quantized,
+    evaluate_unquantized,
+    not_comparable,
+)
 from .image_data import CALIBRATION_IMAGES, Progress
 from .map_schemes import CONTROLS
 from .quantize import QuantizationSpec, quantize
 from .task import DataSource, Task, load_task
 
 __all__ = ["Evaluation", "RunRequest", "versions"]
-
-#: Points by which the unquantized model may miss its published top-1.
-_LARGEST_DEVIATION = 0.3
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,12 @@ class Evaluation:
             ValueError: as `quantize`.
         """
         if self._loaded is not None:
-            yield self._evaluate(self._loaded, None)
+            cell = self._evaluate(self._loaded, None)
+            self._warn(None, cell.top1.total)
+            yield cell
             return
         cell, reference = evaluate_unquantized(self.task, self._loop)
-        if cell.top1.total == self.task.data.count(None):
-            _warn_if_off(cell)
+        self._warn(cell.top1.percent, cell.top1.total)
         yield cell
         for seed in self.request.seeds:
             images = self.task.calibration_images(seed, self.request.calibration_images)
@@ -157,27 +161,17 @@ class Evaluation:
             watermarks=self.request.watermarks and registers,
         )
 
+    def _warn(self, reached: float | None, images: int) -> None:
+        """Warn where no figure can be compared with a published one."""
+        limit = self.request.limit
+        if why := not_comparable(self.task.published_top1, reached, images, limit):
+            warnings.warn(why, stacklevel=3)
+
     def _write(self, quantized: QuantizedModel) -> None:
         if self.request.save is not None:
             save_quantized(self.request.save, quantized)
         if self.request.dump_quantizers is not None:
-            dump_quantizers(
-                self.request.dump_quantizers, quantized.model, quantized.name, quantized.spec
-            )
-
-
-def _warn_if_off(cell: CellResult) -> None:
-    """Warn where the unquantized model does not reach what was published for it."""
-    if cell.published_top1 is None:
-        return
-    off = cell.top1.percent - cell.published_top1
-    if abs(off) > _LARGEST_DEVIATION:
-        warnings.warn(
-            f"the unquantized model reaches {cell.top1.percent:.2f} % top-1, published are "
-            f"{cell.published_top1:.2f} %: data, weights or preprocessing differ, so that no "
-            "figure below can be compared with a published one",
-            stacklevel=3,
-        )
+            dump_quantizers(self.request.dump_quantizers, quantized)
 
 
 def versions() -> dict[str, str]:

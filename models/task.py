@@ -1,5 +1,6 @@
 """A model with its data, by the name that a user types."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def load_task(
 
 def _check_device(device: str) -> None:
     kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]?))?", device):
         raise ValueError(f"device must be cpu, cuda or cuda:N, got {device!r}")
     found = torch.cuda.device_count()
     if kind == "cuda" and int(number or 0) >= found:

@@ -1,6 +1,8 @@
 """`bitlog2`: the one console command."""
 
 import argparse
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from bitlog2.extras import refusal
 
 from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
-__all__ = ["guarded", "main"]
+__all__ = ["check_alone", "guarded", "main"]
 
 _EPILOG = """examples:
   bitlog2 selftest
@@ -66,6 +68,16 @@ def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = ""
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            f"{program}: error: memory must hold a batch: a smaller --batch-size takes less, and "
+            "--calibration-images, which go through the model as one batch, as a layer is "
+            f"calibrated from all of its values; got {_first_line(error)}",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, TypeError, OSError, ImportError) as error:
         message = _reason(error, name or program)
         if message is None:
@@ -89,11 +101,37 @@ def _reason(error: Exception, name: str) -> str | None:
     return str(error)
 
 
+def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory ran out: Python's, of a CUDA device, or that of torch on the CPU."""
+    words = r"allocate memory|out of memory|not enough memory|ALLOC_FAILED"
+    return isinstance(error, MemoryError) or re.search(words, str(error)) is not None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def check_alone(program: str) -> None:
+    """Refuse processes of torchrun that would each do all of it, and write the same files."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "RANK" in os.environ and size != "1":
+        raise ValueError(
+            f"{program} must be run by one process, got WORLD_SIZE {size}: what torchrun's "
+            "processes share is a run (bitlog2 resume RUN)"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     args = parser().parse_args(argv)
     name = " ".join(filter(None, (args.command, getattr(args, "golden_command", None))))
-    return guarded(lambda: int(args.run(args)), name=name)
+
+    def command() -> int:
+        if args.command != "resume" and getattr(args, "folder", None) is None:
+            check_alone(f"bitlog2 {args.command}")
+        return int(args.run(args))
+
+    return guarded(command, name=name)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ _EPILOG = """examples:
   bitlog2 evaluate --model digits --schemes all --check all --json result.json
   bitlog2 evaluate --run RUN --models vit_small,deit_small --data /imagenet --schemes all \\
       --arithmetic integer,float --bits 4/4,6/6 --seeds 0,1,2
+  torchrun --nproc-per-node 4 -m bitlog2 -- evaluate --run RUN --model deit_small --data /imagenet
   bitlog2 evaluate --model deit_small --data /imagenet --scheme BitLog2_Half_17 --workers 8
   bitlog2 evaluate --model swin_tiny --data /imagenet --checkpoint swin_tiny.safetensors \\
       --schemes all --arithmetic float --seeds 0,1,2
@@ -184,7 +185,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=integer(1, 4096),
         help="images a batch (default: 16 on the CPU, which keeps to its caches, else 128)",
     )
-    group.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where torch runs")
+    group.add_argument(
+        "--device",
+        metavar="{cpu,cuda,cuda:N}",
+        default="cpu",
+        help="where torch runs",
+    )
     group.add_argument("--json", type=output_file, metavar="FILE", help="write everything there")
     group.add_argument(
         "--mismatch-dir",

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ _DIGEST_SHOWN = 12
 
 _RESUME_EXAMPLE = """examples:
   bitlog2 resume RUN
-  torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes"""
+  torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes
+
+Versions, weights and images must be those that the run began with."""
 
 
 def add_parser(commands: Any) -> None:
@@ -65,6 +68,10 @@ def run(path: Path, request: Any, check_threads: int | None) -> int:
 
 def print_result(result: dict[str, Any], path: Path) -> int:
     """Print a result's table; return 1 where a register differed, else 0."""
+    from bitlog2.models.grid.result import warnings_of
+
+    for told in warnings_of(result):
+        warnings.warn(told, stacklevel=1)
     width = max(len(cell["name"]) for cell in result["cells"])
     print(
         f"{'cell':<{width}}  {'images':>7}  {'top-1 % [Wilson 95 %]':<23}{'published':>9}"

@@ -6,12 +6,13 @@ python scripts/test_quant.py --model deit_small --dataset DIR --log_quant_scheme
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitlog2.scripts.arguments import HelpFormatter, integer
-from bitlog2.scripts.cli import guarded
+from bitlog2.scripts.cli import check_alone, guarded
 from bitlog2.scripts.evaluate import CLASSES_HELP, MODELS, SCHEMES
 from bitlog2.scripts.progress import progress
 
@@ -81,8 +82,10 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Quantize, validate, print."""
+    check_alone("test_quant.py")
     import torch
 
+    from bitlog2.models.evaluate import not_comparable
     from bitlog2.models.quantize import QuantizationSpec, quantize
     from bitlog2.models.task import DataSource, load_task
     from bitlog2.models.validation import Validation, validate
@@ -108,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     if task.data.skipped:
         print(f"{len(task.data.skipped)} unreadable images left out")
+    if why := not_comparable(task.published_top1, None, last.top1.weight, None):
+        warnings.warn(why, stacklevel=1)
     print(f" * Prec@1 {last.top1.mean:.3f} Prec@5 {last.top5.mean:.3f} Time {seconds:.3f}")
     return 0
 

@@ -6,10 +6,12 @@ import sys
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser as torchrun_parser
 
 from bitlog2 import SPEC_VERSION, __version__
 from bitlog2.models import check, datapath
-from bitlog2.scripts.cli import main
+from bitlog2.scripts import test_quant
+from bitlog2.scripts.cli import guarded, main
 from bitlog2.sim import REGISTERS
 
 QUICK = ("evaluate", "--model", "digits", "--limit", "64")
@@ -270,3 +272,62 @@ def test_cli_works_from_another_folder(tmp_path):
         check=False,
     )
     assert (run.returncode, (tmp_path / "v" / "manifest.json").is_file()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+)
+def test_cli_out_of_memory_is_one_line_with_the_options_that_help(error, capsys):
+    def command():
+        raise error
+
+    assert guarded(command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("bitlog2: error: memory must hold a batch: a smaller --batch-size")
+    assert told.count("\n") == 1
+    assert "--calibration-images" in told
+
+
+def test_cli_other_runtime_errors_are_not_hidden():
+    def command():
+        raise RuntimeError("size mismatch")
+
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        guarded(command)
+
+
+@pytest.mark.parametrize(
+    "argv", [("evaluate", "--limit", "1", "--json", "x.json"), ("selftest",), ("compare", "a", "b")]
+)
+def test_cli_several_processes_of_torchrun_without_a_run_are_refused(argv, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert f"bitlog2 {argv[0]} must be run by one process, got WORLD_SIZE 2" in usage_error(
+        capsys, *argv
+    )
+
+
+def test_cli_published_command_line_of_several_processes_is_refused(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert test_quant.main(()) == 2
+    assert "test_quant.py must be run by one process" in capsys.readouterr().err
+
+
+def test_cli_device_may_have_a_number(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    told = usage_error(capsys, *QUICK, "--device", "cuda:2")
+    assert "(2 found), got 'cuda:2'" in told
+
+
+def test_cli_torchrun_takes_a_run_after_two_hyphens():
+    """Without them torchrun takes `--run` for the beginning of its own `--run-path`."""
+    words = ["--nproc-per-node", "2", "-m", "bitlog2", "--", "evaluate", "--run", "grid"]
+    parsed = torchrun_parser().parse_args(words)
+    assert (parsed.training_script, parsed.training_script_args) == ("bitlog2", words[5:])

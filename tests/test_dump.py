@@ -9,6 +9,8 @@ from digits_models import quantized_digits
 from swin_models import images, quantized_swin, swin
 
 from bitlog2.models.calibration import calibrate
+from bitlog2.models.checkpoint import QuantizedModel
+from bitlog2.models.digest import model_digest
 from bitlog2.models.dump import dump_quantizers, quantizer_values
 from bitlog2.models.quantize import QuantizationSpec, float_path
 
@@ -64,11 +66,12 @@ def test_dump_scale_of_the_integer_map_is_an_integer():
 
 def test_dump_file_has_the_values_and_what_they_are_of(tmp_path):
     model = quantized_digits("BitLog2_Half_17", "float")
-    dump_quantizers(tmp_path / "q.npz", model, "digits", SPEC)
+    dump_quantizers(tmp_path / "q.npz", QuantizedModel(model, "digits", 10, SPEC, 3))
     with np.load(tmp_path / "q.npz") as file:
         about = json.loads(str(file["about"]))
         stored = {name: file[name] for name in file.files if name != "about"}
-    assert about["model"] == "digits"
+    assert (about["model"], about["seed"]) == ("digits", 3)
+    assert about["model_sha256"] == model_digest(model)
     assert about["quantization"]["scheme"] == "BitLog2_Half_17"
     values = quantizer_values(model)
     assert stored.keys() == values.keys()

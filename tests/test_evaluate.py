@@ -21,7 +21,12 @@ from test_in_order import check_threads
 
 from bitlog2.models import task
 from bitlog2.models.checkpoint import QuantizedModel
-from bitlog2.models.evaluate import Loop, evaluate_quantized, evaluate_unquantized
+from bitlog2.models.evaluate import (
+    Loop,
+    evaluate_quantized,
+    evaluate_unquantized,
+    not_comparable,
+)
 from bitlog2.models.image_data import TensorImages
 from bitlog2.models.quantize import QuantizationSpec
 from bitlog2.models.zoo import ZOO
@@ -244,8 +249,50 @@ def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
     data, tiny, monkeypatch, capsys
 ):
     monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
-    assert main(options(data, tiny, "--arithmetic", "float", "--limit", "4")) == 0
-    assert "differ" not in capsys.readouterr().err
+    assert main(options(data, tiny, "--scheme", "none", "--check", "none", "--limit", "4")) == 0
+    told = capsys.readouterr().err
+    assert "differ" not in told
+    assert "50,000 images, these are of 4, so that no figure here can be compared" in told
+
+
+NONE = "so that no figure here can be compared with a published one"
+
+
+@pytest.mark.parametrize(
+    ("published", "reached", "images", "limit", "told"),
+    [
+        (None, 10.0, 4, 4, None),
+        (72.21, 72.5, 50_000, None, None),
+        (72.21, 72.5, 50_000, 10**6, None),
+        (72.21, 72.52, 50_000, None, f"data, weights or preprocessing differ, {NONE}"),
+        (72.21, 72.2, 4, 4, f"these are of 4, {NONE}"),
+        (72.21, None, 50_000, None, f"was not evaluated: .* may differ, {NONE}"),
+    ],
+)
+def test_evaluate_says_why_no_figure_can_be_compared(published, reached, images, limit, told):
+    found = not_comparable(published, reached, images, limit)
+    assert found is None if told is None else re.search(told, found)
+
+
+def test_evaluate_of_a_saved_model_warns_that_nothing_is_known_of_the_data(
+    data, tiny, tmp_path, monkeypatch, capsys
+):
+    saved = str(tmp_path / "q.safetensors")
+    assert main(options(data, tiny, "--scheme", "none", "--limit", "1", "--save", saved)) == 0
+    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    argv = ("evaluate", "--load", saved, "--data", str(data), "--workers", "0", "--limit", "1")
+    capsys.readouterr()
+    assert main(argv) == 0
+    assert "the unquantized model was not evaluated" in capsys.readouterr().err
+
+
+def test_evaluate_published_command_line_warns_that_nothing_is_known_of_the_data(
+    data, tiny, monkeypatch, capsys
+):
+    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    argv = ("--model", "deit_tiny", "--dataset", str(data), "--checkpoint", str(tiny))
+    assert test_quant.main((*argv, *PUBLISHED_OPTIONS)) == 0
+    assert NONE in capsys.readouterr().err
 
 
 def test_evaluate_published_figures_are_of_four_bits(data, tiny, monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from bitlog2.models.grid import GridRequest, run_grid, status_of
 from bitlog2.models.grid.folder import RunFolder
 from bitlog2.models.grid.journal import read_journal
+from bitlog2.models.grid.workers import workers
 from bitlog2.models.run import versions
 
 REQUEST = GridRequest(
@@ -184,3 +185,17 @@ def wait_for_a_moment(rng: random.Random, path: Path, run: subprocess.Popen) -> 
 def test_grid_of_any_number_of_check_threads_gives_the_same_bytes(finished, tmp_path):
     run = run_grid(tmp_path / "run", REQUEST, quiet, 3)
     assert run.result_file.read_bytes() == finished.result_file.read_bytes()
+
+
+def test_grid_resumed_with_other_versions_is_refused(tmp_path):
+    RunFolder.create(tmp_path / "run", REQUEST, {**versions(), "torch": "1"})
+    with pytest.raises(ValueError, match="must go on with what it began with: torch 1, not"):
+        run_grid(tmp_path / "run", None, quiet)
+
+
+def test_grid_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    refused = pytest.raises(ValueError, match="device must be cuda for the 2 processes")
+    with refused, workers("cuda:1"):
+        pass

@@ -5,18 +5,22 @@ Killed, resumed on other numbers of processes, and the same bytes each time.
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from imagenet_folder import make_imagenet, write_image
+from PIL import Image, ImageOps
 from random_zoo import random_checkpoint
+from safetensors.torch import load_file, save_file
 from test_grid_execution import batches, kill_after, quiet, resume
 from timm.data import ImageNetInfo
 
-from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.grid import GridRequest, read_result, result, run_grid
 from bitlog2.models.grid.folder import RunFolder
+from bitlog2.models.report import render_page
 from bitlog2.models.run import versions
 from bitlog2.scripts.cli import main
 
@@ -128,17 +132,105 @@ def test_grid_of_a_subset_shows_nothing_published(
     ]
 
 
-def test_grid_of_other_classes_shows_nothing_published(tmp_path: Path) -> None:
-    """What was published is of 1,000 classes."""
+def small_run(tmp_path: Path) -> RunFolder:
+    """A finished run of three classes, two batches of two images."""
     images = make_imagenet(tmp_path / "images", 3, 2, 1, seed=0)
     weights = random_checkpoint(tmp_path, "deit_tiny", 3)
     request = GridRequest(
         ("deit_tiny",),
         ("none",),
-        limit=2,
+        limit=3,
+        batch_size=2,
         calibration_images=2,
         data=str(images),
         checkpoints=(("deit_tiny", str(weights)),),
     )
-    cells = read_result(run_grid(tmp_path / "run", request, quiet).path)["cells"]
+    return run_grid(tmp_path / "run", request, quiet)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return small_run(tmp_path_factory.mktemp("small"))
+
+
+def test_grid_of_other_classes_shows_nothing_published(small: RunFolder) -> None:
+    """What was published is of 1,000 classes."""
+    cells = read_result(small.path)["cells"]
     assert [cell["published_top1"] for cell in cells] == [None, None]
+
+
+def test_grid_of_a_part_warns_that_no_figure_can_be_compared(
+    small: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
+    shutil.copytree(small.path, tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    told = "deit_tiny: published are figures of 50,000 images, these are of 3, so that no figure"
+    assert f"warning: {told}" in capsys.readouterr().err
+    assert told in render_page([read_result(tmp_path / "run")])
+
+
+def other_weights(root: Path) -> None:
+    file = root / "deit_tiny.safetensors"
+    tensors = load_file(file)
+    tensors["head.bias"] += 1
+    save_file(tensors, file)
+
+
+def other_train(root: Path) -> None:
+    _other_images(root / "images" / "train")
+
+
+def other_val(root: Path) -> None:
+    _other_images(root / "images" / "val")
+
+
+def other_names(root: Path) -> None:
+    for path in sorted((root / "images" / "val").rglob("*.*")):
+        path.rename(path.with_stem(path.stem + "x"))
+
+
+def _other_images(folder: Path) -> None:
+    """Put other images under the same names."""
+    for path in sorted(folder.rglob("*.*")):
+        with Image.open(path) as image:
+            other = ImageOps.invert(image.convert("RGB"))
+        other.save(path, "JPEG")
+
+
+@pytest.fixture
+def given(small: RunFolder, tmp_path: Path) -> Iterator[Path]:
+    """The folder of images and weights, which are put back."""
+    root = small.path.parent
+    shutil.copytree(root, tmp_path / "before")
+    yield root
+    shutil.rmtree(root)
+    shutil.copytree(tmp_path / "before", root)
+
+
+@pytest.mark.parametrize("cell", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (other_weights, "the weights that it began with"),
+        (other_train, "the calibration images that it began with"),
+        (other_val, "the images that it began with"),
+        (other_names, "the names of validation images that it began with"),
+    ],
+)
+def test_grid_resumed_on_other_weights_or_images_is_refused(
+    small: RunFolder, given: Path, change: Callable[[Path], None], told: str, cell: int
+) -> None:
+    """Stopped before the second batch of a cell."""
+    for number, each in enumerate(small.request.cells()):
+        (journal,) = small.cell_folder(each).glob("batches-*.jsonl")
+        if number == cell:
+            journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+        elif number > cell:
+            journal.unlink()
+    change(given)
+    with pytest.raises(ValueError, match=told):
+        run_grid(small.path, None, quiet)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -58,10 +59,26 @@ def test_journal_every_flipped_bit_of_a_whole_line_is_refused(tmp_path):
                 read_journal(path)
 
 
+def test_journal_line_with_a_key_twice_is_refused(tmp_path):
+    path, text = tmp_path / "batches-0-x.jsonl", b'{"batch":0,"batch":1}'
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    with pytest.raises(ValueError, match="line 1 is damaged"):
+        read_journal(path)
+
+
 def test_journal_is_never_written_over(tmp_path):
     path = written(tmp_path)
     with pytest.raises(FileExistsError):
         Journal(path)
+
+
+def test_journal_on_a_full_disk_names_its_file(tmp_path):
+    path = tmp_path / "batches-0-x.jsonl"
+    with Journal(path) as journal, Path("/dev/full").open("wb", buffering=0) as full:
+        journal._file.close()
+        journal._file = full
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+            journal.add({})
 
 
 def test_record_comes_back_from_json(tmp_path):

@@ -1,6 +1,8 @@
 """What a grid may be asked for, and its folder."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +79,68 @@ def test_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ValueError, match="new or empty folder"):
         RunFolder.create(tmp_path, GridRequest(**USUAL), {})
+
+
+def test_folder_of_a_run_killed_in_its_first_steps_is_begun_again(tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / ".run.json.00ff.partial").write_text("{")
+    RunFolder.create(tmp_path, GridRequest(**USUAL), {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "run.json"]
+
+
+def test_folder_of_a_run_not_begun_takes_the_versions_of_now(tmp_path):
+    RunFolder.create(tmp_path, GridRequest(**USUAL), {"torch": "1"})
+    RunFolder.create(tmp_path, GridRequest(**USUAL), {"torch": "2"})
+    assert RunFolder.open(tmp_path).versions == {"torch": "2"}
+
+
+def test_folder_partial_models_of_a_killed_run_are_removed(tmp_path):
+    folder = RunFolder.create(tmp_path, GridRequest(**USUAL), {})
+    partial = folder.cell_folder(folder.request.cells()[1]) / ".model.safetensors.00ff.partial"
+    partial.parent.mkdir(parents=True)
+    partial.touch()
+    with folder.locked():
+        assert not partial.exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("none/x")])
+def test_folder_lock_that_is_no_file_is_one_error(tmp_path, make):
+    folder = RunFolder.create(tmp_path, GridRequest(**USUAL), {})
+    make(tmp_path / "lock")
+    with (
+        pytest.raises(ValueError, match=r"lock of a run must be a file, got .*lock"),
+        folder.locked(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("old", "new"), [('"check": "all"', '"check": "none"'), ('"2"', '"3"')])
+def test_folder_with_an_edited_request_or_version_is_refused(tmp_path, old, new):
+    RunFolder.create(tmp_path, GridRequest(**USUAL), {"torch": "2"})
+    file = tmp_path / "run.json"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=r"run\.json must be as it was written"):
+        RunFolder.open(tmp_path)
+
+
+def test_folder_of_an_earlier_format_is_refused_by_name(tmp_path):
+    (tmp_path / "run.json").write_text('{"format": "bitlog2-run-1"}')
+    with pytest.raises(ValueError, match="must have the format bitlog2-run-2, got 'bitlog2-run-1'"):
+        RunFolder.open(tmp_path)
+
+
+def test_request_paths_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    request = GridRequest(**USUAL, data="images", checkpoints=(("digits", "../x.pth"),))
+    assert request.data == str(tmp_path / "images")
+    assert request.checkpoints == (("digits", str(tmp_path.parent / "x.pth")),)
+
+
+@pytest.mark.parametrize("value", [{"data": 5}, {"checkpoints": (("digits", None),)}])
+def test_request_path_that_is_no_text_is_refused(value):
+    with pytest.raises(TypeError, match="must be text, got"):
+        GridRequest(**USUAL | value)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.grid import GridRequest, compare, read_result, run_grid
 from bitlog2.models.grid.latex import latex_table
 from bitlog2.models.grid.sweep import front, sweep_csv, sweep_rows
 from bitlog2.models.report import Evidence, render_page
+from bitlog2.models.sealed import write_sealed
 from bitlog2.scripts.cli import main
 
 REQUEST = GridRequest(
@@ -150,6 +151,30 @@ def test_compare_names_where_two_datapaths_part(run, capsys):
     out = capsys.readouterr().out
     assert "attention registers DIFFERENT" in out
     assert "parts first at layer blocks.0.attn, parameters" in out
+
+
+def test_compare_on_another_image_is_refused(run, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "pixel_digests", lambda image: ("00",))
+    names = [cell.name for cell in run.request.cells() if "-F3" in cell.name]
+    cells = ["--cell", names[0], names[0].replace("-F3", "-F5")]
+    assert main(["compare", str(run.path), str(run.path), *cells]) == 2
+    assert "got another as image" in capsys.readouterr().err
+
+
+def test_report_of_an_edited_result_is_one_error(run, tmp_path, capsys):
+    content = run.result_file.read_text()
+    (tmp_path / "result.json").write_text(content.replace('"hits": 1', '"hits": 2', 1))
+    assert main(["report", str(tmp_path), "--latex", str(tmp_path / "t.tex")]) == 2
+    assert "must be as it was written" in capsys.readouterr().err
+
+
+def test_report_of_more_hits_than_images_is_one_error(run, tmp_path, capsys):
+    content = json.loads(run.result_file.read_bytes())
+    content["cells"][1]["top1"]["hits"] = 10**12
+    content.pop("sha256")
+    write_sealed(tmp_path / "result.json", content)
+    assert main(["report", str(tmp_path), "--latex", str(tmp_path / "t.tex")]) == 2
+    assert "must count at most 16 images" in capsys.readouterr().err
 
 
 def test_sweep_rows_say_what_each_datapath_costs(result):

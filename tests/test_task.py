@@ -43,3 +43,16 @@ def test_task_missing_cuda_is_refused():
         pytest.skip("there is a CUDA device")
     with pytest.raises(ValueError, match="device must be cpu"):
         load_task("digits", "cuda")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
+def test_task_takes_a_cuda_device_by_number(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: self)
+    assert load_task("digits", device).device == device
+
+
+@pytest.mark.parametrize("device", ["cuda:", "cuda:01", "cuda:-1", "cuda:x", "tpu", "mps:0"])
+def test_task_other_device_is_refused(device):
+    with pytest.raises(ValueError, match="device must be cpu, cuda or cuda:N"):
+        load_task("digits", device)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from bitlog2.sim import REGISTERS
 
 from ..datapath import AttentionDatapath, Registers
-from ..image_data import position_batches
-from ..task import Task, load_task
+from ..digest import pixel_digests
+from ..task import load_task
 from .cell import Cell
 from .folder import RunFolder
-from .request import has_registers
+from .request import GridRequest, has_registers
 from .result import CellAnswers
 
 __all__ = ["CellComparison", "Change", "Parting", "compare_runs"]
@@ -114,7 +114,12 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
     parting = None
     if has_registers(cell_a) and has_registers(cell_b) and (changes or registers != []):
         wanted = [change.number for change in changes] + (registers or [int(both[0])])
-        parting = _parting(a, b, cell_a, cell_b, wanted[0])
+        image = _image_of(a.request, cell_a, wanted[0])
+        if pixel_digests(image)[0] != _digests(answers_a, "pixels")[wanted[0]]:
+            raise ValueError(
+                f"images must be those that {a.path} was run on, got another as image {wanted[0]}"
+            )
+        parting = _parting(a, b, cell_a, cell_b, wanted[0], image)
     return CellComparison(
         cell_a.name,
         cell_b.name,
@@ -139,34 +144,29 @@ def _differing(a: CellAnswers, b: CellAnswers, which: str) -> list[int] | None:
     return [number for number in of_a if number in of_b and of_a[number] != of_b[number]]
 
 
-def _parting(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, image: int) -> Parting | None:
-    """Run both models on the batch of an image again, and return where they part."""
-    request = a.request
-    task = load_task(
-        cell_a.model, "cpu", request.source(cell_a.model), request.checkpoint(cell_a.model)
-    )
-    batch = _batch_of(task, request.batch_size, request.limit, image)
+def _image_of(request: GridRequest, cell: Cell, number: int) -> Tensor:
+    """Return an image that a cell was run on, (1, C, H, W)."""
+    source, file = request.source(cell.model), request.checkpoint(cell.model)
+    data = load_task(cell.model, "cpu", source, file).data
+    wanted = [number // request.batch_size]
+    batch = next(iter(data.batches(request.batch_size, request.limit, wanted)))
+    return batch.images[batch.numbers == number]
+
+
+def _parting(
+    a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, number: int, image: Tensor
+) -> Parting | None:
+    """Run both models on an image again, and return where they part."""
     seen = [
-        _registers_of(folder.load_model(cell)[0].model, batch)
+        _registers_of(folder.load_model(cell)[0].model, image)
         for folder, cell in ((a, cell_a), (b, cell_b))
     ]
     for layer in seen[0]:
         found = _first_difference(seen[0][layer], seen[1].get(layer, {}))
         if found is not None:
             register, place, value_a, value_b = found
-            return Parting(image, layer, register, place, value_a, value_b)
+            return Parting(number, layer, register, place, value_a, value_b)
     return None
-
-
-def _batch_of(task: Task, size: int, limit: int | None, image: int) -> Tensor:
-    """Return the one image, (1, C, H, W)."""
-    number = next(
-        i
-        for i, positions in enumerate(position_batches(task.data.end(limit), size, None))
-        if image in positions
-    )
-    batch = next(iter(task.data.batches(size, limit, [number])))
-    return batch.images[batch.numbers == image]
 
 
 def _registers_of(model: nn.Module, images: Tensor) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from bitlog2.sim.checks import brief
+from bitlog2.sim.files import naming
 
 from ..check_choice import HeadChoice
 from ..check_counts import LayerShape
@@ -136,10 +136,12 @@ class RunFolder:
         """Hold the run, so that no second process runs it; what a killed one left is removed.
 
         Raises:
-            ValueError: another process holds it.
-            OSError: its lock is no file that can be held.
+            ValueError: another process holds it, or its lock is no file.
         """
-        with (self.path / _LOCK).open("ab") as file:
+        path = self.path / _LOCK
+        if (path.exists() or path.is_symlink()) and not path.is_file():
+            raise ValueError(f"lock of a run must be a file, got {path}")
+        with path.open("ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -273,11 +275,9 @@ class RunFolder:
     def add_timing(self, timing: dict[str, Any]) -> None:
         """Add a line to the timings; a torn one is no harm."""
         line = (json.dumps({"run": self.digest, **timing}, sort_keys=True) + "\n").encode()
-        handle = os.open(self.path / "timings.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        path = self.path / "timings.jsonl"
+        with naming(path), path.open("ab", buffering=0) as file:
+            file.write(line)
 
     def write_result(self, content: dict[str, Any]) -> Path:
         """Write the result, whole or not at all; return its path."""

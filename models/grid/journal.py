@@ -12,6 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from bitlog2.sim.files import naming
+
+from ..sealed import parse_object
+
 __all__ = ["Journal", "read_journal"]
 
 
@@ -26,7 +30,8 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("xb")
+        self._path = path
+        self._file: BinaryIO = path.open("xb", buffering=0)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -45,10 +50,12 @@ class Journal:
         self._file.close()
 
     def add(self, record: dict[str, Any]) -> None:
-        """Add a line, and wait until it is on the disk."""
-        self._file.write(_line(record))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add a line, and wait until it is on the disk; OSError names the file."""
+        with naming(self._path):
+            rest = memoryview(_line(record))
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -79,7 +86,6 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if checksum != b"%08x" % zlib.crc32(text):
         return None
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_object(text)
+    except ValueError:
         return None
-    return record if isinstance(record, dict) else None

@@ -10,7 +10,6 @@ from bitlog2.sim.checks import brief
 
 from ..check_choice import HeadChoice
 from ..check_counts import LayerShape, values_compared
-from ..image_data import position_batches
 from ..watermarks import WATERMARKED
 
 __all__ = ["BatchRecord", "BatchRules"]
@@ -141,7 +140,8 @@ class BatchRules:
     def _fault(self, record: BatchRecord) -> str:
         if record.batch >= self.batches:
             return f"is none of {self.batches}"
-        positions = position_batches(self.images, self.batch_size, None)[record.batch]
+        start = record.batch * self.batch_size
+        positions = range(start, min(start + self.batch_size, self.images))
         numbers, hits = record.numbers, record.hits5
         read = set(numbers)
         left = [number for number in positions if number in read]

@@ -1,5 +1,6 @@
 """What a grid was asked for."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -46,11 +47,11 @@ class GridRequest:
         threads: of torch, 1 to 256. It belongs to the request because the order of a float sum may
             depend on it.
         device: torch device.
-        data: root of the images; None for digits.
+        data: root of the images, made absolute; None for digits.
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
-        checkpoints: (model, file of weights) pairs; without one the hub's are taken.
-        classes: file of the models' class names, as `DataSource`.
+        checkpoints: (model, file of weights) pairs, made absolute; without one the hub's are taken.
+        classes: file of the models' class names, as `DataSource`, made absolute.
 
     Raises:
         TypeError, ValueError: a field is out of range, or nothing is left to evaluate.
@@ -77,6 +78,7 @@ class GridRequest:
     classes: str | None = None
 
     def __post_init__(self) -> None:
+        self._make_absolute()
         for name, known in (
             ("models", MODELS),
             ("schemes", MODEL_SCHEMES),
@@ -99,6 +101,21 @@ class GridRequest:
                 f"schemes must have one that {', '.join(self.arithmetics)} arithmetic has, "
                 f"got {', '.join(self.schemes)}"
             )
+
+    def _make_absolute(self) -> None:
+        """Let files be found wherever the run is resumed from."""
+        for name, path in (
+            ("data", self.data or ""),
+            ("classes", self.classes or ""),
+            *self.checkpoints,
+        ):
+            if not isinstance(path, str):
+                raise TypeError(f"path of {name} must be text, got {brief(path)}")
+        for name in ("data", "classes"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, os.path.abspath(path))
+        files = tuple((model, os.path.abspath(file)) for model, file in self.checkpoints)
+        object.__setattr__(self, "checkpoints", files)
 
     def _check_numbers(self) -> None:
         if self.limit is not None:

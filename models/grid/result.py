@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bitlog2.sim import REGISTERS
 
 from ..digest import digest_of_digests
+from ..evaluate import not_comparable
 from ..integer_attention import IntegerAttention
 from ..map_schemes import map_bits
 from ..metrics import Proportion, Spread
@@ -20,7 +21,7 @@ from .folder import RunFolder
 from .mcnemar import mcnemar
 from .record import BatchRecord
 
-__all__ = ["RESULT_SCHEMA", "CellAnswers", "build_result"]
+__all__ = ["RESULT_SCHEMA", "CellAnswers", "build_result", "warnings_of"]
 
 RESULT_SCHEMA = "bitlog2-result-2"
 #: Mismatches of a cell that are kept in words.
@@ -96,6 +97,23 @@ def build_result(folder: RunFolder) -> dict[str, Any]:
         "comparisons": comparisons,
         "spread": _spreads(cells),
     }
+
+
+def warnings_of(result: dict[str, Any]) -> list[str]:
+    """Return why the figures of a model cannot be compared with published ones, model by model."""
+    return [
+        f"{cell['model']}: {why}"
+        for cell in result["cells"]
+        if cell["quantization"] is None
+        and (
+            why := not_comparable(
+                cell["published_top1"],
+                cell["top1"]["percent"],
+                cell["images"],
+                result["request"]["limit"],
+            )
+        )
+    ]
 
 
 def _cell(

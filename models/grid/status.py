@@ -33,13 +33,13 @@ def status_of(folder: RunFolder) -> list[CellStatus]:
     """
     found = []
     for cell in folder.request.cells():
-        records = folder.records(cell).values()
+        records, rules = folder.records(cell).values(), folder.rules(cell)
         found.append(
             CellStatus(
                 name=cell.name,
                 batches=len(records),
                 images=sum(len(record.numbers) for record in records),
-                finished=folder.is_finished(cell),
+                finished=rules is not None and len(records) == rules.batches,
                 mismatched=sum(sum(record.mismatched.values()) for record in records),
             )
         )

@@ -50,13 +50,19 @@ def workers(device: str) -> Iterator[Workers]:
         device: `cpu` goes by gloo; with `cuda` each process takes the device of its local rank.
 
     Raises:
-        ValueError: torchrun started more processes than there are devices.
+        ValueError: torchrun started more processes than there are devices, or all of them are
+            asked to take one by its number.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
         yield Workers()
         return
-    if device.startswith("cuda"):
+    if device.startswith("cuda:"):
+        raise ValueError(
+            f"device must be cuda for the {size} processes of torchrun, each of which takes one by "
+            f"its rank, got {device!r}"
+        )
+    if device == "cuda":
         local, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local >= found:
             raise ValueError(
@@ -64,7 +70,7 @@ def workers(device: str) -> Iterator[Workers]:
                 f"{local}"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Workers(dist.get_rank(), dist.get_world_size())
     finally:

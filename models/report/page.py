@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from ..grid.cell import SHORT_NAMES
+from ..grid.result import warnings_of
 from ..grid.sweep import SweepRow, config_of, sweep_rows
 from ..watermarks import Mark, is_signed, provided_bits
 from .figures import accuracy, errors, histograms, transfer_curves
@@ -68,6 +69,7 @@ def render_page(
         models=models,
         cells=cells,
         published=any(cell["published_top1"] is not None for cell in cells),
+        warnings=[told for result in results for told in warnings_of(result)],
         pictures=pictures,
         watermarks=[marks for cell in first_seeds if (marks := _watermarks(cell))],
         sweeps=sweeps,

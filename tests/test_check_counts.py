@@ -1,0 +1,39 @@
+"""How many values a check compares, held against what checkers count."""
+
+import pytest
+import swin_models
+import torch
+from digits_models import digits_task, quantized_digits
+
+from bitlog2.models.check import Checker
+from bitlog2.models.check_choice import HeadChoice
+from bitlog2.models.check_counts import layer_shapes, values_compared
+
+
+def models():
+    """A model of one window, and one of several, some of them masked."""
+    yield quantized_digits("BitLog2_Half_17"), digits_task().data.test[:3][0]
+    yield swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()[:3]
+
+
+@pytest.mark.parametrize("mode", ["all", "sample", "sample:7"])
+def test_check_counts_are_those_of_the_checker(mode):
+    for model, images in models():
+        numbers = [4, 5, 9]
+        with Checker(mode, 3, images=numbers) as checker, torch.inference_mode():
+            handles = checker.watch(model)
+            model(images)
+        for handle in handles:
+            handle.remove()
+        shapes = layer_shapes(model, images[:1])
+        assert values_compared(shapes, HeadChoice(mode, 3), numbers) == checker.compared
+
+
+def test_check_counts_of_a_masked_model_leave_masked_keys_out():
+    shapes = layer_shapes(swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()[:1])
+    counts = values_compared(shapes, HeadChoice("all"), [0])
+    assert counts["d"] == counts["e"] < counts["t"]
+
+
+def test_check_counts_of_a_model_without_registers_are_none():
+    assert layer_shapes(quantized_digits("none"), digits_task().data.test[:1][0]) == {}
