@@ -104,16 +104,13 @@ class GridRequest:
 
     def _make_absolute(self) -> None:
         """Let files be found wherever the run is resumed from."""
-        for name, path in (
-            ("data", self.data or ""),
-            ("classes", self.classes or ""),
-            *self.checkpoints,
-        ):
+        own = [(name, getattr(self, name)) for name in ("data", "classes")]
+        given = [(name, path) for name, path in own if path is not None]
+        for name, path in (*given, *self.checkpoints):
             if not isinstance(path, str):
                 raise TypeError(f"path of {name} must be text, got {brief(path)}")
-        for name in ("data", "classes"):
-            if (path := getattr(self, name)) is not None:
-                object.__setattr__(self, name, os.path.abspath(path))
+        for name, path in given:
+            object.__setattr__(self, name, os.path.abspath(path))
         files = tuple((model, os.path.abspath(file)) for model, file in self.checkpoints)
         object.__setattr__(self, "checkpoints", files)
 
