@@ -29,6 +29,7 @@ def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Mo
     Raises:
         ValueError: names a norm or a layer that is of another kind.
     """
+    seen: dict[nn.Module, str] = {}
     for name, module in model.named_modules():
         kind = next((kind for kind in _PAIRS if isinstance(module, kind)), None)
         if kind is None or type(module).forward is not kind.forward:
@@ -39,7 +40,10 @@ def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Mo
                 raise refusal(f"{name}.{norm_name}", norm, "must be a LayerNorm of weight and bias")
             if not isinstance(linear, nn.Linear | QuantizedLayer):
                 raise refusal(f"{name}.{layer_name}", linear, "must be a Linear")
-            yield f"{name}.{layer_name}", norm, linear
+            if norm in seen:
+                raise refusal(f"{name}.{norm_name}", norm, f"must not be that of {seen[norm]} too")
+            seen[norm] = f"{name}.{layer_name}"
+            yield seen[norm], norm, linear
 
 
 def _part(name: str, module: nn.Module, path: str) -> nn.Module:

@@ -48,7 +48,8 @@ def check_images(images: Tensor) -> None:
     """Refuse what cannot calibrate a model.
 
     Raises:
-        TypeError, ValueError: not (B, C, H, W) float32 of at least one image, all finite.
+        TypeError, ValueError: not (B, C, H, W) float32 of at least one image, all finite; or this
+            is within torch.autocast.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"calibration images must be a torch tensor, got {type(images).__name__}")
@@ -61,12 +62,14 @@ def check_images(images: Tensor) -> None:
         raise ValueError(
             f"calibration images must be at least one, got the empty batch {tuple(images.shape)}"
         )
+    if torch.is_autocast_enabled(images.device.type):
+        raise ValueError("calibration images must be run outside of torch.autocast")
     if not bool(images.isfinite().all()):
         raise ValueError("calibration images must be finite, got NaN or infinity")
 
 
 def check_numbers(model: nn.Module) -> None:
-    """Refuse parameters and buffers of other numbers than float32, and compiled models.
+    """Refuse other parameters than float32, buffers of half precision, and compiled models.
 
     Raises:
         TypeError, ValueError: names the first layer that is compiled, or whose parameters are half
@@ -76,13 +79,14 @@ def check_numbers(model: nn.Module) -> None:
         raise TypeError(f"model must be a torch.nn.Module, got {brief(model)}")
     device = None
     for name, module in model.named_modules():
-        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None):
-            raise refusal(name, module, "must be as it was before torch.compile")
+        compiled = hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None)
+        if compiled or isinstance(module, torch.jit.ScriptModule):
+            raise refusal(name, module, "must be as it was before torch.compile or torch.jit")
         own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         for part, tensor in own:
-            real = tensor.is_floating_point() or tensor.is_complex()
             found = "meta" if tensor.is_meta else str(tensor.dtype).removeprefix("torch.")
-            if found != "float32" and (real or tensor.is_meta or isinstance(tensor, nn.Parameter)):
+            wrong = isinstance(tensor, nn.Parameter) or found in ("meta", "float16", "bfloat16")
+            if wrong and found != "float32":
                 raise ValueError(f"layer {name or 'model'}: {part} must be float32, got {found}")
             device = device or tensor.device
             if tensor.device != device:
@@ -105,6 +109,8 @@ def replaced_modules(model: nn.Module) -> dict[str, nn.Module]:
         kind = next((kind for kind in (*ATTENTIONS, *LAYERS) if isinstance(module, kind)), None)
         if kind is None or not (is_parametrized(module) or type(module).forward is kind.forward):
             continue  # refused as any other module, if it takes part
+        if not name:
+            raise refusal(name, module, "must be a part of a model")
         if module in places:
             raise refusal(name, module, f"must be in one place, it is {places[module]} too")
         if is_parametrized(module) or module._forward_hooks or module._forward_pre_hooks:

@@ -183,6 +183,27 @@ def test_supported_other_norms_before_qkv_are_refused(norm):
     refuse(model, rf"layer blocks\.0\.norm1 \({name}\): must be a LayerNorm of weight and bias")
 
 
+def test_supported_a_norm_of_two_layers_is_refused():
+    """Reparameterization would rewrite it twice."""
+    model = vit()
+    model.blocks[0].norm2 = model.blocks[0].norm1
+    refuse(model, r"layer blocks\.0\.norm2 \(LayerNorm\): must not be that of blocks\.0\.attn\.qkv")
+
+
+def test_supported_a_lone_layer_is_refused():
+    refuse(nn.Linear(32, 32), r"layer model \(Linear\): must be a part of a model")
+
+
+def test_supported_a_quantized_model_is_refused():
+    model = quantize(vit(), images(), QuantizationSpec())
+    refuse(model, r"layer patch_embed\.proj \(IntegerConv2d\): has no quantized form")
+
+
+def test_supported_calibration_under_autocast_is_refused():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        refuse(vit(), "must be run outside of torch.autocast")
+
+
 def test_supported_an_mlp_without_fc1_is_refused():
     refuse(vit(mlp_layer=timm.layers.SwiGLU), r"layer blocks\.0 \(Block\): must have mlp\.fc1")
 
@@ -258,6 +279,10 @@ def test_supported_images_of_another_shape_name_the_layer(shape, layer):
             torch.compile,
             r"layer model \(OptimizedModule\): must be as it was before torch\.compile",
         ),
+        (
+            torch.jit.script,
+            r"layer model \(RecursiveScriptModule\): must be as it was before torch",
+        ),
         (lambda m: m.half(), r"layer model: cls_token must be float32, got float16"),
         (lambda m: m.bfloat16(), r"layer model: cls_token must be float32, got bfloat16"),
         (lambda m: m.double(), "got float64"),
@@ -265,7 +290,7 @@ def test_supported_images_of_another_shape_name_the_layer(shape, layer):
         (lambda m: (m.blocks[0].mlp.fc1.half(), m)[1], r"layer blocks\.0\.mlp\.fc1: weight must"),
         (lambda m: m.state_dict(), "model must be a torch.nn.Module, got"),
     ],
-    ids=["compiled", "half", "bfloat16", "double", "meta", "layer", "state"],
+    ids=["compiled", "scripted", "half", "bfloat16", "double", "meta", "layer", "state"],
 )
 def test_supported_other_numbers_are_refused(change, found):
     refuse(change(vit()), found)
