@@ -278,7 +278,7 @@ def test_golden_row_decisions_catch_every_fault_in_the_pairwise_configurations(
     choice: Choice,
 ) -> None:
     config = choice.config
-    told = dict(FAULTS)
+    faults = dict(FAULTS)
     if exp2(config.d_max // 2, False, config) == 0:
-        del told["d limited to half its range"]  # e is 0 in both halves
-    assert missed(rows_of(config, choice.head_dim), config, told) == []
+        del faults["d limited to half its range"]  # e is 0 in both halves
+    assert missed(rows_of(config, choice.head_dim), config, faults) == []

@@ -10,8 +10,8 @@ from ..framing import row_starts
 from ..target import Target
 from ..unit import Tables
 from .level_names import level_name
+from .row_observability import observability_hits, observability_points, rounded
 from .row_shapes import farthest, level_rows, vanishing_distance
-from .row_told import rounded, told_points, told_rows
 
 __all__ = ["ROW_COVERAGE", "output_tie_shift"]
 
@@ -65,7 +65,7 @@ def _points(target: Target) -> list[Point]:
         ("o_inside", "BL2-OUT-01", True),
         ("o_tie_negative", "BL2-OUT-01", output_ties),
         ("o_tie_positive", "BL2-OUT-01", output_ties),
-        *told_points(config),
+        *observability_points(config),
     ]
     return [Point(name, requirement, name, 1, reached) for name, requirement, reached in declared]
 
@@ -79,7 +79,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
         **_row_hits(config, tables, starts),
         **_parameter_hits(config, tables),
         **_output_hits(config, tables),
-        **told_rows(config, tables, starts),
+        **observability_hits(config, tables, starts),
     }
 
 

@@ -108,7 +108,7 @@ class Decisions:
         return [
             Decision((*row.distances, -step), row.level)
             for step in sorted(step for step in steps if step > 0)
-            if (row := next((row for row in rows if self._tells_step(row, step)), None))
+            if (row := next((row for row in rows if self._shows_step(row, step)), None))
         ]
 
     @property
@@ -126,23 +126,23 @@ class Decisions:
         level = config.code.values.index(config.code.int_max // 2)
         return config.max_tokens >= 4 and legal and self.output_scale(level) is not None
 
-    def _tells_step(self, row: Decision, step: int) -> bool:
+    def _shows_step(self, row: Decision, step: int) -> bool:
         """Whether o changes when every distance of a row is larger by `step`."""
         config, distances = self._config, row.distances
         if len(distances) >= config.max_tokens:
             return False
         if max(distances) + step > config.t_max - config.t_min:
             return False
-        return self._tells(row, lambda d: exp2(min(d + step, config.d_max), False, config))
+        return self._shows(row, lambda d: exp2(min(d + step, config.d_max), False, config))
 
-    def tells_exp2(self, table: Sequence[int], rounding: Callable[[int, int], int]) -> bool:
-        """Whether some row tells an exp2 of this table, and of a shifter that rounds so."""
+    def shows_exp2(self, table: Sequence[int], rounding: Callable[[int, int], int]) -> bool:
+        """Whether some row shows an exp2 of this table, and of a shifter that rounds so."""
         f_bits = self._config.fraction_bits
         wrong = [rounding(table[d % self._octave], d >> f_bits) for d in range(len(self._e))]
         rows = (*self.entries, *self.shifts, *self.near)
-        return any(self._tells(row, wrong.__getitem__) for row in rows)
+        return any(self._shows(row, wrong.__getitem__) for row in rows)
 
-    def _tells(self, row: Decision, wrong: Callable[[int], int]) -> bool:
+    def _shows(self, row: Decision, wrong: Callable[[int], int]) -> bool:
         """Whether o changes when `wrong` gives e of a distance; a row sum of 0 gives level 0."""
         scale, levels = self.output_scale(row.level), []
         for exp2_of in (self._e.__getitem__, wrong):
@@ -196,7 +196,7 @@ class Decisions:
 
     @lru_cache(maxsize=32)  # noqa: B019
     def output_scale(self, level: int) -> tuple[int, int] | None:
-        """Return M2 and n2 under which o tells a level from its neighbours; None where none do."""
+        """Return M2 and n2 under which o shows a level from its neighbours; None where none do."""
         config = self._config
         values = config.code.values
         ratio = 7 * 2.0 ** (config.o_bits - 4) / values[level]
@@ -219,15 +219,15 @@ def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
     """Yield the rows; there are none for one key, and where o cannot tell two levels apart."""
     found = Decisions.of(maker.config)
     for reason, rows in (
-        ("o tells a row sum at the threshold of a level from one above it", found.thresholds),
-        ("o tells an LSB of each entry of the exp2 table", found.entries),
-        ("o tells whether exp2 rounds up or down", found.shifts),
+        ("o shows a row sum at the threshold of a level from one above it", found.thresholds),
+        ("o shows an LSB of each entry of the exp2 table", found.entries),
+        ("o shows whether exp2 rounds up or down", found.shifts),
     ):
         for row in rows:
             yield _sensed(maker, reason, row)
     for row in found.masked:
         for place in (0, len(row.distances) - 1):
-            reason = "o tells whether a masked key above the maximum counts"
+            reason = "o shows whether a masked key above the maximum counts"
             yield _sensed(maker, reason, row, masked=place)
     for make in (_masked_e, _limited_distances, _rounded_scores, _saturated_scores, _zero_levels):
         yield from make(maker, found)
@@ -262,7 +262,7 @@ def _masked_e(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
     """A masked key at the maximum, and one below it: e or a level that is not 0 changes o."""
     for row in found.near[:1]:
         for d in row.distances[:2] if len(row.distances) < maker.config.max_tokens else ():
-            reason = "o tells whether e of a masked key is 0"
+            reason = "o shows whether e of a masked key is 0"
             yield _sensed(maker, reason, Decision((*row.distances, d), row.level), masked=0)
 
 
@@ -273,7 +273,7 @@ def _limited_distances(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
     for row in found.near[:1] if vanishing_distance(config) is not None else ():
         for d in (config.d_max, config.d_max + 1, config.d_max + 1 + max(row.distances), reach):
             if d <= reach and len(row.distances) < config.max_tokens:
-                reason = "o tells whether a distance past the largest is limited"
+                reason = "o shows whether a distance past the largest is limited"
                 yield _sensed(maker, reason, Decision((*row.distances, d), row.level))
 
 
@@ -289,7 +289,7 @@ def _rounded_scores(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
         bias, scores = top - np.array(row.distances), np.zeros(len(row.distances), np.int64)
         scores[1], bias[1] = score, bias[1] - rnd(score, n)
         yield maker.row(
-            "o tells how a score is rounded",
+            "o shows how a score is rounded",
             scores,
             bias=bias,
             v=_codes(maker, len(scores), {0}),
@@ -320,7 +320,7 @@ def _saturated_scores(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
         moved = slice(0, 1) if score > 0 else slice(1, None)
         scores[moved], biases[moved] = score, bias
         yield maker.row(
-            "o tells where t saturates",
+            "o shows where t saturates",
             scores,
             bias=biases,
             v=_codes(maker, keys, {0}),
@@ -332,7 +332,7 @@ def _zero_levels(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
     """A key of level 0 alone has v - zv = 1: o is 0, and 1 where it counts as level 1."""
     if found.zero_level is not None:
         yield maker.row_of_distances(
-            "o tells whether level 0 counts",
+            "o shows whether level 0 counts",
             [0, found.zero_level],
             v=_codes(maker, 2, {1}),
             params=maker.params(m2=1, n2=0, zo=0),

@@ -1,4 +1,4 @@
-"""Coverage bins of what o alone tells: rows in which one wrong register changes o.
+"""Coverage bins of what o alone shows: rows in which one wrong register changes o.
 
 Each bin is a wrong register as a formula: a row is worked again with it, and hits the bin where o
 differs. So a set that fills the bins finds these faults in a device without taps.
@@ -19,7 +19,7 @@ from .log2_pairs import levels_of_pairs
 from .row_decisions import Decisions
 from .row_shapes import vanishing_distance
 
-__all__ = ["rounded", "told_points", "told_rows"]
+__all__ = ["observability_hits", "observability_points", "rounded"]
 
 _Integers = NDArray[np.int64]
 _Flags = NDArray[np.bool_]
@@ -32,7 +32,7 @@ def _truncated_table(config: AttentionConfig) -> tuple[int, ...]:
     return tuple(entry >> _FINER for entry in fine)
 
 
-def told_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
+def observability_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
     """Return the bins with their requirement, and whether the configuration reaches them."""
     found = Decisions.of(config)
     vanishing, reach = vanishing_distance(config), config.t_max - config.t_min
@@ -43,7 +43,7 @@ def told_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
     truncated = _truncated_table(config)
     wraps = room and vanishing is not None and reach > config.d_max
     return [
-        (f"o_tells_{name}", requirement, reached)
+        (f"o_shows_{name}", requirement, reached)
         for name, requirement, reached in (
             ("masked_maximum", "BL2-MAX-01", bool(found.masked)),
             ("masked_maximum_blanks", "BL2-MAX-01", blank),
@@ -51,8 +51,8 @@ def told_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
             ("score_truncated", "BL2-REQ-01", rounds_scores),
             ("t_not_saturated", "BL2-REQ-02", found.saturates),
             ("distance_wraps", "BL2-MAX-03", wraps),
-            ("exp2_truncated", "BL2-EXP2-02", found.tells_exp2(config.table, trn)),
-            ("entry_truncated", "BL2-EXP2-01", found.tells_exp2(truncated, rnd)),
+            ("exp2_truncated", "BL2-EXP2-02", found.shows_exp2(config.table, trn)),
+            ("entry_truncated", "BL2-EXP2-01", found.shows_exp2(truncated, rnd)),
             ("sum_one_more", "BL2-SUM-01", near),
             ("sum_one_less", "BL2-SUM-01", near),
             ("level_zero", "BL2-ACC-01", found.zero_level is not None),
@@ -60,7 +60,9 @@ def told_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
     ]
 
 
-def told_rows(config: AttentionConfig, tables: Tables, starts: _Integers) -> dict[str, _Flags]:
+def observability_hits(
+    config: AttentionConfig, tables: Tables, starts: _Integers
+) -> dict[str, _Flags]:
     """Return for each bin the rows that hit it.
 
     Args:
@@ -69,11 +71,11 @@ def told_rows(config: AttentionConfig, tables: Tables, starts: _Integers) -> dic
         starts: the first beat of each row.
     """
     row = _Rows(config, tables, starts)
-    told = {f"o_tells_{name}": row.told(e, extra) for name, e, extra in row.wrong_registers()}
+    hits = {f"o_shows_{name}": row.detected(e, extra) for name, e, extra in row.wrong_registers()}
     blank = row.sums(row.with_every_key_in_the_maximum()) == 0
-    told["o_tells_masked_maximum_blanks"] = told["o_tells_masked_maximum"] & blank
-    told["o_tells_level_zero"] = row.told_by(np.maximum(tables["keys"]["level"], 1))
-    return told
+    hits["o_shows_masked_maximum_blanks"] = hits["o_shows_masked_maximum"] & blank
+    hits["o_shows_level_zero"] = row.detected_by(np.maximum(tables["keys"]["level"], 1))
+    return hits
 
 
 def rounded(product: _Integers, shift: _Integers) -> _Integers:
@@ -125,15 +127,15 @@ class _Rows:
         """Return the row sums."""
         return np.add.reduceat(e, self._starts)
 
-    def told(self, e: _Integers, extra: int) -> _Flags:
+    def detected(self, e: _Integers, extra: int) -> _Flags:
         """Return the rows whose o differs with these e, and `extra` added to the row sums."""
         sums = np.maximum(self.sums(e) + extra, 1)[self._row_of]
         level = np.empty(len(e), np.uint8)
         pairs = np.minimum(e, sums).astype(np.int32), sums
         levels_of_pairs(*pairs, scheme_constants(self._config.code), level)
-        return self.told_by(level.astype(np.int64))
+        return self.detected_by(level.astype(np.int64))
 
-    def told_by(self, level: _Integers) -> _Flags:
+    def detected_by(self, level: _Integers) -> _Flags:
         """Return the rows whose o differs with these levels."""
         right, params = self._tables["keys"]["level"], self._tables["params"]
         changed = np.flatnonzero(level != right)
