@@ -145,6 +145,16 @@ def test_ports_of_an_extra_input_must_be_tied(folder: Path, tmp_path: Path):
     )
 
 
+def test_ports_of_a_unit_without_a_clock_may_stand_beside_one_that_is_tied(
+    folder: Path, tmp_path: Path
+):
+    text = EXP2.replace("input logic mask,", "input logic mask, input logic clk, input logic rst,")
+    message = refused(folder, tmp_path, "exp2", text)
+    assert message.endswith("exp2, must have a tie for clk (input, 1 bit), rst (input, 1 bit)")
+    ties = {"clk": "0", "rst": "0"}
+    assert not held(folder, tmp_path, "exp2", text, ties=ties).wrapper.clocked
+
+
 def test_ports_that_no_number_can_drive_are_refused(folder: Path, tmp_path: Path):
     text = EXP2.replace("input logic mask,", "input logic mask, inout wire pad, input logic u[2],")
     message = refused(folder, tmp_path, "exp2", text)

@@ -28,7 +28,7 @@ class Wrapper:
 
     Attributes:
         text: its source.
-        clocked: whether the device has a clock.
+        clocked: whether the device has streams, and with them a clock.
         lanes: words a beat of each stream by its prefix; streams that it leaves out are not there.
     """
 
@@ -52,13 +52,15 @@ def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) 
         ValueError: a rule or a tie of `rtl` is for nothing.
     """
     joiner = _Joiner(rtl, found.ports)
-    clocked = not device.contract.plain or bool(joiner.named("clk") or joiner.find("clk"))
+    channels = device.contract.channels
+    streams = any(joiner.has(each) for each in channels)
+    clocked = not device.contract.plain or streams or bool(joiner.named("clk"))
     widths = {}
     if clocked:
         for name in ("clk", "rst_n"):
             joiner.join(name, "input", 1)
         _join_params(joiner, device, target)
-        for channel in device.contract.channels:
+        for channel in channels:
             if not channel.optional or joiner.has(channel):
                 widths[channel.prefix] = _join_channel(joiner, device, channel, target)
     else:
