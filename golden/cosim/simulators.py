@@ -68,10 +68,15 @@ def simulator_named(name: str) -> Simulator:
 def _check_cocotb() -> None:
     if importlib.util.find_spec("cocotb") is None:
         raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
-    cocotb = importlib.import_module("cocotb")
-    if int(cocotb.__version__.split(".")[0]) < _COCOTB:
+    try:
+        cocotb = importlib.import_module("cocotb")
+    except ImportError as error:
+        raise ToolError(f"cocotb must be of a kind that can be imported: {error}") from error
+    version = str(getattr(cocotb, "__version__", "no version"))
+    major = version.split(".")[0]
+    if not major.isdigit() or int(major) < _COCOTB:
         raise ToolError(
-            f"cocotb must be {_COCOTB} or later, found {cocotb.__version__} in {cocotb.__file__}"
+            f"cocotb must be {_COCOTB} or later, found {version} in {next(iter(cocotb.__path__))}"
         )
 
 
