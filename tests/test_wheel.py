@@ -60,7 +60,8 @@ for number in range(8):
     pixels = random.integers(0, 256, (240, 260, 3), np.uint8)
     Image.fromarray(pixels).save(folder / f"{number}.png")
 for name in ("deit_tiny", "swin_tiny"):
-    save_file(build_zoo_model(name, 2).state_dict(), f"{name}.safetensors")
+    weights = build_zoo_model(name, 2).state_dict()
+    save_file({key: each.contiguous() for key, each in weights.items()}, f"{name}.safetensors")
 """
 
 
@@ -209,7 +210,8 @@ def test_wheel_works_with_the_lowest_versions_of_its_dependencies(empty, wheel):
         empty("bitlog2", "golden", *words.split())
     empty("bitlog2", "evaluate", "--model", "digits", *quick, "--run", "grid")
     empty("bitlog2", "report", "grid", "--out", "page.html")
-    assert "met" in empty("bitlog2", "bench", "--rows", "cast", "--repetitions", "1")
+    peer = "from bitlog2.models.bench_cases import rounding_cast as row"
+    empty("python", "-c", f"{peer}; assert not getattr(row(), 'note', '')")
     empty("python", "-c", ZOO)
     few = ("--calibration-images", "2", "--batch-size", "2", *quick)
     for model in ("deit_tiny", "swin_tiny"):
