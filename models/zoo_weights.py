@@ -30,7 +30,7 @@ __all__ = ["fit_weights", "head_classes", "hub_file", "read_weights"]
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _HUB_SECONDS = 10
-_PICKLES = (".pth", ".pt", ".bin", ".pth.tar")
+_PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 _SUFFIXES = (".safetensors", *_PICKLES, ".npz", ".index.json")
 _WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict")
 _AVERAGES = ("model_ema", "state_dict_ema", "model_state_dict_ema", "ema_state_dict", "ema")

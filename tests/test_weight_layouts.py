@@ -318,7 +318,7 @@ def test_weights_of_a_training_are_read_beside_its_state(key, tmp_path):
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module.model."])
 def test_weights_lose_the_prefix_of_a_wrapper(prefix, tmp_path):
     content = {"state_dict": {f"{prefix}{name}": tensor for name, tensor in state().items()}}
-    assert_read(saved(tmp_path / "w.ckpt.pth", content), state())
+    assert_read(saved(tmp_path / "w.ckpt", content), state())
 
 
 AVERAGED = {name: tensor + 1 for name, tensor in state().items()}

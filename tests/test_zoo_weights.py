@@ -155,7 +155,7 @@ def test_zoo_another_suffix_is_refused(tmp_path):
     refuse(
         "deit_tiny",
         path,
-        "must end in .safetensors, .pth, .pt, .bin, .pth.tar, .npz or .index.json",
+        "must end in .safetensors, .pth, .pt, .bin, .ckpt, .pth.tar, .npz or .index.json",
     )
 
 
