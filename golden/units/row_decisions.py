@@ -121,7 +121,7 @@ class Decisions:
 
     @property
     def saturates(self) -> bool:
-        """Whether three keys an octave from the maximum, at a limit of t, differ in o from others."""
+        """Whether o shows the distance of three keys an octave away, at a limit of t."""
         config = self._config
         legal = self._octave <= min(config.registers["score"].bound, len(self._e) - 1)
         level = config.code.values.index(config.code.int_max // 2)
