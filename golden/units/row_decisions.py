@@ -74,10 +74,11 @@ class Decisions:
         """Rows with each shift of exp2: above a threshold where it rounds up, at it where down."""
         table, found = self._config.table, []
         for shift in range(1, self._config.table_bits + 3):
-            half, kinds = 1 << (shift - 1), {}
+            half = 1 << (shift - 1)
+            kinds: dict[tuple[int, bool], tuple[int, int]] = {}
             for f, entry in enumerate(table):
                 low, odd = entry & (2 * half - 1), entry >> shift & 1
-                kind = (low > half) - (low < half), odd and low == half
+                kind = (low > half) - (low < half), odd == 1 and low == half
                 kinds.setdefault(kind, (shift * self._octave + f, int(low >= half)))
             found += [self._with(d, above) for d, above in kinds.values()]
         return _found(found)
@@ -120,7 +121,7 @@ class Decisions:
 
     @property
     def saturates(self) -> bool:
-        """Whether three keys an octave from the maximum, at a limit of t, are told from others."""
+        """Whether o shows the distance of three keys an octave away, at a limit of t."""
         config = self._config
         legal = self._octave <= min(config.registers["score"].bound, len(self._e) - 1)
         level = config.code.values.index(config.code.int_max // 2)
@@ -216,7 +217,7 @@ def _found(rows: Iterable[Decision | None]) -> list[Decision]:
 
 
 def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
-    """Yield the rows; there are none for one key, and where o cannot tell two levels apart."""
+    """Yield the rows; there are none for one key, and where two levels give one o."""
     found = Decisions.of(maker.config)
     for reason, rows in (
         ("o shows a row sum at the threshold of a level from one above it", found.thresholds),
