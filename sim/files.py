@@ -46,4 +46,4 @@ def user_cache() -> tuple[Path, ...]:
     """Return the user's folder for caches; none where the user has no home."""
     home = os.path.expanduser("~")
     parent = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home != "~" else None)
-    return () if parent is None else (Path(parent) / "bitlog2",)
+    return () if parent is None else (Path(parent, "bitlog2"),)
