@@ -68,17 +68,7 @@ def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = ""
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        print(
-            f"{program}: error: memory must hold a batch: a smaller --batch-size takes less, and "
-            "--calibration-images, which go through the model as one batch, as a layer is "
-            f"calibrated from all of its values; got {_first_line(error)}",
-            file=sys.stderr,
-        )
-        return 2
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
         message = _reason(error, name or program)
         if message is None:
             raise
@@ -91,7 +81,9 @@ def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = ""
 
 
 def _reason(error: Exception, name: str) -> str | None:
-    """Return what is wrong, None for an import of ours that fails: that is a fault of the code."""
+    """Return what is wrong; None for a fault of the code, as an import of ours that fails."""
+    if isinstance(error, MemoryError | RuntimeError):
+        return _memory(error, name)
     if isinstance(error, ImportError):
         message = refusal(name, error.name)
         missing = isinstance(error, ModuleNotFoundError) and "." not in str(error.name)
@@ -101,14 +93,19 @@ def _reason(error: Exception, name: str) -> str | None:
     return str(error)
 
 
-def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    """Whether memory ran out: Python's, of a CUDA device, or that of torch on the CPU."""
+def _memory(error: MemoryError | RuntimeError, name: str) -> str | None:
+    """Return what to do where memory ran out: Python's, of a CUDA device, or torch's on the CPU."""
     words = r"allocate memory|out of memory|not enough memory|ALLOC_FAILED"
-    return isinstance(error, MemoryError) or re.search(words, str(error)) is not None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    if not isinstance(error, MemoryError) and re.search(words, str(error)) is None:
+        return None
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if name.startswith("golden"):
+        return f"memory ran out: {first}"
+    return (
+        "memory must hold a batch: a smaller --batch-size takes less, and --calibration-images, "
+        "which go through the model as one batch, as a layer is calibrated from all of its values; "
+        f"got {first}"
+    )
 
 
 def check_alone(program: str) -> None:

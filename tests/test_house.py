@@ -191,8 +191,7 @@ def named_pythons(source: str) -> list[str]:
 @pytest.mark.parametrize("package", ["sim", "golden", "models", "scripts"])
 def test_house_no_file_starts_a_python_by_name(package: str):
     for path in sources(package):
-        if path.name != "simulators.py":
-            assert named_pythons(path.read_text()) == [], path
+        assert named_pythons(path.read_text()) == [], path
 
 
 def test_house_scan_for_named_pythons_finds_one():

