@@ -295,6 +295,15 @@ def test_cosim_junit_names_units_profiles_and_failures(played: Played) -> None:
     assert failed == {f"stalls_{each}": each in wrong for each in PROFILES}
 
 
+def test_cosim_junit_has_the_time_of_each_run(played: Played) -> None:
+    result = played("unstable")
+    root = ElementTree.fromstring(render_junit(result))
+    times = {case.get("name"): case.get("time") for case in root.iter("testcase")}
+    runs = result.units[0].profiles
+    assert times == {f"stalls_{each.name}": f"{each.seconds:.3f}" for each in runs}
+    assert all(each.seconds > 0 for each in runs)
+
+
 def test_cosim_keeps_outputs_that_verify_accepts(own: tuple[CosimResult, Path], sums: Path) -> None:
     for profile in STALLS:
         path = own[1] / "out" / profile / "row_sum.expected.mem"

@@ -45,8 +45,9 @@ def played(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     devices = tmp_path_factory.mktemp("devices")
 
     def simulated(defect: str | None = None, **options: object) -> CosimResult:
-        chosen = {"top": "my_sum", "simulator": FAST, "idle": 200, **options}
-        return cosim(sums, "row_sum", rtl=Rtl([write_device(devices, defect)]), **chosen)  # type: ignore[arg-type]
+        chosen = {"simulator": FAST, "idle": 200, **options}
+        device = Rtl([write_device(devices, defect)], "my_sum")
+        return cosim(sums, "row_sum", rtl=device, **chosen)  # type: ignore[arg-type]
 
     return simulated
 
@@ -115,7 +116,7 @@ def test_cosim_parts_log_has_a_line_a_transfer(played: Played, sums: Path, tmp_p
         ({"cases": [12]}, "case of row_sum must be from 0 to 11, got 12"),
         ({"cases": []}, "cases must be at least one, of one unit"),
         ({"profiles": ["sinks"]}, "profiles must be of none, source, .* got sinks"),
-        ({"profiles": ["sink"], "stall": 0}, "profiles must be of none, reset with stalls of 0 %"),
+        ({"profiles": ["sink"], "stall": 0}, "profiles must be of none, reset for this device and stalls of 0 %"),
     ],
     ids=range(4),
 )

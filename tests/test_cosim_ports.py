@@ -367,7 +367,7 @@ def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, 
     rtl = Rtl([written(tmp_path, NEVER_STALLED)], "my_sum", back_pressure=False)
     run = cosim(folder, "row_sum", rtl=rtl, simulator=FAST).units[0]
     assert run.ok, "\n".join(run.lines())
-    assert [each.name for each in run.profiles] == ["none", "source"]
+    assert [each.name for each in run.profiles] == ["none", "source", "reset"]
     assert "no back-pressure" in run.lines()[0]
 
 
