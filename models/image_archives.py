@@ -10,6 +10,8 @@ from pathlib import Path
 from posixpath import normpath
 from typing import IO, Any
 
+from bitlog2.extras import require
+
 from .image_labels import SPLITS, Entry, Listing, few, is_hidden, is_image, is_number, left_out
 from .naming import printable, shown
 
@@ -148,7 +150,8 @@ def list_parquet(split: str, path: Path, shards: list[Path]) -> Listing:
     names by what the file says of them, unless these are ImageNet's 1,000: then the integers are.
 
     Raises:
-        ValueError: pyarrow is not installed; a file is no parquet, has other columns or labels.
+        ModuleNotFoundError: pyarrow is not installed.
+        ValueError: a file is no parquet, has other columns or labels.
     """
     entries: list[Entry] = []
     names: list[str] = []
@@ -194,13 +197,8 @@ def _labels_of(file: Any) -> tuple[list[str], list[tuple[int, int, str | None, i
 
 
 def _parquet() -> Any:
-    try:
-        return import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ValueError(
-            "pyarrow reads parquet files and is not installed: pip install pyarrow, or the extra "
-            "[parquet]"
-        ) from error
+    require("parquet", "pyarrow")
+    return import_module("pyarrow.parquet")
 
 
 def _declared(metadata: dict[bytes, bytes]) -> list[str]:

@@ -116,7 +116,10 @@ def test_cosim_parts_log_has_a_line_a_transfer(played: Played, sums: Path, tmp_p
         ({"cases": [12]}, "case of row_sum must be from 0 to 11, got 12"),
         ({"cases": []}, "cases must be at least one, of one unit"),
         ({"profiles": ["sinks"]}, "profiles must be of none, source, .* got sinks"),
-        ({"profiles": ["sink"], "stall": 0}, "profiles must be of none, reset for this device and stalls of 0 %"),
+        (
+            {"profiles": ["sink"], "stall": 0},
+            "profiles must be of none, reset for this device and stalls of 0 %",
+        ),
     ],
     ids=range(4),
 )

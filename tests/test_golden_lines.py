@@ -151,8 +151,6 @@ WHOLE_FILE = {
     "cut within the last word": CANONICAL[:-3],
     "empty": b"",
     "only comments": b"// nothing\n",
-    "nul": b"\0" * len(CANONICAL),
-    "utf-16": CANONICAL.decode().encode("utf-16"),
 }
 ONE_LINE: dict[str, Callable[[bytes], bytes]] = {
     "capital": lambda line: b"0AF\n",

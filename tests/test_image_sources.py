@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 import tarfile
 import time
 import warnings
@@ -31,6 +30,7 @@ from imagenet_folder import (
 from timm.data import ImageNetInfo
 from torch.utils.data import _utils, get_worker_info
 
+from bitlog2 import extras
 from bitlog2.models import imagenet
 from bitlog2.models.image_files import list_images
 
@@ -289,8 +289,10 @@ def test_imagenet_parquet_with_other_columns_is_refused(own):
 
 def test_imagenet_parquet_without_pyarrow_says_what_to_install(own, monkeypatch):
     parquet(own)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ValueError, match=r"parquet: pyarrow .* is not installed: pip install"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"parquet needs the extra \[parquet\]: pip install"
+    ):
         folders(own)
 
 

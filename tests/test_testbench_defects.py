@@ -234,7 +234,7 @@ def test_testbench_counts_the_words_and_cases_that_differ(
     )
     rtl = changed_rtl(tmp_path, "attention_row", wrong)
     lines = assert_fails(workshop.build(quick_simulator(), small, "attention_row", rtl=rtl)(small))
-    assert verdict(lines) == "FAIL attention_row: 107 of 670 words differ, in 107 of 107 cases"
+    assert verdict(lines) == "FAIL attention_row: 283 of 1588 words differ, in 283 of 283 cases"
 
 
 @needs_icarus

@@ -1,12 +1,11 @@
 """The ports, parameters and modules of RTL, read by slang: the same for every simulator."""
 
-import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .tools import ToolError
+from bitlog2.extras import require
 
 __all__ = ["Elaborated", "Port", "elaborate"]
 
@@ -66,10 +65,9 @@ def elaborate(
 
     Raises:
         ValueError: there is no such module or parameter, or a port's type cannot be read.
-        ToolError: slang is not installed.
+        ModuleNotFoundError: slang is not installed.
     """
-    if importlib.util.find_spec("pyslang") is None:
-        raise ToolError("pyslang must be installed: pip install 'bitlog2[rtl]'")
+    require("reading the ports of a module", "pyslang")
     import pyslang
     from pyslang import ast, parsing, syntax
 
