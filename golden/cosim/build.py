@@ -69,7 +69,7 @@ class Design:
 
         Raises:
             ValueError: the device has not the ports of the contract, or `rtl` does not fit it.
-            ToolError: what reads the ports is not installed.
+            ModuleNotFoundError: what reads the ports is not installed.
         """
         rtl = Rtl(reference_files()) if rtl is None else rtl
         if lanes is not None:
