@@ -129,9 +129,10 @@ def test_in_order_cancelled_calls_are_not_made():
 
 
 ENDLESS = """
-import time
+import signal, time
 from functools import partial
 from bitlog2.models.in_order import InOrder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
 work = InOrder(2, 2)
 print("ready", flush=True)
 for number in range(10**6):
