@@ -5,21 +5,31 @@ device's outputs against the simulator. A unit is declared in one file of `units
 writes a model's layers, `run_export` and `verify_export` feed them back to the simulator.
 """
 
-from .device import run_device
-from .emission import MOST_CASES, SOURCES, Emission, emit, emit_from, emit_rows, emit_stimulus
-from .export_files import is_export
-from .export_layers import AttentionLayer, LinearLayer
-from .export_manifest import Export
-from .export_verify import ExportVerification, verify_export
-from .exported import ExportReport, run_export, write_export
-from .plan import Plan, plan
-from .presets import PRESETS, load_config
-from .report import Mismatch, StreamCount, UnitComparison
-from .rows import RowCase
-from .throughput import emit_and_verify_seconds
-from .unit import Origin
-from .units import UNITS
-from .verification import Verification, verify
+from .package.comparison import Mismatch, StreamCount, UnitComparison
+from .package.emission import (
+    MOST_CASES,
+    SOURCES,
+    Emission,
+    emit,
+    emit_from,
+    emit_rows,
+    emit_stimulus,
+    run_device,
+)
+from .package.export import AttentionLayer, Export, LinearLayer, is_export
+from .package.exported import (
+    ExportReport,
+    ExportVerification,
+    run_export,
+    verify_export,
+    write_export,
+)
+from .package.plan import Plan, plan
+from .package.presets import PRESETS, load_config
+from .package.verification import Verification, emit_and_verify_seconds, verify
+from .stimulus.rows import RowCase
+from .stimulus.unit import Origin
+from .stimulus.units import UNITS
 
 __all__ = [
     "MOST_CASES",

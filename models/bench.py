@@ -5,15 +5,41 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+import timm
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-__all__ = ["Case", "Comparison", "Throughput", "ThroughputCase", "machine", "run_bench"]
+from bitlog2.extras import refusal
+from bitlog2.sim import AttentionConfig, LayerParams, attention
+from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
+from bitlog2.sim.kernel.exp2 import exp2, sum_of_exp2
+from bitlog2.sim.kernel.rows import code_rows, new_registers, row_block
+from bitlog2.sim.kernel.score_requantizer import score_requantizer
+from bitlog2.sim.kernel.threshold_quantizer import row_thresholds, threshold_quantizer
+
+from .ptq.levels import level_of
+from .ptq.quantize import QuantizationSpec, quantize
+from .watch.check import Checker
+
+__all__ = [
+    "CASES",
+    "Case",
+    "Comparison",
+    "Throughput",
+    "ThroughputCase",
+    "float_quantizers",
+    "machine",
+    "run_bench",
+]
 
 
 @dataclass(frozen=True)
@@ -188,3 +214,227 @@ def _processor() -> dict[str, str]:
     first = path.read_text(encoding="utf-8").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+_PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=24, zq=7, zk=8, zv=7, zo=8)
+_NO_MASK = np.zeros((1, 1, 0), np.uint8)
+
+
+def scores_to_levels() -> Case:
+    """Units 2 to 6 on the scores of a DeiT-S layer, batch 16."""
+    config, grid = AttentionConfig(), (96, 197, 197)
+    layer, scheme = layer_constants(config, _PARAMS), scheme_constants(config.code)
+    score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
+    real = torch.from_numpy(score.astype(np.float32) / 1000)
+    out = torch.empty_like(real)  # as ours: no new pages in the timed part
+    bias, level = np.zeros((1, 1, 197), np.int32), np.empty(grid, np.uint8)
+    row, none = row_block(197), new_registers(0, 0, 0, 0)
+
+    def ours() -> np.ndarray:
+        code_rows(score, _NO_MASK, bias, layer, scheme, False, row, none, level)
+        return level
+
+    return Case(
+        "units 2 to 6, scores to levels, 96 x 197 x 197, 1 thread",
+        "torch.softmax float32",
+        ours,
+        lambda: torch.softmax(real, dim=-1, out=out),
+        target=1.5,
+        aim=1.0,
+    )
+
+
+def _codes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    q, k, v = (rng.integers(0, 16, (96, 197, 64)).astype(np.int32) for _ in range(3))
+    return q, k, v
+
+
+def whole_attention(threads: int) -> Case:
+    """A DeiT-S layer, batch 16: units 1 to 9 against the fused float attention."""
+    codes = _codes()
+    real: list[Any] = [torch.from_numpy(x.astype(np.float32))[None] for x in codes]
+    return Case(
+        f"whole attention, 16 x 6 heads x 197 x 64, {threads} thread{'s' * (threads > 1)}",
+        "torch scaled_dot_product_attention float32",
+        partial(attention, *codes, _PARAMS, AttentionConfig(), threads=threads),
+        lambda: F.scaled_dot_product_attention(*real),
+        target=1.5,
+        aim=1.0,
+        threads=threads,
+    )
+
+
+def two_threads() -> Case:
+    """The same on two threads, against itself on one."""
+    codes, config = _codes(), AttentionConfig()
+    return Case(
+        "whole attention, 2 threads",
+        "itself on 1 thread",
+        partial(attention, *codes, _PARAMS, config, threads=2),
+        partial(attention, *codes, _PARAMS, config, threads=1),
+        target=1 / 1.8,
+        aim=1 / 1.95,
+    )
+
+
+def float_quantizers(x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Return torch expressions of Half_17's levels of x in [0, 1], float32: all give the same."""
+    scheme = AttentionConfig("BitLog2_Half_17").code
+    values = torch.tensor(scheme.values, dtype=torch.float32)
+
+    def p() -> Tensor:
+        return (x * 384).floor_().clamp_(max=383)
+
+    def by_frexp() -> Tensor:
+        mantissa, exponent = torch.frexp(p())
+        return (2 * exponent - 2 + (mantissa >= 0.75)).clamp_(min=0) + (exponent == 1)
+
+    return {
+        "frexp": by_frexp,
+        "bits of the float": lambda: level_of(p(), scheme),
+        "bucketize": lambda: torch.bucketize(p(), values, right=True, out_int32=True) - 1,
+    }
+
+
+def _fastest(expressions: dict[str, Callable[[], Tensor]]) -> str:
+    def seconds(run: Callable[[], Tensor]) -> float:
+        run()
+        start = time.perf_counter()
+        for _ in range(3):
+            run()
+        return time.perf_counter() - start
+
+    return min(expressions, key=lambda name: seconds(expressions[name]))
+
+
+def quantizer_alone() -> Case:
+    """Unit 6 on one row of 2**20 keys, as unit 4 hands e over: with its logarithm.
+
+    The peer is the fastest of `float_quantizers`, which are given e / s.
+    """
+    config, total = AttentionConfig(), 1 << 22
+    layer, scheme = layer_constants(config, _PARAMS), scheme_constants(config.code)
+    d = np.random.default_rng(2).integers(0, config.d_max + 1, 1 << 20).astype(np.int16)
+    logarithm, level = np.empty(d.size, np.int32), np.empty(d.size, np.uint8)
+    e = np.empty(d.size, np.int32)
+    sum_of_exp2(d, layer, logarithm)
+    exp2(d, np.zeros(0, np.uint8), layer, e)
+    s, power, raised = np.array([total]), np.empty(1, np.int32), np.empty(1, np.int32)
+    peers = float_quantizers(torch.from_numpy(e.astype(np.float32) / total))
+    fastest = _fastest(peers)
+
+    def ours() -> np.ndarray:
+        row_thresholds(s, layer, scheme, power, raised)
+        threshold_quantizer(logarithm, power[0], raised[0], layer, scheme, level)
+        return level
+
+    return Case(
+        "log2 quantizer alone, 2^20 values, 1 thread",
+        f"torch float32 by {fastest}, the fastest of {len(peers)}",
+        ours,
+        peers[fastest],
+        target=0.2,
+        aim=0.05,
+    )
+
+
+def rounding_cast() -> Case | Comparison:
+    """RND and SAT of 2**20 products to 8 bits: unit 2, its multiplication too, against a cast."""
+    name, peer, target, aim = "rounding, saturating cast, 2^20 values", "apytypes cast", 0.5, 0.2
+    try:
+        from apytypes import APyFixedArray, OverflowMode, QuantizationMode
+    except ImportError:
+        return Comparison(name, peer, [], [], target, aim, refusal("the peer", "apytypes") or "")
+    config = AttentionConfig(t_bits=8)
+    layer = layer_constants(config, _PARAMS)
+    score = np.random.default_rng(3).integers(-28800, 28801, 1 << 20).astype(np.int32)
+    bias, t = np.zeros(score.size, np.int32), np.empty(score.size, np.int32)
+    product = score.astype(np.int64) * _PARAMS.m
+    bits = 32 - _PARAMS.n
+    fixed = APyFixedArray(product.tolist(), int_bits=bits, frac_bits=_PARAMS.n)
+
+    def ours() -> np.ndarray:
+        score_requantizer(score, bias, layer, t)
+        return t
+
+    return Case(
+        name,
+        peer,
+        ours,
+        lambda: fixed.cast(8, 0, QuantizationMode.TIES_POS, OverflowMode.SAT),
+        target,
+        aim,
+    )
+
+
+def _deit_small(*arithmetics: str) -> tuple[Tensor, dict[str, nn.Module]]:
+    """Return images and quantized forms of three layers of a DeiT-S, by arithmetic."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model("deit_small_patch16_224", pretrained=False, depth=3).eval()
+        images = torch.randn(8, 3, 224, 224)
+    return images, {
+        arithmetic: quantize(model, images, QuantizationSpec("BitLog2_Half_17", arithmetic))
+        for arithmetic in arithmetics
+    }
+
+
+def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> None:
+    """Run the model on the images, again and again, as an evaluation does."""
+    with ExitStack() as stack, torch.inference_mode():
+        if check != "none":
+            for handle in stack.enter_context(Checker(check)).watch(model):
+                stack.callback(handle.remove)
+        for _ in range(batches):
+            model(images)
+
+
+def checked_integers() -> Case:
+    """Integer arithmetic with every register checked, against the float one, unchecked."""
+    made = cache(partial(_deit_small, "integer", "float"))
+
+    def infer(arithmetic: str, check: str) -> None:
+        images, models = made()
+        _infer(models[arithmetic], images, check)
+
+    return Case(
+        "integer arithmetic, check all, DeiT-S shape, 2 threads",
+        "float arithmetic, check none",
+        partial(infer, "integer", "all"),
+        partial(infer, "float", "none"),
+        target=3.0,
+        aim=1.2,
+        threads=2,
+    )
+
+
+def checked_beside() -> Case:
+    """What checking adds to inference on one thread, where the checker has a core of its own."""
+    made = cache(partial(_deit_small, "integer"))
+
+    def infer(check: str) -> None:
+        images, models = made()
+        _infer(models["integer"], images, check, batches=4)
+
+    return Case(
+        "integer arithmetic, check all, DeiT-S shape, 1 torch thread, a core free",
+        "the same, check none",
+        partial(infer, "all"),
+        partial(infer, "none"),
+        target=1.25,
+        aim=1.1,
+    )
+
+
+#: Everything but the files, which scripts add: models do not know of them.
+CASES: tuple[Callable[[], Case | Comparison], ...] = (
+    scores_to_levels,
+    partial(whole_attention, 1),
+    partial(whole_attention, 2),
+    two_threads,
+    quantizer_alone,
+    rounding_cast,
+    checked_integers,
+    checked_beside,
+)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .integer_attention import IntegerAttention
-from .integer_layers import IntegerConv2d, IntegerLinear
+from .ptq.attention import IntegerAttention
+from .ptq.layers import IntegerConv2d, IntegerLinear
 
 __all__ = ["LinearCodes", "attention_scales", "linear_codes"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import HelpFormatter, integer, output_file
 
 if TYPE_CHECKING:
-    from bitlog2.golden.rtl_throughput import RtlSeconds
+    from bitlog2.golden.simulation.throughput import RtlSeconds
     from bitlog2.models.bench import Comparison, Throughput, ThroughputCase
 
 __all__ = ["add_parser"]
@@ -46,8 +46,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.bench import machine, run_bench
-    from bitlog2.models.bench_cases import CASES
+    from bitlog2.models.bench import CASES, machine, run_bench
     from bitlog2.sim.files import write_whole
 
     rows = []
@@ -77,7 +76,7 @@ def _files(words: int) -> "ThroughputCase":
 
 def _rtl_cases(repetitions: int, wanted: str) -> "Iterator[Callable[[], Comparison]]":
     """Yield the rows that need the extra [rtl]: their builds take long, so only those wanted."""
-    from bitlog2.golden import rtl_throughput as rtl
+    from bitlog2.golden.simulation import throughput as rtl
 
     lanes = rtl.ATTENTION_ROW_LANES
     rows: list[tuple[str, str, Callable[[Path, int], rtl.RtlSeconds], float, float]] = [
@@ -109,7 +108,7 @@ def _rtl_row(
     aim: float,
     repetitions: int,
 ) -> "Comparison":
-    from bitlog2.golden.eda import ToolError
+    from bitlog2.golden.simulation import ToolError
     from bitlog2.models.bench import Comparison
 
     try:

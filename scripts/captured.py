@@ -5,13 +5,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitlog2.golden.export_manifest import ranges_of
+from bitlog2.golden.package.export import ranges_of
 
 from .arguments import integer
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES
 
 if TYPE_CHECKING:
-    from bitlog2.models.capture import CaptureRequest, Subject
+    from bitlog2.models.watch.capture import CaptureRequest, Subject
 
 __all__ = [
     "LARGEST_SEED",
@@ -82,11 +82,11 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     Raises:
         ValueError: options that do not go with one another, or a scheme without registers.
     """
-    from bitlog2.models.capture import CaptureRequest
-    from bitlog2.models.checkpoint import quantized_about
-    from bitlog2.models.image_data import CALIBRATION_IMAGES
-    from bitlog2.models.quantize import QuantizationSpec
-    from bitlog2.models.task import DataSource
+    from bitlog2.models.images.data import CALIBRATION_IMAGES
+    from bitlog2.models.ptq.quantize import QuantizationSpec
+    from bitlog2.models.watch.capture import CaptureRequest
+    from bitlog2.models.zoo.checkpoint import quantized_about
+    from bitlog2.models.zoo.task import DataSource
 
     name, source = args.model, DataSource(args.data, classes=args.classes)
     if args.load is not None:

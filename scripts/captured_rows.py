@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitlog2.golden import Emission, Origin, RowCase, emit_rows
-from bitlog2.golden.replace import check_replaceable
+from bitlog2.golden.package.folder import check_replaceable
 
 from .captured import add_model_options, capture_request, command_of, given_options
 from .evaluate import MODELS
@@ -14,7 +14,7 @@ from .progress import progress
 from .selection import Selection, selection
 
 if TYPE_CHECKING:
-    from bitlog2.models.capture import LayerCapture
+    from bitlog2.models.watch.capture import LayerCapture
 
 __all__ = ["add_row_options", "emit_model", "refuse_row_options", "row_cases"]
 
@@ -60,7 +60,7 @@ def emit_model(args: argparse.Namespace) -> Emission:
     Raises:
         ValueError, OSError: as `Subject`, `capture`, `emit_rows`; a selection is out of range.
     """
-    from bitlog2.models.capture import Subject, capture, chosen_images
+    from bitlog2.models.watch.capture import Subject, capture, chosen_images
 
     check_replaceable(Path(args.out).resolve())
     subject = Subject(capture_request(args))

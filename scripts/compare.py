@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from .arguments import HelpFormatter
 
 if TYPE_CHECKING:
-    from bitlog2.models.grid import Cell, RunFolder
-    from bitlog2.models.grid.compare import CellComparison
+    from bitlog2.models.runs.compare import CellComparison
+    from bitlog2.models.runs.folder import RunFolder
+    from bitlog2.models.runs.request import Cell
 
 __all__ = ["add_parser"]
 
@@ -38,8 +39,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.grid import RunFolder
-    from bitlog2.models.grid.compare import compare_runs
+    from bitlog2.models.runs.compare import compare_runs
+    from bitlog2.models.runs.folder import RunFolder
 
     a, b = RunFolder.open(args.a), RunFolder.open(args.b)
     same = True

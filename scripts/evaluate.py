@@ -10,7 +10,7 @@ from .arguments import HelpFormatter, integer, output_file
 from .grid_options import add_grid_options, grid_request
 
 if TYPE_CHECKING:
-    from bitlog2.models.run import RunRequest
+    from bitlog2.models.runs.evaluate import RunRequest
 
 __all__ = ["CLASSES_HELP", "MODELS", "SCHEMES", "add_parser"]
 
@@ -252,9 +252,9 @@ def _schemes(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _request(args: argparse.Namespace) -> "RunRequest":
-    from bitlog2.models.checkpoint import quantized_about
-    from bitlog2.models.run import RunRequest
-    from bitlog2.models.task import DataSource
+    from bitlog2.models.runs.evaluate import RunRequest
+    from bitlog2.models.zoo.checkpoint import quantized_about
+    from bitlog2.models.zoo.task import DataSource
 
     how = {
         "model": args.model or "digits",
@@ -286,8 +286,8 @@ def _request(args: argparse.Namespace) -> "RunRequest":
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.digest import exact_float32
-    from bitlog2.models.run import Evaluation
+    from bitlog2.models.runs.evaluate import Evaluation
+    from bitlog2.models.watch.digest import exact_float32
 
     from .evaluate_report import Report
     from .progress import progress

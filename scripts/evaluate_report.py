@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2.golden import Origin, RowCase, emit_rows
-from bitlog2.models.evaluate import CellResult
-from bitlog2.models.map_schemes import map_bits
-from bitlog2.models.metrics import Proportion, Spread
-from bitlog2.models.mismatch import Mismatch
-from bitlog2.models.run import Evaluation, versions
+from bitlog2.models.ptq.quantizers import map_bits
+from bitlog2.models.runs.evaluate import CellResult, Evaluation, versions
+from bitlog2.models.runs.statistics import Proportion, Spread
+from bitlog2.models.watch.check import Mismatch
 from bitlog2.sim import REGISTERS
 from bitlog2.sim.files import write_whole
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitlog2.golden import AttentionLayer, Export, LinearLayer, write_export
-from bitlog2.golden.export_files import check_export_replaceable
+from bitlog2.golden.package.export import check_export_replaceable
 
 from .arguments import HelpFormatter, integer
 from .captured import LARGEST_SEED, add_model_options, capture_request, command_of
@@ -17,8 +17,8 @@ from .selection import selection
 if TYPE_CHECKING:
     from torch import nn
 
-    from bitlog2.models.capture import CaptureRequest, LayerCapture
     from bitlog2.models.export import LinearCodes
+    from bitlog2.models.watch.capture import CaptureRequest, LayerCapture
 
 __all__ = ["add_parser", "export_of"]
 
@@ -71,8 +71,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.capture import Subject, capture, chosen_images
     from bitlog2.models.export import linear_codes
+    from bitlog2.models.watch.capture import Subject, capture, chosen_images
 
     check_export_replaceable(Path(args.out).resolve())
     subject = Subject(capture_request(args))

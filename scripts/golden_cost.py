@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from bitlog2.golden.cost import CHOICES, TECHNOLOGIES, measure_cost
+from bitlog2.golden.assurance.cost import CHOICES, TECHNOLOGIES, measure_cost
 from bitlog2.sim.files import write_whole
 
 from .arguments import output_file

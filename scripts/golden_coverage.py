@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from bitlog2.golden.assurance.coverage import measure_structure, read_reasons
 from bitlog2.golden.cosim import DEVICES
-from bitlog2.golden.structure import measure_structure, read_reasons
 from bitlog2.sim.files import write_whole
 
 from .arguments import integer, output_file

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from bitlog2.golden import emit
-from bitlog2.golden.mutation import MOST_MUTANTS, SUBJECTS, TABLE, mutate
+from bitlog2.golden.assurance.mutation import MOST_MUTANTS, SUBJECTS, TABLE, mutate
 from bitlog2.sim.files import write_whole
 
 from .arguments import integer, output_file

@@ -43,7 +43,7 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
 
 def _proof(args: argparse.Namespace) -> int:
     # The solver belongs to an extra: the other commands work without it.
-    from bitlog2.golden.proof import CLAIMS, decide, selected
+    from bitlog2.golden.assurance.proof import CLAIMS, decide, selected
 
     chosen = selected(CLAIMS, args.claim, args.scheme or tuple(SCHEMES))
     lines = []

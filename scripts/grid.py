@@ -56,7 +56,7 @@ def add_check_threads(parser: Any) -> None:
 
 def run(path: Path, request: Any, check_threads: int | None) -> int:
     """Run a grid, or go on with it; print its result and return the exit status."""
-    from bitlog2.models.grid import run_grid
+    from bitlog2.models.runs.execution import run_grid
 
     from .progress import progress
 
@@ -68,7 +68,7 @@ def run(path: Path, request: Any, check_threads: int | None) -> int:
 
 def print_result(result: dict[str, Any], path: Path) -> int:
     """Print a result's table; return 1 where a register differed, else 0."""
-    from bitlog2.models.grid.result import warnings_of
+    from bitlog2.models.runs.result import warnings_of
 
     for told in warnings_of(result):
         warnings.warn(told, stacklevel=1)
@@ -123,7 +123,8 @@ def _pixels(result: dict[str, Any]) -> dict[str, str]:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from bitlog2.models.grid import RunFolder, status_of
+    from bitlog2.models.runs.folder import RunFolder
+    from bitlog2.models.runs.result import status_of
 
     folder = RunFolder.open(args.run_folder)
     cells = status_of(folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import integer
 
 if TYPE_CHECKING:
-    from bitlog2.models.grid import GridRequest
+    from bitlog2.models.runs.request import GridRequest
 
 __all__ = ["add_grid_options", "grid_request"]
 
@@ -114,7 +114,7 @@ def grid_request(
 def _request(
     args: argparse.Namespace, schemes: tuple[str, ...], seeds: tuple[int, ...]
 ) -> "GridRequest":
-    from bitlog2.models.grid import GridRequest
+    from bitlog2.models.runs.request import GridRequest
 
     models = args.models or (args.model or "digits",)
     checkpoints = tuple(args.checkpoints)

@@ -6,9 +6,9 @@ python scripts/make_format.py
 import sys
 from pathlib import Path
 
-from bitlog2.golden.fields import Field, hex_digits, word_width
-from bitlog2.golden.target import Target
-from bitlog2.golden.units import UNITS
+from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 

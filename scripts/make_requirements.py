@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from bitlog2.golden.target import Target
-from bitlog2.golden.units import UNITS
+from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
@@ -26,7 +26,7 @@ _COLUMNS = {
     "kernels": ("sim/kernel/*.py", "sim/*.py"),
     "C model": ("golden/c/*.c", "golden/c/*.h"),
     "RTL": ("golden/rtl/*.sv",),
-    "proofs": ("golden/proof/*.py",),
+    "proofs": ("golden/assurance/proof/*.py",),
 }
 _ID = re.compile(r"BL2-([A-Z0-9]+)-(\d\d)((?:\s*(?:,|and|to)\s+-\d\d)*)")
 _HEAD = """# Requirements and what covers them

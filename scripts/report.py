@@ -38,8 +38,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.grid import read_result
-    from bitlog2.models.grid.gates import read_gates
+    from bitlog2.models.runs.result import read_result
+    from bitlog2.models.runs.sweep import read_gates
     from bitlog2.sim.files import write_whole
 
     if args.out is None and args.latex is None:
@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
         write_whole(args.out, page.encode())
         print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")
     if args.latex is not None:
-        from bitlog2.models.grid.latex import latex_table
+        from bitlog2.models.report.latex import latex_table
 
         write_whole(args.latex, latex_table(results).encode())
         print(f"{args.latex}: the table")
@@ -64,8 +64,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _evidence(vectors: Path | None) -> list["Evidence"]:
     """Return what is known of the vectors: coverage of a set, and the mutation table."""
-    import bitlog2.golden.mutation
-    from bitlog2.golden.reading import open_set
+    import bitlog2.golden.assurance.mutation
+    from bitlog2.golden.package.reading import open_set
     from bitlog2.models.report.page import Evidence
 
     found = []
@@ -78,7 +78,7 @@ def _evidence(vectors: Path | None) -> list["Evidence"]:
         ]
         heads = ("unit", "bins", "reached")
         found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
-    kept = Path(bitlog2.golden.mutation.__file__).with_name("table.json")
+    kept = Path(bitlog2.golden.assurance.mutation.__file__).with_name("table.json")
     if kept.is_file():
         columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
         rows = [

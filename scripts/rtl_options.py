@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitlog2.golden.eda import FileList, Rtl, macro, read_port_map
+from bitlog2.golden.simulation import FileList, Rtl, macro, read_port_map
 
 __all__ = ["add_rtl_options", "rtl_of"]
 

@@ -97,7 +97,7 @@ def _varied(text: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def _request(args: argparse.Namespace) -> Any:
-    from bitlog2.models.grid import GridRequest
+    from bitlog2.models.runs.request import GridRequest
 
     names = [name for name, _ in args.vary]
     for name in names:
@@ -123,7 +123,7 @@ def _request(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.grid.sweep import sweep_csv, sweep_rows
+    from bitlog2.models.runs.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
     status = grid.run(args.folder, _request(args), args.check_threads)
@@ -151,8 +151,8 @@ def _gates(run_folder: Path, result: dict[str, Any], wanted: bool | None) -> dic
 
     Where nothing is said of them, they are counted if Yosys is there.
     """
-    from bitlog2.golden.eda import ToolError
-    from bitlog2.models.grid.gates import read_gates
+    from bitlog2.golden.simulation import ToolError
+    from bitlog2.models.runs.sweep import read_gates
 
     if wanted is False:
         return read_gates(run_folder, result)
@@ -170,11 +170,10 @@ def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
 
     What this Yosys counted before is kept, and each count as soon as it is made.
     """
-    from bitlog2.golden.cost import yosys_version
-    from bitlog2.golden.cost.synthesis import synthesize
-    from bitlog2.golden.target import Target
-    from bitlog2.models.grid.gates import read_gates, write_gates
-    from bitlog2.models.grid.sweep import config_of, is_datapath
+    from bitlog2.golden.assurance.cost import yosys_version
+    from bitlog2.golden.assurance.cost.measure import synthesize
+    from bitlog2.golden.stimulus.unit import Target
+    from bitlog2.models.runs.sweep import config_of, is_datapath, read_gates, write_gates
 
     from .progress import progress
 

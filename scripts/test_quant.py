@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitlog2.scripts.arguments import HelpFormatter, integer
-from bitlog2.scripts.cli import check_alone, guarded
-from bitlog2.scripts.evaluate import CLASSES_HELP, MODELS, SCHEMES
-from bitlog2.scripts.progress import progress
+from .arguments import HelpFormatter, integer
+from .cli import check_alone, guarded
+from .evaluate import CLASSES_HELP, MODELS, SCHEMES
+from .progress import progress
 
 if TYPE_CHECKING:
-    from bitlog2.models.validation import Validation
+    from bitlog2.models.runs.evaluate import Validation
 
 __all__ = ["main"]
 
@@ -85,10 +85,9 @@ def run(args: argparse.Namespace) -> int:
     check_alone("test_quant.py")
     import torch
 
-    from bitlog2.models.evaluate import not_comparable
-    from bitlog2.models.quantize import QuantizationSpec, quantize
-    from bitlog2.models.task import DataSource, load_task
-    from bitlog2.models.validation import Validation, validate
+    from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+    from bitlog2.models.runs.evaluate import Validation, not_comparable, validate
+    from bitlog2.models.zoo.task import DataSource, load_task
 
     spec = QuantizationSpec(args.log_quant_scheme, args.arithmetic, args.w_bits, args.a_bits)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bitlog2.models.training import DEFAULT_EPOCHS, DEFAULT_SEED, train_and_save
+from bitlog2.models.zoo.training import DEFAULT_EPOCHS, DEFAULT_SEED, train_and_save
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Train the embedded digits network from scratch on the CPU (minutes) and "
         "write its weights as float16 safetensors. The default epochs and seed give the shipped "
         "file on the same machine and library versions.",
-        epilog="example: python scripts/train_digits.py --out models/weights/digits.safetensors",
+        epilog="example: python scripts/train_digits.py --out models/zoo/data/digits.safetensors",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

@@ -1,6 +1,6 @@
 """The table of watermarks that `bitlog2 evaluate --watermarks` prints."""
 
-from bitlog2.models.watermarks import WATERMARKED, Watermarks, is_signed, provided_bits
+from bitlog2.models.watch.watermarks import WATERMARKED, Watermarks, is_signed, provided_bits
 
 __all__ = ["watermark_lines"]
 

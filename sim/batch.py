@@ -8,12 +8,7 @@ from numpy.typing import NDArray
 
 from .checks import check_codes, check_int
 from .config import AttentionConfig
-from .kernel.constants import (
-    LayerConstants,
-    SchemeConstants,
-    layer_constants,
-    scheme_constants,
-)
+from .kernel.constants import LayerConstants, SchemeConstants, layer_constants, scheme_constants
 from .kernel.rows import Registers, new_registers
 from .params import LayerParams
 from .threads import usable_processors

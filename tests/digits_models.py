@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from bitlog2.models.quantize import QuantizationSpec, quantize
-from bitlog2.models.task import Task, load_task
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.zoo.task import Task, load_task
 
 
 @lru_cache(maxsize=1)

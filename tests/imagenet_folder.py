@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import transforms
 
-from bitlog2.models.imagenet import ImageFolders
+from bitlog2.models.images.imagenet import ImageFolders
 
 CLASS_NAMES = ("n01440764", "n01443537", "n01484850", "n01491361", "n01494475", "n01496331")
 #: Width, height, mode, format, suffix: among them an RGBA PNG under a JPEG's name, as ImageNet has.

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.swin_transformer import WindowAttention
 
-from bitlog2.models.zoo import ZOO
+from bitlog2.models.zoo.architectures import ZOO
 
 
 def random_checkpoint(folder: Path, name: str, classes: int) -> Path:

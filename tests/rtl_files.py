@@ -12,9 +12,14 @@ from pyslang.driver import Driver
 
 import bitlog2.golden
 from bitlog2.golden import UNITS
-from bitlog2.golden.eda.tools import run_tool, verilator_command, verilator_environment, yosys
-from bitlog2.golden.svpackage import render_package
-from bitlog2.golden.target import Target
+from bitlog2.golden.simulation.svpackage import render_package
+from bitlog2.golden.simulation.tools import (
+    run_tool,
+    verilator_command,
+    verilator_environment,
+    yosys,
+)
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import AttentionConfig
 
 RTL = Path(bitlog2.golden.__file__).parent / "rtl"

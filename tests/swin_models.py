@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from timm.models.swin_transformer import SwinTransformer, WindowAttention
 
-from bitlog2.models.quantize import QuantizationSpec, quantize
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 
 
 @lru_cache(maxsize=1)

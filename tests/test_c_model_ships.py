@@ -9,7 +9,7 @@ import pytest
 from c_model import COMPILERS, SOURCE, STRICT, compile_c
 
 import bitlog2
-from bitlog2.golden.eda import verilator_command, verilator_environment
+from bitlog2.golden.simulation import verilator_command, verilator_environment
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")
 

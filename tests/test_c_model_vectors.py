@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from c_model import COMPILERS, OK, CModel
 
-from bitlog2.golden.generation import generate
-from bitlog2.golden.presets import PRESETS
-from bitlog2.golden.unit import row_offsets
-from bitlog2.golden.units import UNITS
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.package.presets import PRESETS
+from bitlog2.golden.stimulus.unit import row_offsets
+from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.sim import KEY_REGISTERS, SCHEMES, LayerParams
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")

@@ -6,17 +6,17 @@ import torch
 from digits_models import digits_task, quantized_digits
 from swin_models import images, quantized_swin, swin
 
-from bitlog2.models.capture import (
+from bitlog2.models.images.data import Batch
+from bitlog2.models.ptq.attention import SelfAttention
+from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.watch.capture import (
     CaptureRequest,
     Subject,
     attention_heads,
     capture,
     chosen_images,
 )
-from bitlog2.models.checkpoint import QuantizedModel, save_quantized
-from bitlog2.models.image_data import Batch
-from bitlog2.models.quantize import QuantizationSpec
-from bitlog2.models.self_attention import SelfAttention
+from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.sim import attention
 
 SCHEME = "BitLog2_Half_17"

@@ -7,8 +7,8 @@ import torch
 from digits_models import digits_task, quantized_digits
 from test_datapath import random_inputs
 
-from bitlog2.models.check import Checker
-from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, AttentionConfig
 from bitlog2.sim.spec import log2_quantizer
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bitlog2.models.check_choice import HeadChoice
+from bitlog2.models.watch.check import HeadChoice
 
 IMAGES = [40, 7, 1999, 3]
 

@@ -5,9 +5,7 @@ import swin_models
 import torch
 from digits_models import digits_task, quantized_digits
 
-from bitlog2.models.check import Checker
-from bitlog2.models.check_choice import HeadChoice
-from bitlog2.models.check_counts import layer_shapes, values_compared
+from bitlog2.models.watch.check import Checker, HeadChoice, layer_shapes, values_compared
 
 
 def models():

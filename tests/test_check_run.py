@@ -10,10 +10,9 @@ from swin_models import images as swin_images
 from swin_models import quantized_swin
 from test_datapath import random_inputs
 
-from bitlog2.models import check_run
-from bitlog2.models.check_choice import HeadChoice
-from bitlog2.models.check_run import compare_run, hold_run
-from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch import check as check_run
+from bitlog2.models.watch.check import HeadChoice, compare_run, hold_run
 from bitlog2.sim import REGISTERS, AttentionConfig, attention
 
 SCHEME = "BitLog2_Half_17"

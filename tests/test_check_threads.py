@@ -12,9 +12,9 @@ from swin_models import quantized_swin
 from test_datapath import random_inputs
 from test_in_order import check_threads
 
-from bitlog2.models import check
-from bitlog2.models.check import Checker
-from bitlog2.models.datapath import AttentionDatapath
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch import check
+from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, AttentionConfig
 
 THREADS = [0, 1, 3]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bitlog2.models import check_threads as module
-from bitlog2.models.check_threads import check_threads
+from bitlog2.models.watch import check as module
+from bitlog2.models.watch.check import check_threads
 from bitlog2.scripts.cli import main
 
 

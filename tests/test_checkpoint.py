@@ -9,15 +9,15 @@ import torch
 from digits_models import digits_task, quantized_digits
 from safetensors.torch import save_file
 
-from bitlog2.models.checkpoint import (
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.ptq.quantizers import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.models.zoo.architectures import ZOO
+from bitlog2.models.zoo.checkpoint import (
     QuantizedModel,
     load_quantized,
     quantized_about,
     save_quantized,
 )
-from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
-from bitlog2.models.quantize import QuantizationSpec, quantize
-from bitlog2.models.zoo import ZOO
 
 CASES = [
     (scheme, arithmetic)

@@ -9,7 +9,8 @@ import torch
 from torch.distributed.run import get_args_parser as torchrun_parser
 
 from bitlog2 import SPEC_VERSION, __version__
-from bitlog2.models import check, datapath
+from bitlog2.models.ptq import datapath
+from bitlog2.models.watch import check
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import guarded, main
 from bitlog2.sim import REGISTERS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bitlog2.golden
-from bitlog2.golden.contract import CONTRACTS, Channel, Contract
+from bitlog2.golden.simulation.contract import CONTRACTS, Channel, Contract
 from bitlog2.golden.testbench import reference_files
 
 PAGE = Path(bitlog2.golden.__file__).with_name("README.md").read_text(encoding="utf-8")

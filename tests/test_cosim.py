@@ -13,16 +13,8 @@ from cosim_devices import PIPELINED, write_device
 from test_golden_helpers import SMALL, contents, renew_sums
 
 from bitlog2.golden import UNITS, emit, verify
-from bitlog2.golden.cosim import (
-    DEVICES,
-    PROFILES,
-    CosimResult,
-    Rtl,
-    UnitRun,
-    cosim,
-    render_junit,
-)
-from bitlog2.golden.eda import ToolError, icarus_found
+from bitlog2.golden.cosim import DEVICES, PROFILES, CosimResult, Rtl, UnitRun, cosim, render_junit
+from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim.files import write_whole
 

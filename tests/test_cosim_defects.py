@@ -10,7 +10,7 @@ from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, Rtl, cosim
-from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 
 FAST = "icarus" if icarus_found() else "verilator"

@@ -18,7 +18,7 @@ from test_golden_helpers import SMALL
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import CosimResult, Rtl, cosim, simulator_named
 from bitlog2.golden.cosim.job import profiles_of
-from bitlog2.golden.eda import ToolError, icarus_found
+from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.scripts import cli
 
 LONG = pytest.mark.long

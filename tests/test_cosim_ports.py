@@ -15,8 +15,8 @@ from test_golden_helpers import SMALL
 import bitlog2.golden
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, Rtl, cosim
-from bitlog2.golden.cosim.build import Design
-from bitlog2.golden.eda import FileList, icarus_found
+from bitlog2.golden.cosim.simulators import Design
+from bitlog2.golden.simulation import FileList, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_cosim import add_cosim_options
 from bitlog2.sim import exp2_table

@@ -12,7 +12,7 @@ from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import Rtl, cosim
-from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_cosim import add_cosim_options
 

@@ -16,7 +16,7 @@ from bitlog2.golden.cosim import (
     run_choice,
     units_of,
 )
-from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 
 FAST = "icarus" if icarus_found() else "verilator"

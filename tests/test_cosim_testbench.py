@@ -15,13 +15,12 @@ from test_golden_helpers import SMALL, hand_row
 import bitlog2.golden.cosim
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES
-from bitlog2.golden.cosim.beats import beats_of_row
-from bitlog2.golden.cosim.channels import shape_of
+from bitlog2.golden.cosim.job import beats_of_row, shape_of
 from bitlog2.golden.cosim.model import AttentionModel, Model
-from bitlog2.golden.cosim.recording import Words
-from bitlog2.golden.cosim.scoreboard import Scoreboard
-from bitlog2.golden.eda import icarus_found
-from bitlog2.golden.target import Target
+from bitlog2.golden.cosim.observers import Scoreboard
+from bitlog2.golden.cosim.result import Words
+from bitlog2.golden.simulation import icarus_found
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim import AttentionConfig
 

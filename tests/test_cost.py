@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.golden.cost import (
+from bitlog2.golden.assurance.cost import (
     CHOICES,
     TECHNOLOGIES,
     Alternative,
@@ -23,10 +23,10 @@ from bitlog2.golden.cost import (
     synthesize,
     yosys_version,
 )
-from bitlog2.golden.cost import table as table_module
-from bitlog2.golden.cost.synthesis import design_files
-from bitlog2.golden.eda import ToolError, tools, yosys
-from bitlog2.golden.target import Target
+from bitlog2.golden.assurance.cost import measure as table_module
+from bitlog2.golden.assurance.cost.measure import design_files
+from bitlog2.golden.simulation import ToolError, tools, yosys
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.scripts.golden_cost import add_cost_options
 from bitlog2.sim import AttentionConfig
 

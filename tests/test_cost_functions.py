@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bitlog2.golden import UNITS
-from bitlog2.golden.cost.errors import entry_error, linear_entry, step_error
-from bitlog2.golden.cost.synthesis import design_files
-from bitlog2.golden.eda import run_tool, verilator_command, verilator_environment
-from bitlog2.golden.svpackage import render_package
-from bitlog2.golden.target import Target
+from bitlog2.golden.assurance.cost.catalogue import entry_error, linear_entry, step_error
+from bitlog2.golden.assurance.cost.measure import design_files
+from bitlog2.golden.simulation import run_tool, verilator_command, verilator_environment
+from bitlog2.golden.simulation.svpackage import render_package
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import AttentionConfig
 
 BENCH = Path(__file__).parent / "rtl" / "cost_tb.sv"

@@ -8,10 +8,12 @@ import torch
 from digits_models import digits_task, quantized_digits
 from test_datapath import random_inputs
 
-from bitlog2.models.check import Checker
-from bitlog2.models.datapath import AttentionDatapath
-from bitlog2.models.digest import pixel_digests
-from bitlog2.models.grid import GridRequest, read_result, run_grid
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.result import read_result
+from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.digest import pixel_digests
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")

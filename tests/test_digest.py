@@ -5,8 +5,8 @@ import swin_models
 import torch
 from digits_models import digits_task, quantized_digits
 
-from bitlog2.models.datapath import AttentionDatapath
-from bitlog2.models.digest import RegisterDigest, digest_of_digests, pixel_digests
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 
 
 def runs(model, images):

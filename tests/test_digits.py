@@ -12,7 +12,7 @@ from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from bitlog2.models.digits import (
+from bitlog2.models.zoo.digits import (
     WEIGHTS_PATH,
     DigitsSplit,
     build_digits,
@@ -22,7 +22,7 @@ from bitlog2.models.digits import (
     held_out_mask,
     load_digits,
 )
-from bitlog2.models.training import (
+from bitlog2.models.zoo.training import (
     Recipe,
     augment,
     learning_rate_factor,

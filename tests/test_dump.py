@@ -8,11 +8,10 @@ import torch
 from digits_models import quantized_digits
 from swin_models import images, quantized_swin, swin
 
-from bitlog2.models.calibration import calibrate
-from bitlog2.models.checkpoint import QuantizedModel
-from bitlog2.models.digest import model_digest
-from bitlog2.models.dump import dump_quantizers, quantizer_values
-from bitlog2.models.quantize import QuantizationSpec, float_path
+from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path
+from bitlog2.models.watch.digest import model_digest
+from bitlog2.models.watch.dump import dump_quantizers, quantizer_values
+from bitlog2.models.zoo.checkpoint import QuantizedModel
 
 SPEC = QuantizationSpec("BitLog2_Half_17", "float")
 

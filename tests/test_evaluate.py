@@ -19,17 +19,17 @@ from imagenet_folder import make_imagenet
 from random_zoo import random_checkpoint
 from test_in_order import check_threads
 
-from bitlog2.models import task
-from bitlog2.models.checkpoint import QuantizedModel
-from bitlog2.models.evaluate import (
+from bitlog2.models.images.data import TensorImages
+from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.runs.evaluate import (
     Loop,
     evaluate_quantized,
     evaluate_unquantized,
     not_comparable,
 )
-from bitlog2.models.image_data import TensorImages
-from bitlog2.models.quantize import QuantizationSpec
-from bitlog2.models.zoo import ZOO
+from bitlog2.models.zoo import task
+from bitlog2.models.zoo.architectures import ZOO
+from bitlog2.models.zoo.checkpoint import QuantizedModel
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bitlog2.models import exact
-from bitlog2.models.exact import exact_linear, exact_matmul, int8_product_is_safe
+from bitlog2.models.ptq import layers as exact
+from bitlog2.models.ptq.layers import exact_linear, exact_matmul, int8_product_is_safe
 
 
 def integers(low, high, *shape):

@@ -13,12 +13,12 @@ from swin_models import quantized_swin
 from test_capture import SCHEME, SWIN_LAYERS, digits_layers, swin_layers
 
 from bitlog2.golden import run_export, verify_export, write_export
-from bitlog2.models.capture import CaptureRequest
-from bitlog2.models.checkpoint import QuantizedModel, save_quantized
 from bitlog2.models.export import attention_scales, linear_codes
-from bitlog2.models.integer_layers import IntegerConv2d, IntegerLinear
-from bitlog2.models.quantize import QuantizationSpec
-from bitlog2.models.uniform import CodeUniform
+from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
+from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.ptq.quantizers import CodeUniform
+from bitlog2.models.watch.capture import CaptureRequest
+from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.scripts.captured import command_of
 from bitlog2.scripts.cli import main
 from bitlog2.scripts.export import add_parser, export_of

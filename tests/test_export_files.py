@@ -5,8 +5,8 @@ from test_export import contents, swin_export
 from test_golden_helpers import emit_hand_row
 
 from bitlog2.golden import is_export, write_export
-from bitlog2.golden.export_files import file_paths
-from bitlog2.golden.replace import replace_folder
+from bitlog2.golden.package.export import file_paths
+from bitlog2.golden.package.folder import replace_folder
 
 OLD = (("a/x.mem", b"old"), ("manifest.json", b"{}"))
 

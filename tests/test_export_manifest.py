@@ -11,13 +11,12 @@ from test_export import swin_export
 
 import bitlog2.golden
 from bitlog2.golden import AttentionLayer, LinearLayer, write_export
-from bitlog2.golden.export_layers import Memory
-from bitlog2.golden.export_manifest import read_export_manifest, render_export_manifest
-from bitlog2.golden.fields import Field
+from bitlog2.golden.package.export import Memory, read_export_manifest, render_export_manifest
+from bitlog2.golden.words.fields import Field
 from bitlog2.sim import AttentionConfig
 
-GOLDEN = Path(bitlog2.golden.__file__).parent
-SCHEMA = json.loads((GOLDEN / "export.schema.json").read_bytes())
+PACKAGE = Path(bitlog2.golden.__file__).parent / "package"
+SCHEMA = json.loads((PACKAGE / "export.schema.json").read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_export_manifest_schema_is_itself_valid():
 
 
 def test_export_manifest_has_the_configuration_of_a_vector_set():
-    other = json.loads((GOLDEN / "manifest.schema.json").read_bytes())
+    other = json.loads((PACKAGE / "manifest.schema.json").read_bytes())
     assert SCHEMA["$defs"]["configuration"] == other["$defs"]["configuration"]
 
 

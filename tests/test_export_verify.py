@@ -10,7 +10,7 @@ from test_export import contents, swin_export
 from test_golden_helpers import IRREGULAR, make_irregular
 
 from bitlog2.golden import run_export, verify_export, write_export
-from bitlog2.golden.sums import SUMS_NAME, render_sums, sha256
+from bitlog2.golden.package.folder import SUMS_NAME, render_sums, sha256
 from bitlog2.scripts.cli import main
 
 LAYER = SWIN_LAYERS[1]

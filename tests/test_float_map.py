@@ -5,8 +5,8 @@ import pytest
 import torch
 from published import PUBLISHED
 
-from bitlog2.models.float_map import FloatMap, Log2Map
-from bitlog2.models.levels import value_of
+from bitlog2.models.ptq.levels import value_of
+from bitlog2.models.ptq.quantizers import FloatMap, Log2Map
 from bitlog2.sim import SCHEMES
 
 CASES = [(scheme, name) for scheme in SCHEMES for name in ("attn_flat", "attn_peaky")]

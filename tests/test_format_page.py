@@ -9,7 +9,7 @@ import pytest
 from test_export import swin_export
 
 from bitlog2.golden import emit, write_export
-from bitlog2.golden.presets import PRESETS
+from bitlog2.golden.package.presets import PRESETS
 from bitlog2.scripts.make_format import PAGE, page_with_tables
 
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row
 
 from bitlog2.golden import UNITS
-from bitlog2.golden.target import Target
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.scripts.golden import add_parser
 from bitlog2.sim import AttentionConfig
 

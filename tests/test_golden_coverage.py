@@ -14,9 +14,8 @@ from test_golden_helpers import SMALL, table
 
 import bitlog2.sim
 from bitlog2.golden import PRESETS, UNITS, plan
-from bitlog2.golden.coverage import Coverage, Point
-from bitlog2.golden.target import Target
-from bitlog2.golden.unit import Tables, no_progress
+from bitlog2.golden.stimulus.coverage import Coverage, Point
+from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import code_register
 
@@ -216,7 +215,7 @@ def test_golden_coverage_formulas_declare_what_every_legal_input_reaches(
     config, inputs = EVERY[name][index]()
     target = Target(config, 1)
     tables = inputs | UNITS[name].simulate(target, inputs, no_progress)
-    coverage: Coverage = import_module(f"bitlog2.golden.units.{name}")._COVERAGE
+    coverage: Coverage = import_module(f"bitlog2.golden.stimulus.units.{name}")._COVERAGE
     signals = coverage.signals(target, tables)
 
     def is_hit(point: Point) -> bool:

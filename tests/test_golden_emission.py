@@ -12,7 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
 
 from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
-from bitlog2.golden.target import Target
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import exp2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitlog2.golden.fields import Field, hex_digits, pack, unpack, word_width
-from bitlog2.golden.memfile import render_mem
+from bitlog2.golden.words.fields import Field, hex_digits, pack, unpack, word_width
+from bitlog2.golden.words.memfile import render_mem
 
 FIELDS = (Field("a", 3), Field("b", 4, signed=True), Field("c", 2, lanes=3))
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bitlog2.golden import UNITS, Origin, RowCase, emit, emit_rows
-from bitlog2.golden.generation import generate
-from bitlog2.golden.sums import SUMS_NAME, render_sums
-from bitlog2.golden.target import Target
-from bitlog2.golden.unit import Tables, no_progress
+from bitlog2.golden.package.folder import SUMS_NAME, render_sums
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import AttentionConfig, LayerParams
 
 #: Narrow enough that a set of both units takes some tens of milliseconds.

@@ -12,7 +12,7 @@ import bitlog2.golden
 GOLDEN = Path(bitlog2.golden.__file__).parent
 ONE_KERNEL = """
 import numpy as np
-from bitlog2.golden.units.log2_pairs import levels_of_pairs
+from bitlog2.golden.stimulus.log2_pairs import levels_of_pairs
 from bitlog2.sim import AttentionConfig, jit
 from bitlog2.sim.kernel.constants import scheme_constants
 level = np.empty(1, np.uint8)
@@ -48,7 +48,7 @@ def test_golden_jit_sees_an_edit_to_any_file_of_golden(tmp_path: Path) -> None:
     tree = tree_with_golden(tmp_path)
     folder, _ = run_script(ONE_KERNEL, tree)
     files = compiled(folder)
-    path = tree / "bitlog2" / "golden" / "presets.py"
+    path = tree / "bitlog2" / "golden" / "package" / "presets.py"
     path.write_text(path.read_text() + "# edited\n")
     run_script(ONE_KERNEL, tree)
     assert len(compiled(folder)) == 2
@@ -58,7 +58,7 @@ def test_golden_jit_sees_an_edit_to_any_file_of_golden(tmp_path: Path) -> None:
 def test_golden_jit_sees_an_edit_to_a_kernel(tmp_path: Path) -> None:
     tree = tree_with_golden(tmp_path)
     _, before = run_script(ONE_KERNEL, tree)
-    path = tree / "bitlog2" / "golden" / "units" / "log2_pairs.py"
+    path = tree / "bitlog2" / "golden" / "stimulus" / "log2_pairs.py"
     text = path.read_text()
     assert text.count("level[j] = coded[0]") == 1
     path.write_text(text.replace("level[j] = coded[0]", "level[j] = coded[0] + 9"))

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bitlog2.golden import fields as fields_module
-from bitlog2.golden import memfile
-from bitlog2.golden.fields import Columns, Field, hex_digits, pack, unpack, word_width
-from bitlog2.golden.memfile import parse_mem, render_mem, render_stream
+from bitlog2.golden.words import fields as fields_module
+from bitlog2.golden.words import memfile
+from bitlog2.golden.words.fields import Columns, Field, hex_digits, pack, unpack, word_width
+from bitlog2.golden.words.memfile import parse_mem, render_mem, render_stream
 
 WORDS = 101
 DIGITS = 3

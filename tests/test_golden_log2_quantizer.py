@@ -11,12 +11,13 @@ import pytest
 from test_golden_helpers import SMALL, contents
 
 from bitlog2.golden import emit, emit_from, verify
-from bitlog2.golden.target import Target
-from bitlog2.golden.unit import Tables, no_progress
-from bitlog2.golden.units import LOG2_QUANTIZER, log2_bins, log2_quantizer
-from bitlog2.golden.units.level_names import level_name
-from bitlog2.golden.units.log2_cases import corner_cases, random_cases, threshold
-from bitlog2.golden.units.log2_pairs import levels_of_pairs
+from bitlog2.golden.stimulus import log2_quantizer
+from bitlog2.golden.stimulus import log2_quantizer as log2_bins
+from bitlog2.golden.stimulus.cases import level_name
+from bitlog2.golden.stimulus.log2_pairs import levels_of_pairs
+from bitlog2.golden.stimulus.log2_quantizer import corner_cases, random_cases, threshold
+from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
+from bitlog2.golden.stimulus.units import LOG2_QUANTIZER
 from bitlog2.sim import SCHEMES, AttentionConfig, spec
 from bitlog2.sim.kernel.constants import scheme_constants
 
@@ -186,7 +187,7 @@ def test_golden_log2_quantizer_makes_many_cases_again_from_the_manifest(
 def test_golden_log2_quantizer_difference_is_found_wherever_it_is(
     many: Path, tmp_path: Path, place: str, digit: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bitlog2.golden.fields._BLOCK_DIGITS", 3 * 1000)
+    monkeypatch.setattr("bitlog2.golden.words.fields._BLOCK_DIGITS", 3 * 1000)
     word = {"first": 0, "middle": 10000, "last": 20000, "first of the last block": 20000 - 999}
     data = bytearray(contents(many)[f"{UNIT}.expected.mem"])
     at = 4 * word[place] + 1
@@ -202,7 +203,7 @@ def test_golden_log2_quantizer_difference_is_found_wherever_it_is(
 def test_golden_log2_quantizer_differences_in_every_block_are_counted(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bitlog2.golden.fields._BLOCK_DIGITS", 3 * 1000)
+    monkeypatch.setattr("bitlog2.golden.words.fields._BLOCK_DIGITS", 3 * 1000)
     lines = contents(many)[f"{UNIT}.expected.mem"].splitlines()
     wrong = list(range(0, 20001, 500))
     for word in wrong:

@@ -15,7 +15,7 @@ from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small, rene
 
 from bitlog2 import golden
 from bitlog2.golden import emit, verify
-from bitlog2.golden.manifest import read_manifest
+from bitlog2.golden.package.manifest import read_manifest
 
 MANIFEST = "manifest.json"
 WRONG = (None, "x", -1, 1 << 70, [], {}, 1.5, True)
@@ -23,7 +23,7 @@ FREE_TEXT = {"reason", "model", "layer"}
 
 
 def schema() -> dict[str, Any]:
-    path = Path(golden.__file__).with_name("manifest.schema.json")
+    path = Path(golden.__file__).parent / "package" / "manifest.schema.json"
     return json.loads(path.read_bytes())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitlog2.golden.memfile import UNKNOWN, MemoryImage, parse_mem, render_mem
+from bitlog2.golden.words.memfile import UNKNOWN, MemoryImage, parse_mem, render_mem
 
 WORDS = b"0a5\n1ff\n000\n"
 

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from bitlog2.golden.npz import render_npz
+from bitlog2.golden.words.npz import render_npz
 
 ARRAYS = {
     "a.b": np.arange(70000, dtype="<i4"),

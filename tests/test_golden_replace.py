@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_golden_helpers import contents
 
-from bitlog2.golden.replace import replace_folder
+from bitlog2.golden.package.folder import replace_folder
 
 #: Forks a child for each line "step delay folder row": the child emits over `folder`. Where step
 #: is not negative, it kills itself right before that operation on the file system; where delay is

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from bitlog2.golden.cosim.configurations import CONFIGURATIONS, Choice
-from bitlog2.golden.generation import generate
-from bitlog2.golden.rows import RowCase, cut_rows
-from bitlog2.golden.sampler import Sampler
-from bitlog2.golden.target import Target
-from bitlog2.golden.unit import row_offsets
-from bitlog2.golden.units import UNITS
-from bitlog2.golden.units.row_decisions import decision_rows
-from bitlog2.golden.units.row_shapes import RowMaker
+from bitlog2.golden.cosim.job import CONFIGURATIONS, Choice
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.stimulus.cases import Sampler
+from bitlog2.golden.stimulus.row_decisions import decision_rows
+from bitlog2.golden.stimulus.row_shapes import RowMaker
+from bitlog2.golden.stimulus.rows import RowCase, cut_rows
+from bitlog2.golden.stimulus.unit import Target, row_offsets
+from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import attention_row_from_scores, exp2
 from bitlog2.sim.spec.rounding import rnd, rnd_conv, sat

@@ -9,7 +9,7 @@ import pytest
 from test_golden_helpers import default_tables, simulated, table
 
 from bitlog2.golden import UNITS
-from bitlog2.golden.framing import row_slices
+from bitlog2.golden.words.framing import row_slices
 from bitlog2.sim import AttentionConfig
 
 CONFIG = AttentionConfig()

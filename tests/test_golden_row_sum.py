@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_golden_helpers import default_tables, simulated, table
 
-from bitlog2.golden.framing import row_slices
+from bitlog2.golden.words.framing import row_slices
 
 ONE = 1 << 16
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.golden import emit_and_verify_seconds, throughput
+from bitlog2.golden import emit_and_verify_seconds
+from bitlog2.golden.package import verification as throughput
 
 WORDS = 2000
 

@@ -20,9 +20,9 @@ from test_golden_helpers import (
 )
 
 from bitlog2.golden import UNITS, Verification, emit, run_device, verify
-from bitlog2.golden.fields import pack, unpack, word_width
-from bitlog2.golden.memfile import parse_mem, render_mem
-from bitlog2.golden.target import Target
+from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.words.fields import pack, unpack, word_width
+from bitlog2.golden.words.memfile import parse_mem, render_mem
 
 TARGET = Target(SMALL, 2)
 FILES = 31

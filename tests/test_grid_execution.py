@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.models.grid import GridRequest, run_grid, status_of
-from bitlog2.models.grid.folder import RunFolder
-from bitlog2.models.grid.journal import read_journal
-from bitlog2.models.grid.workers import workers
-from bitlog2.models.run import versions
+from bitlog2.models.runs.evaluate import versions
+from bitlog2.models.runs.execution import run_grid, workers
+from bitlog2.models.runs.folder import RunFolder, read_journal
+from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.result import status_of
 
 REQUEST = GridRequest(
     models=("digits",),

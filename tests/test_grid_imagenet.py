@@ -18,10 +18,13 @@ from safetensors.torch import load_file, save_file
 from test_grid_execution import batches, kill_after, quiet, resume
 from timm.data import ImageNetInfo
 
-from bitlog2.models.grid import GridRequest, read_result, result, run_grid
-from bitlog2.models.grid.folder import RunFolder
 from bitlog2.models.report import render_page
-from bitlog2.models.run import versions
+from bitlog2.models.runs import result
+from bitlog2.models.runs.evaluate import versions
+from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.folder import RunFolder
+from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.result import read_result
 from bitlog2.scripts.cli import main
 
 CLASSES = 1000

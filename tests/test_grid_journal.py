@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.models.grid.folder import RunFolder
-from bitlog2.models.grid.journal import Journal, read_journal
-from bitlog2.models.grid.record import BatchRecord
-from bitlog2.models.grid.request import GridRequest
+from bitlog2.models.runs.folder import BatchRecord, Journal, RunFolder, read_journal
+from bitlog2.models.runs.request import GridRequest
 
 RECORD = BatchRecord(
     batch=3,

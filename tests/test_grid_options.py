@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitlog2.models.zoo import ZOO
+from bitlog2.models.zoo.architectures import ZOO
 from bitlog2.scripts import evaluate
 from bitlog2.scripts.cli import main, parser
 from bitlog2.scripts.grid_options import grid_request

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.models.grid import GridRequest, RunFolder
+from bitlog2.models.runs.folder import RunFolder
+from bitlog2.models.runs.request import GridRequest
 
 USUAL = {"models": ("digits",), "schemes": ("BitLog2_Half_17",)}
 

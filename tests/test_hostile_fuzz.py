@@ -19,10 +19,10 @@ from test_golden_fuzz import MANGLES, Mangle, dialect, mangled_json
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import AttentionLayer, LinearLayer, emit
-from bitlog2.golden.export_manifest import Export, read_export_manifest, render_export_manifest
-from bitlog2.golden.manifest import Manifest, read_manifest
-from bitlog2.golden.presets import load_config
-from bitlog2.models.checkpoint import quantized_about
+from bitlog2.golden.package.export import Export, read_export_manifest, render_export_manifest
+from bitlog2.golden.package.manifest import Manifest, read_manifest
+from bitlog2.golden.package.presets import load_config
+from bitlog2.models.zoo.checkpoint import quantized_about
 from bitlog2.scripts.cli import guarded, main
 from bitlog2.sim import AttentionConfig, LayerParams
 

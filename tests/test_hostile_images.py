@@ -16,8 +16,8 @@ from PIL import Image
 from random_zoo import random_checkpoint
 from torchvision.datasets.folder import pil_loader
 
-from bitlog2.models.decoding import decode
-from bitlog2.models.image_files import list_images
+from bitlog2.models.images.files import list_images
+from bitlog2.models.ptq.decoding import decode
 from bitlog2.scripts.cli import main
 
 FIRST = CLASS_NAMES[0]

@@ -12,14 +12,15 @@ import pytest
 from test_golden_fuzz import Mangle
 from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
-from bitlog2.models.grid import Cell, GridRequest, read_result, run_grid
-from bitlog2.models.grid.folder import RunFolder
-from bitlog2.models.grid.gates import read_gates, write_gates
-from bitlog2.models.grid.latex import latex_table
-from bitlog2.models.grid.status import status_of
-from bitlog2.models.grid.sweep import sweep_rows
-from bitlog2.models.report import drawing, render_page
-from bitlog2.models.run import versions
+from bitlog2.models.report import figures as drawing
+from bitlog2.models.report import render_page
+from bitlog2.models.report.latex import latex_table
+from bitlog2.models.runs.evaluate import versions
+from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.folder import RunFolder
+from bitlog2.models.runs.request import Cell, GridRequest
+from bitlog2.models.runs.result import read_result, status_of
+from bitlog2.models.runs.sweep import read_gates, sweep_rows, write_gates
 from bitlog2.models.sealed import digest_of, parse_object
 from bitlog2.scripts.cli import main
 

@@ -20,8 +20,8 @@ from safetensors.torch import save
 from test_hostile_fuzz import BYTES
 from zoo_files import weights
 
-from bitlog2.models.checkpoint import QuantizedModel, load_quantized, save_quantized
-from bitlog2.models.quantize import QuantizationSpec
+from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.scripts.cli import main
 
 NAN, INF = float("nan"), float("inf")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from bitlog2.models.image_data import TensorImages
+from bitlog2.models.images.data import TensorImages
 
 
 def memory() -> TensorImages:

@@ -18,7 +18,7 @@ from imagenet_folder import (
 )
 from PIL import Image
 
-from bitlog2.models.imagenet import ImageFolders
+from bitlog2.models.images.imagenet import ImageFolders
 
 
 @pytest.fixture(scope="module")

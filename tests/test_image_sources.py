@@ -31,8 +31,8 @@ from timm.data import ImageNetInfo
 from torch.utils.data import _utils, get_worker_info
 
 from bitlog2 import extras
-from bitlog2.models import imagenet
-from bitlog2.models.image_files import list_images
+from bitlog2.models.images import imagenet
+from bitlog2.models.images.files import list_images
 
 SYNSETS = ImageNetInfo().label_names()
 

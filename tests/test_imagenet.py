@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, get_worker_info
 from torchvision.datasets import ImageFolder
 
-from bitlog2.models.zoo import ZOO, transform
+from bitlog2.models.zoo.architectures import ZOO, transform
 
 
 def published_calibration(root: Path, seed: int, workers: int, change=TRANSFORM) -> torch.Tensor:

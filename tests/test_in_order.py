@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from bitlog2.models.in_order import InOrder
+from bitlog2.models.watch.in_order import InOrder
 
 THREADS = pytest.mark.parametrize("threads", [0, 1, 3])
 
@@ -131,7 +131,7 @@ def test_in_order_cancelled_calls_are_not_made():
 ENDLESS = """
 import signal, time
 from functools import partial
-from bitlog2.models.in_order import InOrder
+from bitlog2.models.watch.in_order import InOrder
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
 work = InOrder(2, 2)
 print("ready", flush=True)
@@ -173,7 +173,7 @@ def test_in_order_interrupt_of_a_wait_loses_no_call():
 
 FORGETFUL = """
 import time
-from bitlog2.models.in_order import InOrder
+from bitlog2.models.watch.in_order import InOrder
 work = InOrder(2, 3)
 for _ in range(4):
     work.submit(lambda: time.sleep(0.1))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bitlog2.models.integer_layers import IntegerConv2d, IntegerLinear
+from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 
 
 def drawn(*shape, seed=0):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bitlog2.models.levels import level_of, value_of
+from bitlog2.models.ptq.levels import level_of, value_of
 from bitlog2.sim import SCHEMES
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bitlog2.models.map_scale import best_delta
+from bitlog2.models.ptq.quantizers import best_delta
 from bitlog2.sim import SCHEMES
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitlog2.models.map_schemes import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, map_bits
+from bitlog2.models.ptq.quantizers import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, map_bits
 from bitlog2.sim import SCHEMES
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitlog2.models.metrics import Proportion
+from bitlog2.models.runs.statistics import Proportion
 
 
 def test_metrics_wilson_interval_is_the_textbook_one():

@@ -24,9 +24,10 @@ from mutants import Mutant, mutants_of, sample
 from test_datapath import random_inputs
 
 from bitlog2 import sim
-from bitlog2.models import check, datapath, levels
-from bitlog2.models.check import Checker
-from bitlog2.models.integer_attention import IntegerAttention
+from bitlog2.models.ptq import datapath, levels
+from bitlog2.models.ptq.attention import IntegerAttention
+from bitlog2.models.watch import check
+from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 
 SIM = Path(sim.__file__).parent
@@ -65,8 +66,8 @@ MARKED_TORCH = [
 
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
-    "models/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
-    "models/datapath.py:attention_map: config.width('row_sum') > 31 -> "
+    "models/ptq/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
+    "models/ptq/datapath.py:attention_map: config.width('row_sum') > 31 -> "
     "config.width('row_sum') >= 31": "a row sum of 31 bits fits int32 and int64",
     "kernel/constants.py:layer_constants: largest_output + (1 << config.o_bits) < 1 << 31 -> "
     "largest_output + (1 << config.o_bits) <= 1 << 31": "what is 2**31 - 2**o_bits fits int32 too",

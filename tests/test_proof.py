@@ -11,9 +11,9 @@ import pytest
 import z3
 from test_house import SPECIFIED
 
-from bitlog2.golden.proof import CLAIMS, Claim, Setting, decide, selected
-from bitlog2.golden.proof.obligation import UNDECIDED, Checked, Deadline, Holds
-from bitlog2.golden.proof.proving import REDUCED, reduced_config
+from bitlog2.golden.assurance.proof import CLAIMS, Claim, Setting, decide, selected
+from bitlog2.golden.assurance.proof.claim import UNDECIDED, Checked, Deadline, Holds
+from bitlog2.golden.assurance.proof.proving import REDUCED, reduced_config
 from bitlog2.scripts.golden_proof import add_proof_options
 from bitlog2.scripts.make_requirements import ids_of
 from bitlog2.sim import AttentionConfig
@@ -172,7 +172,7 @@ def test_proof_command_status_is_1_where_a_claim_is_not_proved(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted = replace(claim_of(hard()), name="planted")
-    monkeypatch.setattr("bitlog2.golden.proof.CLAIMS", (*CLAIMS, planted))
+    monkeypatch.setattr("bitlog2.golden.assurance.proof.CLAIMS", (*CLAIMS, planted))
     assert command("--claim", "planted", "--claim", "exp2_table", "--timeout", 1) == 1
     text = capsys.readouterr().out
     assert "NOT PROVED" in text

@@ -13,16 +13,31 @@ import numpy as np
 import pytest
 import z3
 
-from bitlog2.golden.proof import Setting, decide
-from bitlog2.golden.proof.bits import integer, leading_one, rnd, saturated, unsigned
-from bitlog2.golden.proof.claim import Claim
-from bitlog2.golden.proof.claims_bounds import level_value
-from bitlog2.golden.proof.claims_exp2 import error, table
-from bitlog2.golden.proof.claims_log2 import Ratio, comparing_counts, threshold_floor
-from bitlog2.golden.proof.claims_rounding import nearest
-from bitlog2.golden.proof.exhaust import exhausted
-from bitlog2.golden.proof.obligation import PROVED, REFUTED, UNDECIDED, Deadline, Holds
-from bitlog2.golden.proof.page_log2 import dividing, value_of
+from bitlog2.golden.assurance.proof import Setting, decide
+from bitlog2.golden.assurance.proof.claim import (
+    PROVED,
+    REFUTED,
+    UNDECIDED,
+    Claim,
+    Deadline,
+    Holds,
+    exhausted,
+    integer,
+    leading_one,
+    rnd,
+    saturated,
+    unsigned,
+)
+from bitlog2.golden.assurance.proof.claims_bounds import level_value
+from bitlog2.golden.assurance.proof.claims_exp2 import error, table
+from bitlog2.golden.assurance.proof.claims_log2 import (
+    Ratio,
+    comparing_counts,
+    dividing,
+    threshold_floor,
+    value_of,
+)
+from bitlog2.golden.assurance.proof.claims_rounding import nearest
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.scheme import SCHEMES
 from bitlog2.sim.spec.log2_quantizer import log2_quantizer

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.golden.proof import CLAIMS, RTL, Setting, decide
-from bitlog2.golden.proof.netlist import Netlist, export
+from bitlog2.golden.assurance.proof import CLAIMS, RTL, Setting, decide
+from bitlog2.golden.assurance.proof.netlist import Netlist, export
 from bitlog2.sim import AttentionConfig
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}

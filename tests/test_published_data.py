@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from published import PUBLISHED
 
-from bitlog2.models import zoo
+from bitlog2.models.zoo import architectures as zoo
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -8,12 +8,15 @@ import torch
 from digits_models import digits_task, quantized_digits
 from timm.layers import set_fused_attn
 
-from bitlog2.models.calibration import calibrate, calibrated_layers
-from bitlog2.models.float_attention import FloatAttention
-from bitlog2.models.integer_attention import IntegerAttention
-from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
-from bitlog2.models.quantize import QuantizationSpec, float_path, quantize
-from bitlog2.models.uniform import UniformQuantizer
+from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
+from bitlog2.models.ptq.quantize import (
+    QuantizationSpec,
+    calibrate,
+    calibrated_layers,
+    float_path,
+    quantize,
+)
+from bitlog2.models.ptq.quantizers import FLOAT_ONLY, MODEL_SCHEMES, UniformQuantizer
 from bitlog2.sim import SCHEMES
 
 ARITHMETIC_OF_SCHEME = [

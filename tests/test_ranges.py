@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitlog2.models.ranges import PERCENTILES, percentile, search_range
+from bitlog2.models.ptq.quantizers import PERCENTILES, percentile, search_range
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.5, *PERCENTILES, 1.0])

@@ -15,9 +15,9 @@ import torch
 from digits_models import digits_task, quantized_digits
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bitlog2.models.check import Checker
-from bitlog2.models.datapath import AttentionDatapath
-from bitlog2.models.digest import RegisterDigest, exact_float32
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.digest import RegisterDigest, exact_float32
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_int_mm", "linear", "matmul")
 LIBRARY_CHOICES = ("conv", "attention", "cudnn", "mkldnn")

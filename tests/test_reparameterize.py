@@ -6,9 +6,8 @@ import pytest
 import torch
 from digits_models import digits_task
 
-from bitlog2.models.calibration import calibrate
-from bitlog2.models.quantize import QuantizationSpec, float_path
-from bitlog2.models.reparameterize import reparameterize
+from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path
+from bitlog2.models.ptq.reparameterize import reparameterize
 
 
 def reparameterized(round_zero_point):

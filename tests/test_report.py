@@ -8,10 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bitlog2.models.grid import GridRequest, compare, read_result, run_grid
-from bitlog2.models.grid.latex import latex_table
-from bitlog2.models.grid.sweep import front, sweep_csv, sweep_rows
 from bitlog2.models.report import Evidence, render_page
+from bitlog2.models.report.latex import latex_table
+from bitlog2.models.runs import compare
+from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.result import read_result
+from bitlog2.models.runs.sweep import front, sweep_csv, sweep_rows
 from bitlog2.models.sealed import write_sealed
 from bitlog2.scripts.cli import main
 

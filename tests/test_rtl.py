@@ -23,7 +23,7 @@ from rtl_files import (
 from test_house import SPECIFIED
 
 from bitlog2.golden import UNITS
-from bitlog2.golden.eda.tools import ToolError, icarus_found
+from bitlog2.golden.simulation.tools import ToolError, icarus_found
 from bitlog2.scripts.make_requirements import ids_of
 from bitlog2.sim import SCHEMES, AttentionConfig
 

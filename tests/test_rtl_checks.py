@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rtl_files import CHECKS_FILE, RTL, write_package
 
-from bitlog2.golden.eda.tools import (
+from bitlog2.golden.simulation.tools import (
     icarus_found,
     run_tool,
     verilator_command,

@@ -13,7 +13,7 @@ from rtl_files import BIND, MODULES, rtl_files
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import Rtl, cosim
-from bitlog2.golden.eda.tools import icarus_found, verilator_command, verilator_environment
+from bitlog2.golden.simulation.tools import icarus_found, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 #: Small, and with every width, table and level of the default configuration.

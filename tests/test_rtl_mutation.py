@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from bitlog2.golden import emit
-from bitlog2.golden.mutation import SUBJECTS, mutate
-from bitlog2.golden.mutation.bench import Bench
-from bitlog2.golden.mutation.mutants import mutants_of, selector_bits
-from bitlog2.golden.mutation.result import Campaign, Findings, Survivor
+from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
+from bitlog2.golden.assurance.mutation.campaign import Bench, Campaign, Findings, Survivor
+from bitlog2.golden.assurance.mutation.catalogue import mutants_of, selector_bits
 from bitlog2.scripts.golden_mutation import add_mutation_options
 
 LIST = """\

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.golden.mutation.boundary import Boundary
-from bitlog2.golden.mutation.netlist import Netlist, sampled
-from bitlog2.golden.mutation.prove import Prover, joined
-from bitlog2.golden.mutation.smt import Proof
+from bitlog2.golden.assurance.mutation.catalogue import Boundary, Netlist, sampled
+from bitlog2.golden.assurance.mutation.proof import Proof, Prover, joined
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\

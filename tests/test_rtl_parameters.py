@@ -11,9 +11,9 @@ from rtl_files import RTL
 
 from bitlog2.golden import UNITS, emit
 from bitlog2.golden.cosim import CosimResult, Rtl, cosim
-from bitlog2.golden.eda import icarus_found
-from bitlog2.golden.svpackage import render_package
-from bitlog2.golden.target import Target
+from bitlog2.golden.simulation import icarus_found
+from bitlog2.golden.simulation.svpackage import render_package
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import AttentionConfig
 
 FAST = "icarus" if icarus_found() else "verilator"

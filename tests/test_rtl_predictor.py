@@ -14,7 +14,7 @@ from rtl_defects import DEFECTS, broken_rtl
 from rtl_files import RTL, lint_slang, write_package
 
 import bitlog2.golden
-from bitlog2.golden.eda.tools import verilator_command, verilator_environment
+from bitlog2.golden.simulation.tools import verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from bitlog2.golden.export_manifest import ranges_of
+from bitlog2.golden.package.export import ranges_of
 from bitlog2.scripts.selection import selection
 
 NAMES = ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn")

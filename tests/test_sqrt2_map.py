@@ -6,7 +6,7 @@ import pytest
 import torch
 from published import PUBLISHED
 
-from bitlog2.models.sqrt2_map import Sqrt2Map
+from bitlog2.models.ptq.quantizers import Sqrt2Map
 
 CASES = [(s, name) for s in ("Sqrt2_16", "Sqrt2_17") for name in ("attn_flat", "attn_peaky")]
 

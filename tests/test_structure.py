@@ -10,8 +10,7 @@ import pytest
 from cosim_devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
-from bitlog2.golden.eda import Rtl
-from bitlog2.golden.structure import (
+from bitlog2.golden.assurance.coverage import (
     Point,
     Reason,
     judge,
@@ -20,9 +19,9 @@ from bitlog2.golden.structure import (
     read_points,
     read_reasons,
 )
-from bitlog2.golden.structure.bench import BENCHES, judged_modules
-from bitlog2.golden.structure.bits import collapse
-from bitlog2.golden.structure.reasons import text_of
+from bitlog2.golden.assurance.coverage.measure import BENCHES, judged_modules
+from bitlog2.golden.assurance.coverage.points import collapse, text_of
+from bitlog2.golden.simulation import Rtl
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_coverage import add_coverage_options
 from bitlog2.sim import AttentionConfig

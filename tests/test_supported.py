@@ -9,8 +9,8 @@ from timm.models.crossvit import CrossVit
 from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import nn
 
-from bitlog2.models.integer_attention import IntegerAttention
-from bitlog2.models.quantize import QuantizationSpec, quantize
+from bitlog2.models.ptq.attention import IntegerAttention
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 
 
 def vit(**changes):

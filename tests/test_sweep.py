@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from bitlog2.golden import cost
-from bitlog2.golden.eda import ToolError
-from bitlog2.models.grid.gates import read_gates, write_gates
+from bitlog2.golden.assurance import cost
+from bitlog2.golden.simulation import ToolError
+from bitlog2.models.runs.sweep import read_gates, write_gates
 from bitlog2.scripts import sweep
 from bitlog2.scripts.cli import main
 
@@ -25,8 +25,8 @@ def swept(tmp_path_factory):
 @pytest.fixture
 def counted(monkeypatch):
     """Notes the calls of a synthesis that counts 100 gates a unit."""
-    from bitlog2.golden.cost import synthesis
-    from bitlog2.golden.cost.netlist import Counts
+    from bitlog2.golden.assurance.cost import measure as synthesis
+    from bitlog2.golden.assurance.cost.measure import Counts
 
     calls = []
 

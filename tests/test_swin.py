@@ -7,13 +7,11 @@ import torch
 from swin_models import images, quantized_swin, swin
 from timm.models.swin_transformer import SwinTransformer
 
-from bitlog2.models.calibration import calibrate
-from bitlog2.models.check import Checker
-from bitlog2.models.float_attention import FloatAttention
-from bitlog2.models.integer_attention import IntegerAttention
-from bitlog2.models.map_schemes import FLOAT_ONLY, MODEL_SCHEMES
-from bitlog2.models.quantize import QuantizationSpec, float_path, quantize
-from bitlog2.models.reparameterize import reparameterize
+from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
+from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path, quantize
+from bitlog2.models.ptq.quantizers import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.models.ptq.reparameterize import reparameterize
+from bitlog2.models.watch.check import Checker
 from bitlog2.sim import SCHEMES, score_bias
 
 SHIFTED, PLAIN = "layers.0.blocks.1.attn", "layers.0.blocks.0.attn"

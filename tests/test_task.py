@@ -4,7 +4,7 @@ import pytest
 import torch
 from digits_models import digits_task
 
-from bitlog2.models.task import load_task
+from bitlog2.models.zoo.task import load_task
 
 
 def test_task_calibration_takes_32_training_images():

@@ -10,13 +10,13 @@ from pyslang.driver import Driver
 from testbench_runs import DEVICES, SMALL, Workshop, emit_set, quick_simulator, verdict
 
 from bitlog2.golden import PRESETS, UNITS, emit
-from bitlog2.golden.contract import CONTRACTS, modules_of
-from bitlog2.golden.eda import icarus_found
-from bitlog2.golden.generation import generate
-from bitlog2.golden.manifest import read_manifest
-from bitlog2.golden.target import Target
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.package.manifest import read_manifest
+from bitlog2.golden.simulation import icarus_found
+from bitlog2.golden.simulation.contract import CONTRACTS, modules_of
+from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import reference_files, render_testbench
-from bitlog2.golden.testbench.stream import MEANINGLESS
+from bitlog2.golden.testbench.render import MEANINGLESS
 from bitlog2.sim import AttentionConfig
 
 #: Pauses of the streams: a mixture, none, nearly always.

@@ -10,7 +10,7 @@ from rtl_defects import DEFECTS, Defect, broken_rtl
 from testbench_runs import Run, Workshop, emit_set, quick_simulator, verdict
 
 from bitlog2.golden import emit
-from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 
 #: A device around `row_sum`: what it does to the output stream.

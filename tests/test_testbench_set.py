@@ -15,8 +15,8 @@ from test_golden_helpers import SMALL, hand_row
 from testbench_runs import DEVICES, emit_set
 
 from bitlog2.golden import emit, emit_from, emit_rows, verify
-from bitlog2.golden.eda import FileList, icarus_found, verilator_command
-from bitlog2.golden.sums import SUMS_NAME, render_sums
+from bitlog2.golden.package.folder import SUMS_NAME, render_sums
+from bitlog2.golden.simulation import FileList, icarus_found, verilator_command
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.cli import main
 from bitlog2.sim import AttentionConfig

@@ -5,7 +5,7 @@ import pytest
 import torch
 from published import PUBLISHED
 
-from bitlog2.models.uniform import CodeUniform, PublishedUniform
+from bitlog2.models.ptq.quantizers import CodeUniform, PublishedUniform
 
 CASES = [
     (name, bits, channel)

@@ -6,8 +6,8 @@ from digits_models import digits_task, quantized_digits
 from swin_models import images, quantized_swin
 from test_datapath import random_inputs
 
-from bitlog2.models.datapath import AttentionDatapath
-from bitlog2.models.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
+from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.spec.rounding import rnd
 

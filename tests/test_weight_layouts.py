@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
-from bitlog2.models.zoo_weights import read_weights
+from bitlog2.models.zoo.weights import read_weights
 from bitlog2.scripts.cli import main
 
 

@@ -29,20 +29,20 @@ SHIPPED = (
     "bitlog2/golden/c/bitlog2_dpi.sv",
     "bitlog2/golden/README.md",
     "bitlog2/golden/cosim/example/test_attention_row.py",
-    "bitlog2/golden/cost/sv/exp2_linear.sv",
+    "bitlog2/golden/assurance/cost/sv/exp2_linear.sv",
     "bitlog2/golden/dpi_example/row_predictor.svh",
-    "bitlog2/golden/eda/compile_once.sh",
-    "bitlog2/golden/export.schema.json",
-    "bitlog2/golden/manifest.schema.json",
+    "bitlog2/golden/simulation/compile_once.sh",
+    "bitlog2/golden/package/export.schema.json",
+    "bitlog2/golden/package/manifest.schema.json",
     "bitlog2/golden/rtl/bind/bind_checks.sv",
     "bitlog2/golden/rtl/checks.sv",
     "bitlog2/golden/rtl/exp2.sv",
-    "bitlog2/golden/structure/reasons.json",
+    "bitlog2/golden/assurance/coverage/reasons.json",
     "bitlog2/golden/testbench/templates/Makefile",
     "bitlog2/golden/testbench/templates/common.sv",
-    "bitlog2/models/grid/result.schema.json",
-    "bitlog2/models/published_accuracy.csv",
-    "bitlog2/models/weights/digits.safetensors",
+    "bitlog2/models/runs/result.schema.json",
+    "bitlog2/models/zoo/published_accuracy.csv",
+    "bitlog2/models/zoo/data/digits.safetensors",
 )
 
 
@@ -52,7 +52,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
-from bitlog2.models.zoo import build_zoo_model
+from bitlog2.models.zoo.architectures import build_zoo_model
 random = np.random.default_rng(0)
 for number in range(8):
     folder = Path("images") / ("train", "val")[number & 1] / ("a", "b")[number >> 1 & 1]
@@ -210,7 +210,7 @@ def test_wheel_works_with_the_lowest_versions_of_its_dependencies(empty, wheel):
         empty("bitlog2", "golden", *words.split())
     empty("bitlog2", "evaluate", "--model", "digits", *quick, "--run", "grid")
     empty("bitlog2", "report", "grid", "--out", "page.html")
-    peer = "from bitlog2.models.bench_cases import rounding_cast as row"
+    peer = "from bitlog2.models.bench import rounding_cast as row"
     empty("python", "-c", f"{peer}; assert not getattr(row(), 'note', '')")
     empty("python", "-c", ZOO)
     few = ("--calibration-images", "2", "--batch-size", "2", *quick)

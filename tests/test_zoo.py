@@ -11,7 +11,13 @@ from PIL import Image
 from torchvision import transforms
 from zoo_files import assert_loads, weights, write
 
-from bitlog2.models.zoo import ZOO, build_zoo_model, load_zoo_model, published, transform
+from bitlog2.models.zoo.architectures import (
+    ZOO,
+    build_zoo_model,
+    load_zoo_model,
+    published,
+    transform,
+)
 
 NAMES = tuple(ZOO)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 from zoo_files import assert_loads, weights, write
 
-from bitlog2.models.zoo import ZOO, load_zoo_model
+from bitlog2.models.zoo.architectures import ZOO, load_zoo_model
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_zoo_without_a_cache_offline_says_what_to_do(tmp_path, monkeypatch):
 def test_zoo_a_hub_that_refuses_is_asked_once(tmp_path):
     """Its client would try six times for each of two files, 46 seconds in all."""
     program = (
-        "from bitlog2.models.zoo import load_zoo_model\n"
+        "from bitlog2.models.zoo.architectures import load_zoo_model\n"
         "try:\n    load_zoo_model('vit_small')\n"
         "except OSError as error:\n    print(error)\n"
     )

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bitlog2.golden import emit
-from bitlog2.golden.contract import CONTRACTS
-from bitlog2.golden.eda import icarus_found
+from bitlog2.golden.simulation import icarus_found
+from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.testbench import reference_files
-from bitlog2.golden.testbench.build import build_testbench, run_testbench
+from bitlog2.golden.testbench.files import build_testbench, run_testbench
 from bitlog2.sim import AttentionConfig
 
 #: Every device with the testbench that takes it.

@@ -7,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bitlog2.models.zoo import ZOO, load_zoo_model
+from bitlog2.models.zoo.architectures import ZOO, load_zoo_model
 
 
 @lru_cache(maxsize=2)

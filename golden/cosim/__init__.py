@@ -5,16 +5,21 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 `Scoreboard`. `regression` plays small sets of many configurations.
 """
 
-from ..eda import Rtl
-from .configurations import CHOICES, CONFIGURATIONS, Choice
-from .devices import DEVICES
-from .job import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, STALL_PERCENT
-from .junit import render_error, render_junit
-from .process import ended_by_signals
+from ..simulation import Rtl
+from .job import (
+    CHOICES,
+    CONFIGURATIONS,
+    DEVICES,
+    IDLE_CYCLES,
+    LIMIT_SECONDS,
+    PROFILES,
+    STALL_PERCENT,
+    Choice,
+)
 from .regression import RegressionResult, regression, run_choice, units_of
-from .result import CosimResult, ProfileRun, UnitRun
+from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
 from .run import cosim
-from .simulators import SIMULATORS, simulator_named
+from .simulators import SIMULATORS, ended_by_signals, simulator_named
 
 __all__ = [
     "CHOICES",

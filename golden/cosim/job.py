@@ -1,25 +1,333 @@
-"""What a simulation is told: a file that its plus-argument names."""
+"""What a simulation is asked to do: streams, devices, configurations, job."""
 
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from .channels import Device
-from .devices import device_named
+import numpy as np
+
+from bitlog2.sim import AttentionConfig
+
+from ..simulation.contract import CONTRACTS, Channel, Contract
+from ..stimulus.unit import Stream, Tables, Target, Unit, row_offsets, stream
+from ..stimulus.units import UNITS
+from ..words.fields import Field, pack, word_width
+from ..words.memfile import render_mem
 
 __all__ = [
+    "CHOICES",
+    "CONFIGURATIONS",
+    "DEVICES",
     "IDLE_CYCLES",
     "LIMIT_SECONDS",
     "PROFILES",
     "STALL_PERCENT",
+    "Beat",
+    "Choice",
+    "Device",
+    "Garbage",
     "Job",
     "Profile",
+    "Shape",
+    "beats_of_row",
+    "device_named",
+    "params_of",
     "profiles_of",
     "read_job",
     "render_job",
+    "row_bounds",
+    "shape_of",
+    "words_of",
 ]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A module that takes and gives vectors.
+
+    Attributes:
+        contract: its ports, with the streams of `unit`; `contract.unit` is the unit of vector sets
+            that its words are taken from.
+        unit: what it shows, under the module's name.
+        tables: the streams of that unit -> those of `unit`.
+    """
+
+    contract: Contract
+    unit: Unit
+    tables: Callable[[Tables], Tables] = lambda tables: tables
+
+    @property
+    def name(self) -> str:
+        """The module's name."""
+        return self.unit.name
+
+    @property
+    def wide(self) -> bool:
+        """Whether a beat carries several words."""
+        return any(channel.lanes for channel in self.contract.inputs)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The words of a channel for one target.
+
+    Attributes:
+        channel: which.
+        fields: of a word, most significant first.
+        width: bits of a word.
+        per_beat: whether its stream has a word a key, not a word a case.
+        last_in_word: whether the unit's words begin with the field `last`.
+    """
+
+    channel: Channel
+    fields: tuple[Field, ...]
+    width: int
+    per_beat: bool
+    last_in_word: bool
+
+
+def shape_of(device: Device, channel: Channel, target: Target) -> Shape:
+    """Return the words of a device's channel."""
+    stream = _stream(device.unit, channel.stream)
+    by_name = {field.name: field for field in stream.fields(target)}
+    fields = tuple(by_name[name] for name in channel.fields)
+    return Shape(channel, fields, word_width(fields), stream.per == "beat", "last" in by_name)
+
+
+def _stream(unit: Unit, name: str) -> Stream:
+    return next(stream for stream in unit.streams if stream.name == name)
+
+
+#: `garbage(bits)` returns bits that mean nothing: what lanes hold that are not kept.
+Garbage = Callable[[int], int]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One beat of a stream: `tdata`, `tkeep` and `tlast`."""
+
+    data: int
+    keep: int = 1
+    last: int = 0
+
+
+def words_of(shape: Shape, tables: Tables) -> list[int]:
+    """Return the words of a channel."""
+    columns = tables[shape.channel.stream]
+    lines = render_mem(pack(shape.fields, {f.name: columns[f.name] for f in shape.fields}))
+    return [int(line, 16) for line in lines.split()]
+
+
+def row_bounds(device: Device, tables: Tables) -> list[int]:
+    """Return the first beat of each row and the number of beats; a case is a row of its own."""
+    offsets = row_offsets(device.unit, tables)
+    if offsets is not None and not device.contract.plain:
+        return [int(each) for each in offsets]
+    words = len(next(iter(tables["stimulus"].values())))
+    return list(range(words + 1))
+
+
+def beats_of_row(shape: Shape, words: list[int], lanes: int, garbage: Garbage) -> list[Beat]:
+    """Return a row's words as beats: on the last the low lanes are kept.
+
+    Args:
+        shape: of the channel.
+        words: of the row, at least one.
+        lanes: words a beat.
+        garbage: what the other lanes hold.
+    """
+    beats = []
+    for first in range(0, len(words), lanes):
+        part = words[first : first + lanes]
+        spare = (lanes - len(part)) * shape.width
+        data = garbage(spare) if spare else 0
+        for word in reversed(part):
+            data = data << shape.width | word
+        last = int(first + lanes >= len(words))
+        beats.append(Beat(data, (1 << len(part)) - 1, last))
+    return beats
+
+
+def params_of(device: Device, tables: Tables) -> list[tuple[int, ...]]:
+    """Return the layer parameters of every row, in the order of the device's ports."""
+    if not device.contract.params:
+        return []
+    columns = [tables["params"][name] for name in device.contract.params]
+    return [tuple(row) for row in np.stack(columns, axis=1).tolist()]
+
+
+def _shown(
+    contract: Contract, streams: Sequence[Stream], datapath: Sequence[tuple[str, str, str]] = ()
+) -> Unit:
+    """Return a unit that shows these streams of the contract's, under the name of the module."""
+    unit = UNITS[contract.unit]
+    outputs = {each.name for each in streams if each.role == "output"}
+    kept = tuple(datapath) or tuple(entry for entry in unit.datapath if entry[1] in outputs)
+    return replace(unit, name=contract.module, streams=tuple(streams), datapath=kept)
+
+
+def _as_it_is(contract: Contract) -> Device:
+    """Return a device that shows its unit, or as much of it as it has ports for."""
+    if not contract.plain:
+        return Device(contract, UNITS[contract.unit])
+    streams = UNITS[contract.unit].streams
+    kept = [each for each in streams if each.name in ("stimulus", "expected")]
+    return Device(contract, _shown(contract, kept))
+
+
+def _code_memory(contract: Contract) -> Device:
+    """Return the packer of a row's codes: its input is what the code register gives."""
+    memory = next(each for each in UNITS["code_register"].streams if each.name == "memory")
+    codes = stream("stimulus", "input", "beat", "last", "nibble", "flag")
+
+    def tables(source: Tables) -> Tables:
+        stimulus = {"last": source["stimulus"]["last"], **source["expected"]}
+        return {"stimulus": stimulus, "memory": source["memory"]}
+
+    (given,) = contract.inputs
+    own = replace(contract, inputs=(replace(given, stream="stimulus"),))
+    return Device(own, _shown(contract, (codes, memory)), tables)
+
+
+def _softmax_row(contract: Contract) -> Device:
+    """Return the first half of an attention row: its codes are expected, its keys a tap."""
+    keys = next(each for each in UNITS["attention_row"].streams if each.name == "keys")
+    streams = (
+        stream("params", "input", "case", "m", "n"),
+        stream("stimulus", "input", "beat", "last", "mask", "score", "bias"),
+        stream("expected", "output", "beat", "last", "nibble", "flag"),
+        keys,
+    )
+    makers = [entry for entry in UNITS["attention_row"].datapath if entry[1] == "keys"]
+    codes = (
+        ("framing", "expected", "last"),
+        ("code_register", "expected", "nibble"),
+        ("code_register", "expected", "flag"),
+    )
+
+    def tables(source: Tables) -> Tables:
+        return {
+            "params": {name: source["params"][name] for name in ("m", "n")},
+            "stimulus": {
+                name: source["stimulus"][name] for name in ("last", "mask", "score", "bias")
+            },
+            "expected": {name: source["keys"][name] for name in ("last", "nibble", "flag")},
+            "keys": source["keys"],
+        }
+
+    codes_out, *taps = contract.outputs
+    own = replace(contract, outputs=(replace(codes_out, stream="expected"), *taps))
+    return Device(own, _shown(contract, streams, (*makers, *codes)), tables)
+
+
+_MAKERS: dict[str, Callable[[Contract], Device]] = {
+    "code_memory": _code_memory,
+    "softmax_row": _softmax_row,
+}
+#: Every device by its name, in the order of the datapath.
+DEVICES: dict[str, Device] = {
+    name: _MAKERS.get(name, _as_it_is)(replace(contract, module=name))
+    for contract in CONTRACTS.values()
+    for name in (contract.module, *contract.stand_ins)
+}
+
+
+def device_named(name: str) -> Device:
+    """Return the device of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DEVICES:
+        raise ValueError(f"unit must be one of {', '.join(DEVICES)}, got {name!r}")
+    return DEVICES[name]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One configuration.
+
+    Attributes:
+        scheme: of the map.
+        fraction_bits: F.
+        table_bits: P.
+        code_bits: of q, k, v and o.
+        lanes: keys a beat.
+        max_tokens: largest N; rows of one key are in every set.
+        head_dim: D.
+    """
+
+    scheme: str
+    fraction_bits: int
+    table_bits: int
+    code_bits: int
+    lanes: int
+    max_tokens: int
+    head_dim: int
+
+    @property
+    def config(self) -> AttentionConfig:
+        """What the hardware is built with."""
+        return AttentionConfig(
+            scheme=self.scheme,
+            q_bits=self.code_bits,
+            k_bits=self.code_bits,
+            v_bits=self.code_bits,
+            o_bits=self.code_bits,
+            max_head_dim=self.head_dim,
+            max_tokens=self.max_tokens,
+            fraction_bits=self.fraction_bits,
+            table_bits=self.table_bits,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.scheme} F={self.fraction_bits} P={self.table_bits} {self.code_bits}-bit codes, "
+            f"{self.lanes} lanes, N<={self.max_tokens}, D={self.head_dim}"
+        )
+
+
+#: The values of each field that must meet every value of every other field.
+CHOICES: dict[str, tuple[object, ...]] = {
+    "scheme": ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17"),
+    "fraction_bits": (3, 5, 7),
+    "table_bits": (8, 12, 16, 20),
+    "code_bits": (4, 5, 6, 7, 8),
+    "lanes": (1, 2, 4, 8),
+    "max_tokens": (1, 5, 13, 32),
+    "head_dim": (1, 3, 8),
+}
+
+#: A cover of all pairs; found by a greedy search, held to the claim by a test.
+CONFIGURATIONS: tuple[Choice, ...] = (
+    Choice("BitLog2_Single_16", 3, 12, 6, 2, 5, 1),
+    Choice("BitLog2_Single_16", 7, 8, 5, 1, 32, 8),
+    Choice("BitLog2_Half_16", 5, 12, 8, 1, 13, 3),
+    Choice("BitLog2_Single_17", 5, 16, 4, 4, 5, 8),
+    Choice("BitLog2_Half_17", 7, 20, 8, 4, 1, 1),
+    Choice("BitLog2_Half_17", 3, 16, 7, 8, 32, 3),
+    Choice("BitLog2_Single_17", 7, 20, 4, 2, 13, 3),
+    Choice("BitLog2_Half_16", 5, 8, 7, 2, 1, 1),
+    Choice("BitLog2_Single_17", 3, 12, 5, 8, 1, 8),
+    Choice("BitLog2_Half_16", 5, 20, 6, 8, 32, 8),
+    Choice("BitLog2_Half_17", 3, 8, 6, 4, 13, 3),
+    Choice("BitLog2_Single_17", 7, 16, 6, 1, 1, 1),
+    Choice("BitLog2_Half_16", 7, 8, 4, 8, 5, 1),
+    Choice("BitLog2_Single_16", 3, 20, 7, 1, 5, 3),
+    Choice("BitLog2_Half_17", 5, 16, 5, 2, 13, 8),
+    Choice("BitLog2_Single_17", 7, 12, 7, 4, 32, 8),
+    Choice("BitLog2_Single_16", 5, 16, 8, 8, 13, 1),
+    Choice("BitLog2_Single_17", 3, 8, 8, 2, 32, 8),
+    Choice("BitLog2_Half_17", 3, 12, 4, 1, 32, 1),
+    Choice("BitLog2_Half_16", 3, 20, 5, 4, 1, 3),
+    Choice("BitLog2_Single_16", 7, 16, 4, 4, 1, 8),
+    Choice("BitLog2_Half_17", 3, 12, 5, 4, 5, 1),
+    Choice("BitLog2_Half_16", 5, 16, 8, 8, 5, 1),
+    Choice("BitLog2_Single_16", 5, 20, 7, 4, 13, 3),
+)
+
 
 #: Cycles without a transfer after which a device counts as stuck.
 IDLE_CYCLES = 10_000

@@ -1,4 +1,4 @@
-"""What a device is given and what it must give: the model of a testbench, and its scoreboard."""
+"""The model beside a device: predictions and comparisons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,23 +9,35 @@ import numpy as np
 
 from bitlog2.sim import AttentionConfig
 
-from ..compare import compare_unit
-from ..contract import Channel
-from ..fields import pack
-from ..memfile import render_mem
-from ..reading import image_of, open_set, read_inputs
-from ..report import UnitComparison
-from ..rows import RowCase, check_row, tables_of_rows
-from ..target import Target
-from ..unit import Tables, case_count, no_progress, row_offsets
-from ..units import UNITS
-from ..vector_set import UnitVectors, make_vectors, shape_tables
-from .beats import Beat, Garbage, beats_of_row, params_of, row_bounds, words_of
-from .channels import Device, shape_of
-from .devices import device_named
-from .recording import Words
+from ..package.comparison import UnitComparison, compare_unit
+from ..package.reading import image_of, open_set, read_inputs
+from ..package.vector_set import UnitVectors, make_vectors, shape_tables
+from ..simulation.contract import Channel
+from ..stimulus.rows import RowCase, check_row, tables_of_rows
+from ..stimulus.unit import Tables, Target, case_count, no_progress, row_offsets
+from ..stimulus.units import UNITS
+from ..words.fields import pack
+from ..words.memfile import render_mem
+from .job import (
+    Beat,
+    Device,
+    Garbage,
+    beats_of_row,
+    device_named,
+    params_of,
+    row_bounds,
+    shape_of,
+    words_of,
+)
+from .result import Words
 
-__all__ = ["AttentionModel", "Model", "compare_words", "select_cases", "vectors_of_set"]
+__all__ = [
+    "AttentionModel",
+    "Model",
+    "compare_words",
+    "select_cases",
+    "vectors_of_set",
+]
 
 
 class Model:

@@ -1,4 +1,4 @@
-"""The cocotb test that plays a vector set through a device; `cosim` starts it in the simulator."""
+"""Inside the simulator: streams played through the device."""
 
 import time
 from bisect import bisect_right
@@ -15,18 +15,122 @@ from cocotb.triggers import Timer
 
 from bitlog2.sim.files import write_whole
 
-from ..contract import Channel
-from .agents import RowDriver, RowMonitor
-from .bench import Agent, Bench, now
-from .channels import shape_of
-from .fetch import fetch_tables
-from .job import Job, Profile, read_job
+from ..package.reading import image_of, open_set
+from ..simulation.contract import Channel
+from ..stimulus.unit import Tables, Target
+from ..stimulus.units import UNITS
+from ..words.fields import unpack
+from .agents import Agent, Bench, RowDriver, RowMonitor, now
+from .job import Beat, Device, Job, Profile, read_job, shape_of
 from .model import Model
-from .observers import FirstDifference, TransferLog, differs, fields_of
+from .observers import FirstDifference, Scoreboard, TransferLog, differs, fields_of
 from .ports import lanes_of, present
-from .recording import write_recording
-from .scoreboard import Scoreboard
-from .sequencer import Sequencer
+from .result import write_recording
+
+__all__ = [
+    "Sequencer",
+    "fetch_tables",
+]
+
+
+class Sequencer:
+    """Hands rows to the drivers; parameters change only where every row before has ended.
+
+    Rows with the same parameters follow one another without waiting.
+
+    Args:
+        bench: that steps it; add it before the drivers.
+        model: of the device, with the parameters of each row.
+        rows: of the model, in the order in which they come; None for all.
+    """
+
+    progress = 0
+
+    def __init__(self, bench: Bench, model: Model, rows: Sequence[int] | None = None) -> None:
+        self.drivers: list[RowDriver] = []
+        self._handles = [getattr(bench.dut, name) for name in model.device.contract.params]
+        order = range(len(model.params)) if rows is None else rows
+        self._params = [model.params[row] for row in order] if model.params else []
+        self._rows: list[Sequence[Sequence[Beat]]] = []
+        self._watched: list[tuple[RowMonitor, Sequence[int]]] = []
+        self._handed = 0
+        self._set: tuple[int, ...] | None = None
+        bench.add(self)
+
+    def feed(self, driver: RowDriver, rows: Sequence[Sequence[Beat]]) -> None:
+        """Give these rows to that driver."""
+        self.drivers.append(driver)
+        self._rows.append(rows)
+
+    def watch(self, monitor: RowMonitor, ends: Sequence[int]) -> None:
+        """Count a row as ended when the monitor has `ends[row]` transfers."""
+        self._watched.append((monitor, ends))
+
+    @property
+    def ended(self) -> int:
+        """How many rows every watched monitor has had all transfers of."""
+        return min(bisect_right(ends, len(monitor.transfers)) for monitor, ends in self._watched)
+
+    @property
+    def done(self) -> bool:
+        """Whether every row was taken and has ended."""
+        return self._handed == len(self._rows[0]) and self._ended()
+
+    def clear(self) -> None:
+        """Begin with the first row again."""
+        self._handed, self._set = 0, None
+
+    def drive(self) -> None:
+        """Hand out the rows that may begin."""
+        while self._handed < len(self._rows[0]) and self._may_begin():
+            if self._params:
+                self._load(self._params[self._handed])
+            for driver, rows in zip(self.drivers, self._rows, strict=True):
+                driver.send(rows[self._handed])
+            self._handed += 1
+
+    def sample(self) -> None:
+        """Nothing to read."""
+
+    def _may_begin(self) -> bool:
+        if not self._params or self._params[self._handed] == self._set:
+            return True
+        return self._ended()
+
+    def _ended(self) -> bool:
+        if any(driver.waiting for driver in self.drivers):
+            return False
+        if not self._handed:
+            return True
+        return all(
+            len(monitor.transfers) >= ends[self._handed - 1] for monitor, ends in self._watched
+        )
+
+    def _load(self, params: tuple[int, ...]) -> None:
+        if params == self._set:
+            return
+        self._set = params
+        for handle, value in zip(self._handles, params, strict=True):
+            handle.value = value
+
+
+def fetch_tables(folder: Path, device: Device) -> tuple[Target, Tables]:
+    """Return the target of a set and the streams of a device, as its files give them.
+
+    Raises:
+        ValueError: the set cannot be used.
+        OSError: a file cannot be read.
+    """
+    manifest = open_set(folder)
+    unit = UNITS[device.contract.unit]
+    tables: Tables = {}
+    for stream in unit.streams:
+        path = folder / unit.file_name(stream)
+        words = manifest.words[path.name]
+        image = image_of(path.read_bytes(), path, manifest.target, stream, words)
+        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+    return manifest.target, device.tables(tables)
+
 
 #: Cycles after the last expected word in which nothing more may come, or the idle limit if less.
 _DRAIN = 1000

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..contract import Channel
-from ..eda import Elaborated, Port, Rtl
-from ..target import Target
-from .channels import Device, shape_of
+from ..simulation import Elaborated, Port, Rtl
+from ..simulation.contract import Channel
+from ..stimulus.unit import Target
+from .job import Device, shape_of
 
 __all__ = ["WRAPPER", "DeviceError", "Wrapper", "lanes_of", "present", "wrap"]
 

@@ -5,13 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..eda import Rtl
-from ..emission import emit
-from ..unit import Progress, no_progress
-from ..vector_set import PACKAGE_NAME
-from .configurations import CONFIGURATIONS, Choice
-from .devices import DEVICES, device_named
-from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
+from ..package.emission import emit
+from ..package.vector_set import PACKAGE_NAME
+from ..simulation import Rtl
+from ..stimulus.unit import Progress, no_progress
+from .job import (
+    CONFIGURATIONS,
+    DEVICES,
+    IDLE_CYCLES,
+    LIMIT_SECONDS,
+    STALL_PERCENT,
+    Choice,
+    device_named,
+)
 from .result import CosimResult
 from .run import cosim
 

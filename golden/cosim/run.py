@@ -4,17 +4,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..eda import Rtl
-from ..reading import open_set
-from ..unit import Progress, no_progress
-from ..verification import Verification, verify
-from .build import Design
-from .devices import DEVICES, device_named
-from .job import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
-from .keep import check_integer, check_kept
-from .result import CosimResult
-from .simulate import Setting, simulate
-from .simulators import simulator_named
+from ..package.reading import open_set
+from ..package.verification import Verification, verify
+from ..simulation import Rtl
+from ..stimulus.unit import Progress, no_progress
+from .job import DEVICES, IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT, device_named
+from .result import CosimResult, check_integer, check_kept
+from .simulators import Design, Setting, simulate, simulator_named
 
 __all__ = ["cosim"]
 

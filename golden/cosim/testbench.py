@@ -3,12 +3,11 @@
 Needs cocotb: `pip install 'bitlog2[rtl]'`.
 """
 
-from .agents import RowDriver, RowMonitor, Transfer
-from .beats import Beat
-from .bench import Agent, Bench
+from .agents import Agent, Bench, RowDriver, RowMonitor, Transfer
+from .job import Beat
 from .model import AttentionModel, Model
-from .scoreboard import Scoreboard
-from .sequencer import Sequencer
+from .observers import Scoreboard
+from .play import Sequencer
 
 __all__ = [
     "Agent",

@@ -1,9 +1,13 @@
 """What the report draws."""
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -12,13 +16,184 @@ from matplotlib.ticker import MaxNLocator
 
 from bitlog2.sim import SCHEMES, Scheme
 
-from ..grid.cell import SHORT_NAMES
-from ..grid.statistics import OCTAVES
-from ..sqrt2_map import Sqrt2Map
-from .drawing import Picture, draw
-from .theme import Theme, colour_of
+from ..ptq.quantizers import Sqrt2Map
+from ..runs.request import SHORT_NAMES
+from ..runs.sweep import SweepRow, front
+from ..watch.statistics import OCTAVES
 
-__all__ = ["accuracy", "errors", "histograms", "transfer_curves"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Picture",
+    "Theme",
+    "accuracy",
+    "colour_of",
+    "draw",
+    "errors",
+    "histograms",
+    "pareto",
+    "transfer_curves",
+]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one kind of page.
+
+    Attributes:
+        ink: text and axes.
+        faint: grid lines.
+        ground: the page's background.
+        series: of the schemes, in the order of `_ORDER`.
+    """
+
+    ink: str
+    faint: str
+    ground: str
+    series: tuple[str, ...]
+
+
+#: Okabe and Ito's palette, which people who see colours differently tell apart.
+LIGHT = Theme(
+    "#1b1f24",
+    "#d8dee4",
+    "#ffffff",
+    ("#999999", "#666666", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7"),
+)
+DARK = Theme(
+    "#e6edf3",
+    "#30363d",
+    "#0d1117",
+    ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#33c79b", "#e39cc4"),
+)
+_ORDER = (
+    "Sqrt2_16",
+    "Sqrt2_17",
+    "BitLog2_Single_16",
+    "BitLog2_Single_17",
+    "BitLog2_Half_16",
+    "BitLog2_Half_17",
+    "uniform_4",
+    "none",
+)
+
+
+def colour_of(scheme: str, theme: Theme) -> str:
+    """Return the colour of a scheme; the unquantized model has that of the text."""
+    return theme.series[_ORDER.index(scheme)] if scheme in _ORDER else theme.ink
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the page.
+
+    Attributes:
+        title, caption: what it shows, and how to read it.
+        light, dark: data URIs of SVG files.
+    """
+
+    title: str
+    caption: str
+    light: str
+    dark: str
+
+
+def draw(title: str, caption: str, paint: Callable[[Figure, Theme], None]) -> Picture:
+    """Return the picture that `paint` makes of an empty figure, once for each theme.
+
+    The same data gives the same bytes.
+    """
+    return Picture(title, caption, _uri(paint, LIGHT), _uri(paint, DARK))
+
+
+def _uri(paint: Callable[[Figure, Theme], None], theme: Theme) -> str:
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "bitlog2",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": theme.ink,
+        "axes.edgecolor": theme.ink,
+        "axes.labelcolor": theme.ink,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "axes.facecolor": theme.ground,
+        "figure.facecolor": theme.ground,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": theme.faint,
+        "grid.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "legend.labelcolor": theme.ink,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(layout="constrained")
+        paint(figure, theme)
+        buffer = BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def pareto(rows: Sequence[SweepRow]) -> Picture:
+    """Return error against cost of a sweep's rows, the front joined by a line.
+
+    Costs are register bits and, where every row has them, gates.
+    """
+    costs = [([row.register_bits for row in rows], "register bits of a lane")]
+    gates = [row.gates for row in rows if row.gates is not None]
+    if len(gates) == len(rows):
+        costs.append((gates, "gates of a lane"))
+
+    errors = (
+        ([row.output_error for row in rows], "error of the attention output, %"),
+        ([100.0 - row.top1 for row in rows], "top-1 error, %"),
+    )
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        figure.set_size_inches(8, 3.1 * len(costs))
+        panels = figure.subplots(len(costs), 2, squeeze=False)
+        for line, (cost, cost_name) in zip(panels, costs, strict=True):
+            for panel, (error, error_name) in zip(line, errors, strict=True):
+                _points(panel, rows, cost, error, theme)
+                panel.set_xlabel(cost_name)
+                panel.set_ylabel(error_name)
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+
+    caption = (
+        "Down and to the left is better; the line joins, by name, what no other choice beats in "
+        "both. Error of the attention output: what the hardware's softmax changes in the "
+        "accumulators against an exact one of the same scores and code, on the calibration images. "
+        "Top-1: on the images of the run, without its interval."
+    )
+    return draw(f"What a choice costs and brings, {rows[0].model}", caption, paint)
+
+
+def _points(
+    panel: Axes, rows: Sequence[SweepRow], cost: Sequence[int], error: Sequence[float], theme: Theme
+) -> None:
+    points = [(float(x), y) for x, y in zip(cost, error, strict=True)]
+    best = set(front(points))
+    line = sorted(points[i] for i in best)
+    panel.plot(*zip(*line, strict=True), color=theme.ink, linewidth=0.8, linestyle="--")
+    seen: set[str] = set()
+    for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
+        label = "_nolegend_" if row.scheme in seen else row.scheme
+        seen.add(row.scheme)
+        panel.plot(x, y, "o", color=colour_of(row.scheme, theme), markersize=5, label=label)
+        if i not in best:
+            continue
+        panel.annotate(
+            f"F{row.fraction_bits} P{row.table_bits}",
+            (x, y),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    panel.margins(x=0.12, y=0.12)
+
 
 #: Layers whose histograms are drawn: the first, the last and some between.
 _HISTOGRAMS = 6

@@ -7,12 +7,11 @@ from typing import Any
 
 import jinja2
 
-from ..grid.cell import SHORT_NAMES
-from ..grid.result import warnings_of
-from ..grid.sweep import SweepRow, config_of, sweep_rows
-from ..watermarks import Mark, is_signed, provided_bits
-from .figures import accuracy, errors, histograms, transfer_curves
-from .pareto import pareto
+from ..runs.request import SHORT_NAMES
+from ..runs.result import warnings_of
+from ..runs.sweep import SweepRow, config_of, sweep_rows
+from ..watch.watermarks import Mark, is_signed, provided_bits
+from .figures import accuracy, errors, histograms, pareto, transfer_curves
 
 __all__ = ["Evidence", "render_page"]
 

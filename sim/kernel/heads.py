@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import borrowing_kernel as kernel
-from .lane_product import (
-    CHANNEL_LANES,
-    KEY_LANES,
-    channel_product,
-    key_product,
-    laid_out,
-)
+from .lane_product import CHANNEL_LANES, KEY_LANES, channel_product, key_product, laid_out
 from .output_requantizer import output_requantizer
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
 from .shift_add import level_value

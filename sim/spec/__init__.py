@@ -3,11 +3,7 @@
 from .attention_row import RowTrace, attention_row, attention_row_from_scores
 from .code_register import code_register, level_of_code, pack_row, unpack_row
 from .exp2 import exp2
-from .log2_quantizer import (
-    log2_quantizer,
-    log2_quantizer_comparing,
-    log2_quantizer_counting,
-)
+from .log2_quantizer import log2_quantizer, log2_quantizer_comparing, log2_quantizer_counting
 from .output_requantizer import output_requantizer
 from .row_max import distance, row_max
 from .row_sum import row_sum

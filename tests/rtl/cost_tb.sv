@@ -1,4 +1,4 @@
-// The alternatives of golden/cost/sv: equal to what they stand beside, or their outputs in files.
+// The alternatives of golden/assurance/cost/sv: equal to what they stand beside, or their outputs in files.
 `timescale 1ns / 1ps
 
 // Comparing form, dividing form and restoring array of the log2 quantizer, on every e and s of a small width and on random ones.

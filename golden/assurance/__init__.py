@@ -1,0 +1,1 @@
+"""How good vectors, checks and RTL are: coverage, mutation, proof, cost."""

@@ -1,0 +1,28 @@
+"""What a choice of the design costs in gates and LUTs, by Yosys."""
+
+from .catalogue import CHOICES, Alternative, Choice, Group
+from .measure import (
+    TECHNOLOGIES,
+    CostTable,
+    Counts,
+    count_cells,
+    longest_path,
+    measure_cost,
+    synthesize,
+    yosys_version,
+)
+
+__all__ = [
+    "CHOICES",
+    "TECHNOLOGIES",
+    "Alternative",
+    "Choice",
+    "CostTable",
+    "Counts",
+    "Group",
+    "count_cells",
+    "longest_path",
+    "measure_cost",
+    "synthesize",
+    "yosys_version",
+]

@@ -1,0 +1,312 @@
+"""The choices of the design whose cost is measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitlog2.sim import SCHEMES, AttentionConfig
+
+from ...stimulus.unit import Target
+
+__all__ = [
+    "CHOICES",
+    "Alternative",
+    "Choice",
+    "Group",
+    "entry_error",
+    "linear_entry",
+    "step_error",
+]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One module, as it is built.
+
+    Attributes:
+        name: what it is called in the table.
+        top: the module, of `golden/rtl` or `golden/assurance/cost/sv`.
+        config: fields of `AttentionConfig` that are not the default.
+        parameters: parameters of the module that are not the package's.
+        remark: what the counts do not show, in a few words.
+    """
+
+    name: str
+    top: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    remark: str = ""
+
+    @property
+    def target(self) -> Target:
+        """The configuration that the package is made of."""
+        return Target.of(AttentionConfig(**self.config))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as they stand in JSON."""
+        return {
+            "name": self.name,
+            "top": self.top,
+            "configuration": dict(self.config),
+            "parameters": dict(self.parameters),
+            "remark": self.remark,
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Alternatives whose costs are compared; the first is the one that ratios refer to.
+
+    Attributes:
+        title: what they are alternatives of.
+        same: the test that shows that all compute one function; empty where they do not.
+    """
+
+    title: str
+    alternatives: tuple[Alternative, ...]
+    same: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of the design, in groups.
+
+    Attributes:
+        name: the name for `--choice`.
+        title: the choice in words.
+        note: what must be known to read the figures.
+    """
+
+    name: str
+    title: str
+    note: str
+    groups: tuple[Group, ...]
+
+
+def linear_entry(fraction: int, config: AttentionConfig) -> int:
+    """Return (1 - f/2) * 2^P of f = fraction / 2^F, what `exp2_linear` has for T[f].
+
+    Raises:
+        ValueError: the entry is no integer, P <= F, or the fraction is none.
+    """
+    if config.table_bits <= config.fraction_bits:
+        raise ValueError(
+            f"table_bits must be above fraction_bits, {config.fraction_bits}, "
+            f"got {config.table_bits}"
+        )
+    if not 0 <= fraction < 1 << config.fraction_bits:
+        raise ValueError(
+            f"fraction must be from 0 to {(1 << config.fraction_bits) - 1}, got {fraction}"
+        )
+    return (1 << config.table_bits) - (fraction << (config.table_bits - config.fraction_bits - 1))
+
+
+def entry_error(config: AttentionConfig) -> float:
+    """Return the largest relative error of the linear entries."""
+    steps = 1 << config.fraction_bits
+    one = 1 << config.table_bits
+    return max(linear_entry(f, config) / (one * 2 ** (-f / steps)) - 1 for f in range(steps))
+
+
+def step_error(fraction_bits: int) -> float:
+    """Return the largest relative error of 2^-x when x is rounded to F fraction bits."""
+    return float(2 ** (0.5 / (1 << fraction_bits)) - 1)
+
+
+_COMPARED = "tests/test_cost_functions.py: test_cost_dividing_form_is_the_comparing_form"
+_LANE = "tests/test_cost_functions.py: test_cost_value_multiply_lane_is_the_shift_add_lane"
+
+
+def _quantizers() -> tuple[Group, ...]:
+    return tuple(
+        Group(
+            scheme,
+            (
+                Alternative("comparing", "log2_quantizer", {"scheme": scheme}),
+                Alternative("dividing, array", "log2_quantizer_restoring", {"scheme": scheme}),
+                Alternative("dividing, `/`", "log2_quantizer_divide", {"scheme": scheme}),
+            ),
+            _COMPARED,
+        )
+        for scheme in SCHEMES
+    )
+
+
+def _exponentials() -> tuple[Group, ...]:
+    tables = tuple(
+        Alternative(
+            f"{1 << bits} entries",
+            "exp2",
+            {"fraction_bits": bits},
+            remark=f"rounding of t: {100 * step_error(bits):.1f} % of e",
+        )
+        for bits in (5, 4, 6)
+    )
+    line = 100 * entry_error(AttentionConfig())
+    linear = Alternative(
+        "1 - f/2, F = 5",
+        "exp2_linear",
+        remark=f"rounding of t: {100 * step_error(5):.1f} %, and the line {line:.1f} %",
+    )
+    return (Group("exp2", (*tables, linear)),)
+
+
+def _table_bits() -> tuple[Group, ...]:
+    return tuple(
+        Group(
+            unit,
+            tuple(
+                Alternative(f"P = {bits}", unit, {"table_bits": bits}, remark=_widths(bits))
+                for bits in (16, 12, 20)
+            ),
+        )
+        for unit in ("exp2", "log2_quantizer", "row_sum")
+    )
+
+
+def _widths(bits: int) -> str:
+    config = AttentionConfig(table_bits=bits)
+    return f"e {config.width('e')} bits, s {config.width('row_sum')} bits"
+
+
+def _by_scheme(schemes: tuple[str, ...], units: dict[str, str]) -> tuple[Group, ...]:
+    return tuple(
+        Group(
+            title,
+            tuple(
+                Alternative(scheme, unit, {"scheme": scheme}, remark=_stored(scheme))
+                for scheme in schemes
+            ),
+        )
+        for unit, title in units.items()
+    )
+
+
+def _stored(scheme: str) -> str:
+    config = AttentionConfig(scheme=scheme)
+    return f"{config.code.storage_bits} bits stored a key, acc {config.width('acc')} bits"
+
+
+def _multipliers() -> tuple[Group, ...]:
+    kinds = ("shift and add", "4 x 9 bit multiplier", "4 x 4 bit multiplier, uniform code")
+    lanes = tuple(
+        Alternative(name, "lane_accumulator", {}, {"KIND": kind}) for kind, name in enumerate(kinds)
+    )
+    return (
+        Group("lane and accumulator, one function", lanes[:2], _LANE),
+        Group("lane and accumulator, another code", (lanes[0], lanes[2])),
+    )
+
+
+def _floats() -> tuple[Group, ...]:
+    return (
+        Group(
+            "log2 quantizer",
+            (
+                Alternative("comparing, integers", "log2_quantizer"),
+                Alternative("floor(e / s * A), float32", "float32_log2_quantizer"),
+            ),
+        ),
+        Group(
+            "its parts",
+            (
+                Alternative("comparing, integers", "log2_quantizer"),
+                Alternative("float32 division", "float32_divide"),
+                Alternative("float32 product", "float32_multiply"),
+            ),
+        ),
+    )
+
+
+def _rows() -> tuple[Group, ...]:
+    sizes = ((64, 1), (256, 1), (64, 4), (256, 4))
+    built: tuple[tuple[str, dict[str, int], tuple[tuple[int, int], ...]], ...]
+    built = (("softmax_row", {}, sizes), ("attention_row", {"HEAD_DIM": 8}, sizes[:3]))
+    return tuple(
+        Group(
+            unit,
+            tuple(
+                Alternative(
+                    f"{tokens} keys, {lanes} a beat", unit, {"max_tokens": tokens},
+                    {"LANES": lanes, **extra},
+                )
+                for tokens, lanes in chosen
+            ),
+        )
+        for unit, extra, chosen in built
+    )  # fmt: skip
+
+
+CHOICES: dict[str, Choice] = {
+    choice.name: choice
+    for choice in (
+        Choice(
+            "log2",
+            "log2 quantizer: comparing or dividing",
+            "BL2-LOG2-04 to -06 against -01 to -03. The array has a row for each bit of the "
+            "quotient; `/` is the divider that Yosys makes, which does not know that e <= s.",
+            _quantizers(),
+        ),
+        Choice(
+            "exp2",
+            "exp2: a table of 16, 32 or 64 entries, or a line",
+            "Different functions: F is the step of d as well, 2^-F octaves; I = 5, P = 16.",
+            _exponentials(),
+        ),
+        Choice("table_bits", "P, fraction bits of e", "Different functions.", _table_bits()),
+        Choice(
+            "single_half",
+            "Half or Single, 17 levels",
+            "Different codes; Single has A = 2^16, Half A = 384. One channel; output code 4 bits.",
+            _by_scheme(
+                ("BitLog2_Half_17", "BitLog2_Single_17"),
+                {
+                    "log2_quantizer": "log2 quantizer",
+                    "shift_add_lane": "shift-and-add lane",
+                    "lane_accumulator": "lane and accumulator",
+                    "output_requantizer": "output requantizer",
+                },
+            ),
+        ),
+        Choice(
+            "levels",
+            "16 or 17 levels",
+            "Different codes. code_memory packs a row's codes into bytes.",
+            tuple(
+                group
+                for form in ("Half", "Single")
+                for group in _by_scheme(
+                    (f"BitLog2_{form}_17", f"BitLog2_{form}_16"),
+                    {
+                        "log2_quantizer": f"log2 quantizer, {form}",
+                        "lane_accumulator": f"lane and accumulator, {form}",
+                        "code_register": f"code register, {form}",
+                        "code_memory": f"code memory, {form}",
+                    },
+                )
+            ),
+        ),
+        Choice(
+            "multiplier",
+            "Shift and add, or a multiplier",
+            "One channel. The 4 x 9 bit multiplier takes the value of the level, its decoder "
+            "counted; the 4 x 4 bit one a uniform code of the same bits. v - zv is in all; the 14 "
+            "bits of the accumulators hold a uniform code too, RND(15 p) of 1024 keys.",
+            _multipliers(),
+        ),
+        Choice(
+            "float32",
+            "The published way, in float32",
+            "Different functions: two float32 roundings against none. Counted: division, the "
+            "product with the constant A, level. Not counted: exponential and sum in float32, "
+            "signs, subnormal numbers, infinities, NaN. The parts have two free operands.",
+            _floats(),
+        ),
+        Choice(
+            "rows",
+            "Whole rows",
+            "D = 8 in attention_row. The row buffer is the memory, its read port asynchronous.",
+            _rows(),
+        ),
+    )
+}  # fmt: skip

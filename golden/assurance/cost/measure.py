@@ -1,0 +1,449 @@
+"""Gates, LUTs and logic levels of each choice, and errors beside them."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bitlog2 import SPEC_VERSION
+from bitlog2.sim.files import write
+
+from ...simulation import ToolError, yosys
+from ...simulation.svpackage import render_package
+from ...stimulus.unit import Progress, Target, no_progress
+from ...stimulus.units import UNITS
+from .catalogue import CHOICES, Alternative, Choice, Group
+
+__all__ = [
+    "TECHNOLOGIES",
+    "CostTable",
+    "Counts",
+    "check_technology",
+    "count_cells",
+    "design_files",
+    "longest_path",
+    "measure_cost",
+    "synthesize",
+    "yosys_version",
+]
+
+_FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
+_MEMORY = re.compile(r"\$mem(_v2)?$")
+#: Cells that are logic: (how many levels a path through them counts, how many carries).
+_LOGIC = {
+    "SB_LUT4": (1, 0),
+    "SB_CARRY": (0, 1),
+    **{
+        f"$_{gate}_": (1, 0)
+        for gate in ("NOT", "AND", "NAND", "OR", "NOR", "XOR", "XNOR", "ANDNOT", "ORNOT")
+    },
+}
+#: Names of places in the source, no hardware.
+_NOTHING = "$scopeinfo"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a module costs in one technology.
+
+    Attributes:
+        cells: logic cells that count as one: two-input gates and inverters, or LUTs.
+        carries: cells of a carry chain; 0 for gates.
+        flip_flops: one a bit; their enable and synchronous reset belong to them.
+        memory_bits: of memories that are written, which stay apart.
+        levels: logic cells on the longest path between ports, flip-flops and memories.
+        path_carries: carry cells on that path, the most where several have as many levels.
+        by_type: cells by the technology's name.
+    """
+
+    cells: int
+    carries: int
+    flip_flops: int
+    memory_bits: int
+    levels: int
+    path_carries: int
+    by_type: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as they stand in JSON."""
+        return {**self.__dict__, "by_type": dict(self.by_type)}
+
+
+def count_cells(netlist: Mapping[str, Any], top: str) -> Counts:
+    """Return the counts of a flat, mapped module.
+
+    Args:
+        netlist: what Yosys's `write_json` writes.
+        top: the module.
+
+    Raises:
+        ValueError: a cell is of no known type, or there is a combinational loop.
+    """
+    cells = netlist["modules"][top]["cells"]
+    by_type: dict[str, int] = {}
+    memory_bits = 0
+    for cell in cells.values():
+        kind = cell["type"]
+        if kind == _NOTHING:
+            continue
+        by_type[kind] = by_type.get(kind, 0) + 1
+        if _MEMORY.match(kind):
+            sizes = cell["parameters"]
+            memory_bits += int(sizes["WIDTH"], 2) * int(sizes["SIZE"], 2)
+        elif kind not in _LOGIC and not _FLIP_FLOP.match(kind):
+            raise ValueError(f"netlist of {top} must be mapped, got a cell {kind}")
+    levels, path_carries = longest_path(cells)
+    return Counts(
+        cells=sum(_LOGIC[kind][0] * count for kind, count in by_type.items() if kind in _LOGIC),
+        carries=by_type.get("SB_CARRY", 0),
+        flip_flops=sum(count for kind, count in by_type.items() if _FLIP_FLOP.match(kind)),
+        memory_bits=memory_bits,
+        levels=levels,
+        path_carries=path_carries,
+        by_type=dict(sorted(by_type.items())),
+    )
+
+
+def longest_path(cells: Mapping[str, Any]) -> tuple[int, int]:
+    """Return levels and carries of the path with the most levels, then the most carries.
+
+    Paths begin and end at ports, flip-flops and memories.
+
+    Raises:
+        ValueError: there is a combinational loop.
+    """
+    logic = {name: cell for name, cell in cells.items() if cell["type"] in _LOGIC}
+    driver = {bit: name for name, cell in logic.items() for bit in _bits(cell, "output")}
+    readers: dict[str, list[str]] = {name: [] for name in logic}
+    missing = dict.fromkeys(logic, 0)
+    for name, cell in logic.items():
+        for source in {driver[bit] for bit in _bits(cell, "input") if bit in driver}:
+            readers[source].append(name)
+            missing[name] += 1
+    reached = dict.fromkeys(logic, (0, 0))
+    ready = [name for name, count in missing.items() if count == 0]
+    for name in ready:
+        level, carry = _LOGIC[logic[name]["type"]]
+        reached[name] = (reached[name][0] + level, reached[name][1] + carry)
+        for reader in readers[name]:
+            reached[reader] = max(reached[reader], reached[name])
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                ready.append(reader)
+    if len(ready) != len(logic):
+        raise ValueError(f"netlist must have no combinational loop, got {len(logic) - len(ready)}"
+                         " cells on one or behind one")  # fmt: skip
+    return max(reached.values(), default=(0, 0))
+
+
+def _bits(cell: Mapping[str, Any], direction: str) -> list[int]:
+    """Return the nets at a cell's ports of one direction, without constants."""
+    ports = cell["port_directions"]
+    return [
+        bit
+        for port, bits in cell["connections"].items()
+        if ports[port] == direction
+        for bit in bits
+        if isinstance(bit, int)
+    ]
+
+
+#: Technology -> what its counts are.
+TECHNOLOGIES: dict[str, str] = {
+    "generic": "two-input gates and inverters (Yosys synth, abc -g gates)",
+    "ice40": "Lattice iCE40: four-input LUTs and carry cells (Yosys synth_ice40, abc -lut 4)",
+}
+_SECONDS = 900
+_HERE = Path(__file__).parent
+_FOLDERS = (_HERE.parents[1] / "rtl", _HERE / "sv")
+# Memories that are written stay cells of their own; tables become logic. ABC's usual scripts prove
+# equivalences first, which takes minutes for a multiplier and does not end for a divider, so both
+# map what Yosys hands over; of equal logic that is the shorter path, not the least area.
+_SCRIPTS = {
+    "generic": """
+synth -flatten -noabc -top {top} -run begin:fine
+opt -fast -full
+memory_map -rom-only
+opt -full
+techmap
+opt -fast
+abc -g gates -script +strash;&get,-n;&dch,-f;&nf;&put
+opt -fast
+clean -purge
+""",
+    # As synth_ice40 did before it took abc9, whose analysis of a deep divider exhausts the stack.
+    "ice40": """
+synth_ice40 -top {top} -run begin:map_ram
+opt -fast -mux_undef -undriven -fine
+memory_map -rom-only
+opt -undriven -fine
+synth_ice40 -top {top} -run map_gates:map_luts
+simplemap
+abc -lut 4 -script +strash;dch,-f;if;mfs2
+ice40_wrapcarry -unwrap
+techmap -map +/ice40/ff_map.v
+clean
+opt_lut -tech ice40
+synth_ice40 -top {top} -run map_cells:check
+blackbox =A:whitebox
+clean -purge
+""",
+}
+
+
+def check_technology(name: str) -> None:
+    """Refuse a technology that is none.
+
+    Raises:
+        ValueError: it is none of `TECHNOLOGIES`.
+    """
+    if name not in TECHNOLOGIES:
+        raise ValueError(f"target must be one of {', '.join(TECHNOLOGIES)}, got {name!r}")
+
+
+def design_files() -> dict[str, Path]:
+    """Return the modules that can be synthesized: the reference RTL, and alternatives to it."""
+    return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob("*.sv"))}
+
+
+def synthesize(
+    target: Target,
+    top: str,
+    parameters: Mapping[str, int],
+    technology: str,
+    *,
+    sources: Mapping[str, str] | None = None,
+) -> Counts:
+    """Return what a module costs.
+
+    Args:
+        target: configuration and head dimension, for the package.
+        top: the module.
+        parameters: its parameters, where they are not those of the package.
+        technology: one of `TECHNOLOGIES`.
+        sources: file name -> text, instead of the reference RTL.
+
+    Raises:
+        ValueError: the technology or the module is none, or the netlist is not mapped.
+        ToolError: Yosys is not installed or fails.
+    """
+    check_technology(technology)
+    if sources is None:
+        files = design_files()
+        if top not in files:
+            raise ValueError(f"module must be one of {', '.join(files)}, got {top!r}")
+        sources = {path.name: path.read_text(encoding="utf-8") for path in files.values()}
+    with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
+        place = Path(folder)
+        write(place / "bitlog2_pkg.sv", render_package(target, list(UNITS.values())))
+        for name, text in sources.items():
+            write(place / name, text)
+        chosen = "".join(f"chparam -set {key} {value} {top}\n" for key, value in parameters.items())
+        script = (
+            f"read_verilog -sv bitlog2_pkg.sv {' '.join(sorted(sources))}\n{chosen}"
+            f"{_SCRIPTS[technology].format(top=top)}write_json netlist.json\n"
+        )
+        write(place / "run.ys", script)
+        yosys("script run.ys", place, timeout=_SECONDS)
+        # What is printed ends where ABC begins in this build, so only the file tells.
+        if not (place / "netlist.json").is_file():
+            raise ToolError(f"Yosys wrote no netlist of {top} for {technology}")
+        netlist = json.loads((place / "netlist.json").read_text(encoding="utf-8"))
+    return count_cells(netlist, top)
+
+
+@cache
+def yosys_version() -> str:
+    """Return Yosys's version without the name of the build's folders.
+
+    Raises:
+        ToolError: Yosys is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
+        printed = yosys("stat", folder)
+    found = re.search(r"Yosys (\S+ \(git sha1 [0-9a-f]+)", printed)
+    if found is None:
+        raise ToolError(f"Yosys must print its version, got {printed[-200:]!r}")
+    return f"{found[1]})"
+
+
+_LETTERS = {"generic": ("gates", "levels"), "ice40": ("LUT4", "levels")}
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What was measured.
+
+    Attributes:
+        technologies: in the order of the columns.
+        choices: in the order of the rows.
+        counts: (choice, group, alternative, technology), by position and name -> counts.
+        yosys: its version.
+    """
+
+    technologies: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    counts: dict[tuple[str, int, int, str], Counts]
+    yosys: str
+
+    def lines(self) -> list[str]:
+        """Return the table as text of fixed columns."""
+        rows = [self._head()]
+        lines = []
+        for choice in self.choices:
+            for position, group in enumerate(choice.groups):
+                rows += self._cells(choice, position, group)
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        width = max(len(group.title) for choice in self.choices for group in choice.groups) + 1
+        heads = _columns(rows[0], widths)
+        for choice in self.choices:
+            lines += ["", f"{choice.name}: {choice.title}", f"  {choice.note}"]
+            lines.append(f"  {'':<{width}}{heads}")
+            for position, group in enumerate(choice.groups):
+                for index, row in enumerate(self._cells(choice, position, group)):
+                    title = group.title if index == 0 else ""
+                    lines.append(f"  {title:<{width}}{_columns(row, widths)}".rstrip())
+        return [*self._legend(), *lines]
+
+    def markdown(self) -> list[str]:
+        """Return the table as Markdown, a table a choice."""
+        lines = []
+        for choice in self.choices:
+            head = ["", *self._head()]
+            lines += [f"**{choice.title}.** {choice.note}", "", f"| {' | '.join(head)} |"]
+            lines.append(f"|{'---|' * 2}{'---:|' * (len(head) - 3)}---|")
+            for position, group in enumerate(choice.groups):
+                for index, row in enumerate(self._cells(choice, position, group)):
+                    title = group.title if index == 0 else ""
+                    lines.append(f"| {' | '.join((title, *row))} |")
+            lines.append("")
+        return lines[:-1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as it stands in JSON."""
+        return {
+            "specification_version": SPEC_VERSION,
+            "yosys": self.yosys,
+            "technologies": {name: TECHNOLOGIES[name] for name in self.technologies},
+            "choices": [
+                {
+                    "name": choice.name,
+                    "title": choice.title,
+                    "note": choice.note,
+                    "groups": [
+                        self._group_dict(choice, position, group)
+                        for position, group in enumerate(choice.groups)
+                    ],
+                }
+                for choice in self.choices
+            ],
+        }
+
+    def _group_dict(self, choice: Choice, position: int, group: Group) -> dict[str, Any]:
+        return {
+            "title": group.title,
+            "same_function": group.same or None,
+            "alternatives": [
+                {
+                    **alternative.as_dict(),
+                    "counts": {
+                        name: self.counts[choice.name, position, index, name].as_dict()
+                        for name in self.technologies
+                    },
+                }
+                for index, alternative in enumerate(group.alternatives)
+            ],
+        }
+
+    def _legend(self) -> list[str]:
+        return [
+            f"Yosys {self.yosys}",
+            *(f"{name}: {TECHNOLOGIES[name]}" for name in self.technologies),
+            "x: times the first of its kind; levels: cells on the longest path, carries apart;",
+            "flip-flops have their enable and reset; written memories stay apart, in bits.",
+        ]
+
+    def _head(self) -> list[str]:
+        head = ["built"]
+        for name in self.technologies:
+            cells, levels = _LETTERS[name]
+            head += [cells, "x", levels] + (["carries"] if name == "ice40" else [])
+        return [*head, "flip-flops", "memory", "remark"]
+
+    def _cells(self, choice: Choice, position: int, group: Group) -> list[list[str]]:
+        rows = []
+        for index, alternative in enumerate(group.alternatives):
+            row = [alternative.name]
+            for name in self.technologies:
+                found = self.counts[choice.name, position, index, name]
+                first = self.counts[choice.name, position, 0, name]
+                row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
+                row += [str(found.carries)] if name == "ice40" else []
+            row += [str(found.flip_flops), str(found.memory_bits), alternative.remark]
+            rows.append(row)
+        return rows
+
+
+def measure_cost(
+    choices: Sequence[str] | None = None,
+    technologies: Sequence[str] | None = None,
+    *,
+    progress: Progress = no_progress,
+) -> CostTable:
+    """Synthesize every alternative of the choices, one after another.
+
+    Args:
+        choices: names of `CHOICES`; all without them.
+        technologies: names of `TECHNOLOGIES`; all without them.
+        progress: wraps the runs.
+
+    Raises:
+        ValueError: a name is none of these.
+        ToolError: Yosys is not installed or fails.
+    """
+    chosen = tuple(CHOICES[_known(name)] for name in dict.fromkeys(choices or CHOICES))
+    names = tuple(dict.fromkeys(technologies or TECHNOLOGIES))
+    for name in names:
+        check_technology(name)
+    wanted = [
+        ((choice.name, position, index, name), alternative)
+        for choice in chosen
+        for position, group in enumerate(choice.groups)
+        for index, alternative in enumerate(group.alternatives)
+        for name in names
+    ]
+    known: dict[str, Counts] = {}
+    counts = {}
+    for key, alternative in progress(wanted, "synthesis", len(wanted)):
+        counts[key] = _once(known, alternative, key[-1])
+    return CostTable(names, chosen, counts, yosys_version())
+
+
+def _once(known: dict[str, Counts], alternative: Alternative, technology: str) -> Counts:
+    """Return the counts of an alternative, synthesized the first time that it is met."""
+    target = alternative.target
+    built = repr((target, alternative.top, sorted(alternative.parameters.items()), technology))
+    if built not in known:
+        known[built] = synthesize(target, alternative.top, alternative.parameters, technology)
+    return known[built]
+
+
+def _known(name: str) -> str:
+    if name not in CHOICES:
+        raise ValueError(f"choice must be one of {', '.join(CHOICES)}, got {name!r}")
+    return name
+
+
+def _ratio(found: int, first: int) -> str:
+    return "" if first == 0 else f"{found / first:.2f}"
+
+
+def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Return cells side by side: numbers to the right, the first and the last to the left."""
+    cells = [f"{row[0]:<{widths[0]}}"]
+    cells += [f"{cell:>{width}}" for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
+    return "  ".join([*cells, row[-1]]).rstrip()

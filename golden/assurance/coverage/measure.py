@@ -1,0 +1,382 @@
+"""Coverage of the RTL under a vector set, measured and judged."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.files import write
+
+from ...cosim.job import DEVICES, device_named
+from ...cosim.ports import WRAPPER
+from ...cosim.simulators import Design
+from ...package.manifest import Manifest
+from ...package.reading import open_set
+from ...package.vector_set import PACKAGE_NAME
+from ...simulation import (
+    MAKE_PYTHON,
+    Rtl,
+    ToolError,
+    run_tool,
+    verilator_command,
+    verilator_environment,
+)
+from ...simulation.contract import CONTRACTS
+from ...stimulus.unit import Progress, Target, no_progress
+from ...stimulus.units import UNITS
+from ...testbench import reference_files, render_testbench
+from ...testbench.files import run_testbench
+from .points import Point, Reason, collapse, load_reasons, read_points, text_of
+
+__all__ = [
+    "BENCHES",
+    "Missed",
+    "Runtime",
+    "StructureReport",
+    "judge",
+    "judged_modules",
+    "measure_structure",
+    "run_bench",
+]
+
+#: Helpers without vectors of their own -> the bench that must reach all of them.
+_HOMES = {"distance": "row_max", "leading_one": "log2_quantizer", "shift_add_lane": "shift_add"}
+#: Bench -> (the testbench's module, the unit of its vectors).
+BENCHES: Mapping[str, tuple[str, str]] = {
+    name: (contract.module, contract.unit)
+    for contract in CONTRACTS.values()
+    for name in (contract.module, *contract.stand_ins)
+}
+_OPTIONS: tuple[str, ...] = ("--cc", "--exe", "--main", "--timing", "--output-split", "0")
+_OPTIONS += ("--coverage-line", "--coverage-toggle", "-CFLAGS", "-std=c++20")
+_OPTIONS += ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD")
+_MAKE = (MAKE_PYTHON, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_CONTROL = '`verilator_config\ncoverage_off -file "*_tb.sv"\n'
+_CONTROL += f'coverage_off -file "*{WRAPPER}.sv"\n'
+_SECONDS = 1800
+
+
+def judged_modules(bench: str) -> tuple[str, ...]:
+    """Return the modules whose points a bench must reach: its own, and helpers at home there."""
+    return (bench, *(helper for helper, home in _HOMES.items() if home == bench))
+
+
+class Runtime:
+    """Verilator's own objects, compiled for the first bench and taken over by the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+
+    def lend(self, build: Path) -> None:
+        """Put what there is into a folder that is about to be compiled."""
+        for path in self._folder.iterdir():
+            shutil.copyfile(path, build / path.name)
+
+    def take(self, build: Path) -> None:
+        """Keep the objects that a compiled folder has."""
+        for path in build.glob("verilated*.o"):
+            shutil.copyfile(path, self._folder / path.name)
+
+
+def run_bench(
+    vectors: Path,
+    manifest: Manifest,
+    bench: str,
+    folder: Path,
+    runtime: Runtime,
+    design: Design | None = None,
+) -> dict[Point, int]:
+    """Return the hits of every point of the modules that a bench is judged by.
+
+    Args:
+        vectors: the vector set.
+        manifest: its manifest.
+        bench: one of `BENCHES`.
+        folder: a new folder for what is built.
+        runtime: objects shared by the benches.
+        design: what is measured, all its modules; None for the reference.
+
+    Raises:
+        ToolError: Verilator is not installed, something does not compile, or the bench fails.
+    """
+    module, unit = BENCHES[bench]
+    folder.mkdir()
+    testbench = folder / f"{module}_tb.sv"
+    write(testbench, render_testbench(manifest.target, UNITS[unit], manifest.words, module))
+    write(folder / "coverage.vlt", _CONTROL)
+    if design is None:
+        files, words = [vectors / PACKAGE_NAME, *reference_files()], [f"-DDUT={bench}"]
+    else:
+        wrapper = folder / f"{WRAPPER}.sv"
+        write(wrapper, design.wrapper.text)
+        files, words = [*design.sources, wrapper], _words(design, bench)
+    program = _build([*files, testbench], words, module, folder, runtime)
+    data = folder / "coverage.dat"
+    stalls = [] if design is None or design.rtl.back_pressure else ["+stall=0"]
+    status, printed = run_testbench(
+        program, vectors, f"+verilator+coverage+file+{data}", *stalls, timeout=_SECONDS
+    )
+    if status != 0 or not data.is_file():
+        raise ToolError("\n".join([f"testbench of {bench} failed on {vectors}:", *printed[-5:]]))
+    judged = judged_modules(bench) if design is None else tuple(design.files)
+    points = read_points(data.read_text(encoding="utf-8"), data.name, judged)
+    return {point: hits for point, hits in points.items() if point.module in judged}
+
+
+def _words(design: Design, bench: str) -> list[str]:
+    """Return the options for a user's design.
+
+    Raises:
+        ValueError: the testbench cannot play it.
+    """
+    contract, lanes = DEVICES[bench].contract, design.wrapper.lanes
+    if contract.plain and design.wrapper.clocked:
+        raise ValueError(f"coverage plays {bench} without a clock, got {design.top} with one")
+    wide = {lanes[each.prefix] for each in contract.channels if each.lanes and each.prefix in lanes}
+    if len(wide) > 1:
+        raise ValueError(f"coverage plays one number of lanes, got {sorted(wide)} of {design.top}")
+    words = [f"-DDUT={WRAPPER}", *(f"-DLANES={each}" for each in wide)]
+    words += [f"-D{name}={value}" for name, value in design.rtl.defines.items()]
+    if any(each.prefix not in lanes for each in contract.outputs):
+        words.append("-DNO_TAPS=1")
+    return words + [f"-I{folder}" for folder in design.includes]
+
+
+def _build(
+    files: Sequence[Path], words: Sequence[str], module: str, folder: Path, runtime: Runtime
+) -> Path:
+    """Compile a testbench and what it plays with coverage; return the program."""
+    paths = [path.resolve() for path in (folder / "coverage.vlt", *files)]
+    build = folder / "build"
+    build.mkdir()
+    environment = verilator_environment()
+    named = ["--top-module", f"{module}_tb", *words, "-Mdir", ".", "-o", "simulate"]
+    run_tool(
+        [verilator_command(), *_OPTIONS, *named, *paths],
+        build,
+        environment=environment,
+        timeout=_SECONDS,
+    )
+    runtime.lend(build)
+    run_tool(
+        ["make", "-f", f"V{module}_tb.mk", *_MAKE, "simulate"],
+        build,
+        environment=environment,
+        timeout=_SECONDS,
+    )
+    runtime.take(build)
+    return build / "simulate"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A point that is not reached.
+
+    Attributes:
+        point: the point.
+        text: what identifies it, without line numbers.
+        reason: why; None where no reason fits.
+    """
+
+    point: Point
+    text: str
+    reason: Reason | None
+
+
+@dataclass(frozen=True)
+class StructureReport:
+    """What a set reaches.
+
+    Attributes:
+        counts: (module, line or toggle) -> (points reached, points).
+        missed: every point that is not reached.
+        idle: reasons of the modules that were judged which fit no such point.
+        simulator: Verilator's version.
+        files: module -> name of its file, where that is another than the module's.
+    """
+
+    counts: Mapping[tuple[str, str], tuple[int, int]]
+    missed: tuple[Missed, ...]
+    idle: tuple[Reason, ...]
+    simulator: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unexplained(self) -> tuple[Missed, ...]:
+        """The points that are not reached and have no reason."""
+        return tuple(each for each in self.missed if each.reason is None)
+
+    @property
+    def status(self) -> int:
+        """1 where a point lacks a reason or a reason its point, else 0."""
+        return 1 if self.unexplained or self.idle else 0
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to read."""
+        modules = list(dict.fromkeys(module for module, _ in self.counts))
+        width = max(map(len, modules), default=0)
+        lines = [self.simulator, f"{'module':<{width}}  {'lines':>13}  {'toggles':>13}"]
+        for module in modules:
+            cells = (self._cell(module, kind) for kind in ("line", "toggle"))
+            lines.append(f"{module:<{width}}  {'  '.join(cells)}".rstrip())
+        lines.append(f"{'all':<{width}}  {self._sum('line')}  {self._sum('toggle')}")
+        lines += self._explained()
+        places: dict[str, list[str]] = {}
+        for each in self.unexplained:
+            file = self.files.get(each.point.module, f"{each.point.module}.sv")
+            place = f"{file}:{each.point.line} {each.point.kind}"
+            places.setdefault(place, []).append(each.text)
+        for place, texts in places.items():
+            lines += [f"no reason: {place} {text}" for text in collapse(texts)]
+        for reason in self.idle:
+            lines.append(f"reason without a point: {reason.module} {reason.kind} {reason.pattern}")
+        explained = len(self.missed) - len(self.unexplained)
+        lines.append(
+            f"{len(self.missed)} points not reached: {explained} with a reason, "
+            f"{len(self.unexplained)} without; {len(self.idle)} reasons without a point"
+        )
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as it stands in JSON."""
+        return {
+            "simulator": self.simulator,
+            "counts": [
+                {"module": module, "kind": kind, "reached": reached, "points": points}
+                for (module, kind), (reached, points) in self.counts.items()
+            ],
+            "missed": [
+                {
+                    **each.point.__dict__,
+                    "text": each.text,
+                    "reason": each.reason.reason if each.reason else None,
+                    "requirement": each.reason.requirement if each.reason else None,
+                }
+                for each in self.missed
+            ],
+            "reasons_without_a_point": [reason.__dict__["pattern"] for reason in self.idle],
+        }
+
+    def _explained(self) -> list[str]:
+        """Return the points that have a reason, by reason."""
+        found: dict[Reason, list[Missed]] = {}
+        for each in self.missed:
+            if each.reason is not None:
+                found.setdefault(each.reason, []).append(each)
+        lines = []
+        for reason, points in found.items():
+            known = f" ({reason.requirement})" if reason.requirement else ""
+            lines.append(f"{reason.module}, {len(points)} x {reason.kind}: {reason.reason}{known}")
+            lines += [f"    {text}" for text in collapse([each.text for each in points])]
+        return lines
+
+    def _cell(self, module: str, kind: str) -> str:
+        reached, points = self.counts.get((module, kind), (0, 0))
+        return f"{reached:>6}/{points:<6}"
+
+    def _sum(self, kind: str) -> str:
+        found = [counts for (_, each), counts in self.counts.items() if each == kind]
+        return f"{sum(r for r, _ in found):>6}/{sum(p for _, p in found):<6}".rstrip()
+
+
+def judge(
+    points: Mapping[Point, int],
+    sources: Mapping[str, Sequence[str]],
+    reasons: Sequence[Reason],
+    simulator: str,
+    files: Mapping[str, str] | None = None,
+) -> StructureReport:
+    """Return the report of points and their hits.
+
+    Args:
+        points: of the modules that are judged.
+        sources: module -> lines of its file.
+        reasons: those of other modules are left alone.
+        simulator: its version.
+        files: module -> name of its file; None where each has its own.
+    """
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    missed = []
+    for point in sorted(points):
+        reached, total = counts.get((point.module, point.kind), (0, 0))
+        counts[point.module, point.kind] = (reached + (points[point] > 0), total + 1)
+        if points[point] == 0:
+            text = text_of(point, sources)
+            why = next((reason for reason in reasons if reason.fits(point, text)), None)
+            missed.append(Missed(point, text, why))
+    used = {each.reason for each in missed}
+    modules = {module for module, _ in counts}
+    idle = tuple(each for each in reasons if each.module in modules and each not in used)
+    return StructureReport(counts, tuple(missed), idle, simulator, files or {})
+
+
+def measure_structure(
+    folder: str | Path,
+    units: Sequence[str] | None = None,
+    *,
+    rtl: Rtl | None = None,
+    lanes: int | None = None,
+    reasons: Sequence[Reason] | None = None,
+    progress: Progress = no_progress,
+) -> StructureReport:
+    """Run the benches of a vector set with line and toggle coverage.
+
+    A module is judged by its own bench; a helper by that of the unit that it belongs to.
+
+    Args:
+        folder: the vector set.
+        units: of the set; all without them.
+        rtl: a device for the one unit of `units`, which may be any of `DEVICES`; all of its modules
+            are judged. None for the reference.
+        lanes: keys a beat, the parameter LANES of `rtl`; None for its own default.
+        reasons: why points are not reached; without them those of the project, which are the
+            default configuration's and are left out for another, and none for `rtl`.
+        progress: wraps the benches.
+
+    Raises:
+        ValueError: no set, a unit that it does not have, or a device that does not fit the unit.
+        ToolError: Verilator is not installed, something does not compile, or a bench fails.
+    """
+    vectors = Path(folder)
+    manifest = open_set(vectors)
+    known = tuple(dict.fromkeys(name.split(".")[0] for name in manifest.words))
+    design, files = None, {path.stem: path for path in reference_files()}
+    if rtl is not None:
+        if len(units or ()) != 1:
+            raise ValueError(f"unit must be a single one with rtl, got {units}")
+        (device,) = (device_named(each) for each in units or ())
+        design = Design.of(vectors.resolve(), device, rtl, lanes)
+        files, reasons, units = dict(design.files), reasons or (), [device.contract.unit]
+    for unit in units or ():
+        if unit not in known:
+            raise ValueError(f"unit must be one of {', '.join(known)}, got {unit!r}")
+    chosen = [name for name, (_, unit) in BENCHES.items() if unit in (units or known)]
+    if design is not None:
+        chosen = [device.name]
+    if reasons is None:
+        usual = manifest.target == Target.of(AttentionConfig())
+        reasons = load_reasons() if usual else ()
+    points: dict[Point, int] = {}
+    with tempfile.TemporaryDirectory(prefix="bitlog2-coverage-") as made:
+        work = Path(made)
+        runtime = Runtime(work / "runtime")
+        for bench in progress(chosen, "coverage", len(chosen)):
+            points |= run_bench(vectors, manifest, bench, work / bench, runtime, design)
+    sources = {
+        name: path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for name, path in files.items()
+    }
+    names = {name: path.name for name, path in files.items()}
+    return judge(points, sources, reasons, _version(), names)
+
+
+def _version() -> str:
+    """Return the index's version: this build's program names its revision only."""
+    environment = verilator_environment()
+    printed = run_tool([verilator_command(), "--version"], ".", environment=environment)
+    return f"Verilator {metadata.version('verilator')}, {' '.join(printed.split())}"

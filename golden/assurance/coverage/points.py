@@ -1,0 +1,195 @@
+"""Points of coverage and the reasons why some cannot be hit."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+__all__ = [
+    "Point",
+    "Reason",
+    "collapse",
+    "load_reasons",
+    "read_points",
+    "read_reasons",
+    "text_of",
+]
+
+_BIT = re.compile(r"(.*)\[(\d+)\]:(0->1|1->0)")
+_BOTH = ("0->1", "1->0")
+
+
+def collapse(texts: Sequence[str]) -> list[str]:
+    """Return the texts of points, with bits of a signal that are missed alike as one range.
+
+    `d[0]:0->1`, `d[0]:1->0`, `d[1]:0->1`, `d[1]:1->0` become `d[0-1]`, and `d[2]:0->1` stays.
+    """
+    seen: dict[str, dict[int, tuple[str, ...]]] = {}
+    others = []
+    for text in sorted(texts):
+        found = _BIT.fullmatch(text)
+        if found is None:
+            others.append(text)
+            continue
+        bits = seen.setdefault(found[1], {})
+        bits[int(found[2])] = (*bits.get(int(found[2]), ()), found[3])
+    return [each for signal, bits in seen.items() for each in _ranges(signal, bits)] + others
+
+
+def _ranges(signal: str, bits: dict[int, tuple[str, ...]]) -> list[str]:
+    """Return runs of neighbouring bits with the same directions."""
+    runs: list[list[int]] = []
+    for bit in sorted(bits):
+        if runs and bit == runs[-1][-1] + 1 and bits[bit] == bits[runs[-1][0]]:
+            runs[-1].append(bit)
+        else:
+            runs.append([bit])
+    texts = []
+    for run in runs:
+        span = str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"
+        directions = bits[run[0]]
+        texts.append(f"{signal}[{span}]" + ("" if directions == _BOTH else f":{directions[0]}"))
+    return texts
+
+
+_LINE = re.compile(r"C '(.*)' (\d+)$")
+_HEAD = "# SystemC::Coverage-3"
+_KINDS = {"v_line": "line", "v_branch": "line", "v_toggle": "toggle"}
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One point of coverage.
+
+    Attributes:
+        module: the module's name in its source.
+        kind: line (blocks and branches) or toggle.
+        line, column: where in its file.
+        name: block, if, else, ..., or a signal's bit and direction: `d[3]:0->1`.
+    """
+
+    module: str
+    kind: str
+    line: int
+    column: int
+    name: str
+
+
+def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Point, int]:
+    """Return the hits of each point, instances and sizes of a module added up.
+
+    Args:
+        text: of the file.
+        path: its name, for errors.
+        modules: names that are known; others have no two underscores.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    head, *lines = text.splitlines() or [""]
+    if head != _HEAD:
+        raise ValueError(f"{path} must begin with {_HEAD!r}, got {head[:60]!r}")
+    points: dict[Point, int] = {}
+    for number, line in enumerate(lines, 2):
+        found = _LINE.match(line)
+        fields = dict(_fields(found[1])) if found else {}
+        page, _, module = fields.get("page", "").partition("/")
+        if found is None or not {"l", "n", "o", "page"} <= fields.keys() or page not in _KINDS:
+            raise ValueError(f"{path}: line {number} must be a point of line or toggle coverage, "
+                             f"got {line[:80]!r}")  # fmt: skip
+        # A size of a module has its own page, `name__W8`.
+        sized = [each for each in modules if f"{module}__".startswith(f"{each}__")]
+        name = max(sized, key=len, default=module.split("__")[0])
+        point = Point(name, _KINDS[page], int(fields["l"]), int(fields["n"]), fields["o"])
+        points[point] = points.get(point, 0) + int(found[2])
+    return points
+
+
+def _fields(text: str) -> list[tuple[str, str]]:
+    """Return keys and values: 0x01 begins a key, 0x02 its value."""
+    pairs = (part.partition("\x02") for part in text.split("\x01") if part)
+    return [(key, value) for key, _, value in pairs]
+
+
+_FILE = Path(__file__).parent / "reasons.json"
+_FIELDS = ("module", "kind", "pattern", "reason", "requirement")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why points of a module are not reached.
+
+    Attributes:
+        module: the module.
+        kind: line or toggle.
+        pattern: regular expression of the whole text of a point, see `text_of`.
+        reason: in words.
+        requirement: the requirement that says so, or an empty string.
+    """
+
+    module: str
+    kind: str
+    pattern: str
+    reason: str
+    requirement: str
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.pattern)
+
+    def fits(self, point: Point, text: str) -> bool:
+        """Whether it is the reason of a point with this text."""
+        return (self.module, self.kind) == (point.module, point.kind) and (
+            self._compiled.fullmatch(text) is not None
+        )
+
+
+def read_reasons(data: bytes, path: str) -> tuple[Reason, ...]:
+    """Return the reasons of a file.
+
+    Raises:
+        ValueError: it is no list of objects with exactly these fields, or a pattern is malformed.
+    """
+    try:
+        entries = json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON: {error}") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} must be a list of reasons, got {type(entries).__name__}")
+    return tuple(_reason(entry, number, path) for number, entry in enumerate(entries))
+
+
+def load_reasons() -> tuple[Reason, ...]:
+    """Return the reasons that belong to the reference RTL and the default set."""
+    return read_reasons(_FILE.read_bytes(), _FILE.name)
+
+
+def text_of(point: Point, sources: Mapping[str, Sequence[str]]) -> str:
+    """Return what a pattern is held to: a bit and its direction, or a branch and its source line.
+
+    Args:
+        point: the point.
+        sources: module -> lines of its file.
+    """
+    if point.kind == "toggle":
+        return point.name
+    return f"{point.name}: {sources[point.module][point.line - 1].strip()}"
+
+
+def _reason(entry: object, number: int, path: str) -> Reason:
+    where = f"{path}, reason {number}"
+    if not isinstance(entry, dict) or set(entry) != set(_FIELDS):
+        raise ValueError(f"{where} must have the fields {', '.join(_FIELDS)}, got {entry!r}")
+    if not all(isinstance(value, str) for value in entry.values()):
+        raise ValueError(f"{where} must hold strings, got {entry!r}")
+    if entry["kind"] not in ("line", "toggle"):
+        raise ValueError(f"{where}: kind must be line or toggle, got {entry['kind']!r}")
+    if not entry["reason"]:
+        raise ValueError(f"{where}: reason must not be empty")
+    try:
+        re.compile(entry["pattern"])
+    except re.error as error:
+        raise ValueError(f"{where}: pattern must be a regular expression: {error}") from None
+    return Reason(**entry)

@@ -1,0 +1,628 @@
+"""Whether a mutant differs at all: miters, cuts, solvers."""
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bitlog2.extras import require
+from bitlog2.sim.files import write
+
+from ...simulation import yosys
+from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, Netlist
+
+__all__ = [
+    "Cut",
+    "Memory",
+    "Port",
+    "Proof",
+    "Prover",
+    "cut_state",
+    "joined",
+    "render_facts",
+    "render_invariants",
+    "render_miter",
+    "render_probe",
+    "solve",
+]
+
+#: Inputs of a miter that are state.
+_STATE = ("q_", "any_cycle")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a solver found.
+
+    Attributes:
+        verdict: equivalent; different, with a counterexample; or unknown within the time.
+        counterexample: inputs (and registers `q_...` of one step) by name.
+    """
+
+    verdict: Literal["equivalent", "different", "unknown"]
+    counterexample: Mapping[str, int]
+
+
+def solve(question: str, seconds: int) -> Proof:
+    """Return whether the assertions of a module without registers follow from its assumptions.
+
+    Args:
+        question: the module as Yosys's `write_smt2 -stbv` writes it.
+        seconds: for the solver.
+
+    Raises:
+        ModuleNotFoundError: z3 is not installed.
+    """
+    require("an equivalence proof", "z3")
+    (name,) = re.findall(r"^; yosys-smt2-module (\S+)$", question, re.MULTILINE)
+    inputs = re.findall(r"^; yosys-smt2-input (\S+) (\d+)$", question, re.MULTILINE)
+    lines = [f"(declare-const state |{name}_s|)"]
+    for port, bits in inputs:
+        sort = "Bool" if bits == "1" else f"(_ BitVec {bits})"
+        lines.append(f"(declare-const |in {port}| {sort})")
+        lines.append(f"(assert (= |in {port}| (|{name}_n {port}| state)))")
+    lines.append(f"(assert (|{name}_u| state))")
+    claims = re.findall(rf"^\(define-fun \|({name}_a \d+)\| ", question, re.MULTILINE)
+    for number, claim in enumerate(claims):
+        lines += [f"(declare-const |broken {number}| Bool)"]
+        lines += [f"(assert (=> |broken {number}| (not (|{claim}| state))))"]
+    bits = [port for port, width in inputs if width == "1" and port.startswith(_STATE)]
+    return _checked("\n".join([question, *lines]), len(claims), bits, seconds)
+
+
+def _checked(text: str, claims: int, bits: Sequence[str], seconds: int) -> Proof:
+    """Return whether none of the claims can be broken: all at once, or each in each case of `bits`.
+
+    A claim is small beside all of them, and a known control bit leaves one side of a multiplexer.
+    """
+    import z3
+
+    context, end = z3.Context(), time.monotonic() + seconds
+    solver = z3.SolverFor("QF_BV", ctx=context)
+    solver.from_string(text)
+    broken = [z3.Bool(f"broken {number}", context) for number in range(claims)]
+    literals = [z3.Bool(f"in {port}", context) for port in bits]
+    signs = list(itertools.product((False, True), repeat=len(bits)))
+    cases = [
+        [
+            literal if value else z3.Not(literal)
+            for literal, value in zip(literals, values, strict=True)
+        ]
+        for values in signs
+    ]
+    whole = [[z3.Or(broken)]] if broken else []
+    for questions in (whole, [[claim, *case] for claim in broken for case in cases]):
+        verdicts = set()
+        for question in questions:
+            left = end - time.monotonic()
+            solver.set("timeout", max(1, int(1000 * min(left, seconds / 4))))
+            found = solver.check(*question) if left > 0 else z3.unknown
+            if found == z3.sat:
+                return _difference(solver.model())
+            verdicts.add(found == z3.unsat)
+            if found == z3.unknown:
+                break
+        if verdicts <= {True}:
+            return Proof("equivalent", {})
+    return Proof("unknown", {})
+
+
+def _difference(model: Any) -> Proof:
+    values = {each.name(): str(model[each]) for each in model.decls()}
+    return Proof(
+        "different",
+        {
+            name.removeprefix("in "): int(text) if text.isdigit() else int(text == "True")
+            for name, text in values.items()
+            if name.startswith("in ")
+        },
+    )
+
+
+_CLOCKED = ("$dff", "$mem_v2", "$scopeinfo")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port, or a register that was made one.
+
+    Attributes:
+        name: of a register, its name in the design with `.` and other marks as `_`.
+        bits: its width.
+    """
+
+    name: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory with one write and one read that does not wait for a clock.
+
+    Attributes:
+        name: as of a register.
+        address_bits, bits: widths of an address and of a word.
+    """
+
+    name: str
+    address_bits: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a module is made of.
+
+    Of a register r there are the ports q_r (in: its value) and d_r (out: its next value); of a
+    memory m the ports rd_m (in: the word read), and ra_m, wa_m, wd_m, we_m (out: addresses, word
+    written, a write bit for each of its bits).
+
+    Attributes:
+        inputs, outputs: ports of the design, clock and mutant's number left out.
+        registers, memories: its state.
+        netlist: the module `cut` for Yosys's `read_json`.
+    """
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    registers: tuple[Port, ...]
+    memories: tuple[Memory, ...]
+    netlist: str
+
+
+def cut_state(design: str, plain: str, left_out: tuple[str, ...]) -> Cut:
+    """Return the cut of a flat module.
+
+    Args:
+        design: JSON of Yosys with that module alone, of registers only `$dff`, of memories only
+            `$mem_v2`.
+        plain: the same without mutants, which tells the registers' names.
+        left_out: ports that are not listed.
+
+    Raises:
+        ValueError: a memory has more than one reader or writer, or a clocked reader.
+    """
+    module, named = _only_module(design), _register_names(_only_module(plain))
+    ports, cells = module["ports"], module["cells"]
+    listed = {
+        direction: tuple(
+            Port(name, len(port["bits"]))
+            for name, port in ports.items()
+            if port["direction"] == direction and name not in left_out
+        )
+        for direction in ("input", "output")
+    }
+    registers, memories = [], []
+    for name in [name for name, cell in cells.items() if cell["type"] in _CLOCKED]:
+        cell = cells.pop(name)
+        if cell["type"] == "$dff":
+            registers.append(_cut_register(ports, cell, named[name]))
+        elif cell["type"] == "$mem_v2":
+            memories.append(_cut_memory(ports, cell))
+    whole = json.dumps({"modules": {"cut": module}})
+    return Cut(listed["input"], listed["output"], tuple(registers), tuple(memories), whole)
+
+
+def _only_module(design: str) -> dict[str, Any]:
+    (module,) = json.loads(design)["modules"].values()
+    assert isinstance(module, dict)
+    return module
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
+
+
+def _register_names(module: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name of the net behind each register, by the register's cell."""
+    nets, found = module["netnames"], {}
+    for name, cell in module["cells"].items():
+        if cell["type"] == "$dff":
+            bits = cell["connections"]["Q"]
+            same = [net for net in nets if nets[net]["bits"] == bits]
+            net = min(same, key=lambda net: (nets[net].get("hide_name", 0), len(net), net))
+            found[name] = _plain(net)
+    return found
+
+
+def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> Port:
+    outputs = cell["connections"]["Q"]
+    ports[f"q_{name}"] = {"direction": "input", "bits": outputs}
+    ports[f"d_{name}"] = {"direction": "output", "bits": cell["connections"]["D"]}
+    return Port(name, len(outputs))
+
+
+def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> Memory:
+    values = {name: int(text, 2) for name, text in cell["parameters"].items() if name in _SIZES}
+    name = _plain(cell["parameters"]["MEMID"].lstrip("\\"))
+    if (values["RD_PORTS"], values["WR_PORTS"], values["RD_CLK_ENABLE"]) != (1, 1, 0):
+        raise ValueError(f"memory {name} must have one writer and one reader without a clock")
+    wires = cell["connections"]
+    for prefix, end in (("ra", "RD_ADDR"), ("wa", "WR_ADDR"), ("wd", "WR_DATA"), ("we", "WR_EN")):
+        ports[f"{prefix}_{name}"] = {"direction": "output", "bits": wires[end]}
+    ports[f"rd_{name}"] = {"direction": "input", "bits": wires["RD_DATA"]}
+    return Memory(name, values["ABITS"], values["WIDTH"])
+
+
+_SIZES = ("RD_PORTS", "WR_PORTS", "RD_CLK_ENABLE", "ABITS", "WIDTH")
+
+
+def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> str:
+    """Return the module `facts`: of a state, whether the invariants hold and what matters."""
+    entries = [Port(f"entry_{each.name}", each.address_bits) for each in cut.memories]
+    inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*cut.registers, *entries)]
+    outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
+    outputs.append("  output wire holds")
+    lines = []
+    for each in _state(cut):
+        lines.append(f"  assign matters_{each.name} = {_matters(cut, relation, each)};")
+    return _module(
+        "facts", [*inputs, *outputs], [f"  assign holds = {_all(boundary.invariants)};", *lines]
+    )
+
+
+def render_invariants(cut: Cut, boundary: Boundary, bits: int) -> str:
+    """Return the module `invariants`: they hold after reset, and from cycle to cycle."""
+    body = [
+        "  wire starting = any_cycle[0];",
+        *_outputs(cut, ""),
+        *_cut(cut, "original", 0, bits, ""),
+        *_facts(cut, "now", "q_"),
+        *_facts(cut, "after", "d_"),
+        "  always @* begin",
+        f"    assume(starting ? !rst_n : now_holds && {_legal(cut, boundary)});",
+        "    assert(after_holds);",
+        "  end",
+    ]
+    return _module("invariants", _inputs(cut), body)
+
+
+def render_probe(cut: Cut, boundary: Boundary, bits: int) -> str:
+    """Return the module `probe`, which asserts what is false under the assumptions of `miter`."""
+    body = [*_outputs(cut, ""), *_cut(cut, "original", 0, bits, "")]
+    legal = _legal(cut, boundary)
+    if cut.registers:
+        body += _facts(cut, "now", "q_")
+        legal = f"now_holds && {legal}"
+    checks = ["  always @* begin", f"    assume({legal});", "    assert(1'b0);", "  end"]
+    return _module("probe", _inputs(cut), [*body, *checks])
+
+
+def render_miter(
+    cut: Cut, boundary: Boundary, name: str, number: int, bits: int, *, starting: bool = False
+) -> str:
+    """Return the module `name`, which asserts that mutant `number` is not seen.
+
+    Args:
+        cut, boundary: what is compared.
+        name: of the module.
+        number, bits: the mutant, and the width of `mutsel`.
+        starting: the clock cycle of reset, from any two states, instead of one between states that
+            agree.
+    """
+    body = [
+        *_starting(starting),
+        *_outputs(cut, ""),
+        *_outputs(cut, "gate_"),
+        *_cut(cut, "original", 0, bits, ""),
+        *_cut(cut, "mutant", number, bits, "gate_"),
+    ]
+    legal = _legal(cut, boundary)
+    if cut.registers:
+        body += [*_facts(cut, "now", "q_"), *_facts(cut, "after", "d_")]
+        for memory in cut.memories:
+            body += _facts(cut, f"reading_{memory.name}", "q_", memory)
+        body += _agreed(cut)
+        legal = f"starting ? !rst_n : now_holds && {legal}"
+    checks = [f"    assume({legal});", *_consistent(cut), *_asserted(cut, boundary)]
+    return _module(name, _inputs(cut), [*body, "  always @* begin", *checks, "  end"])
+
+
+def _module(name: str, ports: list[str], body: list[str]) -> str:
+    return "\n".join(
+        [
+            "`default_nettype none",
+            f"module {name}(",
+            ",\n".join(ports),
+            ");",
+            *body,
+            "endmodule",
+            "",
+        ]
+    )
+
+
+def _starting(starting: bool) -> list[str]:
+    return [f"  localparam starting = 1'b{int(starting)};"]
+
+
+def _range(bits: int) -> str:
+    return f"[{bits - 1}:0] "
+
+
+def _legal(cut: Cut, boundary: Boundary) -> str:
+    """Return what is assumed; the registers in it are those of the original."""
+    text = _all((*boundary.assumes, *boundary.lemmas.values()))
+    for register in cut.registers:
+        text = re.sub(rf"(?<![\w:]){register.name}\b", f"q_{register.name}", text)
+    return text
+
+
+def _all(conditions: tuple[str, ...]) -> str:
+    return " && ".join(f"({each})" for each in conditions) or "1'b1"
+
+
+def _matters(cut: Cut, relation: Mapping[str, str], part: Port | Memory) -> str:
+    """Return the mask of the bits of a register or memory that matter."""
+    found = (text for pattern, text in relation.items() if re.fullmatch(pattern, part.name))
+    text = re.sub(r"\bentry\b", f"entry_{part.name}", next(found, "1'b1"))
+
+    def any_of(match: re.Match[str]) -> str:
+        names = [each.name for each in cut.registers if re.fullmatch(match[1], each.name)]
+        return "(" + " || ".join(f"{name} != 0" for name in names) + ")"
+
+    text = re.sub(r"\bany\(([^)]*)\)", any_of, text)
+    return _mask(re.sub(r"\bself\b", part.name, text), part.bits)
+
+
+def _mask(condition: str, bits: int) -> str:
+    """Return as a mask what is one already, or a condition for all bits."""
+    return condition if condition.startswith("{") else f"{{{bits}{{1'({condition})}}}}"
+
+
+def _state(cut: Cut) -> tuple[Port | Memory, ...]:
+    return (*cut.registers, *cut.memories)
+
+
+def _inputs(cut: Cut) -> list[str]:
+    """Return the miter's inputs: those of the design, and two states in one clock cycle."""
+    ports = list(cut.inputs)
+    if cut.registers:
+        ports.append(Port("any_cycle", 1))
+    for register in cut.registers:
+        ports += [
+            Port(f"q_{register.name}", register.bits),
+            Port(f"free_{register.name}", register.bits),
+        ]
+    for memory in cut.memories:
+        ports.append(Port(f"entry_{memory.name}", memory.address_bits))
+        for kind in ("rd", "old", "free_rd", "free_old"):
+            ports.append(Port(f"{kind}_{memory.name}", memory.bits))
+    return [f"  input wire {_range(each.bits)}{each.name}" for each in ports]
+
+
+def _outputs(cut: Cut, prefix: str) -> list[str]:
+    ports = [*cut.outputs, *(Port(f"d_{each.name}", each.bits) for each in cut.registers)]
+    for memory in cut.memories:
+        ports += [Port(f"{kind}_{memory.name}", memory.address_bits) for kind in ("ra", "wa")]
+        ports += [Port(f"{kind}_{memory.name}", memory.bits) for kind in ("wd", "we")]
+    return [f"  wire {_range(each.bits)}{prefix}{each.name};" for each in ports]
+
+
+def _cut(cut: Cut, instance: str, number: int, bits: int, prefix: str) -> list[str]:
+    names = {each.name: each.name for each in cut.inputs}
+    names |= {each.name: f"{prefix}{each.name}" for each in cut.outputs}
+    for register in cut.registers:
+        names |= {f"{kind}_{register.name}": f"{prefix}{kind}_{register.name}" for kind in "qd"}
+    for memory in cut.memories:
+        for kind in ("rd", "ra", "wa", "wd", "we"):
+            names[f"{kind}_{memory.name}"] = f"{prefix}{kind}_{memory.name}"
+    pins = [f"    .{port}({net})," for port, net in names.items()]
+    return [f"  cut {instance}(", *pins, f"    .{SELECT}({bits}'d{number})", "  );"]
+
+
+def _facts(cut: Cut, instance: str, state: str, read: Memory | None = None) -> list[str]:
+    """Return an instance of `facts`; `read` is a memory whose entry is the one that is read."""
+    pins = [f"    .{each.name}({state}{each.name})," for each in cut.registers]
+    for memory in cut.memories:
+        entry = f"ra_{memory.name}" if memory is read else f"entry_{memory.name}"
+        pins.append(f"    .entry_{memory.name}({entry}),")
+    wires = [f"  wire {instance}_holds;"]
+    for each in _state(cut):
+        wires.append(f"  wire {_range(each.bits)}{instance}_matters_{each.name};")
+        pins.append(f"    .matters_{each.name}({instance}_matters_{each.name}),")
+    return [*wires, f"  facts {instance}(", *pins, f"    .holds({instance}_holds)", "  );"]
+
+
+def _agreed(cut: Cut) -> list[str]:
+    """Return the mutant's state: the original's where it matters, and anything elsewhere."""
+    lines = []
+    for each in cut.registers:
+        same = f"{{{each.bits}{{!starting}}}} & now_matters_{each.name}"
+        lines.append(_either(each.bits, "q", each.name, same))
+    for memory in cut.memories:
+        name, whole = memory.name, f"{{{memory.bits}{{starting}}}}"
+        read = f"{{{memory.bits}{{gate_ra_{name} == ra_{name}}}}}"
+        read = f"({whole} | reading_{name}_matters_{name}) & {read}"
+        lines.append(_either(memory.bits, "rd", name, read))
+        lines.append(_either(memory.bits, "old", name, f"{whole} | now_matters_{name}"))
+        for side in ("", "gate_"):
+            wa, wd, we, was = (f"{side}{kind}_{name}" for kind in ("wa", "wd", "we", "old"))
+            lines.append(
+                f"  wire {_range(memory.bits)}{side}new_{name} = "
+                f"{wa} == entry_{name} ? ({wd} & {we}) | ({was} & ~{we}) : {was};"
+            )
+    return lines
+
+
+def _either(bits: int, kind: str, name: str, same: str) -> str:
+    """Return the mutant's value: the original's in the bits `same`, and anything in the others."""
+    value, free = f"{kind}_{name}", f"free_{name}" if kind == "q" else f"free_{kind}_{name}"
+    return f"  wire {_range(bits)}gate_{value} = ({value} & ({same})) | ({free} & ~({same}));"
+
+
+def _consistent(cut: Cut) -> list[str]:
+    """Return what makes the word that is read the entry of that address."""
+    return [
+        f"    assume(entry_{each.name} != {side}ra_{each.name} || "
+        f"{side}old_{each.name} == {side}rd_{each.name});"
+        for each in cut.memories
+        for side in ("", "gate_")
+    ]
+
+
+def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
+    names = {each.name for each in cut.outputs}
+    waived = "starting || " if cut.registers else ""
+    lines = []
+    for each in cut.outputs:
+        seen = _seen(boundary, each, names)
+        lines.append(f"    assert({waived}!(|(({each.name} ^ gate_{each.name}) & {seen})));")
+    for register in cut.registers:
+        name = register.name
+        lines.append(f"    assert(!(|((d_{name} ^ gate_d_{name}) & after_matters_{name})));")
+    for memory in cut.memories:
+        name = memory.name
+        differs = f"|((new_{name} ^ gate_new_{name}) & after_matters_{name})"
+        lines.append(f"    assert({waived}!({differs}));")
+    return lines
+
+
+def _seen(boundary: Boundary, output: Port, names: set[str]) -> str:
+    if output.name in boundary.seen:
+        return _mask(boundary.seen[output.name], output.bits)
+    prefix, _, signal = output.name.rpartition("_")
+    payload = signal in ("tdata", "tkeep", "tlast") and f"{prefix}_tvalid" in names
+    return _mask(f"{prefix}_tvalid" if payload else "1'b1", output.bits)
+
+
+_PROVED = (Proof("equivalent", {}),)
+
+
+def joined(earlier: Proof, later: Proof) -> Proof:
+    """Return what two relations say of a mutant together, of which either is enough."""
+    for verdict in ("equivalent", "unknown"):
+        for proof in (earlier, later):
+            if proof.verdict == verdict:
+                return proof
+    return later
+
+
+class Prover:
+    """Compares mutants of a netlist with the original at the ports of a module.
+
+    Args:
+        netlist: the mutants.
+        boundary: the module, its assumptions and what is seen of it.
+        package: the file of the configuration's package, in the netlist's folder.
+        seconds: for one question.
+
+    Raises:
+        ToolError: Yosys fails.
+        ValueError: the module's state is not what `cut_state` takes, or an invariant does not hold.
+    """
+
+    def __init__(self, netlist: Netlist, boundary: Boundary, package: str, seconds: int) -> None:
+        self._netlist, self._boundary = netlist, boundary
+        self._package, self._seconds = package, seconds
+        self._cut = self._cut_design()
+        self._check_assumptions()
+        if self._cut.registers:
+            self._check_invariants()
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the module has registers: a counterexample is then one clock cycle."""
+        return bool(self._cut.registers)
+
+    def prove(self, mutants: Sequence[Mutant]) -> list[Proof]:
+        """Return what is found of each mutant: by the first relation that is kept, if one is.
+
+        A counterexample to one relation says nothing while another is unknown.
+        """
+        found: dict[int, Proof] = {}
+        relations = ({}, *self._boundary.relations) if self.has_state else ({},)
+        for relation in relations:
+            left = [each for each in mutants if found.get(each.number) not in _PROVED]
+            for mutant, proof in zip(left, self._proofs(left, relation), strict=True):
+                found[mutant.number] = joined(found.get(mutant.number, proof), proof)
+        return [found[each.number] for each in mutants]
+
+    def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:
+        bits, names = self._netlist.bits, [f"miter_{each.number}" for each in mutants]
+        found = [Proof("equivalent", {}) for _ in mutants]
+        for starting in (False, True) if self.has_state else (False,):
+            texts = [
+                render_miter(self._cut, self._boundary, name, each.number, bits, starting=starting)
+                for name, each in zip(names, mutants, strict=True)
+            ]
+            for place, question in enumerate(self._questions(names, texts, relation)):
+                if found[place].verdict == "equivalent":
+                    found[place] = solve(question, self._seconds)
+        return found
+
+    def _cut_design(self) -> Cut:
+        folder, module = self._netlist.folder, self._boundary.module
+        steps = "flatten; memory_collect; dffunmap; opt_clean; write_json"
+        for source, name in ((DESIGN, "cut_mutants.json"), (PLAIN, "cut_plain.json")):
+            top = _name_in(folder / source, module)
+            yosys(f"read_rtlil {source}; hierarchy -top {top}; {steps} {name}", folder)
+        design, plain = (
+            (folder / name).read_text(encoding="utf-8")
+            for name in ("cut_mutants.json", "cut_plain.json")
+        )
+        cut = cut_state(design, plain, ("clk", SELECT))
+        write(folder / "cut.json", cut.netlist)
+        return cut
+
+    def _check_assumptions(self) -> None:
+        """Refuse assumptions that nothing meets: every mutant would be equivalent."""
+        text = render_probe(self._cut, self._boundary, self._netlist.bits)
+        (question,) = self._questions(["probe"], [text], {})
+        if solve(question, self._seconds).verdict != "different":
+            raise ValueError(f"assumptions of {self._boundary.module} must be met by some inputs")
+
+    def _check_invariants(self) -> None:
+        text = render_invariants(self._cut, self._boundary, self._netlist.bits)
+        (question,) = self._questions(["invariants"], [text], {})
+        found = solve(question, self._seconds)
+        if found.verdict != "equivalent":
+            raise ValueError(
+                f"invariants of {self._boundary.module} must hold, {found.verdict}: "
+                f"{dict(found.counterexample)}"
+            )
+
+    def _questions(
+        self, names: Sequence[str], texts: Iterable[str], relation: Mapping[str, str]
+    ) -> list[str]:
+        """Return the SMT-LIB text of each of these modules."""
+        folder, facts = self._netlist.folder, render_facts(self._cut, self._boundary, relation)
+        write(folder / "miters.sv", "\n".join([facts, *texts]))
+        lines = [
+            "read_json cut.json",
+            f"read_verilog -formal -sv {self._package} miters.sv",
+            "design -save all",
+        ]
+        for name in names:
+            lines += [
+                "design -load all",
+                f"hierarchy -top {name}",
+                "proc",
+                "flatten",
+                "opt -full",
+                "chformal -lower",
+                "opt_clean",
+                f"write_smt2 -stbv {name}.smt2",
+            ]
+        write(folder / "miters.ys", "\n".join(lines) + "\n")
+        yosys("script miters.ys", folder)
+        return [(folder / f"{name}.smt2").read_text(encoding="utf-8") for name in names]
+
+
+def _name_in(design: Path, module: str) -> str:
+    """Return the name in Yosys's file of a module, or of its first variant."""
+    variant = None
+    for line in design.read_text(encoding="utf-8").splitlines():
+        if line == f"module \\{module}":
+            return module
+        if line.strip() == f'attribute \\hdlname "{module}"':
+            variant = ""
+        elif variant == "" and line.startswith("module "):
+            variant = line.removeprefix("module ")
+    if not variant:
+        raise ValueError(f"design must hold the module {module}: {design}")
+    return variant

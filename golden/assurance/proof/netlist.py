@@ -1,0 +1,182 @@
+"""A module of the RTL as z3 terms, through Yosys's SMT export."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import z3
+
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.files import write
+
+from ...simulation import yosys
+from ...simulation.svpackage import render_package
+from ...stimulus.unit import Target
+from ...stimulus.units import UNITS
+
+__all__ = ["Netlist", "export", "parts", "replaced"]
+
+#: Modules that others instantiate.
+_HELPERS = ("leading_one", "code_register", "distance", "shift_add_lane")
+_TOP = "dut"
+
+
+class Netlist:
+    """A module's wires as terms over its inputs and registers.
+
+    Attributes:
+        inputs: names of the input ports.
+        registers: names of the wires that are registers.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.inputs = _marked(text, "input")
+        self.registers = _marked(text, "register")
+        terms = _terms(text)
+        self._steps = terms.pop("step").children()
+        self._terms = terms
+
+    def __getitem__(self, name: str) -> z3.BitVecRef:
+        """Return a wire before the clock edge.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        return _as_bits(self._term(f"now {name}"))
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a wire is there: what no output depends on is left out."""
+        return f"now {name}" in self._terms
+
+    def after(self, name: str) -> z3.BitVecRef:
+        """Return a wire after the clock edge; of an input, its next value."""
+        return _as_bits(self._term(f"next {name}"))
+
+    def memory(self, name: str) -> z3.ArrayRef:
+        """Return a memory before the clock edge."""
+        return self._term(f"now memory {name}")
+
+    def memory_after(self, name: str) -> z3.ArrayRef:
+        """Return a memory after the clock edge."""
+        return self._term(f"next memory {name}")
+
+    def _term(self, name: str) -> z3.ExprRef:
+        if name not in self._terms:
+            raise ValueError(f"the module must have a wire {name.split()[-1]}, found none")
+        return self._terms[name]
+
+    def edge(self, goal: z3.BoolRef) -> list[z3.BoolRef]:
+        """Return what a clock edge gives to the registers that a statement is about."""
+        variables = {term.get_id() for term in parts(goal)}
+        return [step for step in self._steps if step.arg(1).get_id() in variables]
+
+    def shown(self, *names: str) -> dict[str, z3.ExprRef]:
+        """Return wires by name, as a counterexample shows them; without names the inputs."""
+        return {name: self[name] for name in names or self.inputs}
+
+
+def export(
+    config: AttentionConfig, rtl: Path, module: str, variants: Sequence[Mapping[str, int]]
+) -> list[Netlist]:
+    """Return a module of the RTL in a folder, under the package of a configuration.
+
+    Args:
+        config: what the package is made for.
+        rtl: the folder.
+        module: its name, and that of its file.
+        variants: parameters that differ from their defaults, for each netlist.
+
+    Raises:
+        OSError: a file is not there.
+        ToolError: Yosys is not installed, or refuses a file.
+    """
+    sources = [f"{name}.sv" for name in dict.fromkeys((*_HELPERS, module))]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        package = render_package(Target.of(config), list(UNITS.values()))
+        write(place / "bitlog2_pkg.sv", package)
+        for source in sources:
+            shutil.copyfile(rtl / source, place / source)
+        script = [f"read_verilog -sv -DSYNTHESIS bitlog2_pkg.sv {' '.join(sources)}"]
+        script.append("design -save read")
+        for i, parameters in enumerate(variants):
+            script += _elaboration(module, parameters, f"{i}.smt2")
+        yosys("; ".join(script), place)
+        return [Netlist((place / f"{i}.smt2").read_text()) for i in range(len(variants))]
+
+
+def _elaboration(module: str, parameters: Mapping[str, int], out: str) -> list[str]:
+    """Return the commands that write one netlist."""
+    changed = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
+    return [
+        "design -load read",
+        f"hierarchy -top {module} {changed}",
+        "proc; flatten; opt; memory -nordff -nomap; opt; dffunmap",
+        f"rename -top {_TOP}",
+        f"write_smt2 -wires {out}",
+    ]
+
+
+def replaced(term: z3.ExprRef, part: z3.ExprRef, name: str) -> tuple[z3.ExprRef, z3.ExprRef]:
+    """Return the term with a free variable in the place of a part of it, and the variable.
+
+    What holds of the new term for every value of the variable holds of the old one.
+    """
+    free = z3.FreshConst(part.sort(), name)
+    return z3.substitute(term, (part, free)), free
+
+
+def _as_bits(term: z3.ExprRef) -> z3.BitVecRef:
+    return z3.If(term, z3.BitVecVal(1, 1), z3.BitVecVal(0, 1)) if z3.is_bool(term) else term
+
+
+def _marked(text: str, kind: str) -> tuple[str, ...]:
+    return tuple(re.findall(rf"; yosys-smt2-{kind} (\S+) \d+", text))
+
+
+def _terms(text: str) -> dict[str, z3.ExprRef]:
+    """Return the terms of the export by name: the step, and what `_probes` says of each state."""
+    sort = f"|{_TOP}_s|"
+    lines = [text, f"(declare-const now {sort})", f"(declare-const next {sort})"]
+    probes = [("step", "Bool", f"(|{_TOP}_t| now next)"), *_probes(text)]
+    for i, (_, kind, value) in enumerate(probes):
+        lines.append(f"(declare-const probe{i} {kind})(assert (= probe{i} {value}))")
+    equations = z3.And(*z3.parse_smt2_string("\n".join(lines)))
+    equations = z3.substitute(equations, *_atoms(equations))
+    return {name: equations.arg(i).arg(1) for i, (name, _, _) in enumerate(probes)}
+
+
+def _probes(text: str) -> Iterator[tuple[str, str, str]]:
+    """Give name, sort and term of each wire and memory, before and after a clock edge."""
+    wires = re.findall(r"; yosys-smt2-wire (\S+) (\d+)", text)
+    memories = re.findall(r"; yosys-smt2-memory (\S+) (\d+) (\d+)", text)
+    for state in ("now", "next"):
+        for name, width in wires:
+            kind = "Bool" if width == "1" else f"(_ BitVec {width})"
+            yield f"{state} {name}", kind, f"(|{_TOP}_n {name}| {state})"
+        for name, address, width in memories:
+            kind = f"(Array (_ BitVec {address}) (_ BitVec {width}))"
+            yield f"{state} memory {name}", kind, f"(|{_TOP}_m {name}| {state})"
+
+
+def _atoms(root: z3.ExprRef) -> list[tuple[z3.ExprRef, z3.ExprRef]]:
+    """Return inputs and registers, functions of a state in the export, with variables for them."""
+    return [
+        (term, z3.Const(f"{term.decl().name()} {term.arg(0)}", term.sort()))
+        for term in parts(root)
+        if term.num_args() == 1 and term.decl().kind() == z3.Z3_OP_UNINTERPRETED
+    ]
+
+
+def parts(root: z3.ExprRef) -> Iterator[z3.ExprRef]:
+    """Give every term of a term once."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        term = stack.pop()
+        if term.get_id() not in seen:
+            seen.add(term.get_id())
+            stack += term.children()
+            yield term

@@ -1,0 +1,1 @@
+"""Folders of vectors and of exported models: written whole, read, verified, compared."""

@@ -1,0 +1,516 @@
+"""Streams held against expected ones, and what is reported of it."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stimulus.unit import Stream, Target, row_offsets
+from ..words.fields import Columns, Field, blocks, pack, unpack
+from ..words.memfile import UNKNOWN, MemoryImage
+from .vector_set import UnitVectors
+
+__all__ = [
+    "SHOWN",
+    "Difference",
+    "Mismatch",
+    "StreamCount",
+    "UnitComparison",
+    "cases_of",
+    "compare_unit",
+    "hex_of",
+]
+
+#: Mismatches that a comparison keeps, and those that its report prints.
+SHOWN, _PRINTED = 10, 5
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A value that is not the expected one.
+
+    Attributes:
+        unit, stream, field: where; `maker` is the unit of the datapath that makes the field.
+        case: number of the case in the set.
+        beat: key within the row, None for a word of a case.
+        lane: output channel, None for a field without lanes.
+        expected, actual: the values; `actual` is None where digits are unknown.
+        digits: the actual bits in hexadecimal, x for unknown digits.
+        bits: width of the field.
+        time: of the simulation in nanoseconds, None where there was none.
+    """
+
+    unit: str
+    stream: str
+    maker: str
+    case: int
+    beat: int | None
+    field: str
+    lane: int | None
+    expected: int
+    actual: int | None
+    digits: str
+    bits: int
+    time: int | None = dataclasses.field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        place = f"{self.unit}.{self.stream} case {self.case}"
+        if self.beat is not None:
+            place += f" beat {self.beat}"
+        if self.lane is not None:
+            place += f" lane {self.lane}"
+        actual = "unknown" if self.actual is None else str(self.actual)
+        expected = hex_of(self.expected & ((1 << self.bits) - 1), 0, self.bits)
+        return (
+            f"{place} {self.field} ({self.maker}): expected 0x{expected} ({self.expected}), "
+            f"actual 0x{self.digits} ({actual})"
+            + ("" if self.time is None else f" at {self.time} ns")
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The wrong values of a field, taken together.
+
+    Attributes:
+        stream, field, maker: as of a `Mismatch`.
+        values: that were compared.
+        wrong: those that differ.
+        cases: in which they are.
+        how: they differ, in words.
+    """
+
+    stream: str
+    field: str
+    maker: str
+    values: int
+    wrong: int
+    cases: int
+    how: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stream} {self.field} ({self.maker}): {self.wrong} of {self.values} values "
+            f"differ, in {cases_of(self.cases)}: {self.how}"
+        )
+
+
+@dataclass(frozen=True)
+class StreamCount:
+    """How many words of a stream were compared.
+
+    Attributes:
+        name: `unit.stream`.
+        words: what the manifest counts.
+        compared: words that were there.
+        surplus: words past the last.
+        wrong: compared words that differ.
+    """
+
+    name: str
+    words: int
+    compared: int
+    surplus: int
+    wrong: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether every word was there, nothing more, and all agreed."""
+        return self.compared == self.words and not self.surplus and not self.wrong
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.compared} of {self.words} words compared, {self.wrong} differ"
+        if self.compared < self.words:
+            text += f", {self.words - self.compared} missing"
+        if self.surplus:
+            text += f", {self.surplus} too many"
+        return text
+
+
+@dataclass(frozen=True)
+class UnitComparison:
+    """The outputs of one unit, compared.
+
+    Attributes:
+        unit: its name.
+        counts: one for each stream that was given.
+        mismatches: the first ten, by case and then in datapath order; of the lanes of a value
+            the first two.
+        differences: one for each field that differs, in datapath order.
+        first: the first case with a mismatch: why it is there, and its inputs, line by line.
+        reasons: of every case with a mismatch, and in how many it is.
+        total: mismatching values.
+        parted: case -> the first unit that parts, for every case with a mismatch.
+        taps_missing: streams that were not given: what they hold cannot be named in `parted`.
+    """
+
+    unit: str
+    counts: tuple[StreamCount, ...]
+    mismatches: tuple[Mismatch, ...]
+    differences: tuple[Difference, ...]
+    first: tuple[str, ...]
+    reasons: dict[str, int]
+    total: int
+    parted: dict[int, str]
+    taps_missing: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agreed."""
+        return all(count.ok for count in self.counts)
+
+    def lines(self) -> list[str]:
+        """Return the report."""
+        lines = [str(count) for count in self.counts]
+        if not self.parted:
+            return lines
+        among = ""
+        if self.taps_missing:
+            absent = ", ".join(f"{self.unit}.{name}" for name in self.taps_missing)
+            among = f" of the outputs given (not given: {absent})"
+        for unit, count in Counter(self.parted.values()).items():
+            numbers = [str(case) for case, found in self.parted.items() if found == unit]
+            shown = ", ".join(numbers[:SHOWN]) + (", ..." if count > SHOWN else "")
+            lines.append(f"  first unit that parts{among}: {unit}, in {cases_of(count)}: {shown}")
+        reasons = Counter(self.reasons).most_common()
+        lines += [f"  {cases_of(count)} of {reason}" for reason, count in reasons[:_PRINTED]]
+        if len(reasons) > _PRINTED:
+            lines.append(f"  ... and of {len(reasons) - _PRINTED} reasons more")
+        lines += [f"  {difference}" for difference in self.differences]
+        lines += [f"  {line}" for line in self.first]
+        lines += [f"  {mismatch}" for mismatch in self.mismatches[:_PRINTED]]
+        if self.total > _PRINTED:
+            lines.append(f"  ... {self.total} values differ in {cases_of(len(self.parted))}")
+        return lines
+
+
+def cases_of(count: int) -> str:
+    """Return a number of cases in words."""
+    return f"{count} case{'' if count == 1 else 's'}"
+
+
+def hex_of(value: int, unknown: int, bits: int) -> str:
+    """Return a field in hexadecimal; a digit with an unknown bit is x."""
+    shifts = range(4 * (-(-bits // 4) - 1), -1, -4)
+    return "".join(
+        "x" if (unknown >> shift) & 15 else f"{(value >> shift) & 15:x}" for shift in shifts
+    )
+
+
+#: Lanes of a value that are shown, and keys of a row on each side of the wrong one.
+_LANES, _AROUND = 2, 2
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """The mismatches of one field, by word and then by lane: each array holds one entry for each.
+
+    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits; `values`
+    is how many were compared.
+    """
+
+    stream: Stream
+    field: Field
+    maker: str
+    words: NDArray[np.int64]
+    lanes: NDArray[np.int64]
+    cases: NDArray[np.int64]
+    expected: NDArray[np.int64]
+    actual: NDArray[np.int64]
+    unknown: NDArray[np.int64]
+    values: int
+
+
+@dataclass(frozen=True)
+class _Suspects:
+    """The words of a stream that are there and are not the expected ones, digit by digit.
+
+    `words` are their numbers, `values` and `unknown` hold one row for each: the values with their
+    unknown bits 0, and the masks of those bits.
+    """
+
+    words: NDArray[np.int64]
+    values: Columns
+    unknown: Columns
+
+
+def compare_unit(
+    target: Target,
+    part: UnitVectors,
+    images: Mapping[str, MemoryImage],
+    times: Mapping[str, Sequence[int]] | None = None,
+    cases: Sequence[int] | None = None,
+) -> UnitComparison:
+    """Return the comparison of a device's streams with the expected ones.
+
+    Args:
+        target: what the set is made for.
+        part: the unit with its expected tables.
+        images: the device's words by stream name; streams that were not given are left out.
+        times: nanoseconds of each word by stream, for the mismatches.
+        cases: number of each case in the set, which the result shows; None where these are all.
+    """
+    unit = part.unit
+    streams = {stream.name: stream for stream in unit.outputs if stream.name in images}
+    suspects = {
+        name: _suspects(stream.fields(target), part.tables[name], images[name])
+        for name, stream in streams.items()
+    }
+    ignored = unit.ignored(part.tables)
+    offsets = row_offsets(unit, part.tables)
+    found = []
+    for maker, name, field_name in unit.datapath:
+        if name in streams:
+            field = next(f for f in streams[name].fields(target) if f.name == field_name)
+            left_out = ignored.get((name, field_name))
+            found.append(
+                _wrong(
+                    part,
+                    streams[name],
+                    field,
+                    maker,
+                    images[name],
+                    suspects[name],
+                    left_out,
+                    offsets,
+                )
+            )
+    numbers = np.arange(part.cases) if cases is None else np.asarray(cases)
+    mismatches = _first(part, found, offsets, numbers, times or {})
+    parted = _parted(found)
+    shown = {int(numbers[case]): maker for case, maker in parted.items()}
+    return UnitComparison(
+        unit=unit.name,
+        counts=tuple(_count(unit.name, name, images[name], found) for name in streams),
+        mismatches=mismatches,
+        differences=tuple(_difference(each, numbers) for each in found if len(each.words)),
+        first=_inputs(part, mismatches[0], min(parted), offsets, numbers) if parted else (),
+        reasons=dict(Counter(_reason(part, case) for case in shown)),
+        total=sum(len(each.words) for each in found),
+        parted=shown,
+        taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
+    )
+
+
+def _suspects(fields: tuple[Field, ...], expected: Columns, image: MemoryImage) -> _Suspects:
+    """Return the words that need a look at their fields: whole words are compared first."""
+    count = image.digits.shape[1]
+    found = [np.zeros(0, np.int64)]
+    for part in blocks(len(image.digits), count):
+        digits = image.digits[part]
+        wanted = pack(fields, {name: values[part] for name, values in expected.items()})
+        if not np.array_equal(digits, wanted):
+            differs = (digits != wanted).any(axis=1) & image.present[part]
+            found.append(part.start + np.flatnonzero(differs))
+    words = np.concatenate(found)
+    digits = image.digits[words]
+    known = digits < UNKNOWN
+    plain = [replace(field, signed=False) for field in fields]
+    return _Suspects(
+        words=words,
+        values=unpack(fields, np.where(known, digits, 0).astype(np.uint8)),
+        unknown=unpack(plain, np.where(known, 0, 15).astype(np.uint8)),
+    )
+
+
+def _wrong(
+    part: UnitVectors,
+    stream: Stream,
+    field: Field,
+    maker: str,
+    image: MemoryImage,
+    suspects: _Suspects,
+    ignored: NDArray[np.bool_] | None,
+    offsets: NDArray[np.int64] | None,
+) -> _Wrong:
+    """Return where a field is wrong; `ignored` marks the words in which it means nothing."""
+    actual, unknown, expected = (
+        columns[field.name].reshape(-1, field.lanes)
+        for columns in (suspects.values, suspects.unknown, part.tables[stream.name])
+    )
+    wrong = (actual != expected[suspects.words]) | (unknown != 0)
+    if ignored is not None:
+        wrong &= ~ignored[suspects.words][:, None]
+    rows, lanes = np.nonzero(wrong)
+    words = suspects.words[rows]
+    skipped = 0 if ignored is None else int(np.count_nonzero(ignored & image.present))
+    return _Wrong(
+        stream=stream,
+        field=field,
+        maker=maker,
+        words=words,
+        lanes=lanes,
+        cases=_case_of(stream, words, offsets),
+        expected=expected[words, lanes],
+        actual=actual[rows, lanes],
+        unknown=unknown[rows, lanes],
+        values=(int(np.count_nonzero(image.present)) - skipped) * field.lanes,
+    )
+
+
+def _case_of(
+    stream: Stream, words: NDArray[np.int64], offsets: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    if stream.per == "case" or offsets is None:
+        return words
+    return np.searchsorted(offsets, words, side="right") - 1
+
+
+def _count(unit: str, name: str, image: MemoryImage, found: list[_Wrong]) -> StreamCount:
+    wrong = [each.words for each in found if each.stream.name == name]
+    return StreamCount(
+        name=f"{unit}.{name}",
+        words=len(image.present),
+        compared=int(np.count_nonzero(image.present)),
+        surplus=image.surplus,
+        wrong=np.unique(np.concatenate(wrong)).size,
+    )
+
+
+def _parted(found: list[_Wrong]) -> dict[int, str]:
+    """Return for each case, in order, the maker of its first mismatching field in the datapath."""
+    parted: dict[int, str] = {}
+    for each in found:
+        for case in np.unique(each.cases).tolist():
+            parted.setdefault(case, each.maker)
+    return dict(sorted(parted.items()))
+
+
+def _difference(wrong: _Wrong, numbers: NDArray[np.int64]) -> Difference:
+    return Difference(
+        stream=wrong.stream.name,
+        field=wrong.field.name,
+        maker=wrong.maker,
+        values=wrong.values,
+        wrong=len(wrong.words),
+        cases=len(np.unique(numbers[wrong.cases])),
+        how=_how(wrong),
+    )
+
+
+def _how(wrong: _Wrong) -> str:
+    """Return in words how the values of a field differ from the expected ones."""
+    known = wrong.unknown == 0
+    actual, away = wrong.actual[known], (wrong.actual - wrong.expected)[known]
+    if not away.size:
+        return "each has unknown bits"
+    flipped = (actual ^ wrong.expected[known]) & ((1 << wrong.field.bits) - 1)
+    sizes, side = np.unique(np.abs(away)), "low" if away[0] < 0 else "high"
+    if len(np.unique(away)) == 1:
+        how = f"each {sizes[0]} too {side}"
+    elif len(np.unique(flipped)) == 1:
+        how = f"each with the bits 0x{flipped[0]:x} turned over"
+    elif len(np.unique(actual)) == 1:
+        how = f"each is {actual[0]}"
+    else:
+        low = int(np.count_nonzero(away < 0))
+        parts = [f"{n} too {way}" for n, way in ((low, "low"), (len(away) - low, "high")) if n]
+        how = f"{', '.join(parts)}, by {sizes[0]} to {sizes[-1]}"
+    return how if known.all() else f"{np.count_nonzero(~known)} with unknown bits, else {how}"
+
+
+def _reason(part: UnitVectors, number: int) -> str:
+    """Return why the set has the case of that number."""
+    for group in part.groups:
+        number -= group.count
+        if number < 0:
+            return f"{group.source}: {group.reason}"
+    return "no stated reason"
+
+
+def _inputs(
+    part: UnitVectors,
+    mismatch: Mismatch,
+    case: int,
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return the inputs of a case in words, of a row those around the mismatch."""
+    number = int(numbers[case])
+    lines = [f"case {number}, {_reason(part, number)}"]
+    for stream in part.unit.inputs:
+        columns = part.tables[stream.name]
+        if stream.per == "case" or offsets is None:
+            lines.append(f"  {stream.name}: {_values(columns, case)}")
+            continue
+        first, end = int(offsets[case]), int(offsets[case + 1])
+        beat = mismatch.beat or 0
+        low, high = max(0, beat - _AROUND), min(end - first, beat + _AROUND + 1)
+        lines += [f"  beat {at}: {_values(columns, first + at)}" for at in range(low, high)]
+        if high - low < end - first:
+            lines.append(f"  ({end - first} beats in all)")
+    return tuple(lines)
+
+
+def _values(columns: Columns, word: int) -> str:
+    shown = []
+    for name, column in columns.items():
+        values = np.atleast_1d(column[word])
+        more = " ..." if len(values) > SHOWN else ""
+        shown.append(f"{name} {' '.join(map(str, values[:SHOWN].tolist()))}{more}")
+    return ", ".join(shown)
+
+
+def _first(
+    part: UnitVectors,
+    found: list[_Wrong],
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+    times: Mapping[str, Sequence[int]],
+) -> tuple[Mismatch, ...]:
+    """Return the first mismatches, of each value the first lanes alone."""
+    places = sorted(
+        (int(each.cases[i]), order, i)
+        for order, each in enumerate(found)
+        for i in _few_lanes(each.words)
+    )
+    return tuple(
+        _mismatch(part, found[order], i, offsets, numbers, times) for _, order, i in places[:SHOWN]
+    )
+
+
+def _few_lanes(words: NDArray[np.int64]) -> list[int]:
+    """Return where the first words are, of each word the first places."""
+    late = np.ones(len(words), bool)
+    late[_LANES:] = words[_LANES:] != words[:-_LANES]
+    return np.flatnonzero(late)[:SHOWN].tolist()
+
+
+def _mismatch(
+    part: UnitVectors,
+    wrong: _Wrong,
+    index: int,
+    offsets: NDArray[np.int64] | None,
+    numbers: NDArray[np.int64],
+    times: Mapping[str, Sequence[int]],
+) -> Mismatch:
+    field, stream = wrong.field, wrong.stream
+    case, word, lane, expected, value, unknown = (
+        int(each[index])
+        for each in (
+            wrong.cases,
+            wrong.words,
+            wrong.lanes,
+            wrong.expected,
+            wrong.actual,
+            wrong.unknown,
+        )
+    )
+    framed = stream.per == "beat" and offsets is not None
+    return Mismatch(
+        unit=part.unit.name,
+        stream=stream.name,
+        maker=wrong.maker,
+        case=int(numbers[case]),
+        beat=word - int(offsets[case]) if framed and offsets is not None else None,
+        field=field.name,
+        lane=lane if field.lanes > 1 else None,
+        expected=expected,
+        actual=None if unknown else value,
+        digits=hex_of(value & ((1 << field.bits) - 1), unknown, field.bits),
+        bits=field.bits,
+        time=times[stream.name][word] if times else None,
+    )

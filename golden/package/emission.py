@@ -1,0 +1,330 @@
+"""Making a vector set, and playing the device under test with the simulator."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bitlog2 import __version__
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.files import write_whole
+
+from ..stimulus.attention_row import ATTENTION_ROW
+from ..stimulus.rows import RowCase, check_row, group_rows
+from ..stimulus.unit import CaseGroup, Progress, Target, Unit, case_count, join_tables, no_progress
+from ..stimulus.units import UNITS
+from ..words.memfile import render_stream
+from .folder import (
+    MANIFEST_NAME,
+    SUMS_NAME,
+    check_replaceable,
+    render_checksums,
+    replace_folder,
+    sha256,
+)
+from .generation import MOST_CASES, SOURCES, cross_check, generate
+from .manifest import render_manifest
+from .reading import open_set, read_inputs, read_stimulus
+from .vector_set import UnitVectors, VectorSet, content_files, make_vectors
+
+__all__ = [
+    "MOST_CASES",
+    "SOURCES",
+    "Emission",
+    "emit",
+    "emit_from",
+    "emit_rows",
+    "emit_stimulus",
+    "run_device",
+    "set_files",
+]
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        sizes: bytes of each file.
+        vectors: the set.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    vectors: VectorSet
+
+    def lines(self) -> list[str]:
+        """Return what a person wants to read."""
+        lines = []
+        for part in self.vectors.units:
+            reached = len(part.bins) - len(part.empty)
+            lines.append(
+                f"{part.unit.name}: {part.cases} cases, {reached} of {len(part.bins)} coverage "
+                "bins reached"
+            )
+            if part.empty:
+                lines.append(f"  empty: {', '.join(part.empty)}")
+        total = sum(self.sizes.values())
+        lines.append(f"{len(self.sizes)} files, {total} bytes in {self.folder}")
+        return lines
+
+
+def emit(
+    out: str | Path,
+    config: AttentionConfig | None = None,
+    *,
+    head_dim: int | None = None,
+    units: Sequence[str] | None = None,
+    sources: Sequence[str] = SOURCES,
+    seed: int = 0,
+    random_cases: int | None = None,
+    testbench: bool = False,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write the vector set of a configuration into the folder `out`; the same bytes every time.
+
+    Every expected value comes from the kernels and is compared with the specification; beyond 2**20
+    cases of the log2 quantizer, with its dividing form on arrays, and with the function itself for
+    some 2**16 of them.
+
+    Args:
+        out: a new or empty folder, or one that holds a vector set, which is replaced as a whole.
+        config: what the hardware is built with; None for the default.
+        head_dim: D of the rows; None for 64, or the largest D where that is less.
+        units: names of units; None for all.
+        sources: `corners`, `random` or both. With both, every declared coverage bin must be hit.
+        seed: 0 to 2**63 - 1.
+        random_cases: of each unit, 1 to 10**8; None for the usual number. A set of log2 quantizer
+            cases takes about 100 bytes of memory for each.
+        testbench: whether to add self-checking testbenches, the reference RTL and a Makefile.
+        progress: shows how far it is.
+
+    Raises:
+        TypeError, ValueError: an argument is out of range, a declared bin stays empty, or `out`
+            holds something else than a vector set. Nothing is written.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    vectors = generate(
+        config,
+        head_dim=head_dim,
+        units=units,
+        sources=sources,
+        seed=seed,
+        random_cases=random_cases,
+        progress=progress,
+    )
+    if vectors.sources == SOURCES:
+        _refuse_empty_bins(vectors.units)
+    return _write(folder, replace(vectors, testbench=testbench))
+
+
+def emit_from(
+    manifest: str | Path, out: str | Path, *, progress: Progress = no_progress
+) -> Emission:
+    """Write the set of a manifest again, byte for byte by the same version of the package.
+
+    Captured rows and a user's stimulus are taken from the files beside the manifest.
+
+    Raises:
+        ValueError: the manifest, or the stimulus beside it, cannot be used; as `emit`.
+    """
+    path = Path(manifest)
+    if not path.is_file():
+        raise ValueError(f"manifest must be a file, got {path}")
+    if path.name != MANIFEST_NAME:
+        raise ValueError(f"manifest must be named {MANIFEST_NAME}, got {path}")
+    found = open_set(path.parent)
+    if found.seed is not None:
+        return emit(
+            out,
+            found.target.config,
+            head_dim=found.target.head_dim,
+            units=[unit.name for unit in found.units],
+            sources=found.sources,
+            seed=found.seed,
+            random_cases=found.random_cases,
+            testbench=found.testbench,
+            progress=progress,
+        )
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    parts = []
+    for unit in found.units:
+        inputs = read_inputs(path.parent, found, unit)
+        for stream in unit.inputs:
+            name = unit.file_name(stream)
+            if sha256((path.parent / name).read_bytes()) != found.sha256[name]:
+                raise ValueError(f"{name} must have the checksum that its manifest gives")
+        part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
+        cross_check(found.target, part, progress)
+        parts.append(part)
+    vectors = VectorSet(found.target, None, found.sources, tuple(parts), testbench=found.testbench)
+    return _write(folder, vectors)
+
+
+def emit_rows(
+    out: str | Path,
+    config: AttentionConfig,
+    cases: Sequence[RowCase],
+    *,
+    testbench: bool = False,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write rows that were captured from a model as a set of `attention_row`.
+
+    Args:
+        out, config, testbench, progress: as `emit`.
+        cases: the rows, each with its reason and origin; all with the same D.
+
+    Raises:
+        TypeError, ValueError: a row is malformed, out of range, or has no reason or origin.
+    """
+    folder = Path(out).resolve()
+    check_replaceable(folder)
+    if not cases:
+        raise ValueError("cases must hold at least one row")
+    if cases[0].v.ndim != 2:
+        raise ValueError(f"v of case 0 must have 2 axes, got shape {cases[0].v.shape}")
+    target = Target.of(config, cases[0].v.shape[1])
+    for index, case in enumerate(cases):
+        check_row(case, target, f"case {index}")
+        if case.origin is None or not case.reason:
+            raise ValueError(f"case {index} must have a reason and an origin")
+    groups = group_rows(cases, "model")
+    inputs = join_tables([group.inputs for group in groups])
+    part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
+    cross_check(target, part, progress)
+    return _write(folder, VectorSet(target, None, ("model",), (part,), testbench=testbench))
+
+
+def emit_stimulus(
+    stimulus: str | Path,
+    out: str | Path,
+    config: AttentionConfig | None = None,
+    *,
+    head_dim: int | None = None,
+    units: Sequence[str] | None = None,
+    testbench: bool = False,
+    progress: Progress = no_progress,
+) -> Emission:
+    """Write a set of stimulus that somebody wrote or edited: `<unit>.<stream>.mem` of the inputs.
+
+    Args:
+        stimulus: folder of these files. Where it holds a `manifest.json`, configuration, head
+            dimension and units are those of the manifest; what else lies there is not read.
+        out, head_dim, testbench, progress: as `emit`.
+        config: where there is no manifest, as `emit`.
+        units: names of units; None for those of the manifest, or all whose files are there.
+
+    Raises:
+        TypeError, ValueError: a file is malformed or out of range, or an argument contradicts the
+            manifest. Nothing is written.
+        OSError: a file is missing or cannot be read, or the folder cannot be written.
+    """
+    source, folder = Path(stimulus), Path(out).resolve()
+    check_replaceable(folder)
+    if not source.is_dir():
+        raise ValueError(f"stimulus must be a folder, got {source}")
+    if (source / MANIFEST_NAME).exists():
+        found = open_set(source)
+        target, known = found.target, [unit.name for unit in found.units]
+        if config not in (None, target.config) or head_dim not in (None, target.head_dim):
+            raise ValueError(f"config and head_dim must be those of {source / MANIFEST_NAME}")
+    else:
+        target = Target.of(config or AttentionConfig(), head_dim)
+        known = [unit.name for unit in UNITS.values() if _inputs_there(source, unit)]
+    names = list(dict.fromkeys(known if units is None else units))
+    if not names or not set(names) <= set(UNITS):
+        raise ValueError(f"units must be among {', '.join(UNITS)}, with files in {source}")
+    parts = []
+    for name in (name for name in UNITS if name in names):
+        inputs = read_stimulus(source, target, UNITS[name])
+        count = case_count(UNITS[name], inputs)
+        group = CaseGroup("user", "given by the user", count, {})
+        part = make_vectors(target, UNITS[name], [group], inputs, progress)
+        cross_check(target, part, progress)
+        parts.append(part)
+    return _write(folder, VectorSet(target, None, ("user",), tuple(parts), testbench=testbench))
+
+
+def _inputs_there(folder: Path, unit: Unit) -> bool:
+    return any((folder / unit.file_name(stream)).exists() for stream in unit.inputs)
+
+
+def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:
+    empty = [f"{part.unit.name}.{name}" for part in parts for name in part.empty]
+    if empty:
+        raise ValueError(f"coverage bins must all be reached, empty: {', '.join(empty)}")
+
+
+def _write(folder: Path, vectors: VectorSet) -> Emission:
+    files = dict(set_files(vectors, __version__))
+    replace_folder(folder, files.items())
+    return Emission(folder, {name: len(data) for name, data in files.items()}, vectors)
+
+
+def set_files(
+    vectors: VectorSet,
+    package_version: str,
+    checksum: Callable[[str, bytes], str] = lambda name, data: sha256(data),
+) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a set by name, made by that version of the package.
+
+    Args:
+        vectors: the set.
+        package_version: what the manifest names.
+        checksum: (name, content) -> SHA-256, for who knows that of equal content already.
+    """
+    sums = {}
+    for name, data in content_files(vectors):
+        sums[name] = checksum(name, data)
+        yield name, data
+    manifest = render_manifest(vectors, sums, package_version)
+    sums[MANIFEST_NAME] = checksum(MANIFEST_NAME, manifest)
+    yield MANIFEST_NAME, manifest
+    yield SUMS_NAME, render_checksums(sums)
+
+
+def run_device(
+    folder: str | Path,
+    out: str | Path,
+    units: Sequence[str] | None = None,
+    *,
+    progress: Progress = no_progress,
+) -> dict[str, Path]:
+    """Write what the simulator makes of a set's stimulus; return the files by `unit.stream`.
+
+    Each file is written whole or not at all, in the format that `verify` reads.
+
+    Args:
+        folder: the vector set; only its manifest and stimulus are read.
+        out: folder for the result files, which may exist but must not be a vector set.
+        units: names of units; None for those of the set.
+        progress: shows how far it is.
+
+    Raises:
+        ValueError: `folder` is no usable set, `out` is one, or a unit is not in the set.
+        OSError: a file cannot be read or written.
+    """
+    root, results = Path(folder), Path(out)
+    manifest = open_set(root)
+    known = [unit.name for unit in manifest.units]
+    for name in units or ():
+        if name not in known:
+            raise ValueError(f"unit must be one of {', '.join(known)}, got {name!r}")
+    if (results / MANIFEST_NAME).exists():
+        raise ValueError(f"output must not be a vector set, got {results}")
+    results.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for unit in manifest.units:
+        if units and unit.name not in units:
+            continue
+        tables = unit.simulate(manifest.target, read_inputs(root, manifest, unit), progress)
+        for stream in unit.outputs:
+            data = render_stream(stream.fields(manifest.target), tables[stream.name])
+            path = results / unit.file_name(stream)
+            write_whole(path, data)
+            written[f"{unit.name}.{stream.name}"] = path
+    return written

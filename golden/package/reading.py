@@ -1,0 +1,103 @@
+"""Read a vector set from its folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bitlog2.sim.files import read_regular, refuse_irregular
+
+from ..stimulus.unit import Stream, Tables, Target, Unit
+from ..words.fields import unpack, word_width
+from ..words.memfile import UNKNOWN, MemoryImage, parse_mem
+from .folder import MANIFEST_NAME
+from .manifest import Manifest, read_manifest
+
+__all__ = ["image_of", "inputs_of", "open_set", "read_inputs", "read_stimulus"]
+
+
+def open_set(folder: Path) -> Manifest:
+    """Return the manifest of the set in `folder`.
+
+    Raises:
+        ValueError: no folder, no set, or a manifest that cannot be used.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"vector set must be a folder, got {folder}")
+    path = folder / MANIFEST_NAME
+    refuse_irregular(path)
+    if not path.is_file():
+        raise ValueError(f"vector set {folder} must hold {MANIFEST_NAME}: it is missing")
+    return read_manifest(path.read_bytes())
+
+
+def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
+    """Return the words of a file that has the format of `stream` and should hold `words` of them.
+
+    Raises:
+        ValueError: it is malformed; names `path`.
+    """
+    return parse_mem(data, str(path), word_width(stream.fields(target)), words)
+
+
+def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
+    """Return the input streams of a unit, read from a set's folder.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: as `inputs_of`.
+    """
+    paths = [folder / unit.file_name(stream) for stream in unit.inputs]
+    files = {path.name: read_regular(path) for path in paths if path.exists() or path.is_symlink()}
+    return inputs_of(folder, files, manifest, unit)
+
+
+def inputs_of(folder: Path, files: Mapping[str, bytes], manifest: Manifest, unit: Unit) -> Tables:
+    """Return the input streams of a unit from the files of a set by name.
+
+    Raises:
+        ValueError: a file is missing, malformed, has unknown digits, or not the words that the
+            manifest counts.
+    """
+    tables: Tables = {}
+    for stream in unit.inputs:
+        path = folder / unit.file_name(stream)
+        if path.name not in files:
+            raise ValueError(f"vector set {folder} must hold {path.name}: it is missing")
+        data, words = files[path.name], manifest.words[path.name]
+        # A file has more bytes than words: so no count in a manifest can ask for all the memory.
+        image = image_of(data, path, manifest.target, stream, min(words, len(data)))
+        found = int(np.count_nonzero(image.present)) + image.surplus
+        if found != words or not image.present.all():
+            raise ValueError(
+                f"{path.name} must hold {words} words, as the manifest counts, got {found}"
+            )
+        _check_known(image, path.name)
+        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+    return tables
+
+
+def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
+    """Return the input streams of a unit as a user wrote them: as many words as the files hold.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+        ValueError: it is malformed, has no words, unknown digits, or a gap between addresses.
+    """
+    tables: Tables = {}
+    for stream in unit.inputs:
+        path = folder / unit.file_name(stream)
+        data = read_regular(path)
+        image = image_of(data, path, target, stream, len(data.split()))
+        words = int(np.count_nonzero(image.present))
+        if words == 0 or image.surplus or not image.present[:words].all():
+            raise ValueError(f"{path} must hold words at the addresses from 0 on, without a gap")
+        _check_known(image, path.name)
+        tables[stream.name] = unpack(stream.fields(target), image.digits[:words])
+    return tables
+
+
+def _check_known(image: MemoryImage, name: str) -> None:
+    if image.digits.size and image.digits.max() >= UNKNOWN:
+        word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
+        raise ValueError(f"{name} must hold no x or z digits, got some in word {word}")

@@ -1,0 +1,152 @@
+"""A vector set in memory: its cases, their expected values, and its files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..simulation.svpackage import render_package
+from ..stimulus.unit import (
+    CaseGroup,
+    Progress,
+    Stream,
+    Tables,
+    Target,
+    Unit,
+    case_count,
+    no_progress,
+    row_offsets,
+)
+from ..testbench import testbench_files
+from ..words.fields import shaped
+from ..words.memfile import render_stream
+from ..words.npz import render_npz, smallest_dtype
+
+__all__ = [
+    "NPZ_NAME",
+    "PACKAGE_NAME",
+    "UnitVectors",
+    "VectorSet",
+    "content_files",
+    "make_vectors",
+    "shape_tables",
+]
+
+NPZ_NAME = "vectors.npz"
+PACKAGE_NAME = "bitlog2_pkg.sv"
+
+
+@dataclass(frozen=True)
+class UnitVectors:
+    """The vectors of one unit.
+
+    Attributes:
+        unit: what it is.
+        groups: the cases in order, their inputs left out.
+        tables: every stream.
+        cases: number of cases.
+        bins: how often each declared bin was hit.
+    """
+
+    unit: Unit
+    groups: tuple[CaseGroup, ...]
+    tables: Tables
+    cases: int
+    bins: dict[str, int]
+
+    @property
+    def empty(self) -> list[str]:
+        """The declared bins that nothing hit."""
+        return [name for name, hits in self.bins.items() if hits == 0]
+
+    def words(self, stream: Stream) -> int:
+        """Return the words of a stream."""
+        return len(next(iter(self.tables[stream.name].values())))
+
+
+@dataclass(frozen=True)
+class VectorSet:
+    """Units with their vectors, and what they were made from.
+
+    Attributes:
+        target: configuration and head dimension.
+        seed: of the stimulus; None for captured rows and a user's stimulus.
+        sources: what was asked for.
+        units: the vectors.
+        random_cases: of each unit, where a number was asked for.
+        testbench: whether testbenches, the reference RTL and their Makefile belong to it.
+    """
+
+    target: Target
+    seed: int | None
+    sources: tuple[str, ...]
+    units: tuple[UnitVectors, ...]
+    random_cases: int | None = None
+    testbench: bool = False
+
+
+def make_vectors(
+    target: Target,
+    unit: Unit,
+    groups: Sequence[CaseGroup],
+    inputs: Tables,
+    progress: Progress = no_progress,
+) -> UnitVectors:
+    """Return the vectors of a unit: its inputs simulated, its coverage taken.
+
+    Raises:
+        ValueError: an input is out of range, or the groups do not cover the cases.
+    """
+    cases = case_count(unit, inputs)
+    if sum(group.count for group in groups) != cases:
+        raise ValueError(
+            f"case groups of {unit.name} must cover its {cases} cases, they count "
+            f"{sum(group.count for group in groups)}"
+        )
+    tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
+    hits = unit.hits(target, tables)
+    bins = {name: hits[name] for name in unit.bins(target)}
+    labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
+    return UnitVectors(unit, labels, tables, cases, bins)
+
+
+def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
+    """Return the tables in the order of the unit's streams and fields, in their one shape."""
+    return {
+        stream.name: shaped(stream.fields(target), tables[stream.name])
+        for stream in unit.streams
+        if stream.name in tables
+    }
+
+
+def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a set but its manifest and checksums, by name."""
+    for part in vectors.units:
+        for stream in part.unit.streams:
+            fields = stream.fields(vectors.target)
+            yield part.unit.file_name(stream), render_stream(fields, part.tables[stream.name])
+    yield NPZ_NAME, render_npz(_arrays(vectors))
+    units = [part.unit for part in vectors.units]
+    yield PACKAGE_NAME, render_package(vectors.target, units)
+    if vectors.testbench:
+        words = {
+            part.unit.file_name(stream): part.words(stream)
+            for part in vectors.units
+            for stream in part.unit.streams
+        }
+        yield from testbench_files(vectors.target, units, words)
+
+
+def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the numbers of a set, by `unit.stream.field`."""
+    for part in vectors.units:
+        for stream in part.unit.streams:
+            for field in stream.fields(vectors.target):
+                name = f"{part.unit.name}.{stream.name}.{field.name}"
+                values = part.tables[stream.name][field.name]
+                yield name, values.astype(smallest_dtype(field))
+        offsets = row_offsets(part.unit, part.tables)
+        if offsets is not None:
+            yield f"{part.unit.name}.row_offsets", offsets.astype(np.dtype("<i8"))

@@ -1,0 +1,29 @@
+"""Simulators and synthesis tools: where they are, and how they are run."""
+
+from .rtl import Elaborated, FileList, Port, Rtl, elaborate, macro, read_port_map
+from .tools import (
+    MAKE_PYTHON,
+    ToolError,
+    icarus_found,
+    run_tool,
+    verilator_command,
+    verilator_environment,
+    yosys,
+)
+
+__all__ = [
+    "MAKE_PYTHON",
+    "Elaborated",
+    "FileList",
+    "Port",
+    "Rtl",
+    "ToolError",
+    "elaborate",
+    "icarus_found",
+    "macro",
+    "read_port_map",
+    "run_tool",
+    "verilator_command",
+    "verilator_environment",
+    "yosys",
+]

@@ -1,0 +1,1 @@
+"""Stimulus with coverage: what is put into each unit, and why."""

@@ -1,0 +1,122 @@
+"""Vectors of whole attention rows: scores, mask, bias and v to output codes, with taps."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import AttentionTrace, attention_from_scores
+from bitlog2.sim.spec import RowTrace, attention_row_from_scores
+
+from ..words.fields import Columns
+from .row_bins import ROW_COVERAGE
+from .row_cases import corner_rows, random_rows
+from .rows import PARAMETERS, RowCase, cut_rows, group_rows
+from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets, stream
+
+__all__ = ["ATTENTION_ROW"]
+
+_KEYS = ("t", "d", "e", "level", "nibble", "flag")
+_ROWS = ("row_max", "row_sum")
+
+
+def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
+    if source == "corners":
+        return group_rows(corner_rows(target, seed), source)
+    return group_rows(random_rows(target, seed, cases), source)
+
+
+def _cases(inputs: Tables) -> list[RowCase]:
+    case_count(ATTENTION_ROW, inputs)
+    offsets = row_offsets(ATTENTION_ROW, inputs)
+    return [] if offsets is None else cut_rows(inputs, offsets)
+
+
+def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    cases = _cases(inputs)
+    traces = []
+    for index, case in enumerate(progress(cases, "attention_row: simulate", len(cases))):
+        try:
+            trace = attention_from_scores(
+                case.scores[None, None],
+                case.v[None],
+                case.params,
+                target.config,
+                masked=None if case.masked is None else case.masked[None, None],
+                bias=None if case.bias is None else case.bias[None, None],
+                trace=True,
+                threads=1,
+            )
+        except ValueError as error:
+            raise ValueError(f"attention_row case {index}: {error}") from None
+        assert isinstance(trace, AttentionTrace)
+        traces.append({name: getattr(trace, name)[0, 0] for name in (*_KEYS, *_ROWS, "acc", "o")})
+    return _outputs(inputs, traces)
+
+
+def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    cases = _cases(inputs)
+    traces = [
+        _registers(
+            attention_row_from_scores(
+                case.scores.tolist(),
+                case.v.tolist(),
+                case.params,
+                target.config,
+                None if case.masked is None else case.masked.tolist(),
+                None if case.bias is None else case.bias.tolist(),
+            )
+        )
+        for case in progress(cases, "attention_row: specification", len(cases))
+    ]
+    return _outputs(inputs, traces)
+
+
+def _registers(trace: RowTrace) -> dict[str, NDArray]:
+    names = (*_KEYS, *_ROWS, "acc", "o")
+    return {name: np.array(getattr(trace, name), np.int64) for name in names}
+
+
+def _outputs(inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
+    """Return the output streams of rows whose registers are known."""
+    keys: Columns = {"last": inputs["stimulus"]["last"]}
+    for name in _KEYS:
+        keys[name] = np.concatenate([trace[name] for trace in traces]).astype(np.int64)
+    rows: Columns = {name: np.array([trace[name] for trace in traces], np.int64) for name in _ROWS}
+    acc, o = (np.stack([trace[name] for trace in traces]).astype(np.int64) for name in ("acc", "o"))
+    return {"keys": keys, "rows": rows | {"acc": acc}, "expected": {"o": o}}
+
+
+def _ignored(inputs: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """A masked key takes no part: its distance means nothing on a device."""
+    return {("keys", "d"): inputs["stimulus"]["mask"] == 1}
+
+
+ATTENTION_ROW = Unit(
+    name="attention_row",
+    streams=(
+        stream("params", "input", "case", *PARAMETERS),
+        stream("stimulus", "input", "beat", "last", "mask", "score", "bias", "v", lanes=("v",)),
+        stream("expected", "output", "case", "o", lanes=("o",)),
+        stream("keys", "output", "beat", "last", *_KEYS),
+        stream("rows", "output", "case", *_ROWS, "acc", lanes=("acc",)),
+    ),
+    datapath=(
+        ("framing", "keys", "last"),
+        ("score_requantizer", "keys", "t"),
+        ("row_max", "rows", "row_max"),
+        ("distance", "keys", "d"),
+        ("exp2", "keys", "e"),
+        ("row_sum", "rows", "row_sum"),
+        ("log2_quantizer", "keys", "level"),
+        ("code_register", "keys", "nibble"),
+        ("code_register", "keys", "flag"),
+        ("shift_add", "rows", "acc"),
+        ("output_requantizer", "expected", "o"),
+    ),
+    stimulus=_stimulus,
+    simulate=_simulate,
+    specify=_specify,
+    bins=ROW_COVERAGE.bins,
+    hits=ROW_COVERAGE.hits,
+    requirements=ROW_COVERAGE.requirements,
+    ignored=_ignored,
+)

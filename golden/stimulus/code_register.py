@@ -1,0 +1,229 @@
+"""Vectors of the code register: levels of a row to nibbles and flags, and to bytes in memory.
+
+A key is a beat. The stream `memory` says in each beat what is written to the planes: the nibble
+byte that this key completes (every second key, or the last), and the flag byte (every eighth, or
+the last; never where there is no flag plane). A byte that is not written means nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.kernel.code_register import code_register as code_register_kernel
+from bitlog2.sim.kernel.code_register import pack_row as pack_row_kernel
+from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim.spec import code_register, pack_row
+
+from ..words.fields import Columns
+from ..words.framing import row_group, row_lengths, row_slices
+from .cases import Sampler, check_lengths, check_range, level_name
+from .coverage import Coverage, Point, Signals
+from .row_max import random_length
+from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+
+__all__ = [
+    "CODE_REGISTER",
+    "code_register_cases",
+]
+
+_RANDOM_ROWS = 128
+
+
+def code_register_cases(
+    target: Target, source: str, seed: int, cases: int | None
+) -> list[CaseGroup]:
+    """Return every level, the corner rows, or the random rows of a seed."""
+    config = target.config
+    if source == "random":
+        count = _RANDOM_ROWS if cases is None else cases
+        reason = "N and levels drawn, half of them 0"
+        return [_group(source, reason, _random(config, seed, count))]
+    levels = range(config.code.levels)
+    groups = [
+        _group("exhaustive", "every level, alone in its row", ([level] for level in levels)),
+    ]
+    pairs: Iterable[list[int]] = ([low, high] for low in levels for high in levels)
+    if config.max_tokens >= 2:
+        groups.append(_group("exhaustive", "every pair of levels in a byte", pairs))
+    sampler = Sampler(seed, "code_register.corners")
+    return [
+        *groups,
+        _group("corners", "every N from 1 to 33, and the largest", _lengths(config, sampler)),
+        _group("corners", "one level 0 in every place of 17 keys, and one other", _hot(config)),
+    ]
+
+
+def _group(source: str, reason: str, rows: Iterable[np.ndarray | list[int]]) -> CaseGroup:
+    return row_group(source, reason, [{"level": row} for row in rows])
+
+
+def _lengths(config: AttentionConfig, sampler: Sampler) -> Iterable[np.ndarray]:
+    for keys in sorted({*range(1, min(33, config.max_tokens) + 1), config.max_tokens}):
+        yield np.zeros(keys, np.int64)
+        yield np.full(keys, config.code.top_level)
+        yield sampler.integers(0, config.code.top_level, keys)
+
+
+def _hot(config: AttentionConfig) -> Iterable[np.ndarray]:
+    keys = min(17, config.max_tokens)
+    for place in range(keys):
+        for one, others in ((0, config.code.top_level), (config.code.top_level, 0)):
+            row = np.full(keys, others)
+            row[place] = one
+            yield row
+
+
+def _random(config: AttentionConfig, seed: int, count: int) -> Iterable[np.ndarray]:
+    sampler = Sampler(seed, "code_register.random")
+    for _ in range(count):
+        keys = random_length(config, sampler)
+        row = sampler.integers(0, config.code.top_level, keys)
+        row[sampler.integers(0, 1, keys) == 1] = 0
+        yield row
+
+
+def _writes(keys: int, keys_a_byte: int) -> NDArray[np.int64]:
+    """Return for each byte of a plane the key that completes it."""
+    return np.minimum(np.arange(keys_a_byte - 1, keys + keys_a_byte - 1, keys_a_byte), keys - 1)
+
+
+def _memory(
+    target: Target, rows: list[slice], planes: Iterator[tuple[bytes, bytes]], beats: int
+) -> Columns:
+    """Return the stream `memory` of rows whose planes are known."""
+    names = ("nibble_write", "nibble_byte", "flag_write", "flag_byte")
+    columns = {name: np.zeros(beats, np.int64) for name in names}
+    for row, (nibbles, flags) in zip(rows, planes, strict=True):
+        keys = row.stop - row.start
+        for name, keys_a_byte, plane in (("nibble", 2, nibbles), ("flag", 8, flags)):
+            if name == "flag" and not target.config.code.zero_flag:
+                continue
+            at = row.start + _writes(keys, keys_a_byte)
+            columns[f"{name}_write"][at] = 1
+            columns[f"{name}_byte"][at] = np.frombuffer(plane, np.uint8)
+    return columns
+
+
+def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    config, beats = target.config, inputs["stimulus"]
+    check_lengths("code_register", beats["last"], config.max_tokens)
+    rows = row_slices(beats["last"])
+    case_of = np.repeat(np.arange(len(rows)), row_lengths(beats["last"]))
+    check_range("code_register", "level", beats["level"], 0, config.code.top_level, case_of)
+    level = beats["level"].astype(np.uint8)
+    nibble, flag = np.empty((2, len(level)), np.uint8)
+    code_register_kernel(level, scheme_constants(config.code), nibble, flag)
+
+    def planes() -> Iterator[tuple[bytes, bytes]]:
+        for row in rows:
+            keys = row.stop - row.start
+            nibbles = np.empty(-(-keys // 2), np.uint8)
+            flags = np.empty(-(-keys // 8) if config.code.zero_flag else 0, np.uint8)
+            pack_row_kernel(nibble[row], flag[row], nibbles, flags)
+            yield nibbles.tobytes(), flags.tobytes()
+
+    return {
+        "expected": {"nibble": nibble.astype(np.int64), "flag": flag.astype(np.int64)},
+        "memory": _memory(target, rows, planes(), len(level)),
+    }
+
+
+def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    scheme, beats = target.config.code, inputs["stimulus"]
+    rows = row_slices(beats["last"])
+    codes = np.array([code_register(level, scheme) for level in beats["level"].tolist()])
+    planes = (
+        pack_row(beats["level"][row].tolist(), scheme)
+        for row in progress(rows, "code_register: specification", len(rows))
+    )
+    return {
+        "expected": {"nibble": codes[:, 0], "flag": codes[:, 1]},
+        "memory": _memory(target, rows, planes, len(codes)),
+    }
+
+
+def _points(target: Target) -> list[Point]:
+    config = target.config
+    most, scheme = config.max_tokens, config.code
+    of_flag = "BL2-CODE-02" if scheme.zero_flag else "BL2-CODE-01"
+    points = [
+        Point("one_key", "BL2-ROW-01", "keys", 1),
+        Point("most_keys", "BL2-ROW-01", "keys", most),
+        Point("row_after_an_odd_row", "BL2-CODE-04", "after_odd"),
+    ]
+    for level in range(scheme.levels):
+        name = level_name(level, config)
+        points += [
+            Point(name, of_flag, "level", level),
+            Point(f"{name}_low", "BL2-CODE-03", "place", 2 * level),
+            Point(f"{name}_high", "BL2-CODE-03", "place", 2 * level + 1, most >= 2),
+            Point(f"{name}_padded", "BL2-CODE-04", "padded", level),
+        ]
+    for bit in range(8):
+        reached = scheme.zero_flag and most > bit
+        points += [
+            Point(f"flag_bit_{bit}_clear", "BL2-CODE-03", "flag_bit", 2 * bit, reached),
+            Point(f"flag_bit_{bit}_set", "BL2-CODE-03", "flag_bit", 2 * bit + 1, reached),
+            Point(f"keys_mod_8_{bit}", "BL2-CODE-04", "rest", bit, most >= (bit or 8)),
+        ]
+    return points
+
+
+def _signals(target: Target, tables: Tables) -> Signals:
+    last, level = tables["stimulus"]["last"], tables["stimulus"]["level"]
+    keys = row_lengths(last)
+    place = np.concatenate([np.arange(each) for each in keys.tolist()])
+    alone = (last == 1) & (place % 2 == 0)
+    flag_bit = 2 * (place % 8) + tables["expected"]["flag"]
+    return {
+        "keys": keys,
+        "rest": keys % 8,
+        "after_odd": keys[:-1] % 2 == 1,
+        "level": level,
+        "place": 2 * level + place % 2,
+        "padded": np.where(alone, level, -1),
+        "flag_bit": flag_bit if target.config.code.zero_flag else np.full_like(flag_bit, -1),
+    }
+
+
+def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """A byte that is not written means nothing."""
+    memory = tables["memory"]
+    return {("memory", f"{name}_byte"): memory[f"{name}_write"] == 0 for name in ("nibble", "flag")}
+
+
+_COVERAGE = Coverage(_points, _signals)
+
+CODE_REGISTER = Unit(
+    name="code_register",
+    streams=(
+        stream("stimulus", "input", "beat", "last", "level"),
+        stream("expected", "output", "beat", "nibble", "flag"),
+        stream(
+            "memory",
+            "output",
+            "beat",
+            "nibble_write",
+            "nibble_byte",
+            "flag_write",
+            "flag_byte",
+        ),
+    ),
+    datapath=(
+        ("code_register", "expected", "nibble"),
+        ("code_register", "expected", "flag"),
+        ("pack_row", "memory", "nibble_write"),
+        ("pack_row", "memory", "nibble_byte"),
+        ("pack_row", "memory", "flag_write"),
+        ("pack_row", "memory", "flag_byte"),
+    ),
+    stimulus=code_register_cases,
+    simulate=_simulate,
+    specify=_specify,
+    bins=_COVERAGE.bins,
+    hits=_COVERAGE.hits,
+    requirements=_COVERAGE.requirements,
+    ignored=_ignored,
+)

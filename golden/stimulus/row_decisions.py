@@ -1,0 +1,498 @@
+"""Rows in which one LSB decides the output: a device without taps shows its roundings in them.
+
+In such a row only the sensed key, and a masked one, have v - zv = 1; every other key has v = zv, so
+that o shows the level of the sensed key. The distances are chosen so that the row sum is the
+largest at which that level is reached ("at its threshold"), or one more ("above it"). So an LSB
+more, or less, in the e of any key changes o.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
+from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim.spec import exp2, log2_quantizer, output_requantizer
+from bitlog2.sim.spec.rounding import rnd, trn
+from bitlog2.sim.table import exp2_table
+
+from .log2_pairs import levels_of_pairs
+from .row_shapes import RowMaker, farthest, vanishing_distance
+from .rows import RowCase
+from .unit import Tables
+
+__all__ = [
+    "Decision",
+    "Decisions",
+    "decision_rows",
+    "observability_hits",
+    "observability_points",
+    "rounded",
+]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Distances of a row, the sensed key first, then the tested one.
+
+    Attributes:
+        distances: of each key; below zero those of a masked key.
+        level: of which the row sum is at the threshold, or above it.
+    """
+
+    distances: tuple[int, ...]
+    level: int
+
+
+class Decisions:
+    """The rows that a configuration allows, found by trying sums of few distances."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        self._config = config
+        self._full, self._octave = 1 << config.table_bits, 1 << config.fraction_bits
+        self._e = [exp2(d, False, config) for d in range(farthest(config) + 1)]
+        self._distance_of = np.full(self._full + 1, -1, np.int32)
+        for d in reversed(range(len(self._e))):
+            self._distance_of[self._e[d]] = d
+        self._values = np.unique(np.array(self._e, np.int64))[::-1]
+        # Three keys are tried where the small sums are there that make most sums possible.
+        self._far_keys = 3 if self._values[-1] <= 1 else 2
+
+    @classmethod
+    @lru_cache(maxsize=8)
+    def of(cls, config: AttentionConfig) -> "Decisions":
+        """Return the rows of a configuration, found once."""
+        return cls(config)
+
+    @cached_property
+    def thresholds(self) -> list[Decision]:
+        """Rows at the threshold of each level, and above it."""
+        levels = range(1, self._config.code.levels)
+        return _found(self._threshold(level, above) for level in levels for above in (0, 1))
+
+    @cached_property
+    def entries(self) -> list[Decision]:
+        """Rows at a threshold and above it with each entry of the exp2 table, not shifted."""
+        fractions = range(1, min(self._octave, len(self._e)))
+        return _found(self._with(f, above) for f in fractions for above in (0, 1))
+
+    @cached_property
+    def shifts(self) -> list[Decision]:
+        """Rows with each shift of exp2: above a threshold where it rounds up, at it where down."""
+        table, found = self._config.table, []
+        for shift in range(1, self._config.table_bits + 3):
+            half = 1 << (shift - 1)
+            kinds: dict[tuple[int, bool], tuple[int, int]] = {}
+            for f, entry in enumerate(table):
+                low, odd = entry & (2 * half - 1), entry >> shift & 1
+                kind = (low > half) - (low < half), odd == 1 and low == half
+                kinds.setdefault(kind, (shift * self._octave + f, int(low >= half)))
+            found += [self._with(d, above) for d, above in kinds.values()]
+        return _found(found)
+
+    @cached_property
+    def near(self) -> list[Decision]:
+        """A row at a threshold and one above it; an LSB of the tested key's d changes its e."""
+        e = self._e
+        for d in range(1, len(e) - 1):
+            if not e[d - 1] > e[d] > e[d + 1]:
+                continue
+            rows = _found(self._with(d, above) for above in (0, 1))
+            if len(rows) == 2:
+                return rows
+        return []
+
+    @cached_property
+    def masked(self) -> list[Decision]:
+        """Rows with a masked key above the maximum, by steps at which o shows whether it counts.
+
+        From one LSB over every octave to those that leave all e at 0. The masked key is the last.
+        """
+        config, octave = self._config, self._octave
+        steps = {1, 2, octave // 2, *(k * octave for k in range(1, config.table_bits + 3))}
+        reach = config.t_max - config.t_min
+        steps |= {config.d_max + 1, reach - octave, reach - 2 * octave}
+        rows = [*self.near, *self.entries, *self.shifts]
+        return [
+            Decision((*row.distances, -step), row.level)
+            for step in sorted(step for step in steps if step > 0)
+            if (row := next((row for row in rows if self._shows_step(row, step)), None))
+        ]
+
+    @property
+    def zero_level(self) -> int | None:
+        """The farthest distance, where a key there has level 0 beside the maximum; else None."""
+        s = self._full + self._e[-1]
+        zero = log2_quantizer(self._e[-1], s, self._config.code) == 0
+        return len(self._e) - 1 if zero and self._config.max_tokens > 1 else None
+
+    @property
+    def saturates(self) -> bool:
+        """Whether o shows the distance of three keys an octave away, at a limit of t."""
+        config = self._config
+        legal = self._octave <= min(config.registers["score"].bound, len(self._e) - 1)
+        level = config.code.values.index(config.code.int_max // 2)
+        return config.max_tokens >= 4 and legal and self.output_scale(level) is not None
+
+    def _shows_step(self, row: Decision, step: int) -> bool:
+        """Whether o changes when every distance of a row is larger by `step`."""
+        config, distances = self._config, row.distances
+        if len(distances) >= config.max_tokens:
+            return False
+        if max(distances) + step > config.t_max - config.t_min:
+            return False
+        return self._shows(row, lambda d: exp2(min(d + step, config.d_max), False, config))
+
+    def shows_exp2(self, table: Sequence[int], rounding: Callable[[int, int], int]) -> bool:
+        """Whether some row shows an exp2 of this table, and of a shifter that rounds so."""
+        f_bits = self._config.fraction_bits
+        wrong = [rounding(table[d % self._octave], d >> f_bits) for d in range(len(self._e))]
+        rows = (*self.entries, *self.shifts, *self.near)
+        return any(self._shows(row, wrong.__getitem__) for row in rows)
+
+    def _shows(self, row: Decision, wrong: Callable[[int], int]) -> bool:
+        """Whether o changes when `wrong` gives e of a distance; a row sum of 0 gives level 0."""
+        scale, levels = self.output_scale(row.level), []
+        for exp2_of in (self._e.__getitem__, wrong):
+            e = [exp2_of(d) for d in row.distances]
+            levels.append(log2_quantizer(e[0], sum(e), self._config.code) if sum(e) else 0)
+        return scale is not None and len({self._o(level, *scale) for level in levels}) > 1
+
+    def _threshold(self, level: int, above: int) -> Decision | None:
+        """Return the shortest row whose sensed key is whole octaves away."""
+        far = range(self._octave, len(self._e), self._octave)
+        rows = _found(self._filled(keys, level, above) for keys in [(0,), *((d, 0) for d in far)])
+        return min(rows, key=lambda row: len(row.distances), default=None)
+
+    def _with(self, d: int, above: int) -> Decision | None:
+        """Return the row of the highest level whose sensed key is the maximum, another key at d."""
+        if d >= len(self._e):
+            return None
+        levels = reversed(range(1, self._config.code.levels))
+        rows = (self._filled((0, d), level, above) for level in levels)
+        return next((row for row in rows if row is not None), None)
+
+    def _filled(self, distances: tuple[int, ...], level: int, above: int) -> Decision | None:
+        """Return these distances and more ones, so that the row sum is at the threshold."""
+        config = self._config
+        if self.output_scale(level) is None:
+            return None
+        total = self._e[distances[0]] * config.code.int_max // config.code.values[level] + above
+        near, rest = divmod(total - sum(self._e[d] for d in distances), self._full)
+        room = config.max_tokens - len(distances) - near
+        if near < 0 or room < 0:
+            return None
+        far = self._sum_of(rest, min(room, self._far_keys))
+        return None if far is None else Decision((*distances, *(0,) * near, *far), level)
+
+    def _sum_of(self, total: int, most: int) -> tuple[int, ...] | None:
+        """Return the distances of at most `most` keys whose e add up to `total`, below 2**P."""
+        if total == 0:
+            return ()
+        if most >= 1 and (d := int(self._distance_of[total])) >= 0:
+            return (d,)
+        parts = self._values[(self._values > 0) & (self._values < total)]
+        if most >= 2:
+            pairs = parts[self._distance_of[total - parts] >= 0]
+            if pairs.size:
+                return tuple(int(self._distance_of[e]) for e in (pairs[0], total - pairs[0]))
+        for e in parts if most >= 3 else ():
+            rest = self._sum_of(total - int(e), most - 1)
+            if rest is not None:
+                return (int(self._distance_of[e]), *rest)
+        return None
+
+    @lru_cache(maxsize=32)  # noqa: B019
+    def output_scale(self, level: int) -> tuple[int, int] | None:
+        """Return M2 and n2 under which o shows a level from its neighbours; None where none do."""
+        config = self._config
+        values = config.code.values
+        ratio = 7 * 2.0 ** (config.o_bits - 4) / values[level]
+        try:
+            m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_n2, "M2 / 2**n2")
+        except ValueError:
+            return None
+        o = self._o(level, m2, n2)
+        return None if o in (0, self._o(level - 1, m2, n2)) else (m2, n2)
+
+    def _o(self, level: int, m2: int, n2: int) -> int:
+        return output_requantizer(self._config.code.values[level], m2, n2, 0, self._config)
+
+
+def _found(rows: Iterable[Decision | None]) -> list[Decision]:
+    return [row for row in rows if row is not None]
+
+
+def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
+    """Yield the rows; there are none for one key, and where two levels give one o."""
+    found = Decisions.of(maker.config)
+    for reason, rows in (
+        ("o shows a row sum at the threshold of a level from one above it", found.thresholds),
+        ("o shows an LSB of each entry of the exp2 table", found.entries),
+        ("o shows whether exp2 rounds up or down", found.shifts),
+    ):
+        for row in rows:
+            yield _sensed(maker, reason, row)
+    for row in found.masked:
+        for place in (0, len(row.distances) - 1):
+            reason = "o shows whether a masked key above the maximum counts"
+            yield _sensed(maker, reason, row, masked=place)
+    for make in (_masked_e, _limited_distances, _rounded_scores, _saturated_scores, _zero_levels):
+        yield from make(maker, found)
+
+
+def _sensed(maker: RowMaker, reason: str, row: Decision, *, masked: int | None = None) -> RowCase:
+    """Return the row of a decision; where `masked` is a place, its last key is masked and there."""
+    distances, sensed = list(row.distances), {0}
+    if masked is not None:
+        distances.insert(masked, distances.pop())
+        sensed = {masked, int(masked == 0)}
+    params = _params(maker, row)
+    hidden = () if masked is None else (masked,)
+    v = _codes(maker, len(distances), sensed)
+    return maker.row_of_distances(reason, distances, masked=hidden, v=v, params=params)
+
+
+def _params(maker: RowMaker, row: Decision, **fields: int) -> LayerParams:
+    scale = Decisions.of(maker.config).output_scale(row.level)
+    assert scale is not None, row
+    return maker.params(m2=scale[0], n2=scale[1], zo=0, **fields)
+
+
+def _codes(maker: RowMaker, keys: int, sensed: set[int]) -> NDArray[np.int64]:
+    """Return v: one more than its zero point for the sensed keys, the zero point for others."""
+    codes = np.full((keys, maker.target.head_dim), 1 << (maker.config.v_bits - 1), np.int64)
+    codes[list(sensed)] += 1
+    return codes
+
+
+def _masked_e(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
+    """A masked key at the maximum, and one below it: e or a level that is not 0 changes o."""
+    for row in found.near[:1]:
+        for d in row.distances[:2] if len(row.distances) < maker.config.max_tokens else ():
+            reason = "o shows whether e of a masked key is 0"
+            yield _sensed(maker, reason, Decision((*row.distances, d), row.level), masked=0)
+
+
+def _limited_distances(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
+    """Keys at and past the largest distance, beside a row at its threshold: their e is 0."""
+    config = maker.config
+    reach = config.t_max - config.t_min
+    for row in found.near[:1] if vanishing_distance(config) is not None else ():
+        for d in (config.d_max, config.d_max + 1, config.d_max + 1 + max(row.distances), reach):
+            if d <= reach and len(row.distances) < config.max_tokens:
+                reason = "o shows whether a distance past the largest is limited"
+                yield _sensed(maker, reason, Decision((*row.distances, d), row.level))
+
+
+def _rounded_scores(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
+    """Scores that are no whole t, both signs: ties with an even and an odd neighbour, others."""
+    config, n = maker.config, min(2, maker.config.max_n)
+    drawn = ((), (1, -1, 3, -3), (1, -1, 2, -2, 3, -3, 6, -6))[n]
+    for score, row in product(drawn, found.near):
+        span = max(row.distances)
+        if span + 4 > config.t_max - config.t_min:
+            continue
+        top = maker.sampler.integer(config.t_min + span + 2, config.t_max - 2)
+        bias, scores = top - np.array(row.distances), np.zeros(len(row.distances), np.int64)
+        scores[1], bias[1] = score, bias[1] - rnd(score, n)
+        yield maker.row(
+            "o shows how a score is rounded",
+            scores,
+            bias=bias,
+            v=_codes(maker, len(scores), {0}),
+            params=_params(maker, row, m=1, n=n),
+        )
+
+
+def _saturated_scores(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
+    """The maximum at the top of t, or the other keys at its bottom: there after a saturation of t,
+    or by a bias after a product past the limit.
+    """
+    config, octave, bound = maker.config, 1 << maker.config.fraction_bits, maker.score_bound
+    if not found.saturates:
+        return
+    level = config.code.values.index(config.code.int_max // 2)
+    m = -(-(config.t_max + 1 + octave) // bound)
+    past = -(-(config.t_max + 1 + octave) // m)
+    shapes = [(1, octave, config.t_max), (1, -octave, config.t_min)]
+    if m < 1 << config.m_bits and m * past <= config.t_max - config.t_min:
+        shapes += [
+            (m, past, config.t_max - m * past),
+            (m, -past, config.t_min + m * past),
+        ]
+    for keys, (factor, score, bias) in product((3, 4), shapes):
+        top = config.t_max if score > 0 else config.t_min + octave
+        scores, biases = np.zeros(keys, np.int64), np.full(keys, top - octave)
+        biases[0] = top
+        moved = slice(0, 1) if score > 0 else slice(1, None)
+        scores[moved], biases[moved] = score, bias
+        yield maker.row(
+            "o shows where t saturates",
+            scores,
+            bias=biases,
+            v=_codes(maker, keys, {0}),
+            params=_params(maker, Decision((), level), m=factor),
+        )
+
+
+def _zero_levels(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
+    """A key of level 0 alone has v - zv = 1: o is 0, and 1 where it counts as level 1."""
+    if found.zero_level is not None:
+        yield maker.row_of_distances(
+            "o shows whether level 0 counts",
+            [0, found.zero_level],
+            v=_codes(maker, 2, {1}),
+            params=maker.params(m2=1, n2=0, zo=0),
+        )
+
+
+_Integers = NDArray[np.int64]
+_Flags = NDArray[np.bool_]
+#: Bits below an entry of a finer table, by which entries are truncated.
+_FINER = 20
+
+
+def _truncated_table(config: AttentionConfig) -> tuple[int, ...]:
+    fine = exp2_table(config.fraction_bits, config.table_bits + _FINER)
+    return tuple(entry >> _FINER for entry in fine)
+
+
+def observability_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
+    """Return the bins with their requirement, and whether the configuration reaches them."""
+    found = Decisions.of(config)
+    vanishing, reach = vanishing_distance(config), config.t_max - config.t_min
+    near = bool(found.near)
+    room = near and len(found.near[0].distances) < config.max_tokens
+    blank = any(-row.distances[-1] >= (vanishing or reach + 1) for row in found.masked)
+    rounds_scores = near and config.max_n > 0 and max(found.near[1].distances) + 4 <= reach
+    truncated = _truncated_table(config)
+    wraps = room and vanishing is not None and reach > config.d_max
+    return [
+        (f"o_shows_{name}", requirement, reached)
+        for name, requirement, reached in (
+            ("masked_maximum", "BL2-MAX-01", bool(found.masked)),
+            ("masked_maximum_blanks", "BL2-MAX-01", blank),
+            ("masked_e", "BL2-EXP2-04", room),
+            ("score_truncated", "BL2-REQ-01", rounds_scores),
+            ("t_not_saturated", "BL2-REQ-02", found.saturates),
+            ("distance_wraps", "BL2-MAX-03", wraps),
+            ("exp2_truncated", "BL2-EXP2-02", found.shows_exp2(config.table, trn)),
+            ("entry_truncated", "BL2-EXP2-01", found.shows_exp2(truncated, rnd)),
+            ("sum_one_more", "BL2-SUM-01", near),
+            ("sum_one_less", "BL2-SUM-01", near),
+            ("level_zero", "BL2-ACC-01", found.zero_level is not None),
+        )
+    ]
+
+
+def observability_hits(
+    config: AttentionConfig, tables: Tables, starts: _Integers
+) -> dict[str, _Flags]:
+    """Return for each bin the rows that hit it.
+
+    Args:
+        config: what the hardware is built with.
+        tables: every stream.
+        starts: the first beat of each row.
+    """
+    row = _Rows(config, tables, starts)
+    hits = {f"o_shows_{name}": row.detected(e, extra) for name, e, extra in row.wrong_registers()}
+    blank = row.sums(row.with_every_key_in_the_maximum()) == 0
+    hits["o_shows_masked_maximum_blanks"] = hits["o_shows_masked_maximum"] & blank
+    hits["o_shows_level_zero"] = row.detected_by(np.maximum(tables["keys"]["level"], 1))
+    return hits
+
+
+def rounded(product: _Integers, shift: _Integers) -> _Integers:
+    """Return RND(product >> shift)."""
+    return (product + ((np.int64(1) << shift) >> np.int64(1))) >> shift
+
+
+class _Rows:
+    """Rows with the registers that the simulator gave, to be worked again from one of them on."""
+
+    def __init__(self, config: AttentionConfig, tables: Tables, starts: _Integers) -> None:
+        self._config, self._tables, self._starts = config, tables, starts
+        beats, params = tables["stimulus"], tables["params"]
+        lengths = np.diff(starts, append=len(beats["last"]))
+        self._row_of = np.repeat(np.arange(len(starts)), lengths)
+        self._hidden = beats["mask"] == 1
+        self._n = params["n"][self._row_of]
+        self._product = beats["score"] * params["m"][self._row_of]
+
+    def wrong_registers(self) -> Iterator[tuple[str, _Integers, int]]:
+        """Yield the name of a bin, e of each key as the wrong register gives it, and what is
+        added to the row sum.
+        """
+        config, t, bias = self._config, self._tables["keys"]["t"], self._tables["stimulus"]["bias"]
+        gaps = self._gaps(t)
+        e, d = self._tables["keys"]["e"], np.minimum(gaps, config.d_max)
+        yield "masked_maximum", self.with_every_key_in_the_maximum(), 0
+        every = self._exp2(np.maximum(d, 0))
+        yield "masked_e", every, 0
+        truncated = np.clip((self._product >> self._n) + bias, config.t_min, config.t_max)
+        yield "score_truncated", self._from_t(truncated), 0
+        yield "t_not_saturated", self._from_t(rounded(self._product, self._n) + bias), 0
+        yield "distance_wraps", self._seen(self._exp2(gaps & config.d_max)), 0
+        d = np.maximum(d, 0)
+        fraction, shift = d & ((1 << config.fraction_bits) - 1), d >> config.fraction_bits
+        yield "exp2_truncated", self._seen(np.array(config.table)[fraction] >> shift), 0
+        entry = np.array(_truncated_table(config), np.int64)[fraction]
+        yield "entry_truncated", self._seen(rounded(entry, shift)), 0
+        yield "sum_one_more", e, 1
+        yield "sum_one_less", e, -1
+
+    def with_every_key_in_the_maximum(self) -> _Integers:
+        """Return e where masked keys take part in the maximum."""
+        t = self._tables["keys"]["t"]
+        largest = np.maximum.reduceat(t, self._starts)[self._row_of]
+        return self._seen(self._exp2(np.minimum(largest - t, self._config.d_max)))
+
+    def sums(self, e: _Integers) -> _Integers:
+        """Return the row sums."""
+        return np.add.reduceat(e, self._starts)
+
+    def detected(self, e: _Integers, extra: int) -> _Flags:
+        """Return the rows whose o differs with these e, and `extra` added to the row sums."""
+        sums = np.maximum(self.sums(e) + extra, 1)[self._row_of]
+        level = np.empty(len(e), np.uint8)
+        pairs = np.minimum(e, sums).astype(np.int32), sums
+        levels_of_pairs(*pairs, scheme_constants(self._config.code), level)
+        return self.detected_by(level.astype(np.int64))
+
+    def detected_by(self, level: _Integers) -> _Flags:
+        """Return the rows whose o differs with these levels."""
+        right, params = self._tables["keys"]["level"], self._tables["params"]
+        changed = np.flatnonzero(level != right)
+        rows, values = self._row_of[changed], np.array(self._config.code.values, np.int64)
+        lanes = self._tables["stimulus"]["v"].reshape(len(level), -1)[changed]
+        terms = (values[level[changed]] - values[right[changed]])[:, None] * (
+            lanes - params["zv"][rows][:, None]
+        )
+        acc = self._tables["rows"]["acc"].reshape(len(self._starts), -1).copy()
+        np.add.at(acc, rows, terms)
+        m2, n2, zo = (params[name][:, None] for name in ("m2", "n2", "zo"))
+        o = np.clip(rounded(acc * m2, n2) + zo, 0, (1 << self._config.o_bits) - 1)
+        return (o != self._tables["expected"]["o"].reshape(o.shape)).any(axis=1)
+
+    def _gaps(self, t: _Integers) -> _Integers:
+        """Return the distances before their limit, below zero for masked keys above the maximum."""
+        lowest = np.iinfo(np.int64).min
+        seen = np.where(self._hidden, lowest, t)
+        return np.maximum.reduceat(seen, self._starts)[self._row_of] - t
+
+    def _from_t(self, t: _Integers) -> _Integers:
+        return self._seen(self._exp2(np.clip(self._gaps(t), 0, self._config.d_max)))
+
+    def _exp2(self, d: _Integers) -> _Integers:
+        config = self._config
+        entry = np.array(config.table, np.int64)[d & ((1 << config.fraction_bits) - 1)]
+        return rounded(entry, d >> config.fraction_bits)
+
+    def _seen(self, e: _Integers) -> _Integers:
+        return np.where(self._hidden, 0, e)

@@ -1,0 +1,249 @@
+"""Vectors of shift-and-add: nibbles, flags and v of a row to one accumulator a channel."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim.kernel.shift_add import shift_add as shift_add_kernel
+from bitlog2.sim.scheme import Scheme
+from bitlog2.sim.spec import code_register, level_of_code, shift_add
+
+from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
+from .cases import Sampler, check_lengths, check_range, level_name
+from .coverage import Coverage, Point, Signals
+from .row_max import random_length
+from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+
+__all__ = [
+    "SHIFT_ADD",
+    "shift_add_cases",
+]
+
+_RANDOM_ROWS = 64
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Levels (N,), codes v (N, D) and the zero point of a row."""
+
+    levels: Sequence[int]
+    v: np.ndarray
+    zv: int
+
+
+@dataclass(frozen=True)
+class _Maker:
+    config: AttentionConfig
+    lanes: int
+    sampler: Sampler
+
+    @property
+    def top(self) -> int:
+        """The largest code of v."""
+        return (1 << self.config.v_bits) - 1
+
+    def flat(self, levels: Sequence[int], v: int, zv: int) -> _Row:
+        """Return a row with one code in every key and lane."""
+        return _Row(levels, np.full((len(levels), self.lanes), v), zv)
+
+    def drawn(self, levels: Sequence[int]) -> _Row:
+        """Return a row with codes and zero point drawn: every lane differs."""
+        v = self.sampler.integers(0, self.top, len(levels) * self.lanes)
+        return _Row(levels, v.reshape(-1, self.lanes), self.sampler.integer(0, self.top))
+
+    def levels(self, keys: int, left: int) -> list[int]:
+        """Return drawn levels whose values sum to at most `left`, the larger anywhere."""
+        values, levels = self.config.code.values, []
+        for _ in range(keys):
+            most = sum(value <= left for value in values) - 1
+            level = self.sampler.integer(0, most)
+            left -= values[level]
+            levels.append(level)
+        turn = self.sampler.integer(0, keys - 1)
+        return levels[turn:] + levels[:turn]
+
+
+def shift_add_cases(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
+    """Return the corner rows or the random rows of a seed."""
+    maker = _Maker(target.config, target.head_dim, Sampler(seed, f"shift_add.{source}"))
+    if source == "random":
+        count = _RANDOM_ROWS if cases is None else cases
+        return [_group(maker, source, "N, levels, v and zero point drawn", _random(maker, count))]
+    reasons = {
+        "every level alone: v - zv at both bounds, at 0 and drawn": _alone(maker),
+        "every pair of levels whose values sum to at most A": _pairs(maker),
+        "values that sum to A: accumulators at both bounds, and 0 by cancellation": _bounds(maker),
+        "the largest N, and a row that has vanished": _lengths(maker),
+    }
+    listed = ((reason, list(rows)) for reason, rows in reasons.items())
+    return [_group(maker, source, reason, rows) for reason, rows in listed if rows]
+
+
+def _group(maker: _Maker, source: str, reason: str, rows: Iterable[_Row]) -> CaseGroup:
+    listed = list(rows)
+    codes = np.array([code_register(k, maker.config.code) for k in range(maker.config.code.levels)])
+    beats = [
+        {"nibble": codes[list(row.levels), 0], "flag": codes[list(row.levels), 1], "v": row.v}
+        for row in listed
+    ]
+    return row_group(source, reason, beats, {"zv": [row.zv for row in listed]})
+
+
+def _alone(maker: _Maker) -> Iterable[_Row]:
+    top = maker.top
+    for level in range(maker.config.code.levels):
+        for v, zv in ((0, top), (top, 0), (1, 1)):
+            yield maker.flat([level], v, zv)
+        yield maker.drawn([level])
+
+
+def _pairs(maker: _Maker) -> Iterable[_Row]:
+    scheme = maker.config.code
+    for first in range(scheme.levels if maker.config.max_tokens >= 2 else 0):
+        for second in range(scheme.levels):
+            if scheme.values[first] + scheme.values[second] <= scheme.int_max:
+                yield maker.drawn([first, second])
+
+
+def _bounds(maker: _Maker) -> Iterable[_Row]:
+    """Two equal keys have the value A / 2 each; with level 1 alone it takes A keys."""
+    scheme, most, top = maker.config.code, maker.config.max_tokens, maker.top
+    if most < 2:
+        return
+    half = scheme.values.index(scheme.int_max // 2)
+    rows = [[half, half]]
+    if most >= 3:
+        rows.append([half, 0, half])
+    if most >= scheme.int_max <= 1024:
+        rows.append([1] * scheme.int_max)
+    for levels in rows:
+        for v, zv in ((0, top), (top, 0), (top, top)):
+            yield maker.flat(levels, v, zv)
+    cancelling = np.array([[0], [2]]).repeat(maker.lanes, axis=1)
+    yield _Row([half, half], cancelling, 1)
+    yield _Row([half, half], cancelling[::-1], 1)
+
+
+def _lengths(maker: _Maker) -> Iterable[_Row]:
+    most = maker.config.max_tokens
+    yield maker.drawn(maker.levels(most, maker.config.code.int_max))
+    yield maker.drawn([0] * min(most, 5))
+
+
+def _random(maker: _Maker, count: int) -> Iterable[_Row]:
+    for _ in range(count):
+        keys = random_length(maker.config, maker.sampler)
+        yield maker.drawn(maker.levels(keys, maker.config.code.int_max))
+
+
+_Integers = NDArray[np.int64]
+_SIGNS = ("negative", "zero", "positive")
+
+
+def _levels(scheme: Scheme, nibble: _Integers, flag: _Integers) -> _Integers:
+    return nibble + (1 - flag) if scheme.zero_flag else nibble
+
+
+def _checked(target: Target, inputs: Tables) -> None:
+    """Refuse what no row has: codes that there are not, values that sum to more than A."""
+    config, beats = target.config, inputs["stimulus"]
+    scheme, last = config.code, beats["last"]
+    check_lengths("shift_add", last, config.max_tokens)
+    nibble, flag = beats["nibble"], beats["flag"]
+    case_of = np.repeat(np.arange(int(last.sum())), row_lengths(last))
+    check_range("shift_add", "flag", flag, 0, int(scheme.zero_flag), case_of)
+    check_range("shift_add", "a nibble beside the flag", nibble * flag, 0, 0, case_of)
+    values = np.array(scheme.values)[_levels(scheme, nibble, flag)]
+    total = sums_of_rows(values, last)
+    check_range("shift_add", "the sum of the values", total, 0, scheme.int_max)
+
+
+def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    _checked(target, inputs)
+    scheme, beats = target.config.code, inputs["stimulus"]
+    level = _levels(scheme, beats["nibble"], beats["flag"]).astype(np.uint8)
+    v = beats["v"].reshape(len(level), -1).astype(np.int32)
+    constants, rows = scheme_constants(scheme), row_slices(beats["last"])
+    acc = np.empty((len(rows), target.head_dim), np.int32)
+    for case, (row, zv) in enumerate(zip(rows, inputs["params"]["zv"].tolist(), strict=True)):
+        shift_add_kernel(level[row], v[row], zv, constants, acc[case])
+    return {"expected": {"acc": acc.astype(np.int64)}}
+
+
+def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
+    scheme, beats = target.config.code, inputs["stimulus"]
+    v = beats["v"].reshape(len(beats["last"]), -1)
+    cases = list(zip(row_slices(beats["last"]), inputs["params"]["zv"].tolist(), strict=True))
+    acc = []
+    for row, zv in progress(cases, "shift_add: specification", len(cases)):
+        codes = zip(beats["nibble"][row].tolist(), beats["flag"][row].tolist(), strict=True)
+        levels = [level_of_code(nibble, flag, scheme) for nibble, flag in codes]
+        acc.append([shift_add(levels, channel, zv, scheme) for channel in v[row].T.tolist()])
+    return {"expected": {"acc": np.array(acc, np.int64)}}
+
+
+def _points(target: Target) -> list[Point]:
+    config = target.config
+    scheme, several = config.code, config.max_tokens >= 2
+    bound, top = config.registers["acc"].bound, (1 << config.v_bits) - 1
+    return [
+        *(
+            Point(f"{level_name(level, config)}_x_{sign}", "BL2-ACC-01", "term", 3 * level + index)
+            for level in range(scheme.levels)
+            for index, sign in enumerate(_SIGNS)
+        ),
+        Point("x_smallest", "BL2-ACC-01", "x", -top),
+        Point("x_largest", "BL2-ACC-01", "x", top),
+        Point("zv_smallest", "BL2-PARAM-02", "zv", 0),
+        Point("zv_largest", "BL2-PARAM-02", "zv", top),
+        Point("acc_bound_low", "BL2-ACC-02", "acc", -bound, several),
+        Point("acc_bound_high", "BL2-ACC-02", "acc", bound, several),
+        Point("acc_cancelled", "BL2-ACC-01", "cancelled", reachable=several),
+        Point("values_sum_to_a", "BL2-ACC-02", "total", scheme.int_max, several),
+        Point("vanished", "BL2-ACC-01", "total", 0),
+        Point("one_key", "BL2-ROW-01", "keys", 1),
+        Point("most_keys", "BL2-ROW-01", "keys", config.max_tokens),
+    ]
+
+
+def _signals(target: Target, tables: Tables) -> Signals:
+    scheme, beats = target.config.code, tables["stimulus"]
+    last, zv = beats["last"], tables["params"]["zv"]
+    keys = row_lengths(last)
+    level = _levels(scheme, beats["nibble"], beats["flag"])
+    x = beats["v"].reshape(len(last), -1) - np.repeat(zv, keys)[:, None]
+    total = sums_of_rows(np.array(scheme.values)[level], last)
+    acc = tables["expected"]["acc"].reshape(len(keys), -1)
+    adds = sums_of_rows((level > 0) & (x != 0).all(axis=1), last) > 1
+    return {
+        "term": 3 * level[:, None] + np.sign(x) + 1,
+        "x": x,
+        "zv": zv,
+        "acc": acc,
+        "cancelled": adds & (acc == 0).any(axis=1),
+        "total": total,
+        "keys": keys,
+    }
+
+
+_COVERAGE = Coverage(_points, _signals)
+
+SHIFT_ADD = Unit(
+    name="shift_add",
+    streams=(
+        stream("params", "input", "case", "zv"),
+        stream("stimulus", "input", "beat", "last", "nibble", "flag", "v", lanes=("v",)),
+        stream("expected", "output", "case", "acc", lanes=("acc",)),
+    ),
+    datapath=(("shift_add", "expected", "acc"),),
+    stimulus=shift_add_cases,
+    simulate=_simulate,
+    specify=_specify,
+    bins=_COVERAGE.bins,
+    hits=_COVERAGE.hits,
+    requirements=_COVERAGE.requirements,
+)

@@ -1,0 +1,276 @@
+"""What vectors are made for, and what a unit declares so that they can be made and checked."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlog2.sim import AttentionConfig
+
+from ..words.fields import Columns, Field
+
+__all__ = [
+    "PORTS",
+    "CaseGroup",
+    "NarrowTables",
+    "Origin",
+    "Progress",
+    "Stream",
+    "Tables",
+    "Target",
+    "Unit",
+    "case_count",
+    "join_tables",
+    "no_progress",
+    "port",
+    "row_offsets",
+    "stream",
+]
+
+_USUAL_HEAD_DIM = 64
+
+
+@dataclass(frozen=True)
+class Target:
+    """A configuration, and the head dimension of the set.
+
+    Attributes:
+        config: what the hardware is built with.
+        head_dim: D, lanes of v and of the output, 1 to `max_head_dim`.
+
+    Raises:
+        TypeError, ValueError: `head_dim` is no integer or out of range.
+    """
+
+    config: AttentionConfig
+    head_dim: int
+
+    def __post_init__(self) -> None:
+        high = self.config.max_head_dim
+        if isinstance(self.head_dim, bool) or not isinstance(self.head_dim, int):
+            raise TypeError(f"head_dim must be an integer from 1 to {high}, got {self.head_dim!r}")
+        if not 1 <= self.head_dim <= high:
+            raise ValueError(f"head_dim must be from 1 to {high}, got {self.head_dim}")
+
+    @classmethod
+    def of(cls, config: AttentionConfig, head_dim: int | None = None) -> "Target":
+        """Return the target; without a head dimension 64, or the largest where that is less."""
+        usual = min(_USUAL_HEAD_DIM, config.max_head_dim)
+        return cls(config, usual if head_dim is None else head_dim)
+
+
+#: The streams of a unit: stream name -> columns.
+Tables = dict[str, Columns]
+#: The same in any integer type.
+NarrowTables = dict[str, dict[str, NDArray[Any]]]
+#: `progress(items, label, total)` returns the items, showing how far they are.
+Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+
+
+def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable[Any]:
+    """Return `items` and show nothing."""
+    return items
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A file of words that goes into a unit or comes out of it.
+
+    Attributes:
+        name: `stimulus`, `expected`, ...: the file is `<unit>.<name>.mem`.
+        role: `input`, or `output`: what a device gives and `verify` compares.
+        per: one word a `case`, or a `beat`: then rows are framed by the field `last`.
+        fields: the fields of a word, from the most significant bits down.
+    """
+
+    name: str
+    role: Literal["input", "output"]
+    per: Literal["case", "beat"]
+    fields: Callable[[Target], tuple[Field, ...]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where in a model a row was captured."""
+
+    model: str
+    layer: str
+    head: int
+    image: int
+    row: int
+
+
+@dataclass(frozen=True)
+class CaseGroup:
+    """Consecutive cases with one source and one reason.
+
+    Attributes:
+        source: exhaustive, corners, random, model or user.
+        reason: why the cases are there, in words.
+        count: number of cases.
+        inputs: the input streams of these cases; empty where a set's tables hold them.
+        origin: where the cases were captured, for the source model.
+    """
+
+    source: str
+    reason: str
+    count: int
+    inputs: Tables
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of the datapath as the vector sets see it: one of these per file of `units/`.
+
+    Attributes:
+        name: the unit's name, that of its RTL module.
+        streams: inputs first.
+        datapath: (unit that makes it, stream, field) of each output, in datapath order.
+        stimulus: (target, "corners" or "random", seed, random cases) -> the groups of that
+            source; None for the usual number of random cases.
+        simulate: (target, inputs, progress) -> outputs, by the kernels.
+        specify: the same by the specification; the two never call each other.
+        bins: the coverage bins that this target can reach, by formula, before any stimulus.
+        hits: (target, all streams) -> how often each bin was hit.
+        requirements: (target) -> the id of SPEC.md that each of these bins belongs to.
+        ignored: (inputs) -> {(stream, field): words left out of a comparison}.
+    """
+
+    name: str
+    streams: tuple[Stream, ...]
+    datapath: tuple[tuple[str, str, str], ...]
+    stimulus: Callable[[Target, str, int, int | None], list[CaseGroup]]
+    simulate: Callable[[Target, Tables, Progress], Tables]
+    specify: Callable[[Target, Tables, Progress], NarrowTables]
+    bins: Callable[[Target], tuple[str, ...]]
+    hits: Callable[[Target, Tables], dict[str, int]]
+    requirements: Callable[[Target], dict[str, str]]
+    ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        """The streams that go into the unit."""
+        return tuple(stream for stream in self.streams if stream.role == "input")
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        """The streams that come out of it: expected values and taps."""
+        return tuple(stream for stream in self.streams if stream.role == "output")
+
+    def file_name(self, stream: Stream) -> str:
+        """Return the name of the stream's file."""
+        return f"{self.name}.{stream.name}.mem"
+
+
+def join_tables(parts: Sequence[Tables]) -> Tables:
+    """Return the tables of all parts, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    return {
+        stream: {
+            field: np.concatenate([part[stream][field] for part in parts])
+            for field in parts[0][stream]
+        }
+        for stream in parts[0]
+    }
+
+
+def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
+    """Return the first beat of each row and the number of beats; None for a unit without rows.
+
+    Raises:
+        ValueError: the last beat has no `last` bit.
+    """
+    framed = next((stream for stream in unit.inputs if stream.per == "beat"), None)
+    if framed is None:
+        return None
+    last = tables[framed.name]["last"]
+    if last.size == 0 or last[-1] != 1:
+        raise ValueError(f"{unit.file_name(framed)}: the last beat must have its last bit set")
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(last) + 1])
+
+
+def case_count(unit: Unit, tables: Tables) -> int:
+    """Return the number of cases in the input streams.
+
+    Raises:
+        ValueError: the streams do not agree.
+    """
+    counts = {}
+    offsets = row_offsets(unit, tables)
+    for stream in unit.inputs:
+        if stream.per == "beat":
+            counts[stream.name] = len(offsets) - 1 if offsets is not None else 0
+        else:
+            counts[stream.name] = len(next(iter(tables[stream.name].values())))
+    if len(set(counts.values())) != 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ValueError(f"input streams of {unit.name} must have the same cases: {listed}")
+    return next(iter(counts.values()))
+
+
+def _unsigned(bits: Callable[[AttentionConfig], int]) -> Callable[[str, AttentionConfig], Field]:
+    return lambda name, config: Field(name, bits(config))
+
+
+def _signed(bits: Callable[[AttentionConfig], int]) -> Callable[[str, AttentionConfig], Field]:
+    return lambda name, config: Field(name, bits(config), signed=True)
+
+
+#: Every port by name: framing, layer parameters, codes, registers.
+PORTS: dict[str, Callable[[str, AttentionConfig], Field]] = {
+    "last": _unsigned(lambda config: 1),
+    "mask": _unsigned(lambda config: 1),
+    "m": _unsigned(lambda config: config.m_bits),
+    "n": _unsigned(lambda config: max(1, config.max_n.bit_length())),
+    "m2": _unsigned(lambda config: config.m2_bits),
+    "n2": _unsigned(lambda config: max(1, config.max_n2.bit_length())),
+    "zq": _unsigned(lambda config: config.q_bits),
+    "zk": _unsigned(lambda config: config.k_bits),
+    "zv": _unsigned(lambda config: config.v_bits),
+    "zo": _unsigned(lambda config: config.o_bits),
+    "q": _unsigned(lambda config: config.q_bits),
+    "k": _unsigned(lambda config: config.k_bits),
+    "v": _unsigned(lambda config: config.v_bits),
+    "score": _signed(lambda config: config.width("score")),
+    "bias": _signed(lambda config: config.t_bits),
+    "t": _signed(lambda config: config.t_bits),
+    "row_max": _signed(lambda config: config.t_bits),
+    "d": _unsigned(lambda config: config.width("d")),
+    "e": _unsigned(lambda config: config.width("e")),
+    "row_sum": _unsigned(lambda config: config.width("row_sum")),
+    "s": _unsigned(lambda config: config.width("row_sum")),
+    "level": _unsigned(lambda config: 5),
+    "nibble": _unsigned(lambda config: 4),
+    "flag": _unsigned(lambda config: 1),
+    "nibble_write": _unsigned(lambda config: 1),
+    "nibble_byte": _unsigned(lambda config: 8),
+    "flag_write": _unsigned(lambda config: 1),
+    "flag_byte": _unsigned(lambda config: 8),
+    "acc": _signed(lambda config: config.width("acc")),
+    "o": _unsigned(lambda config: config.o_bits),
+}
+
+
+def port(name: str, target: Target, lanes: int = 1) -> Field:
+    """Return the field of that name: `lanes` values side by side."""
+    plain = PORTS[name](name, target.config)
+    return Field(name, plain.bits, plain.signed, lanes)
+
+
+def stream(
+    name: str,
+    role: Literal["input", "output"],
+    per: Literal["case", "beat"],
+    *names: str,
+    lanes: tuple[str, ...] = (),
+) -> Stream:
+    """Return a stream of these ports, most significant first; those in `lanes` have D lanes."""
+
+    def fields(target: Target) -> tuple[Field, ...]:
+        return tuple(port(each, target, target.head_dim if each in lanes else 1) for each in names)
+
+    return Stream(name, role, per, fields)

@@ -1,0 +1,31 @@
+"""The units that vector sets hold: one declaration a file, listed here in datapath order."""
+
+from .attention_row import ATTENTION_ROW
+from .code_register import CODE_REGISTER
+from .exp2 import EXP2
+from .log2_quantizer import LOG2_QUANTIZER
+from .output_requantizer import OUTPUT_REQUANTIZER
+from .row_max import ROW_MAX
+from .row_sum import ROW_SUM
+from .score_accumulator import SCORE_ACCUMULATOR
+from .score_requantizer import SCORE_REQUANTIZER
+from .shift_add import SHIFT_ADD
+from .unit import Unit
+
+__all__ = ["UNITS"]
+
+_DECLARED = (
+    SCORE_ACCUMULATOR,
+    SCORE_REQUANTIZER,
+    ROW_MAX,
+    EXP2,
+    ROW_SUM,
+    LOG2_QUANTIZER,
+    CODE_REGISTER,
+    SHIFT_ADD,
+    OUTPUT_REQUANTIZER,
+    ATTENTION_ROW,
+)
+
+#: Every unit by name, in the order in which a set lists them.
+UNITS: dict[str, Unit] = {unit.name: unit for unit in _DECLARED}

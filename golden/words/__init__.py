@@ -1,0 +1,1 @@
+"""Words of vectors: their fields, rows of them, and the files that hold them."""

@@ -1,0 +1,1 @@
+"""Post-training quantization of a network: quantizers, layers, attention, calibration."""

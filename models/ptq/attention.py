@@ -1,0 +1,370 @@
+"""Quantized attention: float, integer, and the controls."""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift, score_bias
+
+from .datapath import AttentionDatapath
+from .layers import FloatLinear, IntegerLinear, QuantizedLayer, exact_matmul
+from .quantizers import (
+    UNIFORM_BITS,
+    CodeUniform,
+    FloatMap,
+    Log2Map,
+    PublishedUniform,
+    ScoreForm,
+    Sqrt2Map,
+    UniformQuantizer,
+    best_delta,
+)
+
+__all__ = [
+    "CodedAttention",
+    "ControlAttention",
+    "FloatAttention",
+    "IntegerAttention",
+    "SelfAttention",
+    "of_every_window",
+]
+
+
+class SelfAttention(nn.Module):
+    """The projections of timm's `Attention` or `WindowAttention`, and quantizers for q, k and v.
+
+    ViT and DeiT attend over all tokens of an image, B = images. Swin attends within windows:
+    B = images * windows, windows of one image together, and a mask (windows, N, N) of 0 and -100
+    where the shifted image has windows that hold parts of several regions.
+
+    Args:
+        qkv, proj: quantized projections.
+        form: how q and k make scores.
+        quantizers: for q, k and v, in this order.
+    """
+
+    def __init__(
+        self,
+        qkv: QuantizedLayer,
+        proj: QuantizedLayer,
+        form: ScoreForm,
+        quantizers: tuple[UniformQuantizer, UniformQuantizer, UniformQuantizer],
+    ) -> None:
+        super().__init__()
+        self.qkv, self.proj = qkv, proj
+        self.num_heads = form.num_heads
+        self.query_scale, self.score_scale = form.query_scale, form.score_scale
+        self.q_quantizer, self.k_quantizer, self.v_quantizer = quantizers
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, k and v, (B, H, N, D) float32 each, of tokens (B, N, C)."""
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        return (q if self.query_scale == 1 else q * self.query_scale), k, v
+
+    def observe_qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Freeze the quantizers of q, k and v that are not frozen; return q, k and v."""
+        quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
+        parts = self.split(x)
+        for quantizer, values in zip(quantizers, parts, strict=True):
+            if not quantizer.frozen:
+                quantizer.observe(values)
+        return parts
+
+    @staticmethod
+    def refuse_token_mask(attn_mask: None, is_causal: bool) -> None:
+        """Raise ValueError unless there is no mask over tokens, as in ViT and DeiT."""
+        if attn_mask is not None or is_causal:
+            raise ValueError("attn_mask and is_causal must be left out: ViT and DeiT have none")
+
+
+def of_every_window(mask: Tensor, batch: int) -> Tensor:
+    """Return a mask (windows, N, N) as (batch, 1, N, N), for a batch of whole images."""
+    return mask.repeat(batch // len(mask), 1, 1).unsqueeze(1)
+
+
+class FloatAttention(SelfAttention):
+    """timm's attention with fake-quantizers on q, k, v and the attention map.
+
+    q, k and v are quantized per tensor. `qkv` quantizes its input per channel until
+    reparameterization. Swin's mask is added to the scores, as published.
+
+    Attributes:
+        position_bias: (1, H, N, N) float32 or None.
+    """
+
+    position_bias: Tensor | None
+
+    def __init__(
+        self,
+        qkv: FloatLinear,
+        proj: FloatLinear,
+        attention_map: FloatMap | Log2Map | Sqrt2Map | PublishedUniform,
+        form: ScoreForm,
+        a_bits: int,
+    ) -> None:
+        quantizers = (PublishedUniform(a_bits), PublishedUniform(a_bits), PublishedUniform(a_bits))
+        super().__init__(qkv, proj, form, quantizers)
+        self.map = attention_map
+        self.register_buffer("position_bias", form.position_bias)
+
+    def attention_map(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the map before its code, (B, H, N, N) float32, of q and k (B, H, N, D)."""
+        q, k = self.q_quantizer(q), self.k_quantizer(k)
+        scores = (q @ k.transpose(-2, -1)) * self.score_scale
+        if self.position_bias is not None:
+            scores = scores + self.position_bias
+        if mask is not None:
+            scores = scores + of_every_window(mask, len(q))
+        return scores.softmax(dim=-1)
+
+    def calibrate(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Freeze q, k, v and the map, from this input."""
+        q, k, _ = self.observe_qkv(x)
+        if not self.map.frozen:
+            self.map.observe(self.attention_map(q, k, mask))
+
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B, N, C) float32."""
+        self.refuse_token_mask(attn_mask, is_causal)
+        q, k, v = self.split(x)
+        attention = self.map(self.attention_map(q, k, mask))
+        out = attention @ self.v_quantizer(v)  # (B, H, N, D)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class CodedAttention(SelfAttention):
+    """Self-attention whose q, k and v are integer codes."""
+
+    qkv: IntegerLinear
+    proj: IntegerLinear
+    q_quantizer: CodeUniform
+    k_quantizer: CodeUniform
+    v_quantizer: CodeUniform
+
+    def __init__(
+        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, a_bits: int
+    ) -> None:
+        quantizers = (CodeUniform(a_bits), CodeUniform(a_bits), CodeUniform(a_bits))
+        super().__init__(qkv, proj, form, quantizers)
+
+
+class IntegerAttention(CodedAttention):
+    """timm's attention with the integer datapath in its middle.
+
+    The parameters that the datapath loads follow from the frozen scales:
+    M / 2**n = sq * sk * c * log2(e) * 2**F and M2 / 2**n2 = sv / (delta * so), where so and zo are
+    those of the projection's input, so that its codes are the datapath's output. c is 1/sqrt(D) in
+    ViT and DeiT, and 1 in Swin, whose sq holds it already. Swin's position bias becomes the score
+    bias; its mask excludes keys.
+
+    Attributes:
+        datapath: hooks on it see (q, k, v, params, masked, bias) and the registers.
+        delta: () float64, the integer scale of the levels; 0 until calibrated.
+        score_bias: (1, H, N, N) int32 or None.
+    """
+
+    delta: Tensor
+    score_bias: Tensor | None
+
+    def __init__(
+        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, config: AttentionConfig
+    ) -> None:
+        super().__init__(qkv, proj, form, config.q_bits)
+        self.datapath = AttentionDatapath(config)
+        self.register_buffer("delta", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("score_bias", _raw_bias(form.position_bias, config))
+
+    def params(self) -> LayerParams:
+        """Return what the datapath loads for this layer, from the frozen scales in float64.
+
+        Raises:
+            ValueError: a scale does not fit multiplier and shift.
+        """
+        config = self.datapath.config
+        m, n = self._score_multiplier()
+        sv, so = self.v_quantizer.delta.item(), self.proj.input_quantizer.delta.item()
+        ratio = sv / (self.delta.item() * so)
+        m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_n2, "output scale")
+        return LayerParams(m, n, m2, n2, **self._zero_points(), zo=self._zero(self.proj))
+
+    def _score_multiplier(self) -> tuple[int, int]:
+        config = self.datapath.config
+        scales = self.q_quantizer.delta.item() * self.k_quantizer.delta.item() * self.score_scale
+        ratio = scales * math.log2(math.e) * 2.0**config.fraction_bits
+        return multiplier_and_shift(ratio, config.m_bits, config.max_n, "score scale")
+
+    def _zero_points(self) -> dict[str, int]:
+        return {
+            "zq": int(self.q_quantizer.zero_point),
+            "zk": int(self.k_quantizer.zero_point),
+            "zv": int(self.v_quantizer.zero_point),
+        }
+
+    @staticmethod
+    def _zero(layer: IntegerLinear) -> int:
+        return int(layer.input_quantizer.zero_point)
+
+    def calibrate(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Freeze q, k, v, then delta from the map, then the output codes, from this input."""
+        q, k, v = self.observe_qkv(x)
+        q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
+        config = self.datapath.config
+        m, n = self._score_multiplier()
+        params = LayerParams(m, n, 1, 0, **self._zero_points())
+        masked = _masked_keys(mask, len(q))
+        regs = self.datapath.attention_map(q, k, params, masked, self.score_bias)
+        _warn_of_limits(regs.t, config)
+        if self.delta == 0:
+            exact_map = regs.e.double() / regs.row_sum.unsqueeze(-1)
+            delta = best_delta(regs.level, exact_map, config.code, largest=config.code.int_max)
+            self.delta = torch.tensor(float(delta), dtype=torch.float64, device=x.device)
+        acc = self.datapath.accumulate(regs.level, v, params)
+        real = acc.double() * (self.v_quantizer.delta.double() / self.delta)
+        self.proj.calibrate(real.float())
+
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B, N, C) float32."""
+        self.refuse_token_mask(attn_mask, is_causal)
+        q, k, v = self.split(x)
+        q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
+        masked = _masked_keys(mask, len(q))
+        regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
+        return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
+
+
+def _raw_bias(bias: Tensor | None, config: AttentionConfig) -> Tensor | None:
+    if bias is None:
+        return None
+    raw = score_bias(bias.cpu().double().numpy(), config)
+    return torch.from_numpy(raw).to(bias.device)
+
+
+def _masked_keys(mask: Tensor | None, batch: int) -> Tensor | None:
+    """Return the keys that Swin's additive mask excludes, (batch, 1, N, N) bool."""
+    return None if mask is None else of_every_window(mask < 0, batch)
+
+
+def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:
+    saturated = int((t >= config.t_max).sum() + (t <= config.t_min).sum())
+    if saturated:
+        warnings.warn(
+            f"t saturates for {saturated} of {t.numel()} scores at {config.t_bits} bits: "
+            "the top of these rows is flattened",
+            stacklevel=3,
+        )
+    if config.code.half and t.shape[-1] > config.code.int_max:
+        warnings.warn(
+            f"{config.scheme} codes a uniform row of {t.shape[-1]} tokens as all zero: "
+            f"its limit is {config.code.int_max}",
+            stacklevel=3,
+        )
+
+
+class ControlAttention(CodedAttention):
+    """Attention with a float softmax, its map left as it is (`none`) or coded in 4 bits, uniform.
+
+    What it lacks is the datapath: there are no registers to check.
+
+    Args:
+        qkv, proj, form: as `SelfAttention`.
+        a_bits: width of q, k and v.
+        uniform: code the map with `uniform_4`; else `none`.
+
+    Attributes:
+        map_quantizer: CodeUniform or None; its zero point is 0, because a map has no negatives.
+        position_bias: (1, H, N, N) float32 or None.
+    """
+
+    position_bias: Tensor | None
+    map_quantizer: CodeUniform | None
+
+    def __init__(
+        self,
+        qkv: IntegerLinear,
+        proj: IntegerLinear,
+        form: ScoreForm,
+        a_bits: int,
+        *,
+        uniform: bool,
+    ) -> None:
+        super().__init__(qkv, proj, form, a_bits)
+        self.map_quantizer = CodeUniform(UNIFORM_BITS) if uniform else None
+        self.register_buffer("position_bias", form.position_bias)
+
+    def attention_map(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the map before its code, (B, H, N, N) float32, of q and k (B, H, N, D)."""
+        q, k = self.q_quantizer.centred(q), self.k_quantizer.centred(k)
+        bound = self.q_quantizer.max_code * self.k_quantizer.max_code * q.shape[-1]
+        score = exact_matmul(q, k.transpose(-2, -1), bound).float()
+        scores = score * (self.q_quantizer.delta * self.k_quantizer.delta * self.score_scale)
+        if self.position_bias is not None:
+            scores = scores + self.position_bias
+        if mask is not None:
+            scores = scores.masked_fill(of_every_window(mask < 0, len(q)), float("-inf"))
+        return scores.softmax(dim=-1)
+
+    def calibrate(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Freeze q, k, v and the map, from this input."""
+        q, k, _ = self.observe_qkv(x)
+        if self.map_quantizer is not None and not self.map_quantizer.frozen:
+            self.map_quantizer.observe(self.attention_map(q, k, mask))
+
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B, N, C) float32."""
+        self.refuse_token_mask(attn_mask, is_causal)
+        q, k, v = self.split(x)
+        attention, v = self.attention_map(q, k, mask), self.v_quantizer.centred(v)
+        scale = self.v_quantizer.delta
+        if self.map_quantizer is None:
+            out = attention @ v * scale
+        else:
+            codes = self.map_quantizer(attention)
+            bound = self.map_quantizer.max_code * self.v_quantizer.max_code * v.shape[-2]
+            out = exact_matmul(codes, v, bound).float() * (scale * self.map_quantizer.delta)
+        return self.proj(out.transpose(1, 2).flatten(2))

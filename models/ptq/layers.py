@@ -1,0 +1,226 @@
+"""Quantized linear layers and convolutions, in float and in integers."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
+
+__all__ = [
+    "FloatConv2d",
+    "FloatLinear",
+    "IntegerConv2d",
+    "IntegerLinear",
+    "QuantizedLayer",
+    "exact_linear",
+    "exact_matmul",
+    "int8_product_is_safe",
+]
+
+_INT8_MAX, _INT16_MAX = 127, 32767
+
+
+def exact_matmul(a: Tensor, b: Tensor, bound: int) -> Tensor:
+    """Return a @ b of integers held in float32, exact, as float32 (float64 from 2**24 on).
+
+    Every partial sum, in any order, is an integer of magnitude at most `bound`, which float32
+    holds up to 2**24. Reduced-precision multipliers (TF32, bfloat16) do no harm: operands are
+    codes less zero points or level values, at most 8 significant bits, which these formats hold,
+    and sums stay float32.
+
+    Args:
+        a, b: (..., I, J) and (..., J, K) integers in float32.
+        bound: the largest sum of |a| * |b| over J, proved by the caller from its widths.
+
+    Raises:
+        ValueError: the bound is 2**53 or more.
+    """
+    if bound >= 1 << 53:
+        raise ValueError(f"bound must be below 2**53 for an exact product, got {bound}")
+    dtype = torch.float32 if bound < 1 << 24 else torch.float64
+    with torch.autocast(a.device.type, enabled=False):
+        return torch.matmul(a.to(dtype), b.to(dtype))
+
+
+def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
+    """Return x @ weight^T of integers, exact in the accumulator, then float32.
+
+    On the CPU the product is taken in int8 with int32 accumulators where the widths prove it safe
+    (several times as fast as float32), else as `exact_matmul`. An accumulator of 2**24 or more is
+    rounded once, to the nearest float32, by both.
+
+    Args:
+        x: (..., K) integers in float32, at most `x_max` in magnitude.
+        weight: (N, K) int16 integers, at most `weight_max` in magnitude.
+        x_max, weight_max: proved by the caller from its widths.
+    """
+    narrow = x.device.type == "cpu" and int8_product_is_safe(x_max, weight_max)
+    if narrow and _int8_product_works():
+        rows = x.reshape(-1, x.shape[-1]).to(torch.int8)
+        product = torch._int_mm(rows, weight.to(torch.int8).t())
+        return product.float().view(*x.shape[:-1], len(weight))
+    bound = x_max * weight_max * weight.shape[1]
+    return exact_matmul(x, weight.t().float(), bound).float()
+
+
+def int8_product_is_safe(x_max: int, weight_max: int) -> bool:
+    """Whether no int8 product of such operands can saturate on any processor.
+
+    Processors without VNNI multiply unsigned by signed bytes and add pairs in int16, which
+    saturates. A library makes x unsigned by adding 128: so 2 * (128 + x_max) * weight_max must fit
+    int16. True up to 6 by 6 bits.
+    """
+    fits = max(x_max, weight_max) <= _INT8_MAX
+    return fits and 2 * (128 + x_max) * weight_max <= _INT16_MAX
+
+
+@lru_cache(maxsize=1)
+def _int8_product_works() -> bool:
+    """Whether this torch has the int8 product, and gives the exact sums of extreme operands."""
+    signs = torch.tensor([1, 1, 1, -1, -1]).repeat(13)
+    x = torch.stack([signs * 63, -signs * 63, signs.roll(1) * 63])
+    weight = torch.stack([signs * 63, signs.roll(2) * 63])
+    try:
+        product = torch._int_mm(x.to(torch.int8), weight.to(torch.int8).t())
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.equal(product.long(), x @ weight.t())
+
+
+class QuantizedLayer(LateBuffers):
+    """A weight, a bias, and a quantizer for the input and for the weight.
+
+    Attributes:
+        weight: (out, ...) float32, quantized per output channel.
+        bias: (out,) float32 or None, not quantized. Parameters, both.
+        reparam_r, reparam_b: (in,) float32, what reparameterization divided the LayerNorm before
+            this layer by and took away from it; empty where there was none.
+    """
+
+    late_buffers: tuple[str, ...] = ("reparam_r", "reparam_b")
+    reparam_r: Tensor
+    reparam_b: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        input_quantizer: UniformQuantizer,
+        weight_quantizer: UniformQuantizer,
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+        self.input_quantizer = input_quantizer
+        self.weight_quantizer = weight_quantizer
+
+    def calibrate(self, x: Tensor) -> None:
+        """Freeze what is not frozen, from this input."""
+        if not self.input_quantizer.frozen:
+            self.input_quantizer.observe(x)
+        if not self.weight_quantizer.frozen:
+            self.weight_quantizer.observe(self.weight)
+
+
+class FloatLinear(QuantizedLayer):
+    """A linear layer whose input and weight pass a fake-quantizer.
+
+    Args:
+        linear: the layer whose parameters it takes.
+        w_bits: width of the weight codes, per output channel.
+        a_bits: width of the input codes.
+        per_channel: input quantized per channel, until reparameterization makes it per tensor.
+    """
+
+    def __init__(self, linear: nn.Linear, w_bits: int, a_bits: int, *, per_channel: bool) -> None:
+        quantizer = PublishedUniform(a_bits, -1 if per_channel else None)
+        super().__init__(linear.weight, linear.bias, quantizer, PublishedUniform(w_bits, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output, (..., out) float32."""
+        return F.linear(self.input_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+class FloatConv2d(QuantizedLayer):
+    """The patch projection, as `FloatLinear`, its input per tensor."""
+
+    def __init__(self, conv: nn.Conv2d, w_bits: int, a_bits: int) -> None:
+        quantizer = PublishedUniform(a_bits)
+        super().__init__(conv.weight, conv.bias, quantizer, PublishedUniform(w_bits, 0))
+        self.stride = conv.stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, H / stride, W / stride) float32."""
+        weight = self.weight_quantizer(self.weight)
+        return F.conv2d(self.input_quantizer(x), weight, self.bias, self.stride)
+
+
+class IntegerLinear(QuantizedLayer):
+    """A linear layer that multiplies centred integer codes exactly, then scales once.
+
+    The accumulator is exact on any device: at most (2**a_bits - 1) * (2**w_bits - 1) * in_features
+    in magnitude. Scale and bias are float32, as is what follows (LayerNorm, GELU, residuals).
+
+    Args:
+        weight, bias: (out, in) and (out,) float32.
+        w_bits, a_bits: widths of weight codes (per output channel) and input codes (per tensor).
+
+    Attributes:
+        weight_codes: (out, in) int16, the weight's codes less their zero points; empty until
+            calibrated.
+    """
+
+    late_buffers = (*QuantizedLayer.late_buffers, "weight_codes")
+    input_quantizer: CodeUniform
+    weight_quantizer: CodeUniform
+    weight_codes: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, w_bits: int, a_bits: int) -> None:
+        own_weight = nn.Parameter(weight.detach(), requires_grad=False)
+        own_bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        super().__init__(own_weight, own_bias, CodeUniform(a_bits), CodeUniform(w_bits, 0))
+
+    def calibrate(self, x: Tensor) -> None:
+        """Freeze what is not frozen, from this input; then the weight's codes."""
+        super().calibrate(x)
+        centred = self.weight_quantizer.centred(self.weight).flatten(1)
+        self.weight_codes = centred.to(torch.int16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output, (..., out) float32, of real inputs (..., in)."""
+        return self.from_centred(self.input_quantizer.centred(x))
+
+    def from_codes(self, codes: Tensor) -> Tensor:
+        """Return the layer's output of input codes (..., in), as the datapath gives them."""
+        return self.from_centred(codes.float() - self.input_quantizer.zero_point)
+
+    def from_centred(self, centred: Tensor) -> Tensor:
+        """Return the layer's output of centred input codes (..., in)."""
+        maxima = self.input_quantizer.max_code, self.weight_quantizer.max_code
+        acc = exact_linear(centred, self.weight_codes, *maxima)
+        out = acc.mul_(self.input_quantizer.delta * self.weight_quantizer.delta.flatten())
+        return out if self.bias is None else out.add_(self.bias)
+
+
+class IntegerConv2d(IntegerLinear):
+    """The patch projection: patches unfolded, then `IntegerLinear`."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        w_bits: int,
+        a_bits: int,
+    ) -> None:
+        super().__init__(weight, bias, w_bits, a_bits)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, H', W') float32 of images (B, in, H, W)."""
+        kernel = self.weight.shape[2:]
+        patches = F.unfold(self.input_quantizer.centred(x), tuple(kernel), stride=self.stride)
+        out = self.from_centred(patches.transpose(1, 2))  # (B, patches, out)
+        rows = (x.shape[2] - kernel[0]) // self.stride[0] + 1
+        return out.transpose(1, 2).reshape(len(x), len(self.weight), rows, -1)

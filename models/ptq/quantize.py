@@ -1,0 +1,346 @@
+"""Post-training quantization: from a trained timm model to its float or integer path."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from timm.models.swin_transformer import SwinTransformerBlock
+from torch import Tensor, nn
+
+from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.checks import brief
+
+from .attention import ControlAttention, FloatAttention, IntegerAttention
+from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
+from .quantizers import (
+    CONTROLS,
+    FLOAT_ONLY,
+    MODEL_SCHEMES,
+    UNIFORM_BITS,
+    FloatMap,
+    Log2Map,
+    PublishedUniform,
+    ScoreForm,
+    Sqrt2Map,
+    score_form,
+)
+from .reparameterize import norm_and_linear, reparameterize
+from .supported import (
+    ATTENTIONS,
+    Heads,
+    check_images,
+    check_numbers,
+    refusal,
+    replaced_modules,
+    require_supported,
+)
+
+__all__ = [
+    "ARITHMETICS",
+    "DATAPATH_FIELDS",
+    "STAGES",
+    "QuantizationSpec",
+    "calibrate",
+    "calibrated_layers",
+    "float_path",
+    "integer_path",
+    "quantize",
+]
+
+
+def calibrated_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of a model that have a `calibrate` method, by module name."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if callable(getattr(module, "calibrate", None))
+    }
+
+
+def calibrate(model: nn.Module, images: Tensor) -> None:
+    """Run one explicit pass over a calibration batch.
+
+    Before a layer runs, it observes what it is about to be given and freezes; what it passes on is
+    quantized already. What is frozen stays. Nothing is learnt outside of this function.
+
+    Args:
+        model: a model with quantized layers.
+        images: (B, C, H, W) float32, finite, at least one image.
+
+    Raises:
+        TypeError, ValueError: the images are others, or a layer's values cannot be quantized; the
+            message names the layer.
+    """
+    check_images(images)
+    handles = [
+        layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
+        for name, layer in calibrated_layers(model).items()
+    ]
+    try:
+        with torch.no_grad():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _observer(name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], None]:
+    def observe(layer: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                layer.calibrate(*inputs, **keywords)
+            except ValueError as error:
+                raise ValueError(f"layer {name}: {error}") from error
+        for warning in caught:
+            warnings.warn(f"layer {name}: {warning.message}", warning.category, stacklevel=2)
+
+    return observe
+
+
+ARITHMETICS = ("float", "integer")
+#: What of a datapath may differ from the default; the rest follows from the bits. `quantize` raises
+#: the last two to what a model needs, unless they are given.
+DATAPATH_FIELDS = (
+    "fraction_bits",
+    "table_bits",
+    "distance_int_bits",
+    "m_bits",
+    "max_n",
+    "m2_bits",
+    "max_n2",
+    "t_bits",
+    "max_tokens",
+    "max_head_dim",
+)
+#: The stages of `quantize`, in order.
+STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
+#: Bits of the patch projection's input, as published.
+_IMAGE_BITS = 8
+
+
+@dataclass(frozen=True)
+class QuantizationSpec:
+    """How a model is quantized.
+
+    Attributes:
+        scheme: the attention map's code, one of `MODEL_SCHEMES`.
+        arithmetic: `float` (published fake quantization) or `integer`.
+        w_bits, a_bits: widths of weight and activation codes, 2 to 8.
+        datapath: (field, value) pairs of `AttentionConfig` that differ from its defaults, of
+            `DATAPATH_FIELDS`; for a BitLog2 scheme in integer arithmetic.
+
+    Raises:
+        ValueError: a field is out of range, or the scheme has no integer form.
+    """
+
+    scheme: str = "BitLog2_Half_17"
+    arithmetic: str = "integer"
+    w_bits: int = 4
+    a_bits: int = 4
+    datapath: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scheme not in MODEL_SCHEMES:
+            raise ValueError(
+                f"scheme must be one of {', '.join(MODEL_SCHEMES)}, got {brief(self.scheme)}"
+            )
+        if self.arithmetic not in ARITHMETICS:
+            raise ValueError(
+                f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {brief(self.arithmetic)}"
+            )
+        if self.scheme in FLOAT_ONLY and self.arithmetic == "integer":
+            raise ValueError(
+                f"arithmetic must be float for {self.scheme}, got 'integer': the base-sqrt(2) code "
+                "is a floating-point baseline that no integer datapath stands for"
+            )
+        for name in ("w_bits", "a_bits"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
+                raise ValueError(f"{name} must be an integer from 2 to 8, got {brief(value)}")
+        self._check_datapath()
+
+    def _check_datapath(self) -> None:
+        pairs = tuple((str(name), value) for name, value in self.datapath)
+        object.__setattr__(self, "datapath", pairs)
+        for name, _ in pairs:
+            if name not in DATAPATH_FIELDS:
+                raise ValueError(
+                    f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {brief(name)}"
+                )
+        if pairs:
+            if self.arithmetic != "integer" or self.scheme not in SCHEMES:
+                raise ValueError(
+                    f"datapath must be left out for {self.scheme} in {self.arithmetic} arithmetic, "
+                    f"which has none, got {dict(pairs)}"
+                )
+            self.attention_config()
+
+    def attention_config(self) -> AttentionConfig:
+        """Return the configuration of the datapath; ValueError for a scheme that has none."""
+        bits = self.a_bits
+        widths = {f"{name}_bits": bits for name in "qkvo"}
+        return AttentionConfig(self.scheme, **widths, **dict(self.datapath))
+
+
+def quantize(
+    model: nn.Module,
+    images: Tensor,
+    spec: QuantizationSpec,
+    stage: Callable[[str], None] = lambda name: None,
+) -> nn.Module:
+    """Return a quantized copy of a trained model.
+
+    The published flow: calibrate, reparameterize the inputs of qkv, fc1 and reduction, calibrate
+    again. The integer path takes the reparameterized weights, rounds the reparameterized zero
+    points, and is then calibrated in its own arithmetic.
+
+    Args:
+        model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
+        images: (B, C, H, W) float32 calibration batch, finite, at least one image.
+        spec: how.
+        stage: told the name of each stage before it begins, one of `STAGES`.
+
+    Raises:
+        TypeError, ValueError: images or the model's parameters are of another kind; a layer has no
+            quantized form, or its values cannot be quantized; the model has more tokens or wider
+            heads than the datapath may be built for. Names the layer.
+    """
+    integer = spec.arithmetic == "integer"
+    stage(STAGES[0])
+    check_images(images)
+    check_numbers(model)
+    replaced_modules(model)  # what copying would lose or trip over
+    quantized = copy.deepcopy(model).eval().requires_grad_(False).to(images.device)
+    spec = _fitting(spec, require_supported(quantized, images))
+    _to_float_path(quantized, spec)
+    calibrate(quantized, images)
+    stage(STAGES[1])
+    reparameterize(quantized, round_zero_point=integer)
+    stage(STAGES[2])
+    if integer:
+        quantized = integer_path(quantized, spec).to(images.device)
+    calibrate(quantized, images)
+    return quantized
+
+
+def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:
+    """Return the spec whose datapath holds a model's rows and heads; the default if that does."""
+    if spec.arithmetic != "integer" or spec.scheme not in SCHEMES:
+        return spec
+    for field in Heads._fields:
+        layer = max(heads, key=lambda name: getattr(heads[name], field), default=None)
+        wanted = 0 if layer is None else getattr(heads[layer], field)
+        if wanted > getattr(spec.attention_config(), field):
+            given = dict(spec.datapath).get(field)
+            if given is not None:
+                raise ValueError(f"layer {layer}: {field} must be at least {wanted}, got {given}")
+            try:
+                spec = replace(spec, datapath=(*spec.datapath, (field, wanted)))
+            except ValueError as error:
+                raise ValueError(f"layer {layer}: {error}") from error
+    return spec
+
+
+def float_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
+    """Return a copy of the model with the published fake-quantized layers, not calibrated.
+
+    Raises:
+        ValueError: a layer is not supported (named).
+    """
+    result = copy.deepcopy(model).eval().requires_grad_(False)
+    _to_float_path(result, spec)
+    return result
+
+
+def _to_float_path(result: nn.Module, spec: QuantizationSpec) -> None:
+    w_bits, a_bits = spec.w_bits, spec.a_bits
+    per_channel = {name for name, _, _ in norm_and_linear(result)}
+    replaced = replaced_modules(result)
+    convolutions = [name for name, module in replaced.items() if isinstance(module, nn.Conv2d)]
+    for name, module in replaced.items():
+        if isinstance(module, nn.Conv2d):
+            _refuse_odd_conv(name, module, convolutions[0])
+            _replace(result, name, FloatConv2d(module, w_bits, _IMAGE_BITS))
+        elif isinstance(module, nn.Linear):
+            layer = FloatLinear(module, w_bits, a_bits, per_channel=name in per_channel)
+            _replace(result, name, layer)
+    for name, module in list(result.named_modules()):
+        if isinstance(module, SwinTransformerBlock):
+            _refuse_padded_windows(name, module)
+        elif name in replaced and isinstance(module, ATTENTIONS):
+            qkv, proj = cast(FloatLinear, module.qkv), cast(FloatLinear, module.proj)
+            form = score_form(name, module)
+            _replace(result, name, FloatAttention(qkv, proj, _float_map(spec), form, a_bits))
+
+
+def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
+    """Return the integer form of a calibrated and reparameterized float path, not calibrated.
+
+    Of the float path's parameters it keeps those of the reparameterized inputs.
+    """
+    result = copy.deepcopy(model)
+    per_channel = {name for name, _, _ in norm_and_linear(result)}
+    for name, module in list(result.named_modules()):
+        if isinstance(module, FloatConv2d):
+            _replace(result, name, _integer_conv(module, spec))
+        elif isinstance(module, FloatLinear):
+            linear = IntegerLinear(module.weight, module.bias, spec.w_bits, spec.a_bits)
+            source = module.input_quantizer
+            if name in per_channel and source.frozen:
+                linear.input_quantizer.freeze(source.delta, source.zero_point)
+            linear.reparam_r, linear.reparam_b = module.reparam_r, module.reparam_b
+            _replace(result, name, linear)
+    for name, module in list(result.named_modules()):
+        if isinstance(module, FloatAttention):
+            _replace(result, name, _integer_attention(module, spec))
+    return result
+
+
+def _float_map(spec: QuantizationSpec) -> FloatMap | Log2Map | Sqrt2Map | PublishedUniform:
+    if spec.scheme in FLOAT_ONLY:
+        return Sqrt2Map(spec.a_bits, seventeen=spec.scheme == "Sqrt2_17")
+    if spec.scheme == "uniform_4":
+        return PublishedUniform(UNIFORM_BITS)
+    return FloatMap() if spec.scheme == "none" else Log2Map(SCHEMES[spec.scheme])
+
+
+def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
+    stride = (conv.stride[0], conv.stride[1])
+    return IntegerConv2d(conv.weight, conv.bias, stride, spec.w_bits, _IMAGE_BITS)
+
+
+def _integer_attention(module: FloatAttention, spec: QuantizationSpec) -> nn.Module:
+    qkv: Any = module.qkv  # replaced by its integer form
+    proj: Any = module.proj
+    form = ScoreForm(module.num_heads, module.query_scale, module.score_scale, module.position_bias)
+    if spec.scheme in CONTROLS:
+        uniform = spec.scheme == "uniform_4"
+        return ControlAttention(qkv, proj, form, spec.a_bits, uniform=uniform)
+    return IntegerAttention(qkv, proj, form, spec.attention_config())
+
+
+def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, new)
+
+
+def _refuse_odd_conv(name: str, conv: nn.Conv2d, first: str) -> None:
+    plain = conv.groups == 1 and conv.padding == (0, 0) and conv.dilation == (1, 1)
+    if not plain or name != first:
+        must = "must be the patch projection, with no padding, dilation or groups"
+        raise refusal(name, conv, must)
+
+
+def _refuse_padded_windows(name: str, block: SwinTransformerBlock) -> None:
+    """Padding comes after norm1, where reparameterization would have to move its zeros too."""
+    height, width = cast(tuple[int, int], block.input_resolution)
+    for size, window in zip((height, width), block.window_size, strict=True):
+        if size % window:
+            raise ValueError(
+                f"layer {name}: feature map must be a multiple of the window, "
+                f"got {size} for windows of {window}"
+            )

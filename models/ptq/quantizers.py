@@ -1,0 +1,440 @@
+"""Quantizers: uniform, and of the attention map."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from timm.models.swin_transformer import WindowAttention
+from torch import Tensor, nn
+
+from bitlog2.sim import SCHEMES, Scheme
+
+from .levels import level_of, value_of
+from .supported import Attention
+
+__all__ = [
+    "CONTROLS",
+    "FLOAT_ONLY",
+    "MODEL_SCHEMES",
+    "PERCENTILES",
+    "UNIFORM_BITS",
+    "CodeUniform",
+    "FloatMap",
+    "LateBuffers",
+    "Log2Map",
+    "PublishedUniform",
+    "ScoreForm",
+    "Sqrt2Map",
+    "UniformQuantizer",
+    "best_delta",
+    "map_bits",
+    "percentile",
+    "score_form",
+    "search_range",
+]
+
+
+class LateBuffers(nn.Module):
+    """A module with buffers of a shape that is not known when it is made.
+
+    Attributes:
+        late_buffers: their names; each is registered as an empty tensor.
+    """
+
+    late_buffers: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in self.late_buffers:
+            self.register_buffer(name, torch.empty(0))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        for name in self.late_buffers:
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                device = getattr(self, name).device
+                setattr(self, name, torch.empty_like(stored, device=device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+#: Upper tails that are tried, in this order; the lower tail is the mirrored one (RepQ-ViT).
+PERCENTILES = (0.999, 0.9999, 0.99999)
+
+
+def percentile(rows: Tensor, fraction: float) -> Tensor:
+    """Return the percentile of each row, linear between order statistics.
+
+    Args:
+        rows: (C, n) float32, in any order. Only the tail that the percentile lies in is selected,
+            which near either end costs a twentieth of sorting.
+        fraction: 0 to 1.
+
+    Returns:
+        (C,) float32, for any size and the same on any device: the interpolation is done on the
+        processor. The rank is float32(fraction) * (n - 1), the product exact: what
+        `torch.quantile` computes up to the 2**24 values that it takes.
+    """
+    last = rows.shape[1] - 1
+    rank = float(np.float32(fraction)) * last
+    below = int(rank)
+    above = min(below + 1, last)
+    if rank > last / 2:
+        tail = rows.topk(last - below + 1, dim=1).values  # descending
+        pair = tail[:, last - below], tail[:, last - above]
+    else:
+        tail = rows.topk(above + 1, dim=1, largest=False).values  # ascending
+        pair = tail[:, below], tail[:, above]
+    return torch.lerp(pair[0].cpu(), pair[1].cpu(), rank - below).to(rows.device)
+
+
+def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor, Tensor]:
+    """Return (low, high) of each row: the percentile pair of least squared error when quantized.
+
+    Args:
+        rows: (C, n) float32, one row a channel.
+        bits: width of the codes.
+        contain_zero: widen each pair to contain zero, so that the zero point is a code (integer
+            arithmetic); the published float arithmetic does not.
+
+    Returns:
+        two (C,) float32 tensors; ties go to the earlier pair.
+
+    Raises:
+        ValueError: a value is not finite, or a row spans no range (its scale would be zero).
+
+    Source: RepQ-ViT (Li et al., 2023), percentile calibration.
+    """
+    if not torch.isfinite(rows).all():
+        raise ValueError("values must be finite, got NaN or infinity")
+    best_low = best_high = best_error = None
+    for fraction in PERCENTILES:
+        low, high = percentile(rows, 1.0 - fraction), percentile(rows, fraction)
+        if contain_zero:
+            low, high = low.clamp(max=0.0), high.clamp(min=0.0)
+        error = _squared_error(rows, low, high, bits)
+        if best_low is None or best_high is None or best_error is None:
+            best_low, best_high, best_error = low, high, error
+            continue
+        better = error < best_error
+        best_low = torch.where(better, low, best_low)
+        best_high = torch.where(better, high, best_high)
+        best_error = torch.where(better, error, best_error)
+    assert best_low is not None
+    assert best_high is not None
+    if not (best_high > best_low).all():
+        channel = int(torch.nonzero(~(best_high > best_low))[0])
+        raise ValueError(
+            f"values must span a range, got a constant in channel {channel} of {rows.shape[0]}"
+        )
+    return best_low, best_high
+
+
+def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
+    steps = (1 << bits) - 1
+    delta = ((high - low) / steps).unsqueeze(1)
+    zero_point = (-low.unsqueeze(1) / delta).round()
+    code = ((rows / delta).round() + zero_point).clamp(0, steps)
+    error = ((code - zero_point) * delta - rows).square().mean(dim=1, dtype=torch.float64)
+    return error.nan_to_num(nan=float("inf"))
+
+
+class UniformQuantizer(LateBuffers):
+    """What both have: bits, a channel axis or none, and frozen `delta` and `zero_point` buffers.
+
+    Attributes:
+        bits: width of the codes.
+        axis: channel axis of the tensor, or None for one range for all of it.
+        delta, zero_point: () or broadcastable along `axis`, float32; empty until frozen.
+    """
+
+    late_buffers = ("delta", "zero_point")
+    #: Whether ranges are widened to contain zero.
+    contain_zero = False
+
+    delta: Tensor
+    zero_point: Tensor
+
+    def __init__(self, bits: int, axis: int | None = None) -> None:
+        super().__init__()
+        self.bits = bits
+        self.axis = axis
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the quantizer has its parameters."""
+        return self.delta.numel() > 0
+
+    @property
+    def max_code(self) -> int:
+        """The largest code."""
+        return (1 << self.bits) - 1
+
+    def observe(self, x: Tensor) -> None:
+        """Freeze scale and zero point from one batch of values.
+
+        Raises:
+            ValueError: as `search_range`.
+        """
+        axis = self.axis
+        rows = x.reshape(1, -1) if axis is None else x.movedim(axis, 0).reshape(x.shape[axis], -1)
+        low, high = search_range(rows, self.bits, contain_zero=self.contain_zero)
+        delta = (high - low) / self.max_code
+        self.freeze(delta, (-low / delta).round(), x.ndim)
+
+    def freeze(self, delta: Tensor, zero_point: Tensor, ndim: int = 0) -> None:
+        """Set the parameters, (C,) each, for tensors of `ndim` axes."""
+        shape: list[int] = []
+        if self.axis is not None:
+            shape = [1] * ndim
+            shape[self.axis] = delta.numel()
+        self.delta = delta.reshape(shape)
+        self.zero_point = zero_point.reshape(shape)
+
+    def thaw(self) -> None:
+        """Forget the parameters, so that the next calibration pass observes anew."""
+        self.delta = self.delta.new_empty(0)
+        self.zero_point = self.zero_point.new_empty(0)
+
+    def require_frozen(self) -> None:
+        """Raise RuntimeError unless the quantizer is frozen."""
+        if not self.frozen:
+            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+
+
+class PublishedUniform(UniformQuantizer):
+    """The published arithmetic: values in, dequantized values out; ties to even (torch.round).
+
+    The zero point may lie outside of the codes, and after reparameterization need not be an
+    integer: then the clamped codes are no integers either. Source: RepQ-ViT.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x quantized and dequantized, the shape of x."""
+        self.require_frozen()
+        code = ((x / self.delta).round() + self.zero_point).clamp(0, self.max_code)
+        return (code - self.zero_point) * self.delta
+
+
+class CodeUniform(UniformQuantizer):
+    """The integer arithmetic: values in, codes out; RND, and a zero point that is a code."""
+
+    contain_zero = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the codes of x, 0 to 2**bits - 1, as float32 integers of the shape of x."""
+        return self.centred(x).add_(self.zero_point)
+
+    def centred(self, x: Tensor) -> Tensor:
+        """Return codes less the zero point: integers in [-(2**bits - 1), 2**bits - 1]."""
+        self.require_frozen()
+        rounded = (x / self.delta).add_(0.5).floor_()
+        return rounded.clamp_(-self.zero_point, self.max_code - self.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreForm:
+    """The constants of an attention layer's scores.
+
+    scores = (q * query_scale) k^T * score_scale + position_bias
+
+    Attributes:
+        num_heads: H.
+        query_scale: factor of q before its quantizer: 1/sqrt(D) in Swin, else 1.
+        score_scale: factor of the product after the quantizers: 1/sqrt(D) in ViT and DeiT, else 1.
+        position_bias: (1, H, N, N) float32, Swin's relative position bias, or None.
+    """
+
+    num_heads: int
+    query_scale: float
+    score_scale: float
+    position_bias: Tensor | None
+
+
+def score_form(name: str, attention: Attention | WindowAttention) -> ScoreForm:
+    """Return the form of timm's attention layer of that module name.
+
+    Raises:
+        ValueError: the layer has a part that the datapath lacks.
+    """
+    if isinstance(attention, WindowAttention):
+        bias = attention._get_rel_pos_bias().detach().clone()
+        return ScoreForm(attention.num_heads, attention.scale, 1.0, bias)
+    parts = (attention.q_norm, attention.k_norm, getattr(attention, "norm", nn.Identity()))
+    if getattr(attention, "gate", None) is not None or not all(
+        isinstance(part, nn.Identity) for part in parts
+    ):
+        raise ValueError(f"layer {name}: attention must have no q/k norm, output norm or gate")
+    return ScoreForm(attention.num_heads, 1.0, attention.scale, None)
+
+
+def best_delta(level: Tensor, x: Tensor, scheme: Scheme, *, largest: int) -> int:
+    """Return the integer delta with the least sum of (x - value(level) / delta)**2.
+
+    The optimum over the reals is sum(value**2) / sum(x * value); the squared error falls before it
+    and rises after it, so the best integer is one of its two neighbours, clamped to
+    [largest value seen, `largest`]; ties go to the smaller. Sums are float64, from a histogram
+    over the levels.
+
+    Args:
+        level: integer levels, any shape.
+        x: the attention map that the levels stand for, 0 to 1, same shape, float.
+        scheme: the levels' scheme.
+        largest: upper limit, A - 1 in the published arithmetic and A in the integer one.
+
+    Raises:
+        ValueError: every level is zero: the map has vanished.
+
+    Source: the least-squares search of the published quantizer; the closed form is ours.
+    """
+    flat = level.reshape(-1).to(torch.int64)
+    weight = x.reshape(-1).to(torch.float64)
+    count = torch.bincount(flat, minlength=scheme.levels).tolist()
+    mass = torch.bincount(flat, weights=weight, minlength=scheme.levels).tolist()
+    squares = sum(n * value**2 for n, value in zip(count, scheme.values, strict=True))
+    cross = sum(Fraction(m) * value for m, value in zip(mass, scheme.values, strict=True))
+    if squares == 0 or cross == 0:
+        raise ValueError(
+            f"attention map must hold a level above zero, got none: rows flatter than "
+            f"1/{scheme.int_max} a key vanish under {scheme.name}"
+        )
+    seen = max(value for n, value in zip(count, scheme.values, strict=True) if n)
+    floor = int(squares / cross)
+
+    def error(delta: int) -> Fraction:
+        return Fraction(squares, delta**2) - 2 * cross / delta
+
+    candidates = sorted({min(max(delta, seen), largest) for delta in (floor, floor + 1)})
+    return min(candidates, key=error)
+
+
+class Sqrt2Map(nn.Module):
+    """RepQ-ViT's log-sqrt(2) code: code = round(-2 log2(x / delta)), ties to even.
+
+    Codes of 2**bits and more are zero. With 16 levels (at 4 bits) there is one nonzero value less,
+    and the last code, 2**bits - 1, is not sent to zero but up to the level before it: the published
+    quirk. Values: 2**-(c / 2) * delta for even c; for odd c sqrt(2) * 2**-((c + 1) / 2) * delta.
+
+    Args:
+        bits: width of activation codes: 2**bits codes.
+        seventeen: 2**bits nonzero values and zero (17 levels at 4 bits), or one value less.
+
+    Attributes:
+        delta: () float32, the percentile of the calibration batch's map; 0 until calibrated.
+
+    Source: RepQ-ViT (Li et al., 2023), log-sqrt(2) quantizer with its scale kept apart.
+    """
+
+    delta: Tensor
+
+    def __init__(self, bits: int, *, seventeen: bool) -> None:
+        super().__init__()
+        self.codes = 1 << bits
+        self.top = self.codes - 1 if seventeen else self.codes - 2
+        self.register_buffer("delta", torch.zeros(()))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether delta is known."""
+        return bool(self.delta != 0)
+
+    def observe(self, x: Tensor) -> None:
+        """Freeze delta: the upper percentile of x with the least squared error.
+
+        Raises:
+            ValueError: a value is not finite, or so many are zero that every percentile is.
+        """
+        best_error = math.inf
+        for fraction in PERCENTILES:
+            delta = percentile(x.reshape(1, -1), fraction).reshape(())
+            error = float((self._quantized(x, delta) - x).square().mean(dtype=torch.float64))
+            if error < best_error and delta > 0:
+                self.delta, best_error = delta, error
+        if best_error == math.inf:
+            raise ValueError("attention map must be finite and hold values above zero")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x quantized and dequantized, the shape of x."""
+        if not self.frozen:
+            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+        return self._quantized(x, self.delta)
+
+    def _quantized(self, x: Tensor, delta: Tensor) -> Tensor:
+        code = (-1 * (x / delta).log2() * 2).round()
+        kept = code.clamp(0, self.top)
+        factor = (kept % 2) * (math.sqrt(2) - 1) + 1
+        value = 2 ** (-1 * (kept / 2).ceil()) * factor * delta
+        return value.masked_fill(code >= self.codes, 0.0)
+
+
+class FloatMap(nn.Module):
+    """The control `none`: the map stays as it is."""
+
+    frozen = True
+
+    def observe(self, x: Tensor) -> None:
+        """Nothing to freeze."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+
+class Log2Map(nn.Module):
+    """A BitLog2 code as published: p = floor(x * A) in float32, clamped to A - 1.
+
+    Attributes:
+        delta: () float32, the integer scale; empty until calibrated.
+    """
+
+    delta: Tensor
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.register_buffer("delta", torch.zeros(()))
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return p of each value of x in [0, 1], float32 integers from 0 to A - 1."""
+        return (x * self.scheme.int_max).floor_().clamp_(0, self.scheme.int_max - 1)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether delta is known."""
+        return bool(self.delta != 0)
+
+    def observe(self, x: Tensor) -> None:
+        """Freeze delta from the attention map of the calibration batch."""
+        level = level_of(self.codes(x), self.scheme)
+        delta = best_delta(level, x, self.scheme, largest=self.scheme.int_max - 1)
+        self.delta = torch.tensor(float(delta), device=x.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the dequantized map, value / delta, the shape of x."""
+        if not self.frozen:
+            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+        return value_of(self.codes(x), self.scheme).div_(self.delta)
+
+
+#: The published baselines: RepQ-ViT's base-sqrt(2) code, float arithmetic only.
+FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
+#: Beside the schemes, to show what a map's code costs: no code, and a uniform one.
+CONTROLS = ("none", "uniform_4")
+#: Bits of the control `uniform_4`, whatever the bits of the activations.
+UNIFORM_BITS = 4
+MODEL_SCHEMES = (*FLOAT_ONLY, *SCHEMES, *CONTROLS)
+
+
+def map_bits(scheme: str, a_bits: int) -> int | None:
+    """Return the bits that the code of one attention value takes; None for a float map.
+
+    A zero flag is counted. The BitLog2 codes and `uniform_4` stay as they are at any `a_bits`; the
+    base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
+    """
+    if scheme in SCHEMES:
+        return SCHEMES[scheme].storage_bits
+    if scheme in FLOAT_ONLY:
+        return a_bits + (scheme == "Sqrt2_17")
+    return UNIFORM_BITS if scheme == "uniform_4" else None

@@ -1,0 +1,1 @@
+"""Evaluations: what is asked for, the folder of a run, its execution and its result."""

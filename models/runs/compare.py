@@ -1,0 +1,203 @@
+"""Where two runs part: images whose prediction changed, and the first register that differs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim import REGISTERS
+
+from ..ptq.datapath import AttentionDatapath, Registers
+from ..watch.digest import pixel_digests
+from ..zoo.task import load_task
+from .folder import RunFolder
+from .request import Cell, GridRequest, has_registers
+from .result import CellAnswers
+
+__all__ = ["CellComparison", "Change", "Parting", "compare_runs"]
+
+#: What a datapath is given, in the order in which it is compared: before its registers.
+_INPUTS = ("q", "k", "v")
+
+
+@dataclass(frozen=True)
+class Change:
+    """An image of which two cells say different classes.
+
+    Attributes:
+        number: position in the validation set.
+        label: its class.
+        a, b: what the cells say.
+    """
+
+    number: int
+    label: int
+    a: int
+    b: int
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first place at which two models differ on an image.
+
+    Attributes:
+        image: position in the validation set.
+        layer: attention layer.
+        register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
+        place: head, row and key or channel, as far as the register has them.
+        a, b: the values there; None for parameters.
+    """
+
+    image: int
+    layer: str
+    register: str
+    place: tuple[int, ...]
+    a: int | None
+    b: int | None
+
+
+@dataclass(frozen=True)
+class CellComparison:
+    """Two cells side by side.
+
+    Attributes:
+        a, b: their names.
+        images: that both saw.
+        changes: images of which they say different classes.
+        other_pixels, other_registers: images whose digests differ; None where none were kept.
+        parting: where the registers part; None where they do not, or there are none.
+    """
+
+    a: str
+    b: str
+    images: int
+    changes: tuple[Change, ...]
+    other_pixels: int | None
+    other_registers: int | None
+    parting: Parting | None
+
+    @property
+    def same(self) -> bool:
+        """Whether predictions, pixels and registers agree."""
+        return not (self.changes or self.other_pixels or self.other_registers)
+
+
+def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> CellComparison:
+    """Compare a cell of one run with a cell of another, which may be the same run.
+
+    Raises:
+        ValueError: they are of different models, or saw no image in common.
+        OSError: model, weights or images that are needed again are not there.
+    """
+    if cell_a.model != cell_b.model:
+        raise ValueError(
+            f"cells must be of one model to be compared, got {cell_a.name} and {cell_b.name}"
+        )
+    answers_a, answers_b = (
+        CellAnswers(cell, list(folder.records(cell).values()))
+        for folder, cell in ((a, cell_a), (b, cell_b))
+    )
+    both, at_a, at_b = np.intersect1d(
+        answers_a.numbers, answers_b.numbers, assume_unique=True, return_indices=True
+    )
+    if both.size == 0:
+        raise ValueError(f"{cell_a.name} and {cell_b.name} must have seen an image in common")
+    said_a, said_b, labels = answers_a.top1[at_a], answers_b.top1[at_b], answers_a.labels[at_a]
+    changed = np.flatnonzero(said_a != said_b)
+    changes = tuple(
+        Change(int(both[i]), int(labels[i]), int(said_a[i]), int(said_b[i])) for i in changed
+    )
+    pixels, registers = (_differing(answers_a, answers_b, n) for n in ("pixels", "registers"))
+    parting = None
+    if has_registers(cell_a) and has_registers(cell_b) and (changes or registers != []):
+        wanted = [change.number for change in changes] + (registers or [int(both[0])])
+        image = _image_of(a.request, cell_a, wanted[0])
+        if pixel_digests(image)[0] != _digests(answers_a, "pixels")[wanted[0]]:
+            raise ValueError(
+                f"images must be those that {a.path} was run on, got another as image {wanted[0]}"
+            )
+        parting = _parting(a, b, cell_a, cell_b, wanted[0], image)
+    return CellComparison(
+        cell_a.name,
+        cell_b.name,
+        both.size,
+        changes,
+        None if pixels is None else len(pixels),
+        None if registers is None else len(registers),
+        parting,
+    )
+
+
+def _digests(answers: CellAnswers, which: str) -> dict[int, str]:
+    """Return the digest of each image; empty where there are none."""
+    return dict(zip(answers.numbers.tolist(), getattr(answers, which), strict=False))
+
+
+def _differing(a: CellAnswers, b: CellAnswers, which: str) -> list[int] | None:
+    """Return the images that both saw whose digests differ, in order; None without digests."""
+    of_a, of_b = _digests(a, which), _digests(b, which)
+    if not of_a or not of_b:
+        return None
+    return [number for number in of_a if number in of_b and of_a[number] != of_b[number]]
+
+
+def _image_of(request: GridRequest, cell: Cell, number: int) -> Tensor:
+    """Return an image that a cell was run on, (1, C, H, W)."""
+    source, file = request.source(cell.model), request.checkpoint(cell.model)
+    data = load_task(cell.model, "cpu", source, file).data
+    wanted = [number // request.batch_size]
+    batch = next(iter(data.batches(request.batch_size, request.limit, wanted)))
+    return batch.images[batch.numbers == number]
+
+
+def _parting(
+    a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, number: int, image: Tensor
+) -> Parting | None:
+    """Run both models on an image again, and return where they part."""
+    seen = [
+        _registers_of(folder.load_model(cell)[0].model, image)
+        for folder, cell in ((a, cell_a), (b, cell_b))
+    ]
+    for layer in seen[0]:
+        found = _first_difference(seen[0][layer], seen[1].get(layer, {}))
+        if found is not None:
+            register, place, value_a, value_b = found
+            return Parting(number, layer, register, place, value_a, value_b)
+    return None
+
+
+def _registers_of(model: nn.Module, images: Tensor) -> dict[str, dict[str, Any]]:
+    """Return what every datapath was given and made, by layer in the order in which they run."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def keep(layer: str) -> Any:
+        def hook(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+            given = dict(zip(_INPUTS, inputs, strict=False))
+            found[layer] = {**given, "parameters": inputs[3], **output.named()}
+
+        return hook
+
+    for name, module in model.named_modules():
+        if isinstance(module, AttentionDatapath):
+            module.register_forward_hook(keep(name.removesuffix(".datapath")))
+    with torch.inference_mode():
+        model(images)
+    return found
+
+
+def _first_difference(
+    a: dict[str, Any], b: dict[str, Any]
+) -> tuple[str, tuple[int, ...], int | None, int | None] | None:
+    for name in (*_INPUTS, "parameters", *REGISTERS):
+        if name == "parameters":
+            if a[name] != b.get(name):
+                return name, (), None, None
+        elif name not in b or a[name].shape != b[name].shape:
+            return name, (), None, None
+        elif not torch.equal(a[name], b[name]):
+            place = (a[name] != b[name]).nonzero()[0].tolist()
+            where = tuple(place)
+            return name, where[1:], int(a[name][where]), int(b[name][where])
+    return None

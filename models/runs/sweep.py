@@ -1,0 +1,192 @@
+"""What each choice of hardware costs and brings: the rows of a sweep, from its result."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from bitlog2.sim import AttentionConfig
+
+from ..sealed import read_sealed, write_sealed
+from .folder import run_digest
+
+__all__ = [
+    "SweepRow",
+    "config_of",
+    "front",
+    "is_datapath",
+    "read_gates",
+    "sweep_csv",
+    "sweep_rows",
+    "write_gates",
+]
+
+_FILE = "gates.json"
+_FORMAT = "bitlog2-gates-2"
+
+
+def read_gates(run: Path, result: dict[str, Any], tool: str | None = None) -> dict[str, int]:
+    """Return the gates of each cell that were counted, by its name.
+
+    Args:
+        run: folder of a run, or the file of its result, which has none beside it.
+        result: of the run, as `build_result` makes it.
+        tool: what must have counted them, else there are none; None for any.
+
+    Raises:
+        ValueError: the file was edited, or is of another run.
+    """
+    path = run / _FILE
+    if not path.is_file():
+        return {}
+    content = read_sealed(path, _FORMAT)
+    counts = content.get("gates")
+    if not isinstance(counts, dict) or not all(
+        type(count) is int and count > 0 for count in counts.values()
+    ):
+        raise ValueError(f"{path} must hold gates: a positive count for each cell")
+    if content.get("run") != _digest(result):
+        raise ValueError(f"{path} must be of the run in its folder, got one of another")
+    return counts if tool in (None, content.get("counted_by")) else {}
+
+
+def write_gates(run: Path, result: dict[str, Any], gates: Mapping[str, int], tool: str) -> None:
+    """Write the gates of each cell, whole or not at all.
+
+    Args:
+        run: folder of the run.
+        result: of the run.
+        gates: of each cell, by its name, all counted by the tool.
+        tool: what counted them, with its version.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    run_of_it = _digest(result)
+    content = {"format": _FORMAT, "run": run_of_it, "counted_by": tool, "gates": dict(gates)}
+    write_sealed(run / _FILE, content)
+
+
+def _digest(result: dict[str, Any]) -> str:
+    return run_digest(result["request"], result["versions"])
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One configuration of a datapath on one model, a seed.
+
+    Attributes:
+        cell: name of the cell.
+        model, scheme, seed: of it.
+        fraction_bits, table_bits, distance_int_bits, m_bits, m2_bits, t_bits: F, P, I and widths.
+        top1, low, high: accuracy with its Wilson 95 % interval, percent.
+        changed_levels: levels that an exact softmax of the same scores gives otherwise, percent.
+        output_error: relative error of the accumulators that this makes, percent.
+        map_error: relative error of the decoded map, percent.
+        register_bits: of one key's lane: every register of SPEC.md, section 6.
+        storage_bits: of one attention value, the zero flag counted.
+        gates: of the units that the choices change; None where they were not counted.
+    """
+
+    cell: str
+    model: str
+    scheme: str
+    seed: int
+    fraction_bits: int
+    table_bits: int
+    distance_int_bits: int
+    m_bits: int
+    m2_bits: int
+    t_bits: int
+    top1: float
+    low: float
+    high: float
+    changed_levels: float
+    output_error: float
+    map_error: float
+    register_bits: int
+    storage_bits: int
+    gates: int | None = None
+
+
+def sweep_rows(result: dict[str, Any], gates: Mapping[str, int] | None = None) -> list[SweepRow]:
+    """Return a row for each cell of a result that is a datapath.
+
+    Args:
+        result: as `build_result` makes it.
+        gates: of cells by name, where they were counted.
+    """
+    known = {} if gates is None else gates
+    return [_row(cell, known.get(cell["name"])) for cell in result["cells"] if is_datapath(cell)]
+
+
+def is_datapath(cell: dict[str, Any]) -> bool:
+    """Whether the attention of a result's cell is the datapath."""
+    return any(layer["changed"] is not None for layer in cell["attention_map"].values())
+
+
+def config_of(cell: dict[str, Any]) -> AttentionConfig:
+    """Return what the hardware of a result's cell is built with."""
+    how = cell["quantization"]
+    widths = {f"{name}_bits": how["a_bits"] for name in "qkvo"}
+    return AttentionConfig(how["scheme"], **widths, **dict(how["datapath"]))
+
+
+def _row(cell: dict[str, Any], gates: int | None) -> SweepRow:
+    config = config_of(cell)
+    layers = cell["attention_map"].values()
+    changed, values = (sum(layer["changed"][i] for layer in layers) for i in (0, 1))
+    low, high = cell["top1"]["wilson95"]
+    return SweepRow(
+        cell=cell["name"],
+        model=cell["model"],
+        scheme=cell["quantization"]["scheme"],
+        seed=cell["seed"],
+        fraction_bits=config.fraction_bits,
+        table_bits=config.table_bits,
+        distance_int_bits=config.distance_int_bits,
+        m_bits=config.m_bits,
+        m2_bits=config.m2_bits,
+        t_bits=config.t_bits,
+        top1=cell["top1"]["percent"],
+        low=low,
+        high=high,
+        changed_levels=100 * changed / values,
+        output_error=_mean_root([layer["output_error"] for layer in layers]),
+        map_error=_mean_root([layer["error"] for layer in layers]),
+        register_bits=sum(register.bits for register in config.registers.values()),
+        storage_bits=cell["map_bits"],
+        gates=gates,
+    )
+
+
+def _mean_root(errors: list[float]) -> float:
+    """Return the root of the mean squared relative error over layers, percent."""
+    return 100.0 * float((sum(errors) / len(errors)) ** 0.5)
+
+
+def sweep_csv(rows: list[SweepRow]) -> str:
+    """Return the rows as CSV, fields as heads; an empty field where gates were not counted."""
+    names = [field.name for field in fields(SweepRow)]
+    text = StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        values = {name: getattr(row, name) for name in names}
+        writer.writerow({n: f"{v:.6g}" if isinstance(v, float) else v for n, v in values.items()})
+    return text.getvalue()
+
+
+def front(points: list[tuple[float, float]]) -> list[int]:
+    """Return which points no other one beats: less or as much in both, and less in one.
+
+    Args:
+        points: (cost, error) pairs.
+    """
+    return [
+        i
+        for i, (x, y) in enumerate(points)
+        if not any(a <= x and b <= y and (a < x or b < y) for a, b in points)
+    ]

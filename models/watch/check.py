@@ -1,0 +1,722 @@
+"""Every register that the network makes, held against the simulator."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import prod
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitlog2.sim import (
+    OUTPUT_REGISTERS,
+    REGISTERS,
+    AttentionConfig,
+    AttentionTrace,
+    LayerParams,
+    attention,
+)
+from bitlog2.sim.checks import brief
+
+from ..ptq.datapath import AttentionDatapath, Registers
+from ..ptq.supported import refusal
+from .in_order import InOrder
+
+__all__ = [
+    "CHECKS",
+    "UNMASKED_ONLY",
+    "Checker",
+    "Comparison",
+    "DatapathRun",
+    "HeadChoice",
+    "LayerShape",
+    "Mismatch",
+    "Outcome",
+    "Simulate",
+    "check_threads",
+    "compare_run",
+    "hold_run",
+    "layer_shapes",
+    "values_compared",
+]
+
+#: `attention` with a trace: (q, k, v, params, config, masked=, bias=).
+Simulate = Callable[..., AttentionTrace]
+
+#: Registers that the unit behind a register reads: the whole row of them, or the one value.
+_INPUTS = {
+    "t": ("score",),
+    "row_max": ("t",),
+    "d": ("t", "row_max"),
+    "e": ("d",),
+    "row_sum": ("e",),
+    "level": ("e", "row_sum"),
+    "nibble": ("level",),
+    "flag": ("level",),
+    "acc": ("level",),
+    "o": ("acc",),
+}
+_WHOLE_ROW = ("row_max", "row_sum", "acc")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first differing value of a register in a batch of heads, and the row it lies in.
+
+    `index` is the key for a register with a value a key, the channel for acc and o, else None.
+    `window` is that of Swin within its image, else None.
+    """
+
+    register: str
+    layer: str
+    image: int
+    window: int | None
+    head: int
+    row: int
+    index: int | None
+    expected: int
+    actual: int
+    differing: int
+    score: NDArray[np.int32]
+    v: NDArray[np.int32]
+    masked: NDArray[np.bool_] | None
+    bias: NDArray[np.int64] | None
+    inputs: dict[str, Any]
+    params: LayerParams
+    config: AttentionConfig
+
+    def __str__(self) -> str:
+        if self.index is None:
+            place = ""
+        else:
+            kind = "channel" if self.register in OUTPUT_REGISTERS else "key"
+            place = f" {kind} {self.index}"
+        inputs = ", ".join(f"{name} {value}" for name, value in self.inputs.items())
+        return (
+            f"register {self.register}: layer {self.layer} image {self.image}"
+            f"{'' if self.window is None else f' window {self.window}'} head {self.head} "
+            f"row {self.row}{place}: expected {_hex(self.expected)}, actual {_hex(self.actual)}; "
+            f"{self.differing} values of this register differ in this batch; inputs: {inputs}; "
+            f"parameters: {self.params.as_dict()}"
+        )
+
+
+def _hex(value: int) -> str:
+    return f"{'-' if value < 0 else ''}{abs(value):#x} ({value})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Some heads of a datapath's run as the simulator saw them, and where a mismatch in them is.
+
+    Attributes:
+        layer: name of the attention layer.
+        images: number of each image of the batch.
+        windows: rows of heads an image: 1 but for Swin.
+        heads: H.
+        chosen: (G,) which (row of heads, head) pairs these are.
+        codes: q, k and v of these.
+        mask, bias: (G, R, N) or None.
+        params, config: what the layer loads, and the hardware.
+        expected: the simulator's registers.
+    """
+
+    layer: str
+    images: Sequence[int]
+    windows: int
+    heads: int
+    chosen: NDArray[np.int64]
+    codes: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    mask: NDArray[np.bool_] | None
+    bias: NDArray[np.int64] | None
+    params: LayerParams
+    config: AttentionConfig
+    expected: AttentionTrace
+
+    def mismatch(
+        self, name: str, where: tuple[int, ...], got: NDArray[Any], count: int
+    ) -> Mismatch:
+        """Return the mismatch of a register at `where`, the first of `count`, its arrays copies."""
+        group, row = where[:2]
+        batch_row, head = divmod(int(self.chosen[group]), self.heads)
+        image, window = divmod(batch_row, self.windows)
+        index = where[2] if len(where) == 3 else None
+        return Mismatch(
+            register=name,
+            layer=self.layer,
+            image=self.images[image],
+            window=window if self.windows > 1 else None,
+            head=head,
+            row=row,
+            index=index,
+            expected=int(getattr(self.expected, name)[where]),
+            actual=int(got[where]),
+            differing=count,
+            score=self.expected.score[group, row].copy(),
+            v=self.codes[2][group].copy(),
+            masked=None if self.mask is None else self.mask[group, row].copy(),
+            bias=None if self.bias is None else self.bias[group, row].copy(),
+            inputs=self._inputs(name, group, row, index),
+            params=self.params,
+            config=self.config,
+        )
+
+    def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
+        """Return what the register's unit was given, from the simulator's side."""
+        trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
+        if name == "score":
+            return {
+                "q": self.codes[0][group, row].tolist(),
+                "k": self.codes[1][group, index].tolist(),
+            }
+        given: dict[str, Any] = {}
+        for register in _INPUTS[name]:
+            values = trace[register]
+            one = values if values.ndim == 0 or name in _WHOLE_ROW else values[index]
+            given[register] = one.tolist()
+        if name == "t" and self.bias is not None:
+            given["bias"] = int(self.bias[group, row, index])
+        if name == "acc":
+            given["v"] = self.codes[2][group, :, index].tolist()
+        return given
+
+
+#: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
+CHECKS = ("none", "sample", "sample:K", "all")
+#: Of how many (image, head) pairs a plain sample takes one.
+_SAMPLE_EVERY = 8
+_MODE = re.compile(r"all|sample(?::([1-9][0-9]{0,8}))?")
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """Chooses (image, head) pairs of one layer in one batch.
+
+    A sample takes the pairs with the smallest of some numbers. Those follow from the seed, the
+    layer and the number of the image alone: not from the order of images or batches, nor from what
+    was chosen before, so that a run that is resumed or shared out checks the same pairs.
+
+    Args:
+        mode: `all`; `sample`, one pair of eight, at least one; or `sample:K`, K pairs, or all where
+            there are fewer. K is 1 to 999999999.
+        seed: of a sample.
+
+    Raises:
+        ValueError: the mode is another.
+    """
+
+    mode: str
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if _MODE.fullmatch(self.mode) is None:
+            raise ValueError(
+                "check must be all, sample or sample:K, K from 1 to 999999999, got "
+                f"{brief(self.mode)}"
+            )
+
+    def pairs(self, layer: str, images: Sequence[int], heads: int) -> NDArray[np.int64]:
+        """Return positions of the chosen pairs, rising: image after image, `heads` pairs each.
+
+        Args:
+            layer: its name.
+            images: number of each image of the batch.
+            heads: heads an image; in Swin, of all of its windows.
+        """
+        total = len(images) * heads
+        size = self._size(total)
+        if size >= total:
+            return np.arange(total)
+        numbers = np.concatenate([self._numbers(layer, image, heads) for image in images])
+        return np.sort(np.argsort(numbers, kind="stable")[:size])
+
+    def _size(self, total: int) -> int:
+        match = _MODE.fullmatch(self.mode)
+        if self.mode == "all" or match is None:
+            return total
+        return -(-total // _SAMPLE_EVERY) if match[1] is None else int(match[1])
+
+    def _numbers(self, layer: str, image: int, heads: int) -> NDArray[np.uint64]:
+        """Return a number of 64 bits for each head of an image: SHAKE-128 of what names it."""
+        name = f"{self.seed} {image} {layer}".encode()
+        return np.frombuffer(hashlib.shake_128(name).digest(8 * heads), "<u8")
+
+
+#: By default not more: each holds the registers of a layer and a batch in memory.
+_MOST = 4
+
+
+def check_threads(device: str, asked: int | None = None) -> int:
+    """Return the number of a checker's threads: what was asked for, or what torch leaves free.
+
+    Of the processors that this process may use, each of the processes that torchrun started on this
+    machine has its share. On the CPU torch keeps the threads that it is set to; with CUDA one
+    processor feeds the device. The number does not change what a check reports.
+
+    Args:
+        device: `cpu` or `cuda`, where the model runs.
+        asked: 1 to 256; None for the default, from 1 to 4.
+
+    Raises:
+        ValueError: `asked` is out of range.
+    """
+    if asked is not None:
+        if not 1 <= asked <= 256:
+            raise ValueError(f"check threads must be from 1 to 256, got {asked}")
+        return asked
+    share = _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    busy = torch.get_num_threads() if device == "cpu" else 1
+    return min(max(share - busy, 1), _MOST)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+#: Registers of a masked key that nothing observes (SPEC.md BL2-MAX-04).
+UNMASKED_ONLY = ("d", "e")
+#: Bytes of a trace that the simulator is asked for at once.
+_TRACE_BYTES = 8 << 20
+#: Bytes of a trace a key of a row.
+_KEY_BYTES = 19
+
+
+@dataclass(frozen=True)
+class DatapathRun:
+    """What went into a datapath and what came out, as arrays on the host.
+
+    Nothing here may be changed before it has been compared. Where all pairs were chosen, arrays of
+    the CPU are the tensors' own memory: no layer of these models writes into what a datapath was
+    given or has returned (tests/test_check_run.py).
+
+    Attributes:
+        layer: name of the attention layer.
+        images: number of each image of the batch.
+        windows: rows of heads an image: 1 but for Swin.
+        heads: H.
+        chosen: (G,) which pairs of (row of heads, head) these are.
+        codes: q, k and v, (B, H, ...), or (G, 1, ...) where not all pairs were chosen. So are
+        masked, bias: bool and integer, broadcast to (B, H, R, N), or None; and
+        registers: by name.
+        params, config: what the layer loads, and the hardware.
+        copied: tells when copies from a device have arrived; None where there are none.
+    """
+
+    layer: str
+    images: tuple[int, ...]
+    windows: int
+    heads: int
+    chosen: NDArray[np.int64]
+    codes: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    masked: NDArray[np.bool_] | None
+    bias: NDArray[Any] | None
+    registers: dict[str, NDArray[Any]]
+    params: LayerParams
+    config: AttentionConfig
+    copied: torch.cuda.Event | None
+
+    def parts(self) -> Iterator[slice]:
+        """Yield parts of `chosen` whose traces are of a size that caches hold."""
+        grid = self.registers["score"].shape
+        step = max(1, _TRACE_BYTES // (_KEY_BYTES * grid[-2] * grid[-1]))
+        for start in range(0, len(self.chosen), step):
+            yield slice(start, min(start + step, len(self.chosen)))
+
+    def simulated(self, part: slice, simulate: Simulate) -> Comparison:
+        """Return a part with the simulator's registers of it."""
+        q, k, v = (_pairs(x, part).astype(np.int32, order="C") for x in self.codes)
+        mask = None if self.masked is None else _pairs(self.masked, part)
+        bias = None if self.bias is None else _pairs(self.bias, part)
+        expected = simulate(q, k, v, self.params, self.config, masked=mask, bias=bias)
+        return Comparison(
+            self.layer,
+            self.images,
+            self.windows,
+            self.heads,
+            self.chosen[part],
+            (q, k, v),
+            mask,
+            bias,
+            self.params,
+            self.config,
+            expected,
+        )
+
+
+def _pairs(values: NDArray[Any], part: slice) -> NDArray[Any]:
+    """Return some pairs of (B, H, ...), (G, ...): a view where the memory allows it."""
+    if values.flags.c_contiguous:
+        return values.reshape(-1, *values.shape[2:])[part]
+    return values[np.divmod(np.arange(part.start, part.stop), values.shape[1])]
+
+
+@dataclass
+class Outcome:
+    """What the comparison of a run found.
+
+    Attributes:
+        compared, mismatched: values, by register.
+        mismatches: the first of each register that differs, in datapath order.
+    """
+
+    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
+    mismatched: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+
+def hold_run(
+    layer: str,
+    images: Sequence[int],
+    choice: HeadChoice,
+    config: AttentionConfig,
+    inputs: tuple[Any, ...],
+    output: Registers,
+) -> DatapathRun:
+    """Return the chosen part of a run, its copies from a device under way.
+
+    Args:
+        layer: name of the attention layer.
+        images: number of each image, or empty: their positions.
+        choice: of (row of heads, head) pairs.
+        config: the hardware.
+        inputs: the datapath's arguments.
+        output: its registers.
+
+    Raises:
+        ValueError: the rows of heads are not as many for each image.
+    """
+    q, k, v, params = inputs[:4]
+    masked, bias = (*inputs[4:], None, None)[:2]
+    batch, heads = q.shape[:2]
+    numbers = tuple(images or range(batch))
+    if batch % len(numbers):
+        raise ValueError(
+            f"images must be of {batch} rows of heads, as many each, got {len(numbers)} images"
+        )
+    windows = batch // len(numbers)
+    chosen = choice.pairs(layer, numbers, windows * heads)
+    grid = (batch, heads, q.shape[2], k.shape[2])
+    every = len(chosen) == batch * heads
+
+    def hold(values: Tensor) -> NDArray[Any]:
+        return _held(values if every else _picked(values, chosen))
+
+    def hold_broadcast(values: Tensor | None) -> NDArray[Any] | None:
+        if values is None or not every:
+            return None if values is None else hold(values.expand(grid))
+        return np.broadcast_to(hold(values), grid)
+
+    return DatapathRun(
+        layer,
+        numbers,
+        windows,
+        heads,
+        chosen,
+        (hold(q), hold(k), hold(v)),
+        hold_broadcast(masked),
+        hold_broadcast(bias),
+        {name: hold(values) for name, values in output.named().items()},
+        params,
+        config,
+        _mark_of_copies(q),
+    )
+
+
+def _picked(values: Tensor, chosen: NDArray[np.int64]) -> Tensor:
+    """Return pairs of (B, H, ...) as (G, 1, ...)."""
+    row, head = (
+        torch.as_tensor(x, device=values.device) for x in np.divmod(chosen, values.shape[1])
+    )
+    return values[row, head].unsqueeze(1)
+
+
+def _held(values: Tensor) -> NDArray[Any]:
+    """Return the values on the host: the CPU's own memory, or a copy that is under way."""
+    array: NDArray[Any] = values.detach().to("cpu", non_blocking=True).numpy()
+    return array
+
+
+def _mark_of_copies(values: Tensor) -> torch.cuda.Event | None:
+    if not values.is_cuda:
+        return None
+    return torch.cuda.current_stream(values.device).record_event()
+
+
+def compare_run(run: DatapathRun, simulate: Simulate) -> Outcome:
+    """Compare every value of every register of a run with the simulator's, by `==`."""
+    if run.copied is not None:
+        run.copied.synchronize()
+    outcome = Outcome()
+    first: dict[str, Mismatch] = {}
+    for part in run.parts():
+        seen = run.simulated(part, simulate)
+        for name, values in run.registers.items():
+            _compare_register(name, _pairs(values, part), seen, outcome, first)
+    outcome.mismatches = [
+        replace(first[name], differing=outcome.mismatched[name])
+        for name in run.registers
+        if name in first
+    ]
+    return outcome
+
+
+def _compare_register(
+    name: str,
+    got: NDArray[Any],
+    seen: Comparison,
+    outcome: Outcome,
+    first: dict[str, Mismatch],
+) -> None:
+    differ = got != getattr(seen.expected, name)
+    outcome.compared[name] += differ.size
+    if name in UNMASKED_ONLY and seen.mask is not None:
+        differ &= ~seen.mask
+        outcome.compared[name] -= int(seen.mask.sum())
+    if differ.any():
+        outcome.mismatched[name] += int(differ.sum())
+        if name not in first:
+            where = tuple(int(i) for i in np.argwhere(differ)[0])
+            first[name] = seen.mismatch(name, where, got, int(differ.sum()))
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What the datapath of one layer is given for an image.
+
+    Attributes:
+        heads: (window, head) pairs; window after window.
+        sizes: values that a pair has, by register.
+        masked: masked (row, key) pairs of each of these; empty where nothing is masked.
+    """
+
+    heads: int
+    sizes: dict[str, int]
+    masked: tuple[int, ...] = ()
+
+
+def layer_shapes(model: nn.Module, image: Tensor) -> dict[str, LayerShape]:
+    """Return the shape of each datapath by layer; empty for a model without any.
+
+    Args:
+        model: quantized.
+        image: (1, C, H, W) float32, on the model's device.
+    """
+    found: dict[str, LayerShape] = {}
+    handles = [
+        module.register_forward_hook(partial(_take, found, name.removesuffix(".datapath")))
+        for name, module in model.named_modules()
+        if isinstance(module, AttentionDatapath)
+    ]
+    try:
+        with torch.inference_mode():
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _take(
+    found: dict[str, LayerShape],
+    layer: str,
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    output: Registers,
+) -> None:
+    registers, masked = output.named(), (*inputs[4:], None)[0]
+    grid = registers["score"].shape
+    counts = () if masked is None else masked.expand(grid).sum((2, 3)).reshape(-1).tolist()
+    sizes = {name: prod(values.shape[2:]) for name, values in registers.items()}
+    found[layer] = LayerShape(grid[0] * grid[1], sizes, tuple(counts))
+
+
+def values_compared(
+    shapes: Mapping[str, LayerShape], choice: HeadChoice, images: Sequence[int]
+) -> dict[str, int]:
+    """Return how many values of each register are compared in a batch of these images."""
+    counts = dict.fromkeys(REGISTERS, 0)
+    for layer, shape in shapes.items():
+        chosen = choice.pairs(layer, images, shape.heads)
+        masked = int(np.array(shape.masked)[chosen % shape.heads].sum()) if shape.masked else 0
+        for name, size in shape.sizes.items():
+            counts[name] += len(chosen) * size - (masked if name in UNMASKED_ONLY else 0)
+    return counts
+
+
+#: Names of classes that attend: what `quantize` doesn't know, it refuses; a model may be another's.
+_ATTENTION = re.compile(r"atte?n", re.IGNORECASE)
+
+
+class Checker:
+    """Compares what a model's datapaths compute with the simulator, and counts.
+
+    What it reports is the same for any number of threads. As a context it ends with all compared;
+    left by an exception, it gives up what waits.
+
+    Args:
+        mode: `sample`, `sample:K` or `all`, as `HeadChoice`.
+        seed: of the sample.
+        keep: how many mismatches are kept whole.
+        images: number of each image of the batch; whoever runs the batches sets it. Where the
+            datapath is given more rows of heads than images, these are the windows of each.
+        threads: that compare beside inference, 0 to 256; 0 for none: inference waits.
+        waiting: runs of a datapath whose registers may wait for a thread. One more, and inference
+            waits: that many and one a thread are held in memory.
+
+    Raises:
+        ValueError: an argument is outside of its range.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        seed: int = 0,
+        keep: int = 5,
+        images: Sequence[int] = (),
+        *,
+        threads: int = 1,
+        waiting: int = 2,
+    ) -> None:
+        self.mode, self.seed, self.keep, self.images = mode, seed, keep, images
+        self._choice = HeadChoice(mode, seed)
+        self._work: InOrder[Outcome] = InOrder(threads, waiting)
+        self._found = Outcome()
+        self._watched: set[str] = set()
+        self._seen: set[str] = set()
+
+    def __enter__(self) -> "Checker":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self.cancel()
+
+    @property
+    def compared(self) -> dict[str, int]:
+        """Values compared, by register, once all have been; errors as `finish`."""
+        self.finish()
+        return self._found.compared
+
+    @property
+    def mismatched(self) -> dict[str, int]:
+        """Values that differ, by register, once all have been compared; errors as `finish`."""
+        self.finish()
+        return self._found.mismatched
+
+    @property
+    def mismatches(self) -> list[Mismatch]:
+        """The first ones, by batch, layer and register in datapath order; errors as `finish`."""
+        self.finish()
+        return self._found.mismatches
+
+    @property
+    def total_compared(self) -> int:
+        """Values compared, over all registers."""
+        return sum(self.compared.values())
+
+    @property
+    def total_mismatched(self) -> int:
+        """Values that differ, over all registers."""
+        return sum(self.mismatched.values())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every register of every watched layer was compared, and none differed."""
+        return all(self.compared.values()) and not (self.total_mismatched or self.unchecked)
+
+    @property
+    def unchecked(self) -> list[str]:
+        """The layers that are watched and have not run."""
+        return sorted(self._watched - self._seen)
+
+    def watch(self, model: nn.Module) -> list[Any]:
+        """Check every datapath of `model` whenever it runs; return the hooks' handles.
+
+        Raises:
+            ValueError: the model has no integer datapath, or names an attention without one.
+        """
+        datapaths = {
+            name.removesuffix(".datapath"): module
+            for name, module in model.named_modules()
+            if isinstance(module, AttentionDatapath)
+        }
+        if not datapaths:
+            raise ValueError("check must be none for a model without an integer attention map")
+        for name, module in model.named_modules():
+            around = any(_holds(name, layer) or _holds(layer, name) for layer in datapaths)
+            if _ATTENTION.search(type(module).__name__) and not around:
+                raise refusal(name, module, "has no integer datapath: check must be none")
+        self._watched |= set(datapaths)
+        return [
+            module.register_forward_hook(self._hook(layer)) for layer, module in datapaths.items()
+        ]
+
+    def _hook(self, layer: str) -> Any:
+        def compare(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+            self.compare(layer, module.config, inputs, output)
+
+        return compare
+
+    def compare(
+        self, layer: str, config: AttentionConfig, inputs: tuple[Any, ...], output: Registers
+    ) -> None:
+        """Have one run of a datapath compared: `inputs` are its arguments, `output` its registers.
+
+        Neither may be changed before `finish`.
+
+        Raises:
+            ValueError, TypeError: the simulator refuses what an earlier run was given.
+        """
+        self._seen.add(layer)
+        run = hold_run(layer, self.images, self._choice, config, inputs, output)
+        self._merge(self._work.submit(partial(_compare, run)))
+
+    def finish(self) -> None:
+        """Wait until all that was handed over has been compared. The threads end.
+
+        Raises:
+            ValueError, TypeError: the simulator refuses what a run was given.
+        """
+        self._merge(self._work.drain())
+
+    def cancel(self) -> None:
+        """Give up what waits to be compared. The threads end."""
+        self._work.cancel()
+
+    def _merge(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            for name in REGISTERS:
+                self._found.compared[name] += outcome.compared[name]
+                self._found.mismatched[name] += outcome.mismatched[name]
+            left = self.keep - len(self._found.mismatches)
+            self._found.mismatches += outcome.mismatches[: max(0, left)]
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return outer in ("", inner) or inner.startswith(f"{outer}.")
+
+
+def _compare(run: DatapathRun) -> Outcome:
+    return compare_run(run, _simulated)
+
+
+def _simulated(*args: Any, **masks: Any) -> AttentionTrace:
+    trace = attention(*args, **masks, trace=True, threads=1)
+    assert isinstance(trace, AttentionTrace)
+    return trace

@@ -1,0 +1,112 @@
+"""Digests: what two runs, machines or devices can be compared by without keeping any register."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim import REGISTERS
+
+from ..ptq.datapath import AttentionDatapath, Registers
+
+__all__ = [
+    "RegisterDigest",
+    "digest_of_digests",
+    "exact_float32",
+    "model_digest",
+    "pixel_digests",
+]
+
+#: Registers that go into a digest, each in one little-endian type whatever the device holds.
+_TYPES = dict.fromkeys(REGISTERS, "<i4") | {
+    "row_sum": "<i8",
+    "level": "u1",
+    "nibble": "u1",
+    "flag": "u1",
+    "o": "u1",
+}
+_CHOSEN = {"codes": ("level", "o"), "all": REGISTERS}
+
+
+def pixel_digests(images: Tensor) -> tuple[str, ...]:
+    """Return the SHA-256 of each image as the model gets it.
+
+    Args:
+        images: (B, C, H, W) float32; hashed as little-endian bytes.
+    """
+    values = np.ascontiguousarray(images.detach().cpu().numpy().astype("<f4", copy=False))
+    return tuple(hashlib.sha256(image.data).hexdigest() for image in values)
+
+
+class RegisterDigest:
+    """The SHA-256 of a model's attention registers, image by image, in the order of its layers.
+
+    It does not depend on which images share a batch. `begin` a batch, run the model, `end` it. A
+    model that ran no datapath has none.
+
+    Args:
+        which: `codes` (level and o, which the rest of the model sees) or `all`.
+    """
+
+    def __init__(self, which: str) -> None:
+        self._names = _CHOSEN[which]
+        self._hashes: list[Any] = []
+        self._ran = False
+
+    def watch(self, model: nn.Module) -> list[Any]:
+        """Take in every datapath of `model` whenever it runs; return the hooks' handles."""
+        return [
+            module.register_forward_hook(self._take)
+            for module in model.modules()
+            if isinstance(module, AttentionDatapath)
+        ]
+
+    def begin(self, images: int) -> None:
+        """Begin a batch of that many images."""
+        self._hashes = [hashlib.sha256() for _ in range(images)]
+        self._ran = False
+
+    def end(self) -> tuple[str, ...]:
+        """Return 64 hexadecimal digits for each image of the batch; none if no datapath ran."""
+        return tuple(each.hexdigest() for each in self._hashes) if self._ran else ()
+
+    def _take(self, module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+        registers, self._ran = output.named(), True
+        for name in self._names:
+            values = registers[name].detach().to("cpu").numpy().astype(_TYPES[name], copy=False)
+            rows = np.ascontiguousarray(values).reshape(len(self._hashes), -1)
+            for each, row in zip(self._hashes, rows, strict=True):
+                each.update(row.data)
+
+
+def model_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's tensors: names, types, shapes and bytes, sorted by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+def digest_of_digests(digests: Iterable[str]) -> str:
+    """Return the SHA-256 of the digests of all images in order; empty where there are none."""
+    parts = list(digests)
+    if not parts:
+        return ""
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def exact_float32() -> None:
+    """Keep reduced precision off for good: float32 products are then float32 on every device.
+
+    Attention registers do not depend on it (`exact_matmul`), nor does any product of the integer
+    arithmetic; the float arithmetic and the unquantized model do.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

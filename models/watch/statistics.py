@@ -1,0 +1,151 @@
+"""What a code does to the attention map, layer by layer: histograms before and after, and error."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..ptq.attention import FloatAttention, IntegerAttention
+from ..ptq.datapath import Registers
+from ..ptq.levels import level_of
+
+__all__ = ["OCTAVES", "LayerStatistics", "map_statistics"]
+
+#: Bins of the histograms: half octaves from 2**-20 to 1; what is smaller, or 0, is counted apart.
+OCTAVES = 20
+_BINS = 2 * OCTAVES
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """The attention map of a layer over some images.
+
+    Attributes:
+        before: values of the softmax before its code by half octave, the smallest first; the first
+            entry counts what is below 2**-20.
+        after: the same of the decoded values.
+        error: squared error of the decoded map over the sum of squares of the map.
+        changed: levels that differ from those of an exact softmax of the same scores, and how many
+            there are; None where the map is no datapath's.
+        output_error: squared difference of the accumulators that this makes, over the sum of
+            squares; None likewise.
+    """
+
+    before: list[int]
+    after: list[int]
+    error: float
+    changed: tuple[int, int] | None = None
+    output_error: float | None = None
+
+
+class _Part:
+    """What one run of a layer adds to its statistics."""
+
+    def __init__(self, before: Tensor, after: Tensor) -> None:
+        before, after = before.double(), after.double()
+        self.before, self.after = _histogram(before), _histogram(after)
+        self.difference = float((after - before).square().sum())
+        self.power = float(before.square().sum())
+        self.changed: tuple[int, int] | None = None
+        self.output: tuple[float, float] | None = None
+
+
+def map_statistics(model: nn.Module, images: Tensor) -> dict[str, LayerStatistics]:
+    """Run a quantized model on images and return the statistics of each attention layer.
+
+    Args:
+        model: as `quantize` returns it.
+        images: (B, C, H, W) float32, on the model's device.
+
+    Returns:
+        by layer; a layer whose map has no code shows an error of 0.
+    """
+    found: dict[str, list[_Part]] = {}
+    handles = _watch(model, lambda layer, part: found.setdefault(layer, []).append(part))
+    try:
+        with torch.inference_mode():
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {layer: _joined(parts) for layer, parts in found.items()}
+
+
+def _joined(parts: list[_Part]) -> LayerStatistics:
+    changed = [part.changed for part in parts if part.changed is not None]
+    output = [part.output for part in parts if part.output is not None]
+    return LayerStatistics(
+        before=np.sum([part.before for part in parts], axis=0).tolist(),
+        after=np.sum([part.after for part in parts], axis=0).tolist(),
+        error=_ratio([(part.difference, part.power) for part in parts]),
+        changed=(sum(c for c, _ in changed), sum(n for _, n in changed)) if changed else None,
+        output_error=_ratio(output) if output else None,
+    )
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> float:
+    over, under = (sum(pair[i] for pair in pairs) for i in (0, 1))
+    return over / under if under else 0.0
+
+
+def _watch(model: nn.Module, keep: Callable[[str, _Part], None]) -> list[Any]:
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, IntegerAttention):
+            hook = partial(_of_datapath, name, module, keep)
+            handles.append(module.datapath.register_forward_hook(hook))
+        elif isinstance(module, FloatAttention):
+            handles.append(module.map.register_forward_hook(partial(_of_map, name, keep)))
+    return handles
+
+
+def _of_datapath(
+    name: str,
+    attention: IntegerAttention,
+    keep: Callable[[str, _Part], None],
+    datapath: Any,
+    inputs: tuple[Any, ...],
+    output: Registers,
+) -> None:
+    """Keep an exact softmax of the scores beside the decoded levels."""
+    v, params, masked, bias = (*inputs[2:], None, None)[:4]
+    scheme, levels = datapath.config.code, output.map.level
+    t = output.map.score.double() * (params.m / 2.0**params.n)
+    if bias is not None:
+        t = t + bias
+    if masked is not None:
+        t = t.masked_fill(masked, -math.inf)
+    exact = torch.softmax(t * (math.log(2) / (1 << datapath.config.fraction_bits)), dim=-1)
+    p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
+    ideal = level_of(p.float(), scheme).to(levels.dtype)
+    values = datapath.values.double()
+    decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
+    part = _Part(exact, decoded / attention.delta)
+    part.changed = int((ideal != levels).sum()), levels.numel()
+    x = v.double() - params.zv
+    acc = of_ideal @ x
+    part.output = float((decoded @ x - acc).square().sum()), float(acc.square().sum())
+    keep(name, part)
+
+
+def _of_map(
+    name: str,
+    keep: Callable[[str, _Part], None],
+    module: Any,
+    inputs: tuple[Any, ...],
+    output: Tensor,
+) -> None:
+    keep(name, _Part(inputs[0], output))
+
+
+def _histogram(values: Tensor) -> NDArray[np.int64]:
+    """Return the counts by half octave of values in [0, 1] or a little above, (41,)."""
+    bins = (values.log2() * 2).floor() + _BINS + 1
+    index = bins.nan_to_num(neginf=0.0).clamp(0, _BINS).to(torch.int64)
+    return torch.bincount(index.reshape(-1), minlength=_BINS + 1).cpu().numpy()

@@ -1,0 +1,1 @@
+"""Networks that can be evaluated: their names, weights, checkpoints and files."""

@@ -1,0 +1,310 @@
+"""A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bitlog2.sim.files import write_whole
+
+from ..naming import listed, shown
+from ..ptq.attention import IntegerAttention
+from ..ptq.layers import IntegerLinear, QuantizedLayer
+from ..ptq.quantize import QuantizationSpec, float_path, integer_path
+from ..ptq.quantizers import CodeUniform, UniformQuantizer
+from ..sealed import digest_of, parse_object
+from .digits import NUM_CLASSES
+from .task import MODELS, build_model
+from .weights import Wanted, differences
+
+__all__ = [
+    "QuantizedModel",
+    "check_ranges",
+    "check_tensors",
+    "load_quantized",
+    "quantized_about",
+    "save_quantized",
+]
+
+
+def check_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Refuse tensors that are not those of a calibrated model of this form.
+
+    Args:
+        model: as `float_path` or `integer_path` returns it, not calibrated.
+        tensors: of the file, by name.
+
+    Raises:
+        ValueError: names what is missing, unexpected, of a wrong shape or type, or not finite.
+    """
+    wanted = {
+        name: Wanted(tuple(tensor.shape), tensor.dtype)
+        for name, tensor in model.state_dict().items()
+    }
+    for name, module in model.named_modules():
+        if isinstance(module, UniformQuantizer):
+            wanted |= _quantizer(name, Wanted(_per_channel(model, name, module), torch.float32))
+        elif isinstance(module, QuantizedLayer):
+            wanted |= _layer(name, module, tensors)
+    if faults := differences(wanted, tensors):
+        raise ValueError(faults)
+
+
+def _quantizer(name: str, parameter: Wanted) -> dict[str, Wanted]:
+    return {f"{name}.delta": parameter, f"{name}.zero_point": parameter}
+
+
+def _per_channel(model: nn.Module, name: str, module: UniformQuantizer) -> tuple[int, ...]:
+    """Return the shape of a quantizer's parameters: of the weight's channels, or of one number."""
+    if module.axis is None:
+        return ()
+    layer = model.get_submodule(name.rpartition(".")[0])
+    assert isinstance(layer, QuantizedLayer)
+    return (len(layer.weight), *[1] * (layer.weight.ndim - 1))
+
+
+def _layer(name: str, module: QuantizedLayer, tensors: dict[str, Tensor]) -> dict[str, Wanted]:
+    outputs, inputs = module.weight.flatten(1).shape
+    wanted = {}
+    for each in ("reparam_r", "reparam_b"):
+        stored = tensors.get(f"{name}.{each}")
+        none = stored is None or stored.numel() == 0
+        wanted[f"{name}.{each}"] = Wanted((0,) if none else (inputs,), torch.float32)
+    if module.bias is not None:
+        wanted[f"{name}.bias"] = Wanted((outputs,), torch.float32)
+    if isinstance(module, IntegerLinear):
+        wanted[f"{name}.weight_codes"] = Wanted((outputs, inputs), torch.int16)
+    return wanted
+
+
+def check_ranges(model: nn.Module) -> None:
+    """Refuse numbers that no calibration gives, which the arithmetic takes for granted.
+
+    Args:
+        model: its tensors loaded, all finite.
+
+    Raises:
+        ValueError: names scales that are not positive, codes and zero points out of range, and
+            scales that do not fit a multiplier and a shift.
+    """
+    faults = [
+        f"{name} not positive"
+        for name, tensor in model.named_buffers()
+        if name.rpartition(".")[2] == "delta" and not bool((tensor > 0).all())
+    ]
+    for name, module in model.named_modules():
+        if isinstance(module, CodeUniform):
+            zero = module.zero_point
+            if not bool(((zero == zero.floor()) & (zero >= 0) & (zero <= module.max_code)).all()):
+                faults.append(f"{name}.zero_point not from 0 to {module.max_code}")
+        elif isinstance(module, IntegerLinear):
+            most = module.weight_quantizer.max_code
+            if int(module.weight_codes.int().abs().max()) > most:
+                faults.append(f"{name}.weight_codes not from -{most} to {most}")
+    if not faults:
+        faults = _datapath_faults(model)
+    if faults:
+        raise ValueError(listed(faults))
+
+
+def _datapath_faults(model: nn.Module) -> list[str]:
+    faults = []
+    for name, module in model.named_modules():
+        if isinstance(module, IntegerAttention):
+            config, bias = module.datapath.config, module.score_bias
+            try:
+                config.check_params(module.params())
+            except ValueError as error:
+                faults.append(f"{name}: {error}")
+            if bias is not None and not config.t_min <= bias.min() <= bias.max() <= config.t_max:
+                faults.append(f"{name}.score_bias not from {config.t_min} to {config.t_max}")
+    return faults
+
+
+_FORMAT = "bitlog2-quantized-3"
+_METADATA, _SHA256 = "__metadata__", "sha256"
+_CHUNK = 1 << 20
+#: More than any classifier has: a file can't ask for a head that fills the memory.
+_MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A quantized model and what it is.
+
+    Attributes:
+        model: as `quantize` returns it.
+        name: one of `MODELS`.
+        classes: number of classes.
+        spec: how it was quantized.
+        seed: of the calibration.
+    """
+
+    model: nn.Module
+    name: str
+    classes: int
+    spec: QuantizationSpec
+    seed: int
+
+
+def save_quantized(path: Path, quantized: QuantizedModel) -> None:
+    """Write a quantized model to one file, whole or not at all.
+
+    Its metadata holds a SHA-256 of everything else in it: metadata, tensors and their names.
+    """
+    metadata = {
+        "format": _FORMAT,
+        "model": quantized.name,
+        "classes": str(quantized.classes),
+        "seed": str(quantized.seed),
+        "quantization": json.dumps(asdict(quantized.spec)),
+    }
+    tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
+    content = memoryview(save(tensors, metadata))
+    size = int.from_bytes(content[:8], "little")
+    header, data = parse_object(bytes(content[8 : 8 + size])), content[8 + size :]
+    header[_METADATA][_SHA256] = _digest(header, [data])
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    write_whole(path, b"".join([len(text).to_bytes(8, "little"), text, data]))
+
+
+def _digest(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
+    """Return the SHA-256 of a safetensors file, but for the metadata's own `sha256`."""
+    metadata = {name: value for name, value in header[_METADATA].items() if name != _SHA256}
+    total = hashlib.sha256(digest_of({**header, _METADATA: metadata}).encode())
+    for part in data:
+        total.update(part)
+    return total.hexdigest()
+
+
+def load_quantized(path: Path) -> QuantizedModel:
+    """Return a quantized model from its file, on the CPU; no data and no weights are needed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not as `save_quantized` wrote it: metadata that says something
+            else, a SHA-256 that is not of this content, tensors that are missing, unexpected,
+            misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
+    """
+    header, tensors = _read(path)
+    name, classes, spec, seed = _about(path, header[_METADATA])
+    if header[_METADATA].get(_SHA256) != _digest(header, _data(path)):
+        raise ValueError(
+            f"quantized model {path} must be as it was written: its metadata and tensors do not "
+            "have the sha256 that it names"
+        )
+    model = float_path(build_model(name, classes), spec)
+    for module in model.modules():  # every input is per tensor after the flow
+        quantizer = getattr(module, "input_quantizer", None)
+        if isinstance(quantizer, UniformQuantizer):
+            quantizer.axis = None
+    _take_late_biases(model, tensors)
+    if spec.arithmetic == "integer":
+        model = integer_path(model, spec)
+    try:
+        check_tensors(model, tensors)
+        model.load_state_dict(tensors)
+        check_ranges(model)
+    except ValueError as error:
+        raise ValueError(
+            f"quantized model {path} must hold the tensors of {name}: {error}"
+        ) from error
+    return QuantizedModel(model.eval(), name, classes, spec, seed)
+
+
+def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
+    """Return what a quantized model's file says of itself, as fields of a run's request.
+
+    Args:
+        path: the file.
+        name: the model that it must be of; None for any.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_quantized`, or it is of another model.
+    """
+    found, _, spec, seed = _about(path, _read(path, names=())[0][_METADATA])
+    if name not in (None, found):
+        raise ValueError(f"load must be a quantized {name}, got one of {found} in {path}")
+    return {"model": found, "schemes": (spec.scheme,), "seeds": (seed,), **_fields(spec)}
+
+
+def _fields(spec: QuantizationSpec) -> dict[str, Any]:
+    kept = ("arithmetic", "w_bits", "a_bits")
+    return {name: getattr(spec, name) for name in kept}
+
+
+def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
+    """Return name, classes, specification and seed."""
+    if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
+        raise ValueError(
+            f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
+            f"with format {_said(metadata, 'format')}, model {_said(metadata, 'model')}"
+        )
+    try:
+        spec = QuantizationSpec(**parse_object(metadata["quantization"]))
+        classes = _integer(metadata, "classes", 1, _MOST_CLASSES)
+        seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
+        if metadata["model"] == "digits" and classes != NUM_CLASSES:
+            raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
+        ) from error
+    return metadata["model"], classes, spec, seed
+
+
+def _said(metadata: dict[str, str], name: str) -> str:
+    return shown(repr(metadata.get(name)))
+
+
+def _integer(metadata: dict[str, str], name: str, low: int, high: int) -> int:
+    """Return a number that is written as `str` writes it."""
+    text = metadata[name]
+    if not re.fullmatch(r"-?[0-9]{1,20}", text) or not low <= int(text) <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {_said(metadata, name)}")
+    return int(text)
+
+
+def _read(
+    path: Path, names: tuple[str, ...] | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header with its metadata, and the tensors of these names; all for None."""
+    if not path.is_file():
+        raise FileNotFoundError(f"quantized model must be a file that exists, got {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = list(file.keys()) if names is None else names
+            tensors = {key: file.get_tensor(key) for key in keys}
+        with path.open("rb") as raw:
+            header = parse_object(raw.read(int.from_bytes(raw.read(8), "little")))
+    except (SafetensorError, AttributeError, ValueError) as error:  # a type that torch lacks
+        raise ValueError(
+            f"quantized model must be a safetensors file, got {path}: {shown(str(error), 300)}"
+        ) from error
+    return {**header, _METADATA: header.get(_METADATA) or {}}, tensors
+
+
+def _data(path: Path) -> Iterator[bytes]:
+    """Yield the bytes after a safetensors file's header."""
+    with path.open("rb") as file:
+        file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+        while part := file.read(_CHUNK):
+            yield part
+
+
+def _take_late_biases(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a bias to the layers that got theirs from reparameterization (Swin's reduction)."""
+    for name, module in model.named_modules():
+        stored = tensors.get(f"{name}.bias")
+        if stored is not None and getattr(module, "bias", stored) is None:
+            module.bias = nn.Parameter(stored, requires_grad=False)

@@ -1,0 +1,129 @@
+"""The embedded default network: a small DeiT-shaped transformer on scikit-learn's digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits as load_sklearn_digits
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+NUM_CLASSES = 10
+IMAGE_SIZE = 32
+WEIGHTS_PATH = Path(__file__).parent / "data" / "digits.safetensors"
+
+_UPSAMPLE = 4
+_HELD_OUT_PERIOD = 10
+_HELD_OUT_RESIDUES = (0, 3, 6)
+
+
+class DigitsSplit(NamedTuple):
+    """Training and held-out images with their labels.
+
+    Images are float32 (n, 1, 32, 32), multiples of 1/512 in [-1, 1]; labels are int64 (n,)
+    in 0..9.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
+    """Read the raw digits: uint8 pixels (1797, 8, 8) in 0..16 and int64 labels (1797,) in 0..9.
+
+    Source: `sklearn.datasets.load_digits`, the test part of the UCI "Optical Recognition of
+    Handwritten Digits" data, which ships inside scikit-learn, so nothing is downloaded.
+    """
+    bunch = load_sklearn_digits()
+    return bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
+
+
+def held_out_mask(labels: np.ndarray) -> np.ndarray:
+    """Mark the held-out samples: a bool array shaped as the integer array `labels` (n,).
+
+    A sample is held out when its index within its own class, in data-set order, leaves 0, 3 or 6
+    modulo 10. This is stratified by construction and uses no random generator, so no version of
+    any library can change it. The data set is ordered by writer, so every writer is in both parts:
+    the held-out figure says how well the network reads new samples of known writers.
+    """
+    mask = np.zeros(labels.shape, dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen = np.isin(np.arange(members.size) % _HELD_OUT_PERIOD, _HELD_OUT_RESIDUES)
+        mask[members[chosen]] = True
+    return mask
+
+
+def digits_input(pixels: np.ndarray) -> Tensor:
+    """Turn uint8 pixels (n, 8, 8) in 0..16 into float32 images (n, 1, 32, 32) in [-1, 1].
+
+    Bilinear upsampling by 4 without aligned corners weighs source pixels by odd multiples of 1/8
+    per axis, that is by multiples of 1/64. Sums of integer pixels under these weights and the
+    normalisation x/8 - 1 (which is (x/16 - 0.5)/0.5) need at most 11 significant bits, so the
+    result is exact in float32 whatever the order of additions: the same on every machine.
+
+    Raises ValueError for another shape, another dtype or a pixel above 16.
+    """
+    if pixels.ndim != 3 or pixels.shape[1:] != (8, 8) or pixels.dtype != np.uint8:
+        raise ValueError(f"expected uint8 pixels (n, 8, 8), got {pixels.dtype} {pixels.shape}")
+    if pixels.size and int(pixels.max()) > 16:
+        raise ValueError(f"pixels must be in 0..16, got {int(pixels.max())}")
+    images = torch.from_numpy(pixels.astype(np.float32)).unsqueeze(1)
+    enlarged = F.interpolate(images, scale_factor=_UPSAMPLE, mode="bilinear", align_corners=False)
+    return enlarged / 8 - 1
+
+
+def digits_split() -> DigitsSplit:
+    """Load the fixed split: 1253 training and 544 held-out images of the 1797 digits.
+
+    See `held_out_mask` for the rule and `digits_input` for shapes, dtypes and the exact
+    preprocessing. Both parts keep the data-set order.
+    """
+    pixels, labels = digits_pixels()
+    held_out = held_out_mask(labels)
+    return DigitsSplit(
+        train_images=digits_input(pixels[~held_out]),
+        train_labels=torch.from_numpy(labels[~held_out]),
+        test_images=digits_input(pixels[held_out]),
+        test_labels=torch.from_numpy(labels[held_out]),
+    )
+
+
+def build_digits() -> VisionTransformer:
+    """Build the untrained network: timm's VisionTransformer with 64 patches and a class token.
+
+    Input float32 (n, 1, 32, 32), output logits float32 (n, 10); 65 tokens of width 96, 4 blocks of
+    3 heads with 32 channels each. Parameters are drawn from torch's global generator.
+    """
+    return VisionTransformer(
+        img_size=IMAGE_SIZE,
+        patch_size=4,
+        in_chans=1,
+        num_classes=NUM_CLASSES,
+        embed_dim=96,
+        depth=4,
+        num_heads=3,
+        mlp_ratio=4,
+        qkv_bias=True,
+    )
+
+
+def load_digits() -> VisionTransformer:
+    """Load the trained network: `build_digits` in eval mode with float32 parameters.
+
+    The weights are stored as float16 in `models/zoo/data/digits.safetensors`; every half value is a
+    float32 value, so the conversion is exact. Trained by `bitlog2.models.zoo.training`.
+
+    Raises FileNotFoundError if the file is missing and RuntimeError if it doesn't fit the network.
+    """
+    stored = load_file(WEIGHTS_PATH)
+    model = build_digits()
+    model.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+    return model.eval()

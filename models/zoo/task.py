@@ -1,0 +1,155 @@
+"""A model with its data, by the name that a user types."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
+from ..images.imagenet import ImageFolders
+from ..images.labels import IMAGENET_CLASSES
+from .architectures import ZOO, build_zoo_model, load_zoo_model, transform
+from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
+
+__all__ = ["IMAGENET_CLASSES", "MODELS", "DataSource", "Task", "build_model", "load_task"]
+
+#: Names that `--model` takes.
+MODELS = ("digits", *ZOO)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where images come from.
+
+    Attributes:
+        root: folder with `train/` and `val/`, or as ImageNet is downloaded (`list_images`); None
+            for digits.
+        workers: processes that read images.
+        skip_unreadable: leave unreadable validation images out, and count them.
+        classes: file of the model's class names, where the data's say nothing to it.
+    """
+
+    root: Path | None = None
+    workers: int = 0
+    skip_unreadable: bool = False
+    classes: Path | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trained model, and the images that may calibrate it and that judge it.
+
+    Attributes:
+        name: one of `MODELS`.
+        model: in eval mode, on its device.
+        data: its images.
+        device: where the model runs.
+        published_top1: published accuracy of the unquantized model, percent; None where there is
+            none for this data.
+    """
+
+    name: str
+    model: nn.Module
+    data: ImageData
+    device: str
+    published_top1: float | None
+
+    def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
+        """Return the first training images of a shuffle seeded with `seed`, on the device."""
+        return self.data.calibration_images(seed, count).to(self.device)
+
+
+def load_task(
+    name: str,
+    device: str = "cpu",
+    source: DataSource | None = None,
+    checkpoint: Path | None = None,
+    model: nn.Module | None = None,
+    *,
+    ema: bool = False,
+) -> Task:
+    """Return the task of that name.
+
+    Args:
+        name: one of `MODELS`.
+        device: torch device.
+        source: the images of a pretrained model; digits ships its own.
+        checkpoint: the weights of a pretrained model; None takes the hub's.
+        model: a model that is loaded already (a quantized one, say): no weights are looked for.
+        ema: take the averaged weights of the checkpoint.
+
+    Raises:
+        ValueError: name, device, source or checkpoint do not go with one another, or are wrong.
+        OSError: weights or images are not there.
+    """
+    source = source or DataSource()
+    if name not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    _check_device(device)
+    if ema and checkpoint is None:
+        raise ValueError("ema must go with a checkpoint")
+    if name == "digits":
+        return _digits(device, source, checkpoint, model)
+    if source.root is None:
+        raise ValueError(
+            f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
+            "val.tar), one folder of images a class, or ImageNet as downloaded"
+        )
+    data = ImageFolders(
+        source.root,
+        transform(ZOO[name]),
+        workers=source.workers,
+        skip_unreadable=source.skip_unreadable,
+        calibrates=model is None,
+        classes=source.classes,
+    )  # told before weights are looked for
+    model = model or load_zoo_model(name, checkpoint, ema=ema)
+    classes = model.get_parameter(_head(model)).shape[0]
+    data.require_classes(classes)
+    comparable = classes == IMAGENET_CLASSES and data.complete
+    published = ZOO[name].published_top1 if comparable else None
+    return Task(name, model.to(device), data, device, published)
+
+
+def _check_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]?))?", device):
+        raise ValueError(f"device must be cpu, cuda or cuda:N, got {device!r}")
+    found = torch.cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= found:
+        raise ValueError(
+            f"device must be cpu where torch finds no such CUDA device ({found} found), "
+            f"got {device!r}"
+        )
+
+
+def build_model(name: str, classes: int) -> nn.Module:
+    """Return the architecture of that name with random weights, in eval mode."""
+    return build_digits().eval() if name == "digits" else build_zoo_model(name, classes)
+
+
+def _digits(
+    device: str, source: DataSource, checkpoint: Path | None, model: nn.Module | None
+) -> Task:
+    for argument, value in (
+        ("data", source.root),
+        ("classes", source.classes),
+        ("checkpoint", checkpoint),
+    ):
+        if value is not None:
+            raise ValueError(f"{argument} must be left out for digits, got {value}")
+    split = digits_split()
+    data = TensorImages(
+        TensorDataset(split.train_images, split.train_labels),
+        TensorDataset(split.test_images, split.test_labels),
+        NUM_CLASSES,
+    )
+    return Task("digits", (model or load_digits()).to(device), data, device, None)
+
+
+def _head(model: nn.Module) -> str:
+    names = [name for name, _ in model.named_parameters() if name.startswith("head")]
+    return next(name for name in names if name.endswith("bias"))
