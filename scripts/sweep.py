@@ -6,6 +6,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bitlog2.sim import SCHEMES, AttentionConfig
+
 from . import grid
 from .arguments import HelpFormatter, integer, output_file
 
@@ -21,17 +23,8 @@ _UNITS = (
     "output_requantizer",
 )
 #: What can be varied, and the field of the configuration behind it.
-_NAMES = {
-    "F": "fraction_bits",
-    "P": "table_bits",
-    "I": "distance_int_bits",
-    "m_bits": "m_bits",
-    "max_n": "max_n",
-    "m2_bits": "m2_bits",
-    "max_n2": "max_n2",
-    "t_bits": "t_bits",
-}
-_SCHEMES = ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17")
+_NAMES = AttentionConfig.swept()
+_SCHEMES = tuple(SCHEMES)
 _EXAMPLE = """examples:
   bitlog2 sweep --run sweep1 --vary F=4,5,6 --vary P=12,16
   bitlog2 sweep --run sweep2 --vary F=3,5 --vary scheme=BitLog2_Half_16,BitLog2_Half_17

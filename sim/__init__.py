@@ -5,10 +5,9 @@ a batch of heads in numba; `bitlog2.sim.spec` holds the specification, one value
 """
 
 from .attention import AttentionTrace, attention, attention_from_scores
-from .config import AttentionConfig, config_from_mapping
+from .config import AttentionConfig, LayerParams, config_from_mapping
 from .multiplier import multiplier_and_shift, score_bias
 from .packing import pack_levels, unpack_levels
-from .params import LayerParams
 from .registers import KEY_REGISTERS, OUTPUT_REGISTERS, REGISTERS, ROW_REGISTERS
 from .scheme import SCHEMES, Scheme, scheme_named
 from .table import exp2_table

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from .batch import Batch, check_batch, check_range, int32_codes
 from .checks import check_codes, check_int
-from .config import AttentionConfig
+from .config import AttentionConfig, LayerParams
 from .matmul import exact_matmul, one_blas_thread
-from .params import LayerParams
 from .threads import Prepare, each_part
 from .work import fits_lanes, work_from_codes, work_from_scores
 

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import check_codes, check_int
-from .config import AttentionConfig
+from .config import AttentionConfig, LayerParams
 from .kernel.constants import LayerConstants, SchemeConstants, layer_constants, scheme_constants
 from .kernel.rows import Registers, new_registers
-from .params import LayerParams
 from .threads import usable_processors
 
 __all__ = ["Batch", "check_batch", "check_bits", "check_range", "int32_codes"]

@@ -1,24 +1,23 @@
-"""The names of the observable registers, in datapath order."""
+"""The names of the observable registers, in datapath order: those that a trace keeps."""
 
-__all__ = ["KEY_REGISTERS", "OUTPUT_REGISTERS", "REGISTERS", "ROW_REGISTERS"]
+from .declarations import Per
+from .ports import PORTS
+
+__all__ = ["HIDDEN_REGISTERS", "KEY_REGISTERS", "OUTPUT_REGISTERS", "REGISTERS", "ROW_REGISTERS"]
 
 #: Registers in datapath order, as a trace, a check and a tap name them.
-REGISTERS = (
-    "score",
-    "t",
-    "row_max",
-    "d",
-    "e",
-    "row_sum",
-    "level",
-    "nibble",
-    "flag",
-    "acc",
-    "o",
-)
-#: One value a key.
-KEY_REGISTERS = ("score", "t", "d", "e", "level", "nibble", "flag")
-#: One value a row.
-ROW_REGISTERS = ("row_max", "row_sum")
-#: One value an output channel.
-OUTPUT_REGISTERS = ("acc", "o")
+REGISTERS = tuple(port.name for port in PORTS.values() if port.dtype)
+
+
+def _per(what: Per) -> tuple[str, ...]:
+    return tuple(name for name in REGISTERS if PORTS[name].per == what)
+
+
+#: One value per key.
+KEY_REGISTERS = _per("key")
+#: One value per row.
+ROW_REGISTERS = _per("row")
+#: One value per output channel.
+OUTPUT_REGISTERS = _per("channel")
+#: Registers that mean nothing for a masked key.
+HIDDEN_REGISTERS = tuple(name for name in REGISTERS if PORTS[name].hidden)

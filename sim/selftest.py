@@ -11,13 +11,12 @@ import numpy as np
 
 from . import spec
 from .attention import AttentionTrace, attention, attention_from_scores
-from .config import AttentionConfig, config_from_mapping
+from .config import AttentionConfig, LayerParams, config_from_mapping
 from .kernel import exp2 as exp2_kernel
 from .kernel import log2_quantizer as log2_kernel
 from .kernel import output_requantizer as output_kernel
 from .kernel import score_requantizer as score_kernel
 from .kernel.constants import layer_constants, scheme_constants
-from .params import LayerParams
 from .registers import REGISTERS
 from .scheme import SCHEMES
 

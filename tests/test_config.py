@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bitlog2.sim import SCHEMES, AttentionConfig, config_from_mapping
-from bitlog2.sim.widths import WIDTH_FIELDS
 
 #: BL2-CONF-01: smallest and largest of each free choice.
 RANGES = {
@@ -71,7 +70,9 @@ def refusal(values: dict[str, Any], error: type[Exception]) -> str:
 
 def test_config_fields_are_all_covered_here():
     assert {field.name for field in fields(AttentionConfig)} == {"scheme", *RANGES, *PINS}
-    assert set(PINS) == set(WIDTH_FIELDS)
+    assert {name: low for name, (low, _) in RANGES.items()} == {
+        each.name: each.metadata["low"] for each in AttentionConfig.choices()
+    }
 
 
 @pytest.mark.parametrize("name", COMPLETE)

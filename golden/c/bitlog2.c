@@ -142,22 +142,26 @@ static int32_t signed_bits(int64_t bound)
     return bit_length((uint64_t)bound) + 1;
 }
 
+#define IN_RANGE(value, field) within(value, BL2_##field##_LOW, BL2_##field##_HIGH)
+
 /* BL2-CONF-01. */
 static bl2_status check_free_choices(const bl2_config *c)
 {
     REFUSE_UNLESS(within(c->scheme, 0, BL2_SCHEME_COUNT - 1), BL2_BAD_SCHEME);
-    REFUSE_UNLESS(within(c->q_bits, 2, 8) && within(c->k_bits, 2, 8), BL2_BAD_CODE_BITS);
-    REFUSE_UNLESS(within(c->v_bits, 2, 8) && within(c->o_bits, 2, 8), BL2_BAD_CODE_BITS);
-    REFUSE_UNLESS(within(c->max_head_dim, 1, 1024), BL2_BAD_MAX_HEAD_DIM);
-    REFUSE_UNLESS(within(c->max_tokens, 1, 65536), BL2_BAD_MAX_TOKENS);
-    REFUSE_UNLESS(within(c->fraction_bits, 1, 8), BL2_BAD_FRACTION_BITS);
-    REFUSE_UNLESS(within(c->table_bits, 4, 20), BL2_BAD_TABLE_BITS);
-    REFUSE_UNLESS(within(c->distance_int_bits, 2, 6), BL2_BAD_DISTANCE_INT_BITS);
-    REFUSE_UNLESS(within(c->m_bits, 4, 24), BL2_BAD_M_BITS);
-    REFUSE_UNLESS(within(c->max_n, 0, 48), BL2_BAD_MAX_N);
-    REFUSE_UNLESS(within(c->m2_bits, 4, 24), BL2_BAD_M2_BITS);
-    REFUSE_UNLESS(within(c->max_n2, 0, 48), BL2_BAD_MAX_N2);
-    REFUSE_UNLESS(within(c->t_bits, 8, 24), BL2_BAD_T_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->q_bits, Q_BITS), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->k_bits, K_BITS), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->v_bits, V_BITS), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->o_bits, O_BITS), BL2_BAD_CODE_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_head_dim, MAX_HEAD_DIM), BL2_BAD_MAX_HEAD_DIM);
+    REFUSE_UNLESS(IN_RANGE(c->max_tokens, MAX_TOKENS), BL2_BAD_MAX_TOKENS);
+    REFUSE_UNLESS(IN_RANGE(c->fraction_bits, FRACTION_BITS), BL2_BAD_FRACTION_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->table_bits, TABLE_BITS), BL2_BAD_TABLE_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->distance_int_bits, DISTANCE_INT_BITS), BL2_BAD_DISTANCE_INT_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->m_bits, M_BITS), BL2_BAD_M_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_n, MAX_N), BL2_BAD_MAX_N);
+    REFUSE_UNLESS(IN_RANGE(c->m2_bits, M2_BITS), BL2_BAD_M2_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_n2, MAX_N2), BL2_BAD_MAX_N2);
+    REFUSE_UNLESS(IN_RANGE(c->t_bits, T_BITS), BL2_BAD_T_BITS);
     return BL2_OK;
 }
 

@@ -17,7 +17,40 @@ extern "C" {
 #endif
 
 #define BL2_SPEC_VERSION 1
-#define BL2_MAX_TABLE 256 /* entries of the largest exp2 table, 2^F for F = 8 */
+
+/* BL2-CONF-01: the range of each free choice, made from the declaration of the configuration. */
+/* limits of a configuration: begin */
+#define BL2_Q_BITS_LOW 2
+#define BL2_Q_BITS_HIGH 8
+#define BL2_K_BITS_LOW 2
+#define BL2_K_BITS_HIGH 8
+#define BL2_V_BITS_LOW 2
+#define BL2_V_BITS_HIGH 8
+#define BL2_O_BITS_LOW 2
+#define BL2_O_BITS_HIGH 8
+#define BL2_MAX_HEAD_DIM_LOW 1
+#define BL2_MAX_HEAD_DIM_HIGH 1024
+#define BL2_MAX_TOKENS_LOW 1
+#define BL2_MAX_TOKENS_HIGH 65536
+#define BL2_FRACTION_BITS_LOW 1
+#define BL2_FRACTION_BITS_HIGH 8
+#define BL2_TABLE_BITS_LOW 4
+#define BL2_TABLE_BITS_HIGH 20
+#define BL2_DISTANCE_INT_BITS_LOW 2
+#define BL2_DISTANCE_INT_BITS_HIGH 6
+#define BL2_M_BITS_LOW 4
+#define BL2_M_BITS_HIGH 24
+#define BL2_MAX_N_LOW 0
+#define BL2_MAX_N_HIGH 48
+#define BL2_M2_BITS_LOW 4
+#define BL2_M2_BITS_HIGH 24
+#define BL2_MAX_N2_LOW 0
+#define BL2_MAX_N2_HIGH 48
+#define BL2_T_BITS_LOW 8
+#define BL2_T_BITS_HIGH 24
+/* limits of a configuration: end */
+
+#define BL2_MAX_TABLE (1 << BL2_FRACTION_BITS_HIGH) /* entries of the largest exp2 table */
 
 typedef enum bl2_status {
     BL2_OK = 0,

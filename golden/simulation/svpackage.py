@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bitlog2 import SPEC_VERSION
 
-from ..stimulus.unit import PORTS, Target, Unit, port
+from ..stimulus.unit import Target, Unit
 from ..words.fields import first_bits, hex_digits, word_width
 
 __all__ = ["render_package"]
@@ -53,25 +53,9 @@ def _scheme(target: Target) -> dict[str, int]:
 
 def _choices(target: Target) -> dict[str, int]:
     config = target.config
-    return {
-        "HEAD_DIM": target.head_dim,
-        "MAX_HEAD_DIM": config.max_head_dim,
-        "MAX_TOKENS": config.max_tokens,
-        "Q_BITS": config.q_bits,
-        "K_BITS": config.k_bits,
-        "V_BITS": config.v_bits,
-        "O_BITS": config.o_bits,
-        "FRACTION_BITS": config.fraction_bits,
-        "TABLE_BITS": config.table_bits,
-        "TABLE_ENTRIES": len(config.table),
-        "DISTANCE_INT_BITS": config.distance_int_bits,
-        "DISTANCE_MAX": config.d_max,
-        "M_BITS": config.m_bits,
-        "MAX_N": config.max_n,
-        "M2_BITS": config.m2_bits,
-        "MAX_N2": config.max_n2,
-        "T_BITS": config.t_bits,
-    }
+    chosen = {each.name.upper(): getattr(config, each.name) for each in config.choices()}
+    derived = {"TABLE_ENTRIES": len(config.table), "DISTANCE_MAX": config.d_max}
+    return {"HEAD_DIM": target.head_dim, **chosen, **derived}
 
 
 def _widths(target: Target) -> dict[str, int]:
@@ -89,8 +73,8 @@ def _words(target: Target, units: Sequence[Unit]) -> dict[str, int]:
 
 def _ports(target: Target) -> dict[str, int]:
     """Return the widths of what the section of registers does not have."""
-    names = [name for name in PORTS if name not in target.config.registers]
-    return {f"{name.upper()}_WIDTH": port(name, target).width for name in names}
+    names = [name for name, port in target.config.ports.items() if not port.register]
+    return {f"{name.upper()}_WIDTH": target.config.width(name) for name in names}
 
 
 def _lowest_bits(target: Target, units: Sequence[Unit]) -> dict[str, int]:

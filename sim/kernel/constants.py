@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import AttentionConfig
-from ..params import LayerParams
+from ..config import AttentionConfig, LayerParams
 from ..scheme import Scheme
 from .exp2 import exp2_of_every_distance, exp2_words
 

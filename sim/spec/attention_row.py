@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..config import AttentionConfig
-from ..params import LayerParams
+from ..config import AttentionConfig, LayerParams
 from .code_register import code_register
 from .exp2 import exp2
 from .log2_quantizer import log2_quantizer

@@ -1,0 +1,207 @@
+"""What a configuration, a port and a unit are declared with; everything else is derived."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeVar
+
+from .checks import check_choice, check_int
+
+#: The widest register that a kernel holds: int64 with a bit to spare.
+LARGEST_WIDTH = 62
+
+#: What a port has one value per: a layer, a query row, a key of the row, an output channel of it,
+#: a channel of q or of one key. A word of framing or memory is per beat.
+Per = Literal["layer", "row", "key", "channel", "query element", "key element", "beat"]
+
+
+def choice(default: int, low: int, high: int, text: str, *, sweep: str | None = None) -> Any:
+    """Declare a field that the designer chooses: an integer from `low` to `high`.
+
+    Args:
+        default, low, high: its default and its range.
+        text: its meaning.
+        sweep: the name under which a sweep varies it; None for a field that the model fixes.
+    """
+    facts = {"low": low, "high": high, "text": text, "sweep": sweep}
+    return field(default=default, metadata=facts)
+
+
+def one_of(default: str, names: Mapping[str, Any], text: str) -> Any:
+    """Declare a field that holds one of these names."""
+    return field(default=default, metadata={"names": tuple(names), "text": text})
+
+
+def pin(register: str) -> Any:
+    """Declare a field that may give a register more bits than it needs; None for just those."""
+    text = f"width of the register {register}; null for the bits that its bound needs"
+    return field(default=None, metadata={"register": register, "text": text})
+
+
+@dataclass(frozen=True)
+class Port:
+    """A value that units hand to one another or keep: declared once, whatever carries it.
+
+    Attributes:
+        name: of the port in RTL, of the field in a word, of the register in a trace.
+        per: what it has one value per.
+        bound: (configuration) -> the largest magnitude that it takes; reached or not, never passed.
+        signed: two's complement, or unsigned.
+        low: smallest value, of parameters that must not be 0.
+        register: whether it is a register of the datapath, with a width in the specification.
+        dtype: how a trace of the network keeps it; None where no trace does.
+        hidden: whether it means nothing for a masked key, so that no comparison looks at it.
+        bits: a width beyond what the bound needs, the same in every configuration.
+        same_as: another name of that register, with its width.
+    """
+
+    name: str
+    per: Per
+    bound: Callable[[Any], int]
+    signed: bool = False
+    low: int = 0
+    register: bool = False
+    dtype: str | None = None
+    hidden: bool = False
+    bits: int | None = None
+    same_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Register:
+    """A register: the largest magnitude that reaches it, and its width.
+
+    Attributes:
+        bound: largest value, of t and row_max; else largest |value|. Reached or not, never passed.
+        signed: two's complement, or unsigned.
+        needed: bits that hold the bound.
+        bits: bits that the hardware is built with, at least `needed`.
+    """
+
+    bound: int
+    signed: bool
+    needed: int
+    bits: int
+
+
+_C = TypeVar("_C", bound="Configuration")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a datapath is built with: choices of the designer and, derived from them, registers.
+
+    A subclass declares its fields by `choice`, `one_of` and `pin`, and `ports` by name.
+
+    Raises:
+        TypeError, ValueError: a field is mistyped or out of range; a pinned width is below its
+            register's bound; a register needs more than 62 bits.
+
+    Source: SPEC.md, "Configuration", BL2-CONF-01 to -03.
+    """
+
+    ports: ClassVar[Mapping[str, Port]]
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, facts = getattr(self, each.name), each.metadata
+            if "names" in facts:
+                check_choice(each.name, value, facts["names"])
+            elif "low" in facts or value is not None:
+                low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
+                object.__setattr__(self, each.name, check_int(each.name, value, low, high))
+        _ = self.registers
+
+    @cached_property
+    def registers(self) -> dict[str, Register]:
+        """Every register: its bound, the bits that it needs and the bits that it is given."""
+        pins = {each.metadata.get("register"): each.name for each in fields(self)}
+        return {
+            name: self._register(port, pins.get(name))
+            for name, port in self.ports.items()
+            if port.register
+        }
+
+    def _register(self, port: Port, pin: str | None) -> Register:
+        bound = port.bound(self)
+        needed = bound.bit_length() + port.signed
+        pinned = getattr(self, pin) if pin else None
+        if pinned is not None and pinned < needed:
+            raise ValueError(
+                f"{pin} must be from {needed} to {LARGEST_WIDTH}: register {port.name} reaches "
+                f"{bound}, got {pinned}"
+            )
+        if needed > LARGEST_WIDTH:
+            raise ValueError(
+                f"register {port.name} must need at most {LARGEST_WIDTH} bits: it reaches {bound}, "
+                f"which needs {needed}"
+            )
+        return Register(bound, port.signed, needed, needed if pinned is None else pinned)
+
+    def width(self, name: str) -> int:
+        """Return the bits of the port or register of that name."""
+        port = self.ports[name]
+        if port.same_as or port.register:
+            return self.registers[port.same_as or name].bits
+        return port.bits or max(1, port.bound(self).bit_length() + port.signed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, None where a width is derived."""
+        return asdict(self)
+
+    @classmethod
+    def choices(cls) -> Iterator[Field[Any]]:
+        """Yield the fields that the designer chooses as an integer, in their order."""
+        return (each for each in fields(cls) if "low" in each.metadata)
+
+    @classmethod
+    def swept(cls) -> dict[str, str]:
+        """Return the field behind each name that a sweep takes."""
+        return {
+            each.metadata["sweep"]: each.name for each in cls.choices() if each.metadata["sweep"]
+        }
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of an object of all fields."""
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [each.name for each in fields(cls)],
+            "properties": {each.name: _field_schema(each) for each in fields(cls)},
+        }
+
+    @classmethod
+    def from_mapping(cls: type[_C], values: Mapping[str, Any], *, complete: bool = False) -> _C:
+        """Return the configuration with these fields; the rest have their defaults.
+
+        Args:
+            values: field by name.
+            complete: refuse a missing field too (for manifests).
+
+        Raises:
+            TypeError, ValueError: an unknown or missing name, or as the class.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"configuration must be an object of fields, got {type(values).__name__}"
+            )
+        names = [each.name for each in fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ValueError(
+                    f"configuration field must be one of {', '.join(names)}, got {name!r}"
+                )
+        for name in names if complete else ():
+            if name not in values:
+                raise ValueError(f"configuration field {name} is missing")
+        return cls(**values)
+
+
+def _field_schema(each: Field[Any]) -> dict[str, Any]:
+    facts = each.metadata
+    if "names" in facts:
+        return {"enum": list(facts["names"]), "description": facts["text"]}
+    kind = "integer" if "low" in facts else ["integer", "null"]
+    low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
+    return {"type": kind, "minimum": low, "maximum": high, "description": facts["text"]}
