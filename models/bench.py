@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from bitlog2.extras import refusal
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.exp2 import exp2, sum_of_exp2
 from bitlog2.sim.kernel.rows import code_rows, new_registers, row_block
-from bitlog2.sim.kernel.score_requantizer import score_requantizer
-from bitlog2.sim.kernel.threshold_quantizer import row_thresholds, threshold_quantizer
+from bitlog2.sim.units.exp2 import exp2_kernel as exp2
+from bitlog2.sim.units.exp2 import sum_of_exp2
+from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel as score_requantizer
 
 from .ptq.levels import level_of
 from .ptq.quantize import QuantizationSpec, quantize

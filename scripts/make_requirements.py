@@ -22,8 +22,7 @@ PAGE = ROOT / "sim" / "REQUIREMENTS.md"
 
 #: Columns, and the files that a column counts.
 _COLUMNS = {
-    "specification": ("sim/spec/*.py",),
-    "kernels": ("sim/kernel/*.py", "sim/*.py"),
+    "simulator": ("sim/units/*.py", "sim/kernel/*.py", "sim/*.py"),
     "C model": ("golden/c/*.c", "golden/c/*.h"),
     "RTL": ("golden/rtl/*.sv",),
     "proofs": ("golden/assurance/proof/*.py",),

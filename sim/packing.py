@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import check_codes, check_int
-from .kernel.code_register import code_register, pack_row
 from .kernel.constants import scheme_constants
 from .scheme import Scheme
+from .units.code_register import code_register_kernel, pack_row_kernel
 
 __all__ = ["pack_levels", "unpack_levels"]
 
@@ -36,8 +36,8 @@ def pack_levels(level: NDArray[Any], scheme: Scheme) -> tuple[NDArray[np.uint8],
     nibble, flag = np.empty(keys, np.uint8), np.empty(keys, np.uint8)
     constants = scheme_constants(scheme)
     for row in range(len(rows)):
-        code_register(rows[row], constants, nibble, flag)
-        pack_row(nibble, flag, nibbles[row], flags[row])
+        code_register_kernel(rows[row], constants, nibble, flag)
+        pack_row_kernel(nibble, flag, nibbles[row], flags[row])
     return nibbles, flags
 
 

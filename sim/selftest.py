@@ -12,13 +12,13 @@ import numpy as np
 from . import spec
 from .attention import AttentionTrace, attention, attention_from_scores
 from .config import AttentionConfig, LayerParams, config_from_mapping
-from .kernel import exp2 as exp2_kernel
-from .kernel import log2_quantizer as log2_kernel
-from .kernel import output_requantizer as output_kernel
-from .kernel import score_requantizer as score_kernel
 from .kernel.constants import layer_constants, scheme_constants
 from .registers import REGISTERS
 from .scheme import SCHEMES
+from .units import log2_quantizer as log2_unit
+from .units.exp2 import exp2_kernel
+from .units.output_requantizer import output_requantizer_kernel
+from .units.score_requantizer import score_requantizer_kernel
 
 __all__ = ["Mismatch", "SelfTestReport", "load_known_answers", "selftest"]
 
@@ -175,8 +175,8 @@ def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "spec, comparing", [spec.log2_quantizer_comparing(e, s, scheme) for e, s in pairs]
     constants = scheme_constants(scheme)
     for voice, unit in (
-        ("kernel, comparing", log2_kernel.log2_quantizer),
-        ("kernel, dividing", log2_kernel.log2_quantizer_dividing),
+        ("kernel, comparing", log2_unit.log2_quantizer_kernel),
+        ("kernel, dividing", log2_unit.log2_quantizer_dividing),
     ):
         level = np.zeros(1, np.uint8)
         actual = []
@@ -191,7 +191,7 @@ def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "spec", [spec.exp2(a, b, config) for a, b in zip(d, masked, strict=True)]
     e = np.empty(len(d), np.int32)
     layer = layer_constants(config, LayerParams(1, 0, 1, 0))
-    exp2_kernel.exp2(np.array(d, np.int32), np.array(masked, np.uint8), layer, e)
+    exp2_kernel(np.array(d, np.int32), np.array(masked, np.uint8), layer, e)
     yield "kernel", e.tolist()
 
 
@@ -201,7 +201,7 @@ def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "spec", [spec.score_requantizer(s, params.m, params.n, b, config) for s, b in pairs]
     t = np.empty(len(case["score"]), np.int32)
     score, bias = np.array(case["score"], np.int32), np.array(case["bias"], np.int32)
-    score_kernel.score_requantizer(score, bias, layer_constants(config, params), t)
+    score_requantizer_kernel(score, bias, layer_constants(config, params), t)
     yield "kernel", t.tolist()
 
 
@@ -216,7 +216,7 @@ def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     )
     o = np.empty(len(case["acc"]), np.uint8)
     acc = np.array(case["acc"], np.int32)
-    output_kernel.output_requantizer(acc, layer_constants(config, params), o)
+    output_requantizer_kernel(acc, layer_constants(config, params), o)
     yield "kernel", o.tolist()
 
 

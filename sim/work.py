@@ -11,9 +11,9 @@ from .batch import Batch, check_bits, check_range
 from .config import AttentionConfig
 from .kernel.heads import HeadScratch, attention_heads, borrowed_scratch, heads_from_scores
 from .kernel.rows import code_rows, output_rows, row_block
-from .kernel.shift_add import level_value
 from .matmul import exact_matmul
 from .threads import Work
+from .units.shift_add import level_value
 
 __all__ = ["Scores", "fits_lanes", "work_from_codes", "work_from_scores"]
 

@@ -22,7 +22,6 @@ from c_rows import MUTANTS, random_config
 
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import scheme_constants
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer as kernel
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import (
     code_register,
@@ -37,6 +36,7 @@ from bitlog2.sim.spec import (
     score_requantizer,
     shift_add,
 )
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as kernel
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlog2.sim import SCHEMES
-from bitlog2.sim.kernel.code_register import code_register as code_kernel
-from bitlog2.sim.kernel.code_register import pack_row as pack_kernel
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, level_of_code, pack_row, unpack_row
+from bitlog2.sim.units.code_register import code_register_kernel as code_kernel
+from bitlog2.sim.units.code_register import pack_row_kernel as pack_kernel
 
 ROWS = st.tuples(st.sampled_from(sorted(SCHEMES)), st.lists(st.integers(0, 15), max_size=70))
 

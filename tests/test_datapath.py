@@ -162,7 +162,7 @@ def test_datapath_takes_only_configuration_and_tables_from_the_simulator():
     "planted",
     [
         "from bitlog2.sim import attention",
-        "import bitlog2.sim.kernel.exp2",
+        "import bitlog2.sim.units.exp2",
         "from bitlog2.sim.spec import exp2",
     ],
 )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.exp2 import exp2 as kernel
 from bitlog2.sim.spec import exp2
+from bitlog2.sim.units.exp2 import exp2_kernel as kernel
 
 CONFIG = AttentionConfig()
 SHAPES = [(f, p, i) for f in (1, 4, 5, 6, 8) for p in (4, 7, 12, 16, 20) for i in (2, 5, 6)]

@@ -19,12 +19,12 @@ from bitlog2.golden.stimulus.rows import RowCase, cut_rows
 from bitlog2.golden.stimulus.unit import Target, row_offsets
 from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.rounding import rnd, rnd_conv, sat
 from bitlog2.sim.spec import attention_row_from_scores, exp2
-from bitlog2.sim.spec.rounding import rnd, rnd_conv, sat
 from bitlog2.sim.table import exp2_table
 
 #: The specification, whose units are replaced by faulty ones.
-SPECIFICATION = sys.modules["bitlog2.sim.spec.attention_row"]
+SPECIFICATION = sys.modules["bitlog2.sim.units.attention_row"]
 #: Longer rows are left out: the short ones catch every fault.
 LONGEST = 40
 

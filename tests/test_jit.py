@@ -25,7 +25,7 @@ print(trace.t.tolist(), trace.e.tolist())
 ONE_KERNEL = """
 import numpy as np
 from bitlog2.sim import jit
-from bitlog2.sim.kernel.row_sum import row_sum
+from bitlog2.sim.units.row_sum import row_sum_kernel as row_sum
 print(jit.cache_folder())
 print(row_sum(np.arange(5, dtype=np.int32)))
 """
@@ -41,7 +41,7 @@ builtins.open = opened
 SMALL_INPUTS = """
 import numpy as np
 from bitlog2.sim import SCHEMES, spec
-from bitlog2.sim.kernel import code_register, score_accumulator, shift_add
+from bitlog2.sim.units import code_register, score_accumulator, shift_add
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.selftest import selftest
 
@@ -50,7 +50,7 @@ assert report.passed, report
 rng = np.random.default_rng(2)
 q, k = rng.integers(0, 16, (3, 5)), rng.integers(0, 16, (4, 5))
 score = np.empty((3, 4), np.int32)
-score_accumulator.score_accumulator(q, k, 7, 8, score)
+score_accumulator.score_accumulator_kernel(q, k, 7, 8, score)
 assert score.tolist() == [
     [spec.score_accumulator(a, b, 7, 8) for b in k.tolist()] for a in q.tolist()
 ]
@@ -58,13 +58,13 @@ for scheme in SCHEMES.values():
     levels, v = rng.integers(0, scheme.levels, 21, dtype=np.uint8), rng.integers(0, 16, (21, 2))
     constants = scheme_constants(scheme)
     acc = np.empty(2, np.int32)
-    shift_add.shift_add(levels, v, 6, constants, acc)
+    shift_add.shift_add_kernel(levels, v, 6, constants, acc)
     rows = levels.tolist()
     assert acc.tolist() == [spec.shift_add(rows, c, 6, scheme) for c in v.T.tolist()]
     nibble, flag, nibbles = (np.empty(n, np.uint8) for n in (21, 21, 11))
     flags = np.empty(3 if scheme.zero_flag else 0, np.uint8)
-    code_register.code_register(levels, constants, nibble, flag)
-    code_register.pack_row(nibble, flag, nibbles, flags)
+    code_register.code_register_kernel(levels, constants, nibble, flag)
+    code_register.pack_row_kernel(nibble, flag, nibbles, flags)
     assert (nibbles.tobytes(), flags.tobytes()) == spec.pack_row(rows, scheme)
 print(report.total)
 """
@@ -100,12 +100,12 @@ def run_script(script: str, tree: Path | None, *options: str, **environment: str
 
 
 def test_jit_caller_sees_an_edit_to_a_callee_in_another_file(tmp_path: Path):
-    """numba's own cache would give the old rounding: RND becomes TRN in kernel/rounding.py."""
+    """numba's own cache would give the old rounding: RND becomes TRN in sim/rounding.py."""
     tree = make_tree(tmp_path)
     folder, before = run_script(ATTENTION, tree)
     assert list(Path(folder).glob("*attention_heads*.nbc")), "the first run left no compiled kernel"
 
-    source = tree / "bitlog2" / "sim" / "kernel" / "rounding.py"
+    source = tree / "bitlog2" / "sim" / "rounding.py"
     text = source.read_text()
     old = "return (x + ((np.int64(1) << n) >> np.int64(1))) >> n"
     assert text.count(old) == 1

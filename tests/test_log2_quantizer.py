@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer as comparing_kernel
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer_dividing as dividing_kernel
+from bitlog2.sim.rounding import leading_one
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import log2_quantizer, log2_quantizer_comparing
-from bitlog2.sim.spec.rounding import leading_one
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_dividing as dividing_kernel
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as comparing_kernel
 
 FULL, MOST = 1 << 16, 1 << 26
 

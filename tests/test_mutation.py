@@ -6,6 +6,7 @@ shown to masked and biased rows of 4 and 8 bits. What is left must be listed as 
 reason.
 """
 
+import ast
 import faulthandler
 import importlib
 import os
@@ -33,19 +34,32 @@ from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 SIM = Path(sim.__file__).parent
 #: Functions of the kernels' files that `attention` does not call: units' other forms, and memory.
 OTHER_FORMS = {
-    "log2_quantizer",
+    "log2_quantizer_kernel",
     "log2_quantizer_dividing",
     "_level",
-    "leading_one",
-    "pack_row",
-    "shift_add",
+    "leading_one_kernel",
+    "pack_row_kernel",
+    "shift_add_kernel",
     "_shifted",
-    "score_accumulator",
+    "score_accumulator_kernel",
 }
+
+
+def specified(path: Path) -> set[str]:
+    """Functions of a file of units or roundings that are no kernels."""
+    functions = [f for f in ast.walk(ast.parse(path.read_text())) if isinstance(f, ast.FunctionDef)]
+    plain = {f.name for f in functions if not f.decorator_list}
+    return set() if path.parent.name == "kernel" else plain
+
+
 ALL_KERNELS = [
     mutant
-    for path in sorted((SIM / "kernel").glob("*.py"))
-    for mutant in mutants_of(path, OTHER_FORMS)
+    for path in (
+        SIM / "rounding.py",
+        *sorted(SIM.glob("units/*.py")),
+        *sorted(SIM.glob("kernel/*.py")),
+    )
+    for mutant in mutants_of(path, OTHER_FORMS | specified(path))
 ]
 ALL_TORCH = [
     *mutants_of(Path(datapath.__file__), set()),
@@ -66,8 +80,8 @@ MARKED_TORCH = [
 
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
-    "models/ptq/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
-    "models/ptq/datapath.py:attention_map: config.width('row_sum') > 31 -> "
+    "ptq/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
+    "ptq/datapath.py:attention_map: config.width('row_sum') > 31 -> "
     "config.width('row_sum') >= 31": "a row sum of 31 bits fits int32 and int64",
     "kernel/constants.py:layer_constants: largest_output + (1 << config.o_bits) < 1 << 31 -> "
     "largest_output + (1 << config.o_bits) <= 1 << 31": "what is 2**31 - 2**o_bits fits int32 too",
@@ -159,7 +173,7 @@ def kernel_verdict(mutant: Mutant, folder: Path) -> int:
     """Check with a simulator that has the mutant: a copy of the package under another name."""
     package = f"mutant_{folder.name.replace('-', '_')}"
     shutil.copytree(SIM, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / package / "kernel" / mutant.path.name).write_text(mutant.source)
+    (folder / package / mutant.path.relative_to(SIM)).write_text(mutant.source)
     sys.path.insert(0, str(folder))
     other = importlib.import_module(f"{package}.attention")
     check.attention, check.AttentionTrace = other.attention, other.AttentionTrace

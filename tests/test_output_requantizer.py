@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.output_requantizer import output_requantizer as kernel
 from bitlog2.sim.spec import output_requantizer
+from bitlog2.sim.units.output_requantizer import output_requantizer_kernel as kernel
 
 CONFIG = AttentionConfig(scheme="BitLog2_Single_17")
 WIDEST = AttentionConfig(scheme="BitLog2_Single_17", v_bits=8, o_bits=8, m2_bits=24, max_n2=48)

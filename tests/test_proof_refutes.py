@@ -40,7 +40,7 @@ from bitlog2.golden.assurance.proof.claims_log2 import (
 from bitlog2.golden.assurance.proof.claims_rounding import nearest
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.scheme import SCHEMES
-from bitlog2.sim.spec.log2_quantizer import log2_quantizer
+from bitlog2.sim.spec import log2_quantizer
 
 
 def decided(obligations: Callable[[Setting], Iterable], scheme: str = "BitLog2_Half_17") -> str:

@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitlog2.sim.kernel.rounding import leading_one as leading_one_kernel
-from bitlog2.sim.kernel.rounding import rnd as rnd_kernel
-from bitlog2.sim.spec.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
+from bitlog2.sim.rounding import (
+    leading_one,
+    leading_one_kernel,
+    rnd,
+    rnd_conv,
+    rnd_kernel,
+    sat,
+    trn,
+    wrap,
+)
 
 HALVES = (-5, -3, 3, 5)
 WIDE = st.integers(-(1 << 70), 1 << 70)

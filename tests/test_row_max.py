@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.row_max import distance as distance_kernel
-from bitlog2.sim.kernel.row_max import keep_distance
-from bitlog2.sim.kernel.row_max import row_max as row_max_kernel
 from bitlog2.sim.spec import distance, row_max
+from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
 CONFIG = AttentionConfig()
 PARAMS = LayerParams(1, 0, 1, 0)

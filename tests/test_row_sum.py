@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.row_sum import row_sum as kernel
 from bitlog2.sim.spec import distance, exp2, row_max, row_sum
+from bitlog2.sim.units.row_sum import row_sum_kernel as kernel
 
 CONFIG = AttentionConfig()
 

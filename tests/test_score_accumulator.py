@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.score_accumulator import score_accumulator as kernel
 from bitlog2.sim.spec import score_accumulator
+from bitlog2.sim.units.score_accumulator import score_accumulator_kernel as kernel
 
 CODE = st.integers(0, 15)
 

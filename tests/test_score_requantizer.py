@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.score_requantizer import score_requantizer as kernel
 from bitlog2.sim.spec import score_requantizer
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel as kernel
 
 CONFIG = AttentionConfig()
 NARROW = AttentionConfig(t_bits=8)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
-from bitlog2.sim.kernel.shift_add import level_value
-from bitlog2.sim.kernel.shift_add import shift_add as kernel
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import log2_quantizer, shift_add, shift_add_lane
+from bitlog2.sim.units.shift_add import level_value
+from bitlog2.sim.units.shift_add import shift_add_kernel as kernel
 
 
 @pytest.fixture(params=list(SCHEMES))

@@ -10,8 +10,8 @@ import pytest
 import bitlog2
 import bitlog2.sim
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams, attention, multiplier_and_shift
+from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, trn
 from bitlog2.sim.spec import RowTrace, attention_row, pack_row, shift_add_lane
-from bitlog2.sim.spec.rounding import leading_one, rnd, rnd_conv, trn
 
 PAGE = (Path(bitlog2.sim.__file__).parent / "SPEC.md").read_text(encoding="utf-8")
 ROW_PARAMS = LayerParams(47274, 14, 43691, 23, zq=7, zk=8, zv=6, zo=7)

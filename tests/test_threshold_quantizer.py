@@ -9,11 +9,14 @@ from test_log2_quantizer import random_rows, run_kernel, threshold_cases
 
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.exp2 import E_BITS, exp2_words
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer_dividing
-from bitlog2.sim.kernel.threshold_quantizer import row_thresholds, threshold_quantizer
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import log2_quantizer, log2_quantizer_counting
+from bitlog2.sim.units.exp2 import E_BITS, exp2_words
+from bitlog2.sim.units.log2_quantizer import (
+    log2_quantizer_dividing,
+    row_thresholds,
+    threshold_quantizer,
+)
 
 
 @pytest.fixture(params=list(SCHEMES))

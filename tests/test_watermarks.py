@@ -9,7 +9,7 @@ from test_datapath import random_inputs
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
-from bitlog2.sim.spec.rounding import rnd
+from bitlog2.sim.rounding import rnd
 
 
 def marked(config, inputs):

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.code_register import code_register as code_register_kernel
-from bitlog2.sim.kernel.code_register import pack_row as pack_row_kernel
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.spec import code_register, pack_row
+from bitlog2.sim.units.code_register import code_register_kernel, pack_row_kernel
 
 from ..words.fields import Columns
 from ..words.framing import row_group, row_lengths, row_slices

@@ -4,8 +4,8 @@ import numpy as np
 
 from bitlog2.sim import LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.exp2 import exp2 as exp2_kernel
 from bitlog2.sim.spec import exp2
+from bitlog2.sim.units.exp2 import exp2_kernel
 
 from ..words.framing import case_group
 from .cases import Sampler, check_range, rounding_kind

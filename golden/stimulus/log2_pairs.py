@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim.kernel.log2_quantizer import log2_quantizer
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as log2_quantizer
 
 from ..threads import kernel
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.code_register import code_register as code_register_kernel
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, log2_quantizer
+from bitlog2.sim.units.code_register import code_register_kernel
 
 from ..threads import each_part, parts_of
 from .cases import EXHAUSTIVE, Sampler, level_name

@@ -6,8 +6,8 @@ import numpy as np
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.output_requantizer import output_requantizer as output_requantizer_kernel
 from bitlog2.sim.spec import output_requantizer
+from bitlog2.sim.units.output_requantizer import output_requantizer_kernel
 
 from ..words.framing import case_group
 from .cases import (

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
 from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim.rounding import rnd, trn
 from bitlog2.sim.spec import exp2, log2_quantizer, output_requantizer
-from bitlog2.sim.spec.rounding import rnd, trn
 from bitlog2.sim.table import exp2_table
 
 from .log2_pairs import levels_of_pairs

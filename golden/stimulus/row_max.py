@@ -7,10 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.row_max import distance as distance_kernel
-from bitlog2.sim.kernel.row_max import keep_distance
-from bitlog2.sim.kernel.row_max import row_max as row_max_kernel
 from bitlog2.sim.spec import distance, row_max
+from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
 from .cases import Sampler, check_lengths, check_range, near_powers

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.row_sum import row_sum as row_sum_kernel
 from bitlog2.sim.spec import row_sum
+from bitlog2.sim.units.row_sum import row_sum_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
 from .cases import Sampler, check_lengths, check_range

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.score_accumulator import score_accumulator as score_accumulator_kernel
 from bitlog2.sim.spec import score_accumulator
+from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
 from .cases import EXHAUSTIVE, Sampler, check_lengths

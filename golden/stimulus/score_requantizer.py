@@ -6,8 +6,8 @@ import numpy as np
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
-from bitlog2.sim.kernel.score_requantizer import score_requantizer as score_requantizer_kernel
 from bitlog2.sim.spec import score_requantizer
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel
 
 from ..words.framing import case_group
 from .cases import (

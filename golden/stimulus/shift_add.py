@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
-from bitlog2.sim.kernel.shift_add import shift_add as shift_add_kernel
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, level_of_code, shift_add
+from bitlog2.sim.units.shift_add import shift_add_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
 from .cases import Sampler, check_lengths, check_range, level_name

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..config import AttentionConfig, LayerParams
 from ..scheme import Scheme
-from .exp2 import exp2_of_every_distance, exp2_words
+from ..units.exp2 import exp2_of_every_distance, exp2_words
 
 __all__ = ["LayerConstants", "SchemeConstants", "layer_constants", "scheme_constants"]
 

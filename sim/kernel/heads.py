@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import borrowing_kernel as kernel
+from ..units.output_requantizer import output_requantizer_kernel
+from ..units.shift_add import level_value
 from .lane_product import CHANNEL_LANES, KEY_LANES, channel_product, key_product, laid_out
-from .output_requantizer import output_requantizer
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
-from .shift_add import level_value
 
 __all__ = [
     "HeadScratch",
@@ -147,7 +147,7 @@ def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, 
             keep_block(g, top + first, masks, head.block, level, layer, scheme, regs)
     for r in range(size):
         channel_product(head.weight[r], head.v, head.acc[r])
-        output_requantizer(head.acc[r], layer, o[g, top + r])
+        output_requantizer_kernel(head.acc[r], layer, o[g, top + r])
         if trace:
             keep(score[r], regs.score[g, top + r])
             keep(head.acc[r], regs.acc[g, top + r])

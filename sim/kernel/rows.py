@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..jit import borrowing_kernel as kernel
-from .code_register import code_register
-from .exp2 import exp2, sum_of_exp2
-from .output_requantizer import output_requantizer
-from .row_max import distance, keep_distance, row_max
-from .score_requantizer import score_requantizer
-from .threshold_quantizer import row_thresholds, threshold_quantizer
+from ..units.code_register import code_register_kernel
+from ..units.exp2 import exp2_kernel, sum_of_exp2
+from ..units.log2_quantizer import row_thresholds, threshold_quantizer
+from ..units.output_requantizer import output_requantizer_kernel
+from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
+from ..units.score_requantizer import score_requantizer_kernel
 
 __all__ = [
     "BLOCK_ROWS",
@@ -122,9 +122,9 @@ def code_block(score, masked, bias, first, layer, scheme, block, level):
         mask = masked[min(row, masked.shape[0] - 1)]
         offset = bias[min(row, bias.shape[0] - 1)]
         t, d = block.t[i], block.d[i]
-        score_requantizer(score[i], offset, layer, t)
-        largest = row_max(t, mask, layer)
-        distance(t, largest, mask, layer, d)
+        score_requantizer_kernel(score[i], offset, layer, t)
+        largest = row_max_kernel(t, mask, layer)
+        distance_kernel(t, largest, mask, layer, d)
         block.row_max[i] = largest
         block.row_sum[i] = sum_of_exp2(d, layer, block.logarithm[i])
     row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
@@ -148,10 +148,10 @@ def keep_block(g, first, masked, block, level, layer, scheme, regs):
         keep(block.t[i], regs.t[g, row])
         regs.row_max[g, row] = block.row_max[i]
         keep_distance(block.d[i], layer, regs.d[g, row])
-        exp2(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
+        exp2_kernel(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
         regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])
-        code_register(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
+        code_register_kernel(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
 
 
 @kernel
@@ -180,4 +180,4 @@ def output_rows(acc, layer, o):
     """Take accumulators to output codes. acc: (G, R, D) int32; o: (G, R, D) uint8."""
     for g in range(acc.shape[0]):
         for i in range(acc.shape[1]):
-            output_requantizer(acc[g, i], layer, o[g, i])
+            output_requantizer_kernel(acc[g, i], layer, o[g, i])

@@ -1,15 +1,27 @@
-"""Unit 2, kernel: a row of scores to t."""
+"""Unit 2: the score in units of 2**-F octaves, with its bias."""
 
 import numpy as np
 
+from ..config import AttentionConfig
 from ..jit import borrowing_kernel as kernel
-from .rounding import rnd
+from ..rounding import rnd, rnd_kernel, sat
 
-__all__ = ["score_requantizer"]
+
+def score_requantizer(score: int, m: int, n: int, bias: int, config: AttentionConfig) -> int:
+    """Return t = SAT(RND(S * M >> n) + b), signed, `t_bits` wide, F fraction bits.
+
+    One rounding, RND, before the bias; one saturation, after it (BL2-REQ-01, -02).
+
+    Args:
+        score: S.
+        m, n: multiplier and shift of the layer.
+        bias: b, signed, in the range of t; 0 where there is none.
+    """
+    return sat(rnd(score * m, n) + bias, config.t_min, config.t_max)
 
 
 @kernel
-def score_requantizer(score, bias, layer, t):
+def score_requantizer_kernel(score, bias, layer, t):
     """Write t[j] = SAT(RND(score[j] * M >> n) + bias[j]).
 
     score: (N or more,) int16 or int32; bias, t: (N,) int32. Where `layer.narrow` proves that
@@ -27,5 +39,5 @@ def score_requantizer(score, bias, layer, t):
             t[j] = min(max(narrow_value, t_min), t_max)
     else:
         for j in range(t.size):
-            value = rnd(np.int64(score[j]) * layer.m, layer.n) + bias[j]
+            value = rnd_kernel(np.int64(score[j]) * layer.m, layer.n) + bias[j]
             t[j] = min(max(value, layer.t_min), layer.t_max)

@@ -1,14 +1,34 @@
-"""Unit 3, kernel: row maximum and distances."""
+"""Unit 3: the row maximum, and the distance of a key from it."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..config import AttentionConfig
 from ..jit import borrowing_kernel as kernel
 
-__all__ = ["distance", "keep_distance", "row_max"]
+
+def row_max(t: Sequence[int], masked: Sequence[bool]) -> int:
+    """Return the largest t of the keys that are not masked.
+
+    Raises:
+        ValueError: every key is masked (BL2-MAX-02).
+    """
+    unmasked = [value for value, hidden in zip(t, masked, strict=True) if not hidden]
+    if not unmasked:
+        raise ValueError("mask must leave at least one key in every row, got a row fully masked")
+    return max(unmasked)
+
+
+def distance(t: int, largest: int, masked: bool, config: AttentionConfig) -> int:
+    """Return d = min(largest - t, d_max), unsigned; a masked key shows d_max (BL2-MAX-03, -04)."""
+    if masked:
+        return config.d_max
+    return min(largest - t, config.d_max)
 
 
 @kernel
-def row_max(t, masked, layer):
+def row_max_kernel(t, masked, layer):
     """Return the largest t[j] with masked[j] == 0. t: (N,) int32; masked: (N,) uint8, or (0,).
 
     An empty `masked` is a row without masked keys: its loop has lanes of one width only. The
@@ -26,7 +46,7 @@ def row_max(t, masked, layer):
 
 
 @kernel
-def distance(t, largest, masked, layer, d):
+def distance_kernel(t, largest, masked, layer, d):
     """Write d[j] = min(largest - t[j], d_max), and d_max + 1 for a masked key. d: (N,) int16.
 
     `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits. d_max has at most 14,

@@ -1,4 +1,4 @@
-"""Units 4 and 5, kernel: a row of distances to e, and their sum, by one table.
+"""Unit 4: 2**-d by a table and a rounding barrel shifter; with unit 5 by one table for a row.
 
 A word of the table holds e and its logarithm, which unit 6 compares (`threshold_quantizer`). So a
 key costs one look-up: e in the low `E_BITS` bits of the word, the logarithm, signed, above them.
@@ -6,10 +6,22 @@ key costs one look-up: e in the low `E_BITS` bits of the word, the logarithm, si
 
 import numpy as np
 
+from ..config import AttentionConfig
 from ..jit import borrowing_kernel as kernel
-from .rounding import leading_one, rnd
+from ..rounding import leading_one_kernel, rnd, rnd_kernel
 
-__all__ = ["E_BITS", "exp2", "exp2_of_every_distance", "exp2_words", "sum_of_exp2"]
+
+def exp2(d: int, masked: bool, config: AttentionConfig) -> int:
+    """Return e = RND(T[d mod 2**F] >> (d div 2**F)), unsigned, at most 2**P; 0 for a masked key.
+
+    A shift of P + 2 or more gives 0 (BL2-EXP2-02, -03). Within 0.75 LSB of 2**(P - d / 2**F):
+    half from the table, shifted down, and half from the shifter (held by tests/test_exp2.py).
+    """
+    if masked:
+        return 0
+    entry = config.table[d % (1 << config.fraction_bits)]
+    return rnd(entry, d >> config.fraction_bits)
+
 
 #: Keys whose words are summed at once, as they are: 2**8 values of e of at most 2**20 fit E_BITS.
 _CHUNK = 256
@@ -30,7 +42,7 @@ def exp2_of_every_distance(table, fraction_bits, shift_max, e):
     for d in range(e.size):
         distance = np.int64(d)
         entry = np.int64(table[distance & fraction_mask])
-        e[d] = rnd(entry, min(distance >> fraction_bits, shift_max))
+        e[d] = rnd_kernel(entry, min(distance >> fraction_bits, shift_max))
 
 
 @kernel
@@ -43,14 +55,14 @@ def exp2_words(e, fraction_bits, words):
     lowest = np.int64(_LOWEST) << fraction_bits
     for d in range(e.size):
         x = np.int64(e[d])
-        k = leading_one(x)
+        k = leading_one_kernel(x)
         logarithm = ((k - np.int64(1)) << fraction_bits) + ((x << fraction_bits) >> k)
         words[d] = ((logarithm if x > 0 else lowest) << np.int64(E_BITS)) + x
     words[e.size] = lowest << np.int64(E_BITS)
 
 
 @kernel
-def exp2(d, masked, layer, e):
+def exp2_kernel(d, masked, layer, e):
     """Write e[j] = e of d[j], 0 for a masked key: unit 4 alone.
 
     d: (N,) int16 or int32, at most d_max + 1; masked: (N,) uint8, or (0,) where no key is masked;

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from ..scheme import Scheme
+import numpy as np
 
-__all__ = ["code_register", "level_of_code", "pack_row", "unpack_row"]
+from ..jit import borrowing_kernel as kernel
+from ..scheme import Scheme
 
 
 def code_register(level: int, scheme: Scheme) -> tuple[int, int]:
@@ -51,3 +52,29 @@ def unpack_row(nibbles: bytes, flags: bytes, keys: int, scheme: Scheme) -> list[
         flag = (flags[j // 8] >> (j % 8)) & 1 if scheme.zero_flag else 0
         levels.append(level_of_code(nibble, flag, scheme))
     return levels
+
+
+@kernel
+def code_register_kernel(level, scheme, nibble, flag):
+    """Write nibble[j] and flag[j] of level[j]. All (N,) uint8."""
+    for j in range(level.size):
+        value = np.int64(level[j])
+        zero = np.int64(value == 0) * scheme.zero_flag
+        flag[j] = zero
+        nibble[j] = value - scheme.zero_flag + zero
+
+
+@kernel
+def pack_row_kernel(nibble, flag, nibbles, flags):
+    """Write a row in memory order: low nibble first; flag j at bit j mod 8 of byte j div 8.
+
+    nibble, flag: (N,) uint8. nibbles: (ceil(N / 2),) uint8; flags: (ceil(N / 8),) uint8, or
+    (0,) where no flag is stored. Padding is 0.
+    """
+    nibbles[:] = 0
+    flags[:] = 0
+    for j in range(nibble.size):
+        nibbles[j // 2] |= np.uint8(nibble[j] << (4 * (j % 2)))
+    if flags.size > 0:
+        for j in range(flag.size):
+            flags[j // 8] |= np.uint8(flag[j] << (j % 8))

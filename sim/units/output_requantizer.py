@@ -1,15 +1,19 @@
-"""Unit 9, kernel: accumulators to output codes."""
+"""Unit 9: the accumulator as an output code."""
 
 import numpy as np
 
+from ..config import AttentionConfig
 from ..jit import borrowing_kernel as kernel
-from .rounding import rnd
+from ..rounding import rnd, rnd_kernel, sat
 
-__all__ = ["output_requantizer"]
+
+def output_requantizer(acc: int, m2: int, n2: int, zo: int, config: AttentionConfig) -> int:
+    """Return o = clamp(RND(acc * M2 >> n2) + zo, 0, 2**o_bits - 1) (BL2-OUT-01)."""
+    return sat(rnd(acc * m2, n2) + zo, 0, (1 << config.o_bits) - 1)
 
 
 @kernel
-def output_requantizer(acc, layer, o):
+def output_requantizer_kernel(acc, layer, o):
     """Write o[d] = clamp(RND(acc[d] * M2 >> n2) + zo, 0, o_max).
 
     acc: (D or more,) int16 or int32; o: (D,) uint8. Where `layer.narrow_output` proves that the
@@ -26,5 +30,5 @@ def output_requantizer(acc, layer, o):
             o[d] = min(max(narrow_value, zero), o_max)
     else:
         for d in range(o.size):
-            value = rnd(np.int64(acc[d]) * layer.m2, layer.n2) + layer.zo
+            value = rnd_kernel(np.int64(acc[d]) * layer.m2, layer.n2) + layer.zo
             o[d] = min(max(value, np.int64(0)), layer.o_max)

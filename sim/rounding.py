@@ -1,9 +1,13 @@
 """Roundings and overflows, one function each, on unbounded integers.
 
 The names are the field's (IEEE 1666 fixed-point modes): TRN, RND, RND_CONV; WRAP, SAT.
+
+The kernels have forms of their own, branch-free on int64.
 """
 
-__all__ = ["leading_one", "rnd", "rnd_conv", "sat", "trn", "wrap"]
+import numpy as np
+
+from .jit import borrowing_kernel as kernel
 
 
 def trn(x: int, n: int) -> int:
@@ -44,3 +48,23 @@ def sat(x: int, low: int, high: int) -> int:
 def leading_one(x: int) -> int:
     """Position of the leading one of x > 0, by a priority encoder: floor(log2 x)."""
     return x.bit_length() - 1
+
+
+@kernel
+def rnd_kernel(x, n):
+    """RND(x >> n) for 0 <= n <= 62, int64: ties toward plus infinity; n = 0 adds nothing."""
+    return (x + ((np.int64(1) << n) >> np.int64(1))) >> n
+
+
+@kernel
+def leading_one_kernel(x):
+    """Position of the leading one of 0 < x < 2**63: a binary search by shifts, five steps and one.
+
+    For x = 0 it gives 0.
+    """
+    position = np.int64(0)
+    for step in (32, 16, 8, 4, 2, 1):
+        above = np.int64((x >> np.int64(step)) != 0) * np.int64(step)
+        x = x >> above
+        position += above
+    return position

@@ -1,14 +1,26 @@
-"""Unit 1, kernel: scores of all queries against all keys."""
+"""Unit 1: the score of a query and a key."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..jit import borrowing_kernel as kernel
 
-__all__ = ["score_accumulator"]
+
+def score_accumulator(q: Sequence[int], k: Sequence[int], zq: int, zk: int) -> int:
+    """Return S = sum_d (q[d] - zq) * (k[d] - zk), exact.
+
+    Args:
+        q, k: D unsigned codes each.
+        zq, zk: zero points, codes too.
+
+    Cannot overflow: |S| <= (2**q_bits - 1) * (2**k_bits - 1) * D (BL2-SCORE-02).
+    """
+    return sum((a - zq) * (b - zk) for a, b in zip(q, k, strict=True))
 
 
 @kernel
-def score_accumulator(q, k, zq, zk, score):
+def score_accumulator_kernel(q, k, zq, zk, score):
     """Write score[i, j] = sum_d (q[i, d] - zq) * (k[j, d] - zk).
 
     q: (R, D), k: (N, D) integer codes; score: (R, N) int32. The bound of BL2-SCORE-02 is below
