@@ -205,3 +205,46 @@ def _field_schema(each: Field[Any]) -> dict[str, Any]:
     kind = "integer" if "low" in facts else ["integer", "null"]
     low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
     return {"type": kind, "minimum": low, "maximum": high, "description": facts["text"]}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Words that go into a unit or come out of it.
+
+    Attributes:
+        name: `stimulus`, `expected`, ...
+        role: `input`, or `output`: what a device gives and a comparison looks at.
+        per: one word per `case`, or per `beat`: then rows are framed by the port `last`.
+        ports: the ports that a word holds, from the most significant bits down.
+        lanes: those of them of which a word holds one value per output channel.
+    """
+
+    name: str
+    role: Literal["input", "output"]
+    per: Literal["case", "beat"]
+    ports: tuple[str, ...]
+    lanes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of a datapath: what goes in, what comes out, and who makes it.
+
+    Attributes:
+        name: the unit's name, that of its RTL module.
+        streams: inputs first.
+        makes: (unit or part of it, stream, port) of each output, in datapath order.
+        clocked: whether its module has a clock and streams; else ports that are named as these.
+        stand_ins: other modules with the same ports, held to the same vectors.
+    """
+
+    name: str
+    streams: tuple[Stream, ...]
+    makes: tuple[tuple[str, str, str], ...]
+    clocked: bool = True
+    stand_ins: tuple[str, ...] = ()
+
+    def ports(self, stream: str) -> tuple[str, ...]:
+        """Return the ports of the stream of that name, without framing; empty without it."""
+        found = [each.ports for each in self.streams if each.name == stream]
+        return tuple(port for port in found[0] if port != "last") if found else ()

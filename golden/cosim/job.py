@@ -5,13 +5,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import AttentionConfig, declarations
 
 from ..simulation.contract import CONTRACTS, Channel, Contract
-from ..stimulus.unit import Stream, Tables, Target, Unit, row_offsets, stream
+from ..stimulus.unit import Stream, Tables, Target, Unit, row_offsets
 from ..stimulus.units import UNITS
 from ..words.fields import Field, pack, word_width
 from ..words.memfile import render_mem
@@ -158,6 +159,15 @@ def params_of(device: Device, tables: Tables) -> list[tuple[int, ...]]:
     return [tuple(row) for row in np.stack(columns, axis=1).tolist()]
 
 
+def _words(
+    name: str,
+    role: Literal["input", "output"],
+    per: Literal["case", "beat"],
+    ports: tuple[str, ...],
+) -> Stream:
+    return Stream(declarations.Stream(name, role, per, ports))
+
+
 def _shown(
     contract: Contract, streams: Sequence[Stream], datapath: Sequence[tuple[str, str, str]] = ()
 ) -> Unit:
@@ -165,7 +175,13 @@ def _shown(
     unit = UNITS[contract.unit]
     outputs = {each.name for each in streams if each.role == "output"}
     kept = tuple(datapath) or tuple(entry for entry in unit.datapath if entry[1] in outputs)
-    return replace(unit, name=contract.module, streams=tuple(streams), datapath=kept)
+    declared = replace(
+        unit.declared,
+        name=contract.module,
+        streams=tuple(each.declared for each in streams),
+        makes=kept,
+    )
+    return replace(unit, declared=declared)
 
 
 def _as_it_is(contract: Contract) -> Device:
@@ -180,7 +196,7 @@ def _as_it_is(contract: Contract) -> Device:
 def _code_memory(contract: Contract) -> Device:
     """Return the packer of a row's codes: its input is what the code register gives."""
     memory = next(each for each in UNITS["code_register"].streams if each.name == "memory")
-    codes = stream("stimulus", "input", "beat", "last", "nibble", "flag")
+    codes = _words("stimulus", "input", "beat", ("last", "nibble", "flag"))
 
     def tables(source: Tables) -> Tables:
         stimulus = {"last": source["stimulus"]["last"], **source["expected"]}
@@ -195,9 +211,9 @@ def _softmax_row(contract: Contract) -> Device:
     """Return the first half of an attention row: its codes are expected, its keys a tap."""
     keys = next(each for each in UNITS["attention_row"].streams if each.name == "keys")
     streams = (
-        stream("params", "input", "case", "m", "n"),
-        stream("stimulus", "input", "beat", "last", "mask", "score", "bias"),
-        stream("expected", "output", "beat", "last", "nibble", "flag"),
+        _words("params", "input", "case", ("m", "n")),
+        _words("stimulus", "input", "beat", ("last", "mask", "score", "bias")),
+        _words("expected", "output", "beat", ("last", "nibble", "flag")),
         keys,
     )
     makers = [entry for entry in UNITS["attention_row"].datapath if entry[1] == "keys"]

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from bitlog2.sim.datapath import ATTENTION
+from bitlog2.sim.declarations import Unit
+
 __all__ = ["CONTRACTS", "Channel", "Contract", "modules_of"]
 
 
@@ -56,74 +59,66 @@ class Contract:
         return self.inputs + self.outputs
 
 
-def _plain(
-    unit: str, inputs: tuple[str, ...], output: tuple[str, ...], *stand_ins: str
-) -> Contract:
-    """Return the contract of a module that makes a word of a word."""
-    given, made = Channel("s_axis", "stimulus", inputs), Channel("m_axis", "expected", output)
-    return Contract(unit, unit, (given,), (made,), plain=True, stand_ins=stand_ins)
-
-
-def _reduction(
-    unit: str, inputs: tuple[str, ...], output: str, *others: Channel, params: tuple[str, ...] = ()
-) -> Contract:
-    """Return the contract of a module that makes a word of a row."""
-    given = Channel("s_axis", "stimulus", inputs, framed=True)
+def _of_unit(unit: Unit) -> Contract:
+    """Return the contract of the module of a unit: ports by name, or a stream in and out."""
+    inputs, outputs = unit.ports("stimulus"), unit.ports("expected")
+    given = Channel("s_axis", "stimulus", inputs, framed=unit.clocked)
+    made = [Channel("m_axis", "expected", outputs)]
+    if unit.clocked and unit.ports("keys"):
+        made.append(Channel("m_axis_keys", "keys", unit.ports("keys"), framed=True, optional=True))
     return Contract(
-        unit, unit, (given,), (Channel("m_axis", "expected", (output,)), *others), params
+        unit.name,
+        unit.name,
+        (given,),
+        tuple(made),
+        unit.ports("params"),
+        plain=not unit.clocked,
+        stand_ins=unit.stand_ins,
     )
 
 
-_SCORES = Channel("s_axis_score", "stimulus", ("mask", "score", "bias"), lanes=True, framed=True)
-_VALUES = Channel("s_axis_v", "stimulus", ("v",), lanes=True, framed=True)
-_DISTANCES = Channel("m_axis_keys", "keys", ("d",), framed=True, optional=True)
-_CODES = ("nibble", "flag")
-_TAP_KEYS = Channel(
-    "tap_keys",
-    "keys",
-    ("t", "d", "e", "level", "nibble", "flag"),
-    lanes=True,
-    framed=True,
-    ready=False,
-    optional=True,
-)
-_TAP_ROWS = Channel("tap_rows", "rows", ("row_max", "row_sum", "acc"), ready=False, optional=True)
-_MEMORY = ("nibble_write", "nibble_byte", "flag_write", "flag_byte")
+def _of_memory(unit: Unit) -> Contract:
+    """Return the contract of the module that writes rows of codes as they lie in memory."""
+    given = Channel("s_axis", "expected", unit.ports("expected"), framed=True)
+    made = Channel("m_axis_memory", "memory", unit.ports("memory"), framed=True)
+    return Contract("code_memory", unit.name, (given,), (made,))
+
+
+def _of_rows(unit: Unit) -> tuple[Contract, Contract]:
+    """Return the contracts of the modules of a whole row: scores to codes, and to outputs."""
+    codes = ATTENTION["code_register"].ports("expected")
+    scores = tuple(port for port in unit.ports("stimulus") if port != "v")
+    keys, rows = unit.ports("keys"), unit.ports("rows")
+    tap_keys = Channel("tap_keys", "keys", keys, True, True, ready=False, optional=True)
+    tap_rows = Channel("tap_rows", "rows", rows, ready=False, optional=True)
+    given = Channel("s_axis_score", "stimulus", scores, lanes=True, framed=True)
+    values = Channel("s_axis_v", "stimulus", ("v",), lanes=True, framed=True)
+    coded = Channel("m_axis", "keys", codes, lanes=True, framed=True)
+    made = Channel("m_axis", "expected", unit.ports("expected"))
+    softmax = ATTENTION["score_requantizer"].ports("stimulus")
+    params = unit.ports("params")
+    return (
+        Contract(
+            "softmax_row",
+            unit.name,
+            (given,),
+            (coded, tap_keys),
+            tuple(name for name in params if name in softmax),
+        ),
+        Contract(unit.name, unit.name, (given, values), (made, tap_keys, tap_rows), params),
+    )
+
+
+def _contracts(unit: Unit) -> tuple[Contract, ...]:
+    if unit.name == "attention_row":
+        return _of_rows(unit)
+    also = (_of_memory(unit),) if unit.ports("memory") else ()
+    return (_of_unit(unit), *also)
+
 
 #: Every module that takes and gives vectors, by its name, in the order of the datapath.
 CONTRACTS: dict[str, Contract] = {
-    contract.module: contract
-    for contract in (
-        _reduction("score_accumulator", ("q", "k"), "score", params=("zq", "zk")),
-        _plain("score_requantizer", ("score", "m", "n", "bias"), ("t",)),
-        _reduction("row_max", ("mask", "t"), "row_max", _DISTANCES),
-        _plain("exp2", ("mask", "d"), ("e",)),
-        _reduction("row_sum", ("e",), "s"),
-        _plain("log2_quantizer", ("s", "e"), ("level", *_CODES), "log2_quantizer_divide"),
-        _plain("code_register", ("level",), _CODES),
-        Contract(
-            "code_memory",
-            "code_register",
-            (Channel("s_axis", "expected", _CODES, framed=True),),
-            (Channel("m_axis_memory", "memory", _MEMORY, framed=True),),
-        ),
-        _reduction("shift_add", (*_CODES, "v"), "acc", params=("zv",)),
-        _plain("output_requantizer", ("acc", "m2", "n2", "zo"), ("o",)),
-        Contract(
-            "softmax_row",
-            "attention_row",
-            (_SCORES,),
-            (Channel("m_axis", "keys", _CODES, lanes=True, framed=True), _TAP_KEYS),
-            ("m", "n"),
-        ),
-        Contract(
-            "attention_row",
-            "attention_row",
-            (_SCORES, _VALUES),
-            (Channel("m_axis", "expected", ("o",)), _TAP_KEYS, _TAP_ROWS),
-            ("m", "n", "m2", "n2", "zv", "zo"),
-        ),
-    )
+    contract.module: contract for unit in ATTENTION.values() for contract in _contracts(unit)
 }
 
 

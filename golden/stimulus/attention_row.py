@@ -5,12 +5,13 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionTrace, attention_from_scores
 from bitlog2.sim.spec import RowTrace, attention_row_from_scores
+from bitlog2.sim.units import attention_row as attention_row_unit
 
 from ..words.fields import Columns
 from .row_bins import ROW_COVERAGE
 from .row_cases import corner_rows, random_rows
-from .rows import PARAMETERS, RowCase, cut_rows, group_rows
-from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets, stream
+from .rows import RowCase, cut_rows, group_rows
+from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets
 
 __all__ = ["ATTENTION_ROW"]
 
@@ -91,27 +92,7 @@ def _ignored(inputs: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
 
 
 ATTENTION_ROW = Unit(
-    name="attention_row",
-    streams=(
-        stream("params", "input", "case", *PARAMETERS),
-        stream("stimulus", "input", "beat", "last", "mask", "score", "bias", "v", lanes=("v",)),
-        stream("expected", "output", "case", "o", lanes=("o",)),
-        stream("keys", "output", "beat", "last", *_KEYS),
-        stream("rows", "output", "case", *_ROWS, "acc", lanes=("acc",)),
-    ),
-    datapath=(
-        ("framing", "keys", "last"),
-        ("score_requantizer", "keys", "t"),
-        ("row_max", "rows", "row_max"),
-        ("distance", "keys", "d"),
-        ("exp2", "keys", "e"),
-        ("row_sum", "rows", "row_sum"),
-        ("log2_quantizer", "keys", "level"),
-        ("code_register", "keys", "nibble"),
-        ("code_register", "keys", "flag"),
-        ("shift_add", "rows", "acc"),
-        ("output_requantizer", "expected", "o"),
-    ),
+    declared=attention_row_unit.ATTENTION_ROW,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.spec import code_register, pack_row
+from bitlog2.sim.units import code_register as code_register_unit
 from bitlog2.sim.units.code_register import code_register_kernel, pack_row_kernel
 
 from ..words.fields import Columns
@@ -20,7 +21,7 @@ from ..words.framing import row_group, row_lengths, row_slices
 from .cases import Sampler, check_lengths, check_range, level_name
 from .coverage import Coverage, Point, Signals
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = [
     "CODE_REGISTER",
@@ -196,28 +197,7 @@ def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
 _COVERAGE = Coverage(_points, _signals)
 
 CODE_REGISTER = Unit(
-    name="code_register",
-    streams=(
-        stream("stimulus", "input", "beat", "last", "level"),
-        stream("expected", "output", "beat", "nibble", "flag"),
-        stream(
-            "memory",
-            "output",
-            "beat",
-            "nibble_write",
-            "nibble_byte",
-            "flag_write",
-            "flag_byte",
-        ),
-    ),
-    datapath=(
-        ("code_register", "expected", "nibble"),
-        ("code_register", "expected", "flag"),
-        ("pack_row", "memory", "nibble_write"),
-        ("pack_row", "memory", "nibble_byte"),
-        ("pack_row", "memory", "flag_write"),
-        ("pack_row", "memory", "flag_byte"),
-    ),
+    declared=code_register_unit.CODE_REGISTER,
     stimulus=code_register_cases,
     simulate=_simulate,
     specify=_specify,

@@ -5,12 +5,13 @@ import numpy as np
 from bitlog2.sim import LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.spec import exp2
+from bitlog2.sim.units import exp2 as exp2_unit
 from bitlog2.sim.units.exp2 import exp2_kernel
 
 from ..words.framing import case_group
 from .cases import Sampler, check_range, rounding_kind
 from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = ["EXP2"]
 
@@ -97,12 +98,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
 _COVERAGE = Coverage(_points, _signals)
 
 EXP2 = Unit(
-    name="exp2",
-    streams=(
-        stream("stimulus", "input", "case", "mask", "d"),
-        stream("expected", "output", "case", "e"),
-    ),
-    datapath=(("exp2", "expected", "e"),),
+    declared=exp2_unit.EXP2,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

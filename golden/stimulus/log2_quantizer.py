@@ -12,12 +12,13 @@ from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, log2_quantizer
+from bitlog2.sim.units import log2_quantizer as log2_quantizer_unit
 from bitlog2.sim.units.code_register import code_register_kernel
 
 from ..threads import each_part, parts_of
 from .cases import EXHAUSTIVE, Sampler, level_name
 from .log2_pairs import levels_of_pairs
-from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit
 
 __all__ = [
     "EDGES",
@@ -386,16 +387,7 @@ def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.ui
 
 
 LOG2_QUANTIZER = Unit(
-    name="log2_quantizer",
-    streams=(
-        stream("stimulus", "input", "case", "s", "e"),
-        stream("expected", "output", "case", "level", "nibble", "flag"),
-    ),
-    datapath=(
-        ("log2_quantizer", "expected", "level"),
-        ("code_register", "expected", "nibble"),
-        ("code_register", "expected", "flag"),
-    ),
+    declared=log2_quantizer_unit.LOG2_QUANTIZER,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

@@ -7,6 +7,7 @@ import numpy as np
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.spec import output_requantizer
+from bitlog2.sim.units import output_requantizer as output_requantizer_unit
 from bitlog2.sim.units.output_requantizer import output_requantizer_kernel
 
 from ..words.framing import case_group
@@ -24,7 +25,7 @@ from .cases import (
     shift_points,
 )
 from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = ["OUTPUT_REQUANTIZER"]
 
@@ -184,12 +185,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
 _COVERAGE = Coverage(_points, _signals)
 
 OUTPUT_REQUANTIZER = Unit(
-    name="output_requantizer",
-    streams=(
-        stream("stimulus", "input", "case", *_NAMES),
-        stream("expected", "output", "case", "o"),
-    ),
-    datapath=(("output_requantizer", "expected", "o"),),
+    declared=output_requantizer_unit.OUTPUT_REQUANTIZER,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.spec import distance, row_max
+from bitlog2.sim.units import row_max as row_max_unit
 from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
 from .cases import Sampler, check_lengths, check_range, near_powers
 from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = [
     "ROW_MAX",
@@ -229,13 +230,7 @@ def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
 _COVERAGE = Coverage(_points, _signals)
 
 ROW_MAX = Unit(
-    name="row_max",
-    streams=(
-        stream("stimulus", "input", "beat", "last", "mask", "t"),
-        stream("expected", "output", "case", "row_max"),
-        stream("keys", "output", "beat", "d"),
-    ),
-    datapath=(("row_max", "expected", "row_max"), ("distance", "keys", "d")),
+    declared=row_max_unit.ROW_MAX,
     stimulus=row_max_cases,
     simulate=_simulate,
     specify=_specify,

@@ -6,6 +6,7 @@ import numpy as np
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.spec import row_sum
+from bitlog2.sim.units import row_sum as row_sum_unit
 from bitlog2.sim.units.row_sum import row_sum_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
@@ -13,7 +14,7 @@ from .cases import Sampler, check_lengths, check_range
 from .coverage import Coverage, Point, Signals
 from .log2_quantizer import range_of_s
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = ["ROW_SUM"]
 
@@ -154,12 +155,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
 _COVERAGE = Coverage(_points, _signals)
 
 ROW_SUM = Unit(
-    name="row_sum",
-    streams=(
-        stream("stimulus", "input", "beat", "last", "e"),
-        stream("expected", "output", "case", "s"),
-    ),
-    datapath=(("row_sum", "expected", "s"),),
+    declared=row_sum_unit.ROW_SUM,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

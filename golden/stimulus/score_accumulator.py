@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.spec import score_accumulator
+from bitlog2.sim.units import score_accumulator as score_accumulator_unit
 from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
 from .cases import EXHAUSTIVE, Sampler, check_lengths
 from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = [
     "SCORE_ACCUMULATOR",
@@ -218,13 +219,7 @@ def _place(difference: NDArray[np.int64], top: int) -> NDArray[np.int64]:
 _COVERAGE = Coverage(_points, _signals)
 
 SCORE_ACCUMULATOR = Unit(
-    name="score_accumulator",
-    streams=(
-        stream("params", "input", "case", "zq", "zk"),
-        stream("stimulus", "input", "beat", "last", "q", "k"),
-        stream("expected", "output", "case", "score"),
-    ),
-    datapath=(("score_accumulator", "expected", "score"),),
+    declared=score_accumulator_unit.SCORE_ACCUMULATOR,
     stimulus=score_accumulator_cases,
     simulate=_simulate,
     specify=_specify,

@@ -7,6 +7,7 @@ import numpy as np
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
 from bitlog2.sim.spec import score_requantizer
+from bitlog2.sim.units import score_requantizer as score_requantizer_unit
 from bitlog2.sim.units.score_requantizer import score_requantizer_kernel
 
 from ..words.framing import case_group
@@ -24,7 +25,7 @@ from .cases import (
     shift_points,
 )
 from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = ["SCORE_REQUANTIZER"]
 
@@ -220,12 +221,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
 _COVERAGE = Coverage(_points, _signals)
 
 SCORE_REQUANTIZER = Unit(
-    name="score_requantizer",
-    streams=(
-        stream("stimulus", "input", "case", *_NAMES),
-        stream("expected", "output", "case", "t"),
-    ),
-    datapath=(("score_requantizer", "expected", "t"),),
+    declared=score_requantizer_unit.SCORE_REQUANTIZER,
     stimulus=_stimulus,
     simulate=_simulate,
     specify=_specify,

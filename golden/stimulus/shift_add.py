@@ -10,13 +10,14 @@ from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, level_of_code, shift_add
+from bitlog2.sim.units import shift_add as shift_add_unit
 from bitlog2.sim.units.shift_add import shift_add_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
 from .cases import Sampler, check_lengths, check_range, level_name
 from .coverage import Coverage, Point, Signals
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit, stream
+from .unit import CaseGroup, Progress, Tables, Target, Unit
 
 __all__ = [
     "SHIFT_ADD",
@@ -233,13 +234,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
 _COVERAGE = Coverage(_points, _signals)
 
 SHIFT_ADD = Unit(
-    name="shift_add",
-    streams=(
-        stream("params", "input", "case", "zv"),
-        stream("stimulus", "input", "beat", "last", "nibble", "flag", "v", lanes=("v",)),
-        stream("expected", "output", "case", "acc", lanes=("acc",)),
-    ),
-    datapath=(("shift_add", "expected", "acc"),),
+    declared=shift_add_unit.SHIFT_ADD,
     stimulus=shift_add_cases,
     simulate=_simulate,
     specify=_specify,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import AttentionConfig, declarations
 
 from ..words.fields import Columns, Field
 
@@ -25,7 +26,6 @@ __all__ = [
     "no_progress",
     "port",
     "row_offsets",
-    "stream",
 ]
 
 _USUAL_HEAD_DIM = 64
@@ -75,19 +75,32 @@ def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable
 
 @dataclass(frozen=True)
 class Stream:
-    """A file of words that goes into a unit or comes out of it.
+    """A file of words that goes into a unit or comes out of it: `<unit>.<name>.mem`."""
 
-    Attributes:
-        name: `stimulus`, `expected`, ...: the file is `<unit>.<name>.mem`.
-        role: `input`, or `output`: what a device gives and `verify` compares.
-        per: one word a `case`, or a `beat`: then rows are framed by the field `last`.
-        fields: the fields of a word, from the most significant bits down.
-    """
+    declared: declarations.Stream
 
-    name: str
-    role: Literal["input", "output"]
-    per: Literal["case", "beat"]
-    fields: Callable[[Target], tuple[Field, ...]]
+    @property
+    def name(self) -> str:
+        """`stimulus`, `expected`, ..."""
+        return self.declared.name
+
+    @property
+    def role(self) -> Literal["input", "output"]:
+        """`input`, or `output`: what a device gives and `verify` compares."""
+        return self.declared.role
+
+    @property
+    def per(self) -> Literal["case", "beat"]:
+        """One word per `case`, or per `beat`: then rows are framed by the field `last`."""
+        return self.declared.per
+
+    def fields(self, target: Target) -> tuple[Field, ...]:
+        """Return the fields of a word, from the most significant bits down."""
+        wide = self.declared.lanes
+        return tuple(
+            port(name, target, target.head_dim if name in wide else 1)
+            for name in self.declared.ports
+        )
 
 
 @dataclass(frozen=True)
@@ -125,9 +138,7 @@ class Unit:
     """A unit of the datapath as the vector sets see it: one of these per file of `units/`.
 
     Attributes:
-        name: the unit's name, that of its RTL module.
-        streams: inputs first.
-        datapath: (unit that makes it, stream, field) of each output, in datapath order.
+        declared: the unit of the simulator: its name, its streams, what makes each output.
         stimulus: (target, "corners" or "random", seed, random cases) -> the groups of that
             source; None for the usual number of random cases.
         simulate: (target, inputs, progress) -> outputs, by the kernels.
@@ -138,9 +149,7 @@ class Unit:
         ignored: (inputs) -> {(stream, field): words left out of a comparison}.
     """
 
-    name: str
-    streams: tuple[Stream, ...]
-    datapath: tuple[tuple[str, str, str], ...]
+    declared: declarations.Unit
     stimulus: Callable[[Target, str, int, int | None], list[CaseGroup]]
     simulate: Callable[[Target, Tables, Progress], Tables]
     specify: Callable[[Target, Tables, Progress], NarrowTables]
@@ -148,6 +157,21 @@ class Unit:
     hits: Callable[[Target, Tables], dict[str, int]]
     requirements: Callable[[Target], dict[str, str]]
     ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
+
+    @property
+    def name(self) -> str:
+        """The unit's name, that of its RTL module."""
+        return self.declared.name
+
+    @property
+    def datapath(self) -> tuple[tuple[str, str, str], ...]:
+        """(unit that makes it, stream, field) of each output, in datapath order."""
+        return self.declared.makes
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams, inputs first."""
+        return tuple(map(Stream, self.declared.streams))
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
@@ -214,18 +238,3 @@ def case_count(unit: Unit, tables: Tables) -> int:
 def port(name: str, target: Target, lanes: int = 1) -> Field:
     """Return the field of that name: `lanes` values side by side."""
     return Field(name, target.config.width(name), target.config.ports[name].signed, lanes)
-
-
-def stream(
-    name: str,
-    role: Literal["input", "output"],
-    per: Literal["case", "beat"],
-    *names: str,
-    lanes: tuple[str, ...] = (),
-) -> Stream:
-    """Return a stream of these ports, most significant first; those in `lanes` have D lanes."""
-
-    def fields(target: Target) -> tuple[Field, ...]:
-        return tuple(port(each, target, target.head_dim if each in lanes else 1) for each in names)
-
-    return Stream(name, role, per, fields)

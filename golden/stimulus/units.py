@@ -1,5 +1,7 @@
 """The units that vector sets hold: one declaration a file, listed here in datapath order."""
 
+from bitlog2.sim.datapath import ATTENTION
+
 from .attention_row import ATTENTION_ROW
 from .code_register import CODE_REGISTER
 from .exp2 import EXP2
@@ -14,7 +16,7 @@ from .unit import Unit
 
 __all__ = ["UNITS"]
 
-_DECLARED = (
+_STIMULUS = (
     SCORE_ACCUMULATOR,
     SCORE_REQUANTIZER,
     ROW_MAX,
@@ -26,6 +28,7 @@ _DECLARED = (
     OUTPUT_REQUANTIZER,
     ATTENTION_ROW,
 )
+_BY_NAME = {unit.name: unit for unit in _STIMULUS}
 
 #: Every unit by name, in the order in which a set lists them.
-UNITS: dict[str, Unit] = {unit.name: unit for unit in _DECLARED}
+UNITS: dict[str, Unit] = {name: _BY_NAME[name] for name in ATTENTION}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import AttentionConfig, LayerParams
+from ..declarations import Stream, Unit
 from .code_register import code_register
 from .exp2 import exp2
 from .log2_quantizer import log2_quantizer
@@ -14,7 +15,29 @@ from .score_accumulator import score_accumulator
 from .score_requantizer import score_requantizer
 from .shift_add import shift_add
 
-__all__ = ["RowTrace", "attention_row", "attention_row_from_scores"]
+ATTENTION_ROW = Unit(
+    "attention_row",
+    streams=(
+        Stream("params", "input", "case", ("m", "n", "m2", "n2", "zv", "zo")),
+        Stream("stimulus", "input", "beat", ("last", "mask", "score", "bias", "v"), lanes=("v",)),
+        Stream("expected", "output", "case", ("o",), lanes=("o",)),
+        Stream("keys", "output", "beat", ("last", "t", "d", "e", "level", "nibble", "flag")),
+        Stream("rows", "output", "case", ("row_max", "row_sum", "acc"), lanes=("acc",)),
+    ),
+    makes=(
+        ("framing", "keys", "last"),
+        ("score_requantizer", "keys", "t"),
+        ("row_max", "rows", "row_max"),
+        ("distance", "keys", "d"),
+        ("exp2", "keys", "e"),
+        ("row_sum", "rows", "row_sum"),
+        ("log2_quantizer", "keys", "level"),
+        ("code_register", "keys", "nibble"),
+        ("code_register", "keys", "flag"),
+        ("shift_add", "rows", "acc"),
+        ("output_requantizer", "expected", "o"),
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..scheme import Scheme
+
+CODE_REGISTER = Unit(
+    "code_register",
+    streams=(
+        Stream("stimulus", "input", "beat", ("last", "level")),
+        Stream("expected", "output", "beat", ("nibble", "flag")),
+        Stream(
+            "memory",
+            "output",
+            "beat",
+            ("nibble_write", "nibble_byte", "flag_write", "flag_byte"),
+        ),
+    ),
+    makes=(
+        ("code_register", "expected", "nibble"),
+        ("code_register", "expected", "flag"),
+        ("pack_row", "memory", "nibble_write"),
+        ("pack_row", "memory", "nibble_byte"),
+        ("pack_row", "memory", "flag_write"),
+        ("pack_row", "memory", "flag_byte"),
+    ),
+    clocked=False,
+)
 
 
 def code_register(level: int, scheme: Scheme) -> tuple[int, int]:

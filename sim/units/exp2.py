@@ -7,8 +7,19 @@ key costs one look-up: e in the low `E_BITS` bits of the word, the logarithm, si
 import numpy as np
 
 from ..config import AttentionConfig
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..rounding import leading_one_kernel, rnd, rnd_kernel
+
+EXP2 = Unit(
+    "exp2",
+    streams=(
+        Stream("stimulus", "input", "case", ("mask", "d")),
+        Stream("expected", "output", "case", ("e",)),
+    ),
+    makes=(("exp2", "expected", "e"),),
+    clocked=False,
+)
 
 
 def exp2(d: int, masked: bool, config: AttentionConfig) -> int:

@@ -9,9 +9,25 @@ for their 1.5-fold (SPEC.md BL2-LOG2-08). Equal to `log2_quantizer` bit for bit.
 
 import numpy as np
 
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..rounding import leading_one, leading_one_kernel
 from ..scheme import Scheme
+
+LOG2_QUANTIZER = Unit(
+    "log2_quantizer",
+    streams=(
+        Stream("stimulus", "input", "case", ("s", "e")),
+        Stream("expected", "output", "case", ("level", "nibble", "flag")),
+    ),
+    makes=(
+        ("log2_quantizer", "expected", "level"),
+        ("code_register", "expected", "nibble"),
+        ("code_register", "expected", "flag"),
+    ),
+    clocked=False,
+    stand_ins=("log2_quantizer_divide",),
+)
 
 
 def log2_quantizer(e: int, s: int, scheme: Scheme) -> int:

@@ -3,8 +3,19 @@
 import numpy as np
 
 from ..config import AttentionConfig
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..rounding import rnd, rnd_kernel, sat
+
+OUTPUT_REQUANTIZER = Unit(
+    "output_requantizer",
+    streams=(
+        Stream("stimulus", "input", "case", ("acc", "m2", "n2", "zo")),
+        Stream("expected", "output", "case", ("o",)),
+    ),
+    makes=(("output_requantizer", "expected", "o"),),
+    clocked=False,
+)
 
 
 def output_requantizer(acc: int, m2: int, n2: int, zo: int, config: AttentionConfig) -> int:

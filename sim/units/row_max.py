@@ -5,7 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..config import AttentionConfig
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+
+ROW_MAX = Unit(
+    "row_max",
+    streams=(
+        Stream("stimulus", "input", "beat", ("last", "mask", "t")),
+        Stream("expected", "output", "case", ("row_max",)),
+        Stream("keys", "output", "beat", ("d",)),
+    ),
+    makes=(("row_max", "expected", "row_max"), ("distance", "keys", "d")),
+)
 
 
 def row_max(t: Sequence[int], masked: Sequence[bool]) -> int:

@@ -4,7 +4,17 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..declarations import Stream, Unit
 from ..jit import kernel
+
+ROW_SUM = Unit(
+    "row_sum",
+    streams=(
+        Stream("stimulus", "input", "beat", ("last", "e")),
+        Stream("expected", "output", "case", ("s",)),
+    ),
+    makes=(("row_sum", "expected", "s"),),
+)
 
 
 def row_sum(e: Iterable[int]) -> int:

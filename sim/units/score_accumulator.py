@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+
+SCORE_ACCUMULATOR = Unit(
+    "score_accumulator",
+    streams=(
+        Stream("params", "input", "case", ("zq", "zk")),
+        Stream("stimulus", "input", "beat", ("last", "q", "k")),
+        Stream("expected", "output", "case", ("score",)),
+    ),
+    makes=(("score_accumulator", "expected", "score"),),
+)
 
 
 def score_accumulator(q: Sequence[int], k: Sequence[int], zq: int, zk: int) -> int:

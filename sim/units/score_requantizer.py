@@ -3,8 +3,19 @@
 import numpy as np
 
 from ..config import AttentionConfig
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..rounding import rnd, rnd_kernel, sat
+
+SCORE_REQUANTIZER = Unit(
+    "score_requantizer",
+    streams=(
+        Stream("stimulus", "input", "case", ("score", "m", "n", "bias")),
+        Stream("expected", "output", "case", ("t",)),
+    ),
+    makes=(("score_requantizer", "expected", "t"),),
+    clocked=False,
+)
 
 
 def score_requantizer(score: int, m: int, n: int, bias: int, config: AttentionConfig) -> int:

@@ -4,8 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..scheme import Scheme
+
+SHIFT_ADD = Unit(
+    "shift_add",
+    streams=(
+        Stream("params", "input", "case", ("zv",)),
+        Stream("stimulus", "input", "beat", ("last", "nibble", "flag", "v"), lanes=("v",)),
+        Stream("expected", "output", "case", ("acc",), lanes=("acc",)),
+    ),
+    makes=(("shift_add", "expected", "acc"),),
+)
 
 
 def shift_add_lane(level: int, v: int, zv: int, scheme: Scheme) -> int:
