@@ -175,7 +175,6 @@ BOUND_CLAIMS = (
         BITS,
         lane,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "product_bound",

@@ -80,7 +80,6 @@ EXP2_CLAIMS = (
         ),
         BITS,
         shifter,
-        reducible=True,
     ),
     Claim(
         "exp2_error",

@@ -273,7 +273,6 @@ LOG2_CLAIMS = (
         BITS,
         comparing_counts,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "comparing_divides",
@@ -298,7 +297,6 @@ LOG2_CLAIMS = (
         BITS,
         narrow,
         per_scheme=True,
-        reducible=True,
     ),
 )
 

@@ -221,7 +221,6 @@ RTL_CLAIMS = (
         _inputs("row_max", "t", cut=", t <= row max"),
         NETLIST,
         distance,
-        reducible=True,
     ),
     Claim(
         "rtl_exp2",
@@ -229,7 +228,6 @@ RTL_CLAIMS = (
         _inputs("mask", "d"),
         NETLIST,
         exp2,
-        reducible=True,
     ),
     Claim(
         "rtl_log2_quantizer",
@@ -254,7 +252,6 @@ RTL_CLAIMS = (
         NETLIST,
         code_register,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "rtl_shift_add_lane",
@@ -263,7 +260,6 @@ RTL_CLAIMS = (
         NETLIST,
         shift_add_lane,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "rtl_output_requantizer",
