@@ -9,7 +9,7 @@ import pytest
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import DEVICES, Rtl, cosim
+from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 
@@ -57,7 +57,7 @@ def test_cosim_defects_are_found(
     folder: Path, tmp_path: Path, unit: str, file: str, old: str, new: str
 ) -> None:
     rtl = broken(tmp_path, file, (old, new))
-    result = cosim(folder, unit, rtl=Rtl(rtl), simulator=FAST, idle=500)
+    result = cosim(folder, unit, CosimOptions(simulator=FAST, idle=500), rtl=Rtl(rtl))
     assert result.status == 1, "\n".join(result.lines())
     assert result.units[0].profiles
 
@@ -113,7 +113,9 @@ def test_cosim_defects_of_a_reset_are_found(
     start = ("  always_ff", f"  initial {name} = '0;\n  always_ff")
     rtl = broken(tmp_path, file, (old, new), start)
     lanes = 2 if unit.endswith("_row") else None
-    result = cosim(flagged, unit, rtl=Rtl(rtl), simulator="icarus", idle=500, lanes=lanes)
+    result = cosim(
+        flagged, unit, CosimOptions(simulator="icarus", idle=500, lanes=lanes), rtl=Rtl(rtl)
+    )
     wrong = [each.name for each in result.units[0].profiles if not each.ok]
     assert wrong[-1:] == ["reset"], "\n".join(result.lines())
     assert not set(wrong) & {"source", "sink", "both"}

@@ -12,7 +12,7 @@ from rtl_defects import DEFECTS, Defect, broken_rtl
 from rtl_files import BIND, MODULES, rtl_files
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import Rtl, cosim
+from bitlog2.golden.cosim import CosimOptions, Rtl, cosim
 from bitlog2.golden.simulation.tools import icarus_found, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
@@ -133,10 +133,9 @@ def test_rtl_defect_is_found_by_cosim_under_verilator(
 def cosim_fails(defect: Defect, vectors: Path, folder: Path, simulator: str) -> None:
     """Co-simulate a defect: it must run, and differ."""
     stall = 40 if str(defect) in SHOWN_BY_STALLS else 0
-    result = cosim(
-        vectors, defect.top, rtl=Rtl(broken_rtl(defect, folder), defect.top), simulator=simulator,
-        stall=stall, idle=500,
-    )  # fmt: skip
+    options = CosimOptions(simulator=simulator, stall=stall, idle=500)
+    rtl = Rtl(broken_rtl(defect, folder), defect.top)
+    result = cosim(vectors, defect.top, options, rtl=rtl)
     assert not result.ok
     assert not result.failures
     profiles = [each for unit in result.units for each in unit.profiles]

@@ -10,7 +10,7 @@ import pytest
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
-from bitlog2.golden.assurance.mutation.campaign import MutantBench, Campaign, Findings, Survivor
+from bitlog2.golden.assurance.mutation.campaign import Campaign, Findings, MutantBench, Survivor
 from bitlog2.golden.assurance.mutation.catalogue import mutants_of, selector_bits
 from bitlog2.scripts.golden_mutation import add_mutation_options
 

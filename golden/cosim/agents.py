@@ -10,7 +10,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
-from .job import IDLE_CYCLES, Beat
+from .job import Beat
+from .options import IDLE_CYCLES
 
 __all__ = [
     "Agent",
