@@ -9,8 +9,6 @@ from bitlog2.sim.scheme import SCHEMES
 
 from .arguments import integer, output_file
 
-__all__ = ["PROOF_EXAMPLE", "add_proof_options"]
-
 PROOF_EXAMPLE = """\
 example:
   bitlog2 golden proof

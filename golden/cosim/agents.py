@@ -13,15 +13,6 @@ from cocotb.utils import get_sim_time
 from .job import Beat
 from .options import IDLE_CYCLES
 
-__all__ = [
-    "Agent",
-    "Bench",
-    "RowDriver",
-    "RowMonitor",
-    "Transfer",
-    "now",
-]
-
 
 class Agent(Protocol):
     """What a bench steps."""

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CONTRACTS", "Channel", "Contract", "modules_of"]
-
 
 @dataclass(frozen=True)
 class Channel:

@@ -19,13 +19,6 @@ from ..stimulus.unit import Target, join_tables
 from ..testbench import reference_files
 from ..testbench.files import build_testbench, run_testbench
 
-__all__ = [
-    "ATTENTION_ROW_LANES",
-    "RtlSeconds",
-    "attention_row_seconds",
-    "testbench_seconds",
-]
-
 #: The lanes that `attention_row` is stated with.
 ATTENTION_ROW_LANES = 4
 #: A layer of DeiT-Tiny for one image.

@@ -19,19 +19,6 @@ from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from .catalogue import CHOICES, Alternative, Choice, Group
 
-__all__ = [
-    "TECHNOLOGIES",
-    "CostTable",
-    "Counts",
-    "check_technology",
-    "count_cells",
-    "design_files",
-    "longest_path",
-    "measure_cost",
-    "synthesize",
-    "yosys_version",
-]
-
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
 #: Cells that are logic: (how many levels a path through them counts, how many carries).

@@ -7,16 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = [
-    "CodePoint",
-    "Reason",
-    "collapse",
-    "load_reasons",
-    "read_points",
-    "read_reasons",
-    "text_of",
-]
-
 _BIT = re.compile(r"(.*)\[(\d+)\]:(0->1|1->0)")
 _BOTH = ("0->1", "1->0")
 

@@ -15,21 +15,6 @@ from bitlog2.sim.files import write
 from ...simulation import yosys
 from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, Netlist
 
-__all__ = [
-    "Cut",
-    "CutMemory",
-    "Port",
-    "Proof",
-    "Prover",
-    "cut_state",
-    "joined",
-    "render_facts",
-    "render_invariants",
-    "render_miter",
-    "render_probe",
-    "solve",
-]
-
 #: Inputs of a miter that are state.
 _STATE = ("q_", "any_cycle")
 

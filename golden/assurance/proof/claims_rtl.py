@@ -9,8 +9,6 @@ from .claim import NETLIST, Claim, Holds, Setting, choose, integer, rnd, saturat
 from .claims_log2 import code, dividing, quotient
 from .netlist import replaced
 
-__all__ = ["RTL_CLAIMS", "code_goals"]
-
 #: Widths at which the leading-one detector is tried.
 _WIDTHS = range(1, 65)
 
