@@ -37,7 +37,6 @@ SHIPPED = (
     "bitlog2/golden/rtl/bind/bind_checks.sv",
     "bitlog2/golden/rtl/checks.sv",
     "bitlog2/golden/rtl/exp2.sv",
-    "bitlog2/golden/assurance/coverage/reasons.json",
     "bitlog2/golden/testbench/Makefile.in",
     "bitlog2/golden/testbench/bitlog2_tb.sv",
     "bitlog2/models/runs/result.schema.json",

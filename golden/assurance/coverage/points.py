@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+
+from ...testbench import reference_files
 
 _BIT = re.compile(r"(.*)\[(\d+)\]:(0->1|1->0)")
 _BOTH = ("0->1", "1->0")
@@ -103,7 +104,10 @@ def _fields(text: str) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in pairs]
 
 
-_FILE = Path(__file__).parent / "reasons.json"
+#: In a file of RTL, at its end: kind, pattern, reason, requirement.
+_COMMENT = re.compile(
+    r'^// not reached: (line|toggle) "(.+)"\n//   (.+) \((BL2-\S+)\)$', re.MULTILINE
+)
 _FIELDS = ("module", "kind", "pattern", "reason", "requirement")
 
 
@@ -152,8 +156,12 @@ def read_reasons(data: bytes, path: str) -> tuple[Reason, ...]:
 
 
 def load_reasons() -> tuple[Reason, ...]:
-    """Return the reasons that belong to the reference RTL and the default set."""
-    return read_reasons(_FILE.read_bytes(), _FILE.name)
+    """Return the reasons that stand in the reference RTL, for the default set."""
+    return tuple(
+        Reason(path.stem, *found)
+        for path in reference_files()
+        for found in _COMMENT.findall(path.read_text(encoding="utf-8"))
+    )
 
 
 def text_of(point: CodePoint, sources: Mapping[str, Sequence[str]]) -> str:
