@@ -84,7 +84,15 @@ def gate(kind: str, inputs: list[int], output: int) -> dict[str, object]:
         (MEMORY, "generic", {"memory_bits": 128, "flip_flops": 0, "cells": 8, "levels": 1}),
         (MEMORY, "ice40", {"memory_bits": 128, "flip_flops": 0, "cells": 8, "levels": 1}),
     ],
-    ids=lambda value: value.split()[1].split("(")[0] if isinstance(value, str) else "",
+    ids=[
+        "register",
+        "register_luts",
+        "parity",
+        "parity_luts",
+        "adder_luts",
+        "memory",
+        "memory_luts",
+    ],
 )
 def test_cost_of_a_small_module_is_known(text: str, technology: str, known: dict[str, int]):
     counts = made(text, technology)
