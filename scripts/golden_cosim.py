@@ -14,6 +14,7 @@ from bitlog2.golden.cosim import (
     PROFILES,
     SIMULATORS,
     STALL_PERCENT,
+    CosimOptions,
     CosimResult,
     cosim,
     ended_by_signals,
@@ -26,8 +27,6 @@ from bitlog2.sim.files import write_whole
 from .arguments import integer, output_file
 from .progress import progress
 from .rtl_options import add_rtl_options, rtl_of
-
-__all__ = ["COSIM_EXAMPLE", "add_cosim_options"]
 
 #: Options that need a set.
 _OF_A_SET = (
@@ -163,24 +162,24 @@ def _of_set(args: argparse.Namespace) -> int:
 
 
 def _played(args: argparse.Namespace) -> CosimResult:
-    return cosim(
-        args.set,
-        args.unit,
-        rtl=rtl_of(args),
+    return cosim(args.set, args.unit, _options(args), rtl=rtl_of(args), progress=progress)
+
+
+def _options(args: argparse.Namespace) -> CosimOptions:
+    return CosimOptions(
         simulator=args.sim,
         seed=args.seed,
         stall=args.stall,
         idle=args.idle,
-        lanes=args.lanes,
-        waves=args.waves,
-        out=args.out,
-        builds=args.builds,
         limit=args.limit,
+        lanes=args.lanes,
         cases=args.case,
         profiles=args.profile,
         stop_first=args.stop_first,
+        waves=args.waves,
+        out=args.out,
+        builds=args.builds,
         log=args.log,
-        progress=progress,
     )
 
 
@@ -203,15 +202,6 @@ def _regression(args: argparse.Namespace) -> int:
     for name in _OF_A_SET:
         if getattr(args, name):
             raise ValueError(f"--regression takes its sets as they are, got {name} too")
-    result = regression(
-        args.unit,
-        rtl=rtl_of(args),
-        simulator=args.sim,
-        seed=args.seed,
-        stall=args.stall,
-        idle=args.idle,
-        limit=args.limit,
-        progress=progress,
-    )
+    result = regression(args.unit, _options(args), rtl=rtl_of(args), progress=progress)
     print("\n".join(result.lines()))
     return result.status

@@ -9,8 +9,6 @@ from bitlog2.sim.files import write_whole
 from .arguments import output_file
 from .progress import progress
 
-__all__ = ["COST_EXAMPLE", "add_cost_options"]
-
 COST_EXAMPLE = """\
 example:
   bitlog2 golden cost --choice log2 --choice exp2

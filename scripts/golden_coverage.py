@@ -12,8 +12,6 @@ from .arguments import integer, output_file
 from .progress import progress
 from .rtl_options import add_rtl_options, rtl_of
 
-__all__ = ["COVERAGE_EXAMPLE", "add_coverage_options"]
-
 COVERAGE_EXAMPLE = """\
 example:
   bitlog2 golden emit --out vectors

@@ -12,8 +12,6 @@ from bitlog2.sim.files import write_whole
 from .arguments import integer, output_file
 from .progress import progress
 
-__all__ = ["MUTATION_EXAMPLE", "add_mutation_options"]
-
 MUTATION_EXAMPLE = """\
 example:
   bitlog2 golden mutation

@@ -9,16 +9,13 @@ from bitlog2.sim.scheme import SCHEMES
 
 from .arguments import integer, output_file
 
-__all__ = ["PROOF_EXAMPLE", "add_proof_options"]
-
 PROOF_EXAMPLE = """\
 example:
   bitlog2 golden proof
   bitlog2 golden proof --claim comparing_counts --claim rtl_exp2 --scheme BitLog2_Half_17
   bitlog2 golden proof --json proof.json
 
-exit status: 0 every claim is proved, or exhausted at the reduced widths that its line gives,
-1 one is refuted or not proved, 2 wrong usage
+exit status: 0 every claim is proved, 1 one is refuted or not proved, 2 wrong usage
 """
 
 

@@ -9,8 +9,6 @@ from .golden_coverage import COVERAGE_EXAMPLE, add_coverage_options
 from .golden_mutation import MUTATION_EXAMPLE, add_mutation_options
 from .golden_proof import PROOF_EXAMPLE, add_proof_options
 
-__all__ = ["RTL_COMMANDS"]
-
 #: Name, what it does, examples, what adds its options.
 RTL_COMMANDS: tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
     ("cosim", "run vectors against a device in a simulator", COSIM_EXAMPLE, add_cosim_options),

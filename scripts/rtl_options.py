@@ -6,8 +6,6 @@ from pathlib import Path
 
 from bitlog2.golden.simulation import FileList, Rtl, macro, read_port_map
 
-__all__ = ["add_rtl_options", "rtl_of"]
-
 
 def add_rtl_options(parser: argparse.ArgumentParser) -> None:
     """Add what `rtl_of` reads."""

@@ -13,7 +13,16 @@ from cosim_devices import PIPELINED, write_device
 from test_golden_helpers import SMALL, contents, renew_sums
 
 from bitlog2.golden import UNITS, emit, verify
-from bitlog2.golden.cosim import DEVICES, PROFILES, CosimResult, Rtl, UnitRun, cosim, render_junit
+from bitlog2.golden.cosim import (
+    DEVICES,
+    PROFILES,
+    CosimOptions,
+    CosimResult,
+    Rtl,
+    UnitRun,
+    cosim,
+    render_junit,
+)
 from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim.files import write_whole
@@ -55,7 +64,9 @@ def reference(folder: Path, builds: Path) -> Callable[[str], UnitRun]:
 
     @cache
     def simulated(name: str) -> UnitRun:
-        return cosim(folder, name, simulator=FAST, builds=builds, stop_first=True).units[0]
+        return cosim(
+            folder, name, CosimOptions(simulator=FAST, builds=builds, stop_first=True)
+        ).units[0]
 
     return simulated
 
@@ -68,8 +79,8 @@ def played(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     @cache
     def simulated(defect: str | None = None, **options: object) -> CosimResult:
         rtl = Rtl([write_device(devices, defect)], "my_sum")
-        chosen = {"rtl": rtl, "simulator": FAST, "idle": 200, **options}
-        return cosim(sums, "row_sum", **chosen)  # type: ignore[arg-type]
+        chosen = {"simulator": FAST, "idle": 200, **options}
+        return cosim(sums, "row_sum", CosimOptions(**chosen), rtl=rtl)  # type: ignore[arg-type]
 
     return simulated
 
@@ -124,13 +135,13 @@ def test_cosim_stalls_take_cycles(reference: Callable[[str], UnitRun]) -> None:
 
 
 def test_cosim_all_is_every_device_of_the_set(sums: Path, builds: Path) -> None:
-    result = cosim(sums, "all", simulator=FAST, stall=0, builds=builds)
+    result = cosim(sums, "all", CosimOptions(simulator=FAST, stall=0, builds=builds))
     assert [each.unit for each in result.units] == ["row_sum"]
     assert result.ok, text_of(result)
 
 
 def test_cosim_reference_agrees_in_verilator(folder: Path, builds: Path) -> None:
-    result = cosim(folder, "attention_row", builds=builds)
+    result = cosim(folder, "attention_row", CosimOptions(builds=builds))
     assert result.ok, text_of(result)
     assert result.simulator.startswith("Verilator 5")
 
@@ -144,7 +155,11 @@ def test_cosim_reference_agrees_at_other_seeds_and_lanes(
     rows = name in ("softmax_row", "attention_row")
     if not rows and lanes > 1:
         pytest.skip("has no lanes")
-    result = cosim(folder, name, builds=builds, seed=lanes, stall=60, lanes=lanes if rows else None)
+    result = cosim(
+        folder,
+        name,
+        CosimOptions(builds=builds, seed=lanes, stall=60, lanes=lanes if rows else None),
+    )
     assert result.ok, text_of(result)
 
 
@@ -159,7 +174,7 @@ def test_cosim_plays_a_plain_unit_with_a_clock_as_a_stream(folder: Path, tmp_pat
     path = tmp_path / "my_exp2.sv"
     path.write_text(PIPELINED)
     rtl = [path, *(each for each in reference_files() if each.stem == "exp2")]
-    result = cosim(folder, "exp2", rtl=Rtl(rtl, "my_exp2"), simulator=FAST)
+    result = cosim(folder, "exp2", CosimOptions(simulator=FAST), rtl=Rtl(rtl, "my_exp2"))
     assert result.ok, text_of(result)
     assert tuple(each.name for each in result.units[0].profiles) == PROFILES
 
@@ -269,7 +284,7 @@ def test_cosim_does_not_accept_an_edited_expected_file(sums: Path, tmp_path: Pat
     path = edited / "row_sum.expected.mem"
     path.write_bytes(b"001\n" + path.read_bytes()[4:])
     renew_sums(edited)
-    result = cosim(edited, "row_sum", simulator=FAST)
+    result = cosim(edited, "row_sum", CosimOptions(simulator=FAST))
     assert result.status == 1
     assert result.units == ()
     assert "row_sum.expected.mem is not what the stimulus gives" in text_of(result)

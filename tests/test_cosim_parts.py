@@ -16,7 +16,7 @@ from cosim_devices import ROW_SUM, write_device
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import CosimResult, Rtl, cosim, simulator_named
+from bitlog2.golden.cosim import CosimOptions, CosimResult, Rtl, cosim, simulator_named
 from bitlog2.golden.cosim.job import profiles_of
 from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.scripts import cli
@@ -47,7 +47,7 @@ def played(sums: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     def simulated(defect: str | None = None, **options: object) -> CosimResult:
         chosen = {"simulator": FAST, "idle": 200, **options}
         device = Rtl([write_device(devices, defect)], "my_sum")
-        return cosim(sums, "row_sum", rtl=device, **chosen)  # type: ignore[arg-type]
+        return cosim(sums, "row_sum", CosimOptions(**chosen), rtl=device)  # type: ignore[arg-type]
 
     return simulated
 
@@ -152,7 +152,7 @@ def test_cosim_parts_memory_files_are_sought_where_it_is_started(
 
     def run() -> CosimResult:
         chosen = {"simulator": simulator, "builds": "builds", "profiles": ["none"]}
-        return cosim(sums, "row_sum", rtl=Rtl(["rtl/my_sum.sv"], "my_sum"), **chosen)  # type: ignore[arg-type]
+        return cosim(sums, "row_sum", CosimOptions(**chosen), rtl=Rtl(["rtl/my_sum.sv"], "my_sum"))  # type: ignore[arg-type]
 
     failures = run().units[0].profiles[0].failures
     assert len(failures) == 1

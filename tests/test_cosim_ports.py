@@ -14,7 +14,7 @@ from test_golden_helpers import SMALL
 
 import bitlog2.golden
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import DEVICES, Rtl, cosim
+from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
 from bitlog2.golden.cosim.simulators import Design
 from bitlog2.golden.simulation import FileList, icarus_found
 from bitlog2.golden.testbench import reference_files
@@ -360,12 +360,12 @@ def test_cosim_waits_for_the_delays_of_a_device_without_a_clock(folder: Path, tm
     )
     text = text.replace("assign #1", "exp2 inner (.e(x), .*);\n  assign #1")
     rtl = Rtl([written(tmp_path, text), *reference_files()], "my_exp2")
-    assert cosim(folder, "exp2", rtl=rtl, simulator=FAST).ok
+    assert cosim(folder, "exp2", CosimOptions(simulator=FAST), rtl=rtl).ok
 
 
 def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, tmp_path: Path):
     rtl = Rtl([written(tmp_path, NEVER_STALLED)], "my_sum", back_pressure=False)
-    run = cosim(folder, "row_sum", rtl=rtl, simulator=FAST).units[0]
+    run = cosim(folder, "row_sum", CosimOptions(simulator=FAST), rtl=rtl).units[0]
     assert run.ok, "\n".join(run.lines())
     assert [each.name for each in run.profiles] == ["none", "source", "reset"]
     assert "no back-pressure" in run.lines()[0]
@@ -423,5 +423,5 @@ def test_cosim_plays_vhdl_by_the_command_of_the_page(folder: Path, tmp_path: Pat
     (line,) = (line for line in page.splitlines() if line.startswith("ghdl --synth"))
     subprocess.run(line, shell=True, cwd=tmp_path, check=True)
     rtl = Rtl([tmp_path / "my_exp2.v"], "My_Exp2")
-    result = cosim(folder, "exp2", rtl=rtl, simulator=FAST)
+    result = cosim(folder, "exp2", CosimOptions(simulator=FAST), rtl=rtl)
     assert result.ok, "\n".join(result.lines())

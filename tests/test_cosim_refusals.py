@@ -11,7 +11,7 @@ from cosim_devices import write_device
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import Rtl, cosim
+from bitlog2.golden.cosim import CosimOptions, Rtl, cosim
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_cosim import add_cosim_options
@@ -46,13 +46,15 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=range(12),
 )
 def test_cosim_refusals_of_arguments(sums: Path, options: dict[str, object], message: str) -> None:
+    chosen = {"unit": "row_sum", "rtl": None, **options}
+    unit, rtl = chosen.pop("unit"), chosen.pop("rtl")
     with pytest.raises(ValueError, match=message):
-        cosim(sums, **{"unit": "row_sum", **options})  # type: ignore[arg-type]
+        cosim(sums, unit, CosimOptions(**chosen), rtl=rtl)  # type: ignore[arg-type]
 
 
 def test_cosim_refusals_of_a_set_as_output(sums: Path) -> None:
     with pytest.raises(ValueError, match="out must not be in a vector set"):
-        cosim(sums, "row_sum", out=sums)
+        cosim(sums, "row_sum", CosimOptions(out=sums))
 
 
 def command(*words: object) -> int:

@@ -11,9 +11,10 @@ from bitlog2.golden.cosim import (
     CHOICES,
     CONFIGURATIONS,
     DEVICES,
+    CosimOptions,
     Rtl,
     regression,
-    run_choice,
+    run_point,
     units_of,
 )
 from bitlog2.golden.simulation import icarus_found
@@ -43,7 +44,7 @@ def test_cosim_regression_builds_every_device() -> None:
 
 
 def agrees(number: int, units: tuple[str, ...], simulator: str) -> None:
-    results = list(run_choice(CONFIGURATIONS[number], units, simulator=simulator))
+    results = list(run_point(CONFIGURATIONS[number], units, CosimOptions(simulator=simulator)))
     assert len(results) == len(units)
     for result in results:
         assert result.ok, "\n".join(result.lines())
@@ -80,14 +81,16 @@ def test_cosim_regression_names_the_configuration_that_a_device_does_not_follow(
     with pytest.raises(
         ValueError, match=r"^configuration 0, BitLog2_Single_16 F=3 .*my_exp2, held"
     ):
-        regression("exp2", rtl=Rtl([path], "my_exp2"), simulator=FAST)
+        regression("exp2", CosimOptions(simulator=FAST), rtl=Rtl([path], "my_exp2"))
 
 
 def test_cosim_regression_plays_a_device_of_the_user_and_finds_it_wrong(tmp_path: Path):
     text = next(each for each in reference_files() if each.stem == "exp2").read_text()
     path = tmp_path / "my.sv"
     path.write_text(text.replace("shifted[E_WIDTH:1] +", "shifted[E_WIDTH:1] -"))
-    (result,) = run_choice(CONFIGURATIONS[4], ["exp2"], rtl=Rtl([path]), simulator=FAST)
+    (result,) = run_point(
+        CONFIGURATIONS[4], ["exp2"], CosimOptions(simulator=FAST), rtl=Rtl([path])
+    )
     assert result.status == 1
     assert "words compared" in "\n".join(result.lines())
 

@@ -13,7 +13,6 @@ from test_house import SPECIFIED
 
 from bitlog2.golden.assurance.proof import CLAIMS, Claim, Setting, decide, selected
 from bitlog2.golden.assurance.proof.claim import UNDECIDED, Checked, Deadline, Holds
-from bitlog2.golden.assurance.proof.proving import REDUCED, reduced_config
 from bitlog2.scripts.golden_proof import add_proof_options
 from bitlog2.scripts.make_requirements import ids_of
 from bitlog2.sim import AttentionConfig
@@ -57,10 +56,8 @@ def hard() -> Holds:
     return Holds("2^61 - 1 is prime", a * b != (1 << 61) - 1)
 
 
-def claim_of(*obligations: Holds | Checked, reducible: bool = False) -> Claim:
-    return Claim(
-        "planted", "BL2-X-01", lambda _: "full width", "z3", lambda _: obligations, False, reducible
-    )
+def claim_of(*obligations: Holds | Checked) -> Claim:
+    return Claim("planted", "BL2-X-01", lambda _: "full width", "z3", lambda _: obligations)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -122,25 +119,6 @@ def test_proof_one_undecided_obligation_is_not_proved() -> None:
     easy = Holds("x = x", x == x)
     line = decide(claim_of(easy, hard(), easy), Setting(AttentionConfig()), 0.5)
     assert line.result == "NOT PROVED"
-
-
-@pytest.mark.parametrize("name", ["exp2_shifter", "term_is_value", "rtl_exp2"])
-def test_proof_out_of_time_is_exhausted_at_reduced_width_and_the_line_says_so(name: str) -> None:
-    line = decide(BY_NAME[name], Setting(AttentionConfig()), 0)
-    assert (line.result, line.by, line.holds) == (REDUCED, "exhaustion", True)
-    assert line.over.startswith("reduced width")
-
-
-def test_proof_exhaustion_refutes_too() -> None:
-    x = z3.BitVec("x", 8)
-    wrong = Holds("x * x is not 9", x * x != 9, [z3.ULT(x, 16)], {"x": x})
-    line = decide(claim_of(wrong, reducible=True), Setting(AttentionConfig()), 0)
-    assert (line.result, line.detail) == ("REFUTED", "x * x is not 9: x = 3")
-
-
-def test_proof_reduced_widths_are_narrower() -> None:
-    full, small = AttentionConfig(), reduced_config(AttentionConfig())
-    assert all(small.width(name) < full.width(name) for name in full.registers)
 
 
 def test_proof_selected_once_where_schemes_do_not_differ() -> None:

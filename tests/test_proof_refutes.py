@@ -9,24 +9,19 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
 import pytest
 import z3
 
 from bitlog2.golden.assurance.proof import Setting, decide
 from bitlog2.golden.assurance.proof.claim import (
-    PROVED,
     REFUTED,
-    UNDECIDED,
     Claim,
     Deadline,
     Holds,
-    exhausted,
     integer,
     leading_one,
     rnd,
     saturated,
-    unsigned,
 )
 from bitlog2.golden.assurance.proof.claims_bounds import level_value
 from bitlog2.golden.assurance.proof.claims_exp2 import error, table
@@ -139,67 +134,3 @@ def test_proof_page_leading_one_and_saturation_numbers() -> None:
     ]  # fmt: skip
     limited = [saturated(integer(x), -4, 3) for x in (-5, -4, 3, 4)]
     assert [z3.simplify(x).as_signed_long() for x in limited] == [-4, -4, 3, 3]
-
-
-A, B = z3.BitVecs("a b", 4)
-OPERATIONS = {
-    "add": A + B,
-    "sub": A - B,
-    "mul": A * B,
-    "neg": -A,
-    "not": ~A,
-    "and": A & B,
-    "or": A | B,
-    "xor": A ^ B,
-    "shl": A << B,
-    "lshr": z3.LShR(A, B),
-    "ashr": A >> B,
-    "concat": z3.Concat(A, B, A),
-    "extract": z3.Extract(2, 1, A + B),
-    "sign": z3.SignExt(3, A),
-    "zero": z3.ZeroExt(3, A),
-    "wide": z3.SignExt(60, A) * z3.SignExt(60, B) >> unsigned(B),
-    "if": z3.If(z3.And(z3.ULT(A, B), z3.Or(A > 1, z3.Xor(A == B, B >= 3))), A, B),
-    "signed": z3.If(z3.Or(A < B, A <= 2, z3.Not(A == 5)), A, B),
-    "unsigned": z3.If(z3.Implies(z3.ULE(A, B), z3.UGE(B, 7)), A, z3.If(z3.UGT(A, 1), B, A)),
-    "distinct": z3.If(A != B, A, z3.BitVecVal(3, 4)),
-}
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_proof_exhaustion_computes_as_the_solver(name: str) -> None:
-    """A table of results by z3, as one term, is what every try gives."""
-    term = OPERATIONS[name]
-    results = term
-    for a in range(16):
-        for b in (0, 1, 3, 4, 7, 8, 15):
-            pairs = ((A, z3.BitVecVal(a, 4)), (B, z3.BitVecVal(b, 4)))
-            here = z3.And(pairs[0][1] == A, pairs[1][1] == B)
-            value = z3.simplify(z3.substitute(term, *pairs))
-            results = z3.If(here, value, results)
-    assert exhausted(Holds(name, term == results)).status == PROVED
-    assert exhausted(Holds(name, term + 1 == results, shown={"a": A})).status == REFUTED
-
-
-def test_proof_exhaustion_gives_up_on_too_many_bits() -> None:
-    x = z3.BitVec("x", 23)
-    assert exhausted(Holds("x = x", x == x)).status == UNDECIDED
-
-
-def test_proof_exhaustion_from_a_contradiction_is_undecided() -> None:
-    x = z3.BitVec("x", 4)
-    answer = exhausted(Holds("anything", x == 1, [z3.ULT(x, 1), z3.UGT(x, 1)]))
-    assert answer.status == UNDECIDED
-
-
-def test_proof_exhaustion_refuses_a_division() -> None:
-    x = z3.BitVec("x", 4)
-    with pytest.raises(ValueError, match="bits and comparisons"):
-        exhausted(Holds("x / x = 1", z3.UDiv(x, x) == 1))
-
-
-def test_proof_exhaustion_tries_more_than_one_block() -> None:
-    x = z3.BitVec("x", 20)
-    last = (1 << 20) - 1
-    answer = exhausted(Holds("below", z3.ULT(x, last), shown={"x": x}))
-    assert answer.detail == f"below: x = {np.iinfo(np.int32).max >> 11}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from support.defects import planted
 
 from bitlog2.golden.assurance.proof import CLAIMS, RTL, Setting, decide
 from bitlog2.golden.assurance.proof.netlist import Netlist, export
@@ -50,20 +50,12 @@ PLANTED = [
 NAMES = [f"{module}-{i}" for i, (_, module, *_) in enumerate(PLANTED)]
 
 
-@pytest.fixture
-def rtl(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(RTL, tmp_path / "rtl"))
-
-
 @pytest.mark.parametrize(("claim", "module", "old", "new", "scheme"), PLANTED, ids=NAMES)
 def test_proof_refutes_a_broken_module(
-    rtl: Path, claim: str, module: str, old: str, new: str, scheme: str
+    tmp_path: Path, claim: str, module: str, old: str, new: str, scheme: str
 ) -> None:
-    source = rtl / f"{module}.sv"
-    text = source.read_text()
-    assert old in text
-    source.write_text(text.replace(old, new))
-    line = decide(BY_NAME[claim], Setting(AttentionConfig(scheme=scheme), rtl), 120)
+    planted(tmp_path, module, (old, new))
+    line = decide(BY_NAME[claim], Setting(AttentionConfig(scheme=scheme), tmp_path), 120)
     assert line.result == "REFUTED"
     assert " = " in line.detail
 
@@ -72,10 +64,9 @@ def test_proof_every_netlist_claim_has_a_planted_error() -> None:
     assert {claim for claim, *_ in PLANTED} == {name for name in BY_NAME if name.startswith("rtl_")}
 
 
-def test_proof_a_counterexample_shows_the_inputs_in_both_bases(rtl: Path) -> None:
-    source = rtl / "exp2.sv"
-    source.write_text(source.read_text().replace("mask ? '0 : ", ""))
-    line = decide(BY_NAME["rtl_exp2"], Setting(AttentionConfig(), rtl), 60)
+def test_proof_a_counterexample_shows_the_inputs_in_both_bases(tmp_path: Path) -> None:
+    planted(tmp_path, "exp2", ("mask ? '0 : ", ""))
+    line = decide(BY_NAME["rtl_exp2"], Setting(AttentionConfig(), tmp_path), 60)
     assert line.detail.startswith("e: mask = 1 (0x1), d = ")
 
 
@@ -104,17 +95,15 @@ def test_proof_modules_of_other_configurations(fields: dict) -> None:
             assert (line.claim, line.result, line.detail) == (name, "proved", "")
 
 
-def test_proof_a_wire_that_is_not_there_is_refused(rtl: Path) -> None:
-    source = rtl / "score_accumulator.sv"
+def test_proof_a_wire_or_module_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    planted(tmp_path, "")
+    source = tmp_path / "score_accumulator.sv"
     source.write_text(source.read_text().replace("term", "product"))
     with pytest.raises(ValueError, match="must have a wire term, found none"):
-        decide(BY_NAME["rtl_score_accumulator"], Setting(AttentionConfig(), rtl), 60)
-
-
-def test_proof_a_missing_module_is_refused(rtl: Path) -> None:
-    (rtl / "exp2.sv").unlink()
+        decide(BY_NAME["rtl_score_accumulator"], Setting(AttentionConfig(), tmp_path), 60)
+    (tmp_path / "exp2.sv").unlink()
     with pytest.raises(OSError, match=r"exp2\.sv"):
-        decide(BY_NAME["rtl_exp2"], Setting(AttentionConfig(), rtl), 60)
+        decide(BY_NAME["rtl_exp2"], Setting(AttentionConfig(), tmp_path), 60)
 
 
 def test_proof_netlist_takes_parameters() -> None:

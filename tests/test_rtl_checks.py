@@ -109,18 +109,12 @@ def fires(run: Run, checker: str, words: list[str], text: str) -> bool:
     return text in run(f"+{checker}", f"+fault={words[0]}", *(f"+{word}" for word in words[1:]))
 
 
+@pytest.mark.parametrize("simulator", ["verilated", "icarus"])
 @pytest.mark.parametrize(("checker", "words", "text"), CASES, ids=lambda x: str(x)[:24])
-def test_rtl_checks_fire_under_verilator(
-    checker: str, words: list[str], text: str, verilated: Run
+def test_rtl_checks_fire(
+    checker: str, words: list[str], text: str, simulator: str, request: pytest.FixtureRequest
 ) -> None:
-    assert fires(verilated, checker, words, text)
-
-
-@pytest.mark.parametrize(("checker", "words", "text"), CASES, ids=lambda x: str(x)[:24])
-def test_rtl_checks_fire_under_icarus(
-    checker: str, words: list[str], text: str, icarus: Run
-) -> None:
-    assert fires(icarus, checker, words, text)
+    assert fires(request.getfixturevalue(simulator), checker, words, text)
 
 
 @pytest.mark.parametrize(("where", "text"), UNKNOWN.items(), ids=str)

@@ -1,18 +1,19 @@
-"""The planted defects of `rtl_defects`: the plain testbench and co-simulation find each of them."""
+"""Planted defects: co-simulation finds each of them, and bound checks stop a testbench at one."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rtl_defects import DEFECTS, Defect, broken_rtl
-from rtl_files import BIND, MODULES, rtl_files
+from rtl_files import BIND, MODULES, RTL, rtl_files
+from support.defects import DEFECTS, Defect, Forgotten, defect_named, forgotten_by
+from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import Rtl, cosim
+from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
 from bitlog2.golden.simulation.tools import icarus_found, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
@@ -58,33 +59,6 @@ def run_bench(vectors: Path, top: str, files: list[Path], build: Path, simulator
     return done.stdout
 
 
-def benches() -> list[object]:
-    """Every defect with both simulators; by default the quick one has all of them.
-
-    Without Icarus that is one of a module under Verilator, which takes seconds to build each.
-    """
-    first = {defect.module: defect for defect in reversed(DEFECTS)}
-    found = []
-    for defect in DEFECTS:
-        usual = first[defect.module] is defect and not icarus_found()
-        marks = () if usual else pytest.mark.long
-        found.append(pytest.param(defect, "verilator", marks=marks, id=f"{defect}, verilator"))
-        found.append(pytest.param(defect, "icarus", id=f"{defect}, icarus"))
-    return found
-
-
-@pytest.mark.parametrize(("defect", "simulator"), benches())
-def test_rtl_defect_is_found_by_the_plain_testbench(
-    defect: Defect, simulator: str, vectors: Path, tmp_path: Path
-):
-    if simulator == "icarus" and not icarus_found():
-        pytest.skip("no Icarus: iverilog")
-    files = broken_rtl(defect, tmp_path)
-    printed = run_bench(vectors, defect.top, files, tmp_path / "build", simulator)
-    assert f"FAIL {defect.unit}:" in printed or f"FAIL {defect.top}:" in printed, printed
-    assert re.search(r"\d+ of [1-9]\d* words differ", printed)  # it was built and run
-
-
 @pytest.mark.parametrize(
     "scheme",
     [
@@ -109,8 +83,8 @@ def test_rtl_reference_passes_with_its_checks_bound(scheme: str, tmp_path: Path)
 
 def test_rtl_bound_checks_stop_a_testbench_at_a_defect(vectors: Path, tmp_path: Path):
     """The checks are seen to be bound: a masked key with e > 0 ends the run before the bench."""
-    defect = next(d for d in DEFECTS if str(d) == "softmax_row: mask not kept")
-    files = [*broken_rtl(defect, tmp_path), *sorted(BIND.glob("*.sv"))]
+    defect = defect_named("softmax_row: mask not kept")
+    files = [*defect.planted(tmp_path), *sorted(BIND.glob("*.sv"))]
     printed = run_bench(vectors, "softmax_row", files, tmp_path / "build", "verilator")
     assert "BL2-EXP2-04: e of a masked key must be 0" in printed
     assert "not built or not run to its end" in printed
@@ -133,10 +107,9 @@ def test_rtl_defect_is_found_by_cosim_under_verilator(
 def cosim_fails(defect: Defect, vectors: Path, folder: Path, simulator: str) -> None:
     """Co-simulate a defect: it must run, and differ."""
     stall = 40 if str(defect) in SHOWN_BY_STALLS else 0
-    result = cosim(
-        vectors, defect.top, rtl=Rtl(broken_rtl(defect, folder), defect.top), simulator=simulator,
-        stall=stall, idle=500,
-    )  # fmt: skip
+    options = CosimOptions(simulator=simulator, stall=stall, idle=500)
+    rtl = Rtl(defect.planted(folder), defect.top)
+    result = cosim(vectors, defect.top, options, rtl=rtl)
     assert not result.ok
     assert not result.failures
     profiles = [each for unit in result.units for each in unit.profiles]
@@ -147,8 +120,9 @@ def cosim_fails(defect: Defect, vectors: Path, folder: Path, simulator: str) -> 
     )
 
 
-def test_rtl_defects_cover_every_module_and_differ():
+def test_rtl_defects_cover_every_module_and_device_and_differ():
     assert {defect.module for defect in DEFECTS} == set(MODULES)
+    assert {defect.top for defect in DEFECTS} == set(DEVICES)
     assert len({str(defect) for defect in DEFECTS}) == len(DEFECTS)
     kinds = ("shift off by one", "truncation", "wrong table entry", "missing saturation",
              "swapped nibble", "lost last beat", "hang")  # fmt: skip
@@ -157,11 +131,37 @@ def test_rtl_defects_cover_every_module_and_differ():
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=str)
-def test_rtl_defect_changes_one_file(defect: Defect, tmp_path: Path):
-    files = broken_rtl(defect, tmp_path)
-    changed = [
-        copy.name
-        for copy, path in zip(files, rtl_files(), strict=True)
-        if copy.read_bytes() != path.read_bytes()
-    ]
-    assert changed == [defect.file]
+def test_rtl_defect_is_one_text_of_its_module(defect: Defect):
+    assert (RTL / f"{defect.module}.sv").read_text(encoding="utf-8").count(defect.old) == 1
+
+
+@pytest.fixture(scope="module")
+def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of three units for a scheme with zero flags, and rows of few beats."""
+    out = tmp_path_factory.mktemp("cosim") / "flagged"
+    units = ["row_max", "code_register", "attention_row"]
+    config = replace(SMALL, scheme="BitLog2_Single_17")
+    emit(out, config, head_dim=2, units=units, sources=("random",), random_cases=40)
+    return out
+
+
+@pytest.mark.skipif(not icarus_found(), reason="Icarus Verilog is not found")
+@pytest.mark.parametrize(
+    ("forgotten", "top"),
+    [
+        pytest.param(each, top, id=f"{top}-{each}", marks=[] if n in (0, 4) else [pytest.mark.long])
+        for n, (each, top) in enumerate(forgotten_by("cosim"))
+    ],
+)
+def test_rtl_state_that_reset_forgets_is_found_by_cosim(
+    forgotten: Forgotten, top: str, flagged: Path, tmp_path: Path
+) -> None:
+    """The state is 0 when the simulation begins: what follows a reset in a row shows it."""
+    rtl = Rtl(forgotten.planted(tmp_path))
+    lanes = 2 if top.endswith("_row") else None
+    options = CosimOptions(simulator="icarus", idle=500, lanes=lanes)
+    result = cosim(flagged, top, options, rtl=rtl)
+    wrong = [each.name for each in result.units[0].profiles if not each.ok]
+    assert wrong[-1:] == ["reset"], "\n".join(result.lines())
+    assert not set(wrong) & {"source", "sink", "both"}
+    assert ", after reset " in "\n".join(result.lines())

@@ -10,7 +10,7 @@ import pytest
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
-from bitlog2.golden.assurance.mutation.campaign import Bench, Campaign, Findings, Survivor
+from bitlog2.golden.assurance.mutation.campaign import Campaign, Findings, MutantBench, Survivor
 from bitlog2.golden.assurance.mutation.catalogue import mutants_of, selector_bits
 from bitlog2.scripts.golden_mutation import add_mutation_options
 
@@ -49,13 +49,13 @@ def blind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fake_bench(folder: Path, source: str, mutants: int) -> Bench:
+def fake_bench(folder: Path, source: str, mutants: int) -> MutantBench:
     script = folder / "bench.py"
     script.write_text(source)
     program = folder / "bench"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} {script} $@\n")
     program.chmod(0o755)
-    return Bench(program, folder, mutants)
+    return MutantBench(program, folder, mutants)
 
 
 def test_rtl_mutation_lists_what_is_mutated_and_leaves_clocks_out():

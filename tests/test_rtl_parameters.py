@@ -10,7 +10,7 @@ import pytest
 from rtl_files import RTL
 
 from bitlog2.golden import UNITS, emit
-from bitlog2.golden.cosim import CosimResult, Rtl, cosim
+from bitlog2.golden.cosim import CosimOptions, CosimResult, Rtl, cosim
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
@@ -80,7 +80,7 @@ def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResul
     for name, content in files.items():
         paths.append(folder / f"{name}.sv")
         paths[-1].write_text(content)
-    return cosim(vectors, module, rtl=Rtl(paths), simulator=FAST)
+    return cosim(vectors, module, CosimOptions(simulator=FAST), rtl=Rtl(paths))
 
 
 @pytest.mark.parametrize("module", MODULES)

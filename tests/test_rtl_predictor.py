@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from c_model import SOURCE
-from rtl_defects import DEFECTS, broken_rtl
 from rtl_files import RTL, lint_slang, write_package
+from support.defects import defect_named
 
 import bitlog2.golden
 from bitlog2.golden.simulation.tools import verilator_command, verilator_environment
@@ -62,10 +62,9 @@ def test_rtl_predictor_agrees_with_the_reference_and_no_bound_check_fires(tmp_pa
 
 
 def test_rtl_predictor_finds_a_planted_defect(tmp_path: Path):
-    defect = next(d for d in DEFECTS if str(d) == "output_requantizer: truncation for rounding")
     rtl = tmp_path / "rtl"
     rtl.mkdir()
-    broken_rtl(defect, rtl)
+    defect_named("output_requantizer: truncation for rounding").planted(rtl)
     status, printed = run_example(tmp_path, rtl, rows=50)
     assert status != 0
     assert re.search(r"row \d+: output_requantizer: o, number \d: expected 0x", printed)
@@ -118,7 +117,7 @@ def test_rtl_predictor_refuses_what_it_cannot_run(
 def test_rtl_predictor_finds_other_defects(name: str, text: str, tmp_path: Path):
     rtl = tmp_path / "rtl"
     rtl.mkdir()
-    broken_rtl(next(d for d in DEFECTS if str(d) == name), rtl)
+    defect_named(name).planted(rtl)
     status, printed = run_example(tmp_path, rtl, rows=50)
     assert status != 0
     assert text in printed

@@ -11,7 +11,7 @@ from cosim_devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.coverage import (
-    Point,
+    CodePoint,
     Reason,
     judge,
     load_reasons,
@@ -27,8 +27,8 @@ from bitlog2.scripts.golden_coverage import add_coverage_options
 from bitlog2.sim import AttentionConfig
 
 HEAD = "# SystemC::Coverage-3\n"
-BIT = Point("exp2", "toggle", 18, 31, "d[3]:0->1")
-LINE = Point("exp2", "line", 2, 5, "else")
+BIT = CodePoint("exp2", "toggle", 18, 31, "d[3]:0->1")
+LINE = CodePoint("exp2", "line", 2, 5, "else")
 SOURCES = {"exp2": ["module exp2;", "  if (x) y = 1;", "endmodule"]}
 WHY = Reason("exp2", "toggle", r"d\[\d\]:0->1", "never", "BL2-EXP2-03")
 
@@ -50,7 +50,7 @@ def test_structure_reads_points_and_hits():
 def test_structure_adds_sizes_and_instances_of_a_module_up():
     pages = ("v_branch/leading_one__W12", "v_branch/leading_one__W1b", "v_branch/leading_one")
     text = HEAD + "".join(entry(page, 23, 7, "if", 2) for page in pages)
-    assert read_points(text, "x") == {Point("leading_one", "line", 23, 7, "if"): 6}
+    assert read_points(text, "x") == {CodePoint("leading_one", "line", 23, 7, "if"): 6}
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,12 @@ def test_structure_refuses_malformed_reasons(content: str, message: str):
         read_reasons(content.encode(), "reasons.json")
 
 
-def test_structure_reasons_are_of_modules_that_are_judged():
+def test_structure_reasons_of_the_reference_are_read_and_of_modules_that_are_judged():
     judged = {module for bench in BENCHES for module in judged_modules(bench)}
-    assert {reason.module for reason in load_reasons()} <= judged
+    reasons = load_reasons()
+    assert {reason.module for reason in reasons} <= judged
+    text = "".join(path.read_text(encoding="utf-8") for path in reference_files())
+    assert len(reasons) == text.count("// not reached") > 0
 
 
 def test_structure_judges_every_module_of_the_reference_once():
@@ -183,8 +186,8 @@ def test_structure_adds_sizes_of_a_module_with_two_underscores_up():
     text = HEAD + entry("v_line/my__sum__W8", 2, 5, "else", 3) + entry("v_line/my", 2, 5, "else", 1)
     found = read_points(text, "x", ("my__sum", "my"))
     assert found == {
-        Point("my__sum", "line", 2, 5, "else"): 3,
-        Point("my", "line", 2, 5, "else"): 1,
+        CodePoint("my__sum", "line", 2, 5, "else"): 3,
+        CodePoint("my", "line", 2, 5, "else"): 1,
     }
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rtl_defects import DEFECTS, Defect, broken_rtl
+from support.defects import DEFECTS, Defect, Forgotten, defect_named, forgotten_by, planted
 from testbench_runs import Run, Workshop, emit_set, quick_simulator, verdict
 
 from bitlog2.golden import emit
@@ -43,17 +43,6 @@ ODD = {
 }
 
 
-#: Registers with what a reset does to them; without it they keep what a broken off row left.
-FORGOTTEN = (
-    ("row_max", "index", "index <= '0;"),
-    ("row_max", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;"),
-    ("row_max", "m_axis_keys_tvalid", "m_axis_keys_tvalid <= 1'b0;"),
-    ("softmax_row", "state", "state <= LOAD;"),
-    ("softmax_row", "index", "index <= '0;"),
-    ("attention_row", "m_axis_tvalid", "m_axis_tvalid <= 1'b0;"),
-    ("code_memory", "place", "place <= '0;"),
-    ("code_memory", "low_flags", "low_flags <= '0;"),
-)
 #: A device, what in it is replaced by what, and what the testbench says of the port.
 PORTS = (
     ("row_sum", "[S_WIDTH-1:0] m_axis_tdata", "[S_WIDTH:0] m_axis_tdata", "11 bits, must have 10"),
@@ -84,8 +73,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_defect(simulator: str, defect: Defect, at: Path, workshop: Workshop, tmp: Path) -> Run:
-    rtl = broken_rtl(defect, tmp)
-    return workshop.build(simulator, at, defect.top, rtl=rtl)
+    return workshop.build(simulator, at, defect.top, rtl=defect.planted(tmp))
 
 
 def assert_fails(run: tuple[int, list[str]]) -> list[str]:
@@ -115,9 +103,7 @@ def test_testbench_defects_are_caught_in_verilator(
 def test_testbench_defects_are_shown_with_case_field_and_time(
     default: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
-    defect = next(
-        each for each in DEFECTS if (each.module, each.what) == ("exp2", "shift off by one")
-    )
+    defect = defect_named("exp2: shift off by one")
     lines = assert_fails(build_defect("verilator", defect, default, workshop, tmp_path)(default))
     shown = [line for line in lines if line.startswith("  exp2.expected case ")]
     assert len(shown) == 10
@@ -127,7 +113,7 @@ def test_testbench_defects_are_shown_with_case_field_and_time(
 def test_testbench_stops_at_the_first_difference(
     default: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
-    defect = next(each for each in DEFECTS if each.what == "wrong table entry")
+    defect = defect_named("exp2: wrong table entry")
     run = build_defect(quick_simulator(), defect, default, workshop, tmp_path)
     lines = assert_fails(run(default, "+stop"))
     assert len([line for line in lines if line.startswith("  exp2.expected case ")]) == 1
@@ -149,28 +135,12 @@ def test_testbench_an_odd_stream_fails(
     assert any(message in line for line in lines), lines
 
 
-def changed_rtl(folder: Path, module: str, *changes: tuple[str, str]) -> list[Path]:
-    """Copy the reference RTL with the first place of each text in a module replaced."""
-    files = [Path(shutil.copy(path, folder)) for path in reference_files()]
-    device = folder / f"{module}.sv"
-    for old, new in changes:
-        assert old in device.read_text()
-        device.write_text(device.read_text().replace(old, new, 1))
-    return files
-
-
-def forgetful_rtl(folder: Path, module: str, register: str, line: str) -> list[Path]:
-    """The reference without the reset of a register, which starts as 0."""
-    start = ("endmodule", f"initial {register} = '0;\nendmodule")
-    return changed_rtl(folder, module, (line, ""), start)
-
-
-@pytest.mark.parametrize(("module", "register", "line"), FORGOTTEN)
+@pytest.mark.parametrize(("forgotten", "top"), forgotten_by("testbench"), ids=str)
 def test_testbench_a_register_that_reset_forgets_is_found(
-    module: str, register: str, line: str, small: Path, workshop: Workshop, tmp_path: Path
+    forgotten: Forgotten, top: str, small: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
-    rtl = forgetful_rtl(tmp_path, module, register, line)
-    run = workshop.build(quick_simulator(), small, module, rtl=rtl)
+    rtl = forgotten.planted(tmp_path)
+    run = workshop.build(quick_simulator(), small, top, rtl=rtl)
     assert run(small, "+resets=0")[0] == 0
     lines = assert_fails(run(small))
     assert " differ after reset " in verdict(lines)
@@ -182,7 +152,7 @@ def test_testbench_registers_start_with_random_bits_in_verilator(
     small: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
     """A device that relies on a start with 0: the first row of all is wrong."""
-    rtl = changed_rtl(tmp_path, "code_memory", ("low_flags <= '0;", ""), ("place <= '0;", ""))
+    rtl = planted(tmp_path, "code_memory", ("low_flags <= '0;", ""), ("place <= '0;", ""))
     run = workshop.build("verilator", small, "code_memory", rtl=rtl)
     lines = assert_fails(run(small, "+verilator+rand+reset+2", "+verilator+seed+1"))
     assert "code_register.memory case 0 " in lines[0]
@@ -192,7 +162,7 @@ def test_testbench_registers_start_with_random_bits_in_verilator(
 def test_testbench_a_port_of_another_width_fails_before_the_run(
     module: str, old: str, new: str, message: str, small: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
-    rtl = changed_rtl(tmp_path, module, (old, new))
+    rtl = planted(tmp_path, module, (old, new))
     lines = assert_fails(workshop.build(quick_simulator(), small, module, rtl=rtl)(small))
     assert any(message in line for line in lines), lines
     assert verdict(lines).startswith(f"FAIL {module}: 0 words compared, ")
@@ -210,7 +180,7 @@ def test_testbench_a_port_of_another_width_fails_before_the_run(
 def test_testbench_an_unknown_handshake_ends_as_a_hang(
     old: str, new: str, small: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
-    rtl = changed_rtl(tmp_path, "row_sum", (old, new))
+    rtl = planted(tmp_path, "row_sum", (old, new))
     lines = assert_fails(workshop.build("icarus", small, "row_sum", rtl=rtl)(small))
     assert " is unknown, time " in lines[0]
 
@@ -220,7 +190,7 @@ def test_testbench_words_without_end_end_as_a_hang(
 ) -> None:
     flood = ("m_axis_tvalid <= fire && s_axis_tlast", "m_axis_tvalid <= 1'b1")
     deaf = ("s_axis_tready = !m_axis_tvalid || m_axis_tready", "s_axis_tready = 1'b0")
-    rtl = changed_rtl(tmp_path, "row_sum", flood, deaf)
+    rtl = planted(tmp_path, "row_sum", flood, deaf)
     run = workshop.build(quick_simulator(), small, "row_sum", rtl=rtl)
     assert_fails(run(small, "+idle=200"))
 
@@ -232,7 +202,7 @@ def test_testbench_counts_the_words_and_cases_that_differ(
         "{tap_row_max, tap_row_sum, accumulators}",
         "~{tap_row_max, tap_row_sum, accumulators}",
     )
-    rtl = changed_rtl(tmp_path, "attention_row", wrong)
+    rtl = planted(tmp_path, "attention_row", wrong)
     lines = assert_fails(workshop.build(quick_simulator(), small, "attention_row", rtl=rtl)(small))
     assert verdict(lines) == "FAIL attention_row: 283 of 1588 words differ, in 283 of 283 cases"
 

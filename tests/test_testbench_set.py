@@ -119,6 +119,7 @@ def test_testbench_set_without_the_option_has_the_other_files_alone(tmp_path: Pa
         "Makefile",
         "bitlog2.core",
         "bitlog2.f",
+        "bitlog2_tb.sv",
         "exp2_tb.sv",
         "rtl",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from bitlog2.golden import emit
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.testbench import reference_files
-from bitlog2.golden.testbench.files import build_testbench, run_testbench
+from bitlog2.golden.testbench.files import MODULES, UNOPTIMIZED, build_testbench, run_testbench
 from bitlog2.sim import AttentionConfig
 
 #: Every device with the testbench that takes it.
@@ -25,8 +24,6 @@ DEVICES = {
 SMALL = AttentionConfig(
     max_head_dim=4, max_tokens=11, table_bits=6, max_n=4, max_n2=12, distance_int_bits=4
 )
-_QUICK = [word for name in ("FAST", "SLOW", "GLOBAL") for word in ("-MAKEFLAGS", f"OPT_{name}=-O0")]
-_RUNTIME = ("verilated*.o", "verilated*.d")
 
 #: (vectors, plusargs) -> exit status and the lines that were printed.
 Run = Callable[..., tuple[int, list[str]]]
@@ -40,16 +37,14 @@ def emit_set(folder: Path, config: AttentionConfig = SMALL, head_dim: int = 3) -
 
 @dataclass
 class Workshop:
-    """Builds testbenches: each once, with Verilator's own objects compiled once for all.
+    """Builds testbenches, each once.
 
     Attributes:
         folder: where.
-        runtime: those objects, once they are there.
         built: what runs each testbench, by what it was built from.
     """
 
     folder: Path
-    runtime: list[Path] = field(default_factory=list)
     built: dict[tuple[object, ...], Run] = field(default_factory=dict)
 
     def build(
@@ -85,10 +80,8 @@ class Workshop:
         options = [f"-D{macro}" for macro in macros]
         if simulator == "icarus":
             return _icarus(files, name, device, out, options)
-        for path in self.runtime:
-            shutil.copy2(path, out)
-        program = build_testbench(files, name, out, device=device, options=[*_QUICK, *options])
-        self.runtime = self.runtime or [path for glob in _RUNTIME for path in out.glob(glob)]
+        quick = [*UNOPTIMIZED, *options]
+        program = build_testbench(files, name, out, device=device, options=quick)
         return lambda at, *plusargs: run_testbench(program, at, *plusargs, timeout=120)
 
 
@@ -97,7 +90,8 @@ def _icarus(
 ) -> Run:
     program = out / "simulate"
     command = ["iverilog", "-g2012", "-s", f"{module}_tb", f"-DDUT={device}", *options]
-    subprocess.run([*command, "-o", program, *files], check=True, timeout=120, capture_output=True)
+    words = [*command, "-o", program, *files[:-1], MODULES, files[-1]]
+    subprocess.run(words, check=True, timeout=120, capture_output=True)
 
     def run(vectors: Path, *plusargs: str) -> tuple[int, list[str]]:
         words = ["vvp", "-n", str(program), f"+dir={vectors}", *plusargs]

@@ -6,17 +6,9 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 """
 
 from ..simulation import Rtl
-from .job import (
-    CHOICES,
-    CONFIGURATIONS,
-    DEVICES,
-    IDLE_CYCLES,
-    LIMIT_SECONDS,
-    PROFILES,
-    STALL_PERCENT,
-    Choice,
-)
-from .regression import RegressionResult, regression, run_choice, units_of
+from .job import CHOICES, CONFIGURATIONS, DEVICES, PROFILES, RegressionPoint
+from .options import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT, CosimOptions
+from .regression import RegressionResult, regression, run_point, units_of
 from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
 from .run import cosim
 from .simulators import SIMULATORS, ended_by_signals, simulator_named
@@ -30,9 +22,10 @@ __all__ = [
     "PROFILES",
     "SIMULATORS",
     "STALL_PERCENT",
-    "Choice",
+    "CosimOptions",
     "CosimResult",
     "ProfileRun",
+    "RegressionPoint",
     "RegressionResult",
     "Rtl",
     "UnitRun",
@@ -41,7 +34,7 @@ __all__ = [
     "regression",
     "render_error",
     "render_junit",
-    "run_choice",
+    "run_point",
     "simulator_named",
     "units_of",
 ]

@@ -10,16 +10,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
-from .job import IDLE_CYCLES, Beat
-
-__all__ = [
-    "Agent",
-    "Bench",
-    "RowDriver",
-    "RowMonitor",
-    "Transfer",
-    "now",
-]
+from .job import Beat
+from .options import IDLE_CYCLES
 
 
 class Agent(Protocol):

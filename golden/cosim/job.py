@@ -17,32 +17,6 @@ from ..stimulus.units import UNITS
 from ..words.fields import Field, pack, word_width
 from ..words.memfile import render_mem
 
-__all__ = [
-    "CHOICES",
-    "CONFIGURATIONS",
-    "DEVICES",
-    "IDLE_CYCLES",
-    "LIMIT_SECONDS",
-    "PROFILES",
-    "STALL_PERCENT",
-    "Beat",
-    "Choice",
-    "Device",
-    "Garbage",
-    "Job",
-    "Profile",
-    "Shape",
-    "beats_of_row",
-    "device_named",
-    "params_of",
-    "profiles_of",
-    "read_job",
-    "render_job",
-    "row_bounds",
-    "shape_of",
-    "words_of",
-]
-
 
 @dataclass(frozen=True)
 class Device:
@@ -262,7 +236,7 @@ def device_named(name: str) -> Device:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RegressionPoint:
     """One configuration.
 
     Attributes:
@@ -317,40 +291,34 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 #: A cover of all pairs; found by a greedy search, held to the claim by a test.
-CONFIGURATIONS: tuple[Choice, ...] = (
-    Choice("BitLog2_Single_16", 3, 12, 6, 2, 5, 1),
-    Choice("BitLog2_Single_16", 7, 8, 5, 1, 32, 8),
-    Choice("BitLog2_Half_16", 5, 12, 8, 1, 13, 3),
-    Choice("BitLog2_Single_17", 5, 16, 4, 4, 5, 8),
-    Choice("BitLog2_Half_17", 7, 20, 8, 4, 1, 1),
-    Choice("BitLog2_Half_17", 3, 16, 7, 8, 32, 3),
-    Choice("BitLog2_Single_17", 7, 20, 4, 2, 13, 3),
-    Choice("BitLog2_Half_16", 5, 8, 7, 2, 1, 1),
-    Choice("BitLog2_Single_17", 3, 12, 5, 8, 1, 8),
-    Choice("BitLog2_Half_16", 5, 20, 6, 8, 32, 8),
-    Choice("BitLog2_Half_17", 3, 8, 6, 4, 13, 3),
-    Choice("BitLog2_Single_17", 7, 16, 6, 1, 1, 1),
-    Choice("BitLog2_Half_16", 7, 8, 4, 8, 5, 1),
-    Choice("BitLog2_Single_16", 3, 20, 7, 1, 5, 3),
-    Choice("BitLog2_Half_17", 5, 16, 5, 2, 13, 8),
-    Choice("BitLog2_Single_17", 7, 12, 7, 4, 32, 8),
-    Choice("BitLog2_Single_16", 5, 16, 8, 8, 13, 1),
-    Choice("BitLog2_Single_17", 3, 8, 8, 2, 32, 8),
-    Choice("BitLog2_Half_17", 3, 12, 4, 1, 32, 1),
-    Choice("BitLog2_Half_16", 3, 20, 5, 4, 1, 3),
-    Choice("BitLog2_Single_16", 7, 16, 4, 4, 1, 8),
-    Choice("BitLog2_Half_17", 3, 12, 5, 4, 5, 1),
-    Choice("BitLog2_Half_16", 5, 16, 8, 8, 5, 1),
-    Choice("BitLog2_Single_16", 5, 20, 7, 4, 13, 3),
+CONFIGURATIONS: tuple[RegressionPoint, ...] = (
+    RegressionPoint("BitLog2_Single_16", 3, 12, 6, 2, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 7, 8, 5, 1, 32, 8),
+    RegressionPoint("BitLog2_Half_16", 5, 12, 8, 1, 13, 3),
+    RegressionPoint("BitLog2_Single_17", 5, 16, 4, 4, 5, 8),
+    RegressionPoint("BitLog2_Half_17", 7, 20, 8, 4, 1, 1),
+    RegressionPoint("BitLog2_Half_17", 3, 16, 7, 8, 32, 3),
+    RegressionPoint("BitLog2_Single_17", 7, 20, 4, 2, 13, 3),
+    RegressionPoint("BitLog2_Half_16", 5, 8, 7, 2, 1, 1),
+    RegressionPoint("BitLog2_Single_17", 3, 12, 5, 8, 1, 8),
+    RegressionPoint("BitLog2_Half_16", 5, 20, 6, 8, 32, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 8, 6, 4, 13, 3),
+    RegressionPoint("BitLog2_Single_17", 7, 16, 6, 1, 1, 1),
+    RegressionPoint("BitLog2_Half_16", 7, 8, 4, 8, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 3, 20, 7, 1, 5, 3),
+    RegressionPoint("BitLog2_Half_17", 5, 16, 5, 2, 13, 8),
+    RegressionPoint("BitLog2_Single_17", 7, 12, 7, 4, 32, 8),
+    RegressionPoint("BitLog2_Single_16", 5, 16, 8, 8, 13, 1),
+    RegressionPoint("BitLog2_Single_17", 3, 8, 8, 2, 32, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 12, 4, 1, 32, 1),
+    RegressionPoint("BitLog2_Half_16", 3, 20, 5, 4, 1, 3),
+    RegressionPoint("BitLog2_Single_16", 7, 16, 4, 4, 1, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 12, 5, 4, 5, 1),
+    RegressionPoint("BitLog2_Half_16", 5, 16, 8, 8, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 5, 20, 7, 4, 13, 3),
 )
 
 
-#: Cycles without a transfer after which a device counts as stuck.
-IDLE_CYCLES = 10_000
-#: Chance of a stall in a cycle.
-STALL_PERCENT = 30
-#: After which a simulator is ended.
-LIMIT_SECONDS = 900
 #: The runs of a device.
 PROFILES = ("none", "source", "sink", "both", "reset")
 #: Resets of the last one, and its rows: after each reset one or two are played whole.

@@ -31,14 +31,6 @@ from .job import (
 )
 from .result import Words
 
-__all__ = [
-    "AttentionModel",
-    "Model",
-    "compare_words",
-    "select_cases",
-    "vectors_of_set",
-]
-
 
 class Model:
     """A device's stimulus and expected words.

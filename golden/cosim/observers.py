@@ -8,8 +8,6 @@ from .job import Shape
 from .model import Model, compare_words
 from .result import ProfileRun, Words
 
-__all__ = ["FirstDifference", "Scoreboard", "TransferLog", "differs", "fields_of"]
-
 _KNOWN = str.maketrans("xXzZuUwW-", "000000000")
 _UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
 

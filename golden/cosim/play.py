@@ -27,11 +27,6 @@ from .observers import FirstDifference, Scoreboard, TransferLog, differs, fields
 from .ports import lanes_of, present
 from .result import write_recording
 
-__all__ = [
-    "Sequencer",
-    "fetch_tables",
-]
-
 
 class Sequencer:
     """Hands rows to the drivers; parameters change only where every row before has ended.

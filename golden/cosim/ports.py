@@ -13,8 +13,6 @@ from ..simulation.contract import Channel
 from ..stimulus.unit import Target
 from .job import Device, shape_of
 
-__all__ = ["WRAPPER", "DeviceError", "Wrapper", "lanes_of", "present", "wrap"]
-
 WRAPPER = "bitlog2_device"
 
 

@@ -2,26 +2,17 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME
 from ..simulation import Rtl
 from ..stimulus.unit import Progress, no_progress
-from .job import (
-    CONFIGURATIONS,
-    DEVICES,
-    IDLE_CYCLES,
-    LIMIT_SECONDS,
-    STALL_PERCENT,
-    Choice,
-    device_named,
-)
+from .job import CONFIGURATIONS, DEVICES, RegressionPoint, device_named
+from .options import CosimOptions
 from .result import CosimResult
 from .run import cosim
-
-__all__ = ["RegressionResult", "regression", "run_choice", "units_of"]
 
 _ROW = "attention_row"
 #: Units other than the row that each configuration builds.
@@ -38,7 +29,7 @@ class RegressionResult:
         runs: the configuration, and its units' results.
     """
 
-    runs: tuple[tuple[Choice, tuple[CosimResult, ...]], ...]
+    runs: tuple[tuple[RegressionPoint, tuple[CosimResult, ...]], ...]
 
     @property
     def ok(self) -> bool:
@@ -53,11 +44,11 @@ class RegressionResult:
     def lines(self) -> list[str]:
         """Return the report: a line a configuration, more where something differs."""
         lines = []
-        for number, (choice, found) in enumerate(self.runs):
+        for number, (point, found) in enumerate(self.runs):
             units = [unit for each in found for unit in each.units]
             what = ", ".join(f"{unit.unit} {unit.cases} cases" for unit in units)
             ok = all(each.ok for each in found)
-            lines.append(f"{number}: {choice}: {what}: {'agrees' if ok else 'DIFFERS'}")
+            lines.append(f"{number}: {point}: {what}: {'agrees' if ok else 'DIFFERS'}")
             lines += [f"  {line}" for each in found if not each.ok for line in each.lines()]
         return [*lines, "agrees" if self.ok else "DIFFERS"]
 
@@ -68,25 +59,21 @@ def units_of(number: int) -> tuple[str, ...]:
     return (_ROW, *(others[(_OTHERS * number + i) % len(others)] for i in range(_OTHERS)))
 
 
-def run_choice(
-    choice: Choice,
+def run_point(
+    point: RegressionPoint,
     units: Sequence[str],
+    options: CosimOptions | None = None,
     *,
     rtl: Rtl | None = None,
-    simulator: str = "verilator",
-    seed: int = 0,
-    stall: int = STALL_PERCENT,
-    idle: int = IDLE_CYCLES,
-    limit: float = LIMIT_SECONDS,
 ) -> tuple[CosimResult, ...]:
     """Return the results of one configuration, a set of corner cases for each unit.
 
     Args:
-        choice: the configuration.
+        point: the configuration.
         units: names of `DEVICES`.
+        options: as `cosim`, without lanes.
         rtl: the device, built with `bitlog2_pkg.sv` of each set, and with the parameter LANES where
             it has lanes; None for the reference.
-        simulator, seed, stall, idle, limit: as `cosim`.
 
     Raises:
         ValueError: the device has other ports than the configuration asks for.
@@ -99,45 +86,32 @@ def run_choice(
             cases = _RANDOM.get(source)
             emit(
                 folder,
-                choice.config,
-                head_dim=choice.head_dim,
+                point.config,
+                head_dim=point.head_dim,
                 units=[source],
                 sources=("corners",) if cases is None else ("random",),
                 random_cases=cases,
             )
-            found.append(
-                cosim(
-                    folder,
-                    name,
-                    rtl=rtl,
-                    simulator=simulator,
-                    seed=seed,
-                    stall=stall,
-                    idle=idle,
-                    lanes=choice.lanes if DEVICES[name].wide else None,
-                    limit=limit,
-                )
-            )
+            lanes = point.lanes if DEVICES[name].wide else None
+            used = replace(options or CosimOptions(), lanes=lanes)
+            found.append(cosim(folder, name, used, rtl=rtl))
     return tuple(found)
 
 
 def regression(
     unit: str | None = None,
+    options: CosimOptions | None = None,
     *,
     rtl: Rtl | None = None,
-    simulator: str = "verilator",
-    seed: int = 0,
-    stall: int = STALL_PERCENT,
-    idle: int = IDLE_CYCLES,
-    limit: float = LIMIT_SECONDS,
     progress: Progress = no_progress,
 ) -> RegressionResult:
     """Simulate the reference RTL, or a user's, in every configuration of `CONFIGURATIONS`.
 
     Args:
         unit: a name of `DEVICES`; None for the row and two others in turn.
-        rtl: as `run_choice`; None for the reference.
-        simulator, seed, stall, idle, limit, progress: as `cosim`.
+        options: as `run_point`.
+        rtl: as `run_point`; None for the reference.
+        progress: as `cosim`.
 
     Raises:
         ValueError: there is no such unit, or the device does not follow the package.
@@ -149,21 +123,10 @@ def regression(
         raise ValueError(f"rtl must leave {PACKAGE_NAME} to the sets of the regression")
     units = None if unit is None else (device_named(unit).name,)
     runs = []
-    for number, choice in enumerate(
-        progress(CONFIGURATIONS, "configurations", len(CONFIGURATIONS))
-    ):
+    for number, point in enumerate(progress(CONFIGURATIONS, "configurations", len(CONFIGURATIONS))):
         try:
-            found = run_choice(
-                choice,
-                units or units_of(number),
-                rtl=rtl,
-                simulator=simulator,
-                seed=seed,
-                stall=stall,
-                idle=idle,
-                limit=limit,
-            )
+            found = run_point(point, units or units_of(number), options, rtl=rtl)
         except ValueError as error:
-            raise ValueError(f"configuration {number}, {choice}: {error}") from None
-        runs.append((choice, found))
+            raise ValueError(f"configuration {number}, {point}: {error}") from None
+        runs.append((point, found))
     return RegressionResult(tuple(runs))

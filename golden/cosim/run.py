@@ -1,38 +1,24 @@
 """Play a vector set through devices in a simulator: the one call behind `bitlog2 golden cosim`."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..package.reading import open_set
 from ..package.verification import Verification, verify
 from ..simulation import Rtl
 from ..stimulus.unit import Progress, no_progress
-from .job import DEVICES, IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT, device_named
-from .result import CosimResult, check_integer, check_kept
-from .simulators import Design, Setting, simulate, simulator_named
-
-__all__ = ["cosim"]
+from .job import DEVICES, device_named
+from .options import CosimOptions
+from .result import CosimResult
+from .simulators import Design, Session, simulate, simulator_named
 
 
 def cosim(
     folder: str | Path,
     unit: str,
+    options: CosimOptions | None = None,
     *,
     rtl: Rtl | None = None,
-    simulator: str = "verilator",
-    seed: int = 0,
-    stall: int = STALL_PERCENT,
-    idle: int = IDLE_CYCLES,
-    lanes: int | None = None,
-    waves: str | Path | None = None,
-    out: str | Path | None = None,
-    builds: str | Path | None = None,
-    limit: float = LIMIT_SECONDS,
-    cases: Sequence[int] | None = None,
-    profiles: Sequence[str] | None = None,
-    stop_first: bool = False,
-    log: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> CosimResult:
     """Give a set's stimulus to a device in a simulator; compare its outputs with the model's.
@@ -44,21 +30,9 @@ def cosim(
     Args:
         folder: the vector set; never written to.
         unit: a name of `DEVICES`, or `all` of those that the set has vectors for.
+        options: how it is simulated, and what is kept; None for the usual ones.
         rtl: the device; None for the reference. `bitlog2_pkg.sv` of the set goes in front where no
             file has that name.
-        simulator: `verilator` or `icarus`.
-        seed: of the stalls, 0 to 2**63 - 1.
-        stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
-        idle: cycles without a transfer after which a device counts as stuck, 10 to 10**9.
-        lanes: keys a beat, the parameter LANES of the rows, 1 to 64; None for its own default.
-        waves: a VCD file, or a folder for `<unit>.vcd`.
-        out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
-        builds: folder in which compiled devices are kept and used again; None for none.
-        limit: seconds after which a simulator is ended.
-        cases: that are played, in this order; None for all. Needs a single unit.
-        profiles: names of `PROFILES`: the runs; None for all.
-        stop_first: whether the first difference ends everything.
-        log: file that gets a line a transfer: time, stream, case, beat, fields; None for none.
         progress: shows how far it is.
 
     Raises:
@@ -67,46 +41,36 @@ def cosim(
         ToolError: the simulator is not there, or the device does not compile.
         OSError: a file cannot be read or written.
     """
-    for name, value, low, high in (
-        ("seed", seed, 0, 2**63 - 1),
-        ("stall", stall, 0, 90),
-        ("idle", idle, 10, 10**9),
-        ("lanes", 1 if lanes is None else lanes, 1, 64),
-    ):
-        check_integer(name, value, low, high)
-    if not limit > 0:
-        raise ValueError(f"limit must be above 0 seconds, got {limit}")
-    root = Path(folder).resolve()
+    chosen = CosimOptions() if options is None else options
+    root, lanes, cases = Path(folder).resolve(), chosen.lanes, chosen.cases
     names = _names(root, unit, rtl)
     if lanes is not None and rtl is None and not any(DEVICES[name].wide for name in names):
         raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
     if cases is not None and (not cases or len(names) > 1):
         raise ValueError(f"cases must be at least one, of one unit, got {cases} for unit {unit}")
-    kept = check_kept(waves, out, builds, log, len(names))
-    designs = {name: _design(root, name, rtl, lanes, waves is not None) for name in names}
-    used = simulator_named(simulator)
+    chosen = chosen.resolved(len(names))
+    designs = {name: _design(root, name, rtl, chosen) for name in names}
+    used = simulator_named(chosen.simulator)
     verified = verify(root, progress=progress)
     runs = []
     if verified.ok:
         with tempfile.TemporaryDirectory(prefix="bitlog2-cosim-") as scratch:
-            setting = Setting(
-                root, used, seed, stall, idle, limit, cases, profiles, stop_first, kept
-            )
-            if kept.log is not None:
-                kept.log.write_bytes(b"")
+            session = Session(root, used, chosen)
+            if (log := chosen.path("log")) is not None:
+                log.write_bytes(b"")
             for name in progress(names, "cosim", len(names)):
                 place = Path(scratch) / name
-                runs.append(simulate(setting, DEVICES[name], designs[name], place))
-                if stop_first and not runs[-1].ok:
+                runs.append(simulate(session, DEVICES[name], designs[name], place))
+                if chosen.stop_first and not runs[-1].ok:
                     break
     return CosimResult(
         folder=root,
         failures=_failures(verified),
         simulator=used.version,
         remark=used.remark,
-        seed=seed,
-        stall=stall,
-        idle=idle,
+        seed=chosen.seed,
+        stall=chosen.stall,
+        idle=chosen.idle,
         units=tuple(runs),
     )
 
@@ -127,9 +91,9 @@ def _names(folder: Path, unit: str, rtl: Rtl | None) -> list[str]:
     return [name for name, device in DEVICES.items() if device.contract.unit in sources]
 
 
-def _design(folder: Path, name: str, rtl: Rtl | None, lanes: int | None, waves: bool) -> Design:
-    used = lanes if rtl is not None or DEVICES[name].wide else None
-    return Design.of(folder, DEVICES[name], rtl, used, waves)
+def _design(folder: Path, name: str, rtl: Rtl | None, options: CosimOptions) -> Design:
+    lanes = options.lanes if rtl is not None or DEVICES[name].wide else None
+    return Design.of(folder, DEVICES[name], rtl, lanes, options.waves is not None)
 
 
 def _failures(verified: Verification) -> tuple[str, ...]:

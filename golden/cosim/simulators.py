@@ -29,31 +29,9 @@ from ..stimulus.unit import Target
 from ..testbench import reference_files
 from .job import Device, Job, Profile, profiles_of, render_job
 from .model import compare_words, select_cases, vectors_of_set
+from .options import CosimOptions, check_integer
 from .ports import WRAPPER, Wrapper, wrap
-from .result import (
-    Kept,
-    ProfileRun,
-    Recording,
-    UnitRun,
-    check_integer,
-    keep_outputs,
-    keep_waves,
-    read_recording,
-)
-
-__all__ = [
-    "MAKE_PATH",
-    "SIMULATORS",
-    "Design",
-    "Setting",
-    "Simulator",
-    "build_design",
-    "ended_by_signals",
-    "run_group",
-    "simulate",
-    "simulator_named",
-    "start",
-]
+from .result import ProfileRun, Recording, UnitRun, keep_outputs, keep_waves, read_recording
 
 
 @contextmanager
@@ -375,33 +353,25 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How devices are simulated.
+class Session:
+    """What devices are simulated with.
 
     Attributes:
         folder: the vector set.
-        simulator: with what.
-        seed, stall, idle, limit, cases, profiles, stop_first: as `cosim`.
-        kept: what is left behind.
+        simulator: which.
+        options: how, with whole paths.
     """
 
     folder: Path
     simulator: Simulator
-    seed: int
-    stall: int
-    idle: int
-    limit: float
-    cases: Sequence[int] | None
-    profiles: Sequence[str] | None
-    stop_first: bool
-    kept: Kept
+    options: CosimOptions
 
 
-def simulate(setting: Setting, device: Device, design: Design, scratch: Path) -> UnitRun:
+def simulate(session: Session, device: Device, design: Design, scratch: Path) -> UnitRun:
     """Return what a device made of its vectors.
 
     Args:
-        setting: how.
+        session: with what, and how.
         device: what the vectors are for.
         design: what is compiled.
         scratch: an empty or new folder for everything that is written.
@@ -409,37 +379,38 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
     Raises:
         ToolError: it does not compile.
     """
-    target, part = vectors_of_set(setting.folder, device)
-    cases = range(part.cases) if setting.cases is None else setting.cases
+    options = session.options
+    target, part = vectors_of_set(session.folder, device)
+    cases = range(part.cases) if options.cases is None else options.cases
     for case in cases:
         check_integer(f"case of {device.name}", case, 0, part.cases - 1)
     profiles = profiles_of(
-        setting.stall,
-        setting.profiles,
+        options.stall,
+        options.profiles,
         cases,
-        setting.seed,
+        options.seed,
         clocked=design.wrapper.clocked,
         back_pressure=design.rtl.back_pressure,
     )
     begun = time.monotonic()
-    build = build_design(design, setting.simulator, setting.kept.builds or scratch / "builds")
+    build = build_design(design, session.simulator, options.path("builds") or scratch / "builds")
     built = time.monotonic()
     job = Job(
-        folder=setting.folder,
+        folder=session.folder,
         device=device,
         results=scratch / "results",
         profiles=profiles,
-        seed=setting.seed,
-        idle=setting.idle,
-        stop_first=setting.stop_first,
-        log=setting.kept.log,
+        seed=options.seed,
+        idle=options.idle,
+        stop_first=options.stop_first,
+        log=options.path("log"),
     )
     job.results.mkdir(parents=True)
-    status = _run(setting, design, build, job)
+    status = _run(session, design, build, job)
     ended = time.monotonic()
-    played = _kept(setting, device, job)
+    played = _kept(options, device, job)
     whole = all(each is not None for _, each in played)
-    troubles, warnings = _troubles(job, status, setting.limit, whole)
+    troubles, warnings = _troubles(job, status, options.limit, whole)
     return UnitRun(
         unit=device.name,
         top=design.top,
@@ -455,13 +426,13 @@ def simulate(setting: Setting, device: Device, design: Design, scratch: Path) ->
     )
 
 
-def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
+def _run(session: Session, design: Design, build: Path, job: Job) -> int | None:
     path = job.results / "job.json"
     path.write_bytes(render_job(job))
     dump = job.results / "dump.vcd"
-    waves = ["--trace-file", str(dump)] if setting.simulator.name == "verilator" else []
+    waves = ["--trace-file", str(dump)] if session.simulator.name == "verilator" else []
     plusargs = [f"+bitlog2_job={path}"]
-    if setting.simulator.name == "verilator":  # state that nothing sets begins at random
+    if session.simulator.name == "verilator":  # state that nothing sets begins at random
         chance = random.Random(f"{job.seed} state").randrange(1, 1 << 31)
         plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{chance}"]
     elif design.waves:
@@ -476,19 +447,22 @@ def _run(setting: Setting, design: Design, build: Path, job: Job) -> int | None:
         "plusargs": plusargs,
         "waves": design.waves,
     }
-    return start(setting.simulator, order, job.results, job.results / "run.log", setting.limit)
+    log = job.results / "run.log"
+    return start(session.simulator, order, job.results, log, session.options.limit)
 
 
-def _kept(setting: Setting, device: Device, job: Job) -> list[tuple[Profile, Recording | None]]:
+def _kept(
+    options: CosimOptions, device: Device, job: Job
+) -> list[tuple[Profile, Recording | None]]:
     """Return what came of each profile, what was asked for being kept."""
-    if (waves := setting.kept.waves_of(device.name)) is not None:
+    if (waves := options.waves_of(device.name)) is not None:
         keep_waves(job.results / "dump.vcd", waves)
     played = [(profile, read_recording(job.results / profile.name)) for profile in job.profiles]
     if (last := job.results / "last").exists():  # no other run was to come
         played = played[: int(last.read_text())]
-    if setting.kept.out is not None:
+    if (out := options.path("out")) is not None:
         found = [(profile.name, each) for profile, each in played if each is not None]
-        keep_outputs(setting.kept.out, device.name, found)
+        keep_outputs(out, device.name, found)
     return played
 
 

@@ -31,3 +31,9 @@ module leading_one #(
     any = rest[0];
   end
 endmodule
+
+// Points that the vectors of the default configuration do not reach.
+// not reached: toggle "rest\[([1-9]|[12]\d|3[01])\]:.*"
+//   a working value of the loop: at its end at most the lowest bit is left (BL2-NUM-06)
+// not reached: toggle "upper\[([1-9]|[12]\d|3[01])\]:.*"
+//   a working value of the loop: its last step looks at one bit (BL2-NUM-06)

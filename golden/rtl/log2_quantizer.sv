@@ -94,3 +94,13 @@ module log2_quantizer #(
       .flag(flag)
   );
 endmodule
+
+// Points that the vectors of the default configuration do not reach.
+// not reached: line "cond_else: assign x = \(ODD_FACTOR == 3\).*"
+//   a constant of the scheme: A = 384 is 3 * 2^7 (BL2-SCHEME-01)
+// not reached: toggle "lod_s\[4\]:1->0"
+//   2^16 <= s, so its leading one is at 16 to 26 (BL2-SUM-02)
+// not reached: toggle "unused_any:1->0"
+//   s is never 0 (BL2-SUM-02)
+// not reached: toggle "left\[[567]\]:.*"
+//   lod(s) - lod(x) + 1 is from 0 to 27: its higher bits stay 0 (BL2-LOG2-06)

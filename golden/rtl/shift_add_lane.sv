@@ -40,3 +40,7 @@ module shift_add_lane #(
     assign term = zero ? '0 : shifted;
   end
 endmodule
+
+// Points that the vectors of the default configuration do not reach.
+// not reached: line "cond_else: assign (level|zero) = \(ZERO_FLAG != 0\).*"
+//   a constant of the scheme: 17 levels have a zero flag (BL2-SCHEME-02)

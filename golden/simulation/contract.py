@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.declarations import Unit
 
-__all__ = ["CONTRACTS", "Channel", "Contract", "modules_of"]
-
 
 @dataclass(frozen=True)
 class Channel:

@@ -10,16 +10,6 @@ from typing import Any
 
 from bitlog2.extras import require
 
-__all__ = [
-    "Elaborated",
-    "FileList",
-    "Port",
-    "Rtl",
-    "elaborate",
-    "macro",
-    "read_port_map",
-]
-
 _DIRECTIONS = {"In": "input", "Out": "output", "InOut": "inout"}
 
 

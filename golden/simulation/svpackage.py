@@ -7,8 +7,6 @@ from bitlog2 import SPEC_VERSION
 from ..stimulus.unit import Target, Unit
 from ..words.fields import first_bits, hex_digits, word_width
 
-__all__ = ["render_package"]
-
 
 def render_package(target: Target, units: Sequence[Unit]) -> bytes:
     """Return the package of a target, from the same configuration as the vectors.

@@ -10,7 +10,7 @@ import numpy as np
 from bitlog2.sim import AttentionConfig, LayerParams, attention_from_scores
 from bitlog2.sim.files import write
 
-from ..cosim import cosim
+from ..cosim import CosimOptions, cosim
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME, VectorSet, content_files, make_vectors
 from ..stimulus.attention_row import ATTENTION_ROW
@@ -18,13 +18,6 @@ from ..stimulus.rows import RowCase, group_rows
 from ..stimulus.unit import Target, join_tables
 from ..testbench import reference_files
 from ..testbench.files import build_testbench, run_testbench
-
-__all__ = [
-    "ATTENTION_ROW_LANES",
-    "RtlSeconds",
-    "attention_row_seconds",
-    "testbench_seconds",
-]
 
 #: The lanes that `attention_row` is stated with.
 ATTENTION_ROW_LANES = 4
@@ -109,7 +102,7 @@ def testbench_seconds(folder: Path, repetitions: int) -> RtlSeconds:
     program = _built(vectors, _UNIT, out=folder / "plain")
 
     def cocotb() -> float:
-        result = cosim(vectors, _UNIT, stall=0, builds=folder / "builds")
+        result = cosim(vectors, _UNIT, CosimOptions(stall=0, builds=folder / "builds"))
         if not result.ok:
             raise RuntimeError("\n".join(["cocotb must pass", *result.lines()]))
         return result.units[0].seconds

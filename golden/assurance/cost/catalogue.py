@@ -8,16 +8,6 @@ from bitlog2.sim import SCHEMES, AttentionConfig
 
 from ...stimulus.unit import Target
 
-__all__ = [
-    "CHOICES",
-    "Alternative",
-    "Choice",
-    "Group",
-    "entry_error",
-    "linear_entry",
-    "step_error",
-]
-
 
 @dataclass(frozen=True)
 class Alternative:

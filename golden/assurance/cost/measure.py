@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,6 @@ from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from .catalogue import CHOICES, Alternative, Choice, Group
-
-__all__ = [
-    "TECHNOLOGIES",
-    "CostTable",
-    "Counts",
-    "check_technology",
-    "count_cells",
-    "design_files",
-    "longest_path",
-    "measure_cost",
-    "synthesize",
-    "yosys_version",
-]
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -118,25 +106,21 @@ def longest_path(cells: Mapping[str, Any]) -> tuple[int, int]:
     """
     logic = {name: cell for name, cell in cells.items() if cell["type"] in _LOGIC}
     driver = {bit: name for name, cell in logic.items() for bit in _bits(cell, "output")}
-    readers: dict[str, list[str]] = {name: [] for name in logic}
-    missing = dict.fromkeys(logic, 0)
-    for name, cell in logic.items():
-        for source in {driver[bit] for bit in _bits(cell, "input") if bit in driver}:
-            readers[source].append(name)
-            missing[name] += 1
-    reached = dict.fromkeys(logic, (0, 0))
-    ready = [name for name, count in missing.items() if count == 0]
-    for name in ready:
-        level, carry = _LOGIC[logic[name]["type"]]
-        reached[name] = (reached[name][0] + level, reached[name][1] + carry)
-        for reader in readers[name]:
-            reached[reader] = max(reached[reader], reached[name])
-            missing[reader] -= 1
-            if missing[reader] == 0:
-                ready.append(reader)
-    if len(ready) != len(logic):
-        raise ValueError(f"netlist must have no combinational loop, got {len(logic) - len(ready)}"
-                         " cells on one or behind one")  # fmt: skip
+    sources = {
+        name: {driver[bit] for bit in _bits(cell, "input") if bit in driver}
+        for name, cell in logic.items()
+    }
+    reached: dict[str, tuple[int, int]] = {}
+    try:
+        for name in TopologicalSorter(sources).static_order():
+            level, carry = _LOGIC[logic[name]["type"]]
+            levels, carries = max((reached[each] for each in sources[name]), default=(0, 0))
+            reached[name] = (levels + level, carries + carry)
+    except CycleError as error:
+        loop = len(error.args[1]) - 1
+        raise ValueError(
+            f"netlist must have no combinational loop, got {loop} cells on one"
+        ) from None
     return max(reached.values(), default=(0, 0))
 
 

@@ -1,11 +1,11 @@
 """Line and toggle coverage of the reference RTL under a vector set."""
 
 from .measure import Missed, StructureReport, judge, measure_structure
-from .points import Point, Reason, load_reasons, read_points, read_reasons
+from .points import CodePoint, Reason, load_reasons, read_points, read_reasons
 
 __all__ = [
+    "CodePoint",
     "Missed",
-    "Point",
     "Reason",
     "StructureReport",
     "judge",

@@ -1,6 +1,5 @@
 """Coverage of the RTL under a vector set, measured and judged."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from ...package.manifest import Manifest
 from ...package.reading import open_set
 from ...package.vector_set import PACKAGE_NAME
 from ...simulation import (
-    MAKE_PYTHON,
     Rtl,
     ToolError,
     run_tool,
@@ -29,19 +27,8 @@ from ...simulation.contract import CONTRACTS
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import reference_files, render_testbench
-from ...testbench.files import run_testbench
-from .points import Point, Reason, collapse, load_reasons, read_points, text_of
-
-__all__ = [
-    "BENCHES",
-    "Missed",
-    "Runtime",
-    "StructureReport",
-    "judge",
-    "judged_modules",
-    "measure_structure",
-    "run_bench",
-]
+from ...testbench.files import UNOPTIMIZED, build_testbench, run_testbench
+from .points import CodePoint, Reason, collapse, load_reasons, read_points, text_of
 
 #: Helpers without vectors of their own -> the bench that must reach all of them.
 _HOMES = {"distance": "row_max", "leading_one": "log2_quantizer", "shift_add_lane": "shift_add"}
@@ -51,10 +38,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
     for contract in CONTRACTS.values()
     for name in (contract.module, *contract.stand_ins)
 }
-_OPTIONS: tuple[str, ...] = ("--cc", "--exe", "--main", "--timing", "--output-split", "0")
-_OPTIONS += ("--coverage-line", "--coverage-toggle", "-CFLAGS", "-std=c++20")
-_OPTIONS += ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-TIMESCALEMOD")
-_MAKE = (MAKE_PYTHON, "OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+_OPTIONS = ("--coverage-line", "--coverage-toggle", "-Wno-fatal", *UNOPTIMIZED)
 _CONTROL = '`verilator_config\ncoverage_off -file "*_tb.sv"\n'
 _CONTROL += f'coverage_off -file "*{WRAPPER}.sv"\n'
 _SECONDS = 1800
@@ -65,32 +49,13 @@ def judged_modules(bench: str) -> tuple[str, ...]:
     return (bench, *(helper for helper, home in _HOMES.items() if home == bench))
 
 
-class Runtime:
-    """Verilator's own objects, compiled for the first bench and taken over by the next."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir()
-
-    def lend(self, build: Path) -> None:
-        """Put what there is into a folder that is about to be compiled."""
-        for path in self._folder.iterdir():
-            shutil.copyfile(path, build / path.name)
-
-    def take(self, build: Path) -> None:
-        """Keep the objects that a compiled folder has."""
-        for path in build.glob("verilated*.o"):
-            shutil.copyfile(path, self._folder / path.name)
-
-
 def run_bench(
     vectors: Path,
     manifest: Manifest,
     bench: str,
     folder: Path,
-    runtime: Runtime,
     design: Design | None = None,
-) -> dict[Point, int]:
+) -> dict[CodePoint, int]:
     """Return the hits of every point of the modules that a bench is judged by.
 
     Args:
@@ -98,7 +63,6 @@ def run_bench(
         manifest: its manifest.
         bench: one of `BENCHES`.
         folder: a new folder for what is built.
-        runtime: objects shared by the benches.
         design: what is measured, all its modules; None for the reference.
 
     Raises:
@@ -110,12 +74,19 @@ def run_bench(
     write(testbench, render_testbench(manifest.target, UNITS[unit], manifest.words, module))
     write(folder / "coverage.vlt", _CONTROL)
     if design is None:
-        files, words = [vectors / PACKAGE_NAME, *reference_files()], [f"-DDUT={bench}"]
+        files, device, words = [vectors / PACKAGE_NAME, *reference_files()], bench, []
     else:
         wrapper = folder / f"{WRAPPER}.sv"
         write(wrapper, design.wrapper.text)
-        files, words = [*design.sources, wrapper], _words(design, bench)
-    program = _build([*files, testbench], words, module, folder, runtime)
+        files, device, words = [*design.sources, wrapper], WRAPPER, _words(design, bench)
+    program = build_testbench(
+        [folder / "coverage.vlt", *files, testbench],
+        module,
+        folder / "build",
+        device=device,
+        options=[*_OPTIONS, *words],
+        timeout=_SECONDS,
+    )
     data = folder / "coverage.dat"
     stalls = [] if design is None or design.rtl.back_pressure else ["+stall=0"]
     status, printed = run_testbench(
@@ -140,37 +111,11 @@ def _words(design: Design, bench: str) -> list[str]:
     wide = {lanes[each.prefix] for each in contract.channels if each.lanes and each.prefix in lanes}
     if len(wide) > 1:
         raise ValueError(f"coverage plays one number of lanes, got {sorted(wide)} of {design.top}")
-    words = [f"-DDUT={WRAPPER}", *(f"-DLANES={each}" for each in wide)]
+    words = [f"-DLANES={each}" for each in wide]
     words += [f"-D{name}={value}" for name, value in design.rtl.defines.items()]
     if any(each.prefix not in lanes for each in contract.outputs):
         words.append("-DNO_TAPS=1")
     return words + [f"-I{folder}" for folder in design.includes]
-
-
-def _build(
-    files: Sequence[Path], words: Sequence[str], module: str, folder: Path, runtime: Runtime
-) -> Path:
-    """Compile a testbench and what it plays with coverage; return the program."""
-    paths = [path.resolve() for path in (folder / "coverage.vlt", *files)]
-    build = folder / "build"
-    build.mkdir()
-    environment = verilator_environment()
-    named = ["--top-module", f"{module}_tb", *words, "-Mdir", ".", "-o", "simulate"]
-    run_tool(
-        [verilator_command(), *_OPTIONS, *named, *paths],
-        build,
-        environment=environment,
-        timeout=_SECONDS,
-    )
-    runtime.lend(build)
-    run_tool(
-        ["make", "-f", f"V{module}_tb.mk", *_MAKE, "simulate"],
-        build,
-        environment=environment,
-        timeout=_SECONDS,
-    )
-    runtime.take(build)
-    return build / "simulate"
 
 
 @dataclass(frozen=True)
@@ -183,7 +128,7 @@ class Missed:
         reason: why; None where no reason fits.
     """
 
-    point: Point
+    point: CodePoint
     text: str
     reason: Reason | None
 
@@ -285,7 +230,7 @@ class StructureReport:
 
 
 def judge(
-    points: Mapping[Point, int],
+    points: Mapping[CodePoint, int],
     sources: Mapping[str, Sequence[str]],
     reasons: Sequence[Reason],
     simulator: str,
@@ -361,12 +306,11 @@ def measure_structure(
     if reasons is None:
         usual = manifest.target == Target.of(AttentionConfig())
         reasons = load_reasons() if usual else ()
-    points: dict[Point, int] = {}
+    points: dict[CodePoint, int] = {}
     with tempfile.TemporaryDirectory(prefix="bitlog2-coverage-") as made:
         work = Path(made)
-        runtime = Runtime(work / "runtime")
         for bench in progress(chosen, "coverage", len(chosen)):
-            points |= run_bench(vectors, manifest, bench, work / bench, runtime, design)
+            points |= run_bench(vectors, manifest, bench, work / bench, design)
     sources = {
         name: path.read_text(encoding="utf-8", errors="replace").splitlines()
         for name, path in files.items()

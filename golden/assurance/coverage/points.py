@@ -5,17 +5,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-__all__ = [
-    "Point",
-    "Reason",
-    "collapse",
-    "load_reasons",
-    "read_points",
-    "read_reasons",
-    "text_of",
-]
+from ...testbench import reference_files
 
 _BIT = re.compile(r"(.*)\[(\d+)\]:(0->1|1->0)")
 _BOTH = ("0->1", "1->0")
@@ -60,7 +51,7 @@ _KINDS = {"v_line": "line", "v_branch": "line", "v_toggle": "toggle"}
 
 
 @dataclass(frozen=True, order=True)
-class Point:
+class CodePoint:
     """One point of coverage.
 
     Attributes:
@@ -77,7 +68,7 @@ class Point:
     name: str
 
 
-def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Point, int]:
+def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[CodePoint, int]:
     """Return the hits of each point, instances and sizes of a module added up.
 
     Args:
@@ -91,7 +82,7 @@ def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Poi
     head, *lines = text.splitlines() or [""]
     if head != _HEAD:
         raise ValueError(f"{path} must begin with {_HEAD!r}, got {head[:60]!r}")
-    points: dict[Point, int] = {}
+    points: dict[CodePoint, int] = {}
     for number, line in enumerate(lines, 2):
         found = _LINE.match(line)
         fields = dict(_fields(found[1])) if found else {}
@@ -102,7 +93,7 @@ def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Poi
         # A size of a module has its own page, `name__W8`.
         sized = [each for each in modules if f"{module}__".startswith(f"{each}__")]
         name = max(sized, key=len, default=module.split("__")[0])
-        point = Point(name, _KINDS[page], int(fields["l"]), int(fields["n"]), fields["o"])
+        point = CodePoint(name, _KINDS[page], int(fields["l"]), int(fields["n"]), fields["o"])
         points[point] = points.get(point, 0) + int(found[2])
     return points
 
@@ -113,7 +104,10 @@ def _fields(text: str) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in pairs]
 
 
-_FILE = Path(__file__).parent / "reasons.json"
+#: In a file of RTL, at its end: kind, pattern, reason, requirement.
+_COMMENT = re.compile(
+    r'^// not reached: (line|toggle) "(.+)"\n//   (.+) \((BL2-\S+)\)$', re.MULTILINE
+)
 _FIELDS = ("module", "kind", "pattern", "reason", "requirement")
 
 
@@ -139,7 +133,7 @@ class Reason:
     def _compiled(self) -> re.Pattern[str]:
         return re.compile(self.pattern)
 
-    def fits(self, point: Point, text: str) -> bool:
+    def fits(self, point: CodePoint, text: str) -> bool:
         """Whether it is the reason of a point with this text."""
         return (self.module, self.kind) == (point.module, point.kind) and (
             self._compiled.fullmatch(text) is not None
@@ -162,11 +156,15 @@ def read_reasons(data: bytes, path: str) -> tuple[Reason, ...]:
 
 
 def load_reasons() -> tuple[Reason, ...]:
-    """Return the reasons that belong to the reference RTL and the default set."""
-    return read_reasons(_FILE.read_bytes(), _FILE.name)
+    """Return the reasons that stand in the reference RTL, for the default set."""
+    return tuple(
+        Reason(path.stem, *found)
+        for path in reference_files()
+        for found in _COMMENT.findall(path.read_text(encoding="utf-8"))
+    )
 
 
-def text_of(point: Point, sources: Mapping[str, Sequence[str]]) -> str:
+def text_of(point: CodePoint, sources: Mapping[str, Sequence[str]]) -> str:
     """Return what a pattern is held to: a bit and its direction, or a branch and its source line.
 
     Args:

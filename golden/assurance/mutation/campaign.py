@@ -16,10 +16,10 @@ from bitlog2.sim.files import write
 from ...package.manifest import Manifest
 from ...package.reading import open_set
 from ...package.vector_set import PACKAGE_NAME
-from ...simulation import run_tool, verilator_command, verilator_environment
 from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import render_testbench
+from ...testbench.files import UNOPTIMIZED, build_testbench
 from .catalogue import (
     NETLIST,
     SUBJECTS,
@@ -33,17 +33,6 @@ from .catalogue import (
     sampled,
 )
 from .proof import Proof, Prover
-
-__all__ = [
-    "MOST_MUTANTS",
-    "TABLE",
-    "Bench",
-    "Campaign",
-    "Findings",
-    "Survivor",
-    "build_bench",
-    "mutate",
-]
 
 #: The table of the last whole run, as JSON.
 TABLE = Path(__file__).parent / "table.json"
@@ -196,29 +185,10 @@ def _cells(row: tuple[str, ...], widths: list[int]) -> list[str]:
 
 
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
-_FLAGS = (
-    "--binary",
-    "--timing",
-    "--no-assert",
-    "-Wno-lint",
-    "-Wno-style",
-    "-Wno-fatal",
-    "-DMUTANTS",
-    "--output-split",
-    "0",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O0 OPT_SLOW=-O0",
-    "-CFLAGS",
-    "-std=c++20",
-    "--Mdir",
-    "build",
-    "-o",
-    "bench",
-)
 
 
 @dataclass(frozen=True)
-class Bench:
+class MutantBench:
     """A compiled bench.
 
     Attributes:
@@ -286,7 +256,7 @@ class Bench:
 
 def build_bench(
     netlist: Netlist, vectors: Path, manifest: Manifest, unit: str, module: str
-) -> Bench:
+) -> MutantBench:
     """Return the bench of a netlist, compiled by Verilator in the netlist's folder.
 
     Args:
@@ -304,9 +274,14 @@ def build_bench(
         raise ValueError(f"vector set must hold {unit}, got {vectors}")
     text = render_testbench(manifest.target, UNITS[unit], manifest.words, module)
     write(netlist.folder / "bench.sv", text)
-    command = [verilator_command(), *_FLAGS, f"-DDUT={netlist.top}", "bench.sv", NETLIST]
-    run_tool(command, netlist.folder, environment=verilator_environment())
-    return Bench(netlist.folder / "build" / "bench", vectors, len(netlist.mutants))
+    program = build_testbench(
+        [netlist.folder / NETLIST, netlist.folder / "bench.sv"],
+        module,
+        netlist.folder / "build",
+        device=netlist.top,
+        options=["--no-assert", "-Wno-fatal", "-DMUTANTS", *UNOPTIMIZED],
+    )
+    return MutantBench(program, vectors, len(netlist.mutants))
 
 
 #: Mutants of a module, unless another number is asked for.
@@ -391,7 +366,7 @@ class _Run:
         return mutated(folder, subject.device, mutants)
 
     def _judged(
-        self, netlist: Netlist, bench: Bench, subject: Subject, left: Sequence[Mutant]
+        self, netlist: Netlist, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
     ) -> tuple[Survivor, ...]:
         if not left:
             return ()

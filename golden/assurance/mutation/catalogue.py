@@ -11,25 +11,6 @@ from bitlog2.sim.files import write
 
 from ...simulation import yosys
 
-__all__ = [
-    "BOUNDARIES",
-    "DESIGN",
-    "NETLIST",
-    "PLAIN",
-    "SELECT",
-    "SUBJECTS",
-    "Boundary",
-    "Mutant",
-    "Netlist",
-    "Subject",
-    "elaborate",
-    "entry_mutants",
-    "mutants_of",
-    "mutated",
-    "sampled",
-    "selector_bits",
-]
-
 #: The input that chooses the mutant; 0 is the design as it was written.
 SELECT = "mutsel"
 #: A mutated clock is no defect of logic, and no proof of one clock domain sees it.

@@ -15,21 +15,6 @@ from bitlog2.sim.files import write
 from ...simulation import yosys
 from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, Netlist
 
-__all__ = [
-    "Cut",
-    "Memory",
-    "Port",
-    "Proof",
-    "Prover",
-    "cut_state",
-    "joined",
-    "render_facts",
-    "render_invariants",
-    "render_miter",
-    "render_probe",
-    "solve",
-]
-
 #: Inputs of a miter that are state.
 _STATE = ("q_", "any_cycle")
 
@@ -140,7 +125,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Memory:
+class CutMemory:
     """A memory with one write and one read that does not wait for a clock.
 
     Attributes:
@@ -170,7 +155,7 @@ class Cut:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     registers: tuple[Port, ...]
-    memories: tuple[Memory, ...]
+    memories: tuple[CutMemory, ...]
     netlist: str
 
 
@@ -236,7 +221,7 @@ def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> 
     return Port(name, len(outputs))
 
 
-def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> Memory:
+def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> CutMemory:
     values = {name: int(text, 2) for name, text in cell["parameters"].items() if name in _SIZES}
     name = _plain(cell["parameters"]["MEMID"].lstrip("\\"))
     if (values["RD_PORTS"], values["WR_PORTS"], values["RD_CLK_ENABLE"]) != (1, 1, 0):
@@ -245,7 +230,7 @@ def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> Memory:
     for prefix, end in (("ra", "RD_ADDR"), ("wa", "WR_ADDR"), ("wd", "WR_DATA"), ("we", "WR_EN")):
         ports[f"{prefix}_{name}"] = {"direction": "output", "bits": wires[end]}
     ports[f"rd_{name}"] = {"direction": "input", "bits": wires["RD_DATA"]}
-    return Memory(name, values["ABITS"], values["WIDTH"])
+    return CutMemory(name, values["ABITS"], values["WIDTH"])
 
 
 _SIZES = ("RD_PORTS", "WR_PORTS", "RD_CLK_ENABLE", "ABITS", "WIDTH")
@@ -356,7 +341,7 @@ def _all(conditions: tuple[str, ...]) -> str:
     return " && ".join(f"({each})" for each in conditions) or "1'b1"
 
 
-def _matters(cut: Cut, relation: Mapping[str, str], part: Port | Memory) -> str:
+def _matters(cut: Cut, relation: Mapping[str, str], part: Port | CutMemory) -> str:
     """Return the mask of the bits of a register or memory that matter."""
     found = (text for pattern, text in relation.items() if re.fullmatch(pattern, part.name))
     text = re.sub(r"\bentry\b", f"entry_{part.name}", next(found, "1'b1"))
@@ -374,7 +359,7 @@ def _mask(condition: str, bits: int) -> str:
     return condition if condition.startswith("{") else f"{{{bits}{{1'({condition})}}}}"
 
 
-def _state(cut: Cut) -> tuple[Port | Memory, ...]:
+def _state(cut: Cut) -> tuple[Port | CutMemory, ...]:
     return (*cut.registers, *cut.memories)
 
 
@@ -415,7 +400,7 @@ def _cut(cut: Cut, instance: str, number: int, bits: int, prefix: str) -> list[s
     return [f"  cut {instance}(", *pins, f"    .{SELECT}({bits}'d{number})", "  );"]
 
 
-def _facts(cut: Cut, instance: str, state: str, read: Memory | None = None) -> list[str]:
+def _facts(cut: Cut, instance: str, state: str, read: CutMemory | None = None) -> list[str]:
     """Return an instance of `facts`; `read` is a memory whose entry is the one that is read."""
     pins = [f"    .{each.name}({state}{each.name})," for each in cut.registers]
     for memory in cut.memories:

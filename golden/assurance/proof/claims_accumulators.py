@@ -15,8 +15,6 @@ from .claims_bounds import term_bound
 from .claims_log2 import code
 from .netlist import Netlist
 
-__all__ = ["ACCUMULATOR_CLAIMS"]
-
 
 @dataclass(frozen=True)
 class Accumulator:

@@ -7,8 +7,6 @@ import z3
 from .claim import BITS, INTEGERS, Claim, Holds, Setting, choose, integer
 from .claims_log2 import Ratio, comparing
 
-__all__ = ["BOUND_CLAIMS", "term_bound"]
-
 
 def within(x: z3.ArithRef, most: z3.ArithRef | int) -> z3.BoolRef:
     """Return that |x| is at most a number."""
@@ -175,7 +173,6 @@ BOUND_CLAIMS = (
         BITS,
         lane,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "product_bound",

@@ -10,8 +10,6 @@ import z3
 from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, unsigned
 from .netlist import Netlist
 
-__all__ = ["CODE_MEMORY_CLAIMS"]
-
 
 def code_memory(setting: Setting) -> Iterator[Holds]:
     """`code_memory`: each byte of both planes, for rows of any length."""

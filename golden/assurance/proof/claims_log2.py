@@ -21,21 +21,6 @@ from .claim import (
     unsigned,
 )
 
-__all__ = [
-    "LOG2_BITS",
-    "LOG2_CLAIMS",
-    "LOGARITHM_CLAIMS",
-    "Ratio",
-    "code",
-    "comparing",
-    "counting",
-    "dividing",
-    "exponent",
-    "level_of",
-    "quotient",
-    "value_of",
-]
-
 #: No E and no s has more bits: 2**20 * 2**16, and 62 is the widest register's.
 LOG2_BITS = 48
 
@@ -273,7 +258,6 @@ LOG2_CLAIMS = (
         BITS,
         comparing_counts,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "comparing_divides",
@@ -298,7 +282,6 @@ LOG2_CLAIMS = (
         BITS,
         narrow,
         per_scheme=True,
-        reducible=True,
     ),
 )
 

@@ -6,8 +6,6 @@ import z3
 
 from .claim import BITS, INTEGERS, WIDTH, Claim, Holds, Setting, integer, leading_one
 
-__all__ = ["ROUNDING_CLAIMS"]
-
 #: The largest shift that a configuration may have (BL2-CONF-01).
 _MAX_SHIFT = 48
 

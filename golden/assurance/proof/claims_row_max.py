@@ -13,8 +13,6 @@ import z3
 from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, signed, unsigned
 from .netlist import Netlist
 
-__all__ = ["ROW_MAX_CLAIMS"]
-
 
 @dataclass(frozen=True)
 class Row:

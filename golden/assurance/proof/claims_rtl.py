@@ -9,8 +9,6 @@ from .claim import NETLIST, Claim, Holds, Setting, choose, integer, rnd, saturat
 from .claims_log2 import code, dividing, quotient
 from .netlist import replaced
 
-__all__ = ["RTL_CLAIMS", "code_goals"]
-
 #: Widths at which the leading-one detector is tried.
 _WIDTHS = range(1, 65)
 
@@ -221,7 +219,6 @@ RTL_CLAIMS = (
         _inputs("row_max", "t", cut=", t <= row max"),
         NETLIST,
         distance,
-        reducible=True,
     ),
     Claim(
         "rtl_exp2",
@@ -229,7 +226,6 @@ RTL_CLAIMS = (
         _inputs("mask", "d"),
         NETLIST,
         exp2,
-        reducible=True,
     ),
     Claim(
         "rtl_log2_quantizer",
@@ -254,7 +250,6 @@ RTL_CLAIMS = (
         NETLIST,
         code_register,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "rtl_shift_add_lane",
@@ -263,7 +258,6 @@ RTL_CLAIMS = (
         NETLIST,
         shift_add_lane,
         per_scheme=True,
-        reducible=True,
     ),
     Claim(
         "rtl_output_requantizer",

@@ -16,8 +16,6 @@ from ...simulation.svpackage import render_package
 from ...stimulus.unit import Target
 from ...stimulus.units import UNITS
 
-__all__ = ["Netlist", "export", "parts", "replaced"]
-
 #: Modules that others instantiate.
 _HELPERS = ("leading_one", "code_register", "distance", "shift_add_lane")
 _TOP = "dut"

@@ -7,23 +7,8 @@ from typing import Any
 
 from bitlog2.sim import AttentionConfig
 
-from .claim import (
-    EXHAUSTION,
-    PROVED,
-    REFUTED,
-    UNDECIDED,
-    Answer,
-    Claim,
-    Deadline,
-    Holds,
-    Setting,
-    exhausted,
-)
+from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
 
-__all__ = ["REDUCED", "Line", "decide", "reduced_config", "selected"]
-
-#: The result of a claim that was tried with every value at reduced widths.
-REDUCED = "exhausted at reduced width"
 _RESULTS = {PROVED: "proved", REFUTED: "REFUTED", UNDECIDED: "NOT PROVED"}
 
 
@@ -37,7 +22,7 @@ class Line:
         requirements: ids of SPEC.md.
         over: over what it was decided.
         by: by what.
-        result: "proved", "exhausted at reduced width", "REFUTED" or "NOT PROVED".
+        result: "proved", "REFUTED" or "NOT PROVED".
         detail: the counterexample, or what was not decided; empty where it holds.
         seconds: how long it took.
     """
@@ -53,8 +38,8 @@ class Line:
 
     @property
     def holds(self) -> bool:
-        """Whether the claim is proved, or exhausted at the widths that the line gives."""
-        return self.result in (_RESULTS[PROVED], REDUCED)
+        """Whether the claim is proved."""
+        return self.result == _RESULTS[PROVED]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the line by field."""
@@ -92,9 +77,6 @@ def selected(
 def decide(claim: Claim, setting: Setting, timeout: float) -> Line:
     """Decide a claim.
 
-    Where the solver does not come to an end and the claim can be reduced, every value is tried on
-    a reduced configuration of the same scheme, and the line is about that one.
-
     Args:
         claim: what is claimed.
         setting: of what.
@@ -104,58 +86,17 @@ def decide(claim: Claim, setting: Setting, timeout: float) -> Line:
         OSError, ToolError: the RTL cannot be read, or a tool is not installed.
     """
     start = time.monotonic()
-    answer = _answer(claim, setting, Deadline(timeout))
-    over, by, result = claim.over(setting), claim.by, _RESULTS[answer.status]
-    if answer.status == UNDECIDED and claim.reducible:
-        small = Setting(reduced_config(setting.config), setting.rtl)
-        tried = _tried(claim, small)
-        if tried.status != UNDECIDED:
-            over = claim.over(small).replace("full width", "reduced width")
-            by = EXHAUSTION
-            result = REDUCED if tried.status == PROVED else _RESULTS[REFUTED]
-            answer = tried
+    deadline = Deadline(timeout)
+    answer = _first_not_proved(one.decide(deadline) for one in claim.obligations(setting))
     return Line(
         claim.name,
         setting.scheme.name if claim.per_scheme else "-",
         claim.requirements,
-        over,
-        by,
-        result,
+        claim.over(setting),
+        claim.by,
+        _RESULTS[answer.status],
         answer.detail,
         round(time.monotonic() - start, 2),
-    )
-
-
-def reduced_config(config: AttentionConfig) -> AttentionConfig:
-    """Return a configuration of the same scheme whose units have few input bits."""
-    return AttentionConfig(
-        scheme=config.scheme,
-        q_bits=2,
-        k_bits=2,
-        v_bits=2,
-        o_bits=2,
-        max_head_dim=1,
-        max_tokens=8,
-        fraction_bits=2,
-        table_bits=7,
-        distance_int_bits=4,
-        m_bits=4,
-        max_n=4,
-        m2_bits=4,
-        max_n2=4,
-        t_bits=8,
-    )
-
-
-def _answer(claim: Claim, setting: Setting, deadline: Deadline) -> Answer:
-    answers = (one.decide(deadline) for one in claim.obligations(setting))
-    return _first_not_proved(answers)
-
-
-def _tried(claim: Claim, setting: Setting) -> Answer:
-    return _first_not_proved(
-        exhausted(one) if isinstance(one, Holds) else Answer(UNDECIDED, one.what)
-        for one in claim.obligations(setting)
     )
 
 

@@ -1,3 +1,0 @@
-`ifdef SET_LANES
-      #(.LANES(`LANES))
-`endif

@@ -1,0 +1,236 @@
+"""Defects of the reference RTL, planted in a copy of its files: one catalogue for every prover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtl_files import rtl_files
+
+#: Modules that are run in another one, or on the vectors of another unit -> (unit, module).
+_THROUGH = {
+    "distance": ("row_max", "row_max"),
+    "leading_one": ("log2_quantizer", "log2_quantizer"),
+    "log2_quantizer_divide": ("log2_quantizer", "log2_quantizer_divide"),
+    "code_memory": ("code_register", "code_memory"),
+    "shift_add_lane": ("shift_add", "shift_add"),
+    "softmax_row": ("attention_row", "softmax_row"),
+}
+
+
+def planted(folder: Path, module: str, *changes: tuple[str, str]) -> list[Path]:
+    """Copy the reference RTL with the first place of each text in a module replaced."""
+    copies = []
+    for path in rtl_files():
+        text = path.read_text(encoding="utf-8")
+        for old, new in changes if path.stem == module else ():
+            assert old in text, (module, old)
+            text = text.replace(old, new, 1)
+        copies.append(folder / path.name)
+        copies[-1].write_text(text, encoding="utf-8")
+    return copies
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A text of a module replaced by another.
+
+    Testbenches with the default set and co-simulation find each.
+
+    Attributes:
+        module: what it is planted in.
+        what: the fault in words; two defects of a module differ in it.
+        old: what is replaced; it is there once.
+        new: what takes its place.
+    """
+
+    module: str
+    what: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.module}: {self.what}"
+
+    @property
+    def unit(self) -> str:
+        """Whose vectors find it."""
+        return _THROUGH.get(self.module, (self.module, ""))[0]
+
+    @property
+    def top(self) -> str:
+        """The module that these vectors are run on."""
+        return _THROUGH.get(self.module, ("", self.module))[1]
+
+    def planted(self, folder: Path) -> list[Path]:
+        """Copy all RTL into a folder with the defect in it."""
+        return planted(folder, self.module, (self.old, self.new))
+
+
+def defect_named(name: str) -> Defect:
+    """Return the defect with this text: `module: what`."""
+    return next(each for each in DEFECTS if str(each) == name)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """State that reset does not set; it begins as 0.
+
+    Attributes:
+        module: what it is planted in.
+        register: the state.
+        bits: those that are forgotten, in words.
+        old: its reset.
+        new: what takes the place of that.
+        found_by: testbench (on the small set), cosim.
+        tops: what is run; empty for the module itself.
+    """
+
+    module: str
+    register: str
+    bits: str
+    old: str
+    new: str
+    found_by: tuple[str, ...]
+    tops: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.module}-{self.bits}-{self.register}"
+
+    def planted(self, folder: Path) -> list[Path]:
+        """Copy all RTL into a folder with the reset left out."""
+        start = ("endmodule", f"initial {self.register} = '0;\nendmodule")
+        return planted(folder, self.module, (self.old, self.new), start)
+
+
+_ARITHMETIC = (
+    Defect("score_requantizer", "truncation for rounding", ">> 1;", ">> PRODUCT_WIDTH;"),
+    Defect(
+        "score_requantizer",
+        "missing saturation",
+        "if (sum > SUM_WIDTH'(HIGHEST)) t = HIGHEST;\n    else if",
+        "if",
+    ),
+    Defect("distance", "missing saturation", "(wide > LARGEST)", "(LARGEST == '0)"),
+    Defect("exp2", "shift off by one", ">> shift;", ">> shift >> 1;"),
+    Defect(
+        "exp2",
+        "wrong table entry",
+        "TABLE[fraction*E_WIDTH+:E_WIDTH]",
+        "TABLE[fraction*E_WIDTH+:E_WIDTH] ^ E_WIDTH'(fraction == 3)",
+    ),
+    Defect("exp2", "truncation for rounding", "+ E_WIDTH'(shifted[0])", ""),
+    Defect("leading_one", "upper half not searched", "POSITION_WIDTH - 1;", "POSITION_WIDTH - 2;"),
+    Defect(
+        "log2_quantizer", "tie goes down", "aligned < (COMPARE_WIDTH", "aligned <= (COMPARE_WIDTH"
+    ),
+    Defect(
+        "log2_quantizer",
+        "missing saturation",
+        "(unclamped > K_WIDTH'(TOP_LEVEL))",
+        "(unclamped > K_WIDTH'(TOP_LEVEL + 1))",
+    ),
+    Defect("log2_quantizer", "four times s", "WIDTH'(s) << 1);", "WIDTH'(s) << 2);"),
+    Defect("log2_quantizer_divide", "A - 1", "WIDTH'(INT_MAX)) /", "WIDTH'(INT_MAX-1)) /"),
+    Defect(
+        "log2_quantizer_divide", "missing saturation", "P_WIDTH'(INT_MAX - 1)", "P_WIDTH'(INT_MAX)"
+    ),
+    Defect(
+        "code_register", "nibble off by one", "4'(level - LEVEL_WIDTH'(1))", "4'(level)"
+    ),
+    Defect("code_register", "missing zero flag", "assign flag = zero;", "assign flag = 1'b0;"),
+    Defect("shift_add_lane", "shift off by one", "<<< level[4:1]", "<<< level[4:1] <<< 1"),
+    Defect("shift_add_lane", "quarter for half", "shifted >>> 1", "shifted >>> 2"),
+    Defect("shift_add_lane", "half bit of level 1", "level[0] && level[4:1] != '0", "level[0]"),
+    Defect("output_requantizer", "truncation for rounding", ">> 1;", ">> OUT_PRODUCT_WIDTH;"),
+    Defect("output_requantizer", "zero point subtracted", "+ SUM_WIDTH'(z", "- SUM_WIDTH'(z"),
+    Defect("output_requantizer", "missing saturation", "o = '1;", "o = sum[O_WIDTH-1:0];"),
+)  # fmt: skip
+
+_STREAMS = (
+    Defect("score_accumulator", "lost first beat", "first ? term :", "first ? '0 :"),
+    Defect("row_sum", "no rows of one beat", "&& s_axis_tlast;", "&& s_axis_tlast && !first;"),
+    Defect("softmax_row", "all lanes kept", "at_end ? last_keep : '1", "'1"),
+    Defect(
+        "score_accumulator",
+        "lost last beat",
+        "m_axis_tdata <= first ? term : m_axis_tdata + term;",
+        "if (!s_axis_tlast) m_axis_tdata <= first ? term : m_axis_tdata + term;",
+    ),
+    Defect(
+        "score_accumulator", "hang", "m_axis_tvalid <= fire && s_axis_tlast;",
+        "m_axis_tvalid <= 1'b0;",
+    ),
+    Defect("row_max", "masked key counted", "(!mask && t > m_axis_tdata)", "(t > m_axis_tdata)"),
+    Defect(
+        "row_max", "hang", "s_axis_tready = !m_axis_tvalid && !m_axis_keys_tvalid",
+        "s_axis_tready = !m_axis_tvalid && index == '0",
+    ),
+    Defect(
+        "row_sum",
+        "lost last beat",
+        "m_axis_tdata <= S_WIDTH",
+        "if (!s_axis_tlast) m_axis_tdata <= S_WIDTH",
+    ),
+    Defect(
+        "row_sum",
+        "waits for tready",
+        "s_axis_tready = !m_axis_tvalid || m_axis_tready",
+        "s_axis_tready = m_axis_tready",
+    ),
+    Defect(
+        "code_memory", "swapped nibble", "{nibble, low_nibble}", "{low_nibble, nibble}"
+    ),
+    Defect("code_memory", "lost last beat", "nibble_write = s_axis_tlast || place[0]",
+            "nibble_write = place[0]"),
+    Defect("shift_add", "lost last beat", "if (fire) acc", "if (fire && !s_axis_tlast) acc"),
+    Defect(
+        "softmax_row",
+        "lost last beat",
+        "row_sum <= beat_sum;",
+        "if (!at_end) row_sum <= beat_sum;",
+    ),
+    Defect("softmax_row", "mask not kept", "{mask || !s_axis_score_tkeep[lane], t}",
+            "{!s_axis_score_tkeep[lane], t}"),
+    Defect(
+        "attention_row", "rows run together", "first <= code_last;", "first <= 1'b0;"
+    ),
+    Defect(
+        "attention_row", "hang", "code_ready = s_axis_v_tvalid && free",
+        "code_ready = s_axis_v_tvalid && free && !code_last",
+    ),
+)  # fmt: skip
+
+#: Every defect; each module has at least one.
+DEFECTS: tuple[Defect, ...] = _ARITHMETIC + _STREAMS
+
+_BENCH, _COSIM = ("testbench",), ("cosim",)
+_BOTH = _BENCH + _COSIM
+FORGOTTEN = (
+    Forgotten("row_max", "index", "all", "index <= '0;", "", _BENCH),
+    Forgotten("row_max", "index", "bit 0", " index <= '0;", " index[2:1] <= '0;", _COSIM),
+    Forgotten("row_max", "index", "bit 2", " index <= '0;", " index[1:0] <= '0;", _COSIM),
+    Forgotten("row_max", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
+    Forgotten("row_max", "m_axis_keys_tvalid", "all", "m_axis_keys_tvalid <= 1'b0;", "", _BENCH),
+    Forgotten("code_memory", "place", "all", "place <= '0;", "", _BENCH),
+    Forgotten("code_memory", "place", "bit 0", "place <= '0;", "place[2:1] <= '0;", _COSIM),
+    Forgotten("code_memory", "place", "bit 2", "place <= '0;", "place[1:0] <= '0;", _COSIM),
+    Forgotten("code_memory", "low_flags", "all", "low_flags <= '0;", "", _BOTH),
+    Forgotten("softmax_row", "state", "all", "state <= LOAD;", "", _BENCH),
+    Forgotten("softmax_row", "state", "bit 0", "state <= LOAD;", "state[1] <= 0;", _COSIM),
+    Forgotten("softmax_row", "state", "bit 1", "state <= LOAD;", "state[0] <= 0;", _COSIM,
+              ("softmax_row", "attention_row")),
+    Forgotten("softmax_row", "index", "all", "index <= '0;", "", _BENCH),
+    Forgotten("softmax_row", "index", "bit 0", " index <= '0;", " index[1] <= '0;", _COSIM),
+    Forgotten("attention_row", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
+)  # fmt: skip
+
+
+def forgotten_by(prover: str) -> list[tuple[Forgotten, str]]:
+    """Return what that prover finds, with each module that it is run in."""
+    return [
+        (each, top)
+        for each in FORGOTTEN
+        if prover in each.found_by
+        for top in each.tops or (each.module,)
+    ]
