@@ -94,9 +94,10 @@ def test_attention_of_two_equal_keys_worked_by_hand():
     }
 
 
+@pytest.mark.requirement("BL2-ROW-01")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_attention_equals_spec_for_every_length_to_300(scheme: str):
-    """BL2-ROW-01: N from 1 to 300, mask and bias, every register."""
+    """N from 1 to 300, mask and bias, every register."""
     config = AttentionConfig(scheme)
     for keys in range(1, 301):
         case = make_case(1000 + keys, config, (1, 1, keys, 4, 2))
@@ -256,10 +257,11 @@ def test_attention_does_not_depend_on_the_order_of_the_keys(seed: int, scheme: s
     assert np.array_equal(plain.level[:, :, order], other.level)
 
 
+@pytest.mark.requirement("BL2-EXP2-04", "BL2-MAX-01")
 @given(st.integers(0, 1 << 30), st.sampled_from(sorted(SCHEMES)))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_attention_ignores_masked_keys_altogether(seed: int, scheme: str):
-    """BL2-MAX-01, BL2-EXP2-04: a row with masked keys is the row without them."""
+    """A row with masked keys is the row without them."""
     config = AttentionConfig(scheme)
     case = make_case(seed, config, (1, 1, 17, 4, 3))
     kept = ~case["masked"][0, 0]
@@ -271,8 +273,8 @@ def test_attention_ignores_masked_keys_altogether(seed: int, scheme: str):
     assert np.array_equal(whole.level[:, :, kept], part.level)
 
 
+@pytest.mark.requirement("BL2-EXP2-04", "BL2-MAX-04")
 def test_attention_shows_d_max_and_level_zero_for_a_masked_key():
-    """BL2-MAX-04, BL2-EXP2-04."""
     config = AttentionConfig()
     case = make_case(15, config, (2, 3, 20, 8, 4))
     trace, hidden = run(case, config, trace=True), case["masked"]
@@ -328,9 +330,10 @@ REFUSED = [
 ]
 
 
+@pytest.mark.requirement("BL2-MAX-02", "BL2-PARAM-04", "BL2-REQ-03")
 @pytest.mark.parametrize(("change", "error", "text"), REFUSED, ids=[c[2][:40] for c in REFUSED])
 def test_attention_refuses(change: dict[str, Any], error: type[Exception], text: str):
-    """BL2-MAX-02, BL2-REQ-03 and BL2-PARAM-04 (a bias out of t's range) among them."""
+    """BL2-REQ-03 and BL2-PARAM-04 (a bias out of t's range) among them."""
     values = {"q": Q, "k": K, "v": V, "params": PARAMS, "config": AttentionConfig()} | change
     with pytest.raises(error, match=text) as caught:
         attention(**values)
@@ -353,8 +356,8 @@ def test_attention_from_scores_refuses_a_value_code_out_of_range(v_bits: int, wr
         attention_from_scores(np.zeros((2, 3, 5), np.int32), v, PARAMS, config)
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 def test_attention_no_threads_are_refused():
-    """BL2-CONF-01."""
     with pytest.raises(ValueError, match="threads must be from 1 to 256, got 0"):
         attention(
             *[np.zeros((1, 1, 4), np.int32)] * 3,

@@ -74,9 +74,10 @@ def multipliers(bits: int, most: int) -> Iterator[tuple[int, int]]:
     return ((m, n) for m in (1, 3, 1 << (bits - 1), (1 << bits) - 1) for n in shifts)
 
 
+@pytest.mark.requirement("BL2-EXP2-01")
 @pytest.mark.parametrize("fraction_bits", range(1, 9))
 def test_c_model_exp2_table_is_exact(fraction_bits: int):
-    """BL2-EXP2-01, every F and P that a configuration may have."""
+    """Every F and P that a configuration may have."""
     made = np.zeros(1 << fraction_bits, np.uint32)
     for table_bits in range(4, 21):
         status = library().bl2_exp2_table(
@@ -87,8 +88,8 @@ def test_c_model_exp2_table_is_exact(fraction_bits: int):
         assert tuple(made.tolist()) == config.table
 
 
+@pytest.mark.requirement("BL2-CONF-02", "BL2-CONF-03")
 def test_c_model_register_widths():
-    """BL2-CONF-02, -03."""
     rng = np.random.default_rng(711)
     pinned = AttentionConfig(score_bits=20, product_bits=62, exp_bits=17, acc_bits=40)
     for config in [*CONFIGS.values(), pinned, *(random_config(rng) for _ in range(500))]:
@@ -99,8 +100,8 @@ def test_c_model_register_widths():
             assert getattr(widths, name) == register.bits, (name, config)
 
 
+@pytest.mark.requirement("BL2-SCORE-01", "BL2-SCORE-02")
 def test_c_model_score_accumulator(config: AttentionConfig):
-    """BL2-SCORE-01, -02."""
     rng = np.random.default_rng(712)
     q_end, k_end = (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
     for dim in [1, 2, config.max_head_dim, *rng.integers(1, config.max_head_dim, 200).tolist()]:
@@ -113,8 +114,9 @@ def test_c_model_score_accumulator(config: AttentionConfig):
             assert model.values("score_accumulator", dim, a, b) == (expected,)
 
 
+@pytest.mark.requirement("BL2-REQ-01", "BL2-REQ-02", "BL2-REQ-03")
 def test_c_model_score_requantizer(config: AttentionConfig):
-    """BL2-REQ-01 to -03: ties, both saturations, the largest biases."""
+    """Ties, both saturations, the largest biases."""
     bound = config.registers["score"].bound
     model, rng = CModel(config), random.Random(713)
     biases = [0, 0, 1, -1, config.t_min, config.t_max]
@@ -126,8 +128,8 @@ def test_c_model_score_requantizer(config: AttentionConfig):
             assert model.values("score_requantizer", score, bias) == (expected,)
 
 
+@pytest.mark.requirement("BL2-MAX-01", "BL2-MAX-02", "BL2-MAX-03", "BL2-MAX-04")
 def test_c_model_row_max_and_distance(config: AttentionConfig):
-    """BL2-MAX-01 to -04."""
     rng, model = np.random.default_rng(714), CModel(config)
     for keys in [1, 2, 3, *rng.integers(4, 60, 300).tolist()]:
         spread = min(int(2.0 ** rng.uniform(0, 24)), config.t_max)
@@ -143,10 +145,10 @@ def test_c_model_row_max_and_distance(config: AttentionConfig):
             assert model.values("distance", largest, value, int(mask)) == (expected,)
 
 
+@pytest.mark.requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04")
 @pytest.mark.parametrize("table_bits", [4, 7, 16, 20])
 @pytest.mark.parametrize(("fraction_bits", "int_bits"), [(1, 6), (2, 2), (5, 5), (8, 6)])
 def test_c_model_exp2_of_every_distance(fraction_bits: int, int_bits: int, table_bits: int):
-    """BL2-EXP2-02 to -04."""
     config = AttentionConfig(
         fraction_bits=fraction_bits, distance_int_bits=int_bits, table_bits=table_bits
     )
@@ -156,8 +158,9 @@ def test_c_model_exp2_of_every_distance(fraction_bits: int, int_bits: int, table
     assert model.values("exp2", 0, 1) == (0,)
 
 
+@pytest.mark.requirement("BL2-SUM-01")
 def test_c_model_row_sum(config: AttentionConfig):
-    """BL2-SUM-01: up to the largest row, all at 2**P."""
+    """Up to the largest row, all at 2**P."""
     rng, model = np.random.default_rng(715), CModel(config)
     for keys in (1, 2, 1000, config.max_tokens):
         e = rng.integers(0, (1 << config.table_bits) + 1, keys).astype(np.uint32)
@@ -192,16 +195,22 @@ def random_shares(seed: int, count: int, block: int) -> Iterator[tuple[np.ndarra
         yield np.clip(e, 0, 1 << 16), s
 
 
+@pytest.mark.requirement(
+    "BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05", "BL2-LOG2-06"
+)
 def test_c_model_log2_quantizer_on_a_million_shares(scheme: Scheme):
-    """BL2-LOG2-01 to -06: C comparing, C dividing, the simulator's kernel."""
+    """C comparing, C dividing, the simulator's kernel."""
     model = CModel(AttentionConfig(scheme.name))
     for e, s in random_shares(716, 1_000_000, 10_000):
         assert compare_log2(model, scheme, e, s), s
 
 
+@pytest.mark.requirement(
+    "BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05", "BL2-LOG2-06"
+)
 @pytest.mark.long
 def test_c_model_log2_quantizer_on_a_hundred_million_shares(scheme: Scheme):
-    """BL2-LOG2-01 to -06: 10**8 for each scheme, in blocks."""
+    """10**8 for each scheme, in blocks."""
     model = CModel(AttentionConfig(scheme.name))
     for e, s in random_shares(717, 100_000_000, 50_000):
         assert compare_log2(model, scheme, e, s), s
@@ -226,16 +235,18 @@ def test_c_model_log2_quantizer_shares_report_a_mutant(mutant: str, tmp_path: Pa
     assert not all(agree)
 
 
+@pytest.mark.requirement("BL2-LOG2-04", "BL2-LOG2-05")
 def test_c_model_log2_quantizer_exhaustively_at_p_7(scheme: Scheme):
-    """BL2-LOG2-04, -05: P = 7, N <= 64, every sum of a row and every e."""
+    """P = 7, N <= 64, every sum of a row and every e."""
     model = CModel(AttentionConfig(scheme.name, table_bits=7, max_tokens=64))
     e = np.arange((1 << 7) + 1)
     for s in range(1 << 7, (64 << 7) + 1):
         assert compare_log2(model, scheme, e, s), s
 
 
+@pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 def test_c_model_log2_quantizer_equals_the_specification(scheme: Scheme):
-    """BL2-LOG2-01 to -05: thresholds and their neighbours, corners of e and s, P = 20."""
+    """Thresholds and their neighbours, corners of e and s, P = 20."""
     config = AttentionConfig(scheme.name, table_bits=20, max_tokens=65536)
     model, cases = CModel(config), set()
     for value in [*scheme.values[1:], scheme.int_max - 1, scheme.int_max]:
@@ -251,8 +262,9 @@ def test_c_model_log2_quantizer_equals_the_specification(scheme: Scheme):
             assert model.values("log2_quantizer_dividing", e, s) == (expected,), (e, s)
 
 
+@pytest.mark.requirement("BL2-CODE-01", "BL2-CODE-02")
 def test_c_model_code_register(scheme: Scheme):
-    """BL2-CODE-01, -02, every level, and back."""
+    """Every level, and back."""
     model = CModel(AttentionConfig(scheme.name))
     for level in range(scheme.levels):
         nibble, flag = model.values("code_register", level)
@@ -260,8 +272,9 @@ def test_c_model_code_register(scheme: Scheme):
         assert model.values("code_level", nibble, flag) == (level,)
 
 
+@pytest.mark.requirement("BL2-CODE-03", "BL2-CODE-04")
 def test_c_model_packs_a_row(scheme: Scheme):
-    """BL2-CODE-03, -04: lengths around whole bytes, into memory that was not zero."""
+    """Lengths around whole bytes, into memory that was not zero."""
     rng = np.random.default_rng(718)
     for keys in range(1, 40):
         levels = rng.integers(0, scheme.levels, keys).tolist()
@@ -276,8 +289,9 @@ def test_c_model_packs_a_row(scheme: Scheme):
         assert planes[1].tobytes() == flags or not scheme.zero_flag
 
 
+@pytest.mark.requirement("BL2-ACC-01", "BL2-SCHEME-01")
 def test_c_model_shift_add(scheme: Scheme):
-    """BL2-SCHEME-01, BL2-ACC-01: every level with every code, then columns of a wider v."""
+    """Every level with every code, then columns of a wider v."""
     rng = np.random.default_rng(719)
     config = AttentionConfig(scheme.name, v_bits=6, max_tokens=65536)
     for zv in (0, 31, 63):
@@ -291,8 +305,9 @@ def test_c_model_shift_add(scheme: Scheme):
             assert model.values("shift_add", len(levels), nibble, flag, v, 3) == (expected,)
 
 
+@pytest.mark.requirement("BL2-OUT-01", "BL2-OUT-02")
 def test_c_model_output_requantizer(config: AttentionConfig):
-    """BL2-OUT-01, -02: ties of both signs, both saturations."""
+    """Ties of both signs, both saturations."""
     bound, top = config.registers["acc"].bound, (1 << config.o_bits) - 1
     model, rng = CModel(config), random.Random(720)
     for m2, n2 in multipliers(config.m2_bits, config.max_n2):

@@ -30,14 +30,14 @@ def run_kernels(levels: list[int], scheme: Scheme) -> tuple[list[int], list[int]
     return nibble.tolist(), flag.tolist(), nibbles.tobytes(), flags.tobytes()
 
 
+@pytest.mark.requirement("BL2-CODE-01")
 def test_code_register_of_16_levels_is_the_level():
-    """BL2-CODE-01."""
     codes = [code_register(level, SCHEMES["BitLog2_Half_16"]) for level in range(16)]
     assert codes == [(level, 0) for level in range(16)]
 
 
+@pytest.mark.requirement("BL2-CODE-02")
 def test_code_register_of_17_levels_has_a_zero_flag():
-    """BL2-CODE-02."""
     codes = [code_register(level, SCHEMES["BitLog2_Half_17"]) for level in range(17)]
     assert codes == [(0, 1), *((level - 1, 0) for level in range(1, 17))]
 
@@ -55,20 +55,23 @@ def test_code_register_kernel_equals_spec_exhaustively(scheme: Scheme):
     assert list(zip(nibble, flag, strict=True)) == [code_register(x, scheme) for x in levels]
 
 
+@pytest.mark.requirement("BL2-CODE-03", "BL2-CODE-04")
 def test_pack_row_worked_by_hand_with_16_levels():
-    """BL2-CODE-03: low nibble first, no flag plane; BL2-CODE-04: the last nibble is padding."""
+    """Low nibble first, no flag plane; BL2-CODE-04: the last nibble is padding."""
     assert pack_row([1, 2, 15], SCHEMES["BitLog2_Single_16"]) == (bytes([0x21, 0x0F]), b"")
 
 
+@pytest.mark.requirement("BL2-CODE-03", "BL2-CODE-04")
 def test_pack_row_worked_by_hand_with_17_levels():
-    """BL2-CODE-03, -04: levels 6 0 16 1 ... are nibbles 5 0 15 0; flags of keys 1 and 8."""
+    """Levels 6 0 16 1 ... are nibbles 5 0 15 0; flags of keys 1 and 8."""
     levels = [6, 0, 16, 1, 2, 2, 2, 2, 0]
     planes = (bytes([0x05, 0x0F, 0x11, 0x11, 0x00]), bytes([0b10, 0b1]))
     assert pack_row(levels, SCHEMES["BitLog2_Half_17"]) == planes
 
 
+@pytest.mark.requirement("BL2-CODE-04")
 def test_pack_row_pads_with_zeros_not_with_zero_flags():
-    """BL2-CODE-04: the seven unused flag bits of one key are 0."""
+    """The seven unused flag bits of one key are 0."""
     assert pack_row([0], SCHEMES["BitLog2_Half_17"]) == (b"\x00", b"\x01")
 
 
@@ -91,10 +94,11 @@ def test_pack_row_unpacks_to_the_same_levels(case: tuple[str, list[int]]):
     assert unpack_row(nibbles, flags, len(levels), SCHEMES[name]) == levels
 
 
+@pytest.mark.requirement("BL2-SCHEME-02")
 @given(ROWS)
 @settings(deadline=None, derandomize=True)
 def test_pack_row_takes_the_stated_bytes(case: tuple[str, list[int]]):
-    """BL2-SCHEME-02: the flag plane counts."""
+    """The flag plane counts."""
     name, levels = case
     nibbles, flags = pack_row(levels, SCHEMES[name])
     assert len(nibbles) == (len(levels) + 1) // 2

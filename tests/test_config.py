@@ -74,9 +74,9 @@ def test_config_fields_are_all_covered_here():
     assert set(PINS) == set(WIDTH_FIELDS)
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 @pytest.mark.parametrize("name", COMPLETE)
 def test_config_complete_refuses_a_missing_field(name: str):
-    """BL2-CONF-01."""
     values = {key: value for key, value in COMPLETE.items() if key != name}
     with pytest.raises(ValueError, match=f"^configuration field {name} is missing$"):
         config_from_mapping(values, complete=True)
@@ -88,10 +88,11 @@ def test_config_incomplete_takes_the_default_of_a_missing_field(name: str):
     assert config_from_mapping(values) == AttentionConfig()
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 @pytest.mark.parametrize("name", [*RANGES, *PINS])
 @pytest.mark.parametrize("value", ["4", 4.0, True, [4], np.float64(4)], ids=repr)
 def test_config_refuses_a_mistyped_field(name: str, value: object):
-    """BL2-CONF-01: the line names field, value and range."""
+    """The line names field, value and range."""
     low, high = RANGES.get(name, (1, 62))
     text = refusal({name: value}, TypeError)
     assert text.startswith(f"{name} must be an integer from {low} to {high}, got {value!r}")
@@ -102,18 +103,19 @@ def test_config_refuses_none_for_a_free_choice(name: str):
     assert refusal({name: None}, TypeError).startswith(f"{name} must be an integer")
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 @pytest.mark.parametrize("name", [*RANGES, *PINS])
 def test_config_refuses_a_field_out_of_range(name: str):
-    """BL2-CONF-01: the line names field, value and range."""
+    """The line names field, value and range."""
     low, high = RANGES.get(name, (1, 62))
     for value in (low - 1, high + 1, -(1 << 70), 1 << 70):
         text = refusal({name: value}, ValueError)
         assert text == f"{name} must be from {low} to {high}, got {value}"
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 @pytest.mark.parametrize("name", RANGES)
 def test_config_accepts_the_ends_of_each_range(name: str):
-    """BL2-CONF-01."""
     for value in RANGES[name]:
         assert getattr(config_from_mapping({name: value}), name) == value
 
@@ -151,28 +153,29 @@ def test_config_round_trips_through_a_mapping():
     assert config_from_mapping(config.as_dict(), complete=True) == config
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 @pytest.mark.parametrize("scheme", SCHEME_WIDTHS)
 def test_config_default_widths(scheme: str):
-    """BL2-CONF-02."""
     acc, out_product = SCHEME_WIDTHS[scheme]
     config = AttentionConfig(scheme=scheme)
     widths = {name: register.bits for name, register in config.registers.items()}
     assert widths == DEFAULT_WIDTHS | {"acc": acc, "out_product": out_product}
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 def test_config_widths_of_six_bits_and_64_channels():
-    """BL2-CONF-02."""
     config = AttentionConfig(scheme="BitLog2_Single_17", **SIX_BIT)
     assert (config.width("score"), config.width("product"), config.width("acc")) == (19, 35, 23)
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 def test_config_width_of_the_sum_of_4096_keys():
-    """BL2-CONF-02."""
     assert AttentionConfig(max_tokens=4096).width("row_sum") == 29
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 def test_config_widths_hold_their_bounds_and_no_bit_more():
-    """BL2-CONF-02, over the corners of the free choices."""
+    """Over the corners of the free choices."""
     for q in (2, 8):
         for tokens in (1, 3, 1024, 65536):
             for scheme in SCHEMES:
@@ -185,9 +188,10 @@ def test_config_widths_hold_their_bounds_and_no_bit_more():
                     assert register.bits <= 62
 
 
+@pytest.mark.requirement("BL2-CONF-03")
 @pytest.mark.parametrize("name", PINS)
 def test_config_refuses_a_pinned_width_below_the_bound(name: str):
-    """BL2-CONF-03: the line names field, register, bound and the width that it needs."""
+    """The line names field, register, bound and the width that it needs."""
     register = AttentionConfig().registers[PINS[name]]
     text = refusal({name: register.needed - 1}, ValueError)
     assert text == (
@@ -196,18 +200,18 @@ def test_config_refuses_a_pinned_width_below_the_bound(name: str):
     )
 
 
+@pytest.mark.requirement("BL2-CONF-03")
 @pytest.mark.parametrize("name", PINS)
 def test_config_takes_a_pinned_width_from_the_bound_up(name: str):
-    """BL2-CONF-03."""
     needed = AttentionConfig().registers[PINS[name]].needed
     for bits in (needed, needed + 1, 62):
         register = config_from_mapping({name: bits}).registers[PINS[name]]
         assert (register.needed, register.bits) == (needed, bits)
 
 
+@pytest.mark.requirement("BL2-CONF-03")
 @pytest.mark.parametrize("name", PINS)
 def test_config_refuses_a_register_of_more_than_62_bits(name: str):
-    """BL2-CONF-03."""
     assert re.search(r"from 1 to 62, got 63$", refusal({name: 63}, ValueError))
 
 

@@ -29,40 +29,43 @@ def run_kernel(d, masked, config: AttentionConfig) -> list[int]:
     return e.tolist()
 
 
+@pytest.mark.requirement("BL2-EXP2-02")
 @pytest.mark.parametrize(
     ("d", "e"),
     [(0, 65536), (32, 32768), (16, 46341), (31, 33486), (48, 23171), (159, 2093), (512, 1)],
 )
 def test_exp2_worked_by_hand(d: int, e: int):
-    """BL2-EXP2-02: 46341 / 2 = 23170.5 goes up; (33486 + 8) >> 4 = 2093."""
+    """46341 / 2 = 23170.5 goes up; (33486 + 8) >> 4 = 2093."""
     assert exp2(d, False, CONFIG) == e
 
 
+@pytest.mark.requirement("BL2-EXP2-02")
 def test_exp2_shift_of_p_plus_1_gives_one_for_the_first_entry_only():
-    """BL2-EXP2-02: half an LSB goes up, less than half is gone."""
+    """Half an LSB goes up, less than half is gone."""
     assert [exp2(17 * 32 + f, False, CONFIG) for f in range(3)] == [1, 0, 0]
 
 
+@pytest.mark.requirement("BL2-EXP2-03")
 @pytest.mark.parametrize(("fraction_bits", "table_bits", "int_bits"), SHAPES)
 def test_exp2_shift_of_p_plus_2_or_more_gives_zero(
     fraction_bits: int, table_bits: int, int_bits: int
 ):
-    """BL2-EXP2-03."""
     config = make(fraction_bits, table_bits, int_bits)
     far = range((table_bits + 2) << fraction_bits, config.d_max + 1)
     assert all(exp2(d, False, config) == 0 for d in far)
 
 
+@pytest.mark.requirement("BL2-EXP2-04")
 def test_exp2_of_a_masked_key_is_zero():
-    """BL2-EXP2-04."""
     assert [exp2(d, True, CONFIG) for d in (0, 5, 1023)] == [0, 0, 0]
     assert run_kernel([0, 5, 1023], [1, 1, 1], CONFIG) == [0, 0, 0]
 
 
+@pytest.mark.requirement("BL2-EXP2-05")
 @pytest.mark.parametrize("fraction_bits", [4, 5, 6])
 @pytest.mark.parametrize("table_bits", [7, 12, 16, 20])
 def test_exp2_is_within_three_quarters_of_an_lsb(fraction_bits: int, table_bits: int):
-    """BL2-EXP2-05, every d, against float64 powers (their own error is below 1e-9 LSB)."""
+    """Every d, against float64 powers (their own error is below 1e-9 LSB)."""
     config = make(fraction_bits, table_bits, 6)
     d = np.arange(config.d_max + 1)
     real = 2.0 ** (table_bits - d / 2.0**fraction_bits)

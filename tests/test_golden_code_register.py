@@ -15,8 +15,9 @@ from bitlog2.sim import AttentionConfig, spec
 HALF_16 = AttentionConfig(scheme="BitLog2_Half_16")
 
 
+@pytest.mark.requirement("BL2-CODE-02", "BL2-CODE-03", "BL2-CODE-04")
 def test_golden_code_register_of_a_row_worked_by_hand() -> None:
-    """The row of SPEC.md: nibble plane 75 a0 0f 10, flag plane 24 (BL2-CODE-02 to -04)."""
+    """The row of SPEC.md: nibble plane 75 a0 0f 10, flag plane 24."""
     level = [6, 8, 0, 11, 16, 0, 1, 2]
     found = simulated("code_register", {"stimulus": table(last=[0] * 7 + [1], level=level)})
     assert found["expected"]["nibble"].tolist() == [5, 7, 0, 10, 15, 0, 0, 1]
@@ -27,8 +28,9 @@ def test_golden_code_register_of_a_row_worked_by_hand() -> None:
     assert found["memory"]["flag_byte"].tolist() == [0] * 7 + [0x24]
 
 
+@pytest.mark.requirement("BL2-CODE-04")
 def test_golden_code_register_starts_each_row_on_a_byte() -> None:
-    """Rows of three and one keys: the last byte of each is padded with 0 (BL2-CODE-04)."""
+    """Rows of three and one keys: the last byte of each is padded with 0."""
     stimulus = table(last=[0, 0, 1, 1], level=[2, 3, 4, 5])
     found = simulated("code_register", {"stimulus": stimulus})["memory"]
     assert found["nibble_write"].tolist() == [0, 1, 1, 1]
@@ -36,8 +38,8 @@ def test_golden_code_register_starts_each_row_on_a_byte() -> None:
     assert found["flag_write"].tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.requirement("BL2-CODE-01", "BL2-CODE-04")
 def test_golden_code_register_of_16_levels_writes_no_flags() -> None:
-    """BL2-CODE-01 and -04."""
     tables = default_tables("code_register", HALF_16)
     assert not tables["memory"]["flag_write"].any()
     assert not tables["expected"]["flag"].any()

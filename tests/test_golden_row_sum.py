@@ -13,8 +13,9 @@ from bitlog2.golden.words.framing import row_slices
 ONE = 1 << 16
 
 
+@pytest.mark.requirement("BL2-SUM-01", "BL2-SUM-02")
 def test_golden_row_sum_of_rows_worked_by_hand() -> None:
-    """The row of SPEC.md, one key, and two keys at the maximum (BL2-SUM-01, -02)."""
+    """The row of SPEC.md, one key, and two keys at the maximum."""
     e = [2093, 5428, 14, 14702, 65536, 0, 386, 650, ONE, ONE, ONE]
     last = [0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1]
     found = simulated("row_sum", {"stimulus": table(last=last, e=e)})

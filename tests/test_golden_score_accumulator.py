@@ -15,8 +15,9 @@ from bitlog2.sim import AttentionConfig
 Device = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+@pytest.mark.requirement("BL2-SCORE-01", "BL2-SCORE-02")
 def test_golden_score_accumulator_of_pairs_worked_by_hand() -> None:
-    """Keys 0 and 2 of the row of SPEC.md, and one channel at the bound (BL2-SCORE-01, -02)."""
+    """Keys 0 and 2 of the row of SPEC.md, and one channel at the bound."""
     inputs = {
         "params": table(zq=[7, 7, 0], zk=[8, 8, 15]),
         "stimulus": table(

@@ -16,8 +16,9 @@ CONFIG = AttentionConfig()
 Device = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+@pytest.mark.requirement("BL2-ACC-01")
 def test_golden_shift_add_of_a_row_worked_by_hand() -> None:
-    """The row of SPEC.md: acc -322 and 502 (BL2-ACC-01)."""
+    """The row of SPEC.md: acc -322 and 502."""
     v = [[13, 2], [0, 7], [4, 15], [0, 6], [6, 8], [13, 11], [10, 0], [7, 12]]
     inputs = {
         "params": table(zv=[6]),
@@ -64,9 +65,9 @@ def test_golden_shift_add_default_cases_find_a_bug(bug: str) -> None:
     assert np.array_equal(acc, tables["expected"]["acc"]) == (bug == "none")
 
 
+@pytest.mark.requirement("BL2-ACC-02")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_golden_shift_add_reaches_both_bounds_of_its_scheme(scheme: str) -> None:
-    """BL2-ACC-02."""
     bound = 15 * SCHEMES[scheme].int_max
     acc = default_tables("shift_add", AttentionConfig(scheme=scheme))["expected"]["acc"]
     assert (acc.min(), acc.max()) == (-bound, bound)

@@ -53,6 +53,7 @@ def random_rows(seed: int, rows: int, keys: int):
         yield np.clip(e, 0, FULL), s
 
 
+@pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 @pytest.mark.parametrize(
     ("name", "e", "s", "level"),
     [
@@ -69,11 +70,12 @@ def random_rows(seed: int, rows: int, keys: int):
     ],
 )
 def test_log2_quantizer_worked_by_hand(name: str, e: int, s: int, level: int):
-    """BL2-LOG2-01 to -05. 2093 * 384 / 88809 = 9.05: 0b1001; 14702: 63.6, 0b111111; 14: 0.06."""
+    """2093 * 384 / 88809 = 9.05: 0b1001; 14702: 63.6, 0b111111; 14: 0.06."""
     assert log2_quantizer(e, s, SCHEMES[name]) == level
     assert log2_quantizer_comparing(e, s, SCHEMES[name]) == level
 
 
+@pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-05")
 @pytest.mark.parametrize(
     ("name", "level"),
     [
@@ -84,7 +86,7 @@ def test_log2_quantizer_worked_by_hand(name: str, e: int, s: int, level: int):
     ],
 )
 def test_log2_quantizer_of_a_one_hot_row_is_the_top_level(name: str, level: int):
-    """BL2-LOG2-01 and -05: p = A clamped to A - 1."""
+    """P = A clamped to A - 1."""
     scheme = SCHEMES[name]
     for s in (FULL, FULL + 1, 3 * FULL // 2, MOST):
         assert log2_quantizer(s, s, scheme) == level
@@ -92,16 +94,18 @@ def test_log2_quantizer_of_a_one_hot_row_is_the_top_level(name: str, level: int)
         assert run_kernel(comparing_kernel, [s], s, scheme).item() == level
 
 
+@pytest.mark.requirement("BL2-LOG2-02", "BL2-LOG2-03")
 def test_log2_quantizer_level_is_the_largest_value_not_above_p(scheme: Scheme):
-    """BL2-LOG2-02, -03, for every p, by the list of values."""
+    """For every p, by the list of values."""
     for p in range(scheme.int_max):
         level = log2_quantizer(p, scheme.int_max, scheme)
         assert scheme.values[level] <= p
         assert level == scheme.top_level or p < scheme.values[level + 1]
 
 
+@pytest.mark.requirement("BL2-LOG2-04", "BL2-LOG2-05")
 def test_log2_quantizer_forms_agree_exhaustively_at_p_7(scheme: Scheme):
-    """BL2-LOG2-04, -05: P = 7, N <= 64, every s of the datapath and every e."""
+    """P = 7, N <= 64, every s of the datapath and every e."""
     e = np.arange((1 << 7) + 1, dtype=np.int32)
     for s in range(1 << 7, (64 << 7) + 1):
         comparing = run_kernel(comparing_kernel, e, s, scheme)
@@ -127,8 +131,9 @@ def test_log2_quantizer_voices_agree_at_thresholds(scheme: Scheme):
         assert run_kernel(dividing_kernel, [e], s, scheme).item() == expected, (e, s)
 
 
+@pytest.mark.requirement("BL2-LOG2-04", "BL2-LOG2-05")
 def test_log2_quantizer_forms_agree_on_ten_million_random_cases(scheme: Scheme):
-    """BL2-LOG2-04, -05: 2.5 million for each scheme, kernel against kernel."""
+    """2.5 million for each scheme, kernel against kernel."""
     for e, s in random_rows(61, 500, 5000):
         comparing = run_kernel(comparing_kernel, e, s, scheme)
         dividing = run_kernel(dividing_kernel, e, s, scheme)
@@ -141,8 +146,9 @@ def test_log2_quantizer_kernel_equals_spec_on_a_million_random_cases(scheme: Sch
         assert run_kernel(comparing_kernel, e, s, scheme).tolist() == expected
 
 
+@pytest.mark.requirement("BL2-LOG2-04", "BL2-LOG2-05")
 def test_log2_quantizer_spec_forms_agree_on_random_cases(scheme: Scheme):
-    """BL2-LOG2-04, -05: 10**5 for each scheme."""
+    """10**5 for each scheme."""
     for e, s in random_rows(63, 1000, 100):
         for x in e.tolist():
             assert log2_quantizer_comparing(x, s, scheme) == log2_quantizer(x, s, scheme)
@@ -171,8 +177,9 @@ def widest_comparison(e: int, s: int, scheme: Scheme) -> int:
     return max(sides)
 
 
+@pytest.mark.requirement("BL2-LOG2-06")
 def test_log2_quantizer_comparisons_fit_28_bits(scheme: Scheme):
-    """BL2-LOG2-06, on random rows and at the thresholds of the datapath's domain."""
+    """On random rows and at the thresholds of the datapath's domain."""
     bound = AttentionConfig(scheme=scheme.name).registers["compare"].bound
     assert bound < 1 << 28
     cases = [(e, s) for e, s in threshold_cases(scheme) if e <= FULL <= s]
@@ -180,8 +187,9 @@ def test_log2_quantizer_comparisons_fit_28_bits(scheme: Scheme):
     assert max(widest_comparison(e, s, scheme) for e, s in cases) <= bound
 
 
+@pytest.mark.requirement("BL2-LOG2-06")
 def test_log2_quantizer_comparisons_fit_exhaustively_at_p_4(scheme: Scheme):
-    """BL2-LOG2-06: P = 4, N = 32 and each N on the way, where s is at most N * 2**P."""
+    """P = 4, N = 32 and each N on the way, where s is at most N * 2**P."""
     for s in range(16, 32 * 16 + 1):
         keys = -(-s // 16)
         assert max(widest_comparison(e, s, scheme) for e in range(17)) <= 4 * keys * 16 - 2

@@ -36,18 +36,21 @@ def test_multiplier_rounds_a_tie_up():
     assert make(32769.5) == (32770, 0)
 
 
+@pytest.mark.requirement("BL2-PARAM-01")
 def test_multiplier_of_65536_becomes_32768_with_a_shift_less():
-    """BL2-PARAM-01, step 2."""
+    """Step 2."""
     assert make(65535.75 / 65536) == (32768, 15)
 
 
+@pytest.mark.requirement("BL2-PARAM-01")
 def test_multiplier_carry_brings_the_shift_down_to_the_limit():
-    """BL2-PARAM-01, steps 2 and 3: n is max_shift + 1 before the carry, and legal after it."""
+    """Steps 2 and 3: n is max_shift + 1 before the carry, and legal after it."""
     assert make(65535.75 * 2.0**-29) == (32768, 28)
 
 
+@pytest.mark.requirement("BL2-PARAM-01")
 def test_multiplier_beyond_the_shift_limit_rounds_once():
-    """BL2-PARAM-01, step 3: 1.4998 LSB is 1; rounding the 16-bit mantissa first could give 2."""
+    """Step 3: 1.4998 LSB is 1; rounding the 16-bit mantissa first could give 2."""
     ratio = math.nextafter(1.5, 0.0) * 2.0**-28
     assert make(ratio) == (1, 28)
     assert make(1.5 * 2.0**-28) == (2, 28)
@@ -77,6 +80,7 @@ def test_multiplier_accepts_the_largest_ratio():
     assert make(math.nextafter(65535.5, 0.0)) == (65535, 0)
 
 
+@pytest.mark.requirement("BL2-PARAM-01")
 @given(
     st.floats(min_value=2.0**-12, max_value=14.0),
     st.integers(4, 24),
@@ -84,7 +88,7 @@ def test_multiplier_accepts_the_largest_ratio():
 )
 @settings(deadline=None, derandomize=True)
 def test_multiplier_is_within_half_an_lsb_of_the_ratio(ratio: float, bits: int, max_shift: int):
-    """BL2-PARAM-01, against exact fractions."""
+    """Against exact fractions."""
     m, n = multiplier_and_shift(ratio, bits, max_shift, "ratio")
     assert abs(Fraction(m, 1 << n) - Fraction(ratio)) <= Fraction(1, 1 << (n + 1))
     assert 0 <= n <= max_shift
@@ -108,21 +112,22 @@ def test_multiplier_keeps_the_order_of_ratios(a: float, b: float):
     assert Fraction(low[0], 1 << low[1]) <= Fraction(high[0], 1 << high[1])
 
 
+@pytest.mark.requirement("BL2-PARAM-04")
 def test_multiplier_score_bias_is_rounded_up_at_ties():
-    """BL2-PARAM-04: b = RND(bias * log2(e) * 2**F); half a unit goes up, minus half to 0."""
+    """B = RND(bias * log2(e) * 2**F); half a unit goes up, minus half to 0."""
     unit = 1 / (math.log2(math.e) * 32)
     bias = np.array([0.0, 1.0, -1.0, 0.5 * unit, -0.5 * unit, 100.25 * unit])
     assert score_bias(bias, AttentionConfig()).tolist() == [0, 46, -46, 1, 0, 100]
 
 
+@pytest.mark.requirement("BL2-PARAM-04")
 @pytest.mark.parametrize("bad", [1e9, -1e9, float("nan"), float("-inf")])
 def test_multiplier_score_bias_out_of_the_range_of_t_is_refused(bad):
-    """BL2-PARAM-04."""
     with pytest.raises(ValueError, match="score bias must be from -131072 to 131071"):
         score_bias(np.array([0.0, bad]), AttentionConfig())
 
 
+@pytest.mark.requirement("BL2-PARAM-01")
 def test_multiplier_ratio_that_is_no_number_is_refused():
-    """BL2-PARAM-01."""
     with pytest.raises(TypeError, match="output scale must be a positive number, got '1'"):
         multiplier_and_shift("1", 16, 28, "output scale")

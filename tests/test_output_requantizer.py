@@ -21,6 +21,7 @@ def run_kernel(acc, m2: int, n2: int, zo: int, config: AttentionConfig) -> list[
     return o.tolist()
 
 
+@pytest.mark.requirement("BL2-OUT-01")
 @pytest.mark.parametrize(
     ("acc", "m2", "n2", "zo", "o"),
     [
@@ -34,12 +35,12 @@ def run_kernel(acc, m2: int, n2: int, zo: int, config: AttentionConfig) -> list[
     ],
 )
 def test_output_requantizer_worked_by_hand(acc: int, m2: int, n2: int, zo: int, o: int):
-    """BL2-OUT-01."""
     assert output_requantizer(acc, m2, n2, zo, CONFIG) == o
 
 
+@pytest.mark.requirement("BL2-OUT-01")
 def test_output_requantizer_adds_the_zero_point_before_it_saturates():
-    """BL2-OUT-01: -3 + 7 = 4; saturating first would give 7."""
+    """-3 + 7 = 4; saturating first would give 7."""
     assert output_requantizer(-3, 1, 0, 7, CONFIG) == 4
     assert run_kernel([-3], 1, 0, 7, CONFIG) == [4]
 
@@ -78,8 +79,9 @@ def test_output_requantizer_kernel_equals_spec_on_a_million_random_cases():
         assert run_kernel(acc, m2, n2, zo, config) == expected
 
 
+@pytest.mark.requirement("BL2-OUT-02")
 def test_output_requantizer_product_stays_within_its_register():
-    """BL2-OUT-02: 983040 * 65535 + 2**35 in 38 bits."""
+    """983040 * 65535 + 2**35 in 38 bits."""
     register = CONFIG.registers["out_product"]
     assert 983040 * 65535 + (1 << 35) == register.bound < 1 << (register.bits - 1)
     assert register.bits == 38

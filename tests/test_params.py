@@ -40,17 +40,18 @@ def test_params_refuse_what_is_no_integer(name: str, value: object):
         LayerParams(**GOOD | {name: value})
 
 
+@pytest.mark.requirement("BL2-PARAM-02")
 @pytest.mark.parametrize("name", GOOD)
 def test_params_refuse_a_field_below_its_range(name: str):
-    """BL2-PARAM-02."""
     low = SMALLEST[name]
     with pytest.raises(ValueError, match=f"^{name} must be from {low} to .*, got {low - 1}$"):
         LayerParams(**GOOD | {name: low - 1})
 
 
+@pytest.mark.requirement("BL2-PARAM-02")
 @pytest.mark.parametrize("name", GOOD)
 def test_params_beyond_the_configuration_are_refused(name: str):
-    """BL2-PARAM-02: the limits of the default configuration, named with the value."""
+    """The limits of the default configuration, named with the value."""
     low, high = SMALLEST[name], LARGEST[name]
     params = LayerParams(**GOOD | {name: high + 1})
     with pytest.raises(ValueError, match=f"^{name} must be from {low} to {high}, got {high + 1}$"):
@@ -62,11 +63,11 @@ def test_params_at_the_limits_are_accepted(limits: dict[str, int]):
     AttentionConfig().check_params(LayerParams(**limits))
 
 
+@pytest.mark.requirement("BL2-PARAM-02")
 @pytest.mark.parametrize(
     ("name", "field"), [("zq", "q_bits"), ("zk", "k_bits"), ("zv", "v_bits"), ("zo", "o_bits")]
 )
 def test_params_zero_point_is_a_code_of_its_own_tensor(name: str, field: str):
-    """BL2-PARAM-02."""
     params = LayerParams(**GOOD | {name: 63})
     AttentionConfig(**{field: 6}).check_params(params)
     with pytest.raises(ValueError, match=f"^{name} must be from 0 to 31, got 63$"):

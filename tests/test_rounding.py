@@ -23,33 +23,33 @@ def corners(bits: int) -> list[int]:
     return sorted(near | {-x for x in near} | {0})
 
 
+@pytest.mark.requirement("BL2-NUM-01")
 def test_trn_of_halves_goes_toward_minus_infinity():
-    """BL2-NUM-01."""
     assert [trn(x, 1) for x in HALVES] == [-3, -2, 1, 2]
 
 
+@pytest.mark.requirement("BL2-NUM-02")
 def test_rnd_of_halves_goes_toward_plus_infinity():
-    """BL2-NUM-02."""
     assert [rnd(x, 1) for x in HALVES] == [-2, -1, 2, 3]
 
 
+@pytest.mark.requirement("BL2-NUM-03")
 def test_rnd_conv_of_halves_goes_to_even():
-    """BL2-NUM-03."""
     assert [rnd_conv(x, 1) for x in HALVES] == [-2, -2, 2, 2]
 
 
+@pytest.mark.requirement("BL2-NUM-04")
 def test_wrap_is_twos_complement():
-    """BL2-NUM-04."""
     assert [wrap(x, 4) for x in (7, 8, 15, 16, -8, -9, 300)] == [7, -8, -1, 0, -8, 7, -4]
 
 
+@pytest.mark.requirement("BL2-NUM-05")
 def test_sat_limits_both_ends():
-    """BL2-NUM-05."""
     assert [sat(x, -8, 7) for x in (-100, -9, -8, 0, 7, 8)] == [-8, -8, -8, 0, 7, 7]
 
 
+@pytest.mark.requirement("BL2-NUM-06")
 def test_leading_one_of_small_numbers():
-    """BL2-NUM-06."""
     assert [leading_one(x) for x in (1, 2, 3, 4, 7, 8, 255, 256)] == [0, 1, 1, 2, 2, 3, 7, 8]
 
 
@@ -64,10 +64,11 @@ def test_trn_is_the_real_floor(x: int, n: int):
     assert trn(x, n) == floor(Fraction(x, 1 << n))
 
 
+@pytest.mark.requirement("BL2-NUM-02")
 @given(WIDE, SHIFT)
 @settings(deadline=None, derandomize=True)
 def test_rnd_is_the_real_floor_of_x_plus_a_half(x: int, n: int):
-    """BL2-NUM-02: the integer definition and the real one are the same rule."""
+    """The integer definition and the real one are the same rule."""
     assert rnd(x, n) == floor(Fraction(x, 1 << n) + Fraction(1, 2))
 
 

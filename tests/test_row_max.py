@@ -38,20 +38,20 @@ def test_row_max_worked_by_hand():
     assert run_spec(t, masked) == (182, [159, 115, 390, 69, 0, 1023, 237])
 
 
+@pytest.mark.requirement("BL2-MAX-01")
 def test_row_max_leaves_a_masked_key_out():
-    """BL2-MAX-01."""
     assert row_max([5, 100, -7], [False, True, False]) == 5
     assert run_kernel([5, 100, -7], [0, 1, 0])[0] == 5
 
 
+@pytest.mark.requirement("BL2-MAX-02")
 def test_row_max_refuses_a_row_fully_masked():
-    """BL2-MAX-02."""
     with pytest.raises(ValueError, match="at least one key"):
         row_max([1, 2], [True, True])
 
 
+@pytest.mark.requirement("BL2-MAX-03")
 def test_distance_saturates_at_d_max():
-    """BL2-MAX-03."""
     assert [distance(t, 0, False, CONFIG) for t in (-1022, -1023, -1024, -131072)] == [
         1022,
         1023,
@@ -60,8 +60,9 @@ def test_distance_saturates_at_d_max():
     ]
 
 
+@pytest.mark.requirement("BL2-MAX-04")
 def test_distance_of_a_masked_key_shows_d_max():
-    """BL2-MAX-04, below and above the maximum."""
+    """Below and above the maximum."""
     assert distance(-3, 0, True, CONFIG) == distance(3, 0, True, CONFIG) == 1023
     assert run_kernel([-3, 0, 3], [1, 0, 1]) == (0, [1023, 0, 1023])
 

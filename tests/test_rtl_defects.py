@@ -85,6 +85,7 @@ def test_rtl_defect_is_found_by_the_plain_testbench(
     assert re.search(r"\d+ of [1-9]\d* words differ", printed)  # it was built and run
 
 
+@pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
 @pytest.mark.parametrize(
     "scheme",
     [
@@ -95,7 +96,7 @@ def test_rtl_defect_is_found_by_the_plain_testbench(
     ],
 )
 def test_rtl_reference_passes_with_its_checks_bound(scheme: str, tmp_path: Path):
-    """No check fires on a vector of the rows (BL2-ROW-01, BL2-SUM-02, BL2-ACC-02 among them).
+    """No check fires on a vector of the rows.
 
     The checks of a softmax row are bound to the one inside, too.
     """

@@ -28,20 +28,20 @@ def test_scheme_has_the_published_int_max_and_levels(name: str, int_max: int, le
     assert (SCHEMES[name].int_max, SCHEMES[name].levels) == (int_max, levels)
 
 
+@pytest.mark.requirement("BL2-SCHEME-01")
 def test_scheme_values_of_half():
-    """BL2-SCHEME-01."""
     assert list(SCHEMES["BitLog2_Half_17"].values) == HALF
     assert list(SCHEMES["BitLog2_Half_16"].values) == HALF[:16]
 
 
+@pytest.mark.requirement("BL2-SCHEME-01")
 def test_scheme_values_of_single():
-    """BL2-SCHEME-01."""
     assert list(SCHEMES["BitLog2_Single_16"].values) == [0, *(2**k for k in range(15))]
     assert list(SCHEMES["BitLog2_Single_17"].values) == [0, *(2**k for k in range(16))]
 
 
+@pytest.mark.requirement("BL2-SCHEME-02")
 def test_scheme_of_17_levels_stores_five_bits():
-    """BL2-SCHEME-02."""
     assert {name: s.storage_bits for name, s in SCHEMES.items()} == {
         "BitLog2_Single_16": 4,
         "BitLog2_Single_17": 5,

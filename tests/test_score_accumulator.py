@@ -24,8 +24,9 @@ def test_score_accumulator_worked_by_hand():
     assert score_accumulator([1, 13, 15, 14], [11, 7, 12, 8], 7, 8) == 8
 
 
+@pytest.mark.requirement("BL2-SCORE-01")
 def test_score_accumulator_kernel_equals_spec_exhaustively_on_one_channel():
-    """BL2-SCORE-01: every pair of codes and every pair of zero points, 2**16 cases."""
+    """Every pair of codes and every pair of zero points, 2**16 cases."""
     codes = np.arange(16).reshape(16, 1)
     for zq in range(16):
         for zk in range(16):
@@ -33,16 +34,18 @@ def test_score_accumulator_kernel_equals_spec_exhaustively_on_one_channel():
             assert run_kernel(codes, codes, zq, zk).tolist() == expected
 
 
+@pytest.mark.requirement("BL2-SCORE-02")
 def test_score_accumulator_reaches_its_bound_with_both_signs():
-    """BL2-SCORE-02: 15 * 15 * 128 = 28800."""
+    """15 * 15 * 128 = 28800."""
     bound = AttentionConfig().registers["score"].bound
     full, empty = [15] * 128, [0] * 128
     assert score_accumulator(full, full, 0, 0) == bound == 28800
     assert score_accumulator(full, empty, 0, 15) == -bound
 
 
+@pytest.mark.requirement("BL2-SCORE-02")
 def test_score_accumulator_kernel_holds_the_widest_configuration():
-    """BL2-SCORE-02: 255 * 255 * 1024 fits int32."""
+    """255 * 255 * 1024 fits int32."""
     full, empty = [[255] * 1024], [[0] * 1024]
     assert run_kernel(full, full, 0, 0).item() == 255 * 255 * 1024
     assert run_kernel(full, empty, 0, 255).item() == -255 * 255 * 1024
@@ -59,10 +62,10 @@ def test_score_accumulator_kernel_equals_spec_on_random_codes(bits: int):
     assert run_kernel(q, k, zq, zk).tolist() == expected
 
 
+@pytest.mark.requirement("BL2-SCORE-02")
 @given(st.lists(st.tuples(CODE, CODE), min_size=1, max_size=40), CODE, CODE)
 @settings(deadline=None, derandomize=True)
 def test_score_accumulator_stays_within_its_bound(pairs: list[tuple[int, int]], zq: int, zk: int):
-    """BL2-SCORE-02."""
     q, k = zip(*pairs, strict=True)
     assert abs(score_accumulator(q, k, zq, zk)) <= 225 * len(pairs)
 

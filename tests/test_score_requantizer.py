@@ -42,29 +42,32 @@ def test_score_requantizer_worked_by_hand(score: int, m: int, n: int, bias: int,
     assert score_requantizer(score, m, n, bias, CONFIG) == t
 
 
+@pytest.mark.requirement("BL2-REQ-01")
 def test_score_requantizer_rounds_once_at_full_precision():
-    """BL2-REQ-01: 3 >> 3 is 0; rounded at 2 and again at 1 bit it would be RND(1/2) = 1."""
+    """3 >> 3 is 0; rounded at 2 and again at 1 bit it would be RND(1/2) = 1."""
     assert score_requantizer(3, 1, 3, 0, CONFIG) == 0
     assert run_kernel([3], 1, 3, 0, CONFIG).item() == 0
 
 
+@pytest.mark.requirement("BL2-REQ-01")
 @pytest.mark.parametrize("bias", [-7, -1, 0, 1, 7])
 def test_score_requantizer_bias_moves_no_tie(bias: int):
-    """BL2-REQ-01: RND commutes with the addition of an integer, for ties of both signs."""
+    """RND commutes with the addition of an integer, for ties of both signs."""
     for score in (-3, -1, 1, 3):
         expected = score_requantizer(score, 1, 1, 0, CONFIG) + bias
         assert score_requantizer(score, 1, 1, bias, CONFIG) == expected
 
 
+@pytest.mark.requirement("BL2-REQ-02")
 def test_score_requantizer_saturates_after_the_bias_only():
-    """BL2-REQ-02: 200 would saturate to 127 first and then give 27; the sum is 100."""
+    """200 would saturate to 127 first and then give 27; the sum is 100."""
     assert score_requantizer(200, 1, 0, -100, NARROW) == 100
     assert run_kernel([200], 1, 0, -100, NARROW).item() == 100
 
 
+@pytest.mark.requirement("BL2-REQ-03")
 @pytest.mark.parametrize("bias", [CONFIG.t_min, CONFIG.t_max])
 def test_score_requantizer_takes_every_bias_of_t_range(bias: int):
-    """BL2-REQ-03."""
     assert score_requantizer(0, 1, 0, bias, CONFIG) == bias
 
 
@@ -117,6 +120,7 @@ def test_score_requantizer_is_monotone_in_the_score(s: int, m: int, n: int, bias
     assert score_requantizer(s, m, n, bias, CONFIG) <= score_requantizer(s + 1, m, n, bias, CONFIG)
 
 
+@pytest.mark.requirement("BL2-REQ-02")
 @given(
     st.integers(-28800, 28800),
     st.integers(1, 65535),
@@ -125,7 +129,6 @@ def test_score_requantizer_is_monotone_in_the_score(s: int, m: int, n: int, bias
 )
 @settings(deadline=None, derandomize=True)
 def test_score_requantizer_stays_in_t_range(s: int, m: int, n: int, bias: int):
-    """BL2-REQ-02."""
     assert -131072 <= score_requantizer(s, m, n, bias, CONFIG) <= 131071
 
 

@@ -25,19 +25,22 @@ def run_kernel(levels, v, zv: int, scheme: Scheme) -> list[int]:
     return acc.tolist()
 
 
+@pytest.mark.requirement("BL2-ACC-01")
 def test_shift_add_worked_by_hand():
-    """BL2-ACC-01: 7*8 - 6*16 + 0 - 6*48 + 0 + 4*1 + 1*2 = -322."""
+    """7*8 - 6*16 + 0 - 6*48 + 0 + 4*1 + 1*2 = -322."""
     levels, v = [6, 8, 0, 11, 16, 0, 1, 2], [13, 0, 4, 0, 6, 13, 10, 7]
     assert shift_add(levels, v, 6, SCHEMES["BitLog2_Half_17"]) == -322
 
 
+@pytest.mark.requirement("BL2-ACC-01")
 def test_shift_add_half_bit_adds_half_of_the_shifted_term():
-    """BL2-ACC-01: -5 * 3 = (-5 << 1) + (-5 << 0)."""
+    """-5 * 3 = (-5 << 1) + (-5 << 0)."""
     assert shift_add_lane(3, 2, 7, SCHEMES["BitLog2_Half_16"]) == -15
 
 
+@pytest.mark.requirement("BL2-ACC-01", "BL2-SCHEME-01")
 def test_shift_add_lane_is_the_value_of_the_level_times_v(scheme: Scheme):
-    """BL2-ACC-01, BL2-SCHEME-01: every level, v and zero point of eight bits."""
+    """Every level, v and zero point of eight bits."""
     for level, value in enumerate(scheme.values):
         for x in range(-255, 256):
             v, zv = max(x, 0), max(-x, 0)
@@ -69,8 +72,9 @@ def test_shift_add_kernel_equals_spec_on_a_million_random_terms(scheme: Scheme):
         assert run_kernel(levels, v, zv, scheme) == expected
 
 
+@pytest.mark.requirement("BL2-ACC-02")
 def test_shift_add_reaches_its_bound_with_both_signs(scheme: Scheme):
-    """BL2-ACC-02: two equal keys share A exactly; v - zv is 15 or -15."""
+    """Two equal keys share A exactly; v - zv is 15 or -15."""
     config = AttentionConfig(scheme=scheme.name)
     levels = [log2_quantizer(65536, 131072, scheme)] * 2
     bound = config.registers["acc"].bound
@@ -78,6 +82,7 @@ def test_shift_add_reaches_its_bound_with_both_signs(scheme: Scheme):
     assert shift_add(levels, [0, 0], 15, scheme) == -bound
 
 
+@pytest.mark.requirement("BL2-ACC-02")
 @given(
     st.lists(
         st.tuples(st.integers(0, 65536), st.integers(0, 15)),
@@ -89,7 +94,7 @@ def test_shift_add_reaches_its_bound_with_both_signs(scheme: Scheme):
 )
 @settings(deadline=None, derandomize=True)
 def test_shift_add_never_passes_its_bound(row: list[tuple[int, int]], zv: int, name: str):
-    """BL2-ACC-02, for the levels of any row, and for every partial sum."""
+    """For the levels of any row, and for every partial sum."""
     scheme = SCHEMES[name]
     e, v = zip(*row, (65536, 15), strict=True)
     levels = [log2_quantizer(x, sum(e), scheme) for x in e]
@@ -97,8 +102,9 @@ def test_shift_add_never_passes_its_bound(row: list[tuple[int, int]], zv: int, n
         assert abs(shift_add(levels[:end], v[:end], zv, scheme)) <= 15 * scheme.int_max
 
 
+@pytest.mark.requirement("BL2-ACC-02")
 def test_shift_add_kernel_holds_the_widest_configuration():
-    """BL2-ACC-02: 255 * 65536 in int32."""
+    """255 * 65536 in int32."""
     scheme = SCHEMES["BitLog2_Single_17"]
     assert run_kernel([16, 16], [[255], [255]], 0, scheme) == [255 * 65536]
     assert run_kernel([16, 16], [[0], [0]], 255, scheme) == [-255 * 65536]

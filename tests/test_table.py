@@ -18,9 +18,10 @@ def test_table_default_ends_and_middle():
     assert (table[0], table[16], table[31]) == (65536, 46341, 33486)
 
 
+@pytest.mark.requirement("BL2-EXP2-01")
 @pytest.mark.parametrize("fraction_bits", range(1, 9))
 def test_table_is_the_nearest_integer_for_every_configuration(fraction_bits: int):
-    """BL2-EXP2-01: 2T - 1 <= 2**(P + 1 - f/K) < 2T + 1, K = 2**F, as powers of integers."""
+    """2T - 1 <= 2**(P + 1 - f/K) < 2T + 1, K = 2**F, as powers of integers."""
     size = 1 << fraction_bits
     for table_bits in range(4, 21):
         table = exp2_table(fraction_bits, table_bits)

@@ -68,8 +68,9 @@ def test_threshold_quantizer_logarithm_of_zero_is_below_every_threshold(scheme: 
         assert zero < low
 
 
+@pytest.mark.requirement("BL2-LOG2-08")
 def test_threshold_quantizer_thresholds_are_the_rational_ones_rounded_up(scheme: Scheme):
-    """BL2-LOG2-08: of s / A and 3 s / A, in units of 2**-P."""
+    """Of s / A and 3 s / A, in units of 2**-P."""
     rng = np.random.default_rng(70)
     for s in [1 << 16, (1 << 16) + 1, 3 << 15, *rng.integers(1 << 16, 1 << 26, 300).tolist()]:
         got = thresholds(s, scheme, 16)
@@ -87,6 +88,7 @@ def test_threshold_quantizer_agrees_exhaustively(scheme: Scheme, table_bits: int
         assert np.array_equal(levels(e, s, scheme, table_bits), expected), s
 
 
+@pytest.mark.requirement("BL2-LOG2-07")
 def test_counting_form_agrees_on_small_sums(scheme: Scheme):
     for s in range(1, 257):
         expected = [log2_quantizer(x, s, scheme) for x in range(s + 1)]
