@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_model import COMPILERS, OK, STATUS, CModel, Model, Params, c_config, library
+from support.c_model import COMPILERS, OK, STATUS, CModel, Model, Params, c_config, library
 
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 

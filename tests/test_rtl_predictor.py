@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from c_model import SOURCE
 from rtl_defects import DEFECTS, broken_rtl
 from rtl_files import RTL, lint_slang, write_package
+from support.c_model import SOURCE
 
 import bitlog2.golden
 from bitlog2.golden.simulation.tools import verilator_command, verilator_environment
