@@ -1,5 +1,11 @@
-"""`attention` against the specification, row by row: BL2-ROW-01, BL2-MAX-01, -02, BL2-EXP2-04."""
+"""`attention` against the specification, row by row; its forms; its parts side by side."""
 
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -8,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitlog2.golden import threads as golden_threads
 from bitlog2.sim import (
     REGISTERS,
     SCHEMES,
@@ -16,8 +23,12 @@ from bitlog2.sim import (
     LayerParams,
     attention,
     attention_from_scores,
+    work,
 )
+from bitlog2.sim.kernel.heads import borrowed_scratch
 from bitlog2.sim.spec import attention_row, attention_row_from_scores
+from bitlog2.sim.threads import each_part, usable_processors
+from bitlog2.sim.work import fits_lanes
 
 PARAMS = LayerParams(47274, 16, 43691, 27, zq=7, zk=8, zv=6, zo=7)
 CONFIGS = {
@@ -94,9 +105,10 @@ def test_attention_of_two_equal_keys_worked_by_hand():
     }
 
 
+@pytest.mark.requirement("BL2-ROW-01")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_attention_equals_spec_for_every_length_to_300(scheme: str):
-    """BL2-ROW-01: N from 1 to 300, mask and bias, every register."""
+    """N from 1 to 300, mask and bias, every register."""
     config = AttentionConfig(scheme)
     for keys in range(1, 301):
         case = make_case(1000 + keys, config, (1, 1, keys, 4, 2))
@@ -150,13 +162,14 @@ def test_attention_gives_the_same_bits_for_any_number_of_threads(scheme: str):
             assert np.array_equal(getattr(trace, field.name), getattr(traces[0], field.name))
 
 
-def test_attention_without_a_trace_gives_the_same_codes():
+@pytest.mark.parametrize("shape", [(6, 5, 65, 16, 16), (2, 70, 300, 65, 130)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_attention_without_a_trace_gives_the_same_codes(threads: int, shape: Any):
     config = AttentionConfig()
-    case = make_case(10, config, (6, 5, 65, 16, 16))
-    for threads in (1, 2):
-        codes = run(case, config, threads=threads)
-        assert codes.dtype == np.uint8
-        assert np.array_equal(codes, run(case, config, trace=True).o)
+    case = make_case(10, config, shape)
+    codes = run(case, config, threads=threads)
+    assert codes.dtype == np.uint8
+    assert np.array_equal(codes, run(case, config, trace=True).o)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -256,10 +269,11 @@ def test_attention_does_not_depend_on_the_order_of_the_keys(seed: int, scheme: s
     assert np.array_equal(plain.level[:, :, order], other.level)
 
 
+@pytest.mark.requirement("BL2-EXP2-04", "BL2-MAX-01")
 @given(st.integers(0, 1 << 30), st.sampled_from(sorted(SCHEMES)))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_attention_ignores_masked_keys_altogether(seed: int, scheme: str):
-    """BL2-MAX-01, BL2-EXP2-04: a row with masked keys is the row without them."""
+    """A row with masked keys is the row without them."""
     config = AttentionConfig(scheme)
     case = make_case(seed, config, (1, 1, 17, 4, 3))
     kept = ~case["masked"][0, 0]
@@ -271,8 +285,8 @@ def test_attention_ignores_masked_keys_altogether(seed: int, scheme: str):
     assert np.array_equal(whole.level[:, :, kept], part.level)
 
 
+@pytest.mark.requirement("BL2-EXP2-04", "BL2-MAX-04")
 def test_attention_shows_d_max_and_level_zero_for_a_masked_key():
-    """BL2-MAX-04, BL2-EXP2-04."""
     config = AttentionConfig()
     case = make_case(15, config, (2, 3, 20, 8, 4))
     trace, hidden = run(case, config, trace=True), case["masked"]
@@ -319,6 +333,7 @@ REFUSED = [
     ({"bias": np.zeros((2, 3, 4), np.int32)}, ValueError, "bias must have shape"),
     ({"bias": np.full((1, 1, 5), 131072)}, ValueError, "bias must be from -131072 to 131071"),
     ({"bias": np.zeros((1, 1, 5))}, TypeError, "bias must hold integers"),
+    ({"threads": 0}, ValueError, "threads must be from 1 to 256, got 0"),
     ({"threads": 257}, ValueError, "threads must be from 1 to 256, got 257"),
     ({"threads": -1}, ValueError, "threads must be from 1 to 256, got -1"),
     ({"threads": 2.0}, TypeError, "threads must be an integer"),
@@ -328,9 +343,10 @@ REFUSED = [
 ]
 
 
+@pytest.mark.requirement("BL2-MAX-02", "BL2-PARAM-04", "BL2-REQ-03")
 @pytest.mark.parametrize(("change", "error", "text"), REFUSED, ids=[c[2][:40] for c in REFUSED])
 def test_attention_refuses(change: dict[str, Any], error: type[Exception], text: str):
-    """BL2-MAX-02, BL2-REQ-03 and BL2-PARAM-04 (a bias out of t's range) among them."""
+    """BL2-REQ-03 and BL2-PARAM-04 (a bias out of t's range) among them."""
     values = {"q": Q, "k": K, "v": V, "params": PARAMS, "config": AttentionConfig()} | change
     with pytest.raises(error, match=text) as caught:
         attention(**values)
@@ -353,12 +369,270 @@ def test_attention_from_scores_refuses_a_value_code_out_of_range(v_bits: int, wr
         attention_from_scores(np.zeros((2, 3, 5), np.int32), v, PARAMS, config)
 
 
-def test_attention_no_threads_are_refused():
-    """BL2-CONF-01."""
-    with pytest.raises(ValueError, match="threads must be from 1 to 256, got 0"):
-        attention(
-            *[np.zeros((1, 1, 4), np.int32)] * 3,
-            LayerParams(1, 0, 1, 0),
-            AttentionConfig(),
-            threads=0,
+# In lanes of 16 bits, and by BLAS.
+
+#: The module; the package shows its function under the same name.
+attention_module = sys.modules[attention.__module__]
+LANE_PARAMS = LayerParams(40000, 18, 40000, 22, 7, 8, 7, 8)
+#: Heads, rows, keys, channels, output channels: below, at and above blocks and lanes.
+SHAPES = [(1, 1, 1, 1, 1), (2, 33, 127, 7, 63), (3, 32, 128, 8, 64), (2, 70, 300, 65, 130)]
+SHAPES += [(5, 40, 50, 16, 16)]
+HALF = [name for name, scheme in SCHEMES.items() if scheme.half]
+
+
+def inputs(shape, seed, *, masks, bias):
+    heads, rows, keys, channels, out = shape
+    rng = np.random.default_rng(seed)
+    q = rng.integers(0, 16, (heads, rows, channels))
+    k, v = (rng.integers(0, 16, (heads, keys, size)) for size in (channels, out))
+    given = {}
+    if masks:
+        masked = rng.random((heads, rows, keys)) < 0.3
+        masked[..., rng.integers(keys)] = False
+        given["masked"] = masked
+    if bias:
+        given["bias"] = rng.integers(-200, 200, (1, rows, keys))
+    return (q, k, v), given
+
+
+def every_form(monkeypatch, config, codes, given):
+    """The traces in lanes, with scores by BLAS, and with both sums by BLAS, by some threads."""
+    traces = []
+    for fitting in ({"score", "acc"}, {"acc"}, set()):
+        for module in (attention_module, work):
+            monkeypatch.setattr(
+                module, "fits_lanes", lambda _, *names, fitting=fitting: set(names) <= fitting
+            )
+        traces.append(
+            attention(
+                *codes, LANE_PARAMS, config, **given, trace=True, threads=1 + codes[0].shape[0]
+            )
         )
+    return traces
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scheme", HALF)
+def test_attention_every_register_is_that_of_the_blas_form(monkeypatch, scheme, shape, masks, bias):
+    codes, given = inputs(shape, 5, masks=masks, bias=bias)
+    lanes, mixed, blas = every_form(monkeypatch, AttentionConfig(scheme), codes, given)
+    for name in REGISTERS:
+        assert np.array_equal(getattr(lanes, name), getattr(blas, name)), name
+        assert np.array_equal(getattr(mixed, name), getattr(blas, name)), name
+
+
+def test_attention_scratch_of_another_head_does_not_show():
+    """A head after one of full codes gives what it gives alone."""
+    (q, k, v), _ = inputs((1, 9, 130, 5, 70), 8, masks=False, bias=False)
+    full = [np.full_like(x, 15) for x in (q, k, v)]
+    after = [np.concatenate(pair) for pair in zip(full, (q, k, v), strict=True)]
+    alone = attention(q, k, v, LANE_PARAMS, AttentionConfig(), threads=1)
+    assert np.array_equal(attention(*after, LANE_PARAMS, AttentionConfig(), threads=1)[1:], alone)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({}, True),
+        ({"scheme": "BitLog2_Half_16"}, True),
+        ({"scheme": "BitLog2_Single_16"}, False),
+        ({"scheme": "BitLog2_Single_17"}, False),
+        ({"max_head_dim": 145}, True),
+        ({"max_head_dim": 146}, False),
+        ({"q_bits": 8}, False),
+        ({"v_bits": 7}, False),
+    ],
+)
+def test_attention_lanes_are_taken_where_the_bounds_fit_them(fields, fits):
+    config = AttentionConfig(**fields)
+    bounds = [config.registers[name].bound for name in ("score", "acc")]
+    assert fits_lanes(config, "score", "acc") == fits == (max(bounds) <= 32767)
+    for name, bound in zip(("score", "acc"), bounds, strict=True):
+        assert fits_lanes(config, name) == (bound <= 32767)
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v"])
+@pytest.mark.parametrize("value", [16, -1, 1 << 20])
+@pytest.mark.parametrize("place", [0, -1])
+def test_attention_code_out_of_range_is_refused_by_name(name, value, place):
+    """Found while the codes are laid out, wherever it lies."""
+    (q, k, v), _ = inputs((3, 40, 130, 8, 70), 9, masks=False, bias=False)
+    codes = {"q": q, "k": k, "v": v}
+    codes[name].reshape(-1)[place] = value
+    with pytest.raises(ValueError, match=rf"{name} must be .*0 to 15.*{value}"):
+        attention(*codes.values(), LANE_PARAMS, AttentionConfig(), threads=2)
+
+
+def test_attention_borrowed_scratch_is_lent_to_one_at_a_time_and_again():
+    with borrowed_scratch(21, 8, 8) as first, borrowed_scratch(21, 8, 8) as second:
+        assert first.k is not second.k
+    with borrowed_scratch(21, 8, 8) as again:
+        assert any(again.k is lent.k for lent in (first, second))
+
+
+def test_attention_used_scratch_changes_no_bit():
+    """A short last block after other values of the same shape: nothing of them stays."""
+    rng = np.random.default_rng(6)
+    config, params = AttentionConfig(), LayerParams(47274, 18, 40000, 24, 7, 8, 7, 8)
+    batches = [[rng.integers(0, 16, (2, 37, 13)) for _ in range(3)] for _ in range(3)]
+    first = attention(*batches[0], params, config, threads=1)
+    for batch in batches[1:]:
+        attention(*batch, params, config, threads=1)
+    assert np.array_equal(attention(*batches[0], params, config, threads=1), first)
+
+
+# Parts of a batch side by side.
+
+
+def parts_of(size, workers):
+    taken, lock = [], threading.Lock()
+
+    def prepare():
+        def work(part):
+            with lock:
+                taken.append(part)
+
+        return nullcontext(work)
+
+    each_part(size, workers, prepare)
+    return taken
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 2, 7, 96, 1000])
+def test_threads_every_item_is_taken_once(size, workers):
+    items = sorted(i for part in parts_of(size, workers) for i in range(part.start, part.stop))
+    assert items == list(range(size))
+
+
+def test_threads_each_has_scratch_of_its_own():
+    made = []
+
+    def prepare():
+        made.append(threading.get_ident())
+        return nullcontext(lambda part: None)
+
+    each_part(100, 3, prepare)
+    assert 1 <= len(made) <= 3
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_scratch_is_given_back(fails):
+    lent, back = [], []
+
+    @contextmanager
+    def prepare():
+        lent.append(threading.get_ident())
+        try:
+            yield lambda part: 1 // int(not (fails and part.start == 0))
+        finally:
+            back.append(threading.get_ident())
+
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        each_part(100, 3, prepare)
+    assert sorted(back) == sorted(lent)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_threads_an_error_reaches_the_caller(workers):
+    def prepare():
+        def work(part):
+            if part.start <= 50 < part.stop:
+                raise ValueError("item 50")
+
+        return nullcontext(work)
+
+    with pytest.raises(ValueError, match="item 50"):
+        each_part(100, workers, prepare)
+
+
+def test_threads_one_worker_stays_on_the_callers_thread():
+    seen = set()
+
+    def prepare():
+        return nullcontext(lambda part: seen.add(threading.get_ident()))
+
+    each_part(50, 1, prepare)
+    assert seen == {threading.get_ident()}
+
+
+def test_threads_work_in_a_forked_child():
+    """A child has none of the threads that its parent has started."""
+    parts_of(100, 3)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if len(parts_of(100, 3)) > 1 else 1)
+    for _ in range(200):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.WEXITSTATUS(status) == 0
+
+
+def test_threads_several_callers_at_once_all_end():
+    taken = []
+    callers = [threading.Thread(target=lambda: taken.append(parts_of(50, 4))) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert [sorted(i for p in parts for i in range(p.start, p.stop)) for parts in taken] == [
+        list(range(50))
+    ] * 8
+
+
+def test_threads_there_is_a_processor():
+    assert usable_processors() >= 1
+
+
+# Parts of words side by side: the results in order, the first error raised.
+
+
+@pytest.fixture(params=[1, 2, 8])
+def _processors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden_threads, "_processors", lambda: request.param)
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "parts"),
+    [
+        (0, 4, []),
+        (3, 4, [slice(0, 3)]),
+        (4, 4, [slice(0, 4)]),
+        (9, 4, [slice(0, 4), slice(4, 8), slice(8, 9)]),
+    ],
+    ids=range(4),
+)
+def test_golden_threads_parts_make_up_the_words(words: int, size: int, parts: list) -> None:
+    assert golden_threads.parts_of(words, size) == parts
+
+
+@pytest.mark.usefixtures("_processors")
+def test_golden_threads_give_the_results_in_order() -> None:
+    assert list(golden_threads.each_part(lambda part: part * part, range(100))) == [
+        i * i for i in range(100)
+    ]
+
+
+@pytest.mark.usefixtures("_processors")
+def test_golden_threads_raise_the_error_of_the_first_part_that_fails() -> None:
+    def work(part: int) -> int:
+        if part >= 5:
+            raise ValueError(f"part {part}")
+        return part
+
+    with pytest.raises(ValueError, match="part 5"):
+        list(golden_threads.each_part(work, range(20)))
+
+
+def test_golden_threads_leave_a_single_part_to_the_caller() -> None:
+    found = list(golden_threads.each_part(lambda part: threading.current_thread(), [0]))
+    assert found == [threading.current_thread()]

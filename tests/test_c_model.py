@@ -1,59 +1,61 @@
-"""The C model of `golden/c`, unit by unit: BL2-NUM-01, -02, -05, -06 and what each test names."""
+"""The C model of `golden/c` equals the simulator: vectors, units, rows; its mutants do not."""
 
 import ctypes
-import random
-from collections.abc import Iterator
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from c_model import (
+from support.c_model import (
     COMPILERS,
+    DRIVER,
+    MUTANTS,
     OK,
     SOURCE,
     STATUS,
+    Case,
     CModel,
     Widths,
     build_library,
     c_config,
+    compile_c,
+    driver_input,
+    driver_output,
+    first_difference,
     library,
+    random_cases,
+    random_config,
+    row_inputs,
 )
-from c_rows import MUTANTS, random_config
+from support.cases import corners, levels_by
+from support.cases import log2_quantizer as kernel
 
-from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
-from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.stimulus.unit import Tables, row_offsets
+from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.sim import KEY_REGISTERS, SCHEMES, AttentionConfig, AttentionTrace, LayerParams
 from bitlog2.sim.scheme import Scheme
-from bitlog2.sim.spec import (
-    code_register,
-    distance,
-    exp2,
-    log2_quantizer,
-    output_requantizer,
-    pack_row,
-    row_max,
-    row_sum,
-    score_accumulator,
-    score_requantizer,
-    shift_add,
-)
-from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as kernel
+from bitlog2.sim.spec import exp2 as exp2_specification
+from bitlog2.sim.spec import log2_quantizer as log2_specification
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")
+requirement = pytest.mark.requirement
 
+MODEL_TEXT = (SOURCE / "bitlog2.c").read_text()
 WIDE = AttentionConfig(
     **{f"{name}_bits": 8 for name in "qkvo"},
     **{"scheme": "BitLog2_Single_17", "m_bits": 24, "max_n": 48, "m2_bits": 24, "max_n2": 48},
-    **{"t_bits": 24, "table_bits": 20, "max_tokens": 65536, "max_head_dim": 1024},
+    **{"t_bits": 24, "table_bits": 20, "max_tokens": 4096, "max_head_dim": 1024},
 )
 NARROW = AttentionConfig(
     "BitLog2_Half_16", q_bits=2, k_bits=3, v_bits=2, o_bits=2, t_bits=8, table_bits=4, m_bits=4
 )
-CONFIGS = {"default": AttentionConfig(), "wide": WIDE, "narrow": NARROW}
-
-
-@pytest.fixture(params=CONFIGS)
-def config(request: pytest.FixtureRequest) -> AttentionConfig:
-    return CONFIGS[request.param]
+CONFIGS = {scheme: AttentionConfig(scheme) for scheme in SCHEMES} | {"wide": WIDE, "narrow": NARROW}
 
 
 @pytest.fixture(params=SCHEMES)
@@ -61,22 +63,228 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
     return SCHEMES[request.param]
 
 
-def corners(low: int, high: int) -> list[int]:
-    """Powers of two and their neighbours, of both signs, and the ends."""
-    powers = {sign * (1 << bit) for sign in (-1, 1) for bit in range(high.bit_length() + 1)}
-    near = {x + step for x in powers | {0, low, high} for step in (-2, -1, 0, 1, 2)}
-    return sorted(x for x in near if low <= x <= high)
+# Words of the default vector sets.
 
 
-def multipliers(bits: int, most: int) -> Iterator[tuple[int, int]]:
-    """(M, n) at their ends, and pairs that make ties."""
-    shifts = sorted({0, 1, 2, most // 2, most} & set(range(most + 1)))
-    return ((m, n) for m in (1, 3, 1 << (bits - 1), (1 << bits) - 1) for n in shifts)
+def rows(unit: str, tables: Tables) -> list[slice]:
+    """The beats of each case."""
+    offsets = row_offsets(UNITS[unit], tables)
+    assert offsets is not None
+    return [slice(int(a), int(b)) for a, b in pairwise(offsets)]
 
 
+def u1(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, np.uint8)
+
+
+def params(**fields: Any) -> LayerParams:
+    given = {name: int(value) for name, value in fields.items()}
+    return LayerParams(**{"m": 1, "n": 0, "m2": 1, "n2": 0} | given)
+
+
+def per_case(function: Callable[..., dict[str, int]]) -> Callable[[CModel, Tables], Tables]:
+    """A unit with a word a case: `function` of the stimulus fields of one word."""
+
+    def run(model: CModel, tables: Tables) -> Tables:
+        names = list(tables["stimulus"])
+        columns = [tables["stimulus"][name].tolist() for name in names]
+        made = [
+            function(model, **dict(zip(names, word, strict=True)))
+            for word in zip(*columns, strict=True)
+        ]
+        return {"expected": {name: np.array([one[name] for one in made]) for name in made[0]}}
+
+    return run
+
+
+def score_requantizer(model: CModel, score: int, m: int, n: int, bias: int) -> dict[str, int]:
+    model.load(params(m=m, n=n))
+    return {"t": model.values("score_requantizer", score, bias)[0]}
+
+
+def exp2(model: CModel, mask: int, d: int) -> dict[str, int]:
+    return {"e": model.values("exp2", d, mask)[0]}
+
+
+def log2_quantizer(model: CModel, s: int, e: int) -> dict[str, int]:
+    level = model.values("log2_quantizer", e, s)[0]
+    assert model.values("log2_quantizer_dividing", e, s) == (level,)
+    nibble, flag = model.values("code_register", level)
+    assert model.values("code_level", nibble, flag) == (level,)
+    return {"level": level, "nibble": nibble, "flag": flag}
+
+
+def output_requantizer(model: CModel, acc: int, m2: int, n2: int, zo: int) -> dict[str, int]:
+    model.load(params(m2=m2, n2=n2, zo=zo))
+    return {"o": model.values("output_requantizer", acc)[0]}
+
+
+def score_accumulator(model: CModel, tables: Tables) -> Tables:
+    made, given = [], tables["stimulus"]
+    for case, beats in enumerate(rows("score_accumulator", tables)):
+        model.load(params(zq=tables["params"]["zq"][case], zk=tables["params"]["zk"][case]))
+        q, k = u1(given["q"][beats]), u1(given["k"][beats])
+        made.append(model.values("score_accumulator", len(q), q, k)[0])
+    return {"expected": {"score": np.array(made)}}
+
+
+def row_max(model: CModel, tables: Tables) -> Tables:
+    largest, d = [], []
+    for beats in rows("row_max", tables):
+        t = np.ascontiguousarray(tables["stimulus"]["t"][beats], np.int32)
+        mask = u1(tables["stimulus"]["mask"][beats])
+        largest.append(model.values("row_max", len(t), t, mask)[0])
+        assert model.values("row_max", len(t), t, None) == (max(t.tolist()),)
+        pairs = zip(t.tolist(), mask.tolist(), strict=True)
+        d += [model.values("distance", largest[-1], one, masked)[0] for one, masked in pairs]
+    return {"expected": {"row_max": np.array(largest)}, "keys": {"d": np.array(d)}}
+
+
+def row_sum(model: CModel, tables: Tables) -> Tables:
+    made = []
+    for beats in rows("row_sum", tables):
+        e = np.ascontiguousarray(tables["stimulus"]["e"][beats], np.uint32)
+        made.append(model.values("row_sum", len(e), e)[0])
+    return {"expected": {"s": np.array(made)}}
+
+
+def code_register(model: CModel, tables: Tables) -> Tables:
+    names = ("nibble_write", "nibble_byte", "flag_write", "flag_byte")
+    memory: dict[str, list[int]] = {name: [] for name in names}
+    codes = [model.values("code_register", int(x)) for x in tables["stimulus"]["level"]]
+    nibble, flag = (u1(np.array(column)) for column in zip(*codes, strict=True))
+    stored = SCHEMES[SCHEME_OF[int(model.config.scheme)]].zero_flag
+    for beats in rows("code_register", tables):
+        size = beats.stop - beats.start
+        planes = {"nibble": np.full(-(-size // 2), 255), "flag": np.full(-(-size // 8), 255)}
+        planes = {name: u1(plane) for name, plane in planes.items()}  # memory that was not zero
+        model.lib.bl2_pack_nibbles(size, nibble[beats].ctypes.data, planes["nibble"].ctypes.data)
+        model.lib.bl2_pack_flags(size, flag[beats].ctypes.data, planes["flag"].ctypes.data)
+        for j in range(size):
+            for name, keys, kept in (("nibble", 2, True), ("flag", 8, stored)):
+                write = kept and (j % keys == keys - 1 or j == size - 1)
+                memory[f"{name}_write"].append(int(write))
+                memory[f"{name}_byte"].append(int(planes[name][j // keys]) if write else 0)
+    return {
+        "expected": {"nibble": nibble, "flag": flag},
+        "memory": {name: np.array(column) for name, column in memory.items()},
+    }
+
+
+def shift_add(model: CModel, tables: Tables) -> Tables:
+    made, given = [], tables["stimulus"]
+    for case, beats in enumerate(rows("shift_add", tables)):
+        model.load(params(zv=tables["params"]["zv"][case]))
+        nibble, flag, v = (u1(given[name][beats]) for name in ("nibble", "flag", "v"))
+        lanes = [np.ascontiguousarray(v[:, lane:]) for lane in range(v.shape[1])]
+        given_rows = [(len(nibble), nibble, flag, x, x.shape[1]) for x in lanes]
+        made.append([model.values("shift_add", *x)[0] for x in given_rows])
+    return {"expected": {"acc": np.array(made)}}
+
+
+def attention_row(model: CModel, tables: Tables) -> Tables:
+    keys = ("t", "d", "e", "level", "nibble", "flag")
+    made: dict[str, list[Any]] = {name: [] for name in (*keys, "row_max", "row_sum", "acc", "o")}
+    given = tables["stimulus"]
+    for case, beats in enumerate(rows("attention_row", tables)):
+        model.load(params(**{name: column[case] for name, column in tables["params"].items()}))
+        scores, bias = (np.ascontiguousarray(given[x][beats], np.int32) for x in ("score", "bias"))
+        inputs = {"q": None, "k": None, "v": u1(given["v"][beats])}
+        inputs |= {"masked": u1(given["mask"][beats]), "bias": bias}
+        status, got = model.row(inputs, scores)
+        assert status == OK, model.text(status)
+        for name, values in made.items():
+            values.extend(got[name]) if name in KEY_REGISTERS else values.append(got[name])
+    streams = {"expected": ("o",), "keys": keys, "rows": ("row_max", "row_sum", "acc")}
+    return {s: {name: np.array(made[name]) for name in names} for s, names in streams.items()}
+
+
+SCHEME_OF = dict(enumerate(SCHEMES))
+C_UNITS = {
+    "score_accumulator": score_accumulator,
+    "score_requantizer": per_case(score_requantizer),
+    "row_max": row_max,
+    "exp2": per_case(exp2),
+    "row_sum": row_sum,
+    "log2_quantizer": per_case(log2_quantizer),
+    "code_register": code_register,
+    "shift_add": shift_add,
+    "output_requantizer": per_case(output_requantizer),
+    "attention_row": attention_row,
+}
+
+
+def differing(
+    unit: str,
+    config: AttentionConfig,
+    change: Callable[[Tables], None] | None = None,
+    lib: Any = None,
+) -> int:
+    """Words of a unit's default set that the C model gives otherwise; `change` plants errors."""
+    head_dim = min(64, config.max_head_dim) if config.max_tokens == 1024 else 4
+    vectors = generate(config, units=[unit], head_dim=head_dim).units[0]
+    assert not vectors.empty
+    expected: Tables = {
+        stream.name: dict(vectors.tables[stream.name]) for stream in vectors.unit.outputs
+    }
+    if change is not None:
+        change(expected)
+    got = C_UNITS[unit](CModel(config, lib=lib), vectors.tables)
+    found = 0
+    for stream, columns in expected.items():
+        for name, values in columns.items():
+            if name != "last":
+                assert got[stream][name].shape == values.shape
+                found += int((got[stream][name] != values).sum())
+    return found
+
+
+def test_c_model_has_every_unit_of_a_vector_set():
+    assert list(C_UNITS) == list(UNITS)
+
+
+#: The requirements of each unit, which its vectors hold: their bins are all filled.
+HELD = [
+    pytest.param("score_accumulator", marks=requirement("BL2-SCORE-01", "BL2-SCORE-02")),
+    pytest.param("score_requantizer", marks=requirement("BL2-REQ-01", "BL2-REQ-02", "BL2-REQ-03")),
+    pytest.param("row_max", marks=requirement("BL2-MAX-01", "BL2-MAX-03", "BL2-MAX-04")),
+    pytest.param("exp2", marks=requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04")),
+    pytest.param("row_sum", marks=requirement("BL2-SUM-01")),
+    pytest.param("log2_quantizer", marks=requirement("BL2-LOG2-01", "BL2-LOG2-04", "BL2-LOG2-05")),
+    pytest.param(
+        "code_register",
+        marks=requirement("BL2-CODE-01", "BL2-CODE-02", "BL2-CODE-03", "BL2-CODE-04"),
+    ),
+    pytest.param("shift_add", marks=requirement("BL2-SCHEME-01", "BL2-ACC-01", "BL2-ACC-02")),
+    pytest.param("output_requantizer", marks=requirement("BL2-OUT-01", "BL2-OUT-02")),
+    pytest.param("attention_row", marks=requirement("BL2-ROW-01")),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("unit", HELD)
+def test_c_model_gives_every_expected_word(unit: str, config: str):
+    assert differing(unit, CONFIGS[config]) == 0
+
+
+@pytest.mark.parametrize("unit", C_UNITS)
+def test_c_model_sees_a_changed_word(unit: str):
+    def change(expected: Tables) -> None:
+        stream = next(iter(expected.values()))
+        name = next(name for name in stream if name != "last")
+        stream[name] = stream[name].copy()
+        stream[name].reshape(-1)[-1] ^= 1
+
+    assert differing(unit, CONFIGS["BitLog2_Half_17"], change) == 1
+
+
+# Tables, widths, and unit 6 on as many shares as C can take.
+
+
+@requirement("BL2-EXP2-01")
 @pytest.mark.parametrize("fraction_bits", range(1, 9))
 def test_c_model_exp2_table_is_exact(fraction_bits: int):
-    """BL2-EXP2-01, every F and P that a configuration may have."""
+    """Every F and P that a configuration may have."""
     made = np.zeros(1 << fraction_bits, np.uint32)
     for table_bits in range(4, 21):
         status = library().bl2_exp2_table(
@@ -87,8 +295,8 @@ def test_c_model_exp2_table_is_exact(fraction_bits: int):
         assert tuple(made.tolist()) == config.table
 
 
+@requirement("BL2-CONF-02", "BL2-CONF-03")
 def test_c_model_register_widths():
-    """BL2-CONF-02, -03."""
     rng = np.random.default_rng(711)
     pinned = AttentionConfig(score_bits=20, product_bits=62, exp_bits=17, acc_bits=40)
     for config in [*CONFIGS.values(), pinned, *(random_config(rng) for _ in range(500))]:
@@ -99,81 +307,27 @@ def test_c_model_register_widths():
             assert getattr(widths, name) == register.bits, (name, config)
 
 
-def test_c_model_score_accumulator(config: AttentionConfig):
-    """BL2-SCORE-01, -02."""
-    rng = np.random.default_rng(712)
-    q_end, k_end = (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
-    for dim in [1, 2, config.max_head_dim, *rng.integers(1, config.max_head_dim, 200).tolist()]:
-        zq, zk = int(rng.choice([0, q_end])), int(rng.choice([0, k_end, rng.integers(k_end)]))
-        model = CModel(config, LayerParams(1, 0, 1, 0, zq=zq, zk=zk))
-        ends = [np.full(dim, x, np.uint8) for x in (0, q_end, k_end)]
-        q, k = (rng.integers(0, x + 1, dim).astype(np.uint8) for x in (q_end, k_end))
-        for a, b in ((q, k), (ends[0], ends[2]), (ends[1], ends[0]), (ends[1], ends[2])):
-            expected = score_accumulator(a.tolist(), b.tolist(), zq, zk)
-            assert model.values("score_accumulator", dim, a, b) == (expected,)
-
-
-def test_c_model_score_requantizer(config: AttentionConfig):
-    """BL2-REQ-01 to -03: ties, both saturations, the largest biases."""
-    bound = config.registers["score"].bound
-    model, rng = CModel(config), random.Random(713)
-    biases = [0, 0, 1, -1, config.t_min, config.t_max]
-    for m, n in multipliers(config.m_bits, config.max_n):
-        model.load(LayerParams(m, n, 1, 0))
-        for score in corners(-bound, bound) + [rng.randint(-bound, bound) for _ in range(200)]:
-            bias = rng.choice(biases)
-            expected = score_requantizer(score, m, n, bias, config)
-            assert model.values("score_requantizer", score, bias) == (expected,)
-
-
-def test_c_model_row_max_and_distance(config: AttentionConfig):
-    """BL2-MAX-01 to -04."""
-    rng, model = np.random.default_rng(714), CModel(config)
-    for keys in [1, 2, 3, *rng.integers(4, 60, 300).tolist()]:
-        spread = min(int(2.0 ** rng.uniform(0, 24)), config.t_max)
-        t = rng.integers(-spread - 1, spread + 1, keys).astype(np.int32)
-        masked = (rng.random(keys) < 0.4).astype(np.uint8)
-        masked[rng.integers(keys)] = 0
-        hidden = masked.astype(bool).tolist()
-        largest = row_max(t.tolist(), hidden)
-        assert model.values("row_max", keys, t, masked) == (largest,)
-        assert model.values("row_max", keys, t, None) == (max(t.tolist()),)
-        for value, mask in zip(t.tolist(), hidden, strict=True):
-            expected = distance(value, largest, mask, config)
-            assert model.values("distance", largest, value, int(mask)) == (expected,)
-
-
+@requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04")
 @pytest.mark.parametrize("table_bits", [4, 7, 16, 20])
 @pytest.mark.parametrize(("fraction_bits", "int_bits"), [(1, 6), (2, 2), (5, 5), (8, 6)])
 def test_c_model_exp2_of_every_distance(fraction_bits: int, int_bits: int, table_bits: int):
-    """BL2-EXP2-02 to -04."""
     config = AttentionConfig(
         fraction_bits=fraction_bits, distance_int_bits=int_bits, table_bits=table_bits
     )
     model = CModel(config)
     for d in range(config.d_max + 1):
-        assert model.values("exp2", d, 0) == (exp2(d, False, config),)
+        assert model.values("exp2", d, 0) == (exp2_specification(d, False, config),)
     assert model.values("exp2", 0, 1) == (0,)
-
-
-def test_c_model_row_sum(config: AttentionConfig):
-    """BL2-SUM-01: up to the largest row, all at 2**P."""
-    rng, model = np.random.default_rng(715), CModel(config)
-    for keys in (1, 2, 1000, config.max_tokens):
-        e = rng.integers(0, (1 << config.table_bits) + 1, keys).astype(np.uint32)
-        assert model.values("row_sum", keys, e) == (row_sum(e.tolist()),)
-        e[:] = 1 << config.table_bits
-        assert model.values("row_sum", keys, e) == (keys << config.table_bits,)
 
 
 def compare_log2(model: CModel, scheme: Scheme, e: np.ndarray, s: int) -> bool:
     """Whether the kernel and both forms in C give the same levels of e / s."""
     words = e.astype(np.uint32)
-    made = [np.full(e.size, 255, np.uint8) for _ in range(3)]
-    kernel(e.astype(np.int32), np.int64(s), scheme_constants(scheme), made[0])
-    given = (model.model, words.size, words.ctypes.data, s, made[1].ctypes.data)
-    refused = model.lib.loop_log2(ctypes.byref(given[0]), *given[1:], made[2].ctypes.data)
-    return refused == 0 and all(np.array_equal(made[0], other) for other in made[1:])
+    made = [np.full(e.size, 255, np.uint8) for _ in range(2)]
+    given = (words.size, words.ctypes.data, s, *(levels.ctypes.data for levels in made))
+    refused = model.lib.loop_log2(ctypes.byref(model.model), *given)
+    expected = levels_by(kernel, e, s, scheme)
+    return refused == 0 and all(np.array_equal(levels, expected) for levels in made)
 
 
 def random_shares(seed: int, count: int, block: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -192,16 +346,22 @@ def random_shares(seed: int, count: int, block: int) -> Iterator[tuple[np.ndarra
         yield np.clip(e, 0, 1 << 16), s
 
 
+@requirement(
+    "BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05", "BL2-LOG2-06"
+)
 def test_c_model_log2_quantizer_on_a_million_shares(scheme: Scheme):
-    """BL2-LOG2-01 to -06: C comparing, C dividing, the simulator's kernel."""
+    """C comparing, C dividing, the simulator's kernel."""
     model = CModel(AttentionConfig(scheme.name))
     for e, s in random_shares(716, 1_000_000, 10_000):
         assert compare_log2(model, scheme, e, s), s
 
 
+@requirement(
+    "BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05", "BL2-LOG2-06"
+)
 @pytest.mark.long
 def test_c_model_log2_quantizer_on_a_hundred_million_shares(scheme: Scheme):
-    """BL2-LOG2-01 to -06: 10**8 for each scheme, in blocks."""
+    """10**8 for each scheme, in blocks."""
     model = CModel(AttentionConfig(scheme.name))
     for e, s in random_shares(717, 100_000_000, 50_000):
         assert compare_log2(model, scheme, e, s), s
@@ -219,23 +379,25 @@ def test_c_model_log2_quantizer_on_a_hundred_million_shares(scheme: Scheme):
 )
 def test_c_model_log2_quantizer_shares_report_a_mutant(mutant: str, tmp_path: Path):
     """The shares of the two tests above meet ties, e = s and shares below 1 / A."""
-    text = (SOURCE / "bitlog2.c").read_text().replace(*MUTANTS[mutant])
-    model = CModel(AttentionConfig("BitLog2_Half_17"), lib=build_library(tmp_path, text))
+    planted = build_library(tmp_path, MODEL_TEXT.replace(*MUTANTS[mutant]))
+    model = CModel(AttentionConfig("BitLog2_Half_17"), lib=planted)
     scheme = SCHEMES["BitLog2_Half_17"]
     agree = [compare_log2(model, scheme, e, s) for e, s in random_shares(716, 100_000, 10_000)]
     assert not all(agree)
 
 
+@requirement("BL2-LOG2-04", "BL2-LOG2-05")
 def test_c_model_log2_quantizer_exhaustively_at_p_7(scheme: Scheme):
-    """BL2-LOG2-04, -05: P = 7, N <= 64, every sum of a row and every e."""
+    """P = 7, N <= 64, every sum of a row and every e."""
     model = CModel(AttentionConfig(scheme.name, table_bits=7, max_tokens=64))
     e = np.arange((1 << 7) + 1)
     for s in range(1 << 7, (64 << 7) + 1):
         assert compare_log2(model, scheme, e, s), s
 
 
+@requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 def test_c_model_log2_quantizer_equals_the_specification(scheme: Scheme):
-    """BL2-LOG2-01 to -05: thresholds and their neighbours, corners of e and s, P = 20."""
+    """Thresholds and their neighbours, corners of e and s, P = 20."""
     config = AttentionConfig(scheme.name, table_bits=20, max_tokens=65536)
     model, cases = CModel(config), set()
     for value in [*scheme.values[1:], scheme.int_max - 1, scheme.int_max]:
@@ -246,61 +408,9 @@ def test_c_model_log2_quantizer_equals_the_specification(scheme: Scheme):
     cases |= {(e, s) for s in sums for e in (0, 1, 2, 3, s - 1, s, 1 << 20)}
     for e, s in sorted(cases):
         if 0 <= e <= min(s, 1 << 20) and 0 < s <= 1 << 36:
-            expected = log2_quantizer(e, s, scheme)
+            expected = log2_specification(e, s, scheme)
             assert model.values("log2_quantizer", e, s) == (expected,), (e, s)
             assert model.values("log2_quantizer_dividing", e, s) == (expected,), (e, s)
-
-
-def test_c_model_code_register(scheme: Scheme):
-    """BL2-CODE-01, -02, every level, and back."""
-    model = CModel(AttentionConfig(scheme.name))
-    for level in range(scheme.levels):
-        nibble, flag = model.values("code_register", level)
-        assert (nibble, flag) == code_register(level, scheme)
-        assert model.values("code_level", nibble, flag) == (level,)
-
-
-def test_c_model_packs_a_row(scheme: Scheme):
-    """BL2-CODE-03, -04: lengths around whole bytes, into memory that was not zero."""
-    rng = np.random.default_rng(718)
-    for keys in range(1, 40):
-        levels = rng.integers(0, scheme.levels, keys).tolist()
-        codes = np.array([code_register(level, scheme) for level in levels], np.uint8)
-        planes = [np.full(-(-keys // n), 255, np.uint8) for n in (2, 8)]
-        for name, column, plane in zip(("nibbles", "flags"), codes.T, planes, strict=True):
-            words = np.ascontiguousarray(column)
-            function = getattr(library(), f"bl2_pack_{name}")
-            assert function(keys, words.ctypes.data, plane.ctypes.data) == OK
-        nibbles, flags = pack_row(levels, scheme)
-        assert planes[0].tobytes() == nibbles
-        assert planes[1].tobytes() == flags or not scheme.zero_flag
-
-
-def test_c_model_shift_add(scheme: Scheme):
-    """BL2-SCHEME-01, BL2-ACC-01: every level with every code, then columns of a wider v."""
-    rng = np.random.default_rng(719)
-    config = AttentionConfig(scheme.name, v_bits=6, max_tokens=65536)
-    for zv in (0, 31, 63):
-        model = CModel(config, LayerParams(1, 0, 1, 0, zv=zv))
-        for levels in [[x] for x in range(scheme.levels)] + rng.integers(0, 4, (60, 9)).tolist():
-            codes = np.array([code_register(x, scheme) for x in levels], np.uint8)
-            nibble, flag = (np.ascontiguousarray(column) for column in codes.T)
-            v = rng.integers(0, 64, (len(levels), 3)).astype(np.uint8)
-            v[0, 0] = rng.choice([0, 63])
-            expected = shift_add(levels, v[:, 0].tolist(), zv, scheme)
-            assert model.values("shift_add", len(levels), nibble, flag, v, 3) == (expected,)
-
-
-def test_c_model_output_requantizer(config: AttentionConfig):
-    """BL2-OUT-01, -02: ties of both signs, both saturations."""
-    bound, top = config.registers["acc"].bound, (1 << config.o_bits) - 1
-    model, rng = CModel(config), random.Random(720)
-    for m2, n2 in multipliers(config.m2_bits, config.max_n2):
-        zo = rng.choice([0, top, top // 2])
-        model.load(LayerParams(1, 0, m2, n2, zo=zo))
-        for acc in corners(-bound, bound) + [rng.randint(-bound, bound) for _ in range(200)]:
-            expected = output_requantizer(acc, m2, n2, zo, config)
-            assert model.values("output_requantizer", acc) == (expected,)
 
 
 def test_c_model_statuses_have_texts():
@@ -309,3 +419,153 @@ def test_c_model_statuses_have_texts():
     texts = [library().bl2_status_text(status).decode() for status in range(count)]
     assert len(set(texts)) == count == 38
     assert library().bl2_status_text(count).decode() == "not a status of this library"
+
+
+# Rows: every register.
+
+ROW_PARAMS = LayerParams(47274, 14, 43691, 23, 7, 8, 6, 7)
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@lru_cache(maxsize=1)
+def mutation_cases() -> list[tuple[Case, AttentionTrace]]:
+    """Small configurations, where ties, ends and clamps are frequent; then any."""
+    small = {"table_bits": 6, "fraction_bits": 1, "distance_int_bits": 3, "t_bits": 8}
+    cases = [*random_cases(701, 60, 4, **small), *random_cases(702, 60, 4, fraction_bits=3)]
+    return [(case, case.expected()) for case in cases]
+
+
+@requirement("BL2-ROW-01", "BL2-MAX-01", "BL2-MAX-04", "BL2-EXP2-04")
+def test_c_model_rows_equal_the_simulator_in_every_register():
+    """4000 rows of 500 configurations."""
+    for case in random_cases(703, 500, 8):
+        assert first_difference(case, case.expected()) is None, (case.config, case.params)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_c_model_rows_of_default_hardware_equal_the_simulator(scheme: str):
+    fixed = AttentionConfig(scheme).as_dict() | {"max_tokens": 300}
+    for case in random_cases(704, 25, 4, **fixed):
+        assert first_difference(case, case.expected()) is None, (case.config, case.params)
+
+
+def test_c_model_rows_from_scores_equal_the_simulator():
+    for case in random_cases(705, 60, 4):
+        assert first_difference(case, case.expected(), from_scores=True) is None, case.config
+
+
+def test_c_model_rows_hold_the_largest_hardware():
+    """N = 65536 keys of D = 1024 channels at full code: every bound of every width."""
+    widest = {"max_head_dim": 1024, "max_tokens": 65536, "table_bits": 20, "t_bits": 24}
+    widest |= {f"{name}_bits": 8 for name in "qkvo"} | {"m_bits": 24, "m2_bits": 24}
+    config = AttentionConfig("BitLog2_Single_17", max_n=48, max_n2=48, **widest)
+    params = LayerParams((1 << 24) - 1, 40, (1 << 24) - 1, 40, 0, 0, 0, 255)
+    keys = np.random.default_rng(706).integers(0, 256, (65536, 4), dtype=np.uint8)
+    wide = Case(
+        config, params, np.full((1, 4), 255, np.uint8), keys, keys[:, :1].copy(), None, None
+    )
+    full = np.full((2, 1024), 255, np.uint8)
+    deep = Case(config, params, full[:1], full, full[:, :3].copy(), None, None)
+    for case in (wide, deep):
+        assert first_difference(case, case.expected()) is None
+
+
+def test_c_model_rows_cover_what_they_claim():
+    """All schemes, code bits, masks, biases, N = 1, N = max, D = 1, both ends of t, every level."""
+    cases = list(random_cases(703, 500, 8))
+    assert {case.config.scheme for case in cases} == set(SCHEMES)
+    for field, low, high in (("q_bits", 2, 8), ("fraction_bits", 1, 8), ("table_bits", 4, 20)):
+        assert {getattr(case.config, field) for case in cases} == set(range(low, high + 1))
+    assert {case.masked is None for case in cases} == {case.bias is None for case in cases}
+    assert {1} < {case.k.shape[0] for case in cases}
+    assert {1} < {case.q.shape[1] for case in cases}
+    assert any(case.k.shape[0] == case.config.max_tokens > 100 for case in cases)
+    levels, ends = set(), set()
+    for case in cases:
+        trace = case.expected()
+        levels |= {(case.config.scheme, int(x)) for x in np.unique(trace.level)}
+        ends |= {trace.t.min() == case.config.t_min, (trace.t.max() == case.config.t_max) * 2}
+    assert levels == {(name, x) for name, scheme in SCHEMES.items() for x in range(scheme.levels)}
+    assert ends == {0, 1, 2}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_c_model_rows_report_a_mutant(mutant: str, tmp_path: Path):
+    old, new = MUTANTS[mutant]
+    assert MODEL_TEXT.count(old) == 1
+    planted = build_library(tmp_path, MODEL_TEXT.replace(old, new))
+    found = [first_difference(*case, planted) for case in mutation_cases()]
+    assert any(found)
+
+
+def test_c_model_rows_report_nothing_of_an_unchanged_source(tmp_path: Path):
+    """The mutants are reported for their mutation."""
+    unchanged = build_library(tmp_path, MODEL_TEXT)
+    assert [first_difference(*case, unchanged) for case in mutation_cases()] == [None] * 120
+
+
+def build_driver(folder: Path, flags: list[str]) -> Path:
+    (folder / "driver.c").write_text(DRIVER)
+    program = folder / "driver"
+    sources = [folder / "driver.c", SOURCE / "bitlog2.c"]
+    compile_c(["-std=c99", "-O1", "-g", *flags, "-I", SOURCE, *sources, "-o", program])
+    return program
+
+
+def skip_without_sanitizers(folder: Path) -> None:
+    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
+    command = [COMPILERS[0], *SANITIZE, str(folder / "empty.c"), "-o", str(folder / "empty")]
+    if subprocess.run(command, capture_output=True, timeout=120).returncode:
+        pytest.skip(f"{COMPILERS[0]} has no address and undefined sanitizer runtime")
+
+
+def test_c_model_rows_run_clean_under_sanitizers(tmp_path: Path):
+    """Buffers of their exact size: no read or write beside them, no undefined operation."""
+    skip_without_sanitizers(tmp_path)
+    program = build_driver(tmp_path, SANITIZE)
+    cases = list(random_cases(707, 60, 3))
+    text = "\n".join(driver_input(case, r) for case in cases for r in range(3))
+    done = subprocess.run(
+        [program], input=f"180\n{text}\n", capture_output=True, text=True, timeout=250
+    )
+    assert done.returncode == 0, done.stderr[:4000]
+    expected = [(case, case.expected()) for case in cases]
+    lines = [driver_output(trace, r) for _, trace in expected for r in range(3)]
+    assert [line.strip() for line in done.stdout.splitlines()] == lines
+
+
+def test_c_model_rows_sanitizers_see_a_planted_read_beside_a_buffer(tmp_path: Path):
+    skip_without_sanitizers(tmp_path)
+    planted = MODEL_TEXT.replace("d < head_dim; d++", "d <= head_dim; d++")
+    assert planted != MODEL_TEXT
+    (tmp_path / "bitlog2.c").write_text(planted)
+    (tmp_path / "driver.c").write_text(DRIVER)
+    sources = [tmp_path / "driver.c", tmp_path / "bitlog2.c"]
+    compile_c([*SANITIZE, "-I", SOURCE, *sources, "-o", tmp_path / "driver"])
+    text = driver_input(next(random_cases(708, 1, 1)), 0)
+    done = subprocess.run(
+        [tmp_path / "driver"], input=f"1\n{text}\n", capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
+
+
+def test_c_model_rows_worked_row_of_the_specification():
+    """SPEC.md, section 7, from the page's own table."""
+    page = (Path(SOURCE).parent.parent / "sim" / "SPEC.md").read_text(encoding="utf-8")
+    keys = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in re.findall(r"^\| [0-7] \| \d+ \d+ \d+ \d+ \|.*$", page, re.MULTILINE)
+    ]
+    columns = list(zip(*keys, strict=True))
+    k, v = (np.array([x.split() for x in column]).astype(np.uint8) for column in columns[1:3])
+    masked, bias = np.array(columns[3]) == "1", np.array(columns[5]).astype(np.int32)
+    query = np.array([[1, 13, 15, 14]], np.uint8)
+    case = Case(AttentionConfig(), ROW_PARAMS, query, k, v, masked[None], bias[None])
+    status, got = CModel(case.config, case.params).row(row_inputs(case, 0))
+    assert status == OK
+    shown = {"score": 4, "t": 6, "d": 7, "e": 8, "level": 12, "nibble": 13, "flag": 14}
+    for name, column in shown.items():
+        assert got[name].tolist() == [int(x) for x in columns[column]], name
+    assert (got["row_max"], got["row_sum"]) == (182, 88809)
+    assert (got["acc"].tolist(), got["o"].tolist()) == ([-322, 502], [5, 10])

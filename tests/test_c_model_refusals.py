@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_model import COMPILERS, OK, STATUS, CModel, Model, Params, c_config, library
+from support.c_model import COMPILERS, OK, STATUS, CModel, Model, Params, c_config, library
 
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 
@@ -36,18 +36,20 @@ def init(**changes: int) -> int:
     return status
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 @pytest.mark.parametrize("field", RANGES)
 def test_c_model_refusals_of_a_configuration(field: str):
-    """BL2-CONF-01: both ends are accepted, one beyond is not."""
+    """Both ends are accepted, one beyond is not."""
     low, high, status = RANGES[field]
     assert [init(**{field: x}) for x in (low, high)] == [OK, OK]
     refused = [init(**{field: x}) for x in (low - 1, high + 1, -(1 << 31), (1 << 31) - 1)]
     assert refused == [STATUS[status]] * 4
 
 
+@pytest.mark.requirement("BL2-CONF-03")
 @pytest.mark.parametrize("field", PINS)
 def test_c_model_refusals_of_a_pinned_width(field: str):
-    """BL2-CONF-03: too narrow for its bound, or beyond 62 bits."""
+    """Too narrow for its bound, or beyond 62 bits."""
     names = {"distance_bits": "d", "exp_bits": "e", "sum_bits": "row_sum"}
     register = AttentionConfig().registers[names.get(field, field.removesuffix("_bits"))]
     assert [init(**{field: x}) for x in (register.needed, 62)] == [OK, OK]
@@ -56,6 +58,7 @@ def test_c_model_refusals_of_a_pinned_width(field: str):
     assert init(**{field: -1}) == STATUS["WIDTH_TOO_NARROW"]
 
 
+@pytest.mark.requirement("BL2-PARAM-02")
 @pytest.mark.parametrize(
     ("name", "low", "high", "status"),
     [
@@ -67,7 +70,6 @@ def test_c_model_refusals_of_a_pinned_width(field: str):
     ],
 )
 def test_c_model_refusals_of_layer_parameters(name: str, low: int, high: int, status: str):
-    """BL2-PARAM-02."""
     model = CModel(AttentionConfig())
 
     def check(value: int) -> int:
@@ -95,6 +97,7 @@ def row(**changes: Any) -> tuple[int, bool]:
     return status, scalars == (0, 0) and all((x == 77).all() for x in made.values())
 
 
+@pytest.mark.requirement("BL2-MAX-02", "BL2-PARAM-02", "BL2-PARAM-04", "BL2-ROW-01")
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
@@ -122,7 +125,6 @@ def row(**changes: Any) -> tuple[int, bool]:
     ],
 )
 def test_c_model_refusals_of_a_row(changes: dict[str, Any], status: str):
-    """BL2-ROW-01, BL2-MAX-02, BL2-PARAM-02, BL2-PARAM-04."""
     assert row(**changes) == (STATUS[status], True)
 
 
@@ -176,16 +178,17 @@ def test_c_model_refusals_of_a_unit(unit: str, inputs: tuple[Any, ...], status: 
     assert set(results) == {123}
 
 
+@pytest.mark.requirement("BL2-ACC-02")
 def test_c_model_refusals_of_levels_that_no_row_has():
-    """BL2-ACC-02: three keys at the top level."""
+    """Three keys at the top level."""
     model = CModel(AttentionConfig(), LayerParams(**GOOD | {"zv": 0}))
     full = np.full(3, 15, np.uint8)
     assert model.unit("shift_add", 3, full, ARRAY, full, 1) == (STATUS["BAD_ACC"], 123)
 
 
+@pytest.mark.requirement("BL2-CODE-01")
 @pytest.mark.parametrize("scheme", [x for x in SCHEMES if x.endswith("16")])
 def test_c_model_refusals_of_a_flag_with_16_levels(scheme: str):
-    """BL2-CODE-01."""
     model = CModel(AttentionConfig(scheme))
     assert model.unit("code_level", 0, 1)[0] == STATUS["BAD_NIBBLE"]
     assert model.unit("code_register", 16)[0] == STATUS["BAD_LEVEL"]

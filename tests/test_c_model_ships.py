@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from c_model import COMPILERS, SOURCE, STRICT, compile_c
+from support.c_model import COMPILERS, SOURCE, STRICT, compile_c
 
 import bitlog2
 from bitlog2.golden.simulation import verilator_command, verilator_environment

@@ -117,15 +117,17 @@ def counted(printed: str, what: str) -> list[tuple[int, int]]:
     return [(int(cases), int(wrong)) for cases, wrong in lines]
 
 
+@pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 def test_cost_dividing_form_is_the_comparing_form(seen: Seen):
-    """BL2-LOG2-01 to -05: every pair of a reduced width (P = 6, N = 4), random others."""
+    """Every pair of a reduced width (P = 6, N = 4), random others."""
     for int_max in SCHEMES:
         assert counted(seen.printed, rf"quantizers A={int_max} S_WIDTH=9") == [(193 * 65, 0)]
         assert counted(seen.printed, rf"quantizers A={int_max} S_WIDTH=27") == [(20000, 0)]
 
 
+@pytest.mark.requirement("BL2-ACC-01")
 def test_cost_value_multiply_lane_is_the_shift_add_lane(seen: Seen):
-    """BL2-ACC-01: every code, v and zero point, all four schemes; the uniform lane multiplies."""
+    """Every code, v and zero point, all four schemes; the uniform lane multiplies."""
     assert counted(seen.printed, "lanes") == [(16 * 256, 0), (17 * 256, 0)] * 2
 
 

@@ -137,13 +137,14 @@ def test_golden_log2_quantizer_counts_every_bin(
     assert {name: found[name] for name in declared} == {name: plain[name] for name in declared}
 
 
+@pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 @pytest.mark.parametrize("tokens", [1, 2, 5, 8])
 @pytest.mark.parametrize("bits", [4, 5, 6, 7])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_golden_log2_quantizer_formulas_declare_what_every_legal_pair_reaches(
     scheme: str, bits: int, tokens: int
 ) -> None:
-    """BL2-LOG2-01 to -05: each threshold at -1, 0, +1 for every leading one of s, and no more."""
+    """Each threshold at -1, 0, +1 for every leading one of s, and no more."""
     config = AttentionConfig(scheme=scheme, table_bits=bits, max_tokens=tokens)
     s, e = (grid.ravel() for grid in np.mgrid[1 << bits : (tokens << bits) + 1, 0 : 2**bits + 1])
     inputs = {"stimulus": {"s": s, "e": e}}

@@ -92,6 +92,9 @@ EQUIVALENT = {
         "no value differs, memory is misused: rows past a short last block are coded too, and a "
         "trace keeps them where the next head's rows come, past its end for the last head"
     ),
+    "kernel/lane_product.py:laid_out: -depth // DEPTH -> -depth * DEPTH": (
+        "pads a block with more rows of zeros, which add nothing to a product"
+    ),
 }
 
 KILLED, SURVIVED, BY_MASKS = 0, 3, 4

@@ -122,8 +122,9 @@ def test_proof_page_dividing_is_the_specification(scheme: str) -> None:
         assert value_of(level, code.half) <= p
 
 
+@pytest.mark.requirement("BL2-NUM-02")
 def test_proof_page_rounding_numbers() -> None:
-    """-5/2, -3/2, 3/2, 5/2 become -2, -1, 2, 3 (BL2-NUM-02)."""
+    """-5/2, -3/2, 3/2, 5/2 become -2, -1, 2, 3."""
     rounded = [rnd(integer(x), integer(1)) for x in (-5, -3, 3, 5)]
     assert [z3.simplify(x).as_signed_long() for x in rounded] == [-2, -1, 2, 3]
 

@@ -48,9 +48,10 @@ def test_quantize_no_plain_layer_is_left():
     assert plain == []
 
 
+@pytest.mark.requirement("BL2-LOG2-01")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_quantize_all_levels_occur_in_the_attention_maps(scheme):
-    """BL2-LOG2-01: every level of every scheme, on 128 held-out images."""
+    """Every level of every scheme, on 128 held-out images."""
     task, model = digits_task(), quantized_digits(scheme)
     seen: set[int] = set()
     for module in model.modules():

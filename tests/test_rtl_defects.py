@@ -59,6 +59,7 @@ def run_bench(vectors: Path, top: str, files: list[Path], build: Path, simulator
     return done.stdout
 
 
+@pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
 @pytest.mark.parametrize(
     "scheme",
     [
@@ -69,7 +70,7 @@ def run_bench(vectors: Path, top: str, files: list[Path], build: Path, simulator
     ],
 )
 def test_rtl_reference_passes_with_its_checks_bound(scheme: str, tmp_path: Path):
-    """No check fires on a vector of the rows (BL2-ROW-01, BL2-SUM-02, BL2-ACC-02 among them).
+    """No check fires on a vector of the rows.
 
     The checks of a softmax row are bound to the one inside, too.
     """

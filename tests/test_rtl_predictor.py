@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from c_model import SOURCE
 from rtl_files import RTL, lint_slang, write_package
+from support.c_model import SOURCE
 from support.defects import defect_named
 
 import bitlog2.golden
@@ -49,8 +49,9 @@ def run_example(
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
 def test_rtl_predictor_agrees_with_the_reference_and_no_bound_check_fires(tmp_path: Path):
-    """BL2-ROW-01, BL2-SUM-02, BL2-ACC-02 and the others of bind/ are watched in every row."""
+    """These requirements and the others of bind/ are watched in every row."""
     status, printed = run_example(tmp_path, RTL, rows=300)
     assert status == 0, printed
     assert "PASS 300 rows" in printed

@@ -61,16 +61,17 @@ def test_spec_page_names_its_version():
     assert f"specification, version {bitlog2.SPEC_VERSION}\n" in PAGE
 
 
+@pytest.mark.requirement("BL2-NUM-01", "BL2-NUM-02", "BL2-NUM-03")
 def test_spec_page_rounding_examples():
-    """BL2-NUM-01 to -03."""
     column = "-5/2, -3/2, 3/2, 5/2 become"
     shown = [row[column] for row in table("id", "name")[:3]]
     for text, rounding in zip(shown, (trn, rnd, rnd_conv), strict=True):
         assert [int(x) for x in text.split(",")] == [rounding(x, 1) for x in (-5, -3, 3, 5)]
 
 
+@pytest.mark.requirement("BL2-CONF-01")
 def test_spec_page_configuration_ranges_and_defaults():
-    """BL2-CONF-01: both ends are accepted, one beyond is not."""
+    """Both ends are accepted, one beyond is not."""
     named = {"scheme"}
     for row in table("field", "meaning")[1:]:
         names = row["field"].split(", ")
@@ -89,16 +90,16 @@ def test_spec_page_configuration_ranges_and_defaults():
     assert named == fields
 
 
+@pytest.mark.requirement("BL2-CONF-03")
 def test_spec_page_pinned_widths_are_the_fields():
-    """BL2-CONF-03."""
     paragraph = re.search(r"\*\*BL2-CONF-03\.\*\*.*?\n\n", PAGE, re.DOTALL)[0]
     pinned = {name for name, value in AttentionConfig().as_dict().items() if value is None}
     assert set(re.findall(r"`(\w+_bits)`", paragraph)) == pinned
     assert {row["pinned by"] for row in table("register", "bound")} - {"-"} == pinned
 
 
+@pytest.mark.requirement("BL2-SCHEME-01", "BL2-SCHEME-02")
 def test_spec_page_schemes():
-    """BL2-SCHEME-01, -02."""
     rows = table("scheme", "A")
     assert [row["scheme"] for row in rows] == list(SCHEMES)
     for row in rows:
@@ -109,15 +110,16 @@ def test_spec_page_schemes():
         assert int(row["bits stored for a key"]) == scheme.storage_bits
 
 
+@pytest.mark.requirement("BL2-SCHEME-01")
 def test_spec_page_level_values():
-    """BL2-SCHEME-01."""
     for row in table("level", "0"):
         values = [int(row[str(level)]) for level in range(17) if row[str(level)]]
         assert values == list(SCHEMES[row["level"]].values)
 
 
+@pytest.mark.requirement("BL2-PARAM-03")
 def test_spec_page_parameters_made_from_scales():
-    """BL2-PARAM-03: the ratios of the two multipliers."""
+    """The ratios of the two multipliers."""
     rows = table("ratio r, or bias B")
     ratio = 0.25 * 0.5 * 0.5 * math.log2(math.e) * 32
     made = (
@@ -128,8 +130,9 @@ def test_spec_page_parameters_made_from_scales():
     assert [row["M, n or b"] for row in rows[:2]] == [f"{m}, {n}" for m, n in made]
 
 
+@pytest.mark.requirement("BL2-PARAM-04")
 def test_spec_page_score_biases():
-    """BL2-PARAM-04: RND(B * log2(e) * 2**F), F = 5."""
+    """RND(B * log2(e) * 2**F), F = 5."""
     for row in table("ratio r, or bias B")[2:]:
         sign, halves = re.fullmatch(r"bias (-?)(\d+(?:/2)?)", row["ratio r, or bias B"]).groups()
         value = float(halves[:-2]) / 2 if halves.endswith("/2") else float(halves)
@@ -137,8 +140,9 @@ def test_spec_page_score_biases():
         assert int(row["M, n or b"]) == math.floor(real + 0.5)
 
 
+@pytest.mark.requirement("BL2-EXP2-01")
 def test_spec_page_exp2_table():
-    """BL2-EXP2-01: 32 entries of 17 bits, in hexadecimal."""
+    """32 entries of 17 bits, in hexadecimal."""
     lines = re.findall(r"^\| (\d+ \| `[0-9a-f]{5}` \|.*)$", PAGE, re.MULTILINE)
     entries = {}
     for line in lines:
@@ -147,8 +151,8 @@ def test_spec_page_exp2_table():
     assert entries == dict(enumerate(AttentionConfig().table))
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 def test_spec_page_default_widths():
-    """BL2-CONF-02."""
     rows = table("scheme", "score")
     assert {row["scheme"] for row in rows} == set(SCHEMES)
     for row in rows:
@@ -158,8 +162,9 @@ def test_spec_page_default_widths():
         }
 
 
+@pytest.mark.requirement("BL2-CONF-02")
 def test_spec_page_width_formulas():
-    """BL2-CONF-02: bounds and signs, evaluated for two configurations."""
+    """Bounds and signs, evaluated for two configurations."""
     for config in (
         AttentionConfig(),
         AttentionConfig("BitLog2_Single_17", q_bits=6, max_n=0, max_n2=1, max_tokens=77),
@@ -194,8 +199,9 @@ def test_spec_page_worked_row_keys():
         assert {name: row[name] for name in made} == {name: str(x) for name, x in made.items()}
 
 
+@pytest.mark.requirement("BL2-CODE-03")
 def test_spec_page_worked_row_results():
-    """Row max, sum, accumulators, outputs and the bytes in memory (BL2-CODE-03)."""
+    """Row max, sum, accumulators, outputs and the bytes in memory."""
     _, trace = worked_row()
     row = table("row max", "s")[0]
     nibbles, flags = pack_row(trace.level, HALF_17)

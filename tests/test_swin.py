@@ -97,8 +97,8 @@ def test_swin_plain_windows_exclude_none():
     assert inputs[4] is None
 
 
+@pytest.mark.requirement("BL2-PARAM-04")
 def test_swin_score_bias_is_the_position_bias_in_units_of_t():
-    """BL2-PARAM-04."""
     attention = quantized_swin("BitLog2_Half_17").get_submodule(PLAIN)
     real = swin().get_submodule(PLAIN)._get_rel_pos_bias()
     expected = score_bias(real.double().numpy(), attention.datapath.config)

@@ -1,0 +1,176 @@
+"""The kernels as tests call them, and inputs that hurt: corners, thresholds, random rows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bitlog2.golden.words.framing import row_group
+from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
+from bitlog2.sim.kernel.lane_product import (
+    CHANNEL_LANES,
+    DEPTH,
+    KEY_LANES,
+    channel_product,
+    key_product,
+    laid_out,
+)
+from bitlog2.sim.rounding import leading_one_kernel as leading_one
+from bitlog2.sim.rounding import rnd_kernel as rnd
+from bitlog2.sim.scheme import Scheme
+from bitlog2.sim.units.code_register import pack_row_kernel
+from bitlog2.sim.units.exp2 import E_BITS, exp2_words
+from bitlog2.sim.units.log2_quantizer import (
+    log2_quantizer_dividing,
+    row_thresholds,
+    threshold_quantizer,
+)
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as log2_quantizer
+from bitlog2.sim.units.row_max import distance_kernel as distance
+from bitlog2.sim.units.score_accumulator import score_accumulator_kernel as score_accumulator
+from bitlog2.sim.units.shift_add import level_value
+from bitlog2.sim.units.shift_add import shift_add_kernel as shift_add
+
+__all__ = [
+    "CHANNEL_LANES",
+    "DEPTH",
+    "FULL",
+    "KEY_LANES",
+    "MOST",
+    "channel_product",
+    "code_planes",
+    "corners",
+    "framed",
+    "held_distances",
+    "key_product",
+    "laid_out",
+    "leading_one",
+    "levels_by",
+    "log2_quantizer",
+    "log2_quantizer_dividing",
+    "logarithms",
+    "random_rows",
+    "rnd",
+    "row_levels",
+    "scores_of",
+    "summed_terms",
+    "threshold_cases",
+    "thresholds",
+    "values_of",
+]
+
+FULL, MOST = 1 << 16, 1 << 26
+
+
+def corners(low: int, high: int) -> list[int]:
+    """Powers of two and their neighbours at distance 0, 1, 2, of both signs, and both ends."""
+    powers = {sign << bit for sign in (-1, 1) for bit in range(max(-low, high).bit_length() + 1)}
+    near = {x + step for x in powers | {0, low, high} for step in (-2, -1, 0, 1, 2)}
+    return sorted(x for x in near if low <= x <= high)
+
+
+def framed(rows: Sequence[dict[str, ArrayLike]], **params: ArrayLike) -> dict[str, Any]:
+    """Rows as the input streams of a unit, with their last bits."""
+    return row_group("", "", rows, params or None).inputs
+
+
+def scores_of(q: ArrayLike, k: ArrayLike, zq: int, zk: int) -> np.ndarray:
+    q, k = np.asarray(q, np.int32), np.asarray(k, np.int32)
+    score = np.empty((len(q), len(k)), np.int32)
+    score_accumulator(q, k, zq, zk, score)
+    return score
+
+
+def held_distances(t: ArrayLike, largest: int, masked: ArrayLike, config: AttentionConfig) -> Any:
+    """The distances as the kernel of a row holds them: of a masked key beyond d_max."""
+    t, masked = np.asarray(t, np.int32), np.asarray(masked, np.uint8)
+    held = np.empty(t.shape, np.int16)
+    layer = layer_constants(config, LayerParams(1, 0, 1, 0))
+    distance(t, np.int32(largest), masked, layer, held)
+    return held
+
+
+def code_planes(nibble: np.ndarray, flag: np.ndarray, scheme: Scheme) -> tuple[bytes, bytes]:
+    """A row packed into memory that was not zero."""
+    keys = len(nibble)
+    nibbles = np.full((keys + 1) // 2, 0xAA, np.uint8)
+    flags = np.full((keys + 7) // 8 if scheme.zero_flag else 0, 0x55, np.uint8)
+    pack_row_kernel(nibble.astype(np.uint8), flag.astype(np.uint8), nibbles, flags)
+    return nibbles.tobytes(), flags.tobytes()
+
+
+def summed_terms(levels: ArrayLike, v: ArrayLike, zv: int, scheme: Scheme) -> list[int]:
+    """acc of each channel of v (keys, channels)."""
+    v = np.asarray(v, np.int32)
+    acc = np.empty(v.shape[1], np.int32)
+    shift_add(np.asarray(levels, np.uint8), v, zv, scheme_constants(scheme), acc)
+    return acc.tolist()
+
+
+def values_of(scheme: Scheme) -> list[float]:
+    value = np.empty(scheme.levels, np.float32)
+    level_value(np.arange(scheme.levels, dtype=np.uint8), scheme_constants(scheme), value)
+    return value.tolist()
+
+
+def levels_by(kernel: Callable[..., None], e: ArrayLike, s: int, scheme: Scheme) -> np.ndarray:
+    """The levels of a row by one of the kernels of one key at a time."""
+    e = np.asarray(e, np.int32)
+    level = np.empty(e.shape, np.uint8)
+    kernel(e, np.int64(s), scheme_constants(scheme), level)
+    return level
+
+
+def _layer(table_bits: int) -> Any:
+    return layer_constants(AttentionConfig(table_bits=table_bits), LayerParams(1, 0, 1, 0))
+
+
+def logarithms(e: np.ndarray, table_bits: int) -> np.ndarray:
+    """The logarithms of e as the table of unit 4 holds them."""
+    words = np.empty(e.size + 1, np.int64)
+    exp2_words(e.astype(np.int32), table_bits, words)
+    return (words[:-1] >> E_BITS).astype(np.int32)
+
+
+def thresholds(s: int, scheme: Scheme, table_bits: int) -> list[np.int32]:
+    """The two thresholds of a row sum: of levels with the half bit clear, and set."""
+    pair = np.empty((2, 1), np.int32)
+    row_thresholds(np.array([s]), _layer(table_bits), scheme_constants(scheme), *pair)
+    return list(pair[:, 0])
+
+
+def row_levels(
+    e: ArrayLike, s: int, scheme: Scheme, table_bits: int = 16, *, moved: Sequence[int] = (0, 0)
+) -> np.ndarray:
+    """The levels of a row by logarithms; `moved` is added to its thresholds."""
+    e = np.asarray(e, np.int64)
+    level = np.empty(e.size, np.uint8)
+    pair = [x + np.int32(y) for x, y in zip(thresholds(s, scheme, table_bits), moved, strict=True)]
+    constants = _layer(table_bits), scheme_constants(scheme)
+    threshold_quantizer(logarithms(e, table_bits), *pair, *constants, level)
+    return level
+
+
+def threshold_cases(scheme: Scheme) -> list[tuple[int, int]]:
+    """(e, s) with e * A / s at each integer threshold of the code, and just beside it."""
+    cases = set()
+    for value in [*scheme.values[1:], scheme.int_max - 1, scheme.int_max]:
+        for e in (1, 2, 3, 255, 4097, 40503, FULL - 1, FULL):
+            s = e * scheme.int_max // value
+            cases |= {(e, x) for x in range(s - 2, s + 3) if max(e, 1) <= x <= MOST}
+    for s in corners(1, MOST + 2):
+        cases |= {(e, s) for e in (0, 1, 2, 3, s - 1, s) if 0 <= e <= s}
+    return sorted(cases)
+
+
+def random_rows(seed: int, rows: int, keys: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows (e, s) of the datapath's domain: e of every magnitude and next to the thresholds."""
+    rng = np.random.default_rng(seed)
+    for _ in range(rows):
+        s = int(2.0 ** rng.uniform(16, 26))
+        e = (2.0 ** rng.uniform(0, 16, keys)).astype(np.int64)
+        values = rng.choice(384, keys // 2)
+        e[: keys // 2] = values * s // 384 + rng.integers(-1, 2, keys // 2)
+        yield np.clip(e, 0, FULL), s

@@ -1,0 +1,244 @@
+"""Default vectors against faulty devices: each fault is found, by its unit's words and by o."""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from support.faults import FAULTS, Fault, table_faults
+from test_golden_helpers import default_tables, simulated, table
+
+from bitlog2.golden.cosim.job import CONFIGURATIONS, Choice
+from bitlog2.golden.package.generation import generate
+from bitlog2.golden.stimulus.cases import Sampler
+from bitlog2.golden.stimulus.row_decisions import decision_rows
+from bitlog2.golden.stimulus.row_shapes import RowMaker
+from bitlog2.golden.stimulus.rows import RowCase, cut_rows
+from bitlog2.golden.stimulus.unit import Tables, Target, no_progress, row_offsets
+from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.words.framing import row_lengths
+from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.spec import attention_row_from_scores, exp2
+
+CONFIG = AttentionConfig()
+#: The specification of a row, whose units are replaced by faulty ones.
+SPECIFICATION = sys.modules[attention_row_from_scores.__module__]
+#: Longer rows are left out: the short ones catch every fault.
+LONGEST = 40
+
+
+# By the words of the fault's unit.
+
+ENTRIES = {f"entry {f}: +1" for f in (0, 1, 16, 31)}
+BY_VECTORS = FAULTS | {name: x for name, x in table_faults(CONFIG).items() if name in ENTRIES}
+
+
+@cache
+def tables_of(unit: str) -> Tables:
+    return default_tables(unit)
+
+
+def differ(unit: str, tables: Tables) -> bool:
+    """Whether the specification, as it stands, gives other words than the tables hold."""
+    declared = UNITS[unit]
+    found = declared.specify(Target(CONFIG, 4), tables, no_progress)
+    ignored = declared.ignored(tables)
+    return any(
+        np.any((values != tables[stream][field]) & ~ignored.get((stream, field), np.False_))
+        for stream, columns in found.items()
+        for field, values in columns.items()
+    )
+
+
+@pytest.mark.parametrize("unit", sorted({fault.vectors for fault in FAULTS.values()}))
+def test_vectors_without_a_fault_do_not_differ(unit: str):
+    assert not differ(unit, tables_of(unit))
+
+
+@pytest.mark.parametrize("name", BY_VECTORS)
+def test_vectors_find_a_fault(name: str, monkeypatch: pytest.MonkeyPatch):
+    fault = BY_VECTORS[name]
+    module = sys.modules[UNITS[fault.vectors].specify.__module__]
+    monkeypatch.setattr(module, fault.unit, fault.make(getattr(module, fault.unit)))
+    assert differ(fault.vectors, tables_of(fault.vectors))
+
+
+# By o alone, as on a device that shows no more.
+
+
+def rows_of(config: AttentionConfig, head_dim: int) -> list[RowCase]:
+    """The short rows of the default set."""
+    unit = UNITS["attention_row"]
+    tables = generate(config, head_dim=head_dim, units=["attention_row"]).units[0].tables
+    rows = [case for case in cut_rows(tables, row_offsets(unit, tables)) if case.keys <= LONGEST]
+    return sorted(rows, key=lambda case: case.keys)
+
+
+def output(case: RowCase, config: AttentionConfig) -> list[int]:
+    """o of a row by the specification as it stands."""
+    arrays = (x.tolist() for x in (case.scores, case.v))
+    masks = (x.tolist() for x in (case.masked, case.bias))
+    return attention_row_from_scores(*arrays, case.params, config, *masks).o
+
+
+def unmasked_distance(t: int, largest: int, masked: bool, config: AttentionConfig) -> int:
+    return min(max(largest - t, 0), config.d_max)
+
+
+def guarded(unit: Callable[..., int]) -> Callable[..., int]:
+    """The log2 quantizer with a level for a row sum of 0, as a device has."""
+    return lambda e, s, scheme: unit(min(e, s), s, scheme) if s > 0 else 0
+
+
+def missed(rows: list[RowCase], config: AttentionConfig, faults: dict[str, Fault]) -> list[str]:
+    """The faults of which no row's o shows anything."""
+    expected = [output(row, config) for row in rows]
+    names = []
+    for name, fault in faults.items():
+        with pytest.MonkeyPatch.context() as patch:
+            right = getattr(SPECIFICATION, fault.unit)
+            patch.setattr(SPECIFICATION, fault.unit, fault.make(right))
+            patch.setattr(SPECIFICATION, "log2_quantizer", guarded(SPECIFICATION.log2_quantizer))
+            if fault.masked_distances:
+                patch.setattr(SPECIFICATION, "distance", unmasked_distance)
+            pairs = zip(rows, expected, strict=True)
+            if all(output(row, config) == o for row, o in pairs):
+                names.append(name)
+    return names
+
+
+BY_O = {name: fault for name, fault in FAULTS.items() if fault.by_o}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_vectors_find_every_wrong_table_entry_by_o_alone(scheme: str):
+    config = AttentionConfig(scheme=scheme)
+    maker = RowMaker(Target(config, 1), Sampler(0, "test"))
+    rows = [row for row in decision_rows(maker) if "entry" in row.reason]
+    assert missed(rows, config, table_faults(config)) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_vectors_find_every_fault_by_o_alone(scheme: str):
+    config = AttentionConfig(scheme=scheme)
+    assert missed(rows_of(config, 1), config, BY_O) == []
+
+
+@pytest.mark.parametrize("choice", [x for x in CONFIGURATIONS if x.max_tokens > 1], ids=str)
+def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: Choice):
+    config, faults = choice.config, dict(BY_O)
+    if exp2(config.d_max // 2, False, config) == 0:
+        del faults["d limited to half its range"]  # e is 0 in both halves
+    assert missed(rows_of(config, choice.head_dim), config, faults) == []
+
+
+# What the default cases hold.
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("unit", ["shift_add", "output_requantizer"])
+def test_vectors_reach_both_bounds_of_the_accumulator(unit: str, scheme: str):
+    tables = default_tables(unit, AttentionConfig(scheme=scheme))
+    acc = tables["expected" if unit == "shift_add" else "stimulus"]["acc"]
+    assert -acc.min() == acc.max() == 15 * SCHEMES[scheme].int_max
+
+
+def test_vectors_reach_both_bounds_of_score_and_row_sum():
+    score = tables_of("score_accumulator")["expected"]["score"]
+    s = tables_of("row_sum")["expected"]["s"]
+    assert (score.min(), score.max(), s.min(), s.max()) == (-28800, 28800, 1 << 16, 1 << 26)
+
+
+def test_vectors_hold_every_code_and_zero_point_of_a_score():
+    beats, params = (tables_of("score_accumulator")[name] for name in ("stimulus", "params"))
+    zq, zk = (np.repeat(params[name], row_lengths(beats["last"])) for name in ("zq", "zk"))
+    assert len(np.unique(((beats["q"] * 16 + beats["k"]) * 16 + zq) * 16 + zk)) == 1 << 16
+
+
+@pytest.mark.parametrize("fields", [{}, {"fraction_bits": 3, "table_bits": 8}])
+def test_vectors_hold_every_distance_and_mask(fields: dict[str, int]):
+    config = AttentionConfig(**fields)
+    columns = default_tables("exp2", config)["stimulus"]
+    count = 2 * (config.d_max + 1)
+    assert len(np.unique(2 * columns["d"] + columns["mask"])) == count
+    assert len(columns["d"]) == count + 512
+
+
+def test_vectors_are_exhaustive_where_inputs_are_few():
+    """Beside 2048 random ones."""
+    config = AttentionConfig(q_bits=2, k_bits=2, max_head_dim=1, m_bits=4, max_n=3, t_bits=8)
+    t = default_tables("score_requantizer", config)["expected"]["t"]
+    assert t.size == 19 * 15 * 4 * 256 + 2048
+    config = AttentionConfig("BitLog2_Half_16", v_bits=2, o_bits=2, m2_bits=4, max_n2=1)
+    o = default_tables("output_requantizer", config)["expected"]["o"]
+    assert o.size == 1537 * 15 * 2 * 4 + 2048
+
+
+def test_vectors_leave_out_what_a_device_may_show():
+    """Distances of masked keys, and bytes that are not written."""
+    tables = tables_of("row_max")
+    hidden = UNITS["row_max"].ignored(tables)["keys", "d"]
+    assert np.array_equal(hidden, tables["stimulus"]["mask"] == 1)
+    tables = tables_of("code_register")
+    ignored = UNITS["code_register"].ignored(tables)
+    for name in ("nibble", "flag"):
+        unwritten = tables["memory"][f"{name}_write"] == 0
+        assert np.array_equal(ignored["memory", f"{name}_byte"], unwritten)
+
+
+# Stimulus that no row has.
+
+T = {"score": [1, 1], "m": [1, 1], "n": [0, 0], "bias": [0, 0]}
+OUT = {"acc": [1, 1], "m2": [1, 1], "n2": [0, 0], "zo": [0, 0]}
+T_ROW = {"last": [1, 0, 1], "mask": [0, 0, 0], "t": [1, 2, 3]}
+CODED = {"last": [1, 0, 1], "nibble": [0, 0, 0], "flag": [1, 0, 0], "v": [[1], [1], [1]]}
+REFUSED = [
+    (
+        "score_accumulator",
+        {"last": [1, 0, 0, 1], "q": [1] * 4, "k": [1] * 4},
+        "beats",
+        "1 to 2, got 3",
+    ),
+    ("score_requantizer", T | {"score": [1, 28801]}, "score", "-28800 to 28800, got 28801"),
+    ("score_requantizer", T | {"m": [1, 0]}, "m", "1 to 65535, got 0"),
+    ("score_requantizer", T | {"n": [0, 29]}, "n", "0 to 28, got 29"),
+    ("row_max", T_ROW | {"mask": [0, 1, 1]}, "keys that are not masked", "1"),
+    ("row_max", {"last": [1, 0, 0, 1], "mask": [0] * 4, "t": [1] * 4}, "beats", "1 to 2, got 3"),
+    ("exp2", {"mask": [0, 0], "d": [1, 1024]}, "d", "0 to 1023, got 1024"),
+    ("row_sum", {"last": [1, 1], "e": [65536, 65537]}, "e", "0 to 65536, got 65537"),
+    (
+        "row_sum",
+        {"last": [1, 1], "e": [65536, 65535]},
+        "the largest e",
+        "65536 to 65536, got 65535",
+    ),
+    ("code_register", {"last": [1, 0, 1], "level": [0, 1, 17]}, "level", "0 to 16"),
+    ("code_register 16", {"last": [1, 0, 1], "level": [0, 1, 16]}, "level", "0 to 15"),
+    ("shift_add", CODED | {"nibble": [0, 15, 15]}, "the sum of the values", "0 to 384, got 512"),
+    (
+        "shift_add",
+        CODED | {"nibble": [0, 3, 0], "flag": [1, 1, 0]},
+        "a nibble beside the flag",
+        "0 to 0, got 3",
+    ),
+    ("shift_add 16", CODED | {"flag": [0, 1, 0]}, "flag", "0 to 0, got 1"),
+    ("output_requantizer", OUT | {"acc": [1, 5761]}, "acc", "-5760 to 5760, got 5761"),
+    ("output_requantizer", OUT | {"m2": [1, 0]}, "m2", "1 to 65535, got 0"),
+    ("output_requantizer", OUT | {"n2": [0, 37]}, "n2", "0 to 36, got 37"),
+]
+
+
+@pytest.mark.parametrize(("unit", "stimulus", "name", "allowed"), REFUSED)
+def test_vectors_of_a_stimulus_that_no_row_has_are_refused(
+    unit: str, stimulus: Any, name: str, allowed: str
+):
+    """The error names unit and case: the second of each, of rows with zero points of 0."""
+    unit, _, levels = unit.partition(" ")
+    short = {"max_tokens": 2, "max_head_dim": 2} if name == "beats" else {}
+    config = AttentionConfig(f"BitLog2_Half_{levels or 17}", **short)
+    zeros = ("zq", "zk") if unit == "score_accumulator" else ("zv",)
+    inputs = {"params": table(**dict.fromkeys(zeros, (0, 0))), "stimulus": table(**stimulus)}
+    with pytest.raises(ValueError, match=f"^{unit} case 1: {name} must be from {allowed}"):
+        simulated(unit, inputs, config)
