@@ -189,7 +189,7 @@ def kernel_verdict(mutant: Mutant, folder: Path) -> int:
 
 def torch_verdict(mutant: Mutant, folder: Path) -> int:
     """Check a torch path that has the mutant."""
-    other = types.ModuleType("bitlog2.models.mutant")
+    other = types.ModuleType(f"{datapath.__package__}.mutant")
     sys.modules[other.__name__] = other
     exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
 
