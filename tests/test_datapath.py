@@ -13,8 +13,6 @@ from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 
-TOKENS = (1, 2, 3, 7, 8, 9, 16, 31, 33, 64, 65, 100, 127, 129, 197, 255, 256, 257, 300)
-
 
 def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
     generator = torch.Generator().manual_seed(seed)
@@ -45,21 +43,12 @@ def checked(config, inputs):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("masks", [False, True], ids=["", "masks"])
-@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
-def test_datapath_equals_the_simulator_in_every_register(scheme, masks, bias):
-    """N from 1 to 300, random parameters over their whole ranges."""
-    config = AttentionConfig(scheme)
-    for seed, tokens in enumerate(TOKENS):
-        checker = checked(config, random_inputs(tokens, seed, config, masks=masks, bias=bias))
-        assert checker.passed, checker.mismatches[0]
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
 def test_datapath_equals_the_simulator_at_every_length_to_300(scheme):
+    """Random parameters over their whole ranges, with and without masks and biases in turn."""
     config = AttentionConfig(scheme)
     for tokens in range(1, 301):
-        checker = checked(config, random_inputs(tokens, tokens, config, masks=True, bias=True))
+        masks, bias = bool(tokens & 1), bool(tokens & 2)
+        checker = checked(config, random_inputs(tokens, tokens, config, masks=masks, bias=bias))
         assert checker.passed, checker.mismatches[0]
 
 
@@ -139,7 +128,7 @@ ALLOWED = {
     "bitlog2.sim.files.write_whole",
 }
 #: Modules that are there to run the simulator.
-RUN_IT = {"check.py", "bench.py"}
+RUN_IT = {"check.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:
