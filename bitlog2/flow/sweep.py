@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bitlog2.golden.assurance.cost import yosys_version
-from bitlog2.golden.assurance.cost.measure import synthesize
+from bitlog2.golden.assurance import cost
+from bitlog2.golden.assurance.cost import measure
 from bitlog2.golden.simulation import ToolError
 from bitlog2.golden.stimulus.unit import Progress, Target
 from bitlog2.models.runs.sweep import config_of, is_datapath, read_gates, write_gates
@@ -53,11 +53,12 @@ def _count_gates(run: Path, result: dict[str, Any], progress: Progress) -> dict[
 
     What this Yosys counted before is kept, and each count as soon as it is made.
     """
-    tool = f"Yosys {yosys_version()}, generic gates of {', '.join(UNITS)}"
+    tool = f"Yosys {cost.yosys_version()}, generic gates of {', '.join(UNITS)}"
     found = read_gates(run, result, tool)
     cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in found]
     for cell in progress(cells, "gates", len(cells)):
         target = Target.of(config_of(cell))
-        found[cell["name"]] = sum(synthesize(target, unit, {}, "generic").cells for unit in UNITS)
+        counts = [measure.synthesize(target, unit, {}, "generic") for unit in UNITS]
+        found[cell["name"]] = sum(count.cells for count in counts)
         write_gates(run, result, found, tool)
     return found
