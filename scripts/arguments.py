@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["HelpFormatter", "integer", "output_file"]
+from bitlog2.flow.selection import Selection
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -39,3 +39,11 @@ def output_file(text: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, got {text!r}")
     return path
+
+
+def selection(text: str) -> Selection:
+    """Parse `all`, or a list of numbers, ranges and names."""
+    try:
+        return Selection.of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

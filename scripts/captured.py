@@ -1,25 +1,18 @@
 """What `golden emit --source model` and `export` share: which model, and what is taken of it."""
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitlog2.golden.package.export import ranges_of
+from bitlog2.flow.selection import Selection
+from bitlog2.golden import Emission
 
-from .arguments import integer
+from .arguments import integer, selection
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES
+from .progress import progress
 
 if TYPE_CHECKING:
-    from bitlog2.models.watch.capture import CaptureRequest, Subject
-
-__all__ = [
-    "LARGEST_SEED",
-    "add_model_options",
-    "capture_request",
-    "command_of",
-    "given_options",
-]
+    from bitlog2.flow.capture import CaptureRequest
 
 #: The largest seed of a calibration.
 LARGEST_SEED = 2**31 - 1
@@ -71,7 +64,7 @@ def add_model_options(group: Any) -> None:
     )
 
 
-def given_options(args: argparse.Namespace, names: tuple[str, ...] = _MODEL_OPTIONS) -> list[str]:
+def given_options(args: argparse.Namespace, names: tuple[str, ...]) -> list[str]:
     """Return those of these options that were given, as they are typed."""
     return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]
 
@@ -82,9 +75,9 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     Raises:
         ValueError: options that do not go with one another, or a scheme without registers.
     """
+    from bitlog2.flow.capture import CaptureRequest
     from bitlog2.models.images.data import CALIBRATION_IMAGES
     from bitlog2.models.ptq.quantize import QuantizationSpec
-    from bitlog2.models.watch.capture import CaptureRequest
     from bitlog2.models.zoo.checkpoint import quantized_about
     from bitlog2.models.zoo.task import DataSource
 
@@ -103,36 +96,6 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     return CaptureRequest(name, spec, args.seed, count, source, args.checkpoint, ema=bool(args.ema))
 
 
-def command_of(subject: "Subject", words: list[str], chosen: dict[str, tuple[int, ...]]) -> str:
-    """Return the command that takes the same of the same model again, output folder left out.
-
-    Paths are the user's, and stand as DIR and FILE.
-
-    Args:
-        subject: the model.
-        words: the command up to the model's name.
-        chosen: numbers by option.
-    """
-    request = subject.request
-    line = [*words, request.model]
-    for option, numbers in chosen.items():
-        line += [f"--{option}", ranges_of(numbers)]
-    if request.load is not None:
-        line += ["--load", "FILE"]
-    else:
-        spec = request.spec
-        line += ["--scheme", spec.scheme, "--w-bits", str(spec.w_bits)]
-        line += ["--a-bits", str(spec.a_bits), "--seed", str(request.seed)]
-        line += ["--calibration-images", str(request.calibration_images)]
-    if request.source.root is not None:
-        line += ["--data", "DIR"]
-    if request.source.classes is not None:
-        line += ["--classes", "FILE"]
-    if request.checkpoint is not None:
-        line += ["--checkpoint", "FILE", *["--ema"] * request.ema]
-    return shlex.join(line)
-
-
 def _refuse_beside_load(args: argparse.Namespace) -> None:
     options = given_options(args, (*_QUANTIZATION, "checkpoint", "ema"))
     options += ["--seed"] if args.seed else []
@@ -140,3 +103,52 @@ def _refuse_beside_load(args: argparse.Namespace) -> None:
         raise ValueError(
             f"{options[0]} must be left out with --load, whose file says how it was quantized"
         )
+
+
+_DEFAULTS = {"layers": "0", "heads": "0", "images": "0", "windows": "0", "rows": "all"}
+_HELP = {
+    "layers": "attention layers in execution order, by number or name",
+    "heads": "heads of each",
+    "images": "validation images",
+    "windows": "windows of an image in Swin",
+    "rows": "queries",
+}
+_ROW_OPTIONS = ("model", *_DEFAULTS, *_MODEL_OPTIONS)
+
+
+def add_row_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `--source model`."""
+    group = parser.add_argument_group(
+        "--source model",
+        "Rows of a quantized model's attention, with every register. Selections: all, 3, 0,2, 0-4.",
+    )
+    group.add_argument("--model", choices=MODELS, help="which model (default: digits)")
+    for name, default in _DEFAULTS.items():
+        group.add_argument(
+            f"--{name}", type=selection, metavar="LIST", help=f"{_HELP[name]} (default: {default})"
+        )
+    add_model_options(group)
+
+
+def refuse_row_options(args: argparse.Namespace) -> None:
+    """Refuse the options of `--source model` beside another source.
+
+    Raises:
+        ValueError: one was given.
+    """
+    if given := given_options(args, _ROW_OPTIONS):
+        raise ValueError(f"{given[0]} must go with --source model")
+
+
+def emit_model(args: argparse.Namespace) -> Emission:
+    """Carry out `golden emit --source model`.
+
+    Raises:
+        ValueError, OSError: as `emit_captured`.
+    """
+    from bitlog2.flow.capture import CaptureChoice, emit_captured
+
+    given = {name: getattr(args, name) or Selection.of(text) for name, text in _DEFAULTS.items()}
+    choice = CaptureChoice(**{**given, "windows": args.windows})
+    request = capture_request(args)
+    return emit_captured(args.out, request, choice, testbench=args.testbench, progress=progress)

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bitlog2.golden import Origin, RowCase, emit_rows
+from bitlog2.flow.replay import write_replay
 from bitlog2.models.ptq.quantizers import map_bits
 from bitlog2.models.runs.evaluate import CellResult, Evaluation, versions
 from bitlog2.models.runs.statistics import Proportion, Spread
-from bitlog2.models.watch.check import Mismatch
 from bitlog2.sim import REGISTERS
 from bitlog2.sim.files import write_whole
 
@@ -130,7 +129,7 @@ class Report:
                 print(f"MISMATCH {cell.name}: {mismatch}")
             if checker.mismatches:
                 folder = mismatch_dir / cell.name
-                _write_replay(folder, self.request.model, checker.mismatches[0])
+                write_replay(folder, self.request.model, checker.mismatches[0])
                 print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
         if not all(checker.passed for _, checker in checkers):
             print("check FAILED")
@@ -163,24 +162,3 @@ class Report:
 def _share(share: Proportion) -> str:
     low, high = share.interval
     return f"{share.percent:6.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _write_replay(folder: Path, model: str, mismatch: Mismatch) -> None:
-    window = "" if mismatch.window is None else f" window {mismatch.window}"
-    origin = Origin(
-        model=model,
-        layer=f"{mismatch.layer}{window}",
-        head=mismatch.head,
-        image=mismatch.image,
-        row=mismatch.row,
-    )
-    case = RowCase(
-        scores=mismatch.score,
-        v=mismatch.v,
-        masked=mismatch.masked,
-        bias=mismatch.bias,
-        params=mismatch.params,
-        reason=f"register {mismatch.register} differed",
-        origin=origin,
-    )
-    emit_rows(folder, mismatch.config, [case])

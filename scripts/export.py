@@ -1,26 +1,12 @@
 """`bitlog2 export`: parameters and integer codes of a model's layers, as memory files."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bitlog2.golden import AttentionLayer, Export, LinearLayer, write_export
-from bitlog2.golden.package.export import check_export_replaceable
-
-from .arguments import HelpFormatter, integer
-from .captured import LARGEST_SEED, add_model_options, capture_request, command_of
+from .arguments import HelpFormatter, integer, selection
+from .captured import LARGEST_SEED, add_model_options, capture_request
 from .evaluate import MODELS
 from .progress import progress
-from .selection import selection
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from bitlog2.models.export import LinearCodes
-    from bitlog2.models.watch.capture import CaptureRequest, LayerCapture
-
-__all__ = ["add_parser", "export_of"]
 
 _EPILOG = """examples:
   bitlog2 export digits --out digits
@@ -71,107 +57,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.export import linear_codes
-    from bitlog2.models.watch.capture import Subject, capture, chosen_images
+    from bitlog2.flow.capture import CaptureChoice
+    from bitlog2.flow.export import export_model
 
-    check_export_replaceable(Path(args.out).resolve())
-    subject = Subject(capture_request(args))
-    names = tuple(subject.heads)
-    chosen = {
-        "images": args.images.resolve("--images", subject.images),
-        "layers": args.layers.resolve("--layers", len(names), names),
-    }
-    command = command_of(subject, ["bitlog2", "export"], chosen)
-    batches = chosen_images(subject.data, chosen["images"], progress)
-    model = subject.quantized()
-    captured = capture(model, batches, [names[layer] for layer in chosen["layers"]])
-    export, arrays = export_of(model, subject.request, captured, linear_codes(model), command)
-    report = write_export(args.out, export, arrays, progress=progress)
+    choice = CaptureChoice(args.layers, args.images)
+    report = export_model(args.out, capture_request(args), choice, progress)
     print("\n".join(report.lines()))
     return 0
-
-
-def export_of(
-    model: "nn.Module",
-    request: "CaptureRequest",
-    captured: Sequence["LayerCapture"],
-    linear: Sequence["LinearCodes"],
-    command: str,
-) -> tuple[Export, dict[str, Mapping[str, Any]]]:
-    """Return an export and its arrays by layer, from what was captured of a quantized model.
-
-    Args:
-        model: the quantized model.
-        request: its name and quantization.
-        captured: attention layers, all with the same images.
-        linear: linear layers.
-        command: that makes the export again.
-    """
-    from bitlog2.models.export import attention_scales
-
-    order = [name for name, _ in model.named_modules()]
-    arrays: dict[str, Mapping[str, Any]] = {codes.name: codes.arrays for codes in linear}
-    for part in captured:
-        arrays[part.layer] = _attention_arrays(part) | attention_scales(model, part.layer)
-    layers = [*map(_attention_layer, captured), *map(_linear_layer, linear)]
-    layers.sort(key=lambda layer: order.index(layer.name))
-    export = Export(
-        model=request.model,
-        quantization=_quantization(request),
-        config=captured[0].config,
-        images=captured[0].images,
-        layers=tuple(layers),
-        command=command,
-    )
-    return export, arrays
-
-
-def _quantization(request: "CaptureRequest") -> dict[str, Any]:
-    spec = request.spec
-    known = {} if request.load else {"calibration_images": request.calibration_images}
-    return {
-        "scheme": spec.scheme,
-        "arithmetic": spec.arithmetic,
-        "w_bits": spec.w_bits,
-        "a_bits": spec.a_bits,
-        "seed": request.seed,
-        **known,
-    }
-
-
-def _attention_layer(part: "LayerCapture") -> AttentionLayer | LinearLayer:
-    return AttentionLayer(
-        name=part.layer,
-        windows=part.windows,
-        heads=part.heads,
-        tokens=part.tokens,
-        head_dim=part.q.shape[4],
-        masked=part.masked is not None,
-        biased=part.bias is not None,
-        params=part.params,
-    )
-
-
-def _attention_arrays(part: "LayerCapture") -> dict[str, Any]:
-    import numpy as np
-
-    arrays: dict[str, Any] = {
-        name: getattr(part, name) for name in ("q", "k", "v", "level", "nibble", "flag", "o")
-    }
-    arrays |= {name: np.array([value]) for name, value in part.params.as_dict().items()}
-    return arrays | {"mask": part.masked, "score_bias": part.bias}
-
-
-def _linear_layer(codes: "LinearCodes") -> AttentionLayer | LinearLayer:
-    outputs, inputs = codes.arrays["weight"].shape
-    return LinearLayer(
-        name=codes.name,
-        kind="linear" if codes.kernel is None else "convolution",
-        outputs=outputs,
-        inputs=inputs,
-        biased="bias" in codes.arrays,
-        weight_bits=codes.weight_bits,
-        input_bits=codes.input_bits,
-        kernel=codes.kernel,
-        stride=codes.stride,
-    )

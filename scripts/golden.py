@@ -21,7 +21,7 @@ from bitlog2.golden import (
 )
 
 from .arguments import HelpFormatter, integer
-from .captured_rows import add_row_options, emit_model, refuse_row_options
+from .captured import add_row_options, emit_model, refuse_row_options
 from .golden_plan import PLAN_EXAMPLE, add_plan_options
 from .golden_rtl import RTL_COMMANDS
 from .progress import progress

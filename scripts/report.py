@@ -1,14 +1,10 @@
 """`bitlog2 report`: runs as one HTML page, or as a LaTeX table."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .arguments import HelpFormatter, output_file
-
-if TYPE_CHECKING:
-    from bitlog2.models.report.page import Evidence
 
 __all__ = ["add_parser"]
 
@@ -46,12 +42,13 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("--out FILE or --latex FILE must be given, got neither")
     results = [read_result(path) for path in args.runs]
     if args.out is not None:
+        from bitlog2.flow.evidence import evidence
         from bitlog2.models.report import render_page
 
         gates: dict[str, int] = {}
         for path, result in zip(args.runs, results, strict=True):
             gates |= read_gates(path, result)
-        page = render_page(results, _evidence(args.vectors), gates)
+        page = render_page(results, evidence(args.vectors), gates)
         write_whole(args.out, page.encode())
         print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")
     if args.latex is not None:
@@ -60,30 +57,3 @@ def _run(args: argparse.Namespace) -> int:
         write_whole(args.latex, latex_table(results).encode())
         print(f"{args.latex}: the table")
     return 0
-
-
-def _evidence(vectors: Path | None) -> list["Evidence"]:
-    """Return what is known of the vectors: coverage of a set, and the mutation table."""
-    import bitlog2.golden.assurance.mutation
-    from bitlog2.golden.package.reading import open_set
-    from bitlog2.models.report.page import Evidence
-
-    found = []
-    if vectors is not None:
-        open_set(vectors)
-        manifest = json.loads((vectors / "manifest.json").read_bytes())
-        coverage = [
-            (str(each["unit"]), f"{each['declared']:,}", f"{each['reached']:,}")
-            for each in manifest["coverage"]
-        ]
-        heads = ("unit", "bins", "reached")
-        found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
-    kept = Path(bitlog2.golden.assurance.mutation.__file__).with_name("table.json")
-    if kept.is_file():
-        columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
-        rows = [
-            tuple(str(module[column]) for column in columns)
-            for module in json.loads(kept.read_bytes())["modules"]
-        ]
-        found.append(Evidence("Mutation of the reference RTL", columns, tuple(rows)))
-    return found

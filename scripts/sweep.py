@@ -10,18 +10,10 @@ from bitlog2.sim import SCHEMES, AttentionConfig
 
 from . import grid
 from .arguments import HelpFormatter, integer, output_file
+from .progress import progress
 
 __all__ = ["add_parser"]
 
-#: The units whose gates a sweep counts: one key's lane.
-_UNITS = (
-    "score_requantizer",
-    "distance",
-    "exp2",
-    "log2_quantizer",
-    "shift_add_lane",
-    "output_requantizer",
-)
 #: What can be varied, and the field of the configuration behind it.
 _NAMES = AttentionConfig.swept()
 _SCHEMES = tuple(SCHEMES)
@@ -116,12 +108,16 @@ def _request(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from bitlog2.flow.sweep import gates
     from bitlog2.models.runs.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
     status = grid.run(args.folder, _request(args), args.check_threads)
     result = json.loads((args.folder / "result.json").read_bytes())
-    rows = sweep_rows(result, _gates(args.folder, result, args.gates))
+    counts, why_not = gates(args.folder, result, args.gates, progress)
+    if why_not:
+        print(f"gates not counted: {why_not}")
+    rows = sweep_rows(result, counts)
     print(
         f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}"
         f"{'output error %':>16}{'map error %':>13}{'register bits':>15}{'map bits':>10}"
@@ -137,44 +133,3 @@ def _run(args: argparse.Namespace) -> int:
     if args.csv is not None:
         write_whole(args.csv, sweep_csv(rows).encode())
     return status
-
-
-def _gates(run_folder: Path, result: dict[str, Any], wanted: bool | None) -> dict[str, int]:
-    """Return the gates of the datapaths of a run: counted now, or those that were before.
-
-    Where nothing is said of them, they are counted if Yosys is there.
-    """
-    from bitlog2.golden.simulation import ToolError
-    from bitlog2.models.runs.sweep import read_gates
-
-    if wanted is False:
-        return read_gates(run_folder, result)
-    try:
-        return _count_gates(run_folder, result)
-    except ToolError as error:
-        if wanted:
-            raise
-        print(f"gates not counted: {error}")
-        return read_gates(run_folder, result)
-
-
-def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
-    """Return the gates of every datapath of a run: of one key's lane and an output channel.
-
-    What this Yosys counted before is kept, and each count as soon as it is made.
-    """
-    from bitlog2.golden.assurance.cost import yosys_version
-    from bitlog2.golden.assurance.cost.measure import synthesize
-    from bitlog2.golden.stimulus.unit import Target
-    from bitlog2.models.runs.sweep import config_of, is_datapath, read_gates, write_gates
-
-    from .progress import progress
-
-    tool = f"Yosys {yosys_version()}, generic gates of {', '.join(_UNITS)}"
-    gates = read_gates(run_folder, result, tool)
-    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in gates]
-    for cell in progress(cells, "gates", len(cells)):
-        target = Target.of(config_of(cell))
-        gates[cell["name"]] = sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
-        write_gates(run_folder, result, gates, tool)
-    return gates

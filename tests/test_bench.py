@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bitlog2.models import bench as bench_cases
-from bitlog2.models.bench import Case, Comparison, Throughput, ThroughputCase, machine, run_bench
+from bitlog2.flow import bench as bench_cases
+from bitlog2.flow.bench import Case, Comparison, Throughput, ThroughputCase, machine, run_bench
 from bitlog2.scripts.cli import main
 from bitlog2.sim import AttentionConfig, LayerParams, attention_from_scores
 from bitlog2.sim.spec import log2_quantizer

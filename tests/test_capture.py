@@ -6,16 +6,19 @@ import torch
 from digits_models import digits_task, quantized_digits
 from swin_models import images, quantized_swin, swin
 
+from bitlog2.flow import capture as flow
+from bitlog2.flow.capture import (
+    CaptureChoice,
+    CaptureRequest,
+    capture,
+    capture_layers,
+    chosen_images,
+)
+from bitlog2.flow.selection import Selection
 from bitlog2.models.images.data import Batch
 from bitlog2.models.ptq.attention import SelfAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec
-from bitlog2.models.watch.capture import (
-    CaptureRequest,
-    Subject,
-    attention_heads,
-    capture,
-    chosen_images,
-)
+from bitlog2.models.watch.capture import attention_heads
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.sim import attention
 
@@ -29,11 +32,11 @@ def batches(model_images, numbers):
 
 def digits_layers(numbers, layers=("blocks.0.attn", "blocks.3.attn")):
     chosen = chosen_images(digits_task().data, numbers, lambda items, label, total: items)
-    return capture(quantized_digits(SCHEME), chosen, layers)
+    return capture_layers(quantized_digits(SCHEME), chosen, layers)
 
 
 def swin_layers(numbers=(0, 1), scheme=SCHEME):
-    return capture(quantized_swin(scheme), batches(images(), numbers), SWIN_LAYERS)
+    return capture_layers(quantized_swin(scheme), batches(images(), numbers), SWIN_LAYERS)
 
 
 def simulated(part, place):
@@ -130,7 +133,7 @@ def test_capture_refuses_a_layer_that_is_not_there():
 
 def test_capture_refuses_no_images():
     with pytest.raises(ValueError, match="images must hold at least one"):
-        capture(quantized_digits(SCHEME), [], ["blocks.0.attn"])
+        capture_layers(quantized_digits(SCHEME), [], ["blocks.0.attn"])
 
 
 @pytest.mark.parametrize("scheme", ["none", "uniform_4"])
@@ -144,22 +147,34 @@ def test_capture_refuses_float_arithmetic():
         CaptureRequest(spec=QuantizationSpec(arithmetic="float"))
 
 
-def test_capture_subject_takes_what_a_loaded_file_says(tmp_path):
+def loaded(folder, spec, seed=0):
+    saved = QuantizedModel(quantized_digits(SCHEME, spec.arithmetic), "digits", 10, spec, seed)
+    save_quantized(folder / "q.safetensors", saved)
+    return CaptureRequest(load=folder / "q.safetensors")
+
+
+def choice(layers="0", images="0"):
+    return CaptureChoice(Selection.of(layers), Selection.of(images))
+
+
+def quiet(items, label, total):
+    return items
+
+
+def test_capture_takes_what_a_loaded_file_says(tmp_path):
     spec = QuantizationSpec(SCHEME)
-    saved = QuantizedModel(quantized_digits(SCHEME), "digits", 10, spec, 7)
-    save_quantized(tmp_path / "q.safetensors", saved)
-    subject = Subject(CaptureRequest(load=tmp_path / "q.safetensors"))
-    assert (subject.request.seed, subject.request.spec) == (7, spec)
+    captured = capture(loaded(tmp_path, spec, 7), choice("blocks.3.attn"), quiet)
+    assert (captured.request.seed, captured.request.spec) == (7, spec)
+    assert captured.chosen == {"layers": (3,), "images": (0,)}
 
 
-def test_capture_subject_refuses_a_loaded_float_model(tmp_path):
-    spec = QuantizationSpec(SCHEME, "float")
-    saved = QuantizedModel(quantized_digits(SCHEME, "float"), "digits", 10, spec, 0)
-    save_quantized(tmp_path / "q.safetensors", saved)
+def test_capture_refuses_a_loaded_float_model(tmp_path):
     with pytest.raises(ValueError, match="arithmetic must be integer"):
-        Subject(CaptureRequest(load=tmp_path / "q.safetensors"))
+        capture(loaded(tmp_path, QuantizationSpec(SCHEME, "float")), choice(), quiet)
 
 
-def test_capture_subject_knows_heads_and_images_before_quantization():
-    subject = Subject(CaptureRequest())
-    assert (list(subject.heads.values()), subject.images) == ([3, 3, 3, 3], 544)
+@pytest.mark.parametrize("chosen", [{"layers": "4"}, {"images": "544"}])
+def test_capture_refuses_a_selection_before_it_quantizes(chosen, monkeypatch):
+    monkeypatch.setattr(flow, "quantize", None)
+    with pytest.raises(ValueError, match="must be from 0 to"):
+        capture(CaptureRequest(), choice(**chosen), quiet)

@@ -9,10 +9,10 @@ import pytest
 from digits_models import quantized_digits
 from test_capture import SCHEME, digits_layers, swin_layers
 
+from bitlog2.flow.capture import row_cases
 from bitlog2.golden import emit_rows, run_device, verify
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
-from bitlog2.scripts.captured_rows import row_cases
 from bitlog2.scripts.golden import add_parser
 
 FEW = {"heads": (1,), "rows": (0, 64)}

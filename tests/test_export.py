@@ -3,7 +3,6 @@
 import argparse
 import json
 from functools import lru_cache
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,38 +11,45 @@ from digits_models import quantized_digits
 from swin_models import quantized_swin
 from test_capture import SCHEME, SWIN_LAYERS, digits_layers, swin_layers
 
+from bitlog2.flow.capture import Captured, CaptureRequest, command_of
+from bitlog2.flow.export import attention_scales, export_of, linear_layer
 from bitlog2.golden import run_export, verify_export, write_export
-from bitlog2.models.export import attention_scales, linear_codes
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.ptq.quantizers import CodeUniform
-from bitlog2.models.watch.capture import CaptureRequest
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
-from bitlog2.scripts.captured import command_of
 from bitlog2.scripts.cli import main
-from bitlog2.scripts.export import add_parser, export_of
+from bitlog2.scripts.export import add_parser
 
 
-def exported(model, request, captured, linear):
+def exported(model, request, layers):
     """Return an export with the command that makes it."""
-    chosen = {"images": captured[0].images, "layers": tuple(range(len(captured)))}
-    command = command_of(SimpleNamespace(request=request), ["bitlog2", "export"], chosen)
-    return export_of(model, request, captured, linear, command)
+    chosen = {"images": layers[0].images, "layers": tuple(range(len(layers)))}
+    command = command_of(request, ["bitlog2", "export"], chosen)
+    return export_of(Captured(request, model, layers, chosen), command)
+
+
+def linear_layers(model):
+    """The description and the arrays of every linear layer."""
+    return [
+        linear_layer(name, part)
+        for name, part in model.named_modules()
+        if isinstance(part, IntegerLinear)
+    ]
 
 
 @lru_cache(maxsize=1)
 def digits_export():
     """Two attention layers of digits for two images, and every linear layer."""
     model = quantized_digits(SCHEME)
-    captured = digits_layers((0, 7))
-    return exported(model, CaptureRequest(), captured, linear_codes(model))
+    return exported(model, CaptureRequest(), digits_layers((0, 7)))
 
 
 @lru_cache(maxsize=1)
 def swin_export():
     """Every layer of the small Swin for two images: masks, biases, two sizes of heads."""
     model = quantized_swin(SCHEME)
-    return exported(model, CaptureRequest(), swin_layers(), linear_codes(model))
+    return exported(model, CaptureRequest(), swin_layers())
 
 
 def contents(folder):
@@ -106,7 +112,7 @@ def test_export_of_sixteen_levels_has_no_flags(tmp_path):
     model = quantized_swin("BitLog2_Single_16")
     spec = QuantizationSpec("BitLog2_Single_16")
     captured = swin_layers((0,), "BitLog2_Single_16")
-    write_export(tmp_path / "e", *exported(model, CaptureRequest(spec=spec), captured, []))
+    write_export(tmp_path / "e", *exported(model, CaptureRequest(spec=spec), captured))
     assert verify_export(tmp_path / "e").ok
     assert not any(path.endswith("flag.mem") for path in contents(tmp_path / "e"))
 
@@ -155,25 +161,25 @@ def test_export_writes_what_a_layer_loads(digits_folder):
 @pytest.mark.parametrize("model", [quantized_digits, quantized_swin])
 def test_export_weight_codes_are_those_of_the_quantizer(model):
     quantized = model(SCHEME)
-    for codes in linear_codes(quantized):
-        layer = quantized.get_submodule(codes.name)
+    for described, arrays in linear_layers(quantized):
+        layer = quantized.get_submodule(described.name)
         wanted = layer.weight_quantizer(layer.weight).flatten(1).numpy()
-        assert np.array_equal(codes.arrays["weight"], wanted), codes.name
+        assert np.array_equal(arrays["weight"], wanted), described.name
 
 
 def test_export_lists_every_linear_layer_and_the_patch_projection():
     model = quantized_swin(SCHEME)
     wanted = [name for name, part in model.named_modules() if isinstance(part, IntegerLinear)]
-    found = linear_codes(model)
-    assert [codes.name for codes in found] == wanted
-    assert [codes.name for codes in found if codes.kernel] == ["patch_embed.proj"]
+    export, _ = swin_export()
+    found = [layer for layer in export.layers if layer.name not in SWIN_LAYERS]
+    assert [layer.name for layer in found] == wanted
+    assert [layer.name for layer in found if layer.kernel] == ["patch_embed.proj"]
 
 
 def test_export_of_a_linear_layer_is_enough_to_compute_it():
     """Codes, zero points and scales alone give what the layer gives."""
-    model = quantized_digits(SCHEME)
-    codes = next(c for c in linear_codes(model) if c.name == "blocks.1.mlp.fc1")
-    layer, of = model.get_submodule(codes.name), codes.arrays
+    layer = quantized_digits(SCHEME).get_submodule("blocks.1.mlp.fc1")
+    codes, of = linear_layer("blocks.1.mlp.fc1", layer)
     x = torch.randn(5, 96, generator=torch.Generator().manual_seed(3))
     given = np.floor(x.numpy() / of["input_scale"] + np.float32(0.5)) + of["input_zero"]
     given = given.clip(0, 2**codes.input_bits - 1).astype(np.int64) - of["input_zero"]
@@ -183,20 +189,20 @@ def test_export_of_a_linear_layer_is_enough_to_compute_it():
 
 
 def test_export_of_a_convolution_says_its_kernel():
-    codes = linear_codes(quantized_digits(SCHEME))[0]
+    codes, _ = linear_layers(quantized_digits(SCHEME))[0]
     assert (codes.kernel, codes.stride, codes.input_bits) == ((1, 4, 4), (4, 4), 8)
 
 
 def test_export_of_a_layer_without_bias_has_none():
     layer = IntegerLinear(torch.ones(2, 3), None, 4, 4)
     layer.calibrate(torch.tensor([[0.0, 1.0, 2.0]]))
-    assert "bias" not in linear_codes(torch.nn.Sequential(layer))[0].arrays
+    assert "bias" not in linear_layer("0", layer)[1]
 
 
 def test_export_refuses_a_layer_that_is_not_calibrated():
     layer = IntegerConv2d(torch.ones(2, 1, 2, 2), None, (2, 2), 4, 8)
     with pytest.raises(ValueError, match="layer 0 must be calibrated"):
-        linear_codes(torch.nn.Sequential(layer))
+        linear_layer("0", layer)
 
 
 def test_export_scales_are_those_of_the_quantizers():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import bitlog2.flow
 import bitlog2.golden
 import bitlog2.models
 import bitlog2.scripts
@@ -17,6 +18,7 @@ FOLDERS = {
     "sim": Path(bitlog2.sim.__file__).parent,
     "golden": Path(bitlog2.golden.__file__).parent,
     "models": Path(bitlog2.models.__file__).parent,
+    "flow": Path(bitlog2.flow.__file__).parent,
     "scripts": Path(bitlog2.scripts.__file__).parent,
     "tests": Path(__file__).parent,
 }
@@ -25,7 +27,8 @@ MAY_IMPORT = {
     "sim": set(),
     "golden": {"sim"},
     "models": {"sim"},
-    "scripts": {"sim", "golden", "models"},
+    "flow": {"sim", "golden", "models"},
+    "scripts": {"sim", "golden", "models", "flow"},
 }
 #: Scales to multipliers, and the exact product: the only floats of `sim/`, but for one buffer.
 FLOAT_FILES = {"multiplier.py", "matmul.py"}
@@ -158,6 +161,7 @@ def test_house_imports_run_one_way(package: str):
         ("from ..golden import emit", "golden"),
         ("from .. import models", "models"),
         ("from bitlog2 import scripts", "scripts"),
+        ("from bitlog2.flow.capture import capture", "flow"),
     ],
 )
 def test_house_import_scan_catches_a_planted_import(line: str, package: str):
@@ -188,7 +192,7 @@ def named_pythons(source: str) -> list[str]:
     return [s for s in strings if re.fullmatch(r"(.*[= ])?python3(\s.*)?", str(s))]
 
 
-@pytest.mark.parametrize("package", ["sim", "golden", "models", "scripts"])
+@pytest.mark.parametrize("package", MAY_IMPORT)
 def test_house_no_file_starts_a_python_by_name(package: str):
     for path in sources(package):
         assert named_pythons(path.read_text()) == [], path

@@ -1,11 +1,9 @@
 """Selections on the command line: what they mean, what is refused."""
 
-import argparse
-
 import pytest
 
+from bitlog2.flow.selection import Selection
 from bitlog2.golden.package.export import ranges_of
-from bitlog2.scripts.selection import selection
 
 NAMES = ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn")
 
@@ -22,17 +20,17 @@ NAMES = ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn")
     ],
 )
 def test_selection_means(text, numbers):
-    assert selection(text).resolve("--rows", 6) == numbers
+    assert Selection.of(text).resolve("--rows", 6) == numbers
 
 
 def test_selection_takes_names_and_numbers():
-    assert selection("blocks.2.attn,0").resolve("--layers", 3, NAMES) == (0, 2)
+    assert Selection.of("blocks.2.attn,0").resolve("--layers", 3, NAMES) == (0, 2)
 
 
 @pytest.mark.parametrize("text", ["", ",", "1,", "a-b", "-1", "1-", "3-1", "1.5", "0, 1", "all,1"])
 def test_selection_refuses_to_parse(text):
-    with pytest.raises(argparse.ArgumentTypeError):
-        selection(text)
+    with pytest.raises(ValueError, match=r"must be all, or a list|must not run backwards"):
+        Selection.of(text)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +46,9 @@ def test_selection_refuses_to_parse(text):
 )
 def test_selection_refuses_to_resolve(text, names, message):
     with pytest.raises(ValueError, match=message):
-        selection(text).resolve("--rows", 3, names)
+        Selection.of(text).resolve("--rows", 3, names)
 
 
 @pytest.mark.parametrize("text", ["0", "0-4", "0,2", "0-2,5,7-8"])
 def test_selection_ranges_of_its_numbers_are_its_text(text):
-    assert ranges_of(selection(text).resolve("--rows", 9)) == text
+    assert ranges_of(Selection.of(text).resolve("--rows", 9)) == text

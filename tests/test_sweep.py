@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from bitlog2.flow import sweep
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.simulation import ToolError
 from bitlog2.models.runs.sweep import read_gates, write_gates
-from bitlog2.scripts import sweep
 from bitlog2.scripts.cli import main
 
 WORDS = ["--vary", "F=4,5", "--limit", "4", "--batch-size", "4"]
@@ -63,7 +63,7 @@ def test_sweep_goes_on_with_the_gates_that_are_missing(swept, counted, monkeypat
     result = result_of(swept)
     monkeypatch.setattr(cost, "yosys_version", lambda: "0.1")
     name = result["cells"][1]["name"]
-    write_gates(swept, result, {name: 7}, f"Yosys 0.1, generic gates of {', '.join(sweep._UNITS)}")
+    write_gates(swept, result, {name: 7}, f"Yosys 0.1, generic gates of {', '.join(sweep.UNITS)}")
     assert main(["sweep", "--run", str(swept), *WORDS]) == 0
     assert len(counted) == 6
     assert sorted(gates_of(swept).values()) == [7, 600]
@@ -89,7 +89,7 @@ def test_sweep_report_has_table_and_plot(swept, tmp_path):
 
 
 def test_sweep_without_yosys_leaves_gates_out_unless_they_are_asked_for(swept, monkeypatch, capsys):
-    def missing(run_folder, result):
+    def missing(run_folder, result, progress):
         raise ToolError("Yosys must be installed: pip install 'bitlog2[rtl]'")
 
     monkeypatch.setattr(sweep, "_count_gates", missing)
@@ -103,7 +103,7 @@ def test_sweep_counts_what_yosys_counts(tmp_path, swept):
     """A wider table and shifter take more gates, by Yosys itself."""
     result = result_of(swept)
     few = {**result, "cells": [cell for cell in result["cells"] if "F4" in cell["name"]]}
-    (count,) = sweep._count_gates(tmp_path, few).values()
+    (count,) = sweep._count_gates(tmp_path, few, lambda items, *_: items).values()
     assert 3000 < count < 15000
     assert read_gates(tmp_path, few) == {few["cells"][0]["name"]: count}
     assert "Yosys 0." in (tmp_path / "gates.json").read_text()

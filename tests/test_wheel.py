@@ -209,7 +209,7 @@ def test_wheel_works_with_the_lowest_versions_of_its_dependencies(empty, wheel):
         empty("bitlog2", "golden", *words.split())
     empty("bitlog2", "evaluate", "--model", "digits", *quick, "--run", "grid")
     empty("bitlog2", "report", "grid", "--out", "page.html")
-    peer = "from bitlog2.models.bench import rounding_cast as row"
+    peer = "from bitlog2.flow.bench import rounding_cast as row"
     empty("python", "-c", f"{peer}; assert not getattr(row(), 'note', '')")
     empty("python", "-c", ZOO)
     few = ("--calibration-images", "2", "--batch-size", "2", *quick)

@@ -4,7 +4,6 @@ import platform
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..ptq.quantizers import CONTROLS
 from ..watch.check import Checker, check_threads
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.dump import dump_quantizers
+from ..watch.watching import watch
 from ..watch.watermarks import Watermarks
 from ..zoo.architectures import published
 from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
@@ -160,7 +160,7 @@ class Loop:
 
 def evaluate_unquantized(task: Task, loop: Loop) -> tuple[CellResult, Predictions]:
     """Return the row of the trained model itself, and its predictions."""
-    said = _predict(task, task.model, loop, "unquantized", None, None)
+    said = _predict(task, task.model, loop, "unquantized")
     cell = CellResult(
         spec=None,
         seed=None,
@@ -200,13 +200,7 @@ def evaluate_quantized(
     )
     marks = Watermarks() if watermarks else None
     digest = RegisterDigest("codes")
-    with ExitStack() as stack:
-        if checker is not None:
-            stack.enter_context(checker)
-        for part in (checker, marks, digest):
-            for handle in part.watch(model) if part is not None else ():
-                stack.callback(handle.remove)
-        said = _predict(task, model, loop, spec.scheme, checker, digest)
+    said = _predict(task, model, loop, spec.scheme, checker, marks, digest)
     layers = {
         name: module.params().as_dict()
         for name, module in model.named_modules()
@@ -262,8 +256,9 @@ def _predict(
     model: nn.Module,
     loop: Loop,
     label: str,
-    checker: Checker | None,
-    digest: RegisterDigest | None,
+    checker: Checker | None = None,
+    marks: Watermarks | None = None,
+    digest: RegisterDigest | None = None,
 ) -> Predictions:
     top1: list[Tensor] = []
     seen: list[Tensor] = []
@@ -273,21 +268,18 @@ def _predict(
     start = time.perf_counter()
     count = -(-task.data.count(loop.limit) // loop.batch_size)
     batches = task.data.batches(loop.batch_size, loop.limit)
-    with torch.inference_mode():
+    with watch(model, *filter(None, (checker, marks, digest))) as watched:
         for images, labels, numbers in loop.progress(batches, label, count):
-            if checker is not None:
-                checker.images = numbers.tolist()
-            if digest is not None:
-                digest.begin(len(images))
-            best, hit = top5(model(images.to(task.device)).cpu(), labels)
+            logits = watched.run(images.to(task.device), numbers.tolist()).cpu()
+            best, hit = top5(logits, labels)
             top1.append(best[:, 0])
             seen.append(numbers)
             hits1 += int(hit[:, 0].sum())
             hits5 += int(hit.sum())
             pixels += pixel_digests(images)
-            registers += digest.end() if digest is not None else ()
-    if checker is not None:
-        checker.finish()
+            registers += digest.digests if digest is not None else ()
+        if checker is not None:
+            checker.finish()
     if not top1:
         raise ValueError("data must hold at least one image that can be read")
     seconds = time.perf_counter() - start

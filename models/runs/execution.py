@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..images.data import Batch, Progress, position_batches
 from ..ptq.quantize import quantize
 from ..sealed import digest_of
-from ..watch.check import Checker, check_threads, layer_shapes
+from ..watch.check import Checker, Shapes, check_threads
 from ..watch.digest import (
     RegisterDigest,
     digest_of_digests,
@@ -23,7 +23,8 @@ from ..watch.digest import (
     model_digest,
     pixel_digests,
 )
-from ..watch.statistics import map_statistics
+from ..watch.statistics import MapStatistics
+from ..watch.watching import watch
 from ..watch.watermarks import Watermarks
 from ..zoo.checkpoint import QuantizedModel, save_quantized
 from ..zoo.task import Task, load_task
@@ -73,22 +74,9 @@ class BatchRun:
 
     def start(self, model: nn.Module, batch: Batch, device: str) -> None:
         """Run the model on the batch."""
-        if self._checker is not None:
-            self._checker.images = batch.numbers.tolist()
-        if self._digest is not None:
-            self._digest.begin(len(batch.images))
-        watching = (self._checker, self._digest, self._marks)
-        handles = [handle for part in watching if part for handle in part.watch(model)]
-        done = False
-        try:
-            with torch.inference_mode():
-                logits = model(batch.images.to(device)).cpu()
-            done = True
-        finally:
-            for handle in handles:
-                handle.remove()
-            if not done and self._checker is not None:
-                self._checker.cancel()
+        watching = filter(None, (self._checker, self._digest, self._marks))
+        with watch(model, *watching) as watched:
+            logits = watched.run(batch.images.to(device), batch.numbers.tolist()).cpu()
         best, hit = top5(logits, batch.labels)
         self._about |= {
             "numbers": tuple(batch.numbers.tolist()),
@@ -102,7 +90,7 @@ class BatchRun:
         """Return the record, once the registers have been checked."""
         kept = dict(self._about)
         if self._digest is not None:
-            kept["registers"] = self._digest.end()
+            kept["registers"] = self._digest.digests
         if self._checker is not None:
             self._checker.finish()
             if self._checker.unchecked:
@@ -401,10 +389,14 @@ def _model_of(share: _Share, cell: Cell, task: Task) -> tuple[nn.Module, str]:
         kept = inputs.get("calibration", {}) | {str(cell.seed): digest}
         _refuse_others(folder, task.name, inputs, {"calibration": kept})
         model = quantize(task.model, images, cell.spec)
-        shapes = layer_shapes(model, images[:1])
+        shapes, statistics = Shapes(), MapStatistics()
+        with watch(model, shapes) as watched:
+            watched.run(images[:1])
+        with watch(model, statistics) as watched:
+            watched.run(images)
         content = {
-            "layers": {name: asdict(each) for name, each in map_statistics(model, images).items()},
-            "shapes": {name: asdict(each) for name, each in shapes.items()},
+            "layers": {name: asdict(each) for name, each in statistics.layers.items()},
+            "shapes": {name: asdict(each) for name, each in shapes.layers.items()},
         }
         folder.write_cell(cell, model_digest(model), content)
         made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)

@@ -5,10 +5,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numba
@@ -19,6 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitlog2.extras import refusal
+from bitlog2.golden import emit_and_verify_seconds
+from bitlog2.golden.simulation import ToolError
+from bitlog2.golden.simulation import throughput as rtl
+from bitlog2.models.ptq.levels import level_of
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.watching import watch
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.rows import code_rows, new_registers, row_block
@@ -26,21 +33,6 @@ from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
 from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
 from bitlog2.sim.units.score_requantizer import score_requantizer_kernel as score_requantizer
-
-from .ptq.levels import level_of
-from .ptq.quantize import QuantizationSpec, quantize
-from .watch.check import Checker
-
-__all__ = [
-    "CASES",
-    "Case",
-    "Comparison",
-    "Throughput",
-    "ThroughputCase",
-    "float_quantizers",
-    "machine",
-    "run_bench",
-]
 
 
 @dataclass(frozen=True)
@@ -140,8 +132,12 @@ class Throughput:
 Row = Comparison | Throughput
 
 
+#: Makes a case, or what there is to say where it cannot be run.
+MadeCase = Callable[[], Case | ThroughputCase | Comparison]
+
+
 def run_bench(
-    cases: Sequence[Callable[[], Case | ThroughputCase | Comparison]],
+    cases: Sequence[MadeCase],
     repetitions: int,
     wanted: str = "",
 ) -> Iterator[Row]:
@@ -383,12 +379,12 @@ def _deit_small(*arithmetics: str) -> tuple[Tensor, dict[str, nn.Module]]:
 
 def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> None:
     """Run the model on the images, again and again, as an evaluation does."""
-    with ExitStack() as stack, torch.inference_mode():
-        if check != "none":
-            for handle in stack.enter_context(Checker(check)).watch(model):
-                stack.callback(handle.remove)
+    checker = None if check == "none" else Checker(check)
+    with watch(model, *filter(None, [checker])) as watched:
         for _ in range(batches):
-            model(images)
+            watched.run(images)
+        if checker is not None:
+            checker.finish()
 
 
 def checked_integers() -> Case:
@@ -428,8 +424,63 @@ def checked_beside() -> Case:
     )
 
 
-#: Everything but the files, which scripts add: models do not know of them.
-CASES: tuple[Callable[[], Case | Comparison], ...] = (
+def files(words: int) -> ThroughputCase:
+    """Writing and verifying a vector set of that many words."""
+
+    def run() -> tuple[tuple[float, ...], int]:
+        emitted, verified, size = emit_and_verify_seconds(words)
+        return (emitted, verified), size
+
+    names = (f"golden emit, {words:,} words", f"golden verify, {words:,} words")
+    return ThroughputCase(names, run, target=50.0)
+
+
+def rtl_cases(repetitions: int, wanted: str) -> Iterator[Callable[[], Comparison]]:
+    """Yield the rows that need the extra [rtl]: their builds take long, so only those wanted."""
+    lanes = rtl.ATTENTION_ROW_LANES
+    rows: list[tuple[str, str, Callable[[Path, int], rtl.RtlSeconds], float, float]] = [
+        (
+            f"attention_row, D = 64, {lanes} lanes: the simulator, 1 thread",
+            "Verilator on the reference RTL",
+            rtl.attention_row_seconds,
+            0.01,
+            0.001,
+        ),
+        (
+            "row_max, default set, no stalls: plain testbench",
+            "cocotb, both in Verilator",
+            rtl.testbench_seconds,
+            0.1,
+            0.01,
+        ),
+    ]
+    for row in rows:
+        if wanted in row[0]:
+            yield partial(_rtl_row, *row, repetitions=repetitions)
+
+
+def _rtl_row(
+    name: str,
+    peer: str,
+    seconds: Callable[[Path, int], rtl.RtlSeconds],
+    target: float,
+    aim: float,
+    repetitions: int,
+) -> Comparison:
+    try:
+        with TemporaryDirectory() as folder:
+            found = seconds(Path(folder), repetitions)
+    except ToolError as error:
+        return Comparison(name, peer, [], [], target, aim, str(error))
+    ours, peers = (
+        f"{found.keys / statistics.median(side):,.0f}" for side in (found.ours, found.peers)
+    )
+    note = f"{ours} keys a second, peer {peers}"
+    return Comparison(name, peer, found.ours, found.peers, target, aim, note)
+
+
+#: Rows that need neither a number of words nor simulators.
+CASES: tuple[MadeCase, ...] = (
     scores_to_levels,
     partial(whole_attention, 1),
     partial(whole_attention, 2),
@@ -439,3 +490,14 @@ CASES: tuple[Callable[[], Case | Comparison], ...] = (
     checked_integers,
     checked_beside,
 )
+
+
+def cases(words: int, repetitions: int, wanted: str) -> list[MadeCase]:
+    """Return every row.
+
+    Args:
+        words: of the vector set.
+        repetitions: runs of each side.
+        wanted: what the names of rows hold; only such rows need the extra [rtl].
+    """
+    return [*CASES, partial(files, words), *rtl_cases(repetitions, wanted)]

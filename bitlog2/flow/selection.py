@@ -1,12 +1,9 @@
 """Selections such as `all`, `3`, `0,2`, `0-4`, `blocks.3.attn`."""
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-__all__ = ["Selection", "selection"]
 
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
@@ -14,7 +11,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a user chose of things that have numbers, and may have names.
+    """Some of several things that have numbers, and may have names.
 
     Attributes:
         text: as it was typed.
@@ -23,6 +20,17 @@ class Selection:
 
     text: str
     parts: tuple[tuple[int, int] | str, ...] | None
+
+    @classmethod
+    def of(cls, text: str) -> "Selection":
+        """Parse a selection.
+
+        Raises:
+            ValueError: it is neither `all` nor a list of numbers, ranges and names.
+        """
+        if text == "all":
+            return cls(text, None)
+        return cls(text, tuple(_part(part, text) for part in text.split(",")))
 
     def resolve(self, option: str, count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
         """Return the chosen numbers of 0 to count - 1 in ascending order.
@@ -53,28 +61,17 @@ class Selection:
         return chosen
 
 
-def selection(text: str) -> Selection:
-    """Parse a selection; an argparse type.
-
-    Raises:
-        argparse.ArgumentTypeError: it is neither `all` nor a list of numbers, ranges and names.
-    """
-    if text == "all":
-        return Selection(text, None)
-    return Selection(text, tuple(_part(part, text) for part in text.split(",")))
-
-
 def _part(part: str, text: str) -> tuple[int, int] | str:
     match = _PART.fullmatch(part)
     if match is None:
         if _NAME.fullmatch(part) and part != "all":
             return part
-        raise argparse.ArgumentTypeError(
+        raise ValueError(
             f"must be all, or a list of numbers and ranges such as 0,2 or 0-4, got {text!r}"
         )
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise argparse.ArgumentTypeError(f"range must not run backwards, got {part!r}")
+        raise ValueError(f"range must not run backwards, got {part!r}")
     return first, last
 
 

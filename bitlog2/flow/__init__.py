@@ -1,0 +1,1 @@
+"""What joins `golden` and `models`: capturing rows, export, replay, gates, evidence, bench."""

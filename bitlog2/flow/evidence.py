@@ -1,0 +1,35 @@
+"""Tables of a report on the vectors and on the reference RTL."""
+
+import json
+from pathlib import Path
+
+import bitlog2.golden.assurance.mutation
+from bitlog2.golden.package.reading import open_set
+from bitlog2.models.report.page import Evidence
+
+
+def evidence(vectors: Path | None) -> list[Evidence]:
+    """Return the coverage of a vector set, where there is one, and the mutation table.
+
+    Raises:
+        ValueError, OSError: the folder is no vector set.
+    """
+    found = []
+    if vectors is not None:
+        open_set(vectors)
+        manifest = json.loads((vectors / "manifest.json").read_bytes())
+        coverage = [
+            (str(each["unit"]), f"{each['declared']:,}", f"{each['reached']:,}")
+            for each in manifest["coverage"]
+        ]
+        heads = ("unit", "bins", "reached")
+        found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
+    kept = Path(bitlog2.golden.assurance.mutation.__file__).with_name("table.json")
+    if kept.is_file():
+        columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
+        rows = [
+            tuple(str(module[column]) for column in columns)
+            for module in json.loads(kept.read_bytes())["modules"]
+        ]
+        found.append(Evidence("Mutation of the reference RTL", columns, tuple(rows)))
+    return found

@@ -1,0 +1,158 @@
+"""A quantized model's layers as an export: descriptions of the layers and their arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitlog2.golden import AttentionLayer, Export, LinearLayer, write_export
+from bitlog2.golden.package.export import check_export_replaceable
+from bitlog2.golden.package.exported import ExportReport
+from bitlog2.golden.stimulus.unit import Progress
+from bitlog2.models.ptq.attention import IntegerAttention
+from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
+from bitlog2.models.watch.capture import LayerCapture
+
+from .capture import CaptureChoice, Captured, CaptureRequest, capture, command_of
+
+#: The numbers of a layer by field name; None for an optional field that it has not.
+Arrays = dict[str, Any]
+
+
+def export_model(
+    out: str | Path, request: CaptureRequest, choice: CaptureChoice, progress: Progress
+) -> ExportReport:
+    """Capture layers of a model and write them, with all of its linear layers, as an export.
+
+    Raises:
+        ValueError, OSError: as `capture`, `write_export`.
+    """
+    check_export_replaceable(Path(out).resolve())
+    captured = capture(request, choice, progress)
+    chosen = {name: captured.chosen[name] for name in ("images", "layers")}
+    command = command_of(captured.request, ["bitlog2", "export"], chosen)
+    return write_export(out, *export_of(captured, command), progress=progress)
+
+
+def export_of(captured: Captured, command: str) -> tuple[Export, dict[str, Arrays]]:
+    """Return an export and its arrays by layer.
+
+    Args:
+        captured: a model and some of its attention layers.
+        command: the command that makes the export again.
+    """
+    request, model, first = captured.request, captured.model, captured.layers[0]
+    found = {part.layer: attention_layer(part, model) for part in captured.layers}
+    found |= {
+        name: linear_layer(name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, IntegerLinear)
+    }
+    known = {} if request.load else {"calibration_images": request.calibration_images}
+    spec = request.spec
+    export = Export(
+        model=request.model,
+        quantization={
+            "scheme": spec.scheme,
+            "arithmetic": spec.arithmetic,
+            "w_bits": spec.w_bits,
+            "a_bits": spec.a_bits,
+            "seed": request.seed,
+            **known,
+        },
+        config=first.config,
+        images=first.images,
+        layers=tuple(found[name][0] for name, _ in model.named_modules() if name in found),
+        command=command,
+    )
+    return export, {name: arrays for name, (_, arrays) in found.items()}
+
+
+def attention_layer(part: LayerCapture, model: nn.Module) -> tuple[AttentionLayer, Arrays]:
+    """Return a captured attention layer and its numbers."""
+    described = AttentionLayer(
+        name=part.layer,
+        windows=part.windows,
+        heads=part.heads,
+        tokens=part.tokens,
+        head_dim=part.q.shape[4],
+        masked=part.masked is not None,
+        biased=part.bias is not None,
+        params=part.params,
+    )
+    codes = {name: getattr(part, name) for name in ("q", "k", "v", "level", "nibble", "flag", "o")}
+    params = {name: np.array([value]) for name, value in part.params.as_dict().items()}
+    maps = {"mask": part.masked, "score_bias": part.bias}
+    return described, {**codes, **params, **maps, **attention_scales(model, part.layer)}
+
+
+def attention_scales(model: nn.Module, layer: str) -> dict[str, NDArray[Any]]:
+    """Return the scales of an attention layer's codes: (1,) each.
+
+    `q_scale`, `k_scale`, `v_scale` float32: the real value of a step of the code; `map_scale`
+    int32: the value of a level that stands for the probability 1. The scale of the output codes is
+    the input scale of the projection after it.
+
+    Raises:
+        ValueError: `layer` is no attention layer with an integer datapath.
+    """
+    module = dict(model.named_modules()).get(layer)
+    if not isinstance(module, IntegerAttention):
+        raise ValueError(f"layer must be an attention layer with a datapath, got {layer!r}")
+    quantizers = {"q": module.q_quantizer, "k": module.k_quantizer, "v": module.v_quantizer}
+    scales = {f"{name}_scale": _reals(q.delta) for name, q in quantizers.items()}
+    return {**scales, "map_scale": np.array([int(module.delta)], np.int32)}
+
+
+def linear_layer(name: str, layer: IntegerLinear) -> tuple[LinearLayer, Arrays]:
+    """Return a linear layer or the patch projection: real = (code - zero point) * scale.
+
+    Returns:
+        with its arrays by name: `weight` (out, in) uint8 codes, a convolution's inputs in the order
+        of `kernel`, the last axis fastest; `weight_zero` (out,) uint8; `weight_scale` (out,)
+        float32; `bias` (out,) float32 where there is one; `input_scale` (1,) float32;
+        `input_zero` (1,) uint8.
+
+    Raises:
+        ValueError: the layer is not calibrated.
+    """
+    weight, given = layer.weight_quantizer, layer.input_quantizer
+    if not (weight.frozen and given.frozen and layer.weight_codes.numel()):
+        raise ValueError(f"layer {name} must be calibrated")
+    zero = weight.zero_point.reshape(-1, 1).int()
+    arrays: Arrays = {
+        "weight": _integers(layer.weight_codes.int() + zero),
+        "weight_zero": _integers(zero.flatten()),
+        "weight_scale": _reals(weight.delta),
+        "input_scale": _reals(given.delta),
+        "input_zero": _integers(given.zero_point.reshape(1)),
+    }
+    if layer.bias is not None:
+        arrays["bias"] = _reals(layer.bias)
+    kernel = stride = None
+    if isinstance(layer, IntegerConv2d):
+        kernel = (layer.weight.shape[1], layer.weight.shape[2], layer.weight.shape[3])
+        stride = layer.stride
+    outputs, inputs = arrays["weight"].shape
+    described = LinearLayer(
+        name=name,
+        kind="linear" if kernel is None else "convolution",
+        outputs=outputs,
+        inputs=inputs,
+        biased="bias" in arrays,
+        weight_bits=weight.bits,
+        input_bits=given.bits,
+        kernel=kernel,
+        stride=stride,
+    )
+    return described, arrays
+
+
+def _integers(codes: Tensor) -> NDArray[np.uint8]:
+    return codes.cpu().numpy().astype(np.uint8)
+
+
+def _reals(values: Tensor) -> NDArray[np.float32]:
+    return values.detach().cpu().float().numpy().reshape(-1)
