@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitlog2.golden.package.export import ranges_of
+from bitlog2.names import LARGEST_SEED
 
 from .arguments import integer
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES
@@ -21,8 +22,6 @@ __all__ = [
     "given_options",
 ]
 
-#: The largest seed of a calibration.
-LARGEST_SEED = 2**31 - 1
 _QUANTIZATION = ("scheme", "w_bits", "a_bits", "calibration_images")
 _MODEL_OPTIONS = (*_QUANTIZATION, "data", "classes", "checkpoint", "ema", "load")
 

@@ -1,19 +1,5 @@
-"""Quantized forms of the embedded model, made once a test process."""
+"""Old name of `support.models`."""
 
-from functools import lru_cache
+from support.models import digits_task, quantized_digits
 
-from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.zoo.task import Task, load_task
-
-
-@lru_cache(maxsize=1)
-def digits_task() -> Task:
-    return load_task("digits")
-
-
-@lru_cache(maxsize=16)
-def quantized_digits(scheme: str, arithmetic: str = "integer", bits: int = 4):
-    """A quantized model, shared: tests leave it as it is."""
-    task = digits_task()
-    spec = QuantizationSpec(scheme, arithmetic, bits, bits)
-    return quantize(task.model, task.calibration_images(0), spec)
+__all__ = ["digits_task", "quantized_digits"]

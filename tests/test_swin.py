@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from swin_models import images, quantized_swin, swin
+from support.models import images, quantized_swin, swin
 from timm.models.swin_transformer import SwinTransformer
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention

@@ -16,7 +16,7 @@ from ..images.data import CALIBRATION_IMAGES, Batch, ImageData, Progress
 from ..ptq.attention import IntegerAttention, SelfAttention
 from ..ptq.datapath import AttentionDatapath, Registers
 from ..ptq.quantize import QuantizationSpec, quantize
-from ..ptq.supported import ATTENTIONS
+from ..ptq.supported import attentions
 from ..zoo.checkpoint import QuantizedModel, load_quantized
 from ..zoo.task import DataSource, load_task
 
@@ -156,7 +156,7 @@ def attention_heads(model: nn.Module) -> dict[str, int]:
     Works before and after quantization. The order is that in which timm's models hold their
     blocks, which is that in which they run them.
     """
-    kinds = (*ATTENTIONS, SelfAttention)
+    kinds = (*attentions(), SelfAttention)
     return {
         name: int(module.num_heads)
         for name, module in model.named_modules()
