@@ -1,8 +1,6 @@
 """Names out of files, as they may be printed."""
 
-__all__ = ["listed", "printable", "shown"]
-
-_SHOWN = 10
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -16,8 +14,12 @@ def shown(text: str, longest: int = 100) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def listed(items: list[str]) -> str:
-    """Return the first ten, and how many there are."""
-    more = len(items) - _SHOWN
-    few = ", ".join(items[:_SHOWN])
-    return f"{few} and {more} more, {len(items)} in all" if more > 0 else few
+def listed(items: Sequence[str], most: int = 10, between: str = ", ") -> str:
+    """Return the first `most` items, and how many there are; "nothing" where there are none."""
+    text, more = between.join(items[:most]), len(items) - most
+    return f"{text} and {more} more, {len(items)} in all" if more > 0 else text or "nothing"
+
+
+def first_three(names: Sequence[str]) -> str:
+    """Return the first three names, printable, and how many there are."""
+    return listed([printable(name) for name in names], most=3)

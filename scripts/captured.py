@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitlog2.flow.selection import Selection
 from bitlog2.golden import Emission
+from bitlog2.names import LARGEST_SEED
 
 from .arguments import integer, selection
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES
@@ -14,8 +15,6 @@ from .progress import progress
 if TYPE_CHECKING:
     from bitlog2.flow.capture import CaptureRequest
 
-#: The largest seed of a calibration.
-LARGEST_SEED = 2**31 - 1
 _QUANTIZATION = ("scheme", "w_bits", "a_bits", "calibration_images")
 _MODEL_OPTIONS = (*_QUANTIZATION, "data", "classes", "checkpoint", "ema", "load")
 

@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitlog2.names import CODED, CONTROLS, LARGEST_SEED, MODELS
+from bitlog2.names import MODEL_SCHEMES as SCHEMES
+
 from . import grid
 from .arguments import HelpFormatter, integer, output_file
 from .grid_options import add_grid_options, grid_request
@@ -32,21 +35,6 @@ or ImageNet as it is downloaded: README.md has the layouts
 exit status: 0 every value compared agreed, 1 a register differed (its row is written as a vector
 set to replay), 2 wrong usage"""
 
-MODELS = (
-    "digits",
-    "vit_small",
-    "vit_base",
-    "deit_tiny",
-    "deit_small",
-    "deit_base",
-    "swin_tiny",
-    "swin_small",
-)
-_FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
-_CODED = ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17")
-_CONTROLS = ("none", "uniform_4")
-SCHEMES = (*_FLOAT_ONLY, *_CODED, *_CONTROLS)
-_LARGEST_SEED = 2**31 - 1
 CLASSES_HELP = (
     "the model's class names in order, one a line (or .json), where the folders' names are neither "
     "WordNet IDs nor indices"
@@ -128,7 +116,7 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
     )
     seeds = group.add_mutually_exclusive_group()
     seeds.add_argument(
-        "--seed", metavar="S", type=integer(0, _LARGEST_SEED), default=0, help="of the calibration"
+        "--seed", metavar="S", type=integer(0, LARGEST_SEED), default=0, help="of the calibration"
     )
     seeds.add_argument(
         "--seeds", metavar="LIST", type=_seed_list, help="several, as 0,1,2: prints the spread too"
@@ -231,7 +219,7 @@ def _scheme_list(text: str) -> tuple[str, ...]:
 
 
 def _seed_list(text: str) -> tuple[int, ...]:
-    parse = integer(0, _LARGEST_SEED)
+    parse = integer(0, LARGEST_SEED)
     return _once(tuple(parse(part) for part in text.split(",")))
 
 
@@ -246,7 +234,7 @@ def _schemes(args: argparse.Namespace) -> tuple[str, ...]:
     if args.schemes is None:
         return (args.scheme,)
     if args.schemes == ("all",):
-        return SCHEMES if "float" in args.arithmetic else (*_CODED, *_CONTROLS)
+        return SCHEMES if "float" in args.arithmetic else (*CODED, *CONTROLS)
     chosen: tuple[str, ...] = args.schemes
     return chosen
 
@@ -266,7 +254,7 @@ def _request(args: argparse.Namespace) -> "RunRequest":
     }
     if args.load is not None:
         how = quantized_about(args.load, args.model)
-    checked = how["arithmetic"] == "integer" and not set(how["schemes"]) <= set(_CONTROLS)
+    checked = how["arithmetic"] == "integer" and not set(how["schemes"]) <= set(CONTROLS)
     return RunRequest(
         **how,
         check=getattr(args, "check", "all" if checked else "none"),

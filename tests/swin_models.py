@@ -1,43 +1,5 @@
-"""A small Swin with a position bias that matters, and its quantized forms."""
+"""Old name of `support.models`."""
 
-from functools import lru_cache
+from support.models import images, quantized_swin, swin
 
-import torch
-from timm.models.swin_transformer import SwinTransformer, WindowAttention
-
-from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-
-
-@lru_cache(maxsize=1)
-def swin():
-    """Two stages of two blocks: 4 windows of 16 tokens, then one; shifted windows in the first."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = SwinTransformer(
-            img_size=32,
-            patch_size=4,
-            embed_dim=24,
-            depths=(2, 2),
-            num_heads=(2, 3),
-            window_size=4,
-            num_classes=10,
-        )
-        for module in model.modules():
-            if isinstance(module, WindowAttention):
-                torch.nn.init.normal_(module.relative_position_bias_table, std=1.0)
-            if isinstance(module, torch.nn.Linear):
-                torch.nn.init.xavier_uniform_(module.weight, gain=1.5)
-            if isinstance(module, torch.nn.LayerNorm):
-                torch.nn.init.uniform_(module.weight, 0.3, 2.0)
-                torch.nn.init.normal_(module.bias, std=0.5)
-    return model.eval().requires_grad_(False)
-
-
-def images(count=16, seed=1):
-    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-
-
-@lru_cache(maxsize=16)
-def quantized_swin(scheme, arithmetic="integer", bits=4):
-    """A quantized model, shared: tests leave it as it is."""
-    return quantize(swin(), images(), QuantizationSpec(scheme, arithmetic, bits, bits))
+__all__ = ["images", "quantized_swin", "swin"]

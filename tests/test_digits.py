@@ -57,45 +57,28 @@ def exact_upsampling(image: np.ndarray) -> np.ndarray:
     return axis @ image.astype(np.int64) @ axis.T
 
 
-def test_digits_split_has_fixed_sizes(split: DigitsSplit) -> None:
+def test_digits_split_is_fixed_and_stratified(split: DigitsSplit) -> None:
     assert (len(split.train_labels), len(split.test_labels)) == (1253, 544)
-
-
-def test_digits_split_images_have_documented_shape_and_dtype(split: DigitsSplit) -> None:
+    assert split.train_labels.dtype == split.test_labels.dtype == torch.int64
+    assert torch.bincount(split.test_labels).tolist() == HELD_OUT_PER_CLASS
     for images in (split.train_images, split.test_images):
         assert images.shape[1:] == (1, 32, 32)
         assert images.dtype == torch.float32
 
 
-def test_digits_split_labels_are_int64(split: DigitsSplit) -> None:
-    assert split.train_labels.dtype == split.test_labels.dtype == torch.int64
-
-
-def test_digits_split_is_stratified(split: DigitsSplit) -> None:
-    assert torch.bincount(split.test_labels).tolist() == HELD_OUT_PER_CLASS
-
-
-def test_digits_split_shares_no_image_between_parts() -> None:
+def test_digits_held_out_pixels_are_pinned_and_no_others_are_like_them() -> None:
     pixels, labels = digits_pixels()
     mask = held_out_mask(labels)
-    train = {image.tobytes() for image in pixels[~mask]}
-    assert not train & {image.tobytes() for image in pixels[mask]}
-
-
-def test_digits_held_out_pixels_are_pinned() -> None:
-    pixels, labels = digits_pixels()
-    held_out = np.ascontiguousarray(pixels[held_out_mask(labels)])
+    held_out = np.ascontiguousarray(pixels[mask])
     assert hashlib.sha256(held_out.tobytes()).hexdigest() == HELD_OUT_SHA256
+    assert not {image.tobytes() for image in pixels[~mask]} & {each.tobytes() for each in held_out}
 
 
 def test_digits_input_equals_integer_upsampling() -> None:
     pixels, _ = digits_pixels()
+    assert (pixels.min(), pixels.max()) == (0, 16)  # from -1 to 1
     expected = np.stack([exact_upsampling(image) for image in pixels])
     assert np.array_equal(digits_input(pixels)[:, 0].double().numpy() * 512 + 512, expected)
-
-
-def test_digits_input_spans_minus_one_to_one(split: DigitsSplit) -> None:
-    assert (float(split.test_images.min()), float(split.test_images.max())) == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -112,33 +95,20 @@ def test_digits_input_rejects_bad_pixels(pixels: np.ndarray) -> None:
         digits_input(pixels)
 
 
-def test_digits_weights_file_is_below_one_megabyte() -> None:
+def test_digits_weights_are_stored_as_half_in_a_small_file() -> None:
     assert WEIGHTS_PATH.stat().st_size < 1_000_000
-
-
-def test_digits_weights_are_stored_as_half() -> None:
     with safe_open(WEIGHTS_PATH, framework="pt") as file:
-        names = list(file.keys())
-        assert {file.get_tensor(name).dtype for name in names} == {torch.float16}
+        assert {file.get_tensor(name).dtype for name in list(file.keys())} == {torch.float16}
 
 
-def test_digits_weights_are_finite(model: VisionTransformer) -> None:
-    assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
-
-
-def test_digits_model_is_loaded_as_float32_in_eval_mode(model: VisionTransformer) -> None:
+def test_digits_model_is_loaded_as_documented(model: VisionTransformer, split: DigitsSplit) -> None:
+    """65 tokens of width 96, four blocks of three heads, finite float32 weights, eval mode."""
     assert not model.training
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
-
-
-def test_digits_model_has_65_tokens(model: VisionTransformer, split: DigitsSplit) -> None:
+    assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
     with torch.inference_mode():
         assert model.forward_features(split.test_images[:2]).shape == (2, 65, 96)
-
-
-def test_digits_model_has_four_blocks_of_three_heads(model: VisionTransformer) -> None:
-    heads = [each.num_heads for each in model.modules() if hasattr(each, "num_heads")]
-    assert heads == [3, 3, 3, 3]
+    assert [each.num_heads for each in model.modules() if hasattr(each, "num_heads")] == [3] * 4
 
 
 def test_digits_float_top1_is_at_least_97_percent(
@@ -168,25 +138,17 @@ def attention_maps(model: VisionTransformer, split: DigitsSplit) -> Tensor:
     return torch.stack(maps)
 
 
-@pytest.mark.parametrize("octave", range(16))
-def test_digits_attention_reaches_every_octave(attention_maps: Tensor, octave: int) -> None:
-    reached = (attention_maps >= 2.0 ** -(octave + 1)) & (attention_maps < 2.0**-octave)
-    assert int(reached.sum()) >= 500
-
-
-def test_digits_attention_falls_below_the_smallest_code(attention_maps: Tensor) -> None:
+def test_digits_attention_reaches_every_octave_and_beyond(attention_maps: Tensor) -> None:
+    """Each octave down to the smallest code, near one, and below that code."""
+    for octave in range(16):
+        reached = (attention_maps >= 2.0 ** -(octave + 1)) & (attention_maps < 2.0**-octave)
+        assert int(reached.sum()) >= 500, octave
     assert int((attention_maps < 2.0**-16).sum()) >= 500
-
-
-def test_digits_attention_comes_near_one(attention_maps: Tensor) -> None:
     assert int((attention_maps >= 0.75).sum()) >= 500
 
 
-def test_digits_learning_rate_rises_to_its_peak() -> None:
+def test_digits_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert [learning_rate_factor(step, 4, 20) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-
-
-def test_digits_learning_rate_falls_to_zero() -> None:
     assert learning_rate_factor(20, 4, 20) == 0.0
 
 
@@ -214,12 +176,7 @@ def test_digits_weights_file_is_the_same_when_written_twice(
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_digits_weights_beyond_half_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="float16"):
-        save_weights(build_digits(), tmp_path / "weights", {})
-
-
-def test_digits_refused_weights_leave_no_file(tmp_path: Path) -> None:
+def test_digits_weights_beyond_half_are_refused_and_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="float16"):
         save_weights(build_digits(), tmp_path / "weights", {})
     assert not list(tmp_path.iterdir())

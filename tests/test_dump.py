@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from digits_models import quantized_digits
-from swin_models import images, quantized_swin, swin
+from support.models import images, quantized_digits, quantized_swin, swin
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path
 from bitlog2.models.watch.digest import model_digest
@@ -14,6 +13,9 @@ from bitlog2.models.watch.dump import dump_quantizers, quantizer_values
 from bitlog2.models.zoo.checkpoint import QuantizedModel
 
 SPEC = QuantizationSpec("BitLog2_Half_17", "float")
+
+
+LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
 def test_dump_has_every_quantizer_of_a_block():
@@ -24,9 +26,8 @@ def test_dump_has_every_quantizer_of_a_block():
     expected = {f"{name}.{part}" for name in linear + maps for part in ("delta", "zero_point")}
     expected |= {f"{name}.reparam_{part}" for name in ("attn.qkv", "mlp.fc1") for part in "rb"}
     assert of_block == expected | {"attn.map.delta"}
-
-
-LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    assert values["blocks.0.attn.q_quantizer.delta"].shape == ()
+    assert values["blocks.0.attn.qkv.weight_quantizer.zero_point"].shape == (3 * 96,)
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "integer"])
@@ -49,12 +50,6 @@ def test_dump_r_and_b_are_those_of_the_first_calibration():
     np.testing.assert_array_equal(values[f"{name}.reparam_r"], r.numpy())
     np.testing.assert_allclose(values[f"{name}.reparam_b"], b.numpy(), rtol=1e-5, atol=1e-6)
     assert values[f"{name}.input_quantizer.delta"] == scale.mean().numpy()
-
-
-def test_dump_shapes_are_scalars_and_channels():
-    values = quantizer_values(quantized_digits("BitLog2_Half_17", "float"))
-    assert values["blocks.0.attn.q_quantizer.delta"].shape == ()
-    assert values["blocks.0.attn.qkv.weight_quantizer.zero_point"].shape == (3 * 96,)
 
 
 def test_dump_scale_of_the_integer_map_is_an_integer():

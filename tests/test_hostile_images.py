@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile_images import FAX, READABLE, UNREADABLE, write_hostile
-from imagenet_folder import CLASS_NAMES, TRANSFORM, folders, joined, make_imagenet, quiet
 from PIL import Image
-from random_zoo import random_checkpoint
+from support.hostile_images import FAX, READABLE, UNREADABLE, write_hostile
+from support.imagenet_folder import CLASS_NAMES, TRANSFORM, folders, joined, make_imagenet, quiet
+from support.weights import random_checkpoint
 from torchvision.datasets.folder import pil_loader
 
+from bitlog2.models.images.decoding import decode
 from bitlog2.models.images.files import list_images
-from bitlog2.models.ptq.decoding import decode
 from bitlog2.scripts.cli import main
 
 FIRST = CLASS_NAMES[0]
@@ -211,7 +211,7 @@ def test_hostile_folder_is_refused_by_the_command_in_one_line(evaluate, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert re.fullmatch(
-        r"bitlog2: error: validation images must be readable, got [^\n]+; \d+ in all; "
+        r"bitlog2: error: validation images must be readable, got [^\n]+, \d+ in all; "
         r"--skip-unreadable leaves such images out\n",
         err,
     )

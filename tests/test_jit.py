@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 
 import bitlog2
+import bitlog2.golden
 import bitlog2.sim
 
 PACKAGE, SIM = Path(bitlog2.__file__).parent, Path(bitlog2.sim.__file__).parent
+GOLDEN = Path(bitlog2.golden.__file__).parent
+RND = "return (x + ((np.int64(1) << n) >> np.int64(1))) >> n"
 
-ATTENTION = """
+TWO_FILES = """
 import numpy as np
-from bitlog2.sim import AttentionConfig, LayerParams, attention, jit
-rng = np.random.default_rng(1)
-q, k, v = (rng.integers(0, 16, (1, 8, 4)) for _ in range(3))
-trace = attention(q, k, v, LayerParams(47274, 14, 43691, 23), AttentionConfig(), trace=True)
+from bitlog2.sim import AttentionConfig, LayerParams, jit
+from bitlog2.sim.kernel.constants import layer_constants
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel as score_requantizer
+layer = layer_constants(AttentionConfig(), LayerParams(47274, 14, 43691, 23))
+t = np.empty(3, np.int32)
+halved = layer._replace(m=1, n=1, narrow=0)
+score_requantizer(np.arange(3, dtype=np.int32), np.zeros(3, np.int32), halved, t)
 print(jit.cache_folder())
-print(trace.t.tolist(), trace.e.tolist())
+print(t.tolist())
 """
 ONE_KERNEL = """
 import numpy as np
@@ -28,15 +34,6 @@ from bitlog2.sim import jit
 from bitlog2.sim.units.row_sum import row_sum_kernel as row_sum
 print(jit.cache_folder())
 print(row_sum(np.arange(5, dtype=np.int32)))
-"""
-FULL = """
-import builtins, errno
-plain = builtins.open
-def opened(path, *rest, **options):
-    if ".tmp." in str(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    return plain(path, *rest, **options)
-builtins.open = opened
 """
 SMALL_INPUTS = """
 import numpy as np
@@ -78,6 +75,13 @@ def make_tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def edit(tree: Path, file: str, old: str, new: str) -> None:
+    path = tree / "bitlog2" / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
 def run_script(script: str, tree: Path | None, *options: str, **environment: str) -> list[str]:
     """Run the script in a fresh process, importing from `tree`; return the lines it prints."""
     variables = os.environ | environment
@@ -102,27 +106,58 @@ def run_script(script: str, tree: Path | None, *options: str, **environment: str
 def test_jit_caller_sees_an_edit_to_a_callee_in_another_file(tmp_path: Path):
     """numba's own cache would give the old rounding: RND becomes TRN in sim/rounding.py."""
     tree = make_tree(tmp_path)
-    folder, before = run_script(ATTENTION, tree)
-    assert list(Path(folder).glob("*attention_heads*.nbc")), "the first run left no compiled kernel"
-
-    source = tree / "bitlog2" / "sim" / "rounding.py"
-    text = source.read_text()
-    old = "return (x + ((np.int64(1) << n) >> np.int64(1))) >> n"
-    assert text.count(old) == 1
-    source.write_text(text.replace(old, "return x >> n"))
-
-    new_folder, after = run_script(ATTENTION, tree)
+    folder, before = run_script(TWO_FILES, tree)
+    assert list(Path(folder).glob("*score_requantizer*.nbc")), "no compiled kernel was left"
+    edit(tree, "sim/rounding.py", RND, "return x >> n")
+    new_folder, after = run_script(TWO_FILES, tree)
     assert new_folder != folder
-    assert after != before
+    assert (before, after) == ("[0, 1, 1]", "[0, 0, 1]")
+
+
+def modification_times(folder: str, pattern: str = "*") -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in Path(folder).glob(pattern)}
 
 
 def test_jit_second_process_reads_the_compiled_kernels(tmp_path: Path):
     tree = make_tree(tmp_path)
     folder, before = run_script(ONE_KERNEL, tree)
-    compiled = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
+    compiled = modification_times(folder)
     assert any(path.suffix == ".nbc" for path in compiled)
     assert run_script(ONE_KERNEL, tree) == [folder, before]
-    assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == compiled
+    assert modification_times(folder) == compiled
+
+
+OF_GOLDEN = """
+import numpy as np
+from bitlog2.golden.stimulus.log2_pairs import levels_of_pairs
+from bitlog2.sim import AttentionConfig, jit
+from bitlog2.sim.kernel.constants import scheme_constants
+level = np.empty(1, np.uint8)
+pair = np.array([1], np.int32), np.array([65536], np.int64)
+levels_of_pairs(*pair, scheme_constants(AttentionConfig().code), level)
+print(jit.cache_folder())
+print(level[0])
+"""
+
+
+def test_jit_kernel_of_golden_is_read_until_a_file_of_golden_is_edited(tmp_path: Path):
+    """The second edit is one to the kernel itself."""
+    tree, kernels = make_tree(tmp_path), "*levels_of_pairs*.nbc"
+    shutil.copytree(GOLDEN, tree / "bitlog2/golden", ignore=shutil.ignore_patterns("__pycache__"))
+    folder, before = run_script(OF_GOLDEN, tree)
+    compiled = modification_times(folder, kernels)
+    assert run_script(OF_GOLDEN, tree) == [folder, before]
+    assert modification_times(folder, kernels) == compiled
+    with (tree / "bitlog2/golden/package/presets.py").open("a") as file:
+        file.write("# edited\n")
+    _, after = run_script(OF_GOLDEN, tree)
+    found = modification_times(folder, kernels)
+    assert (len(compiled), len(found), after) == (1, 2, before)
+    assert compiled.items() < found.items()
+    kernel = "golden/stimulus/log2_pairs.py"
+    edit(tree, kernel, "level[j] = coded[0]", "level[j] = coded[0] + 9")
+    _, after = run_script(OF_GOLDEN, tree)
+    assert int(after) == int(before) + 9
 
 
 def test_jit_works_where_no_cache_folder_can_be_written(tmp_path: Path):

@@ -5,8 +5,9 @@ import copy
 import pytest
 import timm
 import torch
-from digits_models import digits_task, quantized_digits
+from support.models import digits_task, quantized_digits
 from timm.layers import set_fused_attn
+from torch import nn
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
 from bitlog2.models.ptq.quantize import (
@@ -17,6 +18,7 @@ from bitlog2.models.ptq.quantize import (
     quantize,
 )
 from bitlog2.models.ptq.quantizers import FLOAT_ONLY, MODEL_SCHEMES, UniformQuantizer
+from bitlog2.models.ptq.reparameterize import reparameterize
 from bitlog2.sim import SCHEMES
 
 ARITHMETIC_OF_SCHEME = [
@@ -28,11 +30,12 @@ ARITHMETIC_OF_SCHEME = [
 
 
 @pytest.mark.parametrize(("scheme", "arithmetic"), ARITHMETIC_OF_SCHEME)
-def test_quantize_every_quantizer_is_frozen(scheme, arithmetic):
-    model = quantized_digits(scheme, arithmetic)
-    quantizers = [m for m in model.modules() if isinstance(m, UniformQuantizer)]
+def test_quantize_every_quantizer_is_frozen_and_no_plain_layer_left(scheme, arithmetic):
+    modules = list(quantized_digits(scheme, arithmetic).modules())
+    quantizers = [module for module in modules if isinstance(module, UniformQuantizer)]
     assert len(quantizers) > 30
     assert all(quantizer.frozen for quantizer in quantizers)
+    assert not [module for module in modules if type(module) in (nn.Linear, nn.Conv2d)]
 
 
 def test_quantize_leaves_the_trained_model_as_it_was():
@@ -40,12 +43,6 @@ def test_quantize_leaves_the_trained_model_as_it_was():
     before = copy.deepcopy(task.model.state_dict())
     quantize(task.model, task.calibration_images(0), QuantizationSpec())
     assert all(torch.equal(before[key], value) for key, value in task.model.state_dict().items())
-
-
-def test_quantize_no_plain_layer_is_left():
-    model = quantized_digits("BitLog2_Half_17")
-    plain = [n for n, m in model.named_modules() if type(m) in (torch.nn.Linear, torch.nn.Conv2d)]
-    assert plain == []
 
 
 @pytest.mark.requirement("BL2-LOG2-01")
@@ -152,36 +149,30 @@ def test_quantize_takes_timms_deit_tiny(arithmetic):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("scheme", "Half"), ("arithmetic", "int"), ("w_bits", 1), ("a_bits", 9), ("w_bits", "4")],
+    ("fields", "message"),
+    [
+        ({"scheme": "Half"}, "scheme"),
+        ({"arithmetic": "int"}, "arithmetic"),
+        ({"w_bits": 1}, "w_bits"),
+        ({"a_bits": 9}, "a_bits"),
+        ({"w_bits": "4"}, "w_bits"),
+        *(
+            ({"scheme": scheme}, f"arithmetic must be float for {scheme}, got 'integer'")
+            for scheme in FLOAT_ONLY
+        ),
+    ],
 )
-def test_quantize_wrong_field_is_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=field):
-        QuantizationSpec(**{field: value})
-
-
-@pytest.mark.parametrize("scheme", FLOAT_ONLY)
-def test_quantize_integer_form_of_a_float_scheme_is_refused(scheme):
-    with pytest.raises(ValueError, match=f"arithmetic must be float for {scheme}, got 'integer'"):
-        QuantizationSpec(scheme, "integer")
+def test_quantize_wrong_field_is_refused_by_name(fields, message):
+    with pytest.raises(ValueError, match=message):
+        QuantizationSpec(**fields)
 
 
 def test_quantize_uniform_map_is_a_code_of_four_bits():
     """At any activation width; its zero point is 0, so that 0 stays 0."""
     for bits in (4, 6):
         attention = quantized_digits("uniform_4", bits=bits).blocks[0].attn
-        assert (attention.map_quantizer.max_code, int(attention.map_quantizer.zero_point)) == (
-            15,
-            0,
-        )
-
-
-def test_quantize_qk_norm_is_refused():
-    model = timm.models.vision_transformer.VisionTransformer(
-        img_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2, num_classes=3, qk_norm=True
-    )
-    with pytest.raises(ValueError, match=r"layer blocks\.0\.attn"):
-        quantize(model.eval(), torch.randn(2, 3, 32, 32), QuantizationSpec())
+        quantizer = attention.map_quantizer
+        assert (quantizer.max_code, int(quantizer.zero_point)) == (15, 0)
 
 
 def test_quantize_half_warns_of_rows_longer_than_its_limit():
@@ -192,3 +183,27 @@ def test_quantize_half_warns_of_rows_longer_than_its_limit():
     images = torch.randn(2, 3, 68, 68, generator=torch.Generator().manual_seed(0))
     with pytest.warns(UserWarning, match=r"layer blocks\.0\.attn: .*row of 290 tokens as all zero"):
         quantize(model.eval(), images, QuantizationSpec("BitLog2_Half_16"))
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_reparameterize_leaves_the_float_output_as_it_was(rounded):
+    """Input quantizers per tensor, weights that are others and thawed, in a float network."""
+    task = digits_task()
+    model = float_path(task.model, QuantizationSpec("BitLog2_Half_17", "float"))
+    calibrate(model, task.calibration_images(0))
+    reparameterize(model, round_zero_point=rounded)
+    plain = copy.deepcopy(task.model)
+    for ours, theirs in zip(model.blocks, plain.blocks, strict=True):
+        for part in ("norm1", "norm2", "attn.qkv", "mlp.fc1"):
+            source, target = ours.get_submodule(part), theirs.get_submodule(part)
+            target.weight, target.bias = source.weight, source.bias
+    images = task.data.test[:100][0]
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(images), task.model(images), rtol=1e-4, atol=1e-4)
+    change = plain.blocks[0].norm1.weight - task.model.blocks[0].norm1.weight
+    assert change.abs().max() > 0.01
+    layers = [block.attn.qkv for block in model.blocks]
+    assert {layer.input_quantizer.delta.numel() for layer in layers} == {1}
+    assert not any(layer.weight_quantizer.frozen for layer in layers)
+    zero_points = {layer.input_quantizer.zero_point.item() for layer in layers}
+    assert (zero_points <= set(map(float, range(16)))) == rounded

@@ -3,8 +3,8 @@
 import pytest
 import timm
 import torch
-from swin_models import images as swin_images
-from swin_models import swin
+from support.models import images as swin_images
+from support.models import swin
 from timm.models.crossvit import CrossVit
 from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import nn
@@ -55,16 +55,9 @@ def test_supported_other_attention_is_refused(name, changes, pattern):
 
 
 def test_supported_a_crossvit_is_refused():
-    model = CrossVit(
-        img_size=32,
-        img_scale=(1.0, 1.0),
-        patch_size=(8, 16),
-        embed_dim=(16, 32),
-        depth=((1, 1, 0),),
-        num_heads=(2, 2),
-        mlp_ratio=(2.0, 2.0, 1.0),
-        num_classes=3,
-    ).eval()
+    size = {"img_size": 32, "img_scale": (1.0, 1.0), "patch_size": (8, 16), "embed_dim": (16, 32)}
+    depth = {"depth": ((1, 1, 0),), "num_heads": (2, 2), "mlp_ratio": (2.0, 2.0, 1.0)}
+    model = CrossVit(**size, **depth, num_classes=3).eval()
     refuse(model, r"layer blocks\.0\.fusion\.0\.attn \(CrossAttention\): has no quantized form")
 
 
@@ -147,24 +140,36 @@ def test_supported_computed_weights_are_refused(how):
     refuse(model, r"layer blocks\.0\.mlp\.fc1 \(\w+\): must have no hooks and no parametrization")
 
 
-def test_supported_a_layer_in_two_places_is_refused():
-    model = vit(depth=2)
+def twice(model):
     model.blocks[1].mlp.fc1 = model.blocks[0].mlp.fc1
-    refuse(
-        model, r"layer blocks\.1\.mlp\.fc1 \(Linear\): must be in one place, it is blocks\.0\.ml"
-    )
 
 
-def test_supported_a_second_convolution_is_refused():
-    model = vit()
+def second_convolution(model):
     model.norm_pre = nn.Sequential(nn.Unflatten(2, (32, 1)), nn.Conv2d(17, 17, 1), nn.Flatten(2))
-    refuse(model, r"layer norm_pre\.1 \(Conv2d\): must be the patch projection")
 
 
-def test_supported_an_attention_that_does_not_run_is_refused():
-    model = vit()
+def spare_attention(model):
     model.blocks[0].spare = Attention(32, 2)
-    refuse(model, r"layer blocks\.0\.spare \(Attention\): must take part")
+
+
+def norm_of_two_layers(model):
+    """Reparameterization would rewrite it twice."""
+    model.blocks[0].norm2 = model.blocks[0].norm1
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (twice, r"blocks\.1\.mlp\.fc1 \(Linear\): must be in one place, it is blocks\.0\.ml"),
+        (second_convolution, r"norm_pre\.1 \(Conv2d\): must be the patch projection"),
+        (spare_attention, r"blocks\.0\.spare \(Attention\): must take part"),
+        (norm_of_two_layers, r"blocks\.0\.norm2 \(LayerNorm\): .* that of blocks\.0\.attn\.qkv"),
+    ],
+)
+def test_supported_parts_in_other_places_are_refused(change, pattern):
+    model = vit(depth=2)
+    change(model)
+    refuse(model, f"^layer {pattern}")
 
 
 @pytest.mark.parametrize(
@@ -183,13 +188,6 @@ def test_supported_other_norms_before_qkv_are_refused(norm):
     refuse(model, rf"layer blocks\.0\.norm1 \({name}\): must be a LayerNorm of weight and bias")
 
 
-def test_supported_a_norm_of_two_layers_is_refused():
-    """Reparameterization would rewrite it twice."""
-    model = vit()
-    model.blocks[0].norm2 = model.blocks[0].norm1
-    refuse(model, r"layer blocks\.0\.norm2 \(LayerNorm\): must not be that of blocks\.0\.attn\.qkv")
-
-
 def test_supported_a_lone_layer_is_refused():
     refuse(nn.Linear(32, 32), r"layer model \(Linear\): must be a part of a model")
 
@@ -204,8 +202,23 @@ def test_supported_calibration_under_autocast_is_refused():
         refuse(vit(), "must be run outside of torch.autocast")
 
 
-def test_supported_an_mlp_without_fc1_is_refused():
-    refuse(vit(mlp_layer=timm.layers.SwiGLU), r"layer blocks\.0 \(Block\): must have mlp\.fc1")
+@pytest.mark.parametrize(
+    ("changes", "pattern"),
+    [
+        ({"mlp_layer": timm.layers.SwiGLU}, r"blocks\.0 \(Block\): must have mlp\.fc1"),
+        (
+            {"qk_norm": True},
+            r"blocks\.0\.attn: attention must have no q/k norm, output norm or gate",
+        ),
+        (
+            {"embed_dim": 2050, "num_heads": 2, "mlp_ratio": 0.1},
+            r"blocks\.0\.attn: max_head_dim must be from 1 to 1024, got 1025",
+        ),
+    ],
+    ids=["no fc1", "qk norm", "wide heads"],
+)
+def test_supported_other_forms_of_vit_are_refused(changes, pattern):
+    refuse(vit(**changes), f"^layer {pattern}")
 
 
 @pytest.mark.parametrize(
@@ -275,14 +288,8 @@ def test_supported_images_of_another_shape_name_the_layer(shape, layer):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (
-            torch.compile,
-            r"layer model \(OptimizedModule\): must be as it was before torch\.compile",
-        ),
-        (
-            torch.jit.script,
-            r"layer model \(RecursiveScriptModule\): must be as it was before torch",
-        ),
+        (torch.compile, r"layer model \(OptimizedModule\): must be as it was before torch\.comp"),
+        (torch.jit.script, r"layer model \(RecursiveScriptModule\): must be as it was before"),
         (lambda m: m.half(), r"layer model: cls_token must be float32, got float16"),
         (lambda m: m.bfloat16(), r"layer model: cls_token must be float32, got bfloat16"),
         (lambda m: m.double(), "got float64"),
@@ -339,11 +346,6 @@ def test_supported_a_datapath_that_is_given_is_taken():
     spec = QuantizationSpec(datapath=(("max_head_dim", 192), ("max_tokens", 17)))
     config = datapaths(quantize(wide(), images(), spec))[0]
     assert (config.max_head_dim, config.max_tokens) == (192, 17)
-
-
-def test_supported_heads_beyond_every_datapath_are_refused():
-    model = vit(embed_dim=2050, num_heads=2, mlp_ratio=0.1)
-    refuse(model, r"layer blocks\.0\.attn: max_head_dim must be from 1 to 1024, got 1025")
 
 
 def test_supported_longer_rows_than_calibrated_are_refused_when_they_run():

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from digits_models import run_watched
-from swin_models import images, quantized_swin, swin
+from support.models import images, quantized_swin, run_watched, swin
 from timm.models.swin_transformer import SwinTransformer
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention

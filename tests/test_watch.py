@@ -150,8 +150,9 @@ def test_check_counts_every_value_of_every_register():
     assert checked().compared == {name: sizes.get(name, per_key) for name in REGISTERS}
 
 
+@pytest.mark.requirement("BL2-MAX-04")
 def test_check_leaves_d_and_e_of_masked_keys_out():
-    """BL2-MAX-04: nothing observes the distance of a masked key."""
+    """Nothing observes the distance of a masked key."""
 
     def plant(seen):
         seen.registers["d"][seen.masked] = 0

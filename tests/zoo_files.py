@@ -1,34 +1,5 @@
-"""Random weights of the pretrained models, and files that hold them."""
+"""Old name of `support.weights`."""
 
-from functools import lru_cache
-from pathlib import Path
+from support.weights import assert_loads, weights, write
 
-import timm
-import torch
-from safetensors.torch import save_file
-
-from bitlog2.models.zoo.architectures import ZOO, load_zoo_model
-
-
-@lru_cache(maxsize=2)
-def weights(name: str, classes: int = 1000) -> dict[str, torch.Tensor]:
-    """Random weights of the true shapes, unlike those that a new model gets."""
-    with torch.device("meta"):
-        shapes = timm.create_model(ZOO[name].timm_name, num_classes=classes).state_dict()
-    generator = torch.Generator().manual_seed(17)
-    return {key: torch.rand(value.shape, generator=generator) for key, value in shapes.items()}
-
-
-def write(path: Path, content) -> Path:
-    """Write weights, or what else a file may hold, in the format of its suffix."""
-    if path.suffix == ".safetensors":
-        save_file(content, path)
-    else:
-        torch.save(content, path)
-    return path
-
-
-def assert_loads(name: str, path: Path, expected: dict[str, torch.Tensor]):
-    state = load_zoo_model(name, path).state_dict()
-    assert state.keys() == expected.keys()
-    assert all(torch.equal(state[key], expected[key]) for key in state)
+__all__ = ["assert_loads", "weights", "write"]

@@ -12,10 +12,8 @@ from typing import IO, Any
 
 from bitlog2.extras import require
 
-from ..naming import printable, shown
-from .labels import SPLITS, Entry, Listing, few, is_hidden, is_image, is_number, left_out
-
-__all__ = ["list_parquet", "list_tars", "read_member"]
+from ..naming import first_three, printable, shown
+from .labels import SPLITS, Entry, Listing, is_hidden, is_image, is_number, left_out
 
 #: What tarfile raises on headers that lie.
 _TAR_FAILS = (
@@ -182,7 +180,7 @@ def _labels_of(file: Any) -> tuple[list[str], list[tuple[int, int, str | None, i
     columns = {part.path for part in map(file.schema.column, range(len(file.schema)))}
     if not {"image.bytes", "image.path", "label"} <= columns:
         raise ValueError(
-            f"columns must be image.bytes, image.path and label, got {few(sorted(columns))}"
+            f"columns must be image.bytes, image.path and label, got {first_three(sorted(columns))}"
         )
     names = _declared(file.schema_arrow.metadata or {})
     rows = []

@@ -1,23 +1,13 @@
 """Images that calibrate a model and images that judge it, wherever they come from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
-
-__all__ = [
-    "CALIBRATION_IMAGES",
-    "Batch",
-    "ImageData",
-    "Progress",
-    "TensorImages",
-    "chosen",
-    "position_batches",
-    "shuffled_positions",
-]
 
 #: Images that calibrate a model, as published.
 CALIBRATION_IMAGES = 32
@@ -40,57 +30,64 @@ class Batch(NamedTuple):
     numbers: Tensor
 
 
-class ImageData(Protocol):
-    """A training set that calibrates a model and a validation set that judges it."""
+class ImageData(ABC):
+    """A training set that calibrates a model and a validation set that judges it.
 
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
+    Attributes:
+        classes: number of classes.
+        complete: whether there are validation images of every class.
+        notes: what a user should know of the images beside their number, a sentence each.
+        skipped: names of the images left out so far because they can't be read, each once.
+    """
 
-    @property
-    def complete(self) -> bool:
-        """Whether there are validation images of every class."""
+    classes: int
+    complete: bool
+    notes: list[str]
+    skipped: list[str]
 
-    @property
-    def notes(self) -> list[str]:
-        """What a user should know of the images beside their number, a sentence each."""
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of validation images, readable or not."""
 
-    @property
-    def skipped(self) -> list[str]:
-        """Names of the images left out so far because they can't be read, each once."""
-
+    @abstractmethod
     def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
         """Return the first `count` training images of a shuffle: (count, C, H, W) float32."""
 
-    def scan(self, limit: int | None, progress: Progress) -> None:
-        """Find what can't be read among the first `limit` validation images, before long work."""
-
-    def end(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, readable or not."""
-
-    def name(self, position: int) -> str:
-        """Return the name of a validation image."""
-
-    def count(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, less those found unreadable so far."""
-
+    @abstractmethod
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
     ) -> Iterator[Batch]:
         """Yield the first `limit` validation images in order, all for None.
 
         Of these the batches with the numbers `wanted`, counted from 0; all for None.
+
+        Raises:
+            ValueError: batch_size or limit is below 1.
         """
+
+    @abstractmethod
+    def scan(self, limit: int | None, progress: Progress) -> None:
+        """Find what can't be read among the first `limit` validation images, before long work."""
+
+    def name(self, position: int) -> str:
+        """Return the name of a validation image."""
+        return str(position)
+
+    def end(self, limit: int | None) -> int:
+        """Return how many validation images `limit` leaves, readable or not."""
+        return len(self) if limit is None else min(limit, len(self))
+
+    def count(self, limit: int | None) -> int:
+        """Return how many validation images `limit` leaves, less those found unreadable so far."""
+        return self.end(limit)
 
 
 @dataclass(frozen=True)
-class TensorImages:
-    """Images held in memory; an `ImageData`.
+class TensorImages(ImageData):
+    """Images held in memory.
 
     Attributes:
         train, test: images (n, C, H, W) float32 and labels (n,) int64.
-        classes: number of classes.
-        complete, notes: as `ImageData`.
     """
 
     train: TensorDataset
@@ -98,44 +95,23 @@ class TensorImages:
     classes: int
     complete: bool = True
     notes: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
-    @property
-    def skipped(self) -> list[str]:
-        """Empty: images in memory need no reading."""
-        return []
+    def __len__(self) -> int:
+        return len(self.test)
 
     def scan(self, limit: int | None, progress: Progress) -> None:
         """Nothing to find."""
 
     def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
-        """Return the first `count` training images of a shuffle: (count, C, H, W) float32.
-
-        Raises:
-            ValueError: there are fewer.
-        """
+        """Return the first `count` training images of a shuffle; ValueError for too many."""
         images: Tensor = self.train[shuffled_positions(len(self.train), count, seed)][0]
         return images
-
-    def end(self, limit: int | None) -> int:
-        """Return how many test images `limit` leaves."""
-        return len(self.test) if limit is None else min(limit, len(self.test))
-
-    def name(self, position: int) -> str:
-        """Return the position as a name."""
-        return str(position)
-
-    def count(self, limit: int | None) -> int:
-        """Return how many test images `limit` leaves."""
-        return self.end(limit)
 
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
     ) -> Iterator[Batch]:
-        """Yield the first `limit` test images in order, all for None; of these `wanted` batches.
-
-        Raises:
-            ValueError: batch_size or limit is below 1.
-        """
+        """Yield the first `limit` test images in order, all for None; of these `wanted` batches."""
         for numbers in chosen(position_batches(len(self.test), batch_size, limit), wanted):
             images, labels = self.test[numbers[0] : numbers[-1] + 1]
             yield Batch(images, labels, torch.tensor(numbers))

@@ -11,15 +11,13 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.datasets import ImageFolder
 
-from ..naming import printable
+from ..naming import first_three, printable
 from .archives import list_parquet, list_tars, read_member
 from .labels import (
     SPLITS,
     Entry,
     Listing,
-    few,
     flat_classes,
     is_hidden,
     is_image,
@@ -28,8 +26,6 @@ from .labels import (
     left_out,
     ordered,
 )
-
-__all__ = ["ImageFiles", "check_no_empty_class", "check_not_packed", "has_split", "list_images"]
 
 #: Folders below the root that hold the splits: itself, the hub's, Kaggle's.
 _BELOW = (".", "data", "ILSVRC/Data/CLS-LOC")
@@ -88,15 +84,6 @@ class ImageFiles:
         return BytesIO(read_member(self.archives[archive], start, size))
 
 
-class _ClassFolders(ImageFolder):
-    """torchvision's listing without the folders that tools leave behind."""
-
-    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-        names = [entry.name for entry in os.scandir(directory) if entry.is_dir()]
-        names = ordered({name for name in names if not is_hidden(f"{name}/")})
-        return names, {name: number for number, name in enumerate(names)}
-
-
 def list_images(root: Path, split: str) -> ImageFiles:
     """List a split: folders of images, a flat folder with its solution, tars, or parquet files.
 
@@ -115,7 +102,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
     Raises:
         FileNotFoundError: no root.
         ValueError: root is no folder, or holds no such split; the split holds no images, or a
-            link to a folder around it; it can't be told of which classes they are.
+            link to a folder around it; nothing says of which classes they are.
     """
     if not root.exists():
         raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")
@@ -125,7 +112,9 @@ def list_images(root: Path, split: str) -> ImageFiles:
     if found is None:
         check_not_packed(root, split)
         held = sorted(entry.name for entry in root.iterdir())
-        raise ValueError(f"data must hold {split}/ or {split}.tar, got {few(held)} in {root}")
+        raise ValueError(
+            f"data must hold {split}/ or {split}.tar, got {first_three(held)} in {root}"
+        )
     path, shards = found
     if path.is_dir() and not shards:
         return _list_folder(split, path)
@@ -211,7 +200,7 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
     if not names:
         raise ValueError(
             f"{split} must hold a folder or a tar for each class, got "
-            f"{few([entry.name for entry in entries])} in {folder}"
+            f"{first_three([entry.name for entry in entries])} in {folder}"
         )
     labels = flat_classes(split, folder, names)
     listed = [
@@ -222,11 +211,16 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
 
 
 def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFiles:
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+
     _refuse_loops(split, folder)
-    found = _ClassFolders(str(folder), allow_empty=True)
+    held = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+    classes = ordered({name for name in held if not is_hidden(f"{name}/")})
+    index = {name: number for number, name in enumerate(classes)}
+    found = make_dataset(folder, index, IMG_EXTENSIONS, allow_empty=True)
     start = len(str(folder.parent / "_")) - 1
-    names = [path[start:] for path, _ in found.samples]
-    labels = np.array(found.targets, dtype=np.int64)
+    names = [path[start:] for path, _ in found]
+    labels = np.array([label for _, label in found], dtype=np.int64)
     hidden = [name for name in names if is_hidden(name[len(folder.name) + 1 :])]
     notes = left_out(split, hidden) + left_out(split, loose, "in no class folder")
     without = set(hidden)
@@ -237,7 +231,7 @@ def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFile
         folder,
         names=names,
         labels=labels,
-        classes=found.classes,
+        classes=classes,
         archives=[],
         spans=np.zeros((len(names), 3), np.int64),
         notes=notes,
@@ -295,12 +289,12 @@ def check_no_empty_class(files: ImageFiles) -> None:
     """Refuse a split with a class that holds no image.
 
     Raises:
-        ValueError: names a few such classes.
+        ValueError: names such classes.
     """
     counts = np.bincount(files.labels, minlength=len(files.classes))
     empty = [files.classes[label] for label in np.flatnonzero(counts == 0)]
     if empty:
         raise ValueError(
-            f"{files.split} must hold images of every class, got none of {few(empty)} "
+            f"{files.split} must hold images of every class, got none of {first_three(empty)} "
             f"in {files.path}"
         )

@@ -17,16 +17,21 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..naming import printable
-from ..ptq.decoding import check_header, decode, quiet_pillow
-from .data import CALIBRATION_IMAGES, Batch, Progress, chosen, position_batches, shuffled_positions
+from ..naming import listed, printable
+from .data import (
+    CALIBRATION_IMAGES,
+    Batch,
+    ImageData,
+    Progress,
+    chosen,
+    position_batches,
+    shuffled_positions,
+)
+from .decoding import check_header, decode, quiet_pillow
 from .files import ImageFiles, check_no_empty_class, check_not_packed, has_split, list_images
 from .labels import IMAGENET_CLASSES, check_same_classes, head_indices, read_classes
 
-__all__ = ["ImageFolders"]
-
 _SCAN_THREADS = 8
-_SHOWN = 3
 #: Without train, one of so many validation images may calibrate; it never judges.
 _CALIBRATES_EVERY = 10
 #: Validation images of each class of ImageNet.
@@ -57,8 +62,8 @@ class _Loaded(NamedTuple):
     failures: list[_Failure]
 
 
-class ImageFolders:
-    """The training and validation images of ImageNet, or of data of its shape; an `ImageData`.
+class ImageFolders(ImageData):
+    """The training and validation images of ImageNet, or of data of its shape.
 
     Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder, however
     they are packed. Validation images are sorted by class: the first N, which is what a limit of N
@@ -113,7 +118,7 @@ class ImageFolders:
             self._notes.append(
                 "no train is there: if a part of val calibrated the model, it judges here as well"
             )
-        self._classes = len(self._order)
+        self.classes = len(self._order)  # of the model, from `require_classes` on
         self._transform = transform
         self._workers = workers
         self._skip_unreadable = skip_unreadable
@@ -139,18 +144,16 @@ class ImageFolders:
             f"{len(self._train):,} of {self._total:,}, and the others alone judge"
         )
 
-    @property
-    def classes(self) -> int:
-        """Number of classes: of the model, once `require_classes` has been told."""
-        return self._classes
+    def __len__(self) -> int:
+        return len(self._val)
 
     @property
-    def complete(self) -> bool:
+    def complete(self) -> bool:  # type: ignore[override]  # a value that follows from others
         """Whether val has images of every class."""
-        return len(self._val.classes) == self._classes
+        return len(self._val.classes) == self.classes
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[str]:  # type: ignore[override]
         """What a user should know of the images beside their number, a sentence each."""
         return self._notes + self._class_notes
 
@@ -162,7 +165,7 @@ class ImageFolders:
         """
         indices = head_indices(self._listed, self._order, classes, self._given)
         self._val = replace(self._listed, labels=indices[self._listed.labels])
-        self._classes, present = classes, len(self._listed.classes)
+        self.classes, present = classes, len(self._listed.classes)
         self._class_notes = []
         if not self.complete:
             self._class_notes.append(
@@ -176,7 +179,7 @@ class ImageFolders:
             )
 
     @property
-    def skipped(self) -> list[str]:
+    def skipped(self) -> list[str]:  # type: ignore[override]
         """Unreadable validation images left out so far: paths below root in order, each once."""
         return [printable(self._val.names[position]) for position in sorted(self._skipped)]
 
@@ -210,8 +213,8 @@ class ImageFolders:
         with closing(self._load(self._train, batches)) as loader:
             for loaded in loader:
                 if loaded.failures:
-                    told = _told(self._train, loaded.failures[:1])
-                    raise ValueError(f"calibration images must be readable, got {told}")
+                    failure = _named(self._train, loaded.failures[:1])
+                    raise ValueError(f"calibration images must be readable, got {failure}")
                 if loaded.batch is not None:
                     parts.append(loaded.batch.images)
         return torch.cat(parts)
@@ -224,10 +227,6 @@ class ImageFolders:
     def name(self, position: int) -> str:
         """Return the path of a validation image below root."""
         return self._val.names[position]
-
-    def end(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, readable or not."""
-        return len(self._val) if limit is None else min(limit, len(self._val))
 
     def scan(self, limit: int | None, progress: Progress) -> None:
         """Look at the header of each validation image that `limit` leaves, before long work.
@@ -275,7 +274,7 @@ class ImageFolders:
     def _note(self, failures: list[_Failure]) -> None:
         if failures and not self._skip_unreadable:
             raise ValueError(
-                f"validation images must be readable, got {_told(self._val, failures)}; "
+                f"validation images must be readable, got {_named(self._val, failures)}; "
                 "--skip-unreadable leaves such images out"
             )
         self._skipped.update(failure.position for failure in failures)
@@ -371,12 +370,12 @@ def _header_failure(files: ImageFiles, position: int) -> _Failure | None:
     return None
 
 
-def _told(files: ImageFiles, failures: list[_Failure]) -> str:
-    few = "; ".join(
+def _named(files: ImageFiles, failures: list[_Failure]) -> str:
+    images = [
         f"{printable(str(files.path.parent / files.names[position]))} ({reason})"
-        for position, reason in failures[:_SHOWN]
-    )
-    return few + (f"; {len(failures)} in all" if len(failures) > _SHOWN else "")
+        for position, reason in failures
+    ]
+    return listed(images, most=3, between="; ")
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -11,32 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-from torchvision.datasets.folder import is_image_file
 
-from ..naming import printable
+from ..naming import first_three
 
 if TYPE_CHECKING:
     from .files import ImageFiles
-
-__all__ = [
-    "IMAGENET_CLASSES",
-    "SPLITS",
-    "Entry",
-    "Listing",
-    "check_same_classes",
-    "few",
-    "flat_classes",
-    "head_indices",
-    "is_hidden",
-    "is_image",
-    "is_number",
-    "is_wnid",
-    "left_out",
-    "ordered",
-    "read_classes",
-]
 
 #: Classes of ImageNet: with another number the published accuracies say nothing.
 IMAGENET_CLASSES = 1000
@@ -45,7 +24,6 @@ SPLITS = {
     "train": ("train", "ILSVRC2012_img_train"),
     "val": ("val", "validation", "ILSVRC2012_img_val"),
 }
-_SHOWN = 3
 _SOLUTION = "LOC_val_solution.csv"
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _DEVKIT = "ILSVRC2012_devkit_t12"
@@ -67,7 +45,7 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What archives hold: entries, what to note, and the classes in order where they are told."""
+    """What archives hold: entries, what to note, and the classes in order where they are known."""
 
     entries: list[Entry]
     notes: tuple[str, ...] = ()
@@ -76,6 +54,8 @@ class Listing(NamedTuple):
 
 def is_image(name: str) -> bool:
     """Whether torchvision's ImageFolder takes a file of that name."""
+    from torchvision.datasets.folder import is_image_file
+
     return is_image_file(name)
 
 
@@ -107,26 +87,21 @@ def ordered(names: Iterable[str]) -> list[str]:
     if len(numbers) < len(names):
         others = [name for name in names if not is_number(name)]
         raise ValueError(
-            f"classes must be integers all or none, got {few(numbers)} beside {few(others)}"
+            f"classes must be integers all or none, got {first_three(numbers)} beside "
+            f"{first_three(others)}"
         )
     if len({int(name) for name in names}) < len(names):
-        raise ValueError(f"classes must be different integers, got {few(names)}")
+        raise ValueError(f"classes must be different integers, got {first_three(names)}")
     return sorted(names, key=int)
-
-
-def few(names: list[str]) -> str:
-    """Return the first three, printable, and how many more there are."""
-    if not names:
-        return "nothing"
-    more = len(names) - _SHOWN
-    return ", ".join(map(printable, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def left_out(
     split: str, names: list[str], why: str = "of hidden names or folders"
 ) -> tuple[str, ...]:
     """Return what to note of images that are left out: nothing where there are none."""
-    return (f"{split}: {len(names):,} images {why} left out ({few(names)})",) if names else ()
+    return (
+        (f"{split}: {len(names):,} images {why} left out ({first_three(names)})",) if names else ()
+    )
 
 
 def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
@@ -139,9 +114,9 @@ def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
     Raises:
         ValueError: nothing of that is there, it is damaged, or an image is not in it.
     """
-    told = [re.search(r"(?:^|_)(n[0-9]{8})[_.]", name.rpartition("/")[2]) for name in names]
-    if all(told):
-        return [found[1] for found in told if found]
+    matches = [re.search(r"(?:^|_)(n[0-9]{8})[_.]", name.rpartition("/")[2]) for name in names]
+    if all(matches):
+        return [found[1] for found in matches if found]
     stems = [Path(name).stem for name in names]
     folders = [path, *path.absolute().parents[:4]]
     for folder in folders if split == "val" else ():
@@ -156,12 +131,12 @@ def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
             if unknown:
                 raise ValueError(
                     f"the solution in {folder} must have every image of val, got none of "
-                    f"{few(unknown)}"
+                    f"{first_three(unknown)}"
                 )
             return [truth[stem] for stem in stems]
     wanted = "members class/image" if path.is_file() else "a folder or a tar for each class"
     raise ValueError(
-        f"{split} must hold {wanted}, got {few(names)} in {path}, and no {_SOLUTION} "
+        f"{split} must hold {wanted}, got {first_three(names)} in {path}, and no {_SOLUTION} "
         f"or {_DEVKIT} near it that says the classes"
     )
 
@@ -188,6 +163,8 @@ def _devkit(folder: Path) -> dict[str, str]:
 
 
 def _truth(lines: bytes, meta: bytes) -> dict[str, str]:
+    from scipy.io import loadmat
+
     synsets = loadmat(BytesIO(meta), squeeze_me=True)["synsets"]
     wnids = {
         int(number): str(wnid)
@@ -287,7 +264,9 @@ def head_indices(
     if wrong:
         raise ValueError(
             f"{files.split} must name classes by {legal} for a model of {classes} classes, got "
-            f"{few(wrong)} in {files.path}" + "; --classes FILE maps other names" * (given is None)
+            f"{first_three(wrong)} in {files.path}"
+            + "; --classes FILE maps other names"
+            * (given is None)
         )
     return np.array([known[name] for name in names], dtype=np.int64)
 
@@ -298,6 +277,8 @@ def _places(names: list[str]) -> dict[str, int]:
 
 def _synsets(classes: int) -> list[str]:
     """Return the WordNet IDs of a head of so many classes, none where timm has no list."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
     subset = infer_imagenet_subset({"num_classes": classes})
     info: Any = ImageNetInfo  # untyped
     return list(info(subset).label_names()) if subset else []
@@ -307,7 +288,7 @@ def check_same_classes(train: "ImageFiles", val: "ImageFiles") -> None:
     """Refuse a val with classes that train has not; integers are not held against other names.
 
     Raises:
-        ValueError: names a few that only one of them has.
+        ValueError: names those that only one of them has.
     """
     if is_number(train.classes[0]) != is_number(val.classes[0]):
         return
@@ -315,6 +296,6 @@ def check_same_classes(train: "ImageFiles", val: "ImageFiles") -> None:
     if only_val:
         only_train = sorted(set(train.classes) - set(val.classes))
         raise ValueError(
-            f"train and val must have the same classes, got {few(only_train)} in {train.path} "
-            f"alone and {few(only_val)} in {val.path} alone"
+            f"train and val must have the same classes, got {first_three(only_train)} in "
+            f"{train.path} alone and {first_three(only_val)} in {val.path} alone"
         )

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +18,48 @@ from .quantizers import (
     FloatMap,
     Log2Map,
     PublishedUniform,
-    ScoreForm,
     Sqrt2Map,
     UniformQuantizer,
     best_delta,
 )
 
-__all__ = [
-    "CodedAttention",
-    "ControlAttention",
-    "FloatAttention",
-    "IntegerAttention",
-    "SelfAttention",
-    "of_every_window",
-]
+
+@dataclass(frozen=True, eq=False)
+class ScoreForm:
+    """The constants of an attention layer's scores.
+
+    scores = (q * query_scale) k^T * score_scale + position_bias
+
+    Attributes:
+        num_heads: H.
+        query_scale: factor of q before its quantizer: 1/sqrt(D) in Swin, else 1.
+        score_scale: factor of the product after the quantizers: 1/sqrt(D) in ViT and DeiT, else 1.
+        position_bias: (1, H, N, N) float32, Swin's relative position bias, or None.
+    """
+
+    num_heads: int
+    query_scale: float
+    score_scale: float
+    position_bias: Tensor | None
+
+
+def score_form(name: str, attention: Any) -> ScoreForm:
+    """Return the form of timm's attention layer of that module name.
+
+    Raises:
+        ValueError: the layer has a part that the datapath lacks.
+    """
+    from timm.models.swin_transformer import WindowAttention
+
+    if isinstance(attention, WindowAttention):
+        bias = attention._get_rel_pos_bias().detach().clone()
+        return ScoreForm(attention.num_heads, attention.scale, 1.0, bias)
+    parts = (attention.q_norm, attention.k_norm, getattr(attention, "norm", nn.Identity()))
+    if getattr(attention, "gate", None) is not None or not all(
+        isinstance(part, nn.Identity) for part in parts
+    ):
+        raise ValueError(f"layer {name}: attention must have no q/k norm, output norm or gate")
+    return ScoreForm(attention.num_heads, 1.0, attention.scale, None)
 
 
 class SelfAttention(nn.Module):
@@ -65,20 +95,46 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.unbind(0)
         return (q if self.query_scale == 1 else q * self.query_scale), k, v
 
-    def observe_qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Freeze the quantizers of q, k and v that are not frozen; return q, k and v."""
-        quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
+    def forward(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B, N, C) float32.
+
+        Raises:
+            ValueError: there is a mask over tokens, which ViT and DeiT don't have.
+        """
+        if attn_mask is not None or is_causal:
+            raise ValueError("attn_mask and is_causal must be left out: ViT and DeiT have none")
+        return self._attend(*self.split(x), mask)
+
+    def calibrate(
+        self,
+        x: Tensor,
+        attn_mask: None = None,
+        is_causal: bool = False,
+        *,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Freeze what is not frozen, from this input: q, k and v, then what follows them."""
         parts = self.split(x)
+        quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
         for quantizer, values in zip(quantizers, parts, strict=True):
             if not quantizer.frozen:
                 quantizer.observe(values)
-        return parts
+        self._freeze(*parts, mask)
 
-    @staticmethod
-    def refuse_token_mask(attn_mask: None, is_causal: bool) -> None:
-        """Raise ValueError unless there is no mask over tokens, as in ViT and DeiT."""
-        if attn_mask is not None or is_causal:
-            raise ValueError("attn_mask and is_causal must be left out: ViT and DeiT have none")
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Return (B, N, C) float32 of real q, k and v (B, H, N, D)."""
+        raise NotImplementedError
+
+    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
+        """Freeze what follows the quantizers of q, k and v, from real q, k and v."""
+        raise NotImplementedError
 
 
 def of_every_window(mask: Tensor, batch: int) -> Tensor:
@@ -121,30 +177,11 @@ class FloatAttention(SelfAttention):
             scores = scores + of_every_window(mask, len(q))
         return scores.softmax(dim=-1)
 
-    def calibrate(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> None:
-        """Freeze q, k, v and the map, from this input."""
-        q, k, _ = self.observe_qkv(x)
+    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
         if not self.map.frozen:
             self.map.observe(self.attention_map(q, k, mask))
 
-    def forward(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Return (B, N, C) float32."""
-        self.refuse_token_mask(attn_mask, is_causal)
-        q, k, v = self.split(x)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         attention = self.map(self.attention_map(q, k, mask))
         out = attention @ self.v_quantizer(v)  # (B, H, N, D)
         return self.proj(out.transpose(1, 2).flatten(2))
@@ -222,16 +259,8 @@ class IntegerAttention(CodedAttention):
     def _zero(layer: IntegerLinear) -> int:
         return int(layer.input_quantizer.zero_point)
 
-    def calibrate(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> None:
-        """Freeze q, k, v, then delta from the map, then the output codes, from this input."""
-        q, k, v = self.observe_qkv(x)
+    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
+        """Freeze delta from the map, then the output codes."""
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
         config = self.datapath.config
         m, n = self._score_multiplier()
@@ -242,22 +271,12 @@ class IntegerAttention(CodedAttention):
         if self.delta == 0:
             exact_map = regs.e.double() / regs.row_sum.unsqueeze(-1)
             delta = best_delta(regs.level, exact_map, config.code, largest=config.code.int_max)
-            self.delta = torch.tensor(float(delta), dtype=torch.float64, device=x.device)
+            self.delta = torch.tensor(float(delta), dtype=torch.float64, device=q.device)
         acc = self.datapath.accumulate(regs.level, v, params)
         real = acc.double() * (self.v_quantizer.delta.double() / self.delta)
         self.proj.calibrate(real.float())
 
-    def forward(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Return (B, N, C) float32."""
-        self.refuse_token_mask(attn_mask, is_causal)
-        q, k, v = self.split(x)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
         masked = _masked_keys(mask, len(q))
         regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
@@ -335,30 +354,11 @@ class ControlAttention(CodedAttention):
             scores = scores.masked_fill(of_every_window(mask < 0, len(q)), float("-inf"))
         return scores.softmax(dim=-1)
 
-    def calibrate(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> None:
-        """Freeze q, k, v and the map, from this input."""
-        q, k, _ = self.observe_qkv(x)
+    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
         if self.map_quantizer is not None and not self.map_quantizer.frozen:
             self.map_quantizer.observe(self.attention_map(q, k, mask))
 
-    def forward(
-        self,
-        x: Tensor,
-        attn_mask: None = None,
-        is_causal: bool = False,
-        *,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Return (B, N, C) float32."""
-        self.refuse_token_mask(attn_mask, is_causal)
-        q, k, v = self.split(x)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         attention, v = self.attention_map(q, k, mask), self.v_quantizer.centred(v)
         scale = self.v_quantizer.delta
         if self.map_quantizer is None:

@@ -1,6 +1,6 @@
 """Section 3 of the specification in torch: every register of a batch, on any device.
 
-An independent voice: from `bitlog2.sim` it takes configuration and tables only. It divides where
+An independent implementation: of `bitlog2.sim` it takes configuration and tables. It divides where
 the simulator's kernels compare, and reads levels from exponent and mantissa of a float32, which
 holds p exactly, where they count thresholds or find leading ones.
 """

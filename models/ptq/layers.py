@@ -8,17 +8,6 @@ from torch import Tensor, nn
 
 from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
 
-__all__ = [
-    "FloatConv2d",
-    "FloatLinear",
-    "IntegerConv2d",
-    "IntegerLinear",
-    "QuantizedLayer",
-    "exact_linear",
-    "exact_matmul",
-    "int8_product_is_safe",
-]
-
 _INT8_MAX, _INT16_MAX = 127, 32767
 
 

@@ -4,51 +4,34 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
-from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
+from bitlog2.names import ARITHMETICS as ARITHMETICS
+from bitlog2.names import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import brief
 
-from .attention import ControlAttention, FloatAttention, IntegerAttention
+from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
 from .quantizers import (
-    CONTROLS,
-    FLOAT_ONLY,
-    MODEL_SCHEMES,
-    UNIFORM_BITS,
     FloatMap,
     Log2Map,
     PublishedUniform,
-    ScoreForm,
     Sqrt2Map,
-    score_form,
 )
 from .reparameterize import norm_and_linear, reparameterize
 from .supported import (
-    ATTENTIONS,
     Heads,
+    attentions,
     check_images,
     check_numbers,
     refusal,
     replaced_modules,
     require_supported,
 )
-
-__all__ = [
-    "ARITHMETICS",
-    "DATAPATH_FIELDS",
-    "STAGES",
-    "QuantizationSpec",
-    "calibrate",
-    "calibrated_layers",
-    "float_path",
-    "integer_path",
-    "quantize",
-]
 
 
 def calibrated_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -101,7 +84,6 @@ def _observer(name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], Non
     return observe
 
 
-ARITHMETICS = ("float", "integer")
 #: What of a datapath may differ from the default; the rest follows from the bits. `quantize` raises
 #: the last two to what a model needs, unless they are given.
 DATAPATH_FIELDS = (
@@ -202,7 +184,7 @@ def quantize(
         model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
         images: (B, C, H, W) float32 calibration batch, finite, at least one image.
         spec: how.
-        stage: told the name of each stage before it begins, one of `STAGES`.
+        stage: called with the name of each stage before it begins, one of `STAGES`.
 
     Raises:
         TypeError, ValueError: images or the model's parameters are of another kind; a layer has no
@@ -257,6 +239,8 @@ def float_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
 
 
 def _to_float_path(result: nn.Module, spec: QuantizationSpec) -> None:
+    from timm.models.swin_transformer import SwinTransformerBlock
+
     w_bits, a_bits = spec.w_bits, spec.a_bits
     per_channel = {name for name, _, _ in norm_and_linear(result)}
     replaced = replaced_modules(result)
@@ -271,10 +255,11 @@ def _to_float_path(result: nn.Module, spec: QuantizationSpec) -> None:
     for name, module in list(result.named_modules()):
         if isinstance(module, SwinTransformerBlock):
             _refuse_padded_windows(name, module)
-        elif name in replaced and isinstance(module, ATTENTIONS):
-            qkv, proj = cast(FloatLinear, module.qkv), cast(FloatLinear, module.proj)
+        elif name in replaced and isinstance(module, attentions()):
+            parts: Any = module
             form = score_form(name, module)
-            _replace(result, name, FloatAttention(qkv, proj, _float_map(spec), form, a_bits))
+            attention = FloatAttention(parts.qkv, parts.proj, _float_map(spec), form, a_bits)
+            _replace(result, name, attention)
 
 
 def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
@@ -335,10 +320,9 @@ def _refuse_odd_conv(name: str, conv: nn.Conv2d, first: str) -> None:
         raise refusal(name, conv, must)
 
 
-def _refuse_padded_windows(name: str, block: SwinTransformerBlock) -> None:
+def _refuse_padded_windows(name: str, block: Any) -> None:
     """Padding comes after norm1, where reparameterization would have to move its zeros too."""
-    height, width = cast(tuple[int, int], block.input_resolution)
-    for size, window in zip((height, width), block.window_size, strict=True):
+    for size, window in zip(block.input_resolution, block.window_size, strict=True):
         if size % window:
             raise ValueError(
                 f"layer {name}: feature map must be a multiple of the window, "

@@ -1,40 +1,23 @@
 """Quantizers: uniform, and of the attention map."""
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
-from timm.models.swin_transformer import WindowAttention
 from torch import Tensor, nn
 
-from bitlog2.sim import SCHEMES, Scheme
+from bitlog2.names import CONTROLS as CONTROLS
+from bitlog2.names import FLOAT_ONLY as FLOAT_ONLY
+from bitlog2.names import MODEL_SCHEMES as MODEL_SCHEMES
+from bitlog2.names import UNIFORM_BITS as UNIFORM_BITS
+from bitlog2.names import map_bits as map_bits
+from bitlog2.sim import Scheme
 
 from .levels import level_of, value_of
-from .supported import Attention
 
-__all__ = [
-    "CONTROLS",
-    "FLOAT_ONLY",
-    "MODEL_SCHEMES",
-    "PERCENTILES",
-    "UNIFORM_BITS",
-    "CodeUniform",
-    "FloatMap",
-    "LateBuffers",
-    "Log2Map",
-    "PublishedUniform",
-    "ScoreForm",
-    "Sqrt2Map",
-    "UniformQuantizer",
-    "best_delta",
-    "map_bits",
-    "percentile",
-    "score_form",
-    "search_range",
-]
+_NOT_FROZEN = "quantizer is not calibrated: run a calibration pass first"
 
 
 class LateBuffers(nn.Module):
@@ -201,7 +184,7 @@ class UniformQuantizer(LateBuffers):
     def require_frozen(self) -> None:
         """Raise RuntimeError unless the quantizer is frozen."""
         if not self.frozen:
-            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+            raise RuntimeError(_NOT_FROZEN)
 
 
 class PublishedUniform(UniformQuantizer):
@@ -232,42 +215,6 @@ class CodeUniform(UniformQuantizer):
         self.require_frozen()
         rounded = (x / self.delta).add_(0.5).floor_()
         return rounded.clamp_(-self.zero_point, self.max_code - self.zero_point)
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreForm:
-    """The constants of an attention layer's scores.
-
-    scores = (q * query_scale) k^T * score_scale + position_bias
-
-    Attributes:
-        num_heads: H.
-        query_scale: factor of q before its quantizer: 1/sqrt(D) in Swin, else 1.
-        score_scale: factor of the product after the quantizers: 1/sqrt(D) in ViT and DeiT, else 1.
-        position_bias: (1, H, N, N) float32, Swin's relative position bias, or None.
-    """
-
-    num_heads: int
-    query_scale: float
-    score_scale: float
-    position_bias: Tensor | None
-
-
-def score_form(name: str, attention: Attention | WindowAttention) -> ScoreForm:
-    """Return the form of timm's attention layer of that module name.
-
-    Raises:
-        ValueError: the layer has a part that the datapath lacks.
-    """
-    if isinstance(attention, WindowAttention):
-        bias = attention._get_rel_pos_bias().detach().clone()
-        return ScoreForm(attention.num_heads, attention.scale, 1.0, bias)
-    parts = (attention.q_norm, attention.k_norm, getattr(attention, "norm", nn.Identity()))
-    if getattr(attention, "gate", None) is not None or not all(
-        isinstance(part, nn.Identity) for part in parts
-    ):
-        raise ValueError(f"layer {name}: attention must have no q/k norm, output norm or gate")
-    return ScoreForm(attention.num_heads, 1.0, attention.scale, None)
 
 
 def best_delta(level: Tensor, x: Tensor, scheme: Scheme, *, largest: int) -> int:
@@ -310,7 +257,31 @@ def best_delta(level: Tensor, x: Tensor, scheme: Scheme, *, largest: int) -> int
     return min(candidates, key=error)
 
 
-class Sqrt2Map(nn.Module):
+class MapQuantizer(nn.Module):
+    """A quantizer of the attention map with one scale; values in, dequantized values out.
+
+    Attributes:
+        delta: () float32, frozen by the calibration batch's map; 0 until then.
+    """
+
+    delta: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("delta", torch.zeros(()))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether delta is known."""
+        return bool(self.delta != 0)
+
+    def require_frozen(self) -> None:
+        """Raise RuntimeError unless the quantizer is frozen."""
+        if not self.frozen:
+            raise RuntimeError(_NOT_FROZEN)
+
+
+class Sqrt2Map(MapQuantizer):
     """RepQ-ViT's log-sqrt(2) code: code = round(-2 log2(x / delta)), ties to even.
 
     Codes of 2**bits and more are zero. With 16 levels (at 4 bits) there is one nonzero value less,
@@ -321,24 +292,13 @@ class Sqrt2Map(nn.Module):
         bits: width of activation codes: 2**bits codes.
         seventeen: 2**bits nonzero values and zero (17 levels at 4 bits), or one value less.
 
-    Attributes:
-        delta: () float32, the percentile of the calibration batch's map; 0 until calibrated.
-
     Source: RepQ-ViT (Li et al., 2023), log-sqrt(2) quantizer with its scale kept apart.
     """
-
-    delta: Tensor
 
     def __init__(self, bits: int, *, seventeen: bool) -> None:
         super().__init__()
         self.codes = 1 << bits
         self.top = self.codes - 1 if seventeen else self.codes - 2
-        self.register_buffer("delta", torch.zeros(()))
-
-    @property
-    def frozen(self) -> bool:
-        """Whether delta is known."""
-        return bool(self.delta != 0)
 
     def observe(self, x: Tensor) -> None:
         """Freeze delta: the upper percentile of x with the least squared error.
@@ -357,8 +317,7 @@ class Sqrt2Map(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x quantized and dequantized, the shape of x."""
-        if not self.frozen:
-            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+        self.require_frozen()
         return self._quantized(x, self.delta)
 
     def _quantized(self, x: Tensor, delta: Tensor) -> Tensor:
@@ -382,28 +341,19 @@ class FloatMap(nn.Module):
         return x
 
 
-class Log2Map(nn.Module):
+class Log2Map(MapQuantizer):
     """A BitLog2 code as published: p = floor(x * A) in float32, clamped to A - 1.
 
-    Attributes:
-        delta: () float32, the integer scale; empty until calibrated.
+    Its scale is an integer.
     """
-
-    delta: Tensor
 
     def __init__(self, scheme: Scheme) -> None:
         super().__init__()
         self.scheme = scheme
-        self.register_buffer("delta", torch.zeros(()))
 
     def codes(self, x: Tensor) -> Tensor:
         """Return p of each value of x in [0, 1], float32 integers from 0 to A - 1."""
         return (x * self.scheme.int_max).floor_().clamp_(0, self.scheme.int_max - 1)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether delta is known."""
-        return bool(self.delta != 0)
 
     def observe(self, x: Tensor) -> None:
         """Freeze delta from the attention map of the calibration batch."""
@@ -413,28 +363,5 @@ class Log2Map(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the dequantized map, value / delta, the shape of x."""
-        if not self.frozen:
-            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
+        self.require_frozen()
         return value_of(self.codes(x), self.scheme).div_(self.delta)
-
-
-#: The published baselines: RepQ-ViT's base-sqrt(2) code, float arithmetic only.
-FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
-#: Beside the schemes, to show what a map's code costs: no code, and a uniform one.
-CONTROLS = ("none", "uniform_4")
-#: Bits of the control `uniform_4`, whatever the bits of the activations.
-UNIFORM_BITS = 4
-MODEL_SCHEMES = (*FLOAT_ONLY, *SCHEMES, *CONTROLS)
-
-
-def map_bits(scheme: str, a_bits: int) -> int | None:
-    """Return the bits that the code of one attention value takes; None for a float map.
-
-    A zero flag is counted. The BitLog2 codes and `uniform_4` stay as they are at any `a_bits`; the
-    base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
-    """
-    if scheme in SCHEMES:
-        return SCHEMES[scheme].storage_bits
-    if scheme in FLOAT_ONLY:
-        return a_bits + (scheme == "Sqrt2_17")
-    return UNIFORM_BITS if scheme == "uniform_4" else None

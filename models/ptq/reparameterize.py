@@ -1,24 +1,23 @@
 """Scale reparameterization: a per-channel input quantizer made per tensor, exactly."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
-from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
-from timm.models.vision_transformer import Block
 from torch import nn
 
 from .layers import QuantizedLayer
 from .supported import refusal
 
-__all__ = ["norm_and_linear", "reparameterize", "reparameterize_pair"]
 
+@lru_cache(maxsize=1)
+def _pairs() -> dict[type[nn.Module], tuple[tuple[str, str], ...]]:
+    """Return of each block that is known the norms, and the layers whose input is their output."""
+    from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+    from timm.models.vision_transformer import Block
 
-#: Of each block that is known: the norms, and the layers whose input is their output.
-_PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
-    Block: (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")),
-    SwinTransformerBlock: (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")),
-    PatchMerging: (("norm", "reduction"),),
-}
+    block = (("norm1", "attn.qkv"), ("norm2", "mlp.fc1"))
+    return {Block: block, SwinTransformerBlock: block, PatchMerging: (("norm", "reduction"),)}
 
 
 def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Module]]:
@@ -31,10 +30,10 @@ def norm_and_linear(model: nn.Module) -> Iterator[tuple[str, nn.LayerNorm, nn.Mo
     """
     seen: dict[nn.Module, str] = {}
     for name, module in model.named_modules():
-        kind = next((kind for kind in _PAIRS if isinstance(module, kind)), None)
+        kind = next((kind for kind in _pairs() if isinstance(module, kind)), None)
         if kind is None or type(module).forward is not kind.forward:
             continue
-        for norm_name, layer_name in _PAIRS[kind]:
+        for norm_name, layer_name in _pairs()[kind]:
             norm, linear = _part(name, module, norm_name), _part(name, module, layer_name)
             if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None:
                 raise refusal(f"{name}.{norm_name}", norm, "must be a LayerNorm of weight and bias")

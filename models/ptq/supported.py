@@ -3,38 +3,33 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from timm.models.swin_transformer import WindowAttention
-from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # any timm
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitlog2.sim.checks import brief
 
-__all__ = [
-    "ATTENTIONS",
-    "LAYERS",
-    "Attention",
-    "Heads",
-    "check_images",
-    "check_numbers",
-    "refusal",
-    "replaced_modules",
-    "require_supported",
-]
-
-#: The attention that has a quantized form, and the other layers.
-ATTENTIONS = (Attention, WindowAttention)
-LAYERS = (nn.Linear, nn.Conv2d)
+#: Layers that have a quantized form, beside the attentions.
+_LAYERS = (nn.Linear, nn.Conv2d)
 
 #: Operators that sum products of what a model computes; "attention" is in the fused ones' names.
 _PRODUCTS = re.compile(
     r"mm|mv|dot|conv(?!ert)|(?<!upsample_bi)(?<!upsample_tri)linear|attention|einsum|transformer|"
     r"rnn|lstm|gru|fft|cdist"
 )
+
+
+@lru_cache(maxsize=1)
+def attentions() -> tuple[Any, ...]:
+    """Return the classes of attention that have a quantized form; timm takes seconds to import."""
+    from timm.models.swin_transformer import WindowAttention
+    from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # any timm
+
+    return Attention, WindowAttention
 
 
 class Heads(NamedTuple):
@@ -106,7 +101,7 @@ def replaced_modules(model: nn.Module) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     places: dict[nn.Module, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        kind = next((kind for kind in (*ATTENTIONS, *LAYERS) if isinstance(module, kind)), None)
+        kind = next((kind for kind in (*attentions(), *_LAYERS) if isinstance(module, kind)), None)
         if kind is None or not (is_parametrized(module) or type(module).forward is kind.forward):
             continue  # refused as any other module, if it takes part
         if not name:
@@ -117,7 +112,7 @@ def replaced_modules(model: nn.Module) -> dict[str, nn.Module]:
             raise refusal(name, module, "must have no hooks and no parametrization")
         found[name], places[module] = module, name
     for name, module in found.items():
-        for part in ("qkv", "proj") if isinstance(module, ATTENTIONS) else ():
+        for part in ("qkv", "proj") if isinstance(module, attentions()) else ():
             if not isinstance(found.get(f"{name}.{part}"), nn.Linear):
                 raise refusal(name, module, f"its {part} must be a Linear")
     return found
@@ -157,7 +152,7 @@ def require_supported(model: nn.Module, images: Tensor) -> dict[str, Heads]:
             shape = tuple(images.shape)
             raise refusal(*stack[-1], f"calibration images {shape} must fit: {reason}") from error
     for name, module in replaced.items():
-        if isinstance(module, ATTENTIONS) and name not in heads:
+        if isinstance(module, attentions()) and name not in heads:
             raise refusal(name, module, "must take part when the model runs")
     return heads
 
@@ -172,7 +167,7 @@ def _stacked(
     def entering(name: str) -> Any:
         def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             stack.append((name, module))
-            if isinstance(module, ATTENTIONS) and inputs:
+            if isinstance(module, attentions()) and inputs:
                 tokens = max(inputs[0].shape[1], heads.get(name, (0,))[0])
                 heads[name] = Heads(tokens, module.qkv.out_features // (3 * module.num_heads))
 

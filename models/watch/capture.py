@@ -12,7 +12,7 @@ from torch import nn
 from bitlog2.sim import AttentionConfig, LayerParams
 
 from ..ptq.attention import SelfAttention
-from ..ptq.supported import ATTENTIONS
+from ..ptq.supported import attentions
 from .watching import Observation, Watcher
 
 
@@ -123,7 +123,7 @@ def attention_heads(model: nn.Module) -> dict[str, int]:
     Works before and after quantization. The order is that in which timm's models hold their
     blocks, which is that in which they run them.
     """
-    kinds = (*ATTENTIONS, SelfAttention)
+    kinds = (*attentions(), SelfAttention)
     return {
         name: int(module.num_heads)
         for name, module in model.named_modules()

@@ -1,83 +1,24 @@
-"""The pretrained models: names, weights, preprocessing and published accuracy."""
+"""The pretrained models: architecture, weights and preprocessing."""
 
 import csv
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision import transforms
+
+from bitlog2.names import ZOO as ZOO
+from bitlog2.names import ZooModel
 
 from .weights import fit_weights, head_classes, hub_file, read_weights
 
-__all__ = ["ZOO", "ZooModel", "build_zoo_model", "load_zoo_model", "published", "transform"]
-
 IMAGE_SIZE = 224
-
-_Triple = tuple[float, float, float]
-_HALF: _Triple = (0.5, 0.5, 0.5)
-_IMAGENET_MEAN: _Triple = (0.485, 0.456, 0.406)
-_IMAGENET_STD: _Triple = (0.229, 0.224, 0.225)
-
 #: Published results of the six schemes at 4-bit weights and activations, one calibration seed:
 #: a rerun of the baseline moves by up to 0.56 points.
 _PUBLISHED = Path(__file__).parent / "published_accuracy.csv"
-
-
-@dataclass(frozen=True)
-class ZooModel:
-    """A pretrained model as published. timm's own defaults have moved since.
-
-    Attributes:
-        name: as `--model` takes it.
-        timm_name: architecture and weights in timm, and on the hub under `timm/`.
-        family: vit, deit or swin.
-        published_top1: of the unquantized model on ImageNet's validation set, percent.
-        crop: share of the resized image that the centre crop keeps.
-        mean, std: of the normalization, by channel.
-    """
-
-    name: str
-    timm_name: str
-    family: str
-    published_top1: float
-    crop: float
-    mean: _Triple
-    std: _Triple
-
-
-def _vit(name: str, timm_name: str, top1: float) -> ZooModel:
-    return ZooModel(name, f"{timm_name}.augreg_in21k_ft_in1k", "vit", top1, 0.9, _HALF, _HALF)
-
-
-def _deit(name: str, timm_name: str, top1: float) -> ZooModel:
-    timm_name = f"{timm_name}.fb_in1k"
-    return ZooModel(name, timm_name, "deit", top1, 0.875, _IMAGENET_MEAN, _IMAGENET_STD)
-
-
-def _swin(name: str, timm_name: str, top1: float) -> ZooModel:
-    timm_name = f"{timm_name}.ms_in1k"
-    return ZooModel(name, timm_name, "swin", top1, 0.9, _IMAGENET_MEAN, _IMAGENET_STD)
-
-
-#: The pretrained models by name.
-ZOO: dict[str, ZooModel] = {
-    model.name: model
-    for model in (
-        _vit("vit_small", "vit_small_patch16_224", 81.39),
-        _vit("vit_base", "vit_base_patch16_224", 84.54),
-        _deit("deit_tiny", "deit_tiny_patch16_224", 72.21),
-        _deit("deit_small", "deit_small_patch16_224", 79.85),
-        _deit("deit_base", "deit_base_patch16_224", 81.80),
-        _swin("swin_tiny", "swin_tiny_patch4_window7_224", 81.35),
-        _swin("swin_small", "swin_small_patch4_window7_224", 83.23),
-    )
-}
 
 
 def transform(model: ZooModel) -> Callable[[Image.Image], Tensor]:
@@ -85,6 +26,8 @@ def transform(model: ZooModel) -> Callable[[Image.Image], Tensor]:
 
     Bicubic resize of the shorter side to floor(224/crop), centre crop, scale to [0, 1], normalize.
     """
+    from torchvision import transforms
+
     chain: Callable[[Image.Image], Tensor] = transforms.Compose(
         [
             transforms.Resize(
@@ -145,6 +88,8 @@ def build_zoo_model(name: str, classes: int) -> nn.Module:
     Raises:
         ValueError: `name` is no key of `ZOO`.
     """
+    import timm
+
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = timm.create_model(_entry(name).timm_name, num_classes=classes)
     return model.eval().requires_grad_(False)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bitlog2.names import MODELS, MOST_CLASSES
 from bitlog2.sim.files import write_whole
 
 from ..naming import listed, shown
@@ -23,17 +24,8 @@ from ..ptq.quantize import QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
 from ..sealed import digest_of, parse_object
 from .digits import NUM_CLASSES
-from .task import MODELS, build_model
+from .task import build_model
 from .weights import Wanted, differences
-
-__all__ = [
-    "QuantizedModel",
-    "check_ranges",
-    "check_tensors",
-    "load_quantized",
-    "quantized_about",
-    "save_quantized",
-]
 
 
 def check_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -133,8 +125,6 @@ def _datapath_faults(model: nn.Module) -> list[str]:
 _FORMAT = "bitlog2-quantized-3"
 _METADATA, _SHA256 = "__metadata__", "sha256"
 _CHUNK = 1 << 20
-#: More than any classifier has: a file can't ask for a head that fills the memory.
-_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -248,11 +238,11 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
     if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
         raise ValueError(
             f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
-            f"with format {_said(metadata, 'format')}, model {_said(metadata, 'model')}"
+            f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
         )
     try:
         spec = QuantizationSpec(**parse_object(metadata["quantization"]))
-        classes = _integer(metadata, "classes", 1, _MOST_CLASSES)
+        classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
         if metadata["model"] == "digits" and classes != NUM_CLASSES:
             raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
@@ -263,7 +253,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
     return metadata["model"], classes, spec, seed
 
 
-def _said(metadata: dict[str, str], name: str) -> str:
+def _written(metadata: dict[str, str], name: str) -> str:
     return shown(repr(metadata.get(name)))
 
 
@@ -271,7 +261,7 @@ def _integer(metadata: dict[str, str], name: str, low: int, high: int) -> int:
     """Return a number that is written as `str` writes it."""
     text = metadata[name]
     if not re.fullmatch(r"-?[0-9]{1,20}", text) or not low <= int(text) <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {_said(metadata, name)}")
+        raise ValueError(f"{name} must be from {low} to {high}, got {_written(metadata, name)}")
     return int(text)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from sklearn.datasets import load_digits as load_sklearn_digits
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 NUM_CLASSES = 10
 IMAGE_SIZE = 32
@@ -41,7 +42,9 @@ def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
     Source: `sklearn.datasets.load_digits`, the test part of the UCI "Optical Recognition of
     Handwritten Digits" data, which ships inside scikit-learn, so nothing is downloaded.
     """
-    bunch = load_sklearn_digits()
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
     return bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
 
 
@@ -102,6 +105,8 @@ def build_digits() -> VisionTransformer:
     Input float32 (n, 1, 32, 32), output logits float32 (n, 10); 65 tokens of width 96, 4 blocks of
     3 heads with 32 channels each. Parameters are drawn from torch's global generator.
     """
+    from timm.models.vision_transformer import VisionTransformer
+
     return VisionTransformer(
         img_size=IMAGE_SIZE,
         patch_size=4,

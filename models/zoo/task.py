@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from bitlog2.names import MODELS
+
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
 from ..images.labels import IMAGENET_CLASSES
@@ -15,9 +17,6 @@ from .architectures import ZOO, build_zoo_model, load_zoo_model, transform
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
 __all__ = ["IMAGENET_CLASSES", "MODELS", "DataSource", "Task", "build_model", "load_task"]
-
-#: Names that `--model` takes.
-MODELS = ("digits", *ZOO)
 
 
 @dataclass(frozen=True)

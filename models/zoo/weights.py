@@ -12,30 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from huggingface_hub import (
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import clean_state_dict
 from torch import Tensor, nn
 
-from ..naming import listed, shown
+from bitlog2.names import MOST_CLASSES
 
-__all__ = [
-    "Wanted",
-    "differences",
-    "fit_weights",
-    "from_flax",
-    "head_classes",
-    "hub_file",
-    "kind",
-    "read_weights",
-    "with_timm_names",
-]
+from ..naming import listed, shown
 
 
 class Wanted(NamedTuple):
@@ -78,8 +61,8 @@ def differences(wanted: Mapping[str, Wanted], found: Mapping[str, Tensor]) -> st
             if (count := _not_finite(tensor))
         ),
     }
-    told = ((name, list(faults)) for name, faults in kinds.items())
-    return "; ".join(f"{name}: {listed(faults)}" for name, faults in told if faults)
+    found_kinds = ((name, list(faults)) for name, faults in kinds.items())
+    return "; ".join(f"{name}: {listed(faults)}" for name, faults in found_kinds if faults)
 
 
 def kind(tensor: Tensor) -> str:
@@ -207,7 +190,7 @@ def _joined(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
-#: Names of the ViT of Google's repository, in Flax; `kernel` is told from `scale` by `from_flax`.
+#: Names of the ViT of Google's repository, in Flax; `from_flax` tells `kernel` from `scale`.
 _FLAX: _Renames = (
     (r"^(?:opt/target/|params/)", ""),
     (r"^cls$", "cls_token"),
@@ -263,8 +246,6 @@ _HARMLESS = ("numpy", "datetime", "pathlib", "collections", "decimal", "uuid")
 _HARMLESS_BUILTINS = ("set", "frozenset", "bytearray", "complex", "range", "slice")
 _HEAD_BIASES = ("head.fc.bias", "head.bias")
 _CLASSES = 1000
-#: More than any classifier has: a file can't ask for a head that fills the memory.
-_MOST_CLASSES = 100_000
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -277,6 +258,13 @@ def hub_file(name: str, timm_name: str) -> Path:
     Raises:
         OSError: the hub can't be reached or doesn't serve the file.
     """
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
     repository = f"timm/{timm_name}"
     for file in _HUB_FILES:
         cached = try_to_load_from_cache(repository, file)
@@ -471,6 +459,8 @@ def _is_stored_plainly(path: Path) -> bool:
 
 
 def _state_dict(stored: Any, path: Path, ema: bool) -> dict[str, Tensor]:
+    from timm.models import clean_state_dict
+
     where = ""
     if isinstance(stored, dict):
         where = _wrapper(stored, path, ema)
@@ -529,7 +519,7 @@ def head_classes(weights: dict[str, Tensor]) -> int:
     """
     for name in _HEAD_BIASES:
         bias = weights.get(name)
-        if bias is not None and bias.ndim == 1 and 1 <= bias.numel() <= _MOST_CLASSES:
+        if bias is not None and bias.ndim == 1 and 1 <= bias.numel() <= MOST_CLASSES:
             return bias.numel()
     return _CLASSES
 

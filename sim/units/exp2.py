@@ -26,7 +26,7 @@ def exp2(d: int, masked: bool, config: AttentionConfig) -> int:
     """Return e = RND(T[d mod 2**F] >> (d div 2**F)), unsigned, at most 2**P; 0 for a masked key.
 
     A shift of P + 2 or more gives 0 (BL2-EXP2-02, -03). Within 0.75 LSB of 2**(P - d / 2**F):
-    half from the table, shifted down, and half from the shifter (held by tests/test_exp2.py).
+    half from the table, shifted down, and half from the shifter (held by tests/test_units.py).
     """
     if masked:
         return 0

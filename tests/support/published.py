@@ -8,4 +8,4 @@ from pathlib import Path
 
 import numpy as np
 
-PUBLISHED = np.load(Path(__file__).parent / "data" / "published_quantizers.npz")
+PUBLISHED = np.load(Path(__file__).parent.parent / "data" / "published_quantizers.npz")

@@ -22,9 +22,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["check_header", "decode", "quiet_pillow"]
-
-#: Told by their content, not by the suffix.
+#: Recognized by their content, not by the suffix.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 #: Of the longer side to the shorter: at a shorter side of 256, 65 million pixels.
 _LARGEST_RATIO = 1000
@@ -50,7 +48,7 @@ _PILLOW_FAILS = (
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings and log off the terminal: an image is read, or its reason is told.
+    """Keep Pillow's warnings and log off the terminal: an image is read, or refused with a reason.
 
     Filters belong to the process: threads that read images need this around them, not in them.
     """

@@ -1,0 +1,95 @@
+"""Models, codes of the attention map and arithmetics by name.
+
+Nothing here needs an extra: a command may offer these names before anything heavy is imported.
+"""
+
+from dataclasses import dataclass
+
+from bitlog2.sim.scheme import SCHEMES
+
+#: The published baselines: RepQ-ViT's base-sqrt(2) code, float arithmetic only.
+FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
+#: Beside the schemes, to show what a map's code costs: no code, and a uniform one.
+CONTROLS = ("none", "uniform_4")
+#: The codes that the integer datapath makes.
+CODED = tuple(SCHEMES)
+MODEL_SCHEMES = (*FLOAT_ONLY, *CODED, *CONTROLS)
+ARITHMETICS = ("float", "integer")
+#: Bits of the control `uniform_4`, whatever the bits of the activations.
+UNIFORM_BITS = 4
+#: Most classes of a classifier: no file can ask for a head that fills the memory.
+MOST_CLASSES = 100_000
+#: Of a calibration: what every generator takes.
+LARGEST_SEED = 2**31 - 1
+
+
+def map_bits(scheme: str, a_bits: int) -> int | None:
+    """Return the bits that the code of one attention value takes; None for a float map.
+
+    A zero flag is counted. The BitLog2 codes and `uniform_4` stay as they are at any `a_bits`; the
+    base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
+    """
+    if scheme in SCHEMES:
+        return SCHEMES[scheme].storage_bits
+    if scheme in FLOAT_ONLY:
+        return a_bits + (scheme == "Sqrt2_17")
+    return UNIFORM_BITS if scheme == "uniform_4" else None
+
+
+_Triple = tuple[float, float, float]
+_HALF: _Triple = (0.5, 0.5, 0.5)
+_IMAGENET_MEAN: _Triple = (0.485, 0.456, 0.406)
+_IMAGENET_STD: _Triple = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A pretrained model as published. timm's own defaults have moved since.
+
+    Attributes:
+        name: as `--model` takes it.
+        timm_name: architecture and weights in timm, and on the hub under `timm/`.
+        family: vit, deit or swin.
+        published_top1: of the unquantized model on ImageNet's validation set, percent.
+        crop: share of the resized image that the centre crop keeps.
+        mean, std: of the normalization, by channel.
+    """
+
+    name: str
+    timm_name: str
+    family: str
+    published_top1: float
+    crop: float
+    mean: _Triple
+    std: _Triple
+
+
+def _vit(name: str, timm_name: str, top1: float) -> ZooModel:
+    return ZooModel(name, f"{timm_name}.augreg_in21k_ft_in1k", "vit", top1, 0.9, _HALF, _HALF)
+
+
+def _deit(name: str, timm_name: str, top1: float) -> ZooModel:
+    timm_name = f"{timm_name}.fb_in1k"
+    return ZooModel(name, timm_name, "deit", top1, 0.875, _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+def _swin(name: str, timm_name: str, top1: float) -> ZooModel:
+    timm_name = f"{timm_name}.ms_in1k"
+    return ZooModel(name, timm_name, "swin", top1, 0.9, _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+#: The pretrained models by name.
+ZOO: dict[str, ZooModel] = {
+    model.name: model
+    for model in (
+        _vit("vit_small", "vit_small_patch16_224", 81.39),
+        _vit("vit_base", "vit_base_patch16_224", 84.54),
+        _deit("deit_tiny", "deit_tiny_patch16_224", 72.21),
+        _deit("deit_small", "deit_small_patch16_224", 79.85),
+        _deit("deit_base", "deit_base_patch16_224", 81.80),
+        _swin("swin_tiny", "swin_tiny_patch4_window7_224", 81.35),
+        _swin("swin_small", "swin_small_patch4_window7_224", 83.23),
+    )
+}
+#: What `--model` takes: the embedded network and the pretrained ones.
+MODELS = ("digits", *ZOO)

@@ -1,0 +1,74 @@
+"""Quantized forms of the embedded model and of a small Swin, made once per test process."""
+
+from functools import cache, lru_cache
+
+import torch
+from timm.models.swin_transformer import SwinTransformer, WindowAttention
+
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.watch.watching import Observation, watch
+from bitlog2.models.zoo.task import Task, load_task
+
+
+@lru_cache(maxsize=1)
+def digits_task() -> Task:
+    return load_task("digits")
+
+
+@cache
+def quantized_digits(scheme: str, arithmetic: str = "integer", bits: int = 4):
+    """A quantized model, shared: tests leave it as it is."""
+    task = digits_task()
+    spec = QuantizationSpec(scheme, arithmetic, bits, bits)
+    return quantize(task.model, task.calibration_images(0), spec)
+
+
+@lru_cache(maxsize=1)
+def swin():
+    """A small Swin with a position bias that matters.
+
+    Two stages of two blocks: 4 windows of 16 tokens, then one; shifted windows in the first.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SwinTransformer(
+            img_size=32,
+            patch_size=4,
+            embed_dim=24,
+            depths=(2, 2),
+            num_heads=(2, 3),
+            window_size=4,
+            num_classes=10,
+        )
+        for module in model.modules():
+            if isinstance(module, WindowAttention):
+                torch.nn.init.normal_(module.relative_position_bias_table, std=1.0)
+            if isinstance(module, torch.nn.Linear):
+                torch.nn.init.xavier_uniform_(module.weight, gain=1.5)
+            if isinstance(module, torch.nn.LayerNorm):
+                torch.nn.init.uniform_(module.weight, 0.3, 2.0)
+                torch.nn.init.normal_(module.bias, std=0.5)
+    return model.eval().requires_grad_(False)
+
+
+def images(count=16, seed=1):
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@cache
+def quantized_swin(scheme, arithmetic="integer", bits=4):
+    """A quantized model, shared: tests leave it as it is."""
+    return quantize(swin(), images(), QuantizationSpec(scheme, arithmetic, bits, bits))
+
+
+def run_watched(model, images, *watchers, numbers=None):
+    """The output of one batch."""
+    with watch(model, *watchers) as watched:
+        return watched.run(images, numbers)
+
+
+def observed(config, inputs, output, numbers=None, layer="layer"):
+    """The observation of a call of a datapath, of one image per row of heads."""
+    return Observation.of_run(
+        layer, config, inputs, output, numbers or tuple(range(len(inputs[0])))
+    )
