@@ -91,7 +91,7 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     name, source = args.model, DataSource(args.data, classes=args.classes)
     if args.load is not None:
         _refuse_beside_load(args)
-        name = quantized_about(args.load, name)["model"]
+        name = quantized_about(args.load, name)[0]
         return CaptureRequest(name, source=source, load=args.load)
     if args.seed > LARGEST_SEED:
         raise ValueError(f"--seed must be from 0 to {LARGEST_SEED} for a model, got {args.seed}")

@@ -1,15 +1,16 @@
 """`bitlog2 sweep`: what each choice of hardware brings and costs."""
 
 import argparse
-import json
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import grid
 from .arguments import HelpFormatter, integer, output_file
+from .evaluate import add_check_threads, run
 
-__all__ = ["add_parser"]
+if TYPE_CHECKING:
+    from bitlog2.models.runs.request import EvaluationRequest
+    from bitlog2.models.runs.result import Result
 
 #: The units whose gates a sweep counts: one key's lane.
 _UNITS = (
@@ -67,7 +68,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--check", default="none", help="none, sample, sample:K or all: registers compared"
     )
-    grid.add_check_threads(parser)
+    add_check_threads(parser)
     parser.add_argument(
         "--gates",
         action=argparse.BooleanOptionalAction,
@@ -96,8 +97,8 @@ def _varied(text: str) -> tuple[str, tuple[Any, ...]]:
     return name, tuple(integer(0, 64)(part) for part in parts)
 
 
-def _request(args: argparse.Namespace) -> Any:
-    from bitlog2.models.runs.request import GridRequest
+def _request(args: argparse.Namespace) -> "EvaluationRequest":
+    from bitlog2.models.runs.request import EvaluationRequest
 
     names = [name for name, _ in args.vary]
     for name in names:
@@ -108,7 +109,7 @@ def _request(args: argparse.Namespace) -> Any:
         tuple((_NAMES[name], value) for name, value in zip(varied, values, strict=True))
         for values in product(*varied.values())
     )
-    return GridRequest(
+    return EvaluationRequest(
         models=(args.model,),
         schemes=dict(args.vary).get("scheme", ("BitLog2_Half_17",)),
         seeds=(args.seed,),
@@ -123,11 +124,12 @@ def _request(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from bitlog2.models.runs.result import read_result
     from bitlog2.models.runs.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
-    status = grid.run(args.folder, _request(args), args.check_threads)
-    result = json.loads((args.folder / "result.json").read_bytes())
+    status = run(args.folder, _request(args), args.check_threads)
+    result = read_result(args.folder)
     rows = sweep_rows(result, _gates(args.folder, result, args.gates))
     print(
         f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}"
@@ -146,7 +148,7 @@ def _run(args: argparse.Namespace) -> int:
     return status
 
 
-def _gates(run_folder: Path, result: dict[str, Any], wanted: bool | None) -> dict[str, int]:
+def _gates(run_folder: Path, result: "Result", wanted: bool | None) -> dict[str, int]:
     """Return the gates of the datapaths of a run: counted now, or those that were before.
 
     Where nothing is said of them, they are counted if Yosys is there.
@@ -165,7 +167,7 @@ def _gates(run_folder: Path, result: dict[str, Any], wanted: bool | None) -> dic
         return read_gates(run_folder, result)
 
 
-def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
+def _count_gates(run_folder: Path, result: "Result") -> dict[str, int]:
     """Return the gates of every datapath of a run: of one key's lane and an output channel.
 
     What this Yosys counted before is kept, and each count as soon as it is made.
@@ -173,15 +175,15 @@ def _count_gates(run_folder: Path, result: dict[str, Any]) -> dict[str, int]:
     from bitlog2.golden.assurance.cost import yosys_version
     from bitlog2.golden.assurance.cost.measure import synthesize
     from bitlog2.golden.stimulus.unit import Target
-    from bitlog2.models.runs.sweep import config_of, is_datapath, read_gates, write_gates
+    from bitlog2.models.runs.sweep import is_datapath, read_gates, write_gates
 
     from .progress import progress
 
     tool = f"Yosys {yosys_version()}, generic gates of {', '.join(_UNITS)}"
     gates = read_gates(run_folder, result, tool)
-    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in gates]
+    cells = [c for c in result.cells if is_datapath(c) and c.name not in gates]
     for cell in progress(cells, "gates", len(cells)):
-        target = Target.of(config_of(cell))
-        gates[cell["name"]] = sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
+        target = Target.of(cell.config)
+        gates[cell.name] = sum(synthesize(target, unit, {}, "generic").cells for unit in _UNITS)
         write_gates(run_folder, result, gates, tool)
     return gates
