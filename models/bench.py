@@ -5,7 +5,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from bitlog2.sim.kernel.threshold_quantizer import row_thresholds, threshold_qua
 from .ptq.levels import level_of
 from .ptq.quantize import QuantizationSpec, quantize
 from .watch.check import Checker
+from .watch.watching import watch
 
 __all__ = [
     "CASES",
@@ -382,12 +382,12 @@ def _deit_small(*arithmetics: str) -> tuple[Tensor, dict[str, nn.Module]]:
 
 def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> None:
     """Run the model on the images, again and again, as an evaluation does."""
-    with ExitStack() as stack, torch.inference_mode():
-        if check != "none":
-            for handle in stack.enter_context(Checker(check)).watch(model):
-                stack.callback(handle.remove)
+    checker = None if check == "none" else Checker(check)
+    with watch(model, *filter(None, [checker])) as watched:
         for _ in range(batches):
-            model(images)
+            watched.run(images)
+        if checker is not None:
+            checker.finish()
 
 
 def checked_integers() -> Case:

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, observed, quantized_digits, run_watched
 from test_datapath import random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
@@ -19,8 +19,8 @@ def run(mode, *, masks=False, change=None, images=(64, 65)):
     output = AttentionDatapath(config)(*inputs)
     if change is not None:
         change(output.named(), inputs)
-    checker = Checker(mode, images=images)
-    checker.compare("blocks.2.attn", config, inputs, output)
+    checker = Checker(mode)
+    checker.take(observed(config, inputs, output, images, layer="blocks.2.attn"))
     return checker
 
 
@@ -143,19 +143,14 @@ def test_check_counts_all_and_keeps_the_first():
 
 
 def test_check_of_a_model_without_registers_is_refused():
-    with pytest.raises(ValueError, match="check must be none"):
-        Checker("all").watch(quantized_digits("none"))
+    with pytest.raises(ValueError, match="check must be of a model with an integer"):
+        run_watched(quantized_digits("none"), None, Checker("all"))
 
 
 def test_check_watches_every_layer_head_and_row():
     model = quantized_digits("BitLog2_Half_17")
     checker = Checker("all")
-    handles = checker.watch(model)
-    with torch.inference_mode():
-        model(digits_task().data.test[:2][0])
-    for handle in handles:
-        handle.remove()
-    assert len(handles) == 4
+    run_watched(model, digits_task().data.test[:2][0], checker)
     assert checker.compared["score"] == 4 * 2 * 3 * 65 * 65
     assert checker.passed
 
@@ -163,10 +158,8 @@ def test_check_watches_every_layer_head_and_row():
 def test_check_a_layer_that_did_not_run_does_not_pass():
     model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
     checker = Checker("all")
-    checker.watch(model)
     model.blocks[2].attn.forward = lambda x, **_masks: x
-    with torch.inference_mode():
-        model(digits_task().data.test[:2][0])
+    run_watched(model, digits_task().data.test[:2][0], checker)
     assert checker.total_mismatched == 0
     assert checker.unchecked == ["blocks.2.attn"]
     assert not checker.passed
@@ -181,7 +174,7 @@ def test_check_of_a_model_with_an_attention_without_registers_is_refused(foreign
     model.blocks[2].attn = other
     name = type(other).__name__
     with pytest.raises(ValueError, match=rf"layer blocks\.2\.attn \({name}\): has no integer data"):
-        Checker("all").watch(model)
+        run_watched(model, None, Checker("all"))
 
 
 @pytest.mark.parametrize(

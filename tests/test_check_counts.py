@@ -2,10 +2,15 @@
 
 import pytest
 import swin_models
-import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, quantized_digits, run_watched
 
-from bitlog2.models.watch.check import Checker, HeadChoice, layer_shapes, values_compared
+from bitlog2.models.watch.check import Checker, HeadChoice, Shapes, values_compared
+
+
+def shapes_of(model, image):
+    shapes = Shapes()
+    run_watched(model, image, shapes)
+    return shapes.layers
 
 
 def models():
@@ -18,20 +23,17 @@ def models():
 def test_check_counts_are_those_of_the_checker(mode):
     for model, images in models():
         numbers = [4, 5, 9]
-        with Checker(mode, 3, images=numbers) as checker, torch.inference_mode():
-            handles = checker.watch(model)
-            model(images)
-        for handle in handles:
-            handle.remove()
-        shapes = layer_shapes(model, images[:1])
+        checker = Checker(mode, 3)
+        run_watched(model, images, checker, numbers=numbers)
+        shapes = shapes_of(model, images[:1])
         assert values_compared(shapes, HeadChoice(mode, 3), numbers) == checker.compared
 
 
 def test_check_counts_of_a_masked_model_leave_masked_keys_out():
-    shapes = layer_shapes(swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()[:1])
+    shapes = shapes_of(swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()[:1])
     counts = values_compared(shapes, HeadChoice("all"), [0])
     assert counts["d"] == counts["e"] < counts["t"]
 
 
 def test_check_counts_of_a_model_without_registers_are_none():
-    assert layer_shapes(quantized_digits("none"), digits_task().data.test[:1][0]) == {}
+    assert shapes_of(quantized_digits("none"), digits_task().data.test[:1][0]) == {}

@@ -5,14 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, observed, quantized_digits
 from swin_models import images as swin_images
 from swin_models import quantized_swin
 from test_datapath import random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch import check as check_run
-from bitlog2.models.watch.check import HeadChoice, compare_run, hold_run
+from bitlog2.models.watch.check import HeadChoice, HeldRun, compare_run
 from bitlog2.sim import REGISTERS, AttentionConfig, attention
 
 SCHEME = "BitLog2_Half_17"
@@ -28,7 +28,7 @@ def held_runs(model, images):
     model, held = copy.deepcopy(model), []
 
     def hold(module, inputs, output):
-        run = hold_run("layer", (), HeadChoice("all"), module.config, inputs, output)
+        run = HeldRun.of(observed(module.config, inputs, output), HeadChoice("all"))
         held.append((run, [values.copy() for values in arrays(run)]))
 
     for module in model.modules():
@@ -67,7 +67,7 @@ def test_check_run_holds_the_registers_own_memory():
     config = AttentionConfig()
     inputs = random_inputs(33, 1, config, masks=True, bias=True)
     output = AttentionDatapath(config)(*inputs)
-    run = hold_run("layer", (), HeadChoice("all"), config, inputs, output)
+    run = HeldRun.of(observed(config, inputs, output), HeadChoice("all"))
     for name, values in output.named().items():
         assert np.shares_memory(run.registers[name], values.numpy()), name
 
@@ -76,7 +76,7 @@ def test_check_run_sample_holds_copies_of_the_chosen_alone():
     config = AttentionConfig()
     inputs = random_inputs(33, 1, config, masks=True, bias=True)
     output = AttentionDatapath(config)(*inputs)
-    run = hold_run("layer", (), HeadChoice("sample:1"), config, inputs, output)
+    run = HeldRun.of(observed(config, inputs, output), HeadChoice("sample:1"))
     assert all(values.size <= 5 * 33 * 16 for values in arrays(run))
     assert not any(
         np.shares_memory(run.registers[name], values.numpy())
@@ -99,7 +99,7 @@ def test_check_run_in_parts_finds_the_same(size, monkeypatch):
         for image, head in ((0, 1), (2, 0), (3, 1)):
             output.named()[name][image, head].view(-1)[4] += 1
     mode = HeadChoice("all")
-    outcome = compare_run(hold_run("layer", (), mode, config, inputs, output), simulated)
+    outcome = compare_run(HeldRun.of(observed(config, inputs, output), mode), simulated)
     assert set(outcome.mismatched.values()) <= {2, 3}
     assert [m.register for m in outcome.mismatches] == list(REGISTERS)
     assert {m.differing for m in outcome.mismatches} == set(outcome.mismatched.values())
@@ -112,7 +112,7 @@ def test_check_run_mismatch_keeps_no_trace_alive():
     output = AttentionDatapath(config)(*inputs)
     output.named()["e"][0, 0, 0, 0] += 1
     output.named()["o"][0, 0, 0, 0] ^= 1
-    run = hold_run("layer", (), HeadChoice("all"), config, inputs, output)
+    run = HeldRun.of(observed(config, inputs, output), HeadChoice("all"))
     for mismatch in compare_run(run, simulated).mismatches:
         kept = (mismatch.score, mismatch.v, mismatch.masked, mismatch.bias)
         assert all(values.base is None for values in kept)

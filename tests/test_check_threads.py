@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, observed, quantized_digits, run_watched
 from swin_models import images as swin_images
 from swin_models import quantized_swin
 from test_datapath import random_inputs
@@ -15,6 +15,7 @@ from test_in_order import check_threads
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch import check
 from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.watching import watch
 from bitlog2.sim import REGISTERS, AttentionConfig
 
 THREADS = [0, 1, 3]
@@ -25,7 +26,7 @@ def report(checker):
     return checker.compared, checker.mismatched, [str(m) for m in checker.mismatches]
 
 
-def watched(model, checker, batches, change=None):
+def report_of(model, checker, batches, change=None):
     """The report on a copy of the model that has seen the batches; `change` plants errors."""
     model = copy.deepcopy(model)
     if change is not None:
@@ -34,10 +35,9 @@ def watched(model, checker, batches, change=None):
                 module.register_forward_hook(
                     lambda _module, _inputs, output, name=name: change(name, output.named())
                 )
-    checker.watch(model)
-    with checker, torch.inference_mode():
+    with watch(model, checker) as watched:
         for batch in batches:
-            model(batch)
+            watched.run(batch)
     return report(checker)
 
 
@@ -54,7 +54,7 @@ def test_check_threads_report_the_same_of_swin(mode, change):
     """Windows, window masks and position biases."""
     batches = [swin_images(3, seed) for seed in range(2)]
     reports = [
-        watched(quantized_swin(SCHEME), Checker(mode, threads=n, keep=50), batches, change)
+        report_of(quantized_swin(SCHEME), Checker(mode, threads=n, keep=50), batches, change)
         for n in THREADS
     ]
     assert reports[0] == reports[1] == reports[2]
@@ -67,7 +67,7 @@ def test_check_threads_report_the_same_of_swin(mode, change):
 def test_check_threads_report_the_same_of_digits(change):
     images = digits_task().data.test[:24][0]
     reports = [
-        watched(quantized_digits(SCHEME), Checker("all", threads=n), images.split(8), change)
+        report_of(quantized_digits(SCHEME), Checker("all", threads=n), images.split(8), change)
         for n in THREADS
     ]
     assert reports[0] == reports[1] == reports[2]
@@ -85,7 +85,7 @@ def test_check_threads_report_the_same_of_masks_and_biases(masks, bias):
             output = AttentionDatapath(config)(*inputs)
             for name in REGISTERS[seed : seed + 3]:
                 output.named()[name].view(-1)[seed] += 1
-            checker.compare(f"layer {seed}", config, inputs, output)
+            checker.take(observed(config, inputs, output, layer=f"layer {seed}"))
         return report(checker)
 
     assert of(0) == of(1) == of(3)
@@ -110,7 +110,7 @@ def test_check_threads_mismatches_come_in_datapath_order(threads, monkeypatch):
         output = AttentionDatapath(config)(*inputs)
         for name in names:
             output.named()[name].view(-1)[3] += 1
-        checker.compare(layer, config, inputs, output)
+        checker.take(observed(config, inputs, output, layer=layer))
     found = [(m.layer, m.register) for m in checker.mismatches]
     assert found == [("a", "t"), ("a", "o"), ("b", "score"), ("c", "d"), ("c", "e")]
 
@@ -127,9 +127,10 @@ def refused_run():
 @pytest.mark.parametrize("threads", THREADS)
 def test_check_threads_error_surfaces_in_the_caller(threads):
     def all_of_it():
-        with Checker("all", threads=threads) as checker:
-            for _ in range(6):
-                checker.compare("layer", *refused_run())
+        checker = Checker("all", threads=threads)
+        for _ in range(6):
+            checker.take(observed(*refused_run()))
+        checker.finish()
 
     with pytest.raises(ValueError, match="masked must leave at least one key"):
         all_of_it()
@@ -138,7 +139,7 @@ def test_check_threads_error_surfaces_in_the_caller(threads):
 
 def test_check_threads_after_an_error_nothing_passes():
     checker = Checker("all")
-    checker.compare("layer", *refused_run())
+    checker.take(observed(*refused_run()))
     for _ in range(2):
         with pytest.raises(ValueError, match="masked must leave"):
             print(checker.passed)
@@ -146,10 +147,9 @@ def test_check_threads_after_an_error_nothing_passes():
 
 def test_check_threads_error_of_inference_ends_them():
     model, checker = copy.deepcopy(quantized_digits(SCHEME)), Checker("all")
-    checker.watch(model)
     model.blocks[2].register_forward_pre_hook(lambda *_: 1 // 0)
-    with pytest.raises(ZeroDivisionError), checker, torch.inference_mode():
-        model(digits_task().data.test[:8][0])
+    with pytest.raises(ZeroDivisionError):
+        run_watched(model, digits_task().data.test[:8][0], checker)
     assert check_threads() == []
 
 
@@ -168,8 +168,8 @@ def test_check_threads_hold_inference_back(threads, waiting, monkeypatch):
     for module in model.modules():
         if isinstance(module, AttentionDatapath):
             module.register_forward_hook(lambda *_: layers.append(1))
-    checker.watch(model)
-    runs = threading.Thread(target=lambda: model(digits_task().data.test[:2][0]))
+    images = digits_task().data.test[:2][0]
+    runs = threading.Thread(target=lambda: run_watched(model, images, checker))
     runs.start()
     deadline = time.monotonic() + 20
     while len(layers) < threads + waiting + 1 and time.monotonic() < deadline:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from digits_models import observed
 
 import bitlog2.models
 from bitlog2.models.ptq.datapath import AttentionDatapath
@@ -39,7 +40,7 @@ def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
 
 def checked(config, inputs):
     checker = Checker("all")
-    checker.compare("layer", config, inputs, AttentionDatapath(config)(*inputs))
+    checker.take(observed(config, inputs, AttentionDatapath(config)(*inputs)))
     return checker
 
 
@@ -113,7 +114,7 @@ def test_datapath_one_changed_value_of_any_register_is_caught(register):
     values = output.named()[register]
     values.view(-1)[values.numel() // 2] += 1
     checker = Checker("all")
-    checker.compare("layer", config, inputs, output)
+    checker.take(observed(config, inputs, output))
     differing = {name: count for name, count in checker.mismatched.items() if count}
     assert differing == {register: 1}
 

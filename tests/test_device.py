@@ -14,6 +14,7 @@ from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import read_result
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.digest import pixel_digests
+from bitlog2.models.watch.watching import watch
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
@@ -50,11 +51,10 @@ def test_device_models_agree_with_the_simulator(device, precision):
             (swin_models.quantized_swin("BitLog2_Single_16"), swin_models.images()),
         ):
             there = copy.deepcopy(model).to(device)
-            with Checker("all") as checker, torch.inference_mode():
-                checker.watch(there)
+            checker = Checker("all")
+            with watch(there, checker) as watched:
                 for start in range(0, 8, 4):
-                    checker.images = range(start, start + 4)
-                    there(images[start : start + 4].to(device))
+                    watched.run(images[start : start + 4].to(device), range(start, start + 4))
             assert checker.passed, checker.mismatches[0]
     finally:
         torch.set_float32_matmul_precision(before)

@@ -3,7 +3,7 @@
 import pytest
 import swin_models
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, observed, quantized_digits, run_watched
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
@@ -27,15 +27,14 @@ def runs(model, images):
 def digests(given, images, total, which):
     """Return the digests of some of the images that the datapaths were given."""
     digest = RegisterDigest(which)
-    digest.begin(images.stop - images.start)
+    digest.begin(tuple(range(images.stop - images.start)))
     for module, (q, k, v, *rest) in given:
         windows = len(q) // total
         part = slice(images.start * windows, images.stop * windows)
         rest = [x[part] if torch.is_tensor(x) and len(x) == len(q) else x for x in rest]
-        handle = module.register_forward_hook(digest._take)
-        module(q[part], k[part], v[part], *rest)
-        handle.remove()
-    return digest.end()
+        inputs = (q[part], k[part], v[part], *rest)
+        digest.take(observed(module.config, inputs, module(*inputs)))
+    return digest.digests
 
 
 @pytest.mark.parametrize("which", ["codes", "all"])
@@ -68,13 +67,10 @@ def test_digest_of_one_changed_register_differs_for_its_image_alone(register):
         if planted:
             last = [m for m in model.modules() if isinstance(m, AttentionDatapath)][-1]
             handles.append(last.register_forward_hook(plant))
-        handles += digest.watch(model)
-        digest.begin(4)
-        with torch.inference_mode():
-            model(images)
+        run_watched(model, images, digest)
         for handle in handles:
             handle.remove()
-        found.append(digest.end())
+        found.append(digest.digests)
     assert [a != b for a, b in zip(*found, strict=True)] == [False, False, True, False]
 
 
@@ -89,7 +85,6 @@ def test_digest_of_pixels_is_of_each_image():
 
 def test_digest_of_a_model_without_datapaths_is_empty():
     digest = RegisterDigest("codes")
-    digest.watch(digits_task().model)
-    digest.begin(2)
-    assert digest.end() == ()
+    run_watched(digits_task().model, digits_task().data.test[:2][0], digest)
+    assert digest.digests == ()
     assert digest_of_digests(()) == ""

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, observed, quantized_digits
 from mutants import Mutant, mutants_of, sample
 from test_datapath import random_inputs
 
 from bitlog2 import sim
 from bitlog2.models.ptq import datapath, levels
 from bitlog2.models.ptq.attention import IntegerAttention
-from bitlog2.models.watch import check
+from bitlog2.models.watch import check, watching
 from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.watching import watch
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 
 SIM = Path(sim.__file__).parent
@@ -90,12 +90,11 @@ def digits_differ(swap) -> bool:
         model = quantized_digits(scheme)
         swap(model)
         checker = Checker("all")
-        checker.watch(model)
-        for start in range(0, len(images), 64):
-            with torch.inference_mode():
-                model(images[start : start + 64][0])
-            if checker.total_mismatched:
-                return True
+        with watch(model, checker) as watched:
+            for start in range(0, len(images), 64):
+                watched.run(images[start : start + 64][0])
+                if checker.total_mismatched:
+                    return True
     return False
 
 
@@ -106,7 +105,7 @@ def masked_rows_differ(make_datapath) -> bool:
         config = AttentionConfig(scheme, q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits)
         inputs = random_inputs(33 + seed, seed, config, masks=True, bias=True, batch=3, heads=6)
         checker = Checker("all")
-        checker.compare("layer", config, inputs, make_datapath(config)(*inputs))
+        checker.take(observed(config, inputs, make_datapath(config)(*inputs)))
         if checker.total_mismatched:
             return True
     return False
@@ -187,7 +186,7 @@ def torch_verdict(mutant: Mutant, folder: Path) -> int:
                 del module.datapath
                 module.datapath = replacement
 
-    check.AttentionDatapath = other.AttentionDatapath
+    watching.AttentionDatapath = other.AttentionDatapath
     if digits_differ(swap):
         return KILLED
     return BY_MASKS if masked_rows_differ(other.AttentionDatapath) else SURVIVED

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 import swin_models
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, quantized_digits, run_watched
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
@@ -92,13 +92,8 @@ def models(bits: int = 4):
 def run(model, images):
     """Return the logits and the digests of every attention register, of four images."""
     digest = RegisterDigest("all")
-    digest.begin(4)
-    handles = digest.watch(model)
-    with torch.inference_mode():
-        logits = model(images[:4])
-    for handle in handles:
-        handle.remove()
-    return logits, digest.end()
+    logits = run_watched(model, images[:4], digest)
+    return logits, digest.digests
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -139,11 +134,9 @@ def test_reduced_precision_changes_the_float_arithmetic():
 def test_reduced_precision_autocast_leaves_registers_what_the_simulator_says():
     """The registers are those of the codes that came in, whatever made these."""
     for model, images in models():
-        with reduced_precision(), Checker("all") as checker:
-            handles = checker.watch(model)
-            run(model, images)
-            for handle in handles:
-                handle.remove()
+        checker = Checker("all")
+        with reduced_precision():
+            run_watched(model, images[:4], checker)
         assert checker.passed, checker.mismatches[0]
 
 

@@ -1,9 +1,11 @@
 """Swin: windows, excluded keys, position bias, the scale in its place, reduction."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
+from digits_models import run_watched
 from swin_models import images, quantized_swin, swin
 from timm.models.swin_transformer import SwinTransformer
 
@@ -56,29 +58,25 @@ def test_swin_at_eight_bits_is_close_to_the_trained_model(scheme, least, arithme
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_swin_every_register_agrees_with_the_simulator(scheme, bits):
     model, checker = copy.deepcopy(quantized_swin(scheme, bits=bits)), Checker("all")
-    checker.watch(model)
-    with torch.inference_mode():
-        model(images(4, 4))
+    run_watched(model, images(4, 4), checker)
     assert (checker.total_mismatched, checker.passed) == (0, True)
 
 
 def test_swin_planted_bias_error_is_reported():
     model, checker = copy.deepcopy(quantized_swin("BitLog2_Half_17")), Checker("all")
-    checker.watch(model)
     model.get_submodule(SHIFTED).datapath.register_forward_pre_hook(
         lambda _m, inputs: (*inputs[:5], inputs[5] + (torch.arange(16) == 3).int())
     )
     # the datapath is given one bias, the simulator is shown another: hooks see the first
-    original = checker.compare
+    original = checker.take
 
-    def unbiased(layer, config, inputs, output):
-        if layer == SHIFTED:
-            inputs = (*inputs[:5], inputs[5] - (torch.arange(16) == 3).int())
-        original(layer, config, inputs, output)
+    def unbiased(seen):
+        if seen.layer == SHIFTED:
+            seen = replace(seen, bias=seen.bias - (torch.arange(16) == 3).int())
+        original(seen)
 
-    checker.compare = unbiased
-    with torch.inference_mode():
-        model(images(2, 4))
+    checker.take = unbiased
+    run_watched(model, images(2, 4), checker)
     assert checker.mismatched["t"] > 0
     assert checker.mismatches[0].layer == SHIFTED
 

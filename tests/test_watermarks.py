@@ -2,31 +2,39 @@
 
 import pytest
 import torch
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task, quantized_digits, run_watched
 from swin_models import images, quantized_swin
 from test_datapath import random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.watch.watching import watch
 from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.spec.rounding import rnd
 
 
+class Called(torch.nn.Module):
+    """A model of a datapath alone, called with the tuple of its arguments."""
+
+    def __init__(self, datapath):
+        super().__init__()
+        self.datapath = datapath
+
+    def forward(self, inputs):
+        return self.datapath(*inputs)
+
+
 def marked(config, inputs):
     """Marks of one datapath, and its registers."""
-    model, marks = torch.nn.ModuleDict({"datapath": AttentionDatapath(config)}), Watermarks()
-    marks.watch(model)
-    output = model["datapath"](*inputs)
+    model, marks = Called(AttentionDatapath(config)), Watermarks()
+    with watch(model, marks) as watched:
+        output = watched.run(inputs, (0, 1))
     return marks.layers["datapath"], output.named()
 
 
 def of_swin():
     model, marks = quantized_swin("BitLog2_Half_17"), Watermarks()
-    handles = marks.watch(model)
-    with torch.inference_mode():
-        model(images(4, 7))
-    for handle in handles:
-        handle.remove()
+    run_watched(model, images(4, 7), marks)
     return marks
 
 
@@ -118,11 +126,7 @@ def test_watermarks_join_over_batches():
 def test_watermarks_never_pass_what_is_provided(scheme):
     """On real rows no register needs more bits than its bound gives it."""
     model, marks = quantized_digits(scheme), Watermarks()
-    handles = marks.watch(model)
-    with torch.inference_mode():
-        model(digits_task().data.test[:32][0])
-    for handle in handles:
-        handle.remove()
+    run_watched(model, digits_task().data.test[:32][0], marks)
     described = marks.as_dict()
     assert len(described) == 4
     for registers in described.values():
@@ -131,14 +135,13 @@ def test_watermarks_never_pass_what_is_provided(scheme):
 
 def test_watermarks_of_a_planted_overflow_show():
     config = AttentionConfig()
-    model, marks = torch.nn.ModuleDict({"datapath": AttentionDatapath(config)}), Watermarks()
+    model, marks = Called(AttentionDatapath(config)), Watermarks()
 
     def plant(_module, _inputs, output):
         output.map.e.fill_(1 << 17)
 
-    model["datapath"].register_forward_hook(plant)
-    marks.watch(model)
-    model["datapath"](*random_inputs(9, 0, config, masks=False, bias=False))
+    model.datapath.register_forward_hook(plant)
+    run_watched(model, random_inputs(9, 0, config, masks=False, bias=False), marks, numbers=(0, 1))
     e = marks.as_dict()["datapath"]["e"]
     assert (e["bits_used"], e["bits_provided"]) == (18, 17)
 
@@ -156,4 +159,4 @@ def test_watermarks_level_is_given_the_bits_of_its_top(scheme, bits):
 
 def test_watermarks_of_a_float_map_are_refused():
     with pytest.raises(ValueError, match="integer attention map"):
-        Watermarks().watch(quantized_digits("none"))
+        run_watched(quantized_digits("none"), None, Watermarks())

@@ -2,24 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bitlog2.sim import REGISTERS
-
-from ..ptq.datapath import AttentionDatapath, Registers
 from ..watch.digest import pixel_digests
+from ..watch.recorder import Recorder, first_difference
+from ..watch.watching import watch
 from ..zoo.checkpoint import load_quantized
 from .folder import RunFolder
 from .request import Cell, EvaluationRequest
 from .result import CellAnswers
-
-#: What a datapath is given, in the order in which it is compared: before its registers.
-_INPUTS = ("q", "k", "v")
 
 
 @dataclass(frozen=True)
@@ -155,48 +149,14 @@ def _parting(
     a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, number: int, image: Tensor
 ) -> Parting | None:
     """Run both models on an image again, and return where they part."""
-    seen = [
-        _registers_of(folder.load_model(cell)[0].model, image)
-        for folder, cell in ((a, cell_a), (b, cell_b))
-    ]
-    for layer in seen[0]:
-        found = _first_difference(seen[0][layer], seen[1].get(layer, {}))
-        if found is not None:
-            register, place, value_a, value_b = found
-            return Parting(number, layer, register, place, value_a, value_b)
-    return None
-
-
-def _registers_of(model: nn.Module, images: Tensor) -> dict[str, dict[str, Any]]:
-    """Return what every datapath was given and made, by layer in the order in which they run."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def keep(layer: str) -> Any:
-        def hook(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
-            given = dict(zip(_INPUTS, inputs, strict=False))
-            found[layer] = {**given, "parameters": inputs[3], **output.named()}
-
-        return hook
-
-    for name, module in model.named_modules():
-        if isinstance(module, AttentionDatapath):
-            module.register_forward_hook(keep(name.removesuffix(".datapath")))
-    with torch.inference_mode():
-        model(images)
-    return found
-
-
-def _first_difference(
-    a: dict[str, Any], b: dict[str, Any]
-) -> tuple[str, tuple[int, ...], int | None, int | None] | None:
-    for name in (*_INPUTS, "parameters", *REGISTERS):
-        if name == "parameters":
-            if a[name] != b.get(name):
-                return name, (), None, None
-        elif name not in b or a[name].shape != b[name].shape:
-            return name, (), None, None
-        elif not torch.equal(a[name], b[name]):
-            place = (a[name] != b[name]).nonzero()[0].tolist()
-            where = tuple(place)
-            return name, where[1:], int(a[name][where]), int(b[name][where])
-    return None
+    seen = []
+    for folder, cell in ((a, cell_a), (b, cell_b)):
+        model, recorder = folder.load_model(cell)[0].model, Recorder()
+        with watch(model, recorder) as watched:
+            watched.run(image)
+        seen.append(recorder.layers)
+    found = first_difference(*seen)
+    if found is None:
+        return None
+    layer, register, place, value_a, value_b = found
+    return Parting(number, layer, register, place[1:], value_a, value_b)

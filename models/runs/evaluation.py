@@ -21,7 +21,7 @@ from ..images.data import Batch, Progress, position_batches
 from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
 from ..sealed import digest_of
-from ..watch.check import Checker, Mismatch, check_threads, layer_shapes
+from ..watch.check import Checker, Mismatch, Shapes, check_threads
 from ..watch.digest import (
     RegisterDigest,
     digest_of_digests,
@@ -29,7 +29,8 @@ from ..watch.digest import (
     model_digest,
     pixel_digests,
 )
-from ..watch.statistics import map_statistics
+from ..watch.statistics import MapStatistics
+from ..watch.watching import Watcher, watch
 from ..watch.watermarks import Watermarks
 from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from ..zoo.task import Task
@@ -405,7 +406,7 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
     folder, request, made = share.folder, share.folder.request, share.loaded
     assert cell.spec is not None
     assert cell.seed is not None
-    statistics = {}
+    statistics, shapes = MapStatistics(), Shapes()
     if made is None:
         images, digest = share.calibration_of(task, cell.seed)
         inputs = folder.inputs(task.name)
@@ -414,18 +415,23 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
         model = quantize(task.model, images, cell.spec)
         made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)
         if request.statistics:
-            statistics = map_statistics(model, images)
+            with watch(model, statistics) as watched:
+                watched.run(images)
     else:
         first = next(iter(task.data.batches(1, request.limit)), None)
         if first is None:
             raise ValueError("data must hold at least one image that can be read")
         images = first.images.to(task.device)
-    shapes = layer_shapes(made.model, images[:1]) if cell.has_registers else {}
+    if cell.has_registers:
+        with watch(made.model, shapes) as watched:
+            watched.run(images[:1])
     folder.write_cell(
         cell,
         model_digest(made.model),
-        layers={name: MapRecord(**_plain(asdict(each))) for name, each in statistics.items()},
-        shapes={name: ShapeRecord(**_plain(asdict(each))) for name, each in shapes.items()},
+        layers={
+            name: MapRecord(**_plain(asdict(each))) for name, each in statistics.layers.items()
+        },
+        shapes={name: ShapeRecord(**_plain(asdict(each))) for name, each in shapes.layers.items()},
         layer_params={
             name: module.params().as_dict()
             for name, module in made.model.named_modules()
@@ -516,22 +522,9 @@ class _Watchers:
 
     def run(self, model: nn.Module, batch: Batch, device: str) -> Tensor:
         """Return the model's logits on the CPU; the check goes on."""
-        if self.checker is not None:
-            self.checker.images = batch.numbers.tolist()
-        if self.digest is not None:
-            self.digest.begin(len(batch.images))
-        watching = (self.checker, self.digest, self.marks)
-        handles = [handle for part in watching if part for handle in part.watch(model)]
-        try:
-            with torch.inference_mode():
-                logits: Tensor = model(batch.images.to(device)).cpu()
-        except BaseException:
-            self.cancel()
-            raise
-        finally:
-            for handle in handles:
-                handle.remove()
-        return logits
+        watching: tuple[Watcher | None, ...] = (self.checker, self.digest, self.marks)
+        with watch(model, *(each for each in watching if each is not None)) as watched:
+            return watched.run(batch.images.to(device), batch.numbers.tolist()).cpu()
 
     def cancel(self) -> None:
         """Give up what waits to be checked."""
@@ -563,7 +556,7 @@ def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, An
     """Return the record of a batch, once its registers have been checked."""
     kept = dict(about)
     if watchers.digest is not None:
-        kept["registers"] = watchers.digest.end()
+        kept["registers"] = watchers.digest.digests
     if (checker := watchers.checker) is not None:
         checker.finish()
         if checker.unchecked:

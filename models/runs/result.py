@@ -20,7 +20,7 @@ from ..ptq.quantize import QuantizationSpec
 from ..ptq.quantizers import map_bits
 from ..sealed import Sealed, read_sealed, write_sealed
 from ..watch.digest import digest_of_digests
-from ..watch.watermarks import WATERMARKED, Mark, is_signed, provided_bits
+from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
 from ..zoo.architectures import ZOO, published
 from ..zoo.task import IMAGENET_CLASSES
 from .folder import BatchRecord, Counts, Inputs, Int64, MapRecord, RunFile, RunFolder
@@ -175,9 +175,8 @@ class CellResult(Document, frozen=True, kw_only=True):
         """Return the watermarks over all layers by register; empty where there are none."""
         total: dict[str, Mark] = {}
         for marks in (self.watermarks or {}).values():
-            for name, each in marks.items():
-                mark = Mark(each.smallest, each.largest, each.values, each.saturated)
-                total[name] = total[name].joined(mark) if name in total else mark
+            new = {n: Mark(m.smallest, m.largest, m.values, m.saturated) for n, m in marks.items()}
+            join_marks(total, new)
         return {
             name: MarkRecord.of(total[name], name, self.config)
             for name in WATERMARKED
@@ -480,10 +479,8 @@ def _joined_marks(records: list[BatchRecord]) -> dict[str, dict[str, Mark]]:
     marks: dict[str, dict[str, Mark]] = {}
     for record in records:
         for layer, by_register in record.watermarks.items():
-            held = marks.setdefault(layer, {})
-            for name, values in by_register.items():
-                new = Mark(*values)
-                held[name] = held[name].joined(new) if name in held else new
+            new = {name: Mark(*values) for name, values in by_register.items()}
+            join_marks(marks.setdefault(layer, {}), new)
     return marks
 
 

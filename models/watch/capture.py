@@ -13,21 +13,12 @@ from torch import nn
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 
 from ..images.data import CALIBRATION_IMAGES, Batch, ImageData, Progress
-from ..ptq.attention import IntegerAttention, SelfAttention
-from ..ptq.datapath import AttentionDatapath, Registers
+from ..ptq.attention import SelfAttention
 from ..ptq.quantize import QuantizationSpec, quantize
 from ..ptq.supported import ATTENTIONS
 from ..zoo.checkpoint import QuantizedModel, load_quantized
 from ..zoo.task import DataSource, load_task
-
-__all__ = [
-    "CaptureRequest",
-    "LayerCapture",
-    "Subject",
-    "attention_heads",
-    "capture",
-    "chosen_images",
-]
+from .watching import Observation, Watcher, watch
 
 _BATCH = 16
 
@@ -100,6 +91,58 @@ class LayerCapture:
     def tokens(self) -> int:
         """N."""
         return self.q.shape[3]
+
+
+class Capture(Watcher):
+    """Keeps what the datapaths of some layers saw and gave, one image per batch.
+
+    Args:
+        layers: module names of attention layers.
+    """
+
+    requires = "capture"
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self._runs: dict[str, list[Observation]] = {name: [] for name in layers}
+
+    def attach(self, model: nn.Module, layers: Sequence[str]) -> None:
+        """Refuse a name that is that of no layer with a datapath."""
+        for name in self._runs:
+            if name not in layers:
+                raise ValueError(f"layer must be one of {', '.join(layers)}, got {name!r}")
+
+    def take(self, seen: Observation) -> None:
+        """Keep a run of one of the layers."""
+        if seen.layer in self._runs:
+            self._runs[seen.layer].append(seen)
+
+    def captures(self) -> list[LayerCapture]:
+        """Return what each layer saw and gave, in the order in which they were named.
+
+        Raises:
+            ValueError: none has run.
+        """
+        return [_joined(name, runs) for name, runs in self._runs.items()]
+
+
+def _joined(layer: str, runs: list[Observation]) -> LayerCapture:
+    """Return the images' arrays stacked; mask and bias are the same for every image."""
+    if not runs:
+        raise ValueError("images must hold at least one image")
+    first, codes = runs[0], ("q", "k", "v", "score", "level", "nibble", "flag", "o")
+
+    def stacked(name: str) -> NDArray[Any]:
+        if name in first.inputs:
+            return np.stack([run.inputs[name].to(torch.uint8).numpy() for run in runs])
+        return np.stack([run.registers[name].numpy() for run in runs])
+
+    arrays: dict[str, Any] = {
+        **{name: stacked(name) for name in codes},
+        "masked": None if first.masked is None else first.masked[:, 0].numpy(),
+        "bias": None if first.bias is None else first.bias[0].int().numpy(),
+    }
+    numbers = tuple(number for run in runs for number in run.numbers)
+    return LayerCapture(layer, first.params, first.config, numbers, **arrays)
 
 
 class Subject:
@@ -194,24 +237,11 @@ def capture(model: nn.Module, images: Iterable[Batch], layers: Sequence[str]) ->
     Raises:
         ValueError: a name is that of no layer with a datapath; no images.
     """
-    attention = _integer_layers(model, layers)
-    seen: dict[str, list[_Run]] = {name: [] for name in layers}
-    numbers: list[int] = []
-    handles = [
-        attention[name].datapath.register_forward_hook(_keep(runs), with_kwargs=False)
-        for name, runs in seen.items()
-    ]
-    try:
-        with torch.inference_mode():
-            for batch in images:
-                model(batch.images)
-                numbers += batch.numbers.tolist()
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not numbers:
-        raise ValueError("images must hold at least one image")
-    return [_joined(name, attention[name], tuple(numbers), seen[name]) for name in layers]
+    captured = Capture(layers)
+    with watch(model, captured) as watched:
+        for batch in images:
+            watched.run(batch.images, batch.numbers.tolist())
+    return captured.captures()
 
 
 def _require_datapath(spec: QuantizationSpec) -> None:
@@ -238,49 +268,3 @@ def _as_loaded(request: CaptureRequest, loaded: QuantizedModel) -> CaptureReques
         request.load,
         request.ema,
     )
-
-
-def _integer_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, IntegerAttention]:
-    known = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, IntegerAttention)
-    }
-    for name in layers:
-        if name not in known:
-            raise ValueError(f"layer must be one of {', '.join(known)}, got {name!r}")
-    return known
-
-
-#: Arrays of one image: q, k, v, score, level, nibble, flag, o; then mask and bias or None.
-_Run = dict[str, NDArray[Any] | None]
-_STACKED = ("q", "k", "v", "score", "level", "nibble", "flag", "o")
-
-
-def _keep(runs: list[_Run]) -> Any:
-    def hook(module: AttentionDatapath, inputs: tuple[Any, ...], output: Registers) -> None:
-        q, k, v = (part.to(torch.uint8).numpy() for part in inputs[:3])
-        masked, bias = (*inputs[4:], None, None)[:2]
-        found = output.named()
-        registers = {name: found[name].numpy() for name in _STACKED[3:]}
-        runs.append(
-            {
-                **{"q": q, "k": k, "v": v},
-                **registers,
-                "masked": None if masked is None else masked[:, 0].numpy(),
-                "bias": None if bias is None else bias[0].int().numpy(),
-            }
-        )
-
-    return hook
-
-
-def _joined(
-    name: str, layer: IntegerAttention, images: tuple[int, ...], runs: list[_Run]
-) -> LayerCapture:
-    """Return the images' arrays stacked; mask and bias are the same for every image."""
-    stacked: dict[str, Any] = {
-        part: np.stack([np.asarray(run[part]) for run in runs]) for part in _STACKED
-    }
-    first: dict[str, Any] = {"masked": runs[0]["masked"], "bias": runs[0]["bias"]}
-    return LayerCapture(name, layer.params(), layer.datapath.config, images, **stacked, **first)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,27 +24,9 @@ from bitlog2.sim import (
 )
 from bitlog2.sim.checks import brief
 
-from ..ptq.datapath import AttentionDatapath, Registers
 from ..ptq.supported import refusal
 from .in_order import InOrder
-
-__all__ = [
-    "CHECKS",
-    "UNMASKED_ONLY",
-    "Checker",
-    "Comparison",
-    "DatapathRun",
-    "HeadChoice",
-    "LayerShape",
-    "Mismatch",
-    "Outcome",
-    "Simulate",
-    "check_threads",
-    "compare_run",
-    "hold_run",
-    "layer_shapes",
-    "values_compared",
-]
+from .watching import UNMASKED_ONLY, Observation, Watcher, unobserved
 
 #: `attention` with a trace: (q, k, v, params, config, masked=, bias=).
 Simulate = Callable[..., AttentionTrace]
@@ -110,82 +91,6 @@ class Mismatch:
 
 def _hex(value: int) -> str:
     return f"{'-' if value < 0 else ''}{abs(value):#x} ({value})"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Some heads of a datapath's run as the simulator saw them, and where a mismatch in them is.
-
-    Attributes:
-        layer: name of the attention layer.
-        images: number of each image of the batch.
-        windows: rows of heads an image: 1 but for Swin.
-        heads: H.
-        chosen: (G,) which (row of heads, head) pairs these are.
-        codes: q, k and v of these.
-        mask, bias: (G, R, N) or None.
-        params, config: what the layer loads, and the hardware.
-        expected: the simulator's registers.
-    """
-
-    layer: str
-    images: Sequence[int]
-    windows: int
-    heads: int
-    chosen: NDArray[np.int64]
-    codes: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-    mask: NDArray[np.bool_] | None
-    bias: NDArray[np.int64] | None
-    params: LayerParams
-    config: AttentionConfig
-    expected: AttentionTrace
-
-    def mismatch(
-        self, name: str, where: tuple[int, ...], got: NDArray[Any], count: int
-    ) -> Mismatch:
-        """Return the mismatch of a register at `where`, the first of `count`, its arrays copies."""
-        group, row = where[:2]
-        batch_row, head = divmod(int(self.chosen[group]), self.heads)
-        image, window = divmod(batch_row, self.windows)
-        index = where[2] if len(where) == 3 else None
-        return Mismatch(
-            register=name,
-            layer=self.layer,
-            image=self.images[image],
-            window=window if self.windows > 1 else None,
-            head=head,
-            row=row,
-            index=index,
-            expected=int(getattr(self.expected, name)[where]),
-            actual=int(got[where]),
-            differing=count,
-            score=self.expected.score[group, row].copy(),
-            v=self.codes[2][group].copy(),
-            masked=None if self.mask is None else self.mask[group, row].copy(),
-            bias=None if self.bias is None else self.bias[group, row].copy(),
-            inputs=self._inputs(name, group, row, index),
-            params=self.params,
-            config=self.config,
-        )
-
-    def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
-        """Return what the register's unit was given, from the simulator's side."""
-        trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
-        if name == "score":
-            return {
-                "q": self.codes[0][group, row].tolist(),
-                "k": self.codes[1][group, index].tolist(),
-            }
-        given: dict[str, Any] = {}
-        for register in _INPUTS[name]:
-            values = trace[register]
-            one = values if values.ndim == 0 or name in _WHOLE_ROW else values[index]
-            given[register] = one.tolist()
-        if name == "t" and self.bias is not None:
-            given["bias"] = int(self.bias[group, row, index])
-        if name == "acc":
-            given["v"] = self.codes[2][group, :, index].tolist()
-        return given
 
 
 #: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
@@ -282,8 +187,6 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-#: Registers of a masked key that nothing observes (SPEC.md BL2-MAX-04).
-UNMASKED_ONLY = ("d", "e")
 #: Bytes of a trace that the simulator is asked for at once.
 _TRACE_BYTES = 8 << 20
 #: Bytes of a trace a key of a row.
@@ -291,19 +194,85 @@ _KEY_BYTES = 19
 
 
 @dataclass(frozen=True)
-class DatapathRun:
-    """What went into a datapath and what came out, as arrays on the host.
+class Comparison:
+    """A part of a held run as the simulator computed it, and where a mismatch in it is.
 
-    Nothing here may be changed before it has been compared. Where all pairs were chosen, arrays of
-    the CPU are the tensors' own memory: no layer of these models writes into what a datapath was
-    given or has returned (tests/test_check_run.py).
+    Attributes:
+        run: the held run.
+        part: of its chosen (row of heads, head) pairs.
+        codes: q, k and v of these.
+        mask, bias: (G, R, N) or None.
+        expected: the simulator's registers.
+    """
+
+    run: "HeldRun"
+    part: slice
+    codes: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    mask: NDArray[np.bool_] | None
+    bias: NDArray[np.int64] | None
+    expected: AttentionTrace
+
+    def mismatch(
+        self, name: str, where: tuple[int, ...], got: NDArray[Any], count: int
+    ) -> Mismatch:
+        """Return the mismatch of a register at `where`, the first of `count`, its arrays copies."""
+        (group, row), run = where[:2], self.run
+        batch_row, head = divmod(int(run.chosen[self.part][group]), run.heads)
+        image, window = divmod(batch_row, run.windows)
+        index = where[2] if len(where) == 3 else None
+        return Mismatch(
+            register=name,
+            layer=run.layer,
+            image=run.numbers[image],
+            window=window if run.windows > 1 else None,
+            head=head,
+            row=row,
+            index=index,
+            expected=int(getattr(self.expected, name)[where]),
+            actual=int(got[where]),
+            differing=count,
+            score=self.expected.score[group, row].copy(),
+            v=self.codes[2][group].copy(),
+            masked=None if self.mask is None else self.mask[group, row].copy(),
+            bias=None if self.bias is None else self.bias[group, row].copy(),
+            inputs=self._inputs(name, group, row, index),
+            params=run.params,
+            config=run.config,
+        )
+
+    def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
+        """Return what the register's unit was given, from the simulator's side."""
+        trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
+        if name == "score":
+            return {
+                "q": self.codes[0][group, row].tolist(),
+                "k": self.codes[1][group, index].tolist(),
+            }
+        given: dict[str, Any] = {}
+        for register in _INPUTS[name]:
+            values = trace[register]
+            one = values if values.ndim == 0 or name in _WHOLE_ROW else values[index]
+            given[register] = one.tolist()
+        if name == "t" and self.bias is not None:
+            given["bias"] = int(self.bias[group, row, index])
+        if name == "acc":
+            given["v"] = self.codes[2][group, :, index].tolist()
+        return given
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """The chosen heads of a datapath's run, as arrays on the host, until they are compared.
+
+    Nothing here may be changed before that. Where all pairs were chosen, arrays of the CPU are the
+    tensors' own memory.
 
     Attributes:
         layer: name of the attention layer.
-        images: number of each image of the batch.
-        windows: rows of heads an image: 1 but for Swin.
+        numbers: number of each image of the batch.
+        windows: rows of heads per image: 1 but for Swin.
         heads: H.
-        chosen: (G,) which pairs of (row of heads, head) these are.
+        chosen: (G,) positions of the chosen pairs of (row of heads, head).
         codes: q, k and v, (B, H, ...), or (G, 1, ...) where not all pairs were chosen. So are
         masked, bias: bool and integer, broadcast to (B, H, R, N), or None; and
         registers: by name.
@@ -312,17 +281,47 @@ class DatapathRun:
     """
 
     layer: str
-    images: tuple[int, ...]
+    numbers: tuple[int, ...]
     windows: int
     heads: int
     chosen: NDArray[np.int64]
-    codes: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    codes: tuple[NDArray[Any], ...]
     masked: NDArray[np.bool_] | None
     bias: NDArray[Any] | None
     registers: dict[str, NDArray[Any]]
     params: LayerParams
     config: AttentionConfig
     copied: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, seen: Observation, choice: HeadChoice) -> "HeldRun":
+        """Return the chosen part of a run, its copies from a device under way."""
+        rows, heads = seen.grid[:2]
+        chosen = choice.pairs(seen.layer, seen.numbers, seen.windows * heads)
+        every = len(chosen) == rows * heads
+
+        def hold(values: Tensor) -> NDArray[Any]:
+            return _held(values if every else _picked(values, chosen))
+
+        def hold_broadcast(values: Tensor | None) -> NDArray[Any] | None:
+            if values is None or not every:
+                return None if values is None else hold(values.expand(seen.grid))
+            return np.broadcast_to(hold(values), seen.grid)
+
+        return cls(
+            seen.layer,
+            seen.numbers,
+            seen.windows,
+            heads,
+            chosen,
+            tuple(map(hold, seen.inputs.values())),
+            hold_broadcast(seen.masked),
+            hold_broadcast(seen.bias),
+            {name: hold(values) for name, values in seen.registers.items()},
+            seen.params,
+            seen.config,
+            _mark_of_copies(seen.inputs["q"]),
+        )
 
     def parts(self) -> Iterator[slice]:
         """Yield parts of `chosen` whose traces are of a size that caches hold."""
@@ -337,19 +336,7 @@ class DatapathRun:
         mask = None if self.masked is None else _pairs(self.masked, part)
         bias = None if self.bias is None else _pairs(self.bias, part)
         expected = simulate(q, k, v, self.params, self.config, masked=mask, bias=bias)
-        return Comparison(
-            self.layer,
-            self.images,
-            self.windows,
-            self.heads,
-            self.chosen[part],
-            (q, k, v),
-            mask,
-            bias,
-            self.params,
-            self.config,
-            expected,
-        )
+        return Comparison(self, part, (q, k, v), mask, bias, expected)
 
 
 def _pairs(values: NDArray[Any], part: slice) -> NDArray[Any]:
@@ -373,64 +360,6 @@ class Outcome:
     mismatches: list[Mismatch] = field(default_factory=list)
 
 
-def hold_run(
-    layer: str,
-    images: Sequence[int],
-    choice: HeadChoice,
-    config: AttentionConfig,
-    inputs: tuple[Any, ...],
-    output: Registers,
-) -> DatapathRun:
-    """Return the chosen part of a run, its copies from a device under way.
-
-    Args:
-        layer: name of the attention layer.
-        images: number of each image, or empty: their positions.
-        choice: of (row of heads, head) pairs.
-        config: the hardware.
-        inputs: the datapath's arguments.
-        output: its registers.
-
-    Raises:
-        ValueError: the rows of heads are not as many for each image.
-    """
-    q, k, v, params = inputs[:4]
-    masked, bias = (*inputs[4:], None, None)[:2]
-    batch, heads = q.shape[:2]
-    numbers = tuple(images or range(batch))
-    if batch % len(numbers):
-        raise ValueError(
-            f"images must be of {batch} rows of heads, as many each, got {len(numbers)} images"
-        )
-    windows = batch // len(numbers)
-    chosen = choice.pairs(layer, numbers, windows * heads)
-    grid = (batch, heads, q.shape[2], k.shape[2])
-    every = len(chosen) == batch * heads
-
-    def hold(values: Tensor) -> NDArray[Any]:
-        return _held(values if every else _picked(values, chosen))
-
-    def hold_broadcast(values: Tensor | None) -> NDArray[Any] | None:
-        if values is None or not every:
-            return None if values is None else hold(values.expand(grid))
-        return np.broadcast_to(hold(values), grid)
-
-    return DatapathRun(
-        layer,
-        numbers,
-        windows,
-        heads,
-        chosen,
-        (hold(q), hold(k), hold(v)),
-        hold_broadcast(masked),
-        hold_broadcast(bias),
-        {name: hold(values) for name, values in output.named().items()},
-        params,
-        config,
-        _mark_of_copies(q),
-    )
-
-
 def _picked(values: Tensor, chosen: NDArray[np.int64]) -> Tensor:
     """Return pairs of (B, H, ...) as (G, 1, ...)."""
     row, head = (
@@ -451,7 +380,7 @@ def _mark_of_copies(values: Tensor) -> torch.cuda.Event | None:
     return torch.cuda.current_stream(values.device).record_event()
 
 
-def compare_run(run: DatapathRun, simulate: Simulate) -> Outcome:
+def compare_run(run: HeldRun, simulate: Simulate) -> Outcome:
     """Compare every value of every register of a run with the simulator's, by `==`."""
     if run.copied is not None:
         run.copied.synchronize()
@@ -478,9 +407,9 @@ def _compare_register(
 ) -> None:
     differ = got != getattr(seen.expected, name)
     outcome.compared[name] += differ.size
-    if name in UNMASKED_ONLY and seen.mask is not None:
-        differ &= ~seen.mask
-        outcome.compared[name] -= int(seen.mask.sum())
+    if (mask := unobserved(name, seen.mask)) is not None:
+        differ &= ~mask
+        outcome.compared[name] -= int(mask.sum())
     if differ.any():
         outcome.mismatched[name] += int(differ.sum())
         if name not in first:
@@ -494,7 +423,7 @@ class LayerShape:
 
     Attributes:
         heads: (window, head) pairs; window after window.
-        sizes: values that a pair has, by register.
+        sizes: values of a pair, by register.
         masked: masked (row, key) pairs of each of these; empty where nothing is masked.
     """
 
@@ -503,40 +432,24 @@ class LayerShape:
     masked: tuple[int, ...] = ()
 
 
-def layer_shapes(model: nn.Module, image: Tensor) -> dict[str, LayerShape]:
-    """Return the shape of each datapath by layer; empty for a model without any.
+class Shapes(Watcher):
+    """Watches the shape of each datapath, of one image.
 
-    Args:
-        model: quantized.
-        image: (1, C, H, W) float32, on the model's device.
+    Attributes:
+        layers: by layer; empty for a model without any.
     """
-    found: dict[str, LayerShape] = {}
-    handles = [
-        module.register_forward_hook(partial(_take, found, name.removesuffix(".datapath")))
-        for name, module in model.named_modules()
-        if isinstance(module, AttentionDatapath)
-    ]
-    try:
-        with torch.inference_mode():
-            model(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
 
+    def __init__(self) -> None:
+        self.layers: dict[str, LayerShape] = {}
 
-def _take(
-    found: dict[str, LayerShape],
-    layer: str,
-    module: nn.Module,
-    inputs: tuple[Any, ...],
-    output: Registers,
-) -> None:
-    registers, masked = output.named(), (*inputs[4:], None)[0]
-    grid = registers["score"].shape
-    counts = () if masked is None else masked.expand(grid).sum((2, 3)).reshape(-1).tolist()
-    sizes = {name: prod(values.shape[2:]) for name, values in registers.items()}
-    found[layer] = LayerShape(grid[0] * grid[1], sizes, tuple(counts))
+    def take(self, seen: Observation) -> None:
+        """Keep the shape of a layer."""
+        rows, heads = seen.grid[:2]
+        masked: list[int] = []
+        if seen.masked is not None:
+            masked = seen.masked.expand(seen.grid).sum((2, 3)).flatten().tolist()
+        sizes = {name: prod(values.shape[2:]) for name, values in seen.registers.items()}
+        self.layers[seen.layer] = LayerShape(rows * heads, sizes, tuple(masked))
 
 
 def values_compared(
@@ -556,18 +469,15 @@ def values_compared(
 _ATTENTION = re.compile(r"atte?n", re.IGNORECASE)
 
 
-class Checker:
+class Checker(Watcher):
     """Compares what a model's datapaths compute with the simulator, and counts.
 
-    What it reports is the same for any number of threads. As a context it ends with all compared;
-    left by an exception, it gives up what waits.
+    What it reports is the same for any number of threads.
 
     Args:
         mode: `sample`, `sample:K` or `all`, as `HeadChoice`.
         seed: of the sample.
         keep: how many mismatches are kept whole.
-        images: number of each image of the batch; whoever runs the batches sets it. Where the
-            datapath is given more rows of heads than images, these are the windows of each.
         threads: that compare beside inference, 0 to 256; 0 for none: inference waits.
         waiting: runs of a datapath whose registers may wait for a thread. One more, and inference
             waits: that many and one a thread are held in memory.
@@ -576,36 +486,23 @@ class Checker:
         ValueError: an argument is outside of its range.
     """
 
+    requires = "check"
+
     def __init__(
         self,
         mode: str,
         seed: int = 0,
         keep: int = 5,
-        images: Sequence[int] = (),
         *,
         threads: int = 1,
         waiting: int = 2,
     ) -> None:
-        self.mode, self.seed, self.keep, self.images = mode, seed, keep, images
+        self.mode, self.keep = mode, keep
         self._choice = HeadChoice(mode, seed)
         self._work: InOrder[Outcome] = InOrder(threads, waiting)
         self._found = Outcome()
         self._watched: set[str] = set()
         self._seen: set[str] = set()
-
-    def __enter__(self) -> "Checker":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.finish()
-        else:
-            self.cancel()
 
     @property
     def compared(self) -> dict[str, int]:
@@ -645,47 +542,27 @@ class Checker:
         """The layers that are watched and have not run."""
         return sorted(self._watched - self._seen)
 
-    def watch(self, model: nn.Module) -> list[Any]:
-        """Check every datapath of `model` whenever it runs; return the hooks' handles.
+    def attach(self, model: nn.Module, layers: Sequence[str]) -> None:
+        """Take note of the layers that must run.
 
         Raises:
-            ValueError: the model has no integer datapath, or names an attention without one.
+            ValueError: the model has an attention by name that is none of them.
         """
-        datapaths = {
-            name.removesuffix(".datapath"): module
-            for name, module in model.named_modules()
-            if isinstance(module, AttentionDatapath)
-        }
-        if not datapaths:
-            raise ValueError("check must be none for a model without an integer attention map")
         for name, module in model.named_modules():
-            around = any(_holds(name, layer) or _holds(layer, name) for layer in datapaths)
+            around = any(_holds(name, layer) or _holds(layer, name) for layer in layers)
             if _ATTENTION.search(type(module).__name__) and not around:
                 raise refusal(name, module, "has no integer datapath: check must be none")
-        self._watched |= set(datapaths)
-        return [
-            module.register_forward_hook(self._hook(layer)) for layer, module in datapaths.items()
-        ]
+        self._watched |= set(layers)
 
-    def _hook(self, layer: str) -> Any:
-        def compare(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
-            self.compare(layer, module.config, inputs, output)
-
-        return compare
-
-    def compare(
-        self, layer: str, config: AttentionConfig, inputs: tuple[Any, ...], output: Registers
-    ) -> None:
-        """Have one run of a datapath compared: `inputs` are its arguments, `output` its registers.
-
-        Neither may be changed before `finish`.
+    def take(self, seen: Observation) -> None:
+        """Have one run of a datapath compared.
 
         Raises:
             ValueError, TypeError: the simulator refuses what an earlier run was given.
         """
-        self._seen.add(layer)
-        run = hold_run(layer, self.images, self._choice, config, inputs, output)
-        self._merge(self._work.submit(partial(_compare, run)))
+        self._seen.add(seen.layer)
+        run = HeldRun.of(seen, self._choice)
+        self._merge(self._work.submit(partial(compare_run, run, _simulated)))
 
     def finish(self) -> None:
         """Wait until all that was handed over has been compared. The threads end.
@@ -710,10 +587,6 @@ class Checker:
 
 def _holds(outer: str, inner: str) -> bool:
     return outer in ("", inner) or inner.startswith(f"{outer}.")
-
-
-def _compare(run: DatapathRun) -> Outcome:
-    return compare_run(run, _simulated)
 
 
 def _simulated(*args: Any, **masks: Any) -> AttentionTrace:

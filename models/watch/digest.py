@@ -10,15 +10,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import REGISTERS
 
-from ..ptq.datapath import AttentionDatapath, Registers
-
-__all__ = [
-    "RegisterDigest",
-    "digest_of_digests",
-    "exact_float32",
-    "model_digest",
-    "pixel_digests",
-]
+from .watching import Observation, Watcher
 
 #: Registers that go into a digest, each in one little-endian type whatever the device holds.
 _TYPES = dict.fromkeys(REGISTERS, "<i4") | {
@@ -41,11 +33,10 @@ def pixel_digests(images: Tensor) -> tuple[str, ...]:
     return tuple(hashlib.sha256(image.data).hexdigest() for image in values)
 
 
-class RegisterDigest:
+class RegisterDigest(Watcher):
     """The SHA-256 of a model's attention registers, image by image, in the order of its layers.
 
-    It does not depend on which images share a batch. `begin` a batch, run the model, `end` it. A
-    model that ran no datapath has none.
+    It does not depend on which images share a batch.
 
     Args:
         which: `codes` (level and o, which the rest of the model sees) or `all`.
@@ -56,27 +47,21 @@ class RegisterDigest:
         self._hashes: list[Any] = []
         self._ran = False
 
-    def watch(self, model: nn.Module) -> list[Any]:
-        """Take in every datapath of `model` whenever it runs; return the hooks' handles."""
-        return [
-            module.register_forward_hook(self._take)
-            for module in model.modules()
-            if isinstance(module, AttentionDatapath)
-        ]
-
-    def begin(self, images: int) -> None:
-        """Begin a batch of that many images."""
-        self._hashes = [hashlib.sha256() for _ in range(images)]
-        self._ran = False
-
-    def end(self) -> tuple[str, ...]:
-        """Return 64 hexadecimal digits for each image of the batch; none if no datapath ran."""
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """64 hexadecimal digits per image of the batch; none if no datapath ran."""
         return tuple(each.hexdigest() for each in self._hashes) if self._ran else ()
 
-    def _take(self, module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
-        registers, self._ran = output.named(), True
+    def begin(self, numbers: tuple[int, ...]) -> None:
+        """Forget the batch before."""
+        self._hashes, self._ran = [hashlib.sha256() for _ in numbers], False
+
+    def take(self, seen: Observation) -> None:
+        """Take in the registers of a layer."""
+        self._ran = True
         for name in self._names:
-            values = registers[name].detach().to("cpu").numpy().astype(_TYPES[name], copy=False)
+            values = seen.registers[name].detach().to("cpu").numpy()
+            values = values.astype(_TYPES[name], copy=False)
             rows = np.ascontiguousarray(values).reshape(len(self._hashes), -1)
             for each, row in zip(self._hashes, rows, strict=True):
                 each.update(row.data)

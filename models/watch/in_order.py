@@ -2,11 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from threading import Lock, Thread, get_ident
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
-
-__all__ = ["InOrder"]
 
 T = TypeVar("T")
 
@@ -15,9 +12,8 @@ class InOrder(Generic[T]):
     """Makes calls on threads of its own and hands their results back in the order of the calls.
 
     What comes back is the same for any number of threads, whichever of them ends first. At most
-    `threads + waiting` calls are held: who submits one more waits for the oldest. A thread ends
-    when no call is left, so that none outlives its work; none keeps a process from ending.
-    One thread submits, drains and cancels.
+    `threads + waiting` calls are held: who submits one more waits for the oldest. The threads end
+    with `drain` and `cancel`, and with the process. One thread submits, drains and cancels.
 
     Args:
         threads: that make the calls, 0 to 256; 0 for none, each call is made as it is submitted.
@@ -34,11 +30,8 @@ class InOrder(Generic[T]):
             raise ValueError(f"waiting must be at least 0, got {waiting}")
         self._threads, self._most = threads, threads + waiting
         self._results: deque[Future[T]] = deque()
-        self._calls: deque[tuple[Future[T], Callable[[], T]]] = deque()
         self._taken: list[T] = []  # what an interrupted wait has not returned yet
-        self._busy: set[int] = set()
-        self._lock = Lock()
-        self._started: list[Thread] = []
+        self._pool: ThreadPoolExecutor | None = None
         self._error: BaseException | None = None
 
     def submit(self, call: Callable[[], T]) -> list[T]:
@@ -50,10 +43,9 @@ class InOrder(Generic[T]):
         if self._threads == 0:
             return [call()]
         results = self._take(most=self._most - 1)
-        future: Future[T] = Future()
-        self._calls.append((future, call))
-        self._results.append(future)
-        self._start_thread()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, "bitlog2-check")
+        self._results.append(self._pool.submit(call))
         return results
 
     def drain(self) -> list[T]:
@@ -63,14 +55,12 @@ class InOrder(Generic[T]):
             BaseException: what a call raised, the first that did; raised again by every later use.
         """
         results = self._take(most=0)
-        self._join()
+        self._end()
         return results
 
     def cancel(self) -> None:
         """Give up the calls that no thread has begun, wait for the others. The threads end."""
-        with self._lock:
-            self._calls.clear()
-        self._join()
+        self._end()
         self._results.clear()
 
     def _take(self, most: int) -> list[T]:
@@ -78,7 +68,6 @@ class InOrder(Generic[T]):
         if self._error is not None:
             raise self._error
         while self._results and (len(self._results) > most or self._results[0].done()):
-            self._start_thread()  # should an interrupt have kept `submit` from it
             self._error = self._results[0].exception()
             if self._error is not None:
                 self.cancel()
@@ -87,37 +76,7 @@ class InOrder(Generic[T]):
         taken, self._taken = self._taken, []
         return taken
 
-    def _start_thread(self) -> None:
-        with self._lock:
-            enough = not self._calls or len(self._busy) >= self._threads
-        if not enough:
-            self._started = [thread for thread in self._started if thread.is_alive()]
-            self._started.append(_thread(self._make_calls))
-            self._started[-1].start()
-
-    def _make_calls(self) -> None:
-        """Make calls until none is left; a thread too many ends at once."""
-        me = get_ident()
-        while True:
-            with self._lock:
-                mine = me in self._busy or len(self._busy) < self._threads
-                if not (mine and self._calls):
-                    self._busy.discard(me)
-                    return
-                self._busy.add(me)
-                future, call = self._calls.popleft()
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-                future.set_exception(error)
-            del future, call  # and what they hold, before the next is waited for
-
-    def _join(self) -> None:
-        for thread in self._started:
-            if thread.is_alive():
-                thread.join()
-        self._started.clear()
-
-
-def _thread(target: Callable[[], None]) -> Thread:
-    return Thread(target=target, name="bitlog2-check", daemon=True)
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,21 +1,15 @@
 """What a code does to the attention map, layer by layer: histograms before and after, and error."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..ptq.attention import FloatAttention, IntegerAttention
-from ..ptq.datapath import Registers
 from ..ptq.levels import level_of
-
-__all__ = ["OCTAVES", "LayerStatistics", "map_statistics"]
+from .watching import MapObservation, Observation, Watcher
 
 #: Bins of the histograms: half octaves from 2**-20 to 1; what is smaller, or 0, is counted apart.
 OCTAVES = 20
@@ -56,25 +50,39 @@ class _Part:
         self.output: tuple[float, float] | None = None
 
 
-def map_statistics(model: nn.Module, images: Tensor) -> dict[str, LayerStatistics]:
-    """Run a quantized model on images and return the statistics of each attention layer.
+class MapStatistics(Watcher):
+    """Collects the statistics of each layer; a layer whose map has no code shows an error of 0."""
 
-    Args:
-        model: as `quantize` returns it.
-        images: (B, C, H, W) float32, on the model's device.
+    def __init__(self) -> None:
+        self._parts: dict[str, list[_Part]] = {}
 
-    Returns:
-        by layer; a layer whose map has no code shows an error of 0.
-    """
-    found: dict[str, list[_Part]] = {}
-    handles = _watch(model, lambda layer, part: found.setdefault(layer, []).append(part))
-    try:
-        with torch.inference_mode():
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {layer: _joined(parts) for layer, parts in found.items()}
+    @property
+    def layers(self) -> dict[str, LayerStatistics]:
+        """Statistics by layer."""
+        return {layer: _joined(parts) for layer, parts in self._parts.items()}
+
+    def take(self, seen: Observation) -> None:
+        """Keep an exact softmax of the scores beside the decoded levels."""
+        params, scheme, levels = seen.params, seen.config.code, seen.registers["level"]
+        t = seen.registers["score"].double() * (params.m / 2.0**params.n)
+        t = t if seen.bias is None else t + seen.bias
+        t = t if seen.masked is None else t.masked_fill(seen.masked, -math.inf)
+        exact = torch.softmax(t * (math.log(2) / (1 << seen.config.fraction_bits)), dim=-1)
+        p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
+        ideal = level_of(p.float(), scheme).to(levels.dtype)
+        values = torch.tensor(scheme.values, dtype=torch.float64, device=levels.device)
+        decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
+        assert seen.delta is not None, seen.layer
+        part = _Part(exact, decoded / seen.delta)
+        part.changed = int((ideal != levels).sum()), levels.numel()
+        x = seen.inputs["v"].double() - params.zv
+        acc = of_ideal @ x
+        part.output = float((decoded @ x - acc).square().sum()), float(acc.square().sum())
+        self._parts.setdefault(seen.layer, []).append(part)
+
+    def take_map(self, seen: MapObservation) -> None:
+        """Keep a float map before and after its code."""
+        self._parts.setdefault(seen.layer, []).append(_Part(seen.before, seen.after))
 
 
 def _joined(parts: list[_Part]) -> LayerStatistics:
@@ -92,56 +100,6 @@ def _joined(parts: list[_Part]) -> LayerStatistics:
 def _ratio(pairs: list[tuple[float, float]]) -> float:
     over, under = (sum(pair[i] for pair in pairs) for i in (0, 1))
     return over / under if under else 0.0
-
-
-def _watch(model: nn.Module, keep: Callable[[str, _Part], None]) -> list[Any]:
-    handles = []
-    for name, module in model.named_modules():
-        if isinstance(module, IntegerAttention):
-            hook = partial(_of_datapath, name, module, keep)
-            handles.append(module.datapath.register_forward_hook(hook))
-        elif isinstance(module, FloatAttention):
-            handles.append(module.map.register_forward_hook(partial(_of_map, name, keep)))
-    return handles
-
-
-def _of_datapath(
-    name: str,
-    attention: IntegerAttention,
-    keep: Callable[[str, _Part], None],
-    datapath: Any,
-    inputs: tuple[Any, ...],
-    output: Registers,
-) -> None:
-    """Keep an exact softmax of the scores beside the decoded levels."""
-    v, params, masked, bias = (*inputs[2:], None, None)[:4]
-    scheme, levels = datapath.config.code, output.map.level
-    t = output.map.score.double() * (params.m / 2.0**params.n)
-    if bias is not None:
-        t = t + bias
-    if masked is not None:
-        t = t.masked_fill(masked, -math.inf)
-    exact = torch.softmax(t * (math.log(2) / (1 << datapath.config.fraction_bits)), dim=-1)
-    p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
-    ideal = level_of(p.float(), scheme).to(levels.dtype)
-    values = datapath.values.double()
-    decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
-    part = _Part(exact, decoded / attention.delta)
-    part.changed = int((ideal != levels).sum()), levels.numel()
-    x = v.double() - params.zv
-    acc = of_ideal @ x
-    part.output = float((decoded @ x - acc).square().sum()), float(acc.square().sum())
-    keep(name, part)
-
-
-def _of_map(
-    name: str,
-    keep: Callable[[str, _Part], None],
-    module: Any,
-    inputs: tuple[Any, ...],
-    output: Tensor,
-) -> None:
-    keep(name, _Part(inputs[0], output))
 
 
 def _histogram(values: Tensor) -> NDArray[np.int64]:

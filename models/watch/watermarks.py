@@ -1,17 +1,15 @@
 """Watermarks: the range of values that each register of each layer has held."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
+from bitlog2.sim import REGISTERS, AttentionConfig
 
-from ..ptq.datapath import AttentionDatapath, Registers
-
-__all__ = ["SATURATING", "WATERMARKED", "Mark", "Watermarks", "is_signed", "provided_bits"]
+from .watching import Observation, Watcher, unobserved
 
 #: Registers in datapath order; product and out_product are those before the shifts.
 WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o")
@@ -21,12 +19,12 @@ SATURATING = ("t", "d", "o")
 
 @dataclass(frozen=True)
 class Mark:
-    """What a register has held.
+    """The range of values that a register has held.
 
     Attributes:
         smallest, largest: values.
-        values: how many.
-        saturated: how many were limited, None for a register that cannot saturate.
+        values: number of values.
+        saturated: number of those that were limited; None for a register that cannot saturate.
     """
 
     smallest: int
@@ -50,48 +48,37 @@ class Mark:
         return max(1, magnitude.bit_length() + signed)
 
 
-class Watermarks:
-    """Collects the marks of a model's datapaths whenever they run.
+def join_marks(total: dict[str, Mark], new: Mapping[str, Mark]) -> None:
+    """Take marks, by register, into the total."""
+    for name, mark in new.items():
+        total[name] = total[name].joined(mark) if name in total else mark
+
+
+class Watermarks(Watcher):
+    """Collects the marks of a model's datapaths.
 
     Attributes:
         layers: marks by layer, then by register.
         configs: the hardware of each layer.
     """
 
+    requires = "watermarks"
+
     def __init__(self) -> None:
         self.layers: dict[str, dict[str, Mark]] = {}
         self.configs: dict[str, AttentionConfig] = {}
 
-    def watch(self, model: nn.Module) -> list[Any]:
-        """Mark every datapath of `model` whenever it runs; return the hooks' handles.
-
-        Raises:
-            ValueError: the model has no integer datapath.
-        """
-        handles = [
-            module.register_forward_hook(self._hook(name.removesuffix(".datapath")))
-            for name, module in model.named_modules()
-            if isinstance(module, AttentionDatapath)
-        ]
-        if not handles:
-            raise ValueError("watermarks must be of a model with an integer attention map")
-        return handles
-
-    def _hook(self, layer: str) -> Any:
-        def mark(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
-            self.configs[layer] = module.config
-            held = self.layers.setdefault(layer, {})
-            for name, new in _marks(module.config, inputs, output):
-                held[name] = held[name].joined(new) if name in held else new
-
-        return mark
+    def take(self, seen: Observation) -> None:
+        """Mark every register of a run."""
+        self.configs[seen.layer] = seen.config
+        marks = {name: mark_of(name, seen) for name in WATERMARKED}
+        join_marks(self.layers.setdefault(seen.layer, {}), marks)
 
     def overall(self) -> dict[str, Mark]:
         """Return the marks over all layers, by register."""
         total: dict[str, Mark] = {}
         for marks in self.layers.values():
-            for name, mark in marks.items():
-                total[name] = total[name].joined(mark) if name in total else mark
+            join_marks(total, marks)
         return {name: total[name] for name in WATERMARKED if name in total}
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,25 +116,17 @@ def _described(mark: Mark, register: str, config: AttentionConfig) -> dict[str, 
     }
 
 
-def _marks(
-    config: AttentionConfig, inputs: tuple[Any, ...], output: Registers
-) -> Iterator[tuple[str, Mark]]:
-    """Yield the marks of one run; d and e of masked keys, which nothing observes, are left out."""
-    params: LayerParams = inputs[3]
-    masked, bias = (*inputs[4:], None, None)[:2]
-    registers = output.named()
-    limited = _saturated(config, params, masked, bias, output)
-    for name in WATERMARKED:
-        if name == "product":
-            mark = _scaled(_mark(registers["score"]), params.m, params.n)
-        elif name == "out_product":
-            mark = _scaled(_mark(registers["acc"]), params.m2, params.n2)
-        elif name in ("d", "e") and masked is not None:
-            values = registers[name]
-            mark = _mark(values[~masked.expand(values.shape)], limited.get(name))
-        else:
-            mark = _mark(registers[name], limited.get(name))
-        yield name, mark
+def mark_of(register: str, seen: Observation) -> Mark:
+    """Return the mark of one run; d and e of masked keys, which nothing observes, are left out."""
+    params, registers = seen.params, seen.registers
+    if register == "product":
+        return _scaled(_mark(registers["score"]), params.m, params.n)
+    if register == "out_product":
+        return _scaled(_mark(registers["acc"]), params.m2, params.n2)
+    values, masked = registers[register], unobserved(register, seen.masked)
+    if masked is not None:
+        values = values[~masked.expand(seen.grid)]
+    return _mark(values, _saturated(register, seen))
 
 
 def _mark(values: Tensor, saturated: int | None = None) -> Mark:
@@ -162,26 +141,22 @@ def _scaled(mark: Mark, multiplier: int, shift: int) -> Mark:
     return Mark(low, high, mark.values, None)
 
 
-def _saturated(
-    config: AttentionConfig,
-    params: LayerParams,
-    masked: Tensor | None,
-    bias: Tensor | None,
-    output: Registers,
-) -> dict[str, int]:
-    """Return how many values each saturating register limited, from what came before the limit."""
-    regs = output.map
-    t = _rnd(regs.score.long() * params.m, params.n)
-    if bias is not None:
-        t = t + bias
-    over_t = (t < config.t_min) | (t > config.t_max)
-    over_d = (regs.row_max.unsqueeze(-1) - regs.t) > config.d_max
-    if masked is not None:
-        over_d = over_d & ~masked
-    o = _rnd(output.output.acc.long() * params.m2, params.n2) + params.zo
-    over_o = (o < 0) | (o >= 1 << config.o_bits)
-    parts = {"t": over_t, "d": over_d, "o": over_o}
-    return {name: int(over.sum()) for name, over in parts.items()}
+def _saturated(register: str, seen: Observation) -> int | None:
+    """Return how many values a saturating register limited, from what came before the limit."""
+    config, params, registers = seen.config, seen.params, seen.registers
+    if register == "t":
+        t = _rnd(registers["score"].long() * params.m, params.n)
+        t = t if seen.bias is None else t + seen.bias
+        over = (t < config.t_min) | (t > config.t_max)
+    elif register == "d":
+        over = (registers["row_max"].unsqueeze(-1) - registers["t"]) > config.d_max
+        over = over if seen.masked is None else over & ~seen.masked
+    elif register == "o":
+        o = _rnd(registers["acc"].long() * params.m2, params.n2) + params.zo
+        over = (o < 0) | (o >= 1 << config.o_bits)
+    else:
+        return None
+    return int(over.sum())
 
 
 def _rnd(x: Tensor, n: int) -> Tensor:
