@@ -1,23 +1,21 @@
-"""JSON objects that hold the SHA-256 of their own content: an edited file is refused."""
+"""Documents that hold the SHA-256 of their own content: an edited file is refused."""
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from bitlog2.sim.checks import brief
+from bitlog2.documents import Document, brief, from_json, plain, plain_values, schema
 from bitlog2.sim.files import write_whole
 
-__all__ = [
-    "check_seal",
-    "digest_of",
-    "parse_object",
-    "read_object",
-    "read_sealed",
-    "write_sealed",
-]
-
 _SEAL = "sha256"
+
+
+class Sealed(Document, frozen=True, kw_only=True):
+    """Base of the documents with a seal: the field `format`, a literal, names kind and version."""
+
+
+S = TypeVar("S", bound=Sealed)
 
 
 def digest_of(content: Any) -> str:
@@ -26,76 +24,46 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_sealed(path: Path, content: dict[str, Any], *, sort_keys: bool = False) -> None:
-    """Write an object with its digest, whole or not at all."""
-    text = json.dumps({**content, _SEAL: digest_of(content)}, indent=2, sort_keys=sort_keys)
+def write_sealed(path: Path, document: Sealed) -> None:
+    """Write a document with its digest, whole or not at all."""
+    values = plain_values(document)
+    text = json.dumps({**values, _SEAL: digest_of(values)}, indent=2, allow_nan=False)
     write_whole(path, (text + "\n").encode())
 
 
-def read_sealed(path: Path, form: str) -> dict[str, Any]:
-    """Return the object that `write_sealed` wrote, without its digest.
-
-    Args:
-        path: the file.
-        form: what its `format` must be.
+def read_sealed(path: Path, kind: type[S]) -> S:
+    """Return the document that `write_sealed` wrote.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON object of that format, or it was edited.
+        ValueError: it is no document of that kind, or it was edited.
     """
-    content = read_object(path)
-    if content.get("format") != form:
+    content = plain(path.read_bytes(), str(path))
+    (form,) = get_args(get_type_hints(kind)["format"])
+    found = content.get("format") if isinstance(content, dict) else content
+    if found != form:
         raise ValueError(
-            f"{path} must have the format {form}, got {brief(content.get('format'))}: a file of "
-            "another version of BitLog2 is not read"
+            f"{path} must have the format {form}, got {brief(found)}: a file of another version of "
+            "BitLog2 is not read"
         )
-    check_seal(path, content)
-    return {name: value for name, value in content.items() if name != _SEAL}
-
-
-def check_seal(path: Path, content: dict[str, Any]) -> None:
-    """Refuse an object whose `sha256` is not that of the rest; ValueError names the file."""
-    rest = {name: value for name, value in content.items() if name != _SEAL}
-    if content.get(_SEAL) != digest_of(rest):
+    seal = content.pop(_SEAL, None)
+    if seal != digest_of(content):
         raise ValueError(
             f"{path} must be as it was written: its content does not have the sha256 that it names"
         )
+    return from_json(content, kind, str(path))
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object that a file holds.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON, or no object, or names a key twice.
-    """
-    try:
-        return parse_object(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
-
-
-def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Return the object that a text holds; ValueError for anything else, or a key twice."""
-    try:
-        content = json.loads(
-            text, object_pairs_hook=_each_key_once, parse_constant=_refuse_constant
-        )
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"must hold an object, got {brief(content)}")
-    return content
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {brief(twice)} stands twice")
+def sealed_schema(kind: type[Sealed], title: str) -> dict[str, Any]:
+    """Return the JSON schema of the file of a document with its seal."""
+    found = schema(kind, title)
+    name = found["$ref"].rpartition("/")[2]
+    described = "SHA-256 of the other members as JSON with sorted keys and no blanks."
+    body = found["$defs"][name]
+    body["properties"][_SEAL] = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": described,
+    }
+    body["required"].append(_SEAL)
     return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")

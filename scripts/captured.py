@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from bitlog2.flow.selection import Selection
 from bitlog2.golden import Emission
-from bitlog2.names import LARGEST_SEED
+from bitlog2.names import LARGEST_SEED, MODELS
+from bitlog2.names import MODEL_SCHEMES as SCHEMES
 
 from .arguments import integer, selection
-from .evaluate import CLASSES_HELP, MODELS, SCHEMES
+from .evaluate import CLASSES_HELP
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def capture_request(args: argparse.Namespace) -> "CaptureRequest":
     name, source = args.model, DataSource(args.data, classes=args.classes)
     if args.load is not None:
         _refuse_beside_load(args)
-        name = quantized_about(args.load, name)["model"]
+        name = quantized_about(args.load, name)[0]
         return CaptureRequest(name, source=source, load=args.load)
     if args.seed > LARGEST_SEED:
         raise ValueError(f"--seed must be from 0 to {LARGEST_SEED} for a model, got {args.seed}")

@@ -1,21 +1,20 @@
 """`bitlog2 evaluate`: accuracy of a quantized model, every register checked."""
 
 import argparse
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitlog2.names import CODED, CONTROLS, LARGEST_SEED, MODELS
 from bitlog2.names import MODEL_SCHEMES as SCHEMES
 
-from . import grid
 from .arguments import HelpFormatter, integer, output_file
-from .grid_options import add_grid_options, grid_request
 
 if TYPE_CHECKING:
-    from bitlog2.models.runs.evaluate import RunRequest
-
-__all__ = ["CLASSES_HELP", "MODELS", "SCHEMES", "add_parser"]
+    from bitlog2.models.runs.request import EvaluationRequest
+    from bitlog2.models.zoo.checkpoint import QuantizedModel
 
 _EPILOG = """examples:
   bitlog2 evaluate --model digits
@@ -56,8 +55,8 @@ def add_parser(commands: Any) -> None:
     )
     _add_data(parser)
     _add_quantization(parser)
-    _add_run(parser)
-    add_grid_options(parser, MODELS)
+    _add_evaluation(parser)
+    _add_grid(parser)
     parser.set_defaults(run=_run)
 
 
@@ -105,8 +104,7 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
         type=_arithmetic_list,
         metavar="{integer,float}",
         default="integer",
-        help="the datapath's integers, or the published fake quantization; both, as "
-        "integer,float, in a grid",
+        help="the datapath's integers, or the published fake quantization; both as integer,float",
     )
     group.add_argument(
         "--w-bits", metavar="BITS", type=integer(2, 8), default=4, help="width of weight codes"
@@ -145,7 +143,7 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("evaluation")
     group.add_argument(
         "--check",
@@ -155,7 +153,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "of each layer and batch, by the seed (default: all for integer, none for float)",
         default=argparse.SUPPRESS,
     )
-    grid.add_check_threads(group)
+    add_check_threads(group)
     group.add_argument(
         "--watermarks",
         action="store_true",
@@ -183,10 +181,87 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mismatch-dir",
         type=Path,
-        default=Path("bitlog2-mismatch"),
         metavar="DIR",
-        help="where the row of a mismatch is written",
+        help="where the row of a mismatch is written (default: bitlog2-mismatch, or mismatch in "
+        "the folder of --run)",
     )
+
+
+def add_check_threads(parser: Any) -> None:
+    """Add `--check-threads` to a parser or a group of its options."""
+    parser.add_argument(
+        "--check-threads",
+        type=integer(1, 256),
+        metavar="N",
+        help="of each process, compare registers while the model goes on; nothing that is reported "
+        "depends on them (default: the processors that torch leaves free, 1 to 4)",
+    )
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "grids",
+        "cells of models, schemes, seeds, bits and arithmetics; in a folder they can be stopped at "
+        "any moment: `bitlog2 resume DIR` goes on after the last finished batch",
+    )
+    group.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="the folder")
+    group.add_argument(
+        "--models",
+        type=_model_list,
+        metavar="LIST",
+        help="as vit_small,deit_tiny; all: the pretrained",
+    )
+    group.add_argument("--bits", type=_bits_list, metavar="LIST", help="W/A pairs, as 4/4,6/6")
+    group.add_argument(
+        "--checkpoints",
+        type=_checkpoint,
+        action="append",
+        default=[],
+        metavar="MODEL=FILE",
+        help="weights of one of several models; may be repeated",
+    )
+    group.add_argument(
+        "--digest",
+        choices=("none", "codes", "all"),
+        default="codes",
+        help="attention registers in the digest: levels and output codes, or every one",
+    )
+    group.add_argument(
+        "--threads",
+        type=integer(1, 256),
+        metavar="N",
+        help="torch's, of each process; part of what was asked for, as sums depend on it (default: "
+        "1 with --run, else torch's own choice)",
+    )
+
+
+def _model_list(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return tuple(name for name in MODELS if name != "digits")
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in MODELS or names.count(name) > 1:
+            raise argparse.ArgumentTypeError(
+                f"must be 'all' or a list of {', '.join(MODELS)}, each once, got {text!r}"
+            )
+    return names
+
+
+def _bits_list(text: str) -> tuple[tuple[int, int], ...]:
+    parse, pairs = integer(2, 8), []
+    for part in text.split(","):
+        w_bits, separator, a_bits = part.partition("/")
+        if not separator:
+            raise argparse.ArgumentTypeError(f"must be W/A pairs as 4/4,6/6, got {text!r}")
+        pairs.append((parse(w_bits), parse(a_bits)))
+    return tuple(pairs)
+
+
+def _checkpoint(text: str) -> tuple[str, str]:
+    model, separator, file = text.partition("=")
+    if not separator or not file:
+        raise argparse.ArgumentTypeError(f"must be MODEL=FILE, got {text!r}")
+    return model, file
 
 
 def _check_mode(text: str) -> str:
@@ -239,59 +314,154 @@ def _schemes(args: argparse.Namespace) -> tuple[str, ...]:
     return chosen
 
 
-def _request(args: argparse.Namespace) -> "RunRequest":
-    from bitlog2.models.runs.evaluate import RunRequest
-    from bitlog2.models.zoo.checkpoint import quantized_about
-    from bitlog2.models.zoo.task import DataSource
+def request_of(args: argparse.Namespace) -> "EvaluationRequest":
+    """Return the request that the options make.
 
-    how = {
-        "model": args.model or "digits",
-        "schemes": _schemes(args),
-        "arithmetic": args.arithmetic[0],
-        "w_bits": args.w_bits,
-        "a_bits": args.a_bits,
-        "seeds": args.seeds or (args.seed,),
-    }
-    if args.load is not None:
-        how = quantized_about(args.load, args.model)
-    checked = how["arithmetic"] == "integer" and not set(how["schemes"]) <= set(CONTROLS)
-    return RunRequest(
-        **how,
-        check=getattr(args, "check", "all" if checked else "none"),
+    Raises:
+        TypeError, ValueError: options that do not go with one another.
+    """
+    from bitlog2.models.runs.request import EvaluationRequest
+
+    cells = _loaded(args) if args.load is not None else _cells(args)
+    coded = "integer" in cells["arithmetics"] and set(cells["schemes"]) & set(CODED)
+    return EvaluationRequest(
+        **cells,
+        check=getattr(args, "check", "all" if coded else "none"),
+        digest=args.digest,
         watermarks=args.watermarks,
+        statistics=args.folder is not None,
         limit=args.limit,
         batch_size=args.batch_size or (16 if args.device == "cpu" else 128),
         calibration_images=args.calibration_images,
+        threads=args.threads or _threads(args.folder),
         device=args.device,
-        source=DataSource(args.data, args.workers, args.skip_unreadable, args.classes),
-        checkpoint=args.checkpoint,
+        data=None if args.data is None else str(args.data),
+        workers=0 if args.data is None else args.workers,
+        skip_unreadable=args.skip_unreadable,
+        classes=None if args.classes is None else str(args.classes),
         ema=args.ema,
-        save=args.save,
-        load=args.load,
-        dump_quantizers=args.dump_quantizers,
-        check_threads=args.check_threads,
     )
 
 
+def _cells(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of a request that say which models are quantized, and how."""
+    if args.models is not None and args.model is not None:
+        raise ValueError("--model must be left out with --models")
+    models = args.models or (args.model or "digits",)
+    checkpoints = tuple(args.checkpoints)
+    if args.checkpoint is not None:
+        if len(models) > 1:
+            raise ValueError("--checkpoints MODEL=FILE must be used for several models")
+        checkpoints = ((models[0], str(args.checkpoint)),)
+    return {
+        "models": models,
+        "schemes": _schemes(args),
+        "arithmetics": args.arithmetic,
+        "bits": args.bits or ((args.w_bits, args.a_bits),),
+        "seeds": args.seeds or (args.seed,),
+        "checkpoints": checkpoints,
+    }
+
+
+def _loaded(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the same fields of a quantized model's file."""
+    from bitlog2.models.zoo.checkpoint import quantized_about
+
+    for name in ("models", "bits", "checkpoint"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} must be left out with --load")
+    name, spec, seed = quantized_about(args.load, args.model)
+    return {
+        "models": (name,),
+        "schemes": (spec.scheme,),
+        "arithmetics": (spec.arithmetic,),
+        "bits": ((spec.w_bits, spec.a_bits),),
+        "datapaths": (spec.datapath,),
+        "seeds": (seed,),
+        "load": str(args.load),
+    }
+
+
+def _threads(folder: Path | None) -> int:
+    """Return torch's threads where none are asked for: a run gives the same on every machine."""
+    import torch
+
+    return torch.get_num_threads() if folder is None else 1
+
+
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.runs.evaluate import Evaluation
-    from bitlog2.models.watch.digest import exact_float32
+    request = request_of(args)
+    keep = [(args.save, "save"), (args.dump_quantizers, "dump_quantizers")]
+    cells = sum(cell.spec is not None for cell in request.cells())
+    for file, name in keep:
+        if file is not None and cells != 1:
+            raise ValueError(f"{name} must go with one scheme and one seed, got {cells} cells")
 
-    from .evaluate_report import Report
+    def write(quantized: "QuantizedModel") -> None:
+        from bitlog2.models.watch.dump import dump_quantizers
+        from bitlog2.models.zoo.checkpoint import save_quantized
+
+        if args.save is not None:
+            save_quantized(args.save, quantized)
+        if args.dump_quantizers is not None:
+            dump_quantizers(args.dump_quantizers, quantized)
+
+    wanted = any(file is not None for file, _ in keep)
+    mismatch_dir = args.mismatch_dir or (args.folder or Path()) / "mismatch"
+    if args.mismatch_dir is None and args.folder is None:
+        mismatch_dir = Path("bitlog2-mismatch")
+    return run(
+        args.folder,
+        request,
+        args.check_threads,
+        mismatch_dir=mismatch_dir,
+        json=args.json,
+        model=write if wanted else None,
+    )
+
+
+def run(
+    folder: Path | None,
+    request: "EvaluationRequest | None",
+    check_threads: int | None,
+    *,
+    mismatch_dir: Path | None = None,
+    json: Path | None = None,
+    model: Callable[["QuantizedModel"], None] | None = None,
+) -> int:
+    """Evaluate, or go on with a run; print its table and return the exit status.
+
+    Args:
+        folder: of the run; None for one that is gone afterwards.
+        request: what is evaluated; None for what the run was asked for.
+        check_threads: that compare registers; None for a number by the processors.
+        mismatch_dir: where rows that differ are written; None for `mismatch` in the folder.
+        json: file that the result is written to as well, with its timings.
+        model: is called with each quantized model.
+    """
+    from dataclasses import replace
+
+    import msgspec
+
+    from bitlog2.models.runs.evaluation import evaluate
+    from bitlog2.models.runs.folder import RunFolder
+    from bitlog2.models.runs.result import write_result
+
     from .progress import progress
+    from .table import Table
 
-    request = grid_request(args, _schemes(args), args.seeds or (args.seed,))
-    if request is not None:
-        return grid.run(args.folder, request, args.check_threads)
-    exact_float32()
-    evaluation = Evaluation(_request(args), progress)
-    report = Report(evaluation)
-    report.print_header()
-    for cell in evaluation.cells():
-        report.print_row(cell)
-    report.print_spread()
-    report.print_watermarks()
-    report.print_digests()
-    if args.json is not None:
-        report.write_json(args.json)
-    return report.print_check(args.mismatch_dir)
+    if folder is not None:
+        mismatch_dir = mismatch_dir or folder / "mismatch"
+        request = request or RunFolder.open(folder).request
+    assert request is not None
+    assert mismatch_dir is not None
+    table = Table(request, mismatch_dir)
+    result = evaluate(folder, request, progress, replace(table.events, model=model), check_threads)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    status = table.finish(result)
+    if folder is not None:
+        print(f"result in {folder / 'result.json'}")
+    if json is not None:
+        write_result(json, msgspec.structs.replace(result, timings=table.timings))
+    return status

@@ -3,9 +3,10 @@
 import argparse
 from typing import Any
 
+from bitlog2.names import LARGEST_SEED, MODELS
+
 from .arguments import HelpFormatter, integer, selection
 from .captured import add_model_options, capture_request
-from .evaluate import MODELS
 from .progress import progress
 
 _EPILOG = """examples:
@@ -50,7 +51,9 @@ def add_parser(commands: Any) -> None:
     )
     group = parser.add_argument_group("weights, images, quantization: as evaluate")
     add_model_options(group)
-    group.add_argument("--seed", metavar="S", type=integer(0), default=0, help="of the calibration")
+    group.add_argument(
+        "--seed", metavar="S", type=integer(0, LARGEST_SEED), default=0, help="of the calibration"
+    )
     parser.set_defaults(run=_run)
 
 

@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from bitlog2.models.runs.result import read_result
+    from bitlog2.models.runs.result import latex_table, read_result
     from bitlog2.models.runs.sweep import read_gates
     from bitlog2.sim.files import write_whole
 
@@ -50,10 +50,8 @@ def _run(args: argparse.Namespace) -> int:
             gates |= read_gates(path, result)
         page = render_page(results, evidence(args.vectors), gates)
         write_whole(args.out, page.encode())
-        print(f"{args.out}: {sum(len(result['cells']) for result in results)} cells")
+        print(f"{args.out}: {sum(len(result.cells) for result in results)} cells")
     if args.latex is not None:
-        from bitlog2.models.report.latex import latex_table
-
         write_whole(args.latex, latex_table(results).encode())
         print(f"{args.latex}: the table")
     return 0

@@ -1,18 +1,18 @@
 """`bitlog2 sweep`: what each choice of hardware brings and costs."""
 
 import argparse
-import json
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitlog2.sim import SCHEMES, AttentionConfig
 
-from . import grid
 from .arguments import HelpFormatter, integer, output_file
+from .evaluate import add_check_threads, run
 from .progress import progress
 
-__all__ = ["add_parser"]
+if TYPE_CHECKING:
+    from bitlog2.models.runs.request import EvaluationRequest
 
 #: What can be varied, and the field of the configuration behind it.
 _NAMES = AttentionConfig.swept()
@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--check", default="none", help="none, sample, sample:K or all: registers compared"
     )
-    grid.add_check_threads(parser)
+    add_check_threads(parser)
     parser.add_argument(
         "--gates",
         action=argparse.BooleanOptionalAction,
@@ -81,8 +81,8 @@ def _varied(text: str) -> tuple[str, tuple[Any, ...]]:
     return name, tuple(integer(0, 64)(part) for part in parts)
 
 
-def _request(args: argparse.Namespace) -> Any:
-    from bitlog2.models.runs.request import GridRequest
+def _request(args: argparse.Namespace) -> "EvaluationRequest":
+    from bitlog2.models.runs.request import EvaluationRequest
 
     names = [name for name, _ in args.vary]
     for name in names:
@@ -93,7 +93,7 @@ def _request(args: argparse.Namespace) -> Any:
         tuple((_NAMES[name], value) for name, value in zip(varied, values, strict=True))
         for values in product(*varied.values())
     )
-    return GridRequest(
+    return EvaluationRequest(
         models=(args.model,),
         schemes=dict(args.vary).get("scheme", ("BitLog2_Half_17",)),
         seeds=(args.seed,),
@@ -109,11 +109,12 @@ def _request(args: argparse.Namespace) -> Any:
 
 def _run(args: argparse.Namespace) -> int:
     from bitlog2.flow.sweep import gates
+    from bitlog2.models.runs.result import read_result
     from bitlog2.models.runs.sweep import sweep_csv, sweep_rows
     from bitlog2.sim.files import write_whole
 
-    status = grid.run(args.folder, _request(args), args.check_threads)
-    result = json.loads((args.folder / "result.json").read_bytes())
+    status = run(args.folder, _request(args), args.check_threads)
+    result = read_result(args.folder)
     counts, why_not = gates(args.folder, result, args.gates, progress)
     if why_not:
         print(f"gates not counted: {why_not}")

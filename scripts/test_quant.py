@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import HelpFormatter, integer
-from .cli import check_alone, guarded
-from .evaluate import CLASSES_HELP, MODELS, SCHEMES
-from .progress import progress
+from bitlog2.names import MODEL_SCHEMES as SCHEMES
+from bitlog2.names import MODELS
+from bitlog2.scripts.arguments import HelpFormatter, integer
+from bitlog2.scripts.cli import check_alone, guarded
+from bitlog2.scripts.evaluate import CLASSES_HELP
+from bitlog2.scripts.progress import progress
 
 if TYPE_CHECKING:
-    from bitlog2.models.runs.evaluate import Validation
+    from torch import nn
 
-__all__ = ["main"]
+    from bitlog2.models.zoo.task import Task
 
 _EPILOG = """examples:
   python scripts/test_quant.py --model deit_small --dataset /imagenet \\
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-    from bitlog2.models.runs.evaluate import Validation, not_comparable, validate
+    from bitlog2.models.runs.result import not_comparable
     from bitlog2.models.zoo.task import DataSource, load_task
 
     spec = QuantizationSpec(args.log_quant_scheme, args.arithmetic, args.w_bits, args.a_bits)
@@ -103,16 +105,13 @@ def run(args: argparse.Namespace) -> int:
     model = quantize(task.model, images, spec, lambda stage: _say(f"Performing {stage}"))
     _say("Validating")
     start = time.perf_counter()
-    last = Validation(0)
-    for last in validate(task, model, args.val_batchsize):
-        if last.batch % args.print_freq == 0:
-            print(_line(last), flush=True)
+    images_seen, top1, top5 = _validate(task, model, args.val_batchsize, args.print_freq)
     seconds = time.perf_counter() - start
     if task.data.skipped:
         print(f"{len(task.data.skipped)} unreadable images left out")
-    if why := not_comparable(task.published_top1, None, last.top1.weight, None):
+    if why := not_comparable(task.published_top1, None, images_seen, None):
         warnings.warn(why, stacklevel=1)
-    print(f" * Prec@1 {last.top1.mean:.3f} Prec@5 {last.top5.mean:.3f} Time {seconds:.3f}")
+    print(f" * Prec@1 {top1:.3f} Prec@5 {top5:.3f} Time {seconds:.3f}")
     return 0
 
 
@@ -120,14 +119,36 @@ def _say(what: str) -> None:
     print(f"{what} ...", flush=True)
 
 
-def _line(now: "Validation") -> str:
-    return (
-        f"Test: [{now.batch}/{now.batches}]\t"
-        f"Time {now.seconds.value:.3f} ({now.seconds.mean:.3f})\t"
-        f"Loss {now.loss.value:.4f} ({now.loss.mean:.4f})\t"
-        f"Prec@1 {now.top1.value:.3f} ({now.top1.mean:.3f})\t"
-        f"Prec@5 {now.top5.value:.3f} ({now.top5.mean:.3f})"
-    )
+def _validate(
+    task: "Task", model: "nn.Module", batch_size: int, print_freq: int
+) -> tuple[int, float, float]:
+    """Print the running figures; return the number of images, and top-1 and top-5 in percent."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from bitlog2.models.runs.evaluation import top5
+
+    batches = -(-task.data.count(None) // batch_size)
+    images, elapsed, loss, hits1, hits5 = 0, 0.0, 0.0, 0, 0
+    start = time.perf_counter()
+    for number, batch in enumerate(task.data.batches(batch_size, None)):
+        with torch.inference_mode():
+            logits = model(batch.images.to(task.device)).cpu()
+        _, hit = top5(logits, batch.labels)
+        size, here1, here5 = len(batch.labels), int(hit[:, 0].sum()), int(hit.sum())
+        here = cross_entropy(logits, batch.labels).item()
+        images, loss, hits1, hits5 = images + size, loss + size * here, hits1 + here1, hits5 + here5
+        now = time.perf_counter()
+        seconds, elapsed, start = now - start, elapsed + now - start, now
+        if number % print_freq == 0:
+            print(
+                f"Test: [{number}/{batches}]\tTime {seconds:.3f} ({elapsed / (number + 1):.3f})\t"
+                f"Loss {here:.4f} ({loss / images:.4f})\t"
+                f"Prec@1 {100 * here1 / size:.3f} ({100 * hits1 / images:.3f})\t"
+                f"Prec@5 {100 * here5 / size:.3f} ({100 * hits5 / images:.3f})",
+                flush=True,
+            )
+    return images, 100 * hits1 / max(images, 1), 100 * hits5 / max(images, 1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,21 +1,13 @@
 """Checks at the public border: one sentence with the argument, its value and the legal range."""
 
-from reprlib import Repr
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.documents import brief
+
 __all__ = ["brief", "check_choice", "check_codes", "check_int"]
-
-_REPR = Repr()
-_REPR.maxstring = _REPR.maxother = 100
-_REPR.maxlong = 60
-
-
-def brief(value: object) -> str:
-    """Return the repr of a value for an error message, its middle left out where it is long."""
-    return _REPR.repr(value)
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:

@@ -59,14 +59,8 @@ def test_checkpoint_of_swin_gives_the_same_bits(tmp_path, arithmetic):
 
 def test_checkpoint_about_reads_how_it_was_quantized(tmp_path):
     save_quantized(tmp_path / "m.safetensors", digits("none", "float", seed=7))
-    assert quantized_about(tmp_path / "m.safetensors") == {
-        "model": "digits",
-        "schemes": ("none",),
-        "seeds": (7,),
-        "arithmetic": "float",
-        "w_bits": 4,
-        "a_bits": 4,
-    }
+    spec = QuantizationSpec("none", "float", 4, 4)
+    assert quantized_about(tmp_path / "m.safetensors") == ("digits", spec, 7)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path):

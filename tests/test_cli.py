@@ -123,15 +123,15 @@ def test_cli_evaluate_is_silent_on_standard_error_without_a_terminal(evaluated):
 
 
 def test_cli_evaluate_json_has_a_row_for_every_scheme(evaluated):
-    names = [row["name"] for row in evaluated[1]["results"]]
+    names = [row["name"] for row in evaluated[1]["cells"]]
     assert names == [
-        "unquantized",
-        "BitLog2_Single_16",
-        "BitLog2_Single_17",
-        "BitLog2_Half_16",
-        "BitLog2_Half_17",
-        "none",
-        "uniform_4",
+        "digits-unquantized",
+        "digits-BitLog2_Single_16-integer-w4a4-seed0",
+        "digits-BitLog2_Single_17-integer-w4a4-seed0",
+        "digits-BitLog2_Half_16-integer-w4a4-seed0",
+        "digits-BitLog2_Half_17-integer-w4a4-seed0",
+        "digits-none-integer-w4a4-seed0",
+        "digits-uniform_4-integer-w4a4-seed0",
     ]
 
 
@@ -142,22 +142,23 @@ def test_cli_evaluate_json_has_request_and_versions(evaluated):
 
 
 def test_cli_evaluate_json_has_accuracy_with_intervals(evaluated):
-    row = evaluated[1]["results"][4]
+    row = evaluated[1]["cells"][4]
     assert row["top1"]["total"] == 64
     assert row["top1"]["wilson95"][0] < row["top1"]["percent"] <= row["top1"]["wilson95"][1]
-    assert row["images_per_second"] > 0
+    assert set(evaluated[1]["timings"]) == {cell["name"] for cell in evaluated[1]["cells"]}
+    assert min(evaluated[1]["timings"].values()) > 0
 
 
 def test_cli_evaluate_json_has_the_values_compared_by_register(evaluated):
     """64 images, 4 layers, 3 heads, 65 rows, 65 keys or 32 channels or 1."""
-    compared = evaluated[1]["results"][4]["check"]["compared"]
+    compared = evaluated[1]["cells"][4]["check"]["compared"]
     rows = 64 * 4 * 3 * 65
     sizes = {"row_max": rows, "row_sum": rows, "acc": 32 * rows, "o": 32 * rows}
     assert compared == {name: sizes.get(name, 65 * rows) for name in REGISTERS}
 
 
 def test_cli_evaluate_json_has_the_parameters_of_every_layer(evaluated):
-    layers = evaluated[1]["results"][4]["layer_params"]
+    layers = evaluated[1]["cells"][4]["layer_params"]
     assert list(layers) == [f"blocks.{i}.attn" for i in range(4)]
     assert set(layers["blocks.0.attn"]) == {"m", "n", "m2", "n2", "zq", "zk", "zv", "zo"}
 
@@ -186,7 +187,12 @@ def test_cli_evaluate_mismatch_says_where(broken_exp2, tmp_path, capsys):
 
 def test_cli_evaluate_mismatch_leaves_a_row_to_replay(broken_exp2, tmp_path, capsys):
     main([*QUICK, "--mismatch-dir", str(tmp_path / "m")])
-    assert main(["golden", "verify", str(tmp_path / "m" / "BitLog2_Half_17")]) == 0
+    assert (
+        main(
+            ["golden", "verify", str(tmp_path / "m" / "digits-BitLog2_Half_17-integer-w4a4-seed0")]
+        )
+        == 0
+    )
     assert "attention_row.keys: 65 of 65 words compared, 0 differ" in capsys.readouterr().out
 
 
@@ -213,8 +219,8 @@ def test_cli_evaluate_json_to_a_missing_folder_is_refused(tmp_path, capsys):
 def test_cli_evaluate_same_seed_gives_the_same_result(evaluated, tmp_path):
     path = tmp_path / "again.json"
     main([*QUICK, "--scheme", "BitLog2_Half_17", "--json", str(path)])
-    again = json.loads(path.read_text())["results"][1]
-    first = evaluated[1]["results"][4]
+    again = json.loads(path.read_text())["cells"][1]
+    first = evaluated[1]["cells"][4]
     assert {k: again[k] for k in ("top1", "layer_params")} == {
         k: first[k] for k in ("top1", "layer_params")
     }
@@ -252,7 +258,7 @@ def test_cli_evaluate_prints_watermarks_by_layer(capsys):
 def test_cli_evaluate_watermarks_are_in_the_json(tmp_path):
     path = tmp_path / "w.json"
     main([*QUICK, "--check", "none", "--watermarks", "--json", str(path)])
-    marks = json.loads(path.read_text())["results"][1]["watermarks"]["blocks.0.attn"]
+    marks = json.loads(path.read_text())["cells"][1]["watermarks"]["blocks.0.attn"]
     assert set(marks["t"]) == {
         *("smallest", "largest", "values", "saturated", "bits_used", "bits_provided"),
     }

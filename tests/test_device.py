@@ -6,11 +6,11 @@ import pytest
 import swin_models
 import torch
 from digits_models import digits_task, quantized_digits
+from evaluations import run
 from test_datapath import random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
-from bitlog2.models.runs.execution import run_grid
-from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import read_result
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.digest import pixel_digests
@@ -19,10 +19,6 @@ from bitlog2.sim import SCHEMES, AttentionConfig
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
-
-
-def quiet(items, label, total):
-    return items
 
 
 def moved(inputs, device):
@@ -66,12 +62,13 @@ def test_device_models_agree_with_the_simulator(device, precision):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_device_grid_is_checked_and_digested(device, tmp_path):
-    request = GridRequest(("digits",), ("BitLog2_Half_17",), limit=8, batch_size=4, device=device)
-    run_grid(tmp_path / "run", request, quiet)
-    unquantized, cell = read_result(tmp_path / "run")["cells"]
-    assert cell["check"]["passed"]
-    assert len(cell["digests"]["registers"]) == 64
-    assert cell["digests"]["pixels"] == unquantized["digests"]["pixels"]
+    request = EvaluationRequest(
+        models=("digits",), schemes=("BitLog2_Half_17",), limit=8, batch_size=4, device=device
+    )
+    unquantized, cell = read_result(run(tmp_path / "run", request).path).cells
+    assert cell.check.passed
+    assert len(cell.digests.registers) == 64
+    assert cell.digests.pixels == unquantized.digests.pixels
 
 
 @pytest.mark.parametrize("device", DEVICES)

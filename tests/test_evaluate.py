@@ -1,35 +1,30 @@
 """Evaluation of the pretrained models on an ImageNet-shaped folder, as a user runs it."""
 
-import copy
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from digits_models import digits_task, quantized_digits
+from digits_models import digits_task
+from evaluations import quiet, run
 from imagenet_folder import make_imagenet
 from random_zoo import random_checkpoint
 from test_in_order import check_threads
 
 from bitlog2.models.images.data import TensorImages
-from bitlog2.models.ptq.quantize import QuantizationSpec
-from bitlog2.models.runs.evaluate import (
-    Loop,
-    evaluate_quantized,
-    evaluate_unquantized,
-    not_comparable,
-)
+from bitlog2.models.runs import evaluation, result
+from bitlog2.models.runs.request import EvaluationRequest
+from bitlog2.models.runs.result import not_comparable
 from bitlog2.models.zoo import task
 from bitlog2.models.zoo.architectures import ZOO
-from bitlog2.models.zoo.checkpoint import QuantizedModel
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
@@ -72,9 +67,9 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "4", "--batch-size", "3", model=name)
     status, integer = results(tmp_path / "i.json", *argv)
-    check = integer["results"][1]["check"]
+    check = integer["cells"][1]["check"]
     assert (status, check["total_mismatched"], check["passed"]) == (0, 0, True)
-    layers = len(integer["results"][1]["layer_params"])
+    layers = len(integer["cells"][1]["layer_params"])
     assert layers == {"swin_small": 24}.get(name, 12)
     assert min(check["compared"].values()) > 0
 
@@ -84,7 +79,7 @@ def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "4", "--arithmetic", "float", model=name)
     status, said = results(tmp_path / "f.json", *argv)
-    top1 = [row["top1"] for row in said["results"]]
+    top1 = [row["top1"] for row in said["cells"]]
     assert (status, [share["total"] for share in top1]) == (0, [4, 4])
 
 
@@ -92,7 +87,7 @@ def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
 def test_evaluate_all_schemes_are_those_of_the_arithmetic(data, tiny, tmp_path, arithmetic, count):
     argv = options(data, tiny, "--schemes", "all", "--arithmetic", arithmetic, "--limit", "2")
     _, said = results(tmp_path / "r.json", *argv)
-    assert len(said["results"]) == 1 + count
+    assert len(said["cells"]) == 1 + count
 
 
 def test_evaluate_integer_form_of_a_float_scheme_is_refused(data, tiny, capsys):
@@ -103,16 +98,16 @@ def test_evaluate_integer_form_of_a_float_scheme_is_refused(data, tiny, capsys):
 def test_evaluate_at_six_bits_agrees(data, tiny, tmp_path):
     argv = options(data, tiny, "--w-bits", "6", "--a-bits", "6", "--limit", "2")
     status, said = results(tmp_path / "r.json", *argv)
-    assert (status, said["results"][1]["check"]["total_mismatched"]) == (0, 0)
+    assert (status, said["cells"][1]["check"]["total_mismatched"]) == (0, 0)
 
 
 def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys):
     argv = options(data, tiny, "--seeds", "0,1,2", "--limit", "3")
     _, said = results(tmp_path / "r.json", *argv)
-    rows = said["results"][1:]
+    rows = said["cells"][1:]
     shares = [row["top1"]["percent"] for row in rows]
     assert [row["seed"] for row in rows] == [0, 1, 2]
-    spread = said["spread"]["BitLog2_Half_17"]
+    (spread,) = (each["top1"] for each in said["spread"])
     assert (spread["least"], spread["most"], spread["seeds"]) == (min(shares), max(shares), 3)
     assert f"over 3 seeds: mean {np.mean(shares):.2f} %" in capsys.readouterr().out
 
@@ -122,7 +117,7 @@ def test_evaluate_sample_of_a_size_checks_so_many_heads(data, tiny, tmp_path, si
     """12 layers, batches of 2, 2 and 1 images, 3 heads and 197 rows each."""
     argv = options(data, tiny, "--limit", "5", "--batch-size", "2", "--check", f"sample:{size}")
     status, said = results(tmp_path / "r.json", *argv)
-    check = said["results"][1]["check"]
+    check = said["cells"][1]["check"]
     heads = 12 * sum(min(size, 3 * images) for images in (2, 2, 1))
     assert (status, check["mode"], check["passed"]) == (0, f"sample:{size}", True)
     assert check["compared"]["row_max"] == heads * 197
@@ -140,60 +135,86 @@ def test_evaluate_wrong_check_is_refused_in_one_sentence(mode, capsys):
     assert last.endswith(f"argument --check: {legal}, got {mode!r}")
 
 
-def test_evaluate_that_fails_leaves_no_check_behind(monkeypatch):
+class Changed(TensorImages):
+    """Digits' images, each batch changed on its way."""
+
+    def batches(self, batch_size, limit, wanted=None):
+        for number, batch in enumerate(super().batches(batch_size, limit, wanted)):
+            yield self.change(number, batch)
+
+
+def evaluate_changed(monkeypatch, change, **request):
+    """Evaluate digits on changed batches."""
+    plain = digits_task()
+    data = Changed(plain.data.train, plain.data.test, 10)
+    object.__setattr__(data, "change", change)
+    changed = replace(plain, data=data)
+    monkeypatch.setattr(EvaluationRequest, "task", lambda self, model, loaded: changed)
+    request = EvaluationRequest(models=("digits",), batch_size=8, statistics=False, **request)
+    return evaluation.evaluate(None, request, quiet)
+
+
+def test_evaluate_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
     """Inference stops in its third batch, with registers waiting to be compared."""
-    task = digits_task()
-    batches = list(task.data.batches(8, 24))
-    batches[2] = batches[2]._replace(images=batches[2].images[:, :, :3])
-    broken = SimpleNamespace(batches=lambda *_: iter(batches), count=lambda _: 24)
-    model = copy.deepcopy(quantized_digits("BitLog2_Half_17"))
-    quantized = QuantizedModel(model, "digits", 10, QuantizationSpec("BitLog2_Half_17"), 0)
-    loop = Loop(8, 24, lambda items, label, total: items)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    quantized = []
+
+    def change(number, batch):
+        channels = 3 if number == 2 and quantized else None
+        return batch._replace(images=batch.images[:, :, :channels])
+
+    made = evaluation.quantize
+    monkeypatch.setattr(
+        evaluation, "quantize", lambda *how: quantized.append(made(*how)) or quantized[0]
+    )
     with pytest.raises((AssertionError, RuntimeError)):
-        evaluate_quantized(replace(task, data=broken), quantized, None, loop, check="all")
+        evaluate_changed(monkeypatch, change, schemes=("BitLog2_Half_17",), limit=24)
     assert check_threads() == []
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not any(module._forward_hooks for module in quantized[0].modules())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_evaluate_seeds_calibrate_differently(data, tiny, tmp_path):
     argv = options(data, tiny, "--seeds", "0,1", "--limit", "2")
     _, said = results(tmp_path / "r.json", *argv)
-    first, second = (row["layer_params"] for row in said["results"][1:])
+    first, second = (row["layer_params"] for row in said["cells"][1:])
     assert first != second
 
 
 def test_evaluate_is_the_same_twice(data, tiny, tmp_path):
     """But for the time that it took."""
     said = [
-        results(tmp_path / f"{run}.json", *options(data, tiny, "--limit", "3"))[1]
-        for run in range(2)
+        results(tmp_path / f"{time}.json", *options(data, tiny, "--limit", "3"))[1]
+        for time in range(2)
     ]
-    for run in said:
-        for row in run["results"]:
-            del row["images_per_second"]
+    for each in said:
+        del each["timings"], each["sha256"]
     assert said[0] == said[1]
 
 
 def test_evaluate_keeps_no_images(monkeypatch):
-    """Constant memory: of 20 batches, at most two are alive at any time."""
+    """Constant memory: of the batches of a cell, at most two are alive at any time."""
     alive: list[weakref.ref] = []
     most = 0
 
-    class Counted(TensorImages):
-        def batches(self, batch_size, limit):
-            nonlocal most
-            for batch in super().batches(batch_size, limit):
-                images = batch.images.clone()
-                alive.append(weakref.ref(images))
-                most = max(most, sum(one() is not None for one in alive))
-                yield batch._replace(images=images)
-                del images
+    def change(number, batch):
+        nonlocal most
+        images = batch.images.clone()
+        alive.append(weakref.ref(images))
+        most = max(most, sum(one() is not None for one in alive))
+        return batch._replace(images=images)
 
-    plain = digits_task()
-    data = Counted(plain.data.train, plain.data.test, 10)
-    loop = Loop(8, 160, lambda items, label, total: items)
-    evaluate_unquantized(replace(plain, data=data), loop)
+    evaluate_changed(monkeypatch, change, schemes=("none",), check="none", limit=80)
     assert (len(alive), most) == (20, 2)
+
+
+def test_evaluate_alone_gives_the_result_of_a_run(tmp_path):
+    """But for its timings: the same bytes with a folder and without."""
+    request = EvaluationRequest(
+        models=("digits",), schemes=("BitLog2_Half_17", "none"), limit=8, watermarks=True
+    )
+    kept = run(tmp_path / "run", request)
+    assert evaluation.evaluate(None, request, quiet) == result.read_result(kept.path)
 
 
 def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
@@ -202,9 +223,18 @@ def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
     argv = ("evaluate", "--load", str(saved), "--data", str(data), "--workers", "0")
     status, second = results(tmp_path / "2.json", *argv)
     assert status == 0
-    for field in ("name", "seed", "top1", "top5", "layer_params", "quantization"):
-        assert second["results"][0][field] == first["results"][1][field]
-    assert second["results"][0]["check"]["total_compared"] > 0
+    for field in (
+        "name",
+        "seed",
+        "model_sha256",
+        "digests",
+        "top1",
+        "top5",
+        "layer_params",
+        "quantization",
+    ):
+        assert second["cells"][0][field] == first["cells"][1][field]
+    assert second["cells"][0]["check"]["total_compared"] > 0
 
 
 def test_evaluate_loaded_model_needs_no_training_images(data, tiny, tmp_path):
@@ -236,7 +266,7 @@ def test_evaluate_one_file_of_several_models_is_refused(data, tiny, tmp_path, ca
 
 
 def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monkeypatch, capsys):
-    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--arithmetic", "float")) == 0
     said = capsys.readouterr()
     unquantized, quantized = said.out.splitlines()[2:4]
@@ -248,7 +278,7 @@ def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monk
 def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
     data, tiny, monkeypatch, capsys
 ):
-    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--scheme", "none", "--check", "none", "--limit", "4")) == 0
     told = capsys.readouterr().err
     assert "differ" not in told
@@ -279,7 +309,7 @@ def test_evaluate_of_a_saved_model_warns_that_nothing_is_known_of_the_data(
 ):
     saved = str(tmp_path / "q.safetensors")
     assert main(options(data, tiny, "--scheme", "none", "--limit", "1", "--save", saved)) == 0
-    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = ("evaluate", "--load", saved, "--data", str(data), "--workers", "0", "--limit", "1")
     capsys.readouterr()
     assert main(argv) == 0
@@ -296,17 +326,17 @@ def test_evaluate_published_command_line_warns_that_nothing_is_known_of_the_data
 
 
 def test_evaluate_published_figures_are_of_four_bits(data, tiny, monkeypatch, tmp_path):
-    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = options(data, tiny, "--arithmetic", "float", "--a-bits", "6", "--limit", "2")
     _, said = results(tmp_path / "r.json", *argv)
-    assert said["results"][1]["published_top1"] is None
+    assert said["cells"][1]["published_top1"] is None
 
 
 def test_evaluate_of_other_classes_has_no_published_figure(data, tiny, tmp_path, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, said = results(tmp_path / "r.json", *options(data, tiny, "--arithmetic", "float"))
-    assert said["results"][0]["published_top1"] is None
+    assert said["cells"][0]["published_top1"] is None
     assert "published" not in capsys.readouterr().out
 
 
@@ -329,7 +359,7 @@ def test_evaluate_unreadable_images_are_counted_when_skipped(data, tiny, tmp_pat
     name = unreadable_copy(data, tmp_path / "data")
     argv = options(tmp_path / "data", tiny, "--skip-unreadable")
     status, said = results(tmp_path / "r.json", *argv)
-    assert (status, said["skipped"], said["images"]) == (0, [name], 5)
+    assert (status, said["cells"][1]["skipped"], said["cells"][1]["images"]) == (0, [name], 5)
     assert f"1 unreadable images left out: {name}" in capsys.readouterr().out
 
 
@@ -368,12 +398,12 @@ def test_evaluate_published_command_line_gives_the_same_accuracy(data, tiny, tmp
     """Every published option; the last line is the published one, its figures evaluate's."""
     command = [sys.executable, str(SCRIPT), "--model", "deit_tiny", "--dataset", str(data)]
     command += ["--checkpoint", str(tiny), *PUBLISHED_OPTIONS, "--w_bits", "4", "--a_bits", "4"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert run.returncode == 0, run.stderr
-    said = run.stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     argv = options(data, tiny, "--arithmetic", "float", "--scheme", "Sqrt2_17")
     _, ours = results(tmp_path / "r.json", *argv, "--batch-size", "4")
-    row = ours["results"][1]
+    row = ours["cells"][1]
     assert "Performing scale reparameterization ..." in said
     line = (
         r"Test: \[1/2\]\tTime [\d.]+ \([\d.]+\)\tLoss [\d.]+ \([\d.]+\)\tPrec@1 [\d.]+ \([\d.]+\)"

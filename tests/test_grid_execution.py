@@ -10,30 +10,25 @@ import time
 from pathlib import Path
 
 import pytest
+from evaluations import run
 
-from bitlog2.models.runs.evaluate import versions
-from bitlog2.models.runs.execution import run_grid, workers
+from bitlog2.models.runs.evaluation import versions, workers
 from bitlog2.models.runs.folder import RunFolder, read_journal
-from bitlog2.models.runs.request import GridRequest
-from bitlog2.models.runs.result import status_of
+from bitlog2.models.runs.request import EvaluationRequest
 
-REQUEST = GridRequest(
+REQUEST = EvaluationRequest(
     models=("digits",),
     schemes=("BitLog2_Half_17", "none"),
-    limit=72,
+    limit=24,
     batch_size=8,
     watermarks=True,
 )
 PROGRAM = "import sys; from bitlog2.scripts.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def quiet(items, label, total):
-    return items
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> RunFolder:
-    return run_grid(tmp_path_factory.mktemp("grid") / "run", REQUEST, quiet)
+    return run(tmp_path_factory.mktemp("grid") / "run", REQUEST)
 
 
 def started(path: Path) -> Path:
@@ -62,15 +57,15 @@ def batches(path: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in path.glob("cells/*/batches-*.jsonl"))
 
 
-def kill_after(path: Path, count: int, run: subprocess.Popen) -> None:
+def kill_after(path: Path, count: int, process: subprocess.Popen) -> None:
     """Kill a run, and every process of it, once `count` batches are in its journals."""
     for _ in range(6000):
-        if batches(path) >= count or run.poll() is not None:
+        if batches(path) >= count or process.poll() is not None:
             break
         time.sleep(0.01)
-    for process in processes_of(path):  # torchrun gives each worker a session of its own
-        os.kill(process, signal.SIGKILL)
-    run.communicate()
+    for number in processes_of(path):  # torchrun gives each worker a session of its own
+        os.kill(number, signal.SIGKILL)
+    process.communicate()
 
 
 def processes_of(path: Path) -> list[int]:
@@ -87,41 +82,41 @@ def assert_each_batch_once(path: Path) -> None:
     assert len(cells) == 3
     for cell in cells:
         numbers = [
-            record["batch"]
+            record.batch
             for file in path.glob(f"cells/{cell.name}/batches-*.jsonl")
             for record in read_journal(file)
         ]
-        assert sorted(numbers) == list(range(9))
+        assert sorted(numbers) == list(range(3))
 
 
 def test_grid_result_says_what_it_saw(finished):
     result = json.loads(finished.result_file.read_bytes())
-    assert [cell["images"] for cell in result["cells"]] == [72, 72, 72]
+    assert [cell["images"] for cell in result["cells"]] == [24, 24, 24]
     check = result["cells"][1]["check"]
     assert check["passed"]
-    assert check["total_compared"] == sum(check["compared"].values()) > 10**7
+    assert check["total_compared"] == sum(check["compared"].values()) > 9 * 10**6
     assert all(len(cell["digests"]["pixels"]) == 64 for cell in result["cells"])
     assert result["cells"][1]["attention_map"]["blocks.0.attn"]["error"] > 0
     assert len(result["comparisons"]) == 3
 
 
 def test_grid_status_of_a_finished_run(finished):
-    assert [(cell.batches, cell.images, cell.finished) for cell in status_of(finished)] == [
-        (9, 72, True)
+    assert [(cell.batches, cell.images, cell.finished) for cell in finished.status()] == [
+        (3, 24, True)
     ] * 3
 
 
 def test_grid_finished_run_again_writes_the_same_bytes(finished):
     before = finished.result_file.read_bytes()
-    run_grid(finished.path, None, quiet)
+    run(finished.path, None)
     assert finished.result_file.read_bytes() == before
 
 
 def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
     path = started(tmp_path / "run")
-    kill_after(path, 4, resume(path))
+    kill_after(path, 2, resume(path))
     kept = {file: read_journal(file) for file in path.glob("cells/*/batches-*.jsonl")}
-    assert 4 <= sum(map(len, kept.values())) < 27
+    assert 2 <= sum(map(len, kept.values())) < 9
     assert resume(path).wait() == 0
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
     assert_each_batch_once(path)
@@ -160,37 +155,37 @@ def test_grid_killed_at_a_hundred_random_moments(finished, tmp_path):
     rng = random.Random(0)
     path, kills, whole = started(tmp_path / "run"), 0, 0
     while kills < 100 or whole < 5:
-        run = resume(path)
-        wait_for_a_moment(rng, path, run)
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
+        process = resume(path)
+        wait_for_a_moment(rng, path, process)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
             kills += 1
-        _, told = run.communicate()
-        if run.returncode != -signal.SIGKILL:
-            assert run.returncode == 0, told
+        _, told = process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            assert process.returncode == 0, told
             assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
             assert_each_batch_once(path)
             whole += 1
             path = started(tmp_path / f"run{whole}")
 
 
-def wait_for_a_moment(rng: random.Random, path: Path, run: subprocess.Popen) -> None:
-    """Wait for up to seven batches more, or none, and then for a part of some seconds."""
-    wanted = batches(path) + rng.randrange(8)
-    while batches(path) < wanted and run.poll() is None:
+def wait_for_a_moment(rng: random.Random, path: Path, process: subprocess.Popen) -> None:
+    """Wait for up to three batches more, or none, and then for a part of some seconds."""
+    wanted = batches(path) + rng.randrange(4)
+    while batches(path) < wanted and process.poll() is None:
         time.sleep(0.005)
     time.sleep(rng.uniform(0, rng.choice([0.1, 1, 8])))
 
 
 def test_grid_of_any_number_of_check_threads_gives_the_same_bytes(finished, tmp_path):
-    run = run_grid(tmp_path / "run", REQUEST, quiet, 3)
-    assert run.result_file.read_bytes() == finished.result_file.read_bytes()
+    found = run(tmp_path / "run", REQUEST, 3)
+    assert found.result_file.read_bytes() == finished.result_file.read_bytes()
 
 
 def test_grid_resumed_with_other_versions_is_refused(tmp_path):
     RunFolder.create(tmp_path / "run", REQUEST, {**versions(), "torch": "1"})
     with pytest.raises(ValueError, match="must go on with what it began with: torch 1, not"):
-        run_grid(tmp_path / "run", None, quiet)
+        run(tmp_path / "run", None)
 
 
 def test_grid_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):

@@ -6,24 +6,24 @@ Killed, resumed on other numbers of processes, and the same bytes each time.
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from evaluations import run
 from imagenet_folder import make_imagenet, write_image
 from PIL import Image, ImageOps
 from random_zoo import random_checkpoint
 from safetensors.torch import load_file, save_file
-from test_grid_execution import batches, kill_after, quiet, resume
+from test_grid_execution import batches, kill_after, resume
 from timm.data import ImageNetInfo
 
 from bitlog2.models.report import render_page
 from bitlog2.models.runs import result
-from bitlog2.models.runs.evaluate import versions
-from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
-from bitlog2.models.runs.request import GridRequest
+from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import read_result
 from bitlog2.scripts.cli import main
 
@@ -47,9 +47,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> GridRequest:
+def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationRequest:
     weights = random_checkpoint(tmp_path_factory.mktemp("weights"), "deit_tiny", CLASSES)
-    return GridRequest(
+    return EvaluationRequest(
         models=("digits", "deit_tiny"),
         schemes=("BitLog2_Half_17", "uniform_4"),
         check="sample",
@@ -64,8 +64,10 @@ def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Gri
 
 
 @pytest.fixture(scope="module")
-def finished(request_of_it: GridRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_grid(tmp_path_factory.mktemp("grid") / "run", request_of_it, quiet)
+def finished(
+    request_of_it: EvaluationRequest, tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
+    return run(tmp_path_factory.mktemp("grid") / "run", request_of_it)
 
 
 def test_grid_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
@@ -89,7 +91,7 @@ def test_grid_imagenet_result_says_what_to_know_of_the_images(finished: RunFolde
 @pytest.mark.long
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 3), (3, 1)])
 def test_grid_imagenet_killed_and_resumed_on_other_processes(
-    finished: RunFolder, request_of_it: GridRequest, tmp_path: Path, first: int, then: int
+    finished: RunFolder, request_of_it: EvaluationRequest, tmp_path: Path, first: int, then: int
 ) -> None:
     path = tmp_path / "run"
     RunFolder.create(path, request_of_it, versions())
@@ -112,12 +114,12 @@ def test_grid_imagenet_report_shows_published_and_measured(
 
 
 def test_grid_of_a_subset_shows_nothing_published(
-    request_of_it: GridRequest, tmp_path: Path
+    request_of_it: EvaluationRequest, tmp_path: Path
 ) -> None:
     """Of a model of 1,000 classes, with images of three; val alone."""
     images = make_imagenet(tmp_path / "images", 3, 1, 7, seed=0)
     shutil.rmtree(images / "train")
-    request = replace(
+    request = msgspec.structs.replace(
         request_of_it,
         models=("deit_tiny",),
         schemes=("none",),
@@ -126,9 +128,9 @@ def test_grid_of_a_subset_shows_nothing_published(
         calibration_images=2,
         data=str(images),
     )
-    result = read_result(run_grid(tmp_path / "run", request, quiet).path)
-    assert [cell["published_top1"] for cell in result["cells"]] == [None, None]
-    assert [note.split(":")[0] for note in result["data"]["deit_tiny"]] == [
+    result = read_result(run(tmp_path / "run", request).path)
+    assert [cell.published_top1 for cell in result.cells] == [None, None]
+    assert [note.split(":")[0] for note in result.data["deit_tiny"]] == [
         "no train is there",
         "val has 3 of the model's 1,000 classes, all of which it chooses from",
         "val holds 21 images, where ImageNet's has 150 of 3 classes",
@@ -139,16 +141,17 @@ def small_run(tmp_path: Path) -> RunFolder:
     """A finished run of three classes, two batches of two images."""
     images = make_imagenet(tmp_path / "images", 3, 2, 1, seed=0)
     weights = random_checkpoint(tmp_path, "deit_tiny", 3)
-    request = GridRequest(
-        ("deit_tiny",),
-        ("none",),
+    request = EvaluationRequest(
+        models=("deit_tiny",),
+        schemes=("none",),
+        check="none",
         limit=3,
         batch_size=2,
         calibration_images=2,
         data=str(images),
         checkpoints=(("deit_tiny", str(weights)),),
     )
-    return run_grid(tmp_path / "run", request, quiet)
+    return run(tmp_path / "run", request)
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +161,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_grid_of_other_classes_shows_nothing_published(small: RunFolder) -> None:
     """What was published is of 1,000 classes."""
-    cells = read_result(small.path)["cells"]
-    assert [cell["published_top1"] for cell in cells] == [None, None]
+    cells = read_result(small.path).cells
+    assert [cell.published_top1 for cell in cells] == [None, None]
 
 
 def test_grid_of_a_part_warns_that_no_figure_can_be_compared(
@@ -236,4 +239,4 @@ def test_grid_resumed_on_other_weights_or_images_is_refused(
             journal.unlink()
     change(given)
     with pytest.raises(ValueError, match=told):
-        run_grid(small.path, None, quiet)
+        run(small.path, None)

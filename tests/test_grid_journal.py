@@ -2,39 +2,55 @@
 
 import json
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from bitlog2.models.runs.folder import BatchRecord, Journal, RunFolder, read_journal
-from bitlog2.models.runs.request import GridRequest
+from bitlog2.documents import parse, render
+from bitlog2.models.runs.folder import (
+    BatchRecord,
+    Inputs,
+    Journal,
+    RunFolder,
+    ShapeRecord,
+    read_journal,
+)
+from bitlog2.models.runs.request import EvaluationRequest
 
+A, B = "0" * 63 + "a", "0" * 63 + "b"
 RECORD = BatchRecord(
+    run=A,
+    cell="digits-x",
+    model=B,
     batch=3,
     numbers=(6, 7),
     labels=(1, 0),
     top1=(1, 2),
     hits5=(1, 0),
     skipped=("val/n/broken.png",),
-    pixels=("00ff", "01ff"),
-    registers=("aa", "bb"),
+    pixels=(A, B),
+    registers=(B, A),
     compared={"score": 4},
     mismatched={"score": 0},
     watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
 )
 
 
+def line(number):
+    return BatchRecord(run=A, cell="c", model=A, batch=number)
+
+
 def written(tmp_path, count=3):
     path = tmp_path / "batches-0-x.jsonl"
     with Journal(path) as journal:
         for number in range(count):
-            journal.add({"batch": number})
+            journal.add(line(number))
     return path
 
 
 def test_journal_gives_back_what_was_added(tmp_path):
-    assert read_journal(written(tmp_path)) == [{"batch": 0}, {"batch": 1}, {"batch": 2}]
+    assert read_journal(written(tmp_path)) == [line(0), line(1), line(2)]
 
 
 def test_journal_cut_anywhere_loses_the_torn_line_alone(tmp_path):
@@ -60,7 +76,7 @@ def test_journal_every_flipped_bit_of_a_whole_line_is_refused(tmp_path):
 def test_journal_line_with_a_key_twice_is_refused(tmp_path):
     path, text = tmp_path / "batches-0-x.jsonl", b'{"batch":0,"batch":1}'
     path.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
-    with pytest.raises(ValueError, match="line 1 is damaged"):
+    with pytest.raises(ValueError, match="name 'batch' stands twice"):
         read_journal(path)
 
 
@@ -76,12 +92,11 @@ def test_journal_on_a_full_disk_names_its_file(tmp_path):
         journal._file.close()
         journal._file = full
         with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
-            journal.add({})
+            journal.add(RECORD)
 
 
-def test_record_comes_back_from_json(tmp_path):
-    values = json.loads(json.dumps(RECORD.as_dict()))
-    assert BatchRecord.from_dict(values, tmp_path) == RECORD
+def test_record_comes_back_from_json():
+    assert parse(render(RECORD), BatchRecord, "record") == RECORD
 
 
 @pytest.mark.parametrize(
@@ -89,14 +104,15 @@ def test_record_comes_back_from_json(tmp_path):
     [
         ("batch", -1),
         ("batch", True),
-        ("numbers", [6]),
         ("numbers", [6, "7"]),
         ("labels", 3),
         ("top1", [1, 2.5]),
         ("skipped", [1]),
         ("pixels", None),
+        ("pixels", [A]),
         ("pixels", ["aa"]),
-        ("registers", ["aa", 1]),
+        ("labels", [1]),
+        ("registers", [A, 1]),
         ("compared", {"unknown": 1}),
         ("compared", {"score": -1}),
         ("mismatched", []),
@@ -105,51 +121,75 @@ def test_record_comes_back_from_json(tmp_path):
     ],
 )
 def test_record_malformed_is_refused_with_its_file(tmp_path, field, value):
-    values = json.loads(json.dumps(RECORD.as_dict())) | {field: value}
-    with pytest.raises(ValueError, match=str(tmp_path)):
-        BatchRecord.from_dict(values, tmp_path)
+    values = json.loads(render(RECORD)) | {field: value}
+    path, text = tmp_path / "batches-0-x.jsonl", json.dumps(values).encode()
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    with pytest.raises(ValueError, match=rf"batches-0-x\.jsonl, line 1: {field}"):
+        read_journal(path)
 
 
-SHAPES = {"blocks.0": {"heads": 2, "sizes": {"score": 4, "o": 3}, "masked": []}}
+SHAPES = {"blocks.0": ShapeRecord(heads=2, sizes={"score": 4, "o": 3})}
 
 
 def batch(number, **changes):
     """A batch of two images of which everything is there."""
     record = BatchRecord(
-        number,
+        run=A,
+        cell="digits-x",
+        model=B,
+        batch=number,
         numbers=(2 * number, 2 * number + 1),
         labels=(1, 0),
         top1=(1, 2),
         hits5=(1, 0),
-        pixels=("00ff", "01ff"),
-        registers=("aa", "bb"),
+        pixels=(A, B),
+        registers=(B, A),
         compared={"score": 16, "o": 12},
         mismatched={"score": 0, "o": 1},
         watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
     )
-    return replace(record, **changes)
+    return msgspec.structs.replace(record, **changes)
 
 
 def folder_with(tmp_path, *records, **bound):
     """A run of one cell that has begun; some of what its lines are bound to may be changed."""
-    request = GridRequest(
+    request = EvaluationRequest(
         models=("digits",), schemes=("BitLog2_Half_17",), batch_size=2, watermarks=True
     )
     folder = RunFolder.create(tmp_path / "run", request, {})
-    unquantized, cell = request.cells()
-    for each in (unquantized, cell):
-        folder.cell_folder(each).mkdir(parents=True)
-    folder.write_cell(unquantized, "ee", {"images": 8, "classes": 3})
-    folder.write_cell(cell, "ff", {"shapes": SHAPES})
+    _, cell = request.cells()
+    folder.write_inputs(
+        Inputs(
+            run=folder.digest,
+            model="digits",
+            weights=A,
+            classes=3,
+            images=8,
+            names=A,
+            notes=(),
+            complete=True,
+            calibration={},
+        )
+    )
+    folder.write_cell(cell, B, shapes=SHAPES)
     for record in records:
         with Journal(folder.new_journal(cell, 0)) as journal:
-            journal.add({**folder.bound(cell, "ff"), **bound, **record.as_dict()})
+            journal.add(msgspec.structs.replace(record, **folder.bound(cell, B) | bound))
     return folder, cell
+
+
+def batches(folder, cell):
+    """The records, bound to nothing."""
+    unbound = {"run": A, "cell": "digits-x", "model": B}
+    return {
+        number: msgspec.structs.replace(record, **unbound)
+        for number, record in folder.records(cell).items()
+    }
 
 
 def test_folder_joins_journals_by_batch(tmp_path):
     folder, cell = folder_with(tmp_path, batch(3), batch(0), batch(3))
-    assert folder.records(cell) == {0: batch(0), 3: batch(3)}
+    assert batches(folder, cell) == {0: batch(0), 3: batch(3)}
     assert not folder.is_finished(cell)
 
 
@@ -193,8 +233,8 @@ def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, change
 
 @pytest.mark.parametrize("name", ["run", "cell", "model"])
 def test_folder_line_of_another_run_cell_or_model_is_refused(tmp_path, name):
-    folder, cell = folder_with(tmp_path, batch(1), **{name: "00"})
-    with pytest.raises(ValueError, match=f"must be of the {name} .* got one of '00'"):
+    folder, cell = folder_with(tmp_path, batch(1), **{name: "0" * 64})
+    with pytest.raises(ValueError, match=f"must be of the {name} .* got one of '0000"):
         folder.records(cell)
 
 

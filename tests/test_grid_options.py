@@ -1,16 +1,15 @@
-"""`bitlog2 evaluate --run`: what the command line makes of a grid, and what it refuses."""
+"""`bitlog2 evaluate`: the request that the command line makes, and what it refuses."""
 
 import pytest
+import torch
 
 from bitlog2.models.zoo.architectures import ZOO
 from bitlog2.scripts import evaluate
 from bitlog2.scripts.cli import main, parser
-from bitlog2.scripts.grid_options import grid_request
 
 
 def request_of(*words):
-    args = parser().parse_args(["evaluate", "--run", "folder", *words])
-    return grid_request(args, evaluate._schemes(args), args.seeds or (args.seed,))
+    return evaluate.request_of(parser().parse_args(["evaluate", "--run", "folder", *words]))
 
 
 def test_grid_options_lists_become_cells():
@@ -43,21 +42,30 @@ def test_grid_options_weights_of_several_models():
     )
 
 
+def test_grid_options_threads_are_torchs_own_choice_without_a_folder():
+    """The order of a float sum may depend on them: a run is the same on every machine."""
+    alone = evaluate.request_of(parser().parse_args(["evaluate"]))
+    assert (alone.threads, request_of().threads) == (torch.get_num_threads(), 1)
+    assert (alone.statistics, request_of().statistics) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--models", "digits"], "--run DIR must be given with --models"),
-        (["--bits", "4/4"], "--run DIR must be given"),
-        (["--arithmetic", "integer,float"], "--run DIR must be given"),
-        (["--run", "x", "--save", "q"], "--save must be left out with --run"),
-        (["--run", "x", "--json", "q"], "--json must be left out with --run"),
+        (["--bits", "4/4,6/6", "--save", "q"], "save must go with one scheme and one seed, got 2"),
+        (["--load", "x", "--bits", "4/4"], "--bits must be left out with --load"),
+        (["--run", "x", "--ema"], "ema must go with a checkpoint"),
+        (["--run", "x", "--arithmetic", "float", "--check", "all"], "check must be none for float"),
         (["--run", "x", "--models", "digits", "--model", "digits"], "--model must be left out"),
         (
             ["--run", "x", "--models", "vit_small,deit_tiny", "--checkpoint", "w"],
             "--checkpoints MODEL=FILE must be used",
         ),
         (["--run", "x", "--checkpoints", "vit_small=w"], "checkpoints must be one of digits"),
-        (["--run", "x", "--schemes", "Sqrt2_16"], "schemes must have one that integer"),
+        (
+            ["--run", "x", "--schemes", "Sqrt2_16"],
+            "arithmetic must be float for Sqrt2_16",
+        ),
         (["--run", "x", "--data", "/nowhere"], "data must be left out for digits"),
     ],
 )

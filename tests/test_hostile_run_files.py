@@ -5,26 +5,27 @@ import random
 import shutil
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from evaluations import run as run_of
+from msgspec.structs import replace
 from test_golden_fuzz import Mangle
 from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
+from bitlog2.documents import parse, plain, render
 from bitlog2.models.report import figures as drawing
 from bitlog2.models.report import render_page
-from bitlog2.models.report.latex import latex_table
-from bitlog2.models.runs.evaluate import versions
-from bitlog2.models.runs.execution import run_grid
+from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
-from bitlog2.models.runs.request import Cell, GridRequest
-from bitlog2.models.runs.result import read_result, status_of
+from bitlog2.models.runs.request import Cell, EvaluationRequest
+from bitlog2.models.runs.result import latex_table, read_result
 from bitlog2.models.runs.sweep import read_gates, sweep_rows, write_gates
-from bitlog2.models.sealed import digest_of, parse_object
+from bitlog2.models.sealed import digest_of
 from bitlog2.scripts.cli import main
 
-REQUEST = GridRequest(
+REQUEST = EvaluationRequest(
     models=("digits",),
     schemes=("BitLog2_Half_17", "none"),
     datapaths=((("fraction_bits", 4), ("table_bits", 12)),),
@@ -35,7 +36,7 @@ REQUEST = GridRequest(
     calibration_images=4,
 )
 #: What gates are bound to of a result.
-RESULT = {"request": REQUEST.as_dict(), "versions": {}}
+RESULT = SimpleNamespace(run_digest="0" * 64)
 #: The cell whose journal is mangled.
 CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
 
@@ -46,13 +47,9 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "_uri", lambda paint, theme: "")
 
 
-def quiet(items, label, total):
-    return items
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_grid(tmp_path_factory.mktemp("run") / "run", REQUEST, quiet)
+    return run_of(tmp_path_factory.mktemp("run") / "run", REQUEST)
 
 
 def mangled_journal(data: bytes, rng: random.Random) -> bytes:
@@ -70,8 +67,10 @@ def mangled_sealed(data: bytes, rng: random.Random) -> bytes:
     """Mangle an object, and give it its digest where it still is one."""
     text = mangled(data, rng)
     try:
-        content = parse_object(text)
+        content = plain(text, "file")
     except ValueError:
+        return text
+    if not isinstance(content, dict):
         return text
     content.pop("sha256", None)
     return json.dumps({**content, "sha256": digest_of(content)}).encode()
@@ -80,13 +79,13 @@ def mangled_sealed(data: bytes, rng: random.Random) -> bytes:
 def read_request(data: bytes, folder: Path) -> None:
     (folder / "run.json").write_bytes(data)
     found = RunFolder.open(folder)
-    assert GridRequest.from_dict(json.loads(json.dumps(found.request.as_dict()))) == found.request
+    assert parse(render(found.request), EvaluationRequest, "request") == found.request
 
 
 def read_journal(data: bytes, folder: Path) -> None:
     found = RunFolder(folder, REQUEST, versions())
     (found.cell_folder(CELL) / "batches-0-x.jsonl").write_bytes(data)
-    status_of(found)
+    found.status()
 
 
 def read_whole_result(data: bytes, folder: Path) -> None:
@@ -205,7 +204,7 @@ def other_cell(run: RunFolder) -> None:
 
 
 def edited_cell(run: RunFolder) -> None:
-    """Change the name of a layer of which the map is told."""
+    """Change the name of a layer whose map is described."""
     file = run.cell_folder(CELL) / "cell.json"
     file.write_text(file.read_text().replace("blocks.0.attn", "blocks.9.attn"))
 

@@ -6,19 +6,20 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import evaluations
+import jsonschema
 import pytest
 
 from bitlog2.models.report import Evidence, render_page
-from bitlog2.models.report.latex import latex_table
 from bitlog2.models.runs import compare
-from bitlog2.models.runs.execution import run_grid
-from bitlog2.models.runs.request import GridRequest
-from bitlog2.models.runs.result import read_result
+from bitlog2.models.runs.request import EvaluationRequest
+from bitlog2.models.runs.result import Share, latex_table, read_result
 from bitlog2.models.runs.sweep import front, sweep_csv, sweep_rows
-from bitlog2.models.sealed import write_sealed
+from bitlog2.models.sealed import digest_of
+from bitlog2.scripts import make_schemas
 from bitlog2.scripts.cli import main
 
-REQUEST = GridRequest(
+REQUEST = EvaluationRequest(
     models=("digits",),
     schemes=("BitLog2_Half_17", "Sqrt2_17"),
     arithmetics=("integer", "float"),
@@ -35,13 +36,9 @@ PROBE = """<script>addEventListener("load", () => {
 });</script></body>"""
 
 
-def quiet(items, label, total):
-    return items
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return run_grid(tmp_path_factory.mktemp("report") / "run", REQUEST, quiet)
+    return evaluations.run(tmp_path_factory.mktemp("report") / "run", REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +71,9 @@ def test_report_needs_nothing_else(page):
 
 
 def test_report_shows_every_cell_and_its_command(page, result):
-    for cell in result["cells"]:
-        assert page.count(f"<td>{cell['name']}</td>") >= 2
-        assert f"{cell['top1']['percent']:.2f}" in page
+    for cell in result.cells:
+        assert page.count(f"<td>{cell.name}</td>") >= 2
+        assert f"{cell.top1.percent:.2f}" in page
     for title in ("Accuracy", "Transfer curves", "Watermarks", "Spread", "Mutation"):
         assert title in page
 
@@ -119,9 +116,22 @@ def test_report_opens_in_a_browser(page, tmp_path, scheme):
     assert ":CONSOLE" not in done.stderr
 
 
+def test_result_follows_its_published_schema(run):
+    """Which the classes give."""
+    for path, content in make_schemas.schemas().items():
+        assert path.read_bytes() == content, f"{path}: python scripts/make_schemas.py"
+    schema = json.loads(next(iter(make_schemas.schemas().values())))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    content = json.loads(run.result_file.read_bytes())
+    validator = jsonschema.Draft202012Validator(schema)
+    assert list(validator.iter_errors(content)) == []
+    content["cells"][0]["top1"]["percent"] = 101.0
+    assert len(list(validator.iter_errors(content))) == 1
+
+
 def test_report_latex_has_a_line_a_cell(result):
     table = latex_table([result])
-    assert table.count(r"\\") == len(result["cells"]) + 1
+    assert table.count(r"\\") == len(result.cells) + 1
     assert r"BitLog2\_Half\_17" in table
 
 
@@ -132,13 +142,23 @@ def test_report_command_writes_page_and_table(run, tmp_path):
     assert table.read_text().startswith(r"\begin{tabular}")
 
 
+def write(folder, content):
+    """Write a result with the digest of what it now holds."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    sealed = {**rest, "sha256": digest_of(rest)}
+    (folder / "result.json").write_text(json.dumps(sealed))
+
+
 def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys):
     content = json.loads(run.result_file.read_bytes())
     content["cells"][0]["top1"]["percent"] = "ninety"
-    (tmp_path / "result.json").write_text(json.dumps(content))
+    write(tmp_path, content)
     (tmp_path / "out.html").write_text("old")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out.html")]) == 2
-    assert "cells/0/top1/percent" in capsys.readouterr().err
+    assert (
+        "cells[0].top1.percent must be a number from 0 to 100, got 'ninety'"
+        in capsys.readouterr().err
+    )
     assert (tmp_path / "out.html").read_text() == "old"
 
 
@@ -174,10 +194,12 @@ def test_report_of_an_edited_result_is_one_error(run, tmp_path, capsys):
 def test_report_of_more_hits_than_images_is_one_error(run, tmp_path, capsys):
     content = json.loads(run.result_file.read_bytes())
     content["cells"][1]["top1"]["hits"] = 10**12
-    content.pop("sha256")
-    write_sealed(tmp_path / "result.json", content)
+    write(tmp_path, content)
     assert main(["report", str(tmp_path), "--latex", str(tmp_path / "t.tex")]) == 2
-    assert "must count at most 16 images" in capsys.readouterr().err
+    assert (
+        "cells[1].top1: hits must be from 0 to 16, the total, got 1000000000000"
+        in capsys.readouterr().err
+    )
 
 
 def test_sweep_rows_say_what_each_datapath_costs(result):
@@ -195,3 +217,18 @@ def test_sweep_rows_say_what_each_datapath_costs(result):
 
 def test_sweep_front_holds_what_nothing_beats():
     assert front([(1, 5), (2, 3), (3, 3), (3, 1), (4, 4)]) == [0, 1, 3]
+
+
+def test_result_wilson_interval_is_the_textbook_one():
+    """81 of 263: 0.2553 to 0.3662 (Newcombe 1998, table I, method 3)."""
+    low, high = Share.of(81, 263).wilson95
+    assert (round(low / 100, 4), round(high / 100, 4)) == (0.2553, 0.3662)
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"), [(0, 20, 0.0, 16.11), (20, 20, 83.89, 100.0)]
+)
+def test_result_wilson_interval_at_the_ends(hits, total, low, high):
+    share = Share.of(hits, total)
+    assert share.wilson95 == pytest.approx((low, high), abs=0.005)
+    assert share.percent == 100 * hits / total

@@ -1,13 +1,15 @@
 """`bitlog2 sweep`: rows, gates that are counted once, and what the report draws of them."""
 
 import csv
-import json
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from bitlog2.flow import sweep
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.simulation import ToolError
+from bitlog2.models.runs.result import read_result
 from bitlog2.models.runs.sweep import read_gates, write_gates
 from bitlog2.scripts.cli import main
 
@@ -39,7 +41,7 @@ def counted(monkeypatch):
 
 
 def result_of(folder):
-    return json.loads((folder / "result.json").read_bytes())
+    return read_result(folder)
 
 
 def gates_of(folder):
@@ -62,7 +64,7 @@ def test_sweep_gates_are_counted_once_and_kept(swept, counted, tmp_path, capsys)
 def test_sweep_goes_on_with_the_gates_that_are_missing(swept, counted, monkeypatch):
     result = result_of(swept)
     monkeypatch.setattr(cost, "yosys_version", lambda: "0.1")
-    name = result["cells"][1]["name"]
+    name = result.cells[1].name
     write_gates(swept, result, {name: 7}, f"Yosys 0.1, generic gates of {', '.join(sweep.UNITS)}")
     assert main(["sweep", "--run", str(swept), *WORDS]) == 0
     assert len(counted) == 6
@@ -71,14 +73,14 @@ def test_sweep_goes_on_with_the_gates_that_are_missing(swept, counted, monkeypat
 
 def test_sweep_gates_of_another_yosys_are_counted_again(swept, counted):
     result = result_of(swept)
-    write_gates(swept, result, {cell["name"]: 7 for cell in result["cells"][1:]}, "Yosys 0.0")
+    write_gates(swept, result, {cell.name: 7 for cell in result.cells[1:]}, "Yosys 0.0")
     assert main(["sweep", "--run", str(swept), *WORDS]) == 0
     assert set(gates_of(swept).values()) == {600}
 
 
 def test_sweep_report_has_table_and_plot(swept, tmp_path):
     result = result_of(swept)
-    gates = {cell["name"]: 1234 + i for i, cell in enumerate(result["cells"][1:])}
+    gates = {cell.name: 1234 + i for i, cell in enumerate(result.cells[1:])}
     write_gates(swept, result, gates, "Yosys")
     page = tmp_path / "report.html"
     assert main(["report", str(swept), "--out", str(page)]) == 0
@@ -102,10 +104,12 @@ def test_sweep_without_yosys_leaves_gates_out_unless_they_are_asked_for(swept, m
 def test_sweep_counts_what_yosys_counts(tmp_path, swept):
     """A wider table and shifter take more gates, by Yosys itself."""
     result = result_of(swept)
-    few = {**result, "cells": [cell for cell in result["cells"] if "F4" in cell["name"]]}
+    few = SimpleNamespace(
+        cells=[cell for cell in result.cells if "F4" in cell.name], run_digest=result.run_digest
+    )
     (count,) = sweep._count_gates(tmp_path, few, lambda items, *_: items).values()
     assert 3000 < count < 15000
-    assert read_gates(tmp_path, few) == {few["cells"][0]["name"]: count}
+    assert read_gates(tmp_path, few) == {few.cells[0].name: count}
     assert "Yosys 0." in (tmp_path / "gates.json").read_text()
 
 
@@ -120,7 +124,7 @@ def test_sweep_gates_of_another_run_or_edited_are_refused(swept, tmp_path):
     result = result_of(swept)
     write_gates(tmp_path, result, {"digits-a": 600}, "Yosys")
     with pytest.raises(ValueError, match="must be of the run in its folder"):
-        read_gates(tmp_path, {**result, "versions": {}})
+        read_gates(tmp_path, msgspec.structs.replace(result, versions={}))
     file = tmp_path / "gates.json"
     file.write_text(file.read_text().replace("600", "500"))
     with pytest.raises(ValueError, match="must be as it was written"):

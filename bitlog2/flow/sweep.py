@@ -1,13 +1,13 @@
 """Gates of the datapaths of a sweep, counted by Yosys."""
 
 from pathlib import Path
-from typing import Any
 
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.assurance.cost import measure
 from bitlog2.golden.simulation import ToolError
 from bitlog2.golden.stimulus.unit import Progress, Target
-from bitlog2.models.runs.sweep import config_of, is_datapath, read_gates, write_gates
+from bitlog2.models.runs.result import Result
+from bitlog2.models.runs.sweep import is_datapath, read_gates, write_gates
 
 #: The units whose gates a sweep counts: one key's lane.
 UNITS = (
@@ -21,7 +21,7 @@ UNITS = (
 
 
 def gates(
-    run: Path, result: dict[str, Any], wanted: bool | None, progress: Progress
+    run: Path, result: Result, wanted: bool | None, progress: Progress
 ) -> tuple[dict[str, int], str]:
     """Return the gates of the datapaths of a run, and why they were not counted now.
 
@@ -48,17 +48,17 @@ def gates(
         return read_gates(run, result), str(error)
 
 
-def _count_gates(run: Path, result: dict[str, Any], progress: Progress) -> dict[str, int]:
+def _count_gates(run: Path, result: Result, progress: Progress) -> dict[str, int]:
     """Return the gates of every datapath of a run: of one key's lane and an output channel.
 
     What this Yosys counted before is kept, and each count as soon as it is made.
     """
     tool = f"Yosys {cost.yosys_version()}, generic gates of {', '.join(UNITS)}"
     found = read_gates(run, result, tool)
-    cells = [c for c in result["cells"] if is_datapath(c) and c["name"] not in found]
+    cells = [c for c in result.cells if is_datapath(c) and c.name not in found]
     for cell in progress(cells, "gates", len(cells)):
-        target = Target.of(config_of(cell))
+        target = Target.of(cell.config)
         counts = [measure.synthesize(target, unit, {}, "generic") for unit in UNITS]
-        found[cell["name"]] = sum(count.cells for count in counts)
+        found[cell.name] = sum(count.cells for count in counts)
         write_gates(run, result, found, tool)
     return found

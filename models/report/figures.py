@@ -17,7 +17,9 @@ from matplotlib.ticker import MaxNLocator
 from bitlog2.sim import SCHEMES, Scheme
 
 from ..ptq.quantizers import Sqrt2Map
+from ..runs.folder import MapRecord
 from ..runs.request import SHORT_NAMES
+from ..runs.result import CellResult
 from ..runs.sweep import SweepRow, front
 from ..watch.statistics import OCTAVES
 
@@ -199,27 +201,23 @@ def _points(
 _HISTOGRAMS = 6
 
 
-def _label(cell: dict[str, Any]) -> str:
-    how = cell["quantization"]
+def _label(cell: CellResult) -> str:
+    how = cell.quantization
     if how is None:
         return "unquantized"
-    bits = "" if (how["w_bits"], how["a_bits"]) == (4, 4) else f" W{how['w_bits']}A{how['a_bits']}"
-    return f"{how['scheme']}, {how['arithmetic']}{bits}"
+    bits = "" if (how.w_bits, how.a_bits) == (4, 4) else f" W{how.w_bits}A{how.a_bits}"
+    return f"{how.scheme}, {how.arithmetic}{bits}"
 
 
-def _full_label(cell: dict[str, Any]) -> str:
+def _full_label(cell: CellResult) -> str:
     """Return the label with what the datapath is built with, where that was varied."""
-    datapath = [] if cell["quantization"] is None else cell["quantization"]["datapath"]
+    datapath = () if cell.quantization is None else cell.quantization.datapath
     return _label(cell) + "".join(f" {SHORT_NAMES.get(name, name)}{n}" for name, n in datapath)
 
 
-def _scheme(cell: dict[str, Any]) -> str:
-    return "unquantized" if cell["quantization"] is None else cell["quantization"]["scheme"]
-
-
-def accuracy(cells: list[dict[str, Any]], model: str) -> Picture:
+def accuracy(cells: list[CellResult], model: str) -> Picture:
     """Return top-1 of a model's cells with intervals, and the published figures."""
-    chosen = [cell for cell in cells if cell["model"] == model]
+    chosen = [cell for cell in cells if cell.model == model]
     labels = list(dict.fromkeys(_full_label(cell) for cell in chosen))
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -227,12 +225,12 @@ def accuracy(cells: list[dict[str, Any]], model: str) -> Picture:
         axes = figure.subplots()
         for cell in chosen:
             y = labels.index(_full_label(cell))
-            top1, colour = cell["top1"], colour_of(_scheme(cell), theme)
-            low, high = top1["wilson95"]
+            top1, colour = cell.top1, colour_of(cell.scheme, theme)
+            low, high = top1.wilson95
             axes.plot([low, high], [y, y], color=colour, linewidth=1.5)
-            axes.plot(top1["percent"], y, "o", color=colour, markersize=5)
-            if cell["published_top1"] is not None:
-                axes.plot(cell["published_top1"], y, "D", markersize=6, mfc="none", mec=theme.ink)
+            axes.plot(top1.percent, y, "o", color=colour, markersize=5)
+            if cell.published_top1 is not None:
+                axes.plot(cell.published_top1, y, "D", markersize=6, mfc="none", mec=theme.ink)
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel("top-1, %")
@@ -296,12 +294,12 @@ def _octaves(axes: Axes, theme: Theme) -> None:
     axes.plot([2**-16, 1], [2**-16, 1], linestyle=":", color=theme.ink, linewidth=0.7)
 
 
-def errors(cells: list[dict[str, Any]], model: str) -> Picture | None:
+def errors(cells: list[CellResult], model: str) -> Picture | None:
     """Return the relative error of the coded map by layer, a line a scheme; None without any."""
     chosen = [
         cell
         for cell in cells
-        if cell["model"] == model and cell["attention_map"] and _scheme(cell) != "none"
+        if cell.model == model and cell.attention_map and cell.scheme != "none"
     ]
     if not chosen:
         return None
@@ -313,9 +311,13 @@ def errors(cells: list[dict[str, Any]], model: str) -> Picture | None:
         seen.clear()
         for cell in chosen:
             label = _label(cell)
-            error = [100 * each["error"] ** 0.5 for each in _in_order(cell)]
-            dashed = "--" if cell["quantization"]["arithmetic"] == "float" else "-"
-            colour = colour_of(_scheme(cell), theme)
+            error = [100 * each.error**0.5 for each in _in_order(cell)]
+            dashed = (
+                "--"
+                if cell.quantization is not None and cell.quantization.arithmetic == "float"
+                else "-"
+            )
+            colour = colour_of(cell.scheme, theme)
             shown = "_nolegend_" if label in seen else label
             axes.plot(error, dashed, color=colour, marker=".", linewidth=1.2, label=shown)
             seen.add(label)
@@ -332,9 +334,9 @@ def errors(cells: list[dict[str, Any]], model: str) -> Picture | None:
     return draw(f"Error of the attention map by layer, {model}", caption, paint)
 
 
-def _in_order(cell: dict[str, Any]) -> list[dict[str, Any]]:
+def _in_order(cell: CellResult) -> list[MapRecord]:
     """Return the statistics of a cell's layers, numbers within names compared as numbers."""
-    layers = cell["attention_map"]
+    layers = cell.attention_map
     return [layers[name] for name in sorted(layers, key=_number_key)]
 
 
@@ -342,9 +344,9 @@ def _number_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
-def histograms(cell: dict[str, Any]) -> Picture | None:
+def histograms(cell: CellResult) -> Picture | None:
     """Return the map of a cell before and after coding, some layers; None without any."""
-    layers = cell["attention_map"]
+    layers = cell.attention_map
     if not layers:
         return None
     names = sorted(layers, key=_number_key)
@@ -361,9 +363,9 @@ def histograms(cell: dict[str, Any]) -> Picture | None:
         for name, panel in zip(chosen, axes.flat, strict=False):
             for key, colour, fill in (
                 ("before", theme.ink, False),
-                ("after", colour_of(_scheme(cell), theme), True),
+                ("after", colour_of(cell.scheme, theme), True),
             ):
-                counts = np.maximum(layers[name][key], 0.5)
+                counts = np.maximum(getattr(layers[name], key), 0.5)
                 panel.stairs(counts, edges, color=colour, fill=fill, label=key)
             panel.set_yscale("log")
             panel.set_title(name, fontsize=8)
@@ -372,4 +374,4 @@ def histograms(cell: dict[str, Any]) -> Picture | None:
         figure.supylabel("values", fontsize=9)
 
     caption = "Line: softmax before its code; filled: decoded values. Counts on a log axis."
-    return draw(f"Attention map of {cell['name']}", caption, paint)
+    return draw(f"Attention map of {cell.name}", caption, paint)

@@ -8,12 +8,9 @@ from typing import Any
 import jinja2
 
 from ..runs.request import SHORT_NAMES
-from ..runs.result import warnings_of
-from ..runs.sweep import SweepRow, config_of, sweep_rows
-from ..watch.watermarks import Mark, is_signed, provided_bits
+from ..runs.result import CellResult, Result
+from ..runs.sweep import SweepRow, sweep_rows
 from .figures import accuracy, errors, histograms, pareto, transfer_curves
-
-__all__ = ["Evidence", "render_page"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +29,21 @@ class Evidence:
 
 
 def render_page(
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     evidence: Sequence[Evidence] = (),
     gates: Mapping[str, int] | None = None,
 ) -> str:
     """Return the HTML of one or more results.
 
     Args:
-        results: as `build_result` makes them.
+        results: of runs.
         evidence: tables on the vectors (coverage, mutation), where there are any.
         gates: of cells by name, where a sweep counted them.
 
     The same results give the same bytes.
     """
-    cells = [cell for result in results for cell in result["cells"]]
-    models = list(dict.fromkeys(cell["model"] for cell in cells))
+    cells = [cell for result in results for cell in result.cells]
+    models = list(dict.fromkeys(cell.model for cell in cells))
     pictures = [accuracy(cells, model) for model in models]
     pictures.append(transfer_curves())
     pictures += [found for model in models if (found := errors(cells, model))]
@@ -67,14 +64,14 @@ def render_page(
         results=results,
         models=models,
         cells=cells,
-        published=any(cell["published_top1"] is not None for cell in cells),
-        warnings=[told for result in results for told in warnings_of(result)],
+        published=any(cell.published_top1 is not None for cell in cells),
+        warnings=[told for result in results for told in result.warnings],
         pictures=pictures,
-        watermarks=[marks for cell in first_seeds if (marks := _watermarks(cell))],
+        watermarks=[(c.name, marks) for c in first_seeds if (marks := c.overall_marks())],
         sweeps=sweeps,
         digests=_digests(results),
         commands=[
-            (cell["name"], _command(result, cell)) for result in results for cell in result["cells"]
+            (cell.name, _command(result, cell)) for result in results for cell in result.cells
         ],
         evidence=evidence,
     )
@@ -86,84 +83,55 @@ def _varies(rows: Sequence[SweepRow]) -> bool:
     return len({tuple(getattr(row, name) for name in names) for row in rows}) > 1
 
 
-def _digests(results: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Return what was digested, pixels of each model first, and the digest."""
     found: dict[tuple[str, str], None] = {}
     for result in results:
-        for cell in result["cells"]:
-            found[f"pixels, {cell['model']}", cell["digests"]["pixels"]] = None
-        for cell in result["cells"]:
-            if cell["digests"]["registers"]:
-                found[f"registers, {cell['name']}", cell["digests"]["registers"]] = None
+        for cell in result.cells:
+            found[f"pixels, {cell.model}", cell.digests.pixels] = None
+        for cell in result.cells:
+            if cell.digests.registers:
+                found[f"registers, {cell.name}", cell.digests.registers] = None
     return list(found)
 
 
-def _first_seeds(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _first_seeds(cells: list[CellResult]) -> list[CellResult]:
     """Return the cells of the first seed of each model and quantization."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: dict[Any, CellResult] = {}
     for cell in cells:
-        if cell["quantization"] is not None:
-            kind = (cell["model"], *(str(value) for value in cell["quantization"].values()))
-            found.setdefault(kind, cell)
+        if cell.quantization is not None:
+            found.setdefault((cell.model, cell.quantization), cell)
     return list(found.values())
 
 
-def _first_datapaths(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _first_datapaths(cells: list[CellResult]) -> list[CellResult]:
     """Return those of the cells that differ in more than what the datapath is built with."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: dict[Any, CellResult] = {}
     for cell in cells:
-        how = {**cell["quantization"], "datapath": None}
-        found.setdefault((cell["model"], *(str(value) for value in how.values())), cell)
+        if (how := cell.quantization) is not None:
+            found.setdefault((cell.model, how.scheme, how.arithmetic, how.w_bits, how.a_bits), cell)
     return list(found.values())
 
 
-def _watermarks(cell: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the widest use of each register over a cell's layers, beside its width."""
-    if not cell["watermarks"]:
-        return None
-    config = config_of(cell)
-    total: dict[str, Mark] = {}
-    for marks in cell["watermarks"].values():
-        for name, values in marks.items():
-            mark = Mark(**values)
-            total[name] = total[name].joined(mark) if name in total else mark
-    rows = [
-        {
-            "register": name,
-            "smallest": mark.smallest,
-            "largest": mark.largest,
-            "used": mark.bits(signed=is_signed(name, config)),
-            "provided": provided_bits(name, config),
-            "saturated": mark.saturated,
-        }
-        for name, mark in total.items()
-    ]
-    return {"name": cell["name"], "rows": rows}
-
-
-def _command(result: dict[str, Any], cell: dict[str, Any]) -> str:
+def _command(result: Result, cell: CellResult) -> str:
     """Return the command that evaluates a cell again."""
-    request, how = result["request"], cell["quantization"]
-    if how is not None and how["datapath"]:
-        words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell['model']}"]
-        words.append(f"--vary scheme={how['scheme']}")
-        words += [
-            f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how["datapath"]
-        ]
-        words.append(f"--seed {cell['seed']}")
+    request, how = result.request, cell.quantization
+    if how is not None and how.datapath:
+        words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell.model}"]
+        words.append(f"--vary scheme={how.scheme}")
+        words += [f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how.datapath]
+        words.append(f"--seed {cell.seed}")
     else:
-        words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell['model']}"]
-        scheme, arithmetic = (
-            ("none", "float") if how is None else (how["scheme"], how["arithmetic"])
-        )
+        words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell.model}"]
+        scheme, arithmetic = ("none", "float") if how is None else (how.scheme, how.arithmetic)
         words += [f"--schemes {scheme}", f"--arithmetic {arithmetic}"]
         if how is not None:
-            words += [f"--bits {how['w_bits']}/{how['a_bits']}", f"--seeds {cell['seed']}"]
-    if cell["check"] is not None:
-        words.append(f"--check {cell['check']['mode']}")
-    words += [f"--batch-size {request['batch_size']}", f"--threads {request['threads']}"]
-    if request["limit"] is not None:
-        words.append(f"--limit {request['limit']}")
-    if request["data"] is not None:
-        words.append(f"--data {request['data']}")
+            words += [f"--bits {how.w_bits}/{how.a_bits}", f"--seeds {cell.seed}"]
+    if cell.check is not None:
+        words.append(f"--check {cell.check.mode}")
+    words += [f"--batch-size {request.batch_size}", f"--threads {request.threads}"]
+    if request.limit is not None:
+        words.append(f"--limit {request.limit}")
+    if request.data is not None:
+        words.append(f"--data {request.data}")
     return " ".join(words)

@@ -1,29 +1,29 @@
 """Where two runs part: images whose prediction changed, and the first register that differs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from torch import Tensor
 
 from ..watch.digest import pixel_digests
 from ..watch.recorder import Recorder, first_difference
 from ..watch.watching import watch
-from ..zoo.task import load_task
+from ..zoo.checkpoint import load_quantized
 from .folder import RunFolder
-from .request import Cell, GridRequest, has_registers
+from .request import Cell, EvaluationRequest
 from .result import CellAnswers
-
-__all__ = ["CellComparison", "Change", "Parting", "compare_runs"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """An image of which two cells say different classes.
+    """An image that two cells give different classes.
 
     Attributes:
         number: position in the validation set.
         label: its class.
-        a, b: what the cells say.
+        a, b: the classes that the cells give.
     """
 
     number: int
@@ -59,7 +59,7 @@ class CellComparison:
     Attributes:
         a, b: their names.
         images: that both saw.
-        changes: images of which they say different classes.
+        changes: images that they give different classes.
         other_pixels, other_registers: images whose digests differ; None where none were kept.
         parting: where the registers part; None where they do not, or there are none.
     """
@@ -90,22 +90,21 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
             f"cells must be of one model to be compared, got {cell_a.name} and {cell_b.name}"
         )
     answers_a, answers_b = (
-        CellAnswers(cell, list(folder.records(cell).values()))
-        for folder, cell in ((a, cell_a), (b, cell_b))
+        CellAnswers(folder, cell) for folder, cell in ((a, cell_a), (b, cell_b))
     )
     both, at_a, at_b = np.intersect1d(
         answers_a.numbers, answers_b.numbers, assume_unique=True, return_indices=True
     )
     if both.size == 0:
         raise ValueError(f"{cell_a.name} and {cell_b.name} must have seen an image in common")
-    said_a, said_b, labels = answers_a.top1[at_a], answers_b.top1[at_b], answers_a.labels[at_a]
-    changed = np.flatnonzero(said_a != said_b)
+    top1_a, top1_b, labels = answers_a.top1[at_a], answers_b.top1[at_b], answers_a.labels[at_a]
+    changed = np.flatnonzero(top1_a != top1_b)
     changes = tuple(
-        Change(int(both[i]), int(labels[i]), int(said_a[i]), int(said_b[i])) for i in changed
+        Change(int(both[i]), int(labels[i]), int(top1_a[i]), int(top1_b[i])) for i in changed
     )
     pixels, registers = (_differing(answers_a, answers_b, n) for n in ("pixels", "registers"))
     parting = None
-    if has_registers(cell_a) and has_registers(cell_b) and (changes or registers != []):
+    if cell_a.has_registers and cell_b.has_registers and (changes or registers != []):
         wanted = [change.number for change in changes] + (registers or [int(both[0])])
         image = _image_of(a.request, cell_a, wanted[0])
         if pixel_digests(image)[0] != _digests(answers_a, "pixels")[wanted[0]]:
@@ -137,10 +136,10 @@ def _differing(a: CellAnswers, b: CellAnswers, which: str) -> list[int] | None:
     return [number for number in of_a if number in of_b and of_a[number] != of_b[number]]
 
 
-def _image_of(request: GridRequest, cell: Cell, number: int) -> Tensor:
+def _image_of(request: EvaluationRequest, cell: Cell, number: int) -> Tensor:
     """Return an image that a cell was run on, (1, C, H, W)."""
-    source, file = request.source(cell.model), request.checkpoint(cell.model)
-    data = load_task(cell.model, "cpu", source, file).data
+    loaded = None if request.load is None else load_quantized(Path(request.load))
+    data = msgspec.structs.replace(request, device="cpu").task(cell.model, loaded).data
     wanted = [number // request.batch_size]
     batch = next(iter(data.batches(request.batch_size, request.limit, wanted)))
     return batch.images[batch.numbers == number]

@@ -1,4 +1,4 @@
-"""The folder of a run: records and journals."""
+"""The folder of a run: what it is asked for, what it is evaluated on, and every finished batch."""
 
 import fcntl
 import json
@@ -6,41 +6,53 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 from uuid import uuid4
 
+import msgspec
+from msgspec import Meta
+
+from bitlog2.documents import (
+    Count,
+    Document,
+    Exact,
+    Positive,
+    Sha256,
+    brief,
+    from_json,
+    of,
+    plain,
+)
 from bitlog2.sim import REGISTERS
-from bitlog2.sim.checks import brief
 from bitlog2.sim.files import naming
 
-from ..sealed import digest_of, parse_object, read_sealed, write_sealed
+from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from ..watch.check import HeadChoice, LayerShape, values_compared
 from ..watch.digest import model_digest
 from ..watch.watermarks import WATERMARKED
 from ..zoo.checkpoint import QuantizedModel, load_quantized
-from .request import Cell, GridRequest, has_registers
+from .request import Cell, EvaluationRequest
 
-__all__ = [
-    "BatchRecord",
-    "BatchRules",
-    "Journal",
-    "RunFolder",
-    "read_journal",
-    "run_digest",
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Error = Annotated[float, Meta(ge=0, le=1e9)]
+Counts = Annotated[
+    dict[str, Exact], Meta(extra_json_schema={"propertyNames": {"enum": list(REGISTERS)}})
 ]
+Histogram = Annotated[tuple[Exact, ...], Meta(min_length=41, max_length=41)]
 
 
-@dataclass(frozen=True)
-class BatchRecord:
-    """A batch that was evaluated, and checked where that was asked for.
+class BatchRecord(Document, frozen=True, kw_only=True):
+    """A batch that was evaluated, and checked where that was asked for: a line of a journal.
 
     Attributes:
+        run, cell, model: what it belongs to: the run's digest, the cell's name and the SHA-256 of
+            its model.
         batch: its number, from 0, in the order of the images.
         numbers: positions of its images in the validation set; those left out are not among them.
-        labels, top1: the class of each image, and the one that the model said.
+        labels, top1: the class of each image, and the one that the model gave.
         hits5: 1 for an image whose label is among the first five classes.
         skipped: names of the images that could not be read.
         pixels: SHA-256 of each image as the model got it.
@@ -51,75 +63,46 @@ class BatchRecord:
         watermarks: (smallest, largest, values, saturated or None) by layer and register.
     """
 
-    batch: int
-    numbers: tuple[int, ...]
-    labels: tuple[int, ...]
-    top1: tuple[int, ...]
-    hits5: tuple[int, ...]
+    run: Sha256
+    cell: str
+    model: Sha256
+    batch: Count
+    numbers: tuple[Count, ...] = ()
+    labels: tuple[Count, ...] = ()
+    top1: tuple[Count, ...] = ()
+    hits5: tuple[Count, ...] = ()
     skipped: tuple[str, ...] = ()
-    pixels: tuple[str, ...] = ()
-    registers: tuple[str, ...] = ()
-    compared: dict[str, int] = field(default_factory=dict)
-    mismatched: dict[str, int] = field(default_factory=dict)
+    pixels: tuple[Sha256, ...] = ()
+    registers: tuple[Sha256, ...] = ()
+    compared: Counts = msgspec.field(default_factory=dict)
+    mismatched: Counts = msgspec.field(default_factory=dict)
     mismatches: tuple[str, ...] = ()
-    watermarks: dict[str, dict[str, tuple[int, int, int, int | None]]] = field(default_factory=dict)
+    watermarks: dict[str, dict[str, tuple[Int64, Int64, Count, Count | None]]] = msgspec.field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        images = len(self.numbers)
+        for name in ("labels", "top1", "hits5"):
+            if len(getattr(self, name)) != images:
+                raise ValueError(
+                    f"{name} must be of {images} images, got {len(getattr(self, name))}"
+                )
+        for name in ("pixels", "registers"):
+            if len(getattr(self, name)) not in (0, images):
+                raise ValueError(
+                    f"{name} must be of {images} images or none, got {len(getattr(self, name))}"
+                )
+        marked = (("watermarks", marks, WATERMARKED) for marks in self.watermarks.values())
+        counted = ((name, getattr(self, name), REGISTERS) for name in ("compared", "mismatched"))
+        for name, values, known in (*counted, *marked):
+            if odd := sorted(set(values) - set(known)):
+                raise ValueError(f"{name} must be of {', '.join(known)}, got {brief(odd[0])}")
 
     @property
     def seen(self) -> tuple[tuple[Any, ...], ...]:
         """What the model was given: two records of the same images agree in it."""
         return self.numbers, self.labels, self.pixels, self.skipped
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], path: Path) -> "BatchRecord":
-        """Return the record of `as_dict`.
-
-        Raises:
-            ValueError: a field is unknown, missing or of the wrong type; names `path`.
-        """
-        if set(values) != {each.name for each in fields(cls)}:
-            raise ValueError(
-                f"{path} must hold batch records, got the fields {brief(sorted(values))}"
-            )
-        try:
-            given = {name: _tupled(value) for name, value in values.items()}
-        except RecursionError:
-            raise ValueError(f"{path} must hold batch records, got one nested too deep") from None
-        record = cls(**given)
-        if not record._well_formed():
-            raise ValueError(f"{path} must hold batch records, got a malformed one")
-        return record
-
-    def _well_formed(self) -> bool:
-        columns = (self.numbers, self.labels, self.top1, self.hits5)
-        integers = all(
-            isinstance(column, tuple) and all(_is_count(value) for value in column)
-            for column in columns
-        )
-        texts = all(
-            isinstance(names, tuple) and all(isinstance(name, str) for name in names)
-            for names in (self.skipped, self.mismatches, self.pixels, self.registers)
-        )
-        counts = all(
-            isinstance(by_register, dict)
-            and set(by_register) <= set(REGISTERS)
-            and all(_is_count(value) for value in by_register.values())
-            for by_register in (self.compared, self.mismatched)
-        )
-        marks = isinstance(self.watermarks, dict) and all(
-            isinstance(layer, dict)
-            and set(layer) <= set(WATERMARKED)
-            and all(_is_mark(mark) for mark in layer.values())
-            for layer in self.watermarks.values()
-        )
-        if not (_is_count(self.batch) and integers and texts and counts and marks):
-            return False
-        images = len(self.numbers)
-        digests = all(len(each) in (0, images) for each in (self.pixels, self.registers))
-        return digests and all(len(column) == images for column in columns)
 
 
 @dataclass(frozen=True)
@@ -191,43 +174,26 @@ class BatchRules:
         return ""
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_mark(value: object) -> bool:
-    if not isinstance(value, tuple) or len(value) != 4:
-        return False
-    numbers = [each for each in value if each is not None]
-    return len(numbers) >= 3 and all(type(each) is int for each in numbers)
-
-
-def _tupled(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_tupled(each) for each in value)
-    if isinstance(value, dict):
-        return {name: _tupled(each) for name, each in value.items()}
-    return value
-
-
 class Journal:
     """A journal being written; a context manager.
 
     Args:
         path: a new file in a folder that exists.
+        sync: wait until each line is on the disk.
 
     Raises:
         OSError: it is there already, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
+        self._path, self._sync = path, sync
         self._file: BinaryIO = path.open("xb", buffering=0)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if sync:
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def __enter__(self) -> "Journal":
         return self
@@ -240,61 +206,135 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Add a line, and wait until it is on the disk; OSError names the file."""
+    def add(self, record: BatchRecord) -> None:
+        """Add a line; OSError names the file."""
+        text = json.dumps(msgspec.to_builtins(record), separators=(",", ":"), sort_keys=True)
+        line = b"%08x %s\n" % (zlib.crc32(text.encode()), text.encode())
         with naming(self._path):
-            rest = memoryview(_line(record))
+            rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
+            if self._sync:
+                os.fsync(self._file.fileno())
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[BatchRecord]:
     """Return the records of a journal, but for a torn last line.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: a whole line is damaged.
+        ValueError: a whole line is damaged, or holds no record.
     """
     *lines, _torn = path.read_bytes().split(b"\n")
     records = []
     for number, line in enumerate(lines, 1):
-        record = _record(line)
-        if record is None:
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
             raise ValueError(f"{path} must be a journal: line {number} is damaged")
-        records.append(record)
+        what = f"{path}, line {number}"
+        records.append(from_json(plain(text, what), BatchRecord, what))
     return records
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
+class MapRecord(Document, frozen=True, kw_only=True):
+    """A layer's attention map on the calibration images, before and after its code."""
+
+    before: Annotated[Histogram, of("Values by half octave from 2**-20 to 1; smaller ones first.")]
+    after: Annotated[Histogram, of("The same of the decoded values.")]
+    error: Annotated[Error, of("Squared error of the map over the sum of its squares.")]
+    changed: Annotated[
+        tuple[Exact, Positive] | None,
+        of("Levels that an exact softmax of the same scores gives otherwise, of all"),
+    ]
+    output_error: Annotated[
+        Error | None,
+        of("Squared difference of the accumulators that this makes, relative."),
+    ]
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """Return what a line holds, None for a damaged one."""
-    checksum, _, text = line.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(text):
-        return None
-    try:
-        return parse_object(text)
-    except ValueError:
-        return None
+class ShapeRecord(Document, frozen=True, kw_only=True):
+    """Fields of `LayerShape`."""
+
+    heads: Positive
+    sizes: Counts
+    masked: tuple[Count, ...] = ()
 
 
-_FORMAT = "bitlog2-run-2"
-_CELL_FORMAT = "bitlog2-cell-1"
-_REQUEST = "run.json"
-_LOCK = "lock"
-_RESULT = "result.json"
-_CELLS = "cells"
-#: What every journal line and the file of a cell name: what they belong to.
-_BOUND = ("run", "cell", "model")
+class RunFile(Sealed, frozen=True, kw_only=True):
+    """run.json: what a run was asked for, and the versions of the packages that it began with."""
+
+    format: Literal["bitlog2-run-3"] = "bitlog2-run-3"
+    request: EvaluationRequest
+    versions: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """What the other files of the run name."""
+        return digest_of(msgspec.to_builtins(self))
 
 
-def run_digest(request: dict[str, Any], versions: dict[str, str]) -> str:
-    """Return the SHA-256 of what a run was asked for and its versions, which its files name."""
-    return digest_of({"format": _FORMAT, "request": request, "versions": versions})
+class Inputs(Sealed, frozen=True, kw_only=True):
+    """cells/MODEL.json: what the cells of a model are evaluated on.
+
+    Attributes:
+        run: digest of the run.
+        model: one of the request's models.
+        weights: SHA-256 of the model before quantization; of the quantized one that was loaded.
+        classes: of the model.
+        images: positions in the validation set, those of images that cannot be read counted.
+        names: SHA-256 of the names of the images.
+        notes: what a user should know of the images.
+        complete: whether there are validation images of every class.
+        calibration: SHA-256 of the calibration images by seed.
+    """
+
+    format: Literal["bitlog2-inputs-1"] = "bitlog2-inputs-1"
+    run: Sha256
+    model: str
+    weights: Sha256
+    classes: Positive
+    images: Count
+    names: Sha256
+    notes: tuple[str, ...]
+    complete: bool
+    calibration: dict[str, Sha256]
+
+
+class CellFile(Sealed, frozen=True, kw_only=True):
+    """cells/NAME/cell.json: what a cell begins with.
+
+    Attributes:
+        run, cell, model: as `BatchRecord`.
+        layers: what each layer's code does to the map of the calibration images.
+        shapes: of the layers with registers.
+        layer_params: what each layer's datapath loads.
+    """
+
+    format: Literal["bitlog2-cell-2"] = "bitlog2-cell-2"
+    run: Sha256
+    cell: str
+    model: Sha256
+    layers: dict[str, MapRecord] = msgspec.field(default_factory=dict)
+    shapes: dict[str, ShapeRecord] = msgspec.field(default_factory=dict)
+    layer_params: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """How far a cell is.
+
+    Attributes:
+        name: of the cell.
+        batches, images: finished ones.
+        finished: whether none is missing.
+        mismatched: values that differ from the simulator's so far.
+    """
+
+    name: str
+    batches: int
+    images: int
+    finished: bool
+    mismatched: int
 
 
 class RunFolder:
@@ -302,10 +342,10 @@ class RunFolder:
 
     run.json        the request and the versions that the run began with
     lock            held by the process that runs it
+    cells/MODEL.json  what the cells of a model are evaluated on
     cells/NAME/     model.safetensors: the quantized model
-                    cell.json: of a quantized model what its code does to the map of the calibration
-                    images, and its layers' shapes; of an unquantized one what it is evaluated on
-                    batches-*.jsonl: a line a finished batch
+                    cell.json: its digest, parameters, shapes and statistics
+                    batches-*.jsonl: a line per finished batch
     timings.jsonl   seconds of each batch: nothing else depends on time
     result.json     written when every cell is finished
 
@@ -320,12 +360,14 @@ class RunFolder:
         digest: of both, 64 hexadecimal digits.
     """
 
-    def __init__(self, path: Path, request: GridRequest, versions: dict[str, str]) -> None:
+    def __init__(self, path: Path, request: EvaluationRequest, versions: dict[str, str]) -> None:
         self.path, self.request, self.versions = path, request, versions
-        self.digest = run_digest(request.as_dict(), versions)
+        self.digest = RunFile(request=request, versions=versions).digest
 
     @classmethod
-    def create(cls, path: Path, request: GridRequest, versions: dict[str, str]) -> "RunFolder":
+    def create(
+        cls, path: Path, request: EvaluationRequest, versions: dict[str, str]
+    ) -> "RunFolder":
         """Make a new run; one that is there already must have the same request.
 
         Raises:
@@ -347,9 +389,10 @@ class RunFolder:
         return cls._written(path, request, versions)
 
     @classmethod
-    def _written(cls, path: Path, request: GridRequest, versions: dict[str, str]) -> "RunFolder":
-        content = {"format": _FORMAT, "request": request.as_dict(), "versions": versions}
-        write_sealed(path / _REQUEST, content)
+    def _written(
+        cls, path: Path, request: EvaluationRequest, versions: dict[str, str]
+    ) -> "RunFolder":
+        write_sealed(path / _REQUEST, RunFile(request=request, versions=versions))
         return cls(path, request, versions)
 
     @staticmethod
@@ -367,15 +410,8 @@ class RunFolder:
         file = path / _REQUEST
         if not file.is_file():
             raise ValueError(f"run must be a folder with {_REQUEST}, got {path}")
-        content = read_sealed(file, _FORMAT)
-        versions = content.get("versions")
-        if not isinstance(versions, dict):
-            raise ValueError(f"{file} must hold the versions that the run began with")
-        try:
-            request = GridRequest.from_dict(content.get("request"))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file}: {error}") from None
-        return cls(path, request, versions)
+        content = read_sealed(file, RunFile)
+        return cls(path, content.request, content.versions)
 
     @property
     def has_begun(self) -> bool:
@@ -407,6 +443,7 @@ class RunFolder:
                 raise ValueError(
                     f"run {self.path} must not be in use: another process is running it"
                 ) from None
+            _remove_partials((self.path / _CELLS).glob(".*.partial"))
             _remove_partials((self.path / _CELLS).glob("*/.*.partial"))
             yield
 
@@ -418,19 +455,33 @@ class RunFolder:
         """Return the file of a cell's quantized model, which may not be there yet."""
         return self.cell_folder(cell) / "model.safetensors"
 
-    def write_cell(self, cell: Cell, model: str, content: dict[str, Any]) -> None:
-        """Write what a cell begins with.
+    def write_inputs(self, inputs: Inputs) -> None:
+        """Write what a model is evaluated on."""
+        (self.path / _CELLS).mkdir(exist_ok=True)
+        write_sealed(self.path / _CELLS / f"{inputs.model}.json", inputs)
 
-        Args:
-            cell: of the run; its folder is there.
-            model: SHA-256 of its model.
-            content: JSON values.
+    def inputs(self, model: str) -> Inputs | None:
+        """Return what a model is evaluated on; None where it has not begun.
+
+        Raises:
+            ValueError: the file was edited, or is of another run or model.
         """
-        bound = self.bound(cell, model)
-        write_sealed(self._cell_file(cell), {"format": _CELL_FORMAT, **bound, **content})
+        path = self.path / _CELLS / f"{model}.json"
+        if not path.is_file():
+            return None
+        found = read_sealed(path, Inputs)
+        _hold(path, found, {"run": self.digest, "model": model})
+        return found
 
-    def read_cell(self, cell: Cell) -> dict[str, Any] | None:
-        """Return what `write_cell` wrote with its `model`; None where the cell has not begun.
+    def write_cell(self, cell: Cell, model: str, **content: Any) -> None:
+        """Write what a cell begins with: the SHA-256 of its model, and fields of `CellFile`."""
+        self.cell_folder(cell).mkdir(parents=True, exist_ok=True)
+        write_sealed(
+            self._cell_file(cell), CellFile(run=self.digest, cell=cell.name, model=model, **content)
+        )
+
+    def cell_file(self, cell: Cell) -> CellFile | None:
+        """Return what a cell began with; None where it has not.
 
         Raises:
             ValueError: the file was edited, or is of another run or cell.
@@ -438,24 +489,16 @@ class RunFolder:
         path = self._cell_file(cell)
         if not path.is_file():
             return None
-        content = read_sealed(path, _CELL_FORMAT)
-        self._hold(path, content, self.bound(cell, content.get("model")))
-        return content
+        found = read_sealed(path, CellFile)
+        _hold(path, found, self.bound(cell, found.model))
+        return found
 
     def _cell_file(self, cell: Cell) -> Path:
         return self.cell_folder(cell) / "cell.json"
 
-    def bound(self, cell: Cell, model: Any) -> dict[str, Any]:
+    def bound(self, cell: Cell, model: str) -> dict[str, str]:
         """Return what each file of a cell names: the run, the cell and the model's SHA-256."""
-        return dict(zip(_BOUND, (self.digest, cell.name, model), strict=True))
-
-    def _hold(self, path: Path, content: dict[str, Any], bound: dict[str, Any]) -> None:
-        for name, value in bound.items():
-            if content.get(name) != value:
-                raise ValueError(
-                    f"{path} must be of the {name} {brief(value)} as its folder is, got one of "
-                    f"{brief(content.get(name))}"
-                )
+        return {"run": self.digest, "cell": cell.name, "model": model}
 
     def load_model(self, cell: Cell) -> tuple[QuantizedModel, str]:
         """Return a cell's quantized model and its SHA-256.
@@ -466,30 +509,29 @@ class RunFolder:
         """
         path = self.model_file(cell)
         found = load_quantized(path)
-        about, digest = self.read_cell(cell) or {}, model_digest(found.model)
+        about, digest = self.cell_file(cell), model_digest(found.model)
         is_it = (found.name, found.spec, found.seed) == (cell.model, cell.spec, cell.seed)
-        if not is_it or about.get("model") != digest:
+        if not is_it or about is None or about.model != digest:
             raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
         return found, digest
 
     def rules(self, cell: Cell) -> BatchRules | None:
         """Return what the batches of a cell must hold; None where it has not begun."""
         request = self.request
-        data, about = self.read_cell(request.cells_of(cell.model)[0]), self.read_cell(cell)
-        if data is None or about is None:
+        inputs, about = self.inputs(cell.model), self.cell_file(cell)
+        if inputs is None or about is None:
             return None
-        registers = has_registers(cell)
         check = request.check_of(cell)
         return BatchRules(
-            data["images"],
+            inputs.images,
             request.batch_size,
-            data["classes"],
+            inputs.classes,
             None if check == "none" else HeadChoice(check, cell.seed or 0),
-            digest=registers and request.digest != "none",
-            watermarks=registers and request.watermarks,
+            digest=cell.has_registers and request.digest != "none",
+            watermarks=cell.has_registers and request.watermarks,
             shapes={
-                layer: LayerShape(shape["heads"], shape["sizes"], tuple(shape["masked"]))
-                for layer, shape in about.get("shapes", {}).items()
+                layer: LayerShape(shape.heads, shape.sizes, shape.masked)
+                for layer, shape in about.shapes.items()
             },
         )
 
@@ -507,22 +549,20 @@ class RunFolder:
 
         Raises:
             ValueError: a journal is damaged, or of another run, cell or model; a batch is not what
-                was asked for, or two say different things of it.
+                was asked for, or two of its records differ.
         """
         found: dict[int, BatchRecord] = {}
         folder = self.cell_folder(cell)
         journals = sorted(folder.glob("batches-*.jsonl"))
         if not journals:
             return {}
-        rules, about = self.rules(cell), self.read_cell(cell)
+        rules, about = self.rules(cell), self.cell_file(cell)
         if rules is None or about is None:
             raise ValueError(f"{folder} must hold cell.json, got journals without it")
-        bound = self.bound(cell, about["model"])
+        bound = self.bound(cell, about.model)
         for path in journals:
-            for line in read_journal(path):
-                self._hold(path, line, bound)
-                values = {name: value for name, value in line.items() if name not in _BOUND}
-                record = BatchRecord.from_dict(values, path)
+            for record in read_journal(path):
+                _hold(path, record, bound)
                 rules.check(record, path)
                 if found.setdefault(record.batch, record) != record:
                     raise ValueError(
@@ -531,23 +571,68 @@ class RunFolder:
                     )
         return dict(sorted(found.items()))
 
-    def add_timing(self, timing: dict[str, Any]) -> None:
+    def add_timing(self, cell: Cell, batch: int, seconds: float) -> None:
         """Add a line to the timings; a torn one is no harm."""
-        line = (json.dumps({"run": self.digest, **timing}, sort_keys=True) + "\n").encode()
-        path = self.path / "timings.jsonl"
-        with naming(path), path.open("ab", buffering=0) as file:
+        timing = {"run": self.digest, "cell": cell.name, "batch": batch, "seconds": seconds}
+        line = (json.dumps(timing, sort_keys=True) + "\n").encode()
+        with naming(self._timings), self._timings.open("ab", buffering=0) as file:
             file.write(line)
 
-    def write_result(self, content: dict[str, Any]) -> Path:
-        """Write the result, whole or not at all; return its path."""
-        path = self.path / _RESULT
-        write_sealed(path, content, sort_keys=True)
-        return path
+    def images_per_second(self, cell: Cell) -> float:
+        """Return the rate of a cell's batches, checking included; 0 where no time is known."""
+        seconds: dict[int, float] = {}
+        lines = self._timings.read_text().splitlines() if self._timings.is_file() else ()
+        for line in lines:
+            try:
+                timing = json.loads(line)
+                if timing["cell"] == cell.name:
+                    seconds[int(timing["batch"])] = float(timing["seconds"])
+            except (ValueError, TypeError, KeyError):
+                continue  # torn
+        known = [record for batch, record in self.records(cell).items() if batch in seconds]
+        total = sum(seconds[record.batch] for record in known)
+        return sum(len(record.numbers) for record in known) / total if total > 0 else 0.0
+
+    @property
+    def _timings(self) -> Path:
+        return self.path / "timings.jsonl"
 
     @property
     def result_file(self) -> Path:
         """The file of the result, which may not be there yet."""
-        return self.path / _RESULT
+        return self.path / "result.json"
+
+    def status(self) -> list[CellStatus]:
+        """Return how far each cell is, in order; nothing of the run is touched.
+
+        Raises:
+            ValueError: a journal is damaged.
+        """
+        found = []
+        for cell in self.request.cells():
+            records, rules = self.records(cell).values(), self.rules(cell)
+            found.append(
+                CellStatus(
+                    name=cell.name,
+                    batches=len(records),
+                    images=sum(len(record.numbers) for record in records),
+                    finished=rules is not None and len(records) == rules.batches,
+                    mismatched=sum(sum(record.mismatched.values()) for record in records),
+                )
+            )
+        return found
+
+
+_REQUEST, _LOCK, _CELLS = "run.json", "lock", "cells"
+
+
+def _hold(path: Path, content: Document, bound: dict[str, str]) -> None:
+    for name, value in bound.items():
+        if (found := getattr(content, name)) != value:
+            raise ValueError(
+                f"{path} must be of the {name} {brief(value)} as its folder is, got one of "
+                f"{brief(found)}"
+            )
 
 
 def _remove_partials(files: Iterable[Path]) -> None:

@@ -1,122 +1,316 @@
-"""The result of a run, made of its request and its journals alone."""
+"""The result of an evaluation, made of its request and its journals alone."""
 
-import json
-from dataclasses import dataclass
-from functools import lru_cache
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-import jsonschema
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
-from bitlog2.sim import REGISTERS
+from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
+from bitlog2.sim import REGISTERS, AttentionConfig
 
-from ..ptq.attention import IntegerAttention
+from ..ptq.quantize import QuantizationSpec
 from ..ptq.quantizers import map_bits
-from ..sealed import check_seal, read_object
+from ..sealed import Sealed, read_sealed, write_sealed
 from ..watch.digest import digest_of_digests
-from ..watch.watermarks import Mark
+from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
 from ..zoo.architectures import ZOO, published
 from ..zoo.task import IMAGENET_CLASSES
-from .evaluate import not_comparable
-from .folder import BatchRecord, RunFolder, run_digest
-from .request import Cell, GridRequest
-from .statistics import Proportion, Spread, mcnemar
+from .folder import BatchRecord, Counts, Inputs, Int64, MapRecord, RunFile, RunFolder
+from .request import Cell, EvaluationRequest
 
-__all__ = [
-    "RESULT_SCHEMA",
-    "CellAnswers",
-    "CellStatus",
-    "build_result",
-    "read_result",
-    "status_of",
-    "warnings_of",
-]
+#: Mismatches of a cell that are kept in words.
+_SHOWN = 5
+#: Points by which the unquantized model may miss its published top-1.
+_LARGEST_DEVIATION = 0.3
+#: Images that published accuracies are of.
+_PUBLISHED_IMAGES = 50_000
 
-_SCHEMA = Path(__file__).parent / "result.schema.json"
+Digest = Annotated[str, matching("([0-9a-f]{64})?")]
 
 
-def read_result(run: Path) -> dict[str, Any]:
+class Quantization(Document, frozen=True, kw_only=True):
+    """How a cell is quantized: fields of `QuantizationSpec`."""
+
+    scheme: str
+    arithmetic: Literal["integer", "float"]
+    w_bits: Annotated[int, Meta(ge=2, le=8)]
+    a_bits: Annotated[int, Meta(ge=2, le=8)]
+    datapath: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, spec: QuantizationSpec) -> "Quantization":
+        """Return the document of a specification."""
+        return cls(**asdict(spec))
+
+
+class Share(Document, frozen=True, kw_only=True):
+    """Hits of a total, as a percentage with its Wilson 95 % interval.
+
+    Source: Wilson (1927), score interval without continuity correction.
+    """
+
+    hits: Exact
+    total: Positive
+    percent: Percent
+    wilson95: tuple[Percent, Percent]
+
+    def __post_init__(self) -> None:
+        if self.hits > self.total:
+            raise ValueError(f"hits must be from 0 to {self.total}, the total, got {self.hits}")
+
+    @classmethod
+    def of(cls, hits: int, total: int) -> "Share":
+        """Return the share of hits in a total of at least 1."""
+        interval = binomtest(hits, total).proportion_ci(method="wilson")
+        low = 0.0 if hits == 0 else 100.0 * float(interval.low)
+        high = 100.0 if hits == total else 100.0 * float(interval.high)
+        return cls(hits=hits, total=total, percent=100.0 * hits / total, wilson95=(low, high))
+
+
+class CheckCounts(Document, frozen=True, kw_only=True):
+    """Registers compared with the simulator."""
+
+    mode: Annotated[str, matching("(sample(:[0-9]+)?|all)")]
+    compared: Counts
+    mismatched: Counts
+    total_compared: Exact
+    total_mismatched: Exact
+    passed: bool
+    first_mismatches: tuple[str, ...]
+
+
+class MarkRecord(Document, frozen=True, kw_only=True):
+    """What a register has held: `Mark`, with the bits that this takes and those that it has."""
+
+    smallest: Int64
+    largest: Int64
+    values: Exact
+    saturated: Annotated[
+        Exact | None, of("Values limited; null where the register cannot saturate.")
+    ]
+    bits_used: Positive
+    bits_provided: Positive
+
+    @classmethod
+    def of(cls, mark: Mark, register: str, config: AttentionConfig) -> "MarkRecord":
+        """Return the mark of a register of that hardware."""
+        return cls(
+            **vars(mark),
+            bits_used=mark.bits(signed=is_signed(register, config)),
+            bits_provided=provided_bits(register, config),
+        )
+
+
+class Digests(Document, frozen=True, kw_only=True):
+    """SHA-256 of the digests of all images: of their pixels, and of their attention registers."""
+
+    pixels: Digest
+    registers: Digest
+
+
+class CellResult(Document, frozen=True, kw_only=True):
+    """A cell: a row of the table."""
+
+    name: str
+    model: str
+    quantization: Quantization | None
+    seed: int | None
+    map_bits: Annotated[
+        int | None,
+        of("Storage of one attention value, a zero flag counted; null for floats."),
+    ]
+    images: Positive
+    skipped: tuple[str, ...]
+    top1: Share
+    top5: Share
+    agreement_with_unquantized: Share | None
+    published_top1: Percent | None
+    warning: Annotated[
+        str | None,
+        of(
+            "Why no figure of the model can be compared with a published one; stands "
+            "in the model's first cell."
+        ),
+    ]
+    digests: Digests
+    check: CheckCounts | None
+    watermarks: dict[str, dict[str, MarkRecord]] | None
+    model_sha256: Sha256
+    attention_map: dict[str, MapRecord]
+    layer_params: dict[str, dict[str, int]]
+
+    def __post_init__(self) -> None:
+        for name in ("top1", "top5", "agreement_with_unquantized"):
+            share = getattr(self, name)
+            if share is not None and share.total != self.images:
+                raise ValueError(
+                    f"{name}.total must be {self.images}, the images of the cell, got {share.total}"
+                )
+        for layer, marks in (self.watermarks or {}).items():
+            if odd := sorted(set(marks) - set(WATERMARKED)):
+                raise ValueError(f"watermarks of {layer} must be of registers, got {odd[0]!r}")
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, or `unquantized`."""
+        return "unquantized" if self.quantization is None else self.quantization.scheme
+
+    @property
+    def config(self) -> AttentionConfig:
+        """What the hardware of a datapath is built with."""
+        how = self.quantization
+        assert how is not None
+        widths = {f"{name}_bits": how.a_bits for name in "qkvo"}
+        return AttentionConfig(how.scheme, **widths, **dict(how.datapath))
+
+    def overall_marks(self) -> dict[str, MarkRecord]:
+        """Return the watermarks over all layers by register; empty where there are none."""
+        total: dict[str, Mark] = {}
+        for marks in (self.watermarks or {}).values():
+            new = {n: Mark(m.smallest, m.largest, m.values, m.saturated) for n, m in marks.items()}
+            join_marks(total, new)
+        return {
+            name: MarkRecord.of(total[name], name, self.config)
+            for name in WATERMARKED
+            if name in total
+        }
+
+
+class Comparison(Document, frozen=True, kw_only=True):
+    """Two cells of a model, image by image: McNemar's exact test, two-sided.
+
+    Source: McNemar (1947); the exact binomial form, which needs no large counts.
+    """
+
+    a: str
+    b: str
+    only_a_right: Exact
+    only_b_right: Exact
+    mcnemar_p: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Spread(Document, frozen=True, kw_only=True):
+    """An accuracy over several calibration seeds, percent; the deviation is that of a sample."""
+
+    mean: Percent
+    least: Percent
+    most: Percent
+    deviation: Percent
+    seeds: Annotated[int, Meta(ge=2)]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread of at least two values."""
+        return cls(
+            mean=statistics.fmean(values),
+            least=min(values),
+            most=max(values),
+            deviation=statistics.stdev(values),
+            seeds=len(values),
+        )
+
+
+class SchemeSpread(Document, frozen=True, kw_only=True):
+    """Top-1 of a quantization over its seeds."""
+
+    model: str
+    quantization: Quantization
+    top1: Spread
+
+
+class Result(Sealed, frozen=True, kw_only=True):
+    """The same bytes on every resumption: nothing but `timings` depends on time."""
+
+    format: Literal["bitlog2-result-3"] = "bitlog2-result-3"
+    request: EvaluationRequest
+    versions: Annotated[dict[str, str], of("Of the packages that the evaluation began with.")]
+    data: Annotated[
+        dict[str, tuple[str, ...]],
+        of("What a user should know of the images of a model."),
+    ]
+    cells: Annotated[tuple[CellResult, ...], Meta(min_length=1)]
+    comparisons: tuple[Comparison, ...]
+    spread: tuple[SchemeSpread, ...]
+    timings: Annotated[
+        dict[str, Annotated[float, Meta(ge=0)]],
+        of("Images per second by cell; empty in the folder of a run."),
+    ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        asked = [
+            (cell.name, cell.model, cell.spec and Quantization.of(cell.spec), cell.seed)
+            for cell in self.request.cells()
+        ]
+        found = [(cell.name, cell.model, cell.quantization, cell.seed) for cell in self.cells]
+        if found != asked:
+            raise ValueError("cells must be those that were asked for, in their order")
+
+    @property
+    def run_digest(self) -> str:
+        """The digest of the run that it is of."""
+        return RunFile(request=self.request, versions=self.versions).digest
+
+    @property
+    def passed(self) -> bool:
+        """Whether every register that was to be compared was, and none differed."""
+        return all(cell.check is None or cell.check.passed for cell in self.cells)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why the figures of a model cannot be compared with published ones, model by model."""
+        return [f"{cell.model}: {cell.warning}" for cell in self.cells if cell.warning]
+
+
+def read_result(run: Path) -> Result:
     """Return the result of a finished run.
 
     Args:
         run: its folder, or the result's file.
 
     Raises:
-        ValueError: there is none yet, or it is not what the schema says, or its cells are not those
-            of its request.
+        ValueError: there is none yet, or it was edited, or its cells are not those of its request.
     """
     path = run / "result.json" if run.is_dir() else run
     if not path.is_file():
         raise ValueError(f"run must be finished, got {run} without result.json")
-    content = read_object(path)
-    try:
-        error = jsonschema.exceptions.best_match(_validator().iter_errors(content))
-    except RecursionError:
-        raise ValueError(f"{path} must follow result.schema.json: nested too deep") from None
-    if error is not None:
-        place = "/".join(str(part) for part in error.absolute_path) or "the file"
-        raise ValueError(f"{path} must follow result.schema.json: {place}: {error.message[:200]}")
-    check_seal(path, content)
-    _check_cells(content, path)
-    if run.is_dir() and RunFolder.is_there(run):
-        folder = RunFolder.open(run)
-        if run_digest(content["request"], content["versions"]) != folder.digest:
-            raise ValueError(f"{path} must be the result of the run in its folder, got another's")
-    return content
+    found = read_sealed(path, Result)
+    if run.is_dir() and RunFolder.is_there(run) and found.run_digest != RunFolder.open(run).digest:
+        raise ValueError(f"{path} must be the result of the run in its folder, got another's")
+    return found
 
 
-def _check_cells(content: dict[str, Any], path: Path) -> None:
-    """Refuse a result whose cells are not those of its request, or count other than they hold."""
-    try:
-        request = GridRequest.from_dict(content["request"])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    asked = [json.loads(json.dumps(cell.as_dict())) for cell in request.cells()]
-    found = [{name: cell[name] for name in asked[0]} for cell in content["cells"]]
-    if found != asked:
-        raise ValueError(f"{path} must hold the cells that it was asked for, in their order")
-    for cell in content["cells"]:
-        for name in ("top1", "top5", "agreement_with_unquantized"):
-            share = cell[name]
-            if share is not None and not share["hits"] <= share["total"] == cell["images"]:
-                raise ValueError(
-                    f"{path} must count at most {cell['images']} images of {cell['name']}, got "
-                    f"{name} of {share['hits']} in {share['total']}"
-                )
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Any:
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
-
-
-RESULT_SCHEMA = "bitlog2-result-2"
-#: Mismatches of a cell that are kept in words.
-_SHOWN = 5
+def write_result(path: Path, result: Result) -> None:
+    """Write a result, whole or not at all."""
+    write_sealed(path, result)
 
 
 class CellAnswers:
-    """What a cell's model said of every image, from its journals.
+    """The classes that a cell's model gave every image, from its journals.
 
     Attributes:
         numbers, labels, top1: (n,) int64, in the order of the images.
         hits5: how many labels are among the first five classes.
-        pixels, registers: a digest an image; no registers where none were digested.
+        pixels, registers: digests, image by image; no registers where none were digested.
         records: batch by batch.
     """
 
-    def __init__(self, cell: Cell, records: list[BatchRecord]) -> None:
-        self.cell, self.records = cell, records
-        self.numbers = _joined([record.numbers for record in records])
-        self.labels = _joined([record.labels for record in records])
-        self.top1 = _joined([record.top1 for record in records])
-        self.hits5 = sum(sum(record.hits5) for record in records)
+    def __init__(self, folder: RunFolder, cell: Cell) -> None:
+        self.cell, self.records = cell, list(folder.records(cell).values())
+        self.numbers, self.labels, self.top1 = (
+            np.array([value for record in self.records for value in getattr(record, which)], "i8")
+            for which in ("numbers", "labels", "top1")
+        )
+        self.hits5 = sum(sum(record.hits5) for record in self.records)
         self.pixels, self.registers = (
-            [digest for record in records for digest in getattr(record, which)]
+            [digest for record in self.records for digest in getattr(record, which)]
             for which in ("pixels", "registers")
         )
 
@@ -127,97 +321,90 @@ class CellAnswers:
         return hits
 
 
-def _joined(parts: list[tuple[int, ...]]) -> NDArray[np.int64]:
-    return np.array([value for part in parts for value in part], np.int64)
-
-
-def build_result(folder: RunFolder) -> dict[str, Any]:
-    """Return the result of a run whose cells are finished, as JSON values.
+def build_result(folder: RunFolder) -> Result:
+    """Return the result of a run whose cells are finished.
 
     Raises:
         ValueError: a journal is damaged, or cells saw different images.
         OSError: a file of the run cannot be read.
     """
     request = folder.request
-    cells: list[dict[str, Any]] = []
-    comparisons: list[dict[str, Any]] = []
-    data: dict[str, list[str]] = {}
+    cells: list[CellResult] = []
+    comparisons: list[Comparison] = []
+    data: dict[str, tuple[str, ...]] = {}
     for model in request.models:
-        answers = [
-            CellAnswers(cell, list(folder.records(cell).values()))
-            for cell in request.cells_of(model)
-        ]
-        for other in answers[1:]:
-            if [r.seen for r in other.records] != [r.seen for r in answers[0].records]:
-                raise ValueError(
-                    f"cells of a model must see the same images: {other.cell.name} and "
-                    f"{answers[0].cell.name} do not"
-                )
-        known = folder.read_cell(answers[0].cell) or {}
-        notes = known.get("notes")
-        data |= {model: notes} if notes else {}
-        comparable = known.get("classes") == IMAGENET_CLASSES and known.get("complete", False)
-        cells += [_cell(folder, each, answers[0], comparable=comparable) for each in answers]
+        answers = [CellAnswers(folder, cell) for cell in request.cells_of(model)]
+        inputs = folder.inputs(model)
+        data |= {model: inputs.notes} if inputs is not None and inputs.notes else {}
+        cells += [cell_result(folder, each, answers[0]) for each in answers]
         comparisons += _comparisons(answers)
-    return {
-        "schema": RESULT_SCHEMA,
-        "request": request.as_dict(),
-        "versions": folder.versions,
-        "data": data,
-        "cells": cells,
-        "comparisons": comparisons,
-        "spread": _spreads(cells),
-    }
+    return Result(
+        request=request,
+        versions=folder.versions,
+        data=data,
+        cells=tuple(cells),
+        comparisons=tuple(comparisons),
+        spread=tuple(_spreads(cells)),
+    )
 
 
-def warnings_of(result: dict[str, Any]) -> list[str]:
-    """Return why the figures of a model cannot be compared with published ones, model by model."""
-    return [
-        f"{cell['model']}: {why}"
-        for cell in result["cells"]
-        if cell["quantization"] is None
-        and (
-            why := not_comparable(
-                cell["published_top1"],
-                cell["top1"]["percent"],
-                cell["images"],
-                result["request"]["limit"],
-            )
-        )
-    ]
+def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> CellResult:
+    """Return a cell's part of the result; `first` are the answers of its model's first cell.
 
-
-def _cell(
-    folder: RunFolder, answers: CellAnswers, reference: CellAnswers, *, comparable: bool
-) -> dict[str, Any]:
-    """Return a cell's part of the result; `comparable` with what was published for ImageNet."""
-    cell, total = answers.cell, len(answers.numbers)
+    Raises:
+        ValueError: as `build_result`, or no image could be read.
+    """
+    cell, spec, total = answers.cell, answers.cell.spec, len(answers.numbers)
     if total == 0:
-        raise ValueError(f"{cell.name} must have seen an image, got none that could be read")
-    agreement = Proportion(int((answers.top1 == reference.top1).sum()), total)
-    spec = cell.spec
-    return {
-        **cell.as_dict(),
-        "map_bits": None if spec is None else map_bits(spec.scheme, spec.a_bits),
-        "images": total,
-        "skipped": [name for record in answers.records for name in record.skipped],
-        "top1": Proportion(int(answers.right.sum()), total).as_dict(),
-        "top5": Proportion(answers.hits5, total).as_dict(),
-        "agreement_with_unquantized": None if spec is None else agreement.as_dict(),
-        "published_top1": _published(cell) if comparable else None,
-        "digests": {
-            "pixels": digest_of_digests(answers.pixels),
-            "registers": digest_of_digests(answers.registers),
-        },
-        "check": _check(folder, answers),
-        "watermarks": _watermarks(answers.records),
-        **_model(folder, cell),
-    }
+        raise ValueError("data must hold at least one image that can be read")
+    if [r.seen for r in answers.records] != [r.seen for r in first.records]:
+        raise ValueError(
+            f"cells of a model must see the same images: {cell.name} and {first.cell.name} do not"
+        )
+    about, inputs = folder.cell_file(cell), folder.inputs(cell.model)
+    assert about is not None
+    assert inputs is not None
+    comparable = is_comparable(inputs)
+    top1, warning = Share.of(int(answers.right.sum()), total), None
+    if answers is first and comparable:
+        reached = top1.percent if spec is None else None
+        warning = not_comparable(
+            ZOO[cell.model].published_top1, reached, total, folder.request.limit
+        )
+    agrees = spec is not None and first.cell.spec is None
+    return CellResult(
+        name=cell.name,
+        model=cell.model,
+        quantization=None if spec is None else Quantization.of(spec),
+        seed=cell.seed,
+        map_bits=None if spec is None else map_bits(spec.scheme, spec.a_bits),
+        images=total,
+        skipped=tuple(name for record in answers.records for name in record.skipped),
+        top1=top1,
+        top5=Share.of(answers.hits5, total),
+        agreement_with_unquantized=Share.of(int((answers.top1 == first.top1).sum()), total)
+        if agrees
+        else None,
+        published_top1=_published(cell) if comparable else None,
+        warning=warning,
+        digests=Digests(
+            pixels=digest_of_digests(answers.pixels),
+            registers=digest_of_digests(answers.registers),
+        ),
+        check=_check(folder, answers),
+        watermarks=_watermarks(answers),
+        model_sha256=about.model,
+        attention_map=about.layers,
+        layer_params=about.layer_params,
+    )
+
+
+def is_comparable(inputs: Inputs) -> bool:
+    """Whether the images are such as published accuracies are of: of every class of ImageNet."""
+    return inputs.model in ZOO and inputs.classes == IMAGENET_CLASSES and inputs.complete
 
 
 def _published(cell: Cell) -> float | None:
-    if cell.model not in ZOO:
-        return None
     if cell.spec is None:
         return ZOO[cell.model].published_top1
     if (cell.spec.w_bits, cell.spec.a_bits) != (4, 4):
@@ -226,79 +413,104 @@ def _published(cell: Cell) -> float | None:
     return None if found is None else found[0]
 
 
-def _check(folder: RunFolder, answers: CellAnswers) -> dict[str, Any] | None:
+def not_comparable(
+    published: float | None, reached: float | None, images: int, limit: int | None
+) -> str | None:
+    """Return why no figure can be compared with a published one; None where there is no reason.
+
+    Args:
+        published: top-1 of the unquantized model, percent; None where nothing was published.
+        reached: what it reaches here; None where it was not evaluated.
+        images: that were evaluated.
+        limit: how many were asked for at most; None for all.
+    """
+    if published is None:
+        return None
+    if reached is None:
+        why = "the unquantized model was not evaluated: data, weights or preprocessing may differ"
+    elif limit is not None and images < _PUBLISHED_IMAGES:
+        why = f"published are figures of {_PUBLISHED_IMAGES:,} images, these are of {images:,}"
+    elif abs(reached - published) > _LARGEST_DEVIATION:
+        why = (
+            f"the unquantized model reaches {reached:.2f} % top-1, published are "
+            f"{published:.2f} %: data, weights or preprocessing differ"
+        )
+    else:
+        return None
+    return f"{why}, so that no figure here can be compared with a published one"
+
+
+def _check(folder: RunFolder, answers: CellAnswers) -> CheckCounts | None:
     mode = folder.request.check_of(answers.cell)
     if mode == "none":
         return None
-    compared = _summed([record.compared for record in answers.records])
-    mismatched = _summed([record.mismatched for record in answers.records])
-    told = [text for record in answers.records for text in record.mismatches]
-    return {
-        "mode": mode,
-        "compared": compared,
-        "mismatched": mismatched,
-        "total_compared": sum(compared.values()),
-        "total_mismatched": sum(mismatched.values()),
-        "passed": all(compared.values()) and not any(mismatched.values()),
-        "first_mismatches": told[:_SHOWN],
-    }
+    compared, mismatched = (
+        _summed([getattr(record, which) for record in answers.records])
+        for which in ("compared", "mismatched")
+    )
+    in_words = tuple(text for record in answers.records for text in record.mismatches)
+    return CheckCounts(
+        mode=mode,
+        compared=compared,
+        mismatched=mismatched,
+        total_compared=sum(compared.values()),
+        total_mismatched=sum(mismatched.values()),
+        passed=all(compared.values()) and not any(mismatched.values()),
+        first_mismatches=in_words[:_SHOWN],
+    )
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
     return {name: sum(count.get(name, 0) for count in counts) for name in REGISTERS}
 
 
-def _watermarks(records: list[BatchRecord]) -> dict[str, dict[str, dict[str, int | None]]] | None:
+def _watermarks(answers: CellAnswers) -> dict[str, dict[str, MarkRecord]] | None:
+    spec, marks = answers.cell.spec, _joined_marks(answers.records)
+    if spec is None or not marks:
+        return None
+    config = spec.attention_config()
+    return {
+        layer: {name: MarkRecord.of(mark, name, config) for name, mark in held.items()}
+        for layer, held in marks.items()
+    }
+
+
+def _joined_marks(records: list[BatchRecord]) -> dict[str, dict[str, Mark]]:
     marks: dict[str, dict[str, Mark]] = {}
     for record in records:
         for layer, by_register in record.watermarks.items():
-            held = marks.setdefault(layer, {})
-            for name, values in by_register.items():
-                new = Mark(*values)
-                held[name] = held[name].joined(new) if name in held else new
-    if not marks:
-        return None
-    return {
-        layer: {name: vars(mark) for name, mark in by_register.items()}
-        for layer, by_register in marks.items()
-    }
+            new = {name: Mark(*values) for name, values in by_register.items()}
+            join_marks(marks.setdefault(layer, {}), new)
+    return marks
 
 
-def _model(folder: RunFolder, cell: Cell) -> dict[str, Any]:
-    """Return what a cell's datapaths load, and the digest of its quantized model."""
-    if cell.spec is None:
-        about = folder.read_cell(cell) or {}
-        return {"model_sha256": about["model"], "layer_params": {}, "attention_map": {}}
-    quantized, digest = folder.load_model(cell)
-    return {
-        "model_sha256": digest,
-        "attention_map": (folder.read_cell(cell) or {})["layers"],
-        "layer_params": {
-            name: module.params().as_dict()
-            for name, module in quantized.model.named_modules()
-            if isinstance(module, IntegerAttention)
-        },
-    }
-
-
-def _comparisons(answers: list[CellAnswers]) -> list[dict[str, Any]]:
+def _comparisons(answers: list[CellAnswers]) -> list[Comparison]:
     """Return the paired comparisons of a model's cells that differ in the scheme alone."""
     found = []
     for a, b in combinations(answers, 2):
-        if b.cell.spec is None or not _comparable(a.cell, b.cell):
-            continue
-        only_a = int((a.right & ~b.right).sum())
-        only_b = int((b.right & ~a.right).sum())
-        found.append(
-            {
-                "a": a.cell.name,
-                "b": b.cell.name,
-                "only_a_right": only_a,
-                "only_b_right": only_b,
-                "mcnemar_p": mcnemar(only_a, only_b),
-            }
-        )
+        if b.cell.spec is not None and _comparable(a.cell, b.cell):
+            only_a = int((a.right & ~b.right).sum())
+            only_b = int((b.right & ~a.right).sum())
+            found.append(
+                Comparison(
+                    a=a.cell.name,
+                    b=b.cell.name,
+                    only_a_right=only_a,
+                    only_b_right=only_b,
+                    mcnemar_p=mcnemar(only_a, only_b),
+                )
+            )
     return found
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the two-sided p value of the exact test.
+
+    Args:
+        only_a, only_b: images that one of the two got right and the other wrong.
+    """
+    discordant = only_a + only_b
+    return 1.0 if discordant == 0 else float(binomtest(only_a, discordant, 0.5).pvalue)
 
 
 def _comparable(a: Cell, b: Cell) -> bool:
@@ -312,58 +524,38 @@ def _comparable(a: Cell, b: Cell) -> bool:
     return how[0] == how[1]
 
 
-def _spreads(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _spreads(cells: list[CellResult]) -> list[SchemeSpread]:
     """Return top-1 over the seeds of each model and quantization, where there are several."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, Quantization], list[float]] = {}
     for cell in cells:
-        if cell["quantization"] is not None:
-            key = (cell["model"], *cell["quantization"].values())
-            groups.setdefault(key, []).append(cell)
+        if cell.quantization is not None:
+            groups.setdefault((cell.model, cell.quantization), []).append(cell.top1.percent)
     return [
-        {
-            "model": group[0]["model"],
-            "quantization": group[0]["quantization"],
-            "top1": Spread.of([each["top1"]["percent"] for each in group]).as_dict(),
-        }
-        for group in groups.values()
-        if len(group) > 1
+        SchemeSpread(model=model, quantization=how, top1=Spread.of(values))
+        for (model, how), values in groups.items()
+        if len(values) > 1
     ]
 
 
-@dataclass(frozen=True)
-class CellStatus:
-    """How far a cell is.
-
-    Attributes:
-        name: of the cell.
-        batches, images: finished ones.
-        finished: whether none is missing.
-        mismatched: values that differ from the simulator's so far.
-    """
-
-    name: str
-    batches: int
-    images: int
-    finished: bool
-    mismatched: int
-
-
-def status_of(folder: RunFolder) -> list[CellStatus]:
-    """Return the status of each cell in order; nothing of the run is touched.
-
-    Raises:
-        ValueError: a journal is damaged.
-    """
-    found = []
-    for cell in folder.request.cells():
-        records, rules = folder.records(cell).values(), folder.rules(cell)
-        found.append(
-            CellStatus(
-                name=cell.name,
-                batches=len(records),
-                images=sum(len(record.numbers) for record in records),
-                finished=rules is not None and len(records) == rules.batches,
-                mismatched=sum(sum(record.mismatched.values()) for record in records),
-            )
-        )
-    return found
+def latex_table(results: Sequence[Result]) -> str:
+    """Return a LaTeX tabular of every cell: top-1 with its interval, published beside it."""
+    lines = [
+        r"\begin{tabular}{llllrrr}",
+        r"\hline",
+        r"model & scheme & arithmetic & bits & top-1 (\%) & 95\,\% interval & published \\",
+        r"\hline",
+    ]
+    for cell in (cell for result in results for cell in result.cells):
+        how = cell.quantization
+        low, high = cell.top1.wilson95
+        columns = [
+            cell.model.replace("_", r"\_"),
+            cell.scheme.replace("_", r"\_"),
+            "float" if how is None else how.arithmetic,
+            "32/32" if how is None else f"{how.w_bits}/{how.a_bits}",
+            f"{cell.top1.percent:.2f}",
+            f"[{low:.2f}, {high:.2f}]",
+            "--" if cell.published_top1 is None else f"{cell.published_top1:.2f}",
+        ]
+        lines.append(" & ".join(columns) + r" \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])

@@ -5,34 +5,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from bitlog2.sim import AttentionConfig
+from bitlog2.documents import Positive, Sha256
 
-from ..sealed import read_sealed, write_sealed
-from .folder import run_digest
-
-__all__ = [
-    "SweepRow",
-    "config_of",
-    "front",
-    "is_datapath",
-    "read_gates",
-    "sweep_csv",
-    "sweep_rows",
-    "write_gates",
-]
+from ..sealed import Sealed, read_sealed, write_sealed
+from .result import CellResult, Result
 
 _FILE = "gates.json"
-_FORMAT = "bitlog2-gates-2"
 
 
-def read_gates(run: Path, result: dict[str, Any], tool: str | None = None) -> dict[str, int]:
+class Gates(Sealed, frozen=True, kw_only=True):
+    """gates.json: gates of the cells of a run by name, and what counted them, with its version."""
+
+    format: Literal["bitlog2-gates-3"] = "bitlog2-gates-3"
+    run: Sha256
+    counted_by: str
+    gates: dict[str, Positive]
+
+
+def read_gates(run: Path, result: Result, tool: str | None = None) -> dict[str, int]:
     """Return the gates of each cell that were counted, by its name.
 
     Args:
         run: folder of a run, or the file of its result, which has none beside it.
-        result: of the run, as `build_result` makes it.
+        result: of the run.
         tool: what must have counted them, else there are none; None for any.
 
     Raises:
@@ -41,18 +38,13 @@ def read_gates(run: Path, result: dict[str, Any], tool: str | None = None) -> di
     path = run / _FILE
     if not path.is_file():
         return {}
-    content = read_sealed(path, _FORMAT)
-    counts = content.get("gates")
-    if not isinstance(counts, dict) or not all(
-        type(count) is int and count > 0 for count in counts.values()
-    ):
-        raise ValueError(f"{path} must hold gates: a positive count for each cell")
-    if content.get("run") != _digest(result):
+    content = read_sealed(path, Gates)
+    if content.run != result.run_digest:
         raise ValueError(f"{path} must be of the run in its folder, got one of another")
-    return counts if tool in (None, content.get("counted_by")) else {}
+    return content.gates if tool in (None, content.counted_by) else {}
 
 
-def write_gates(run: Path, result: dict[str, Any], gates: Mapping[str, int], tool: str) -> None:
+def write_gates(run: Path, result: Result, gates: Mapping[str, int], tool: str) -> None:
     """Write the gates of each cell, whole or not at all.
 
     Args:
@@ -64,18 +56,13 @@ def write_gates(run: Path, result: dict[str, Any], gates: Mapping[str, int], too
     Raises:
         OSError: the file cannot be written.
     """
-    run_of_it = _digest(result)
-    content = {"format": _FORMAT, "run": run_of_it, "counted_by": tool, "gates": dict(gates)}
+    content = Gates(run=result.run_digest, counted_by=tool, gates=dict(gates))
     write_sealed(run / _FILE, content)
-
-
-def _digest(result: dict[str, Any]) -> str:
-    return run_digest(result["request"], result["versions"])
 
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One configuration of a datapath on one model, a seed.
+    """One configuration of a datapath on one model with one seed.
 
     Attributes:
         cell: name of the cell.
@@ -111,53 +98,47 @@ class SweepRow:
     gates: int | None = None
 
 
-def sweep_rows(result: dict[str, Any], gates: Mapping[str, int] | None = None) -> list[SweepRow]:
+def sweep_rows(result: Result, gates: Mapping[str, int] | None = None) -> list[SweepRow]:
     """Return a row for each cell of a result that is a datapath.
 
     Args:
-        result: as `build_result` makes it.
+        result: of a run.
         gates: of cells by name, where they were counted.
     """
     known = {} if gates is None else gates
-    return [_row(cell, known.get(cell["name"])) for cell in result["cells"] if is_datapath(cell)]
+    return [_row(cell, known.get(cell.name)) for cell in result.cells if is_datapath(cell)]
 
 
-def is_datapath(cell: dict[str, Any]) -> bool:
-    """Whether the attention of a result's cell is the datapath."""
-    return any(layer["changed"] is not None for layer in cell["attention_map"].values())
+def is_datapath(cell: CellResult) -> bool:
+    """Whether the attention of a result's cell is the datapath, with statistics of its map."""
+    return any(layer.changed is not None for layer in cell.attention_map.values())
 
 
-def config_of(cell: dict[str, Any]) -> AttentionConfig:
-    """Return what the hardware of a result's cell is built with."""
-    how = cell["quantization"]
-    widths = {f"{name}_bits": how["a_bits"] for name in "qkvo"}
-    return AttentionConfig(how["scheme"], **widths, **dict(how["datapath"]))
-
-
-def _row(cell: dict[str, Any], gates: int | None) -> SweepRow:
-    config = config_of(cell)
-    layers = cell["attention_map"].values()
-    changed, values = (sum(layer["changed"][i] for layer in layers) for i in (0, 1))
-    low, high = cell["top1"]["wilson95"]
+def _row(cell: CellResult, gates: int | None) -> SweepRow:
+    config, layers = cell.config, cell.attention_map.values()
+    changed, values = (sum((layer.changed or (0, 0))[i] for layer in layers) for i in (0, 1))
+    low, high = cell.top1.wilson95
+    assert cell.seed is not None
+    assert cell.map_bits is not None
     return SweepRow(
-        cell=cell["name"],
-        model=cell["model"],
-        scheme=cell["quantization"]["scheme"],
-        seed=cell["seed"],
+        cell=cell.name,
+        model=cell.model,
+        scheme=cell.scheme,
+        seed=cell.seed,
         fraction_bits=config.fraction_bits,
         table_bits=config.table_bits,
         distance_int_bits=config.distance_int_bits,
         m_bits=config.m_bits,
         m2_bits=config.m2_bits,
         t_bits=config.t_bits,
-        top1=cell["top1"]["percent"],
+        top1=cell.top1.percent,
         low=low,
         high=high,
         changed_levels=100 * changed / values,
-        output_error=_mean_root([layer["output_error"] for layer in layers]),
-        map_error=_mean_root([layer["error"] for layer in layers]),
+        output_error=_mean_root([layer.output_error or 0.0 for layer in layers]),
+        map_error=_mean_root([layer.error for layer in layers]),
         register_bits=sum(register.bits for register in config.registers.values()),
-        storage_bits=cell["map_bits"],
+        storage_bits=cell.map_bits,
         gates=gates,
     )
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bitlog2.documents import plain
 from bitlog2.names import MODELS, MOST_CLASSES
 from bitlog2.sim.files import write_whole
 
@@ -22,7 +23,7 @@ from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerLinear, QuantizedLayer
 from ..ptq.quantize import QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
-from ..sealed import digest_of, parse_object
+from ..sealed import digest_of
 from .digits import NUM_CLASSES
 from .task import build_model
 from .weights import Wanted, differences
@@ -161,7 +162,7 @@ def save_quantized(path: Path, quantized: QuantizedModel) -> None:
     tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
     content = memoryview(save(tensors, metadata))
     size = int.from_bytes(content[:8], "little")
-    header, data = parse_object(bytes(content[8 : 8 + size])), content[8 + size :]
+    header, data = plain(bytes(content[8 : 8 + size]), "header"), content[8 + size :]
     header[_METADATA][_SHA256] = _digest(header, [data])
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -212,8 +213,8 @@ def load_quantized(path: Path) -> QuantizedModel:
     return QuantizedModel(model.eval(), name, classes, spec, seed)
 
 
-def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
-    """Return what a quantized model's file says of itself, as fields of a run's request.
+def quantized_about(path: Path, name: str | None = None) -> tuple[str, QuantizationSpec, int]:
+    """Return the name, the quantization and the seed that a quantized model's file holds.
 
     Args:
         path: the file.
@@ -225,12 +226,7 @@ def quantized_about(path: Path, name: str | None = None) -> dict[str, Any]:
     found, _, spec, seed = _about(path, _read(path, names=())[0][_METADATA])
     if name not in (None, found):
         raise ValueError(f"load must be a quantized {name}, got one of {found} in {path}")
-    return {"model": found, "schemes": (spec.scheme,), "seeds": (seed,), **_fields(spec)}
-
-
-def _fields(spec: QuantizationSpec) -> dict[str, Any]:
-    kept = ("arithmetic", "w_bits", "a_bits")
-    return {name: getattr(spec, name) for name in kept}
+    return found, spec, seed
 
 
 def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
@@ -241,7 +237,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
         )
     try:
-        spec = QuantizationSpec(**parse_object(metadata["quantization"]))
+        spec = QuantizationSpec(**plain(metadata["quantization"].encode(), "quantization"))
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
         if metadata["model"] == "digits" and classes != NUM_CLASSES:
@@ -276,7 +272,7 @@ def _read(
             keys = list(file.keys()) if names is None else names
             tensors = {key: file.get_tensor(key) for key in keys}
         with path.open("rb") as raw:
-            header = parse_object(raw.read(int.from_bytes(raw.read(8), "little")))
+            header = plain(raw.read(int.from_bytes(raw.read(8), "little")), "header")
     except (SafetensorError, AttributeError, ValueError) as error:  # a type that torch lacks
         raise ValueError(
             f"quantized model must be a safetensors file, got {path}: {shown(str(error), 300)}"

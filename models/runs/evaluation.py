@@ -1,0 +1,579 @@
+"""An evaluation being carried out: what is missing of it is run, then its result is made."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from bitlog2 import SPEC_VERSION, __version__
+
+from ..images.data import Batch, Progress, position_batches
+from ..ptq.attention import IntegerAttention
+from ..ptq.quantize import quantize
+from ..sealed import digest_of
+from ..watch.check import Checker, Mismatch, Shapes, check_threads
+from ..watch.digest import (
+    RegisterDigest,
+    digest_of_digests,
+    exact_float32,
+    model_digest,
+    pixel_digests,
+)
+from ..watch.statistics import MapStatistics
+from ..watch.watching import Watcher, watch
+from ..watch.watermarks import Watermarks
+from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
+from ..zoo.task import Task
+from .folder import BatchRecord, Inputs, Journal, MapRecord, RunFolder, ShapeRecord
+from .request import Cell, EvaluationRequest
+from .result import CellAnswers, CellResult, Result, build_result, cell_result, write_result
+
+
+def _ignore(*_: Any) -> None:
+    """What is done where nobody asks."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Calls as an evaluation goes on; each process makes `mismatch`, the leading one all others.
+
+    Attributes:
+        inputs: before the cells of a model, with what they are evaluated on.
+        model: with each quantized model, once it is calibrated or loaded; None where nobody needs
+            the models of cells that are finished.
+        mismatch: with the first mismatch of each batch.
+        cell: with each finished cell, in order, and its images per second.
+    """
+
+    inputs: Callable[[Inputs], None] = _ignore
+    model: Callable[[QuantizedModel], None] | None = None
+    mismatch: Callable[[Cell, Mismatch], None] = _ignore
+    cell: Callable[[CellResult, float], None] = _ignore
+
+
+class Workers:
+    """The processes of a run, as one of them sees them.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that calibrates and writes the result."""
+        return self.rank == 0
+
+    def share(self, value: Any) -> Any:
+        """Return what the leading process gave; every process must call it."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.share(None)
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def workers(device: str) -> Iterator[Workers]:
+    """Join the processes that torchrun started, where it did; else there is one.
+
+    Args:
+        device: `cpu` goes by gloo; with `cuda` each process takes the device of its local rank.
+
+    Raises:
+        ValueError: torchrun started more processes than there are devices, or all of them are
+            asked to take one by its number.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "RANK" not in os.environ:
+        yield Workers()
+        return
+    if device.startswith("cuda:"):
+        raise ValueError(
+            f"device must be cuda for the {size} processes of torchrun, each of which takes one by "
+            f"its rank, got {device!r}"
+        )
+    if device == "cuda":
+        local, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= found:
+            raise ValueError(
+                f"processes must be at most the {found} CUDA devices of this machine, got rank "
+                f"{local}"
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield Workers(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = ("numpy", "numba", "torch", "torchvision", "timm", "scikit-learn")
+    return {
+        "bitlog2": __version__,
+        "specification": str(SPEC_VERSION),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def evaluate(
+    path: Path | None,
+    request: EvaluationRequest | None,
+    progress: Progress,
+    events: Events | None = None,
+    threads: int | None = None,
+) -> Result:
+    """Evaluate every batch that is not in a journal yet; return the result, which is written too.
+
+    Under torchrun the processes share the batches; each calls this.
+
+    Args:
+        path: the folder of the run; None for one that is gone afterwards.
+        request: what it is asked for, a new run or the same again; None goes on with the one that
+            is there.
+        progress: shows progress.
+        events: is called as it goes on.
+        threads: of each process, 1 to 256, compare registers beside inference; None for those
+            processors that torch leaves free. No result depends on it.
+
+    Raises:
+        ValueError: another process runs it, or it was asked for something else; model, weights or
+            images are wrong.
+        OSError: weights or images are not there, or the folder cannot be written.
+    """
+    if path is None:
+        with TemporaryDirectory(prefix="bitlog2-") as folder:
+            return _evaluate(Path(folder), request, progress, events, threads, keep=False)
+    return _evaluate(path, request, progress, events, threads, keep=True)
+
+
+def _evaluate(
+    path: Path,
+    request: EvaluationRequest | None,
+    progress: Progress,
+    events: Events | None,
+    threads: int | None,
+    *,
+    keep: bool,
+) -> Result:
+    device = (request or RunFolder.open(path).request).device
+    with workers(device) as team, ExitStack() as stack:
+        if team.leads:
+            new = not RunFolder.is_there(path)
+            if request is not None:
+                RunFolder.create(path, request, versions())
+            stack.enter_context(RunFolder.open(path).locked())
+            if new:
+                stack.enter_context(_taken_back(path))
+        team.wait()
+        folder = RunFolder.open(path)
+        stack.enter_context(_torch_threads(folder.request.threads))
+        exact_float32()
+        count = check_threads(device, threads)
+        share = _Share(folder, team, progress, events or Events(), count, keep)
+        for model in folder.request.models:
+            _run_model(share, model)
+        team.wait()
+        result = build_result(folder)
+        if team.leads:
+            write_result(folder.result_file, result)
+        team.wait()
+        return result
+
+
+@contextmanager
+def _taken_back(path: Path) -> Iterator[None]:
+    """Remove a new run, which this process holds, if it fails before its first cell.
+
+    Wrong weights or images then do not leave a run that asks for them for ever.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OSError):
+        RunFolder.open(path).discard_unstarted()
+        raise
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass
+class _Share:
+    """What one of the processes of a run works with; `keep` is False where the folder goes."""
+
+    folder: RunFolder
+    team: Workers
+    progress: Progress
+    events: Events
+    check_threads: int
+    keep: bool
+    loaded: QuantizedModel | None = None
+    calibration: dict[int, tuple[Tensor, str]] = field(default_factory=dict)
+
+    def calibration_of(self, task: Task, seed: int) -> tuple[Tensor, str]:
+        """Return the calibration images of a seed and their digest; the last ones are kept."""
+        if seed not in self.calibration:
+            images = task.calibration_images(seed, self.folder.request.calibration_images)
+            self.calibration = {seed: (images, digest_of_digests(pixel_digests(images)))}
+        return self.calibration[seed]
+
+
+def _run_model(share: _Share, model: str) -> None:
+    """Run the cells of one model; a model of which nothing is missing is not even loaded."""
+    folder, team, request = share.folder, share.team, share.folder.request
+    cells = request.cells_of(model)
+    finished = team.leads and all(map(folder.is_finished, cells)) and share.events.model is None
+    if team.share(finished):
+        if team.leads:
+            inputs = folder.inputs(model)
+            assert inputs is not None
+            share.events.inputs(inputs)
+            for cell in cells:
+                _finish(share, cell)
+        return
+    if folder.versions != (now := versions()):
+        changed = sorted(name for name, value in now.items() if folder.versions.get(name) != value)
+        differing = ", ".join(
+            f"{name} {folder.versions.get(name)}, not {now[name]}" for name in changed
+        )
+        raise ValueError(f"run {folder.path} must go on with what it began with: {differing}")
+    share.loaded = None if request.load is None else load_quantized(Path(request.load))
+    share.calibration = {}
+    task = request.task(model, share.loaded)
+    task.data.scan(request.limit, share.progress)
+    _hold_inputs(share, task)
+    for cell in cells:
+        _run_cell(share, cell, task)
+
+
+#: What a run holds of what it is given, and what errors call it.
+_INPUTS = {
+    "weights": "weights",
+    "classes": "number of classes",
+    "images": "number of validation images",
+    "names": "names of validation images",
+    "calibration": "calibration images",
+}
+
+
+def _hold_inputs(share: _Share, task: Task) -> None:
+    """Write what a model is evaluated on; refuse other than was written."""
+    folder, request = share.folder, share.folder.request
+    weights = model_digest(task.model)
+    if share.team.leads:
+        end = task.data.end(request.limit)
+        seeds = () if request.load is not None else request.seeds
+        given = Inputs(
+            run=folder.digest,
+            model=task.name,
+            weights=weights,
+            classes=task.data.classes,
+            images=end,
+            names=digest_of([task.data.name(position) for position in range(end)]),
+            notes=tuple(task.data.notes),
+            complete=task.data.complete,
+            calibration={str(seed): share.calibration_of(task, seed)[1] for seed in seeds},
+        )
+        kept = folder.inputs(task.name)
+        if kept is None:
+            folder.write_inputs(given)
+        for name in _INPUTS if kept is not None else ():
+            _refuse_other(folder, task.name, name, getattr(kept, name) == getattr(given, name))
+        share.events.inputs(given)
+    share.team.wait()
+    held = folder.inputs(task.name)
+    _refuse_other(folder, task.name, "weights", held is not None and held.weights == weights)
+
+
+def _refuse_other(folder: RunFolder, model: str, name: str, same: bool) -> None:
+    if not same:
+        raise ValueError(
+            f"run {folder.path} must go on with the {_INPUTS[name]} that it began with, got "
+            f"others for {model}: give it the same again, or choose another folder"
+        )
+
+
+def _run_cell(share: _Share, cell: Cell, task: Task) -> None:
+    folder, team, request = share.folder, share.team, share.folder.request
+    missing: list[int] = []
+    if team.leads:
+        folder.cell_folder(cell).mkdir(parents=True, exist_ok=True)
+        done = folder.records(cell)
+        batches = position_batches(task.data.end(request.limit), request.batch_size, None)
+        missing = [number for number in range(len(batches)) if number not in done]
+        if missing:
+            _hold_images(folder, task, list(done.values()))
+    missing = team.share(missing)
+    if missing or share.events.model is not None:
+        model, digest = _model_of(share, cell, task)
+        if mine := missing[team.rank :: team.size]:
+            _run_batches(share, cell, task, model, digest, mine)
+        team.wait()
+    if team.leads:
+        _finish(share, cell)
+
+
+def _finish(share: _Share, cell: Cell) -> None:
+    """Report a finished cell."""
+    folder = share.folder
+    first = CellAnswers(folder, folder.request.cells_of(cell.model)[0])
+    answers = first if first.cell == cell else CellAnswers(folder, cell)
+    share.events.cell(cell_result(folder, answers, first), folder.images_per_second(cell))
+
+
+#: The error where images change under their names.
+_OTHER_IMAGES = "run {} must go on with the images that it began with: those of batch {} are others"
+
+
+def _hold_images(folder: RunFolder, task: Task, done: list[BatchRecord]) -> None:
+    """Refuse images that are not those of a batch that was evaluated before."""
+    known = next((record for record in done if record.numbers), None)
+    if known is None:
+        return
+    size, limit = folder.request.batch_size, folder.request.limit
+    for batch in task.data.batches(size, limit, [known.batch]):
+        seen = tuple(tuple(each.tolist()) for each in (batch.numbers, batch.labels))
+        if (*seen, pixel_digests(batch.images)) == known.seen[:3]:
+            return
+    raise ValueError(_OTHER_IMAGES.format(folder.path, known.batch))
+
+
+def _model_of(share: _Share, cell: Cell, task: Task) -> tuple[nn.Module, str]:
+    """Return the cell's model and its SHA-256.
+
+    A quantized one is calibrated or loaded once; in a folder that stays it is then read from its
+    file, as a resumed run reads it.
+    """
+    folder, team = share.folder, share.team
+    if cell.spec is None:
+        digest = model_digest(task.model)
+        if team.leads and folder.cell_file(cell) is None:
+            folder.write_cell(cell, digest)
+        team.wait()
+        return task.model, digest
+    path, made = folder.model_file(cell), None
+    if team.leads and not path.exists():
+        made = _made(share, cell, task)
+        if share.keep:
+            save_quantized(path, made)
+    team.wait()
+    if made is not None and not share.keep:
+        about = folder.cell_file(cell)
+        assert about is not None
+        quantized, digest = made, about.model
+    else:
+        quantized, digest = folder.load_model(cell)
+    if share.events.model is not None and team.leads:
+        share.events.model(quantized)
+    return quantized.model.to(task.device), digest
+
+
+def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
+    """Return a cell's quantized model, calibrated now or the loaded one, and write its cell.json.
+
+    The shapes of its layers are those of a calibration image; where the model was loaded, and
+    images that calibrate may be missing, of the first one that can be read.
+    """
+    folder, request, made = share.folder, share.folder.request, share.loaded
+    assert cell.spec is not None
+    assert cell.seed is not None
+    statistics, shapes = MapStatistics(), Shapes()
+    if made is None:
+        images, digest = share.calibration_of(task, cell.seed)
+        inputs = folder.inputs(task.name)
+        kept = {} if inputs is None else inputs.calibration
+        _refuse_other(folder, task.name, "calibration", kept.get(str(cell.seed)) == digest)
+        model = quantize(task.model, images, cell.spec)
+        made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)
+        if request.statistics:
+            with watch(model, statistics) as watched:
+                watched.run(images)
+    else:
+        first = next(iter(task.data.batches(1, request.limit)), None)
+        if first is None:
+            raise ValueError("data must hold at least one image that can be read")
+        images = first.images.to(task.device)
+    if cell.has_registers:
+        with watch(made.model, shapes) as watched:
+            watched.run(images[:1])
+    folder.write_cell(
+        cell,
+        model_digest(made.model),
+        layers={
+            name: MapRecord(**_plain(asdict(each))) for name, each in statistics.layers.items()
+        },
+        shapes={name: ShapeRecord(**_plain(asdict(each))) for name, each in shapes.layers.items()},
+        layer_params={
+            name: module.params().as_dict()
+            for name, module in made.model.named_modules()
+            if isinstance(module, IntegerAttention)
+        },
+    )
+    return made
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+
+
+def _run_batches(
+    share: _Share, cell: Cell, task: Task, model: nn.Module, digest: str, wanted: list[int]
+) -> None:
+    """Put a record of each wanted batch into a journal of this process."""
+    folder = share.folder
+    first = folder.request.cells_of(cell.model)[0]
+    seen = {} if cell == first else folder.records(first)
+    with Journal(folder.new_journal(cell, share.team.rank), sync=share.keep) as journal:
+        records = _records(share, cell, task, model, digest, wanted)
+        for record in share.progress(records, cell.name, len(wanted)):
+            if seen and record.seen != seen[record.batch].seen:
+                raise ValueError(_OTHER_IMAGES.format(folder.path, record.batch))
+            journal.add(record)
+
+
+def _records(
+    share: _Share, cell: Cell, task: Task, model: nn.Module, digest: str, wanted: list[int]
+) -> Iterator[BatchRecord]:
+    """Yield the record of each wanted batch; its checks run while the next batch is computed."""
+    folder, request = share.folder, share.folder.request
+    bound: dict[str, Any] = dict(folder.bound(cell, digest))
+    waiting: tuple[_Watchers, dict[str, Any]] | None = None
+    seen = set()
+    start = time.perf_counter()
+    try:
+        for batch in task.data.batches(request.batch_size, request.limit, wanted):
+            number = int(batch.numbers[0]) // request.batch_size
+            seen.add(number)
+            skipped = _skipped(task, request, number, batch.numbers.tolist())
+            watchers = _Watchers.of(request, cell, share.check_threads)
+            logits = watchers.run(model, batch, task.device)
+            about = {**bound, "batch": number, "skipped": skipped, **_answers(logits, batch)}
+            ready, waiting = waiting, (watchers, about)
+            if ready is not None:
+                yield _record(share.events, cell, *ready)
+            now = time.perf_counter()
+            folder.add_timing(cell, number, round(now - start, 6))
+            start = now
+        if waiting is not None:
+            yield _record(share.events, cell, *waiting)
+    finally:
+        if waiting is not None:
+            waiting[0].cancel()
+    for number in wanted:
+        if number not in seen:  # none of its images could be read
+            skipped = _skipped(task, request, number, [])
+            yield BatchRecord(**bound, batch=number, skipped=skipped)
+
+
+def _skipped(
+    task: Task, request: EvaluationRequest, number: int, read: list[int]
+) -> tuple[str, ...]:
+    end = task.data.end(request.limit)
+    positions = position_batches(end, request.batch_size, None)[number]
+    return tuple(task.data.name(position) for position in positions if position not in read)
+
+
+@dataclass(frozen=True)
+class _Watchers:
+    """What watches a batch: a check, digests and watermarks of its registers, as asked for."""
+
+    checker: Checker | None
+    digest: RegisterDigest | None
+    marks: Watermarks | None
+
+    @classmethod
+    def of(cls, request: EvaluationRequest, cell: Cell, threads: int) -> "_Watchers":
+        """Return fresh ones for a batch of a cell."""
+        check, registers = request.check_of(cell), cell.has_registers
+        return cls(
+            None if check == "none" else Checker(check, cell.seed or 0, threads=threads),
+            RegisterDigest(request.digest) if registers and request.digest != "none" else None,
+            Watermarks() if registers and request.watermarks else None,
+        )
+
+    def run(self, model: nn.Module, batch: Batch, device: str) -> Tensor:
+        """Return the model's logits on the CPU; the check goes on."""
+        watching: tuple[Watcher | None, ...] = (self.checker, self.digest, self.marks)
+        with watch(model, *(each for each in watching if each is not None)) as watched:
+            return watched.run(batch.images.to(device), batch.numbers.tolist()).cpu()
+
+    def cancel(self) -> None:
+        """Give up what waits to be checked."""
+        if self.checker is not None:
+            self.checker.cancel()
+
+
+def _answers(logits: Tensor, batch: Batch) -> dict[str, Any]:
+    best, hit = top5(logits, batch.labels)
+    return {
+        "numbers": tuple(batch.numbers.tolist()),
+        "labels": tuple(batch.labels.tolist()),
+        "top1": tuple(best[:, 0].tolist()),
+        "hits5": tuple(int(any(row)) for row in hit.tolist()),
+        "pixels": pixel_digests(batch.images),
+    }
+
+
+def top5(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the five likeliest classes (B, 5) int64 of logits (B, classes), and where they hit.
+
+    With fewer than five classes, all of them.
+    """
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    return best, best == labels.unsqueeze(1)
+
+
+def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, Any]) -> BatchRecord:
+    """Return the record of a batch, once its registers have been checked."""
+    kept = dict(about)
+    if watchers.digest is not None:
+        kept["registers"] = watchers.digest.digests
+    if (checker := watchers.checker) is not None:
+        checker.finish()
+        if checker.unchecked:
+            raise ValueError(
+                f"check must see every attention layer: {', '.join(checker.unchecked)} did not run"
+            )
+        kept["compared"] = dict(checker.compared)
+        kept["mismatched"] = dict(checker.mismatched)
+        kept["mismatches"] = tuple(str(each) for each in checker.mismatches)
+        if checker.mismatches:
+            events.mismatch(cell, checker.mismatches[0])
+    if watchers.marks is not None:
+        kept["watermarks"] = {
+            layer: {
+                name: (mark.smallest, mark.largest, mark.values, mark.saturated)
+                for name, mark in marks.items()
+            }
+            for layer, marks in watchers.marks.layers.items()
+        }
+    return BatchRecord(**kept)

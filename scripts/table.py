@@ -1,0 +1,186 @@
+"""The table of an evaluation: a row as each cell is finished, and what follows the rows."""
+
+import warnings
+from pathlib import Path
+
+from bitlog2.flow.replay import write_replay
+from bitlog2.models.runs.evaluation import Events
+from bitlog2.models.runs.folder import Inputs
+from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
+from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
+from bitlog2.models.watch.check import Mismatch
+from bitlog2.models.watch.watermarks import WATERMARKED
+from bitlog2.sim import REGISTERS
+
+_SKIPPED_SHOWN = 5
+_SHORT = {"row_max": "max", "row_sum": "sum", "out_product": "out_prod", "nibble": "nibb"}
+
+
+class Table:
+    """Prints an evaluation as it goes on, and writes the row of each cell's first mismatch.
+
+    Args:
+        request: what is evaluated.
+        mismatch_dir: folder of the rows that differ, a vector set per cell.
+
+    Attributes:
+        timings: images per second by cell.
+    """
+
+    def __init__(self, request: EvaluationRequest, mismatch_dir: Path) -> None:
+        self._request, self._folder = request, mismatch_dir
+        cells = request.cells()
+        self._labels = {cell.name: label for cell, label in labels(cells).items()}
+        self._width = max(19, *map(len, self._labels.values()))
+        short = any(cell.name != self._labels[cell.name] for cell in cells)
+        self._seeds = short and len(request.seeds) > 1
+        self._published: bool | None = None
+        self._replayed: set[Cell] = set()
+        self.timings: dict[str, float] = {}
+
+    @property
+    def events(self) -> Events:
+        """What the evaluation calls."""
+        return Events(inputs=self._header, mismatch=self._replay, cell=self._row)
+
+    def _header(self, inputs: Inputs) -> None:
+        """Print what a model is evaluated on; before the first one's rows the table's head."""
+        request = self._request
+        seeds = ", ".join(str(seed) for seed in request.seeds)
+        bits = ", ".join(f"W{w_bits}A{a_bits}" for w_bits, a_bits in request.bits)
+        print(
+            f"{inputs.model}: {bits}, {', '.join(request.arithmetics)} arithmetic, "
+            f"seed{'s' * (len(request.seeds) > 1)} {seeds}, check {request.check}, "
+            f"{inputs.images:,} images of {inputs.classes} classes"
+        )
+        for note in inputs.notes:
+            print(f"data: {note}")
+        if self._published is not None:
+            return
+        self._published = len(request.models) > 1 or is_comparable(inputs)
+        print(
+            f"{'scheme' if self._width == 19 else 'cell':<{self._width}}{'map':>5}"
+            f"{'  seed' * self._seeds}  {'top-1 % [Wilson 95 %]':<23}"
+            f"{'published  ' * self._published}{'top-5 % [Wilson 95 %]':<24}{'agrees %':>9}"
+            f"{'images/s':>10}{'compared':>16}{'mismatches':>12}",
+            flush=True,
+        )
+
+    def _row(self, cell: CellResult, images_per_second: float) -> None:
+        """Print one row of the table, and warn where no figure of its model can be compared."""
+        self.timings[cell.name] = images_per_second
+        if cell.warning is not None:
+            warnings.warn(f"{cell.model}: {cell.warning}", stacklevel=2)
+        compared = mismatched = published = ""
+        if cell.check is not None:
+            compared = f"{cell.check.total_compared:,}"
+            mismatched = f"{cell.check.total_mismatched:,}"
+        if self._published:
+            figure = "-" if cell.published_top1 is None else f"{cell.published_top1:.2f}"
+            published = f"{figure:>9}  "
+        seed = f"{'-' if cell.seed is None else cell.seed:>6}" if self._seeds else ""
+        agreement = cell.agreement_with_unquantized
+        agrees = "-" if agreement is None else f"{agreement.percent:.2f}"
+        rate = f"{images_per_second:.1f}" if images_per_second else "-"
+        bits = "-" if cell.map_bits is None else f"{cell.map_bits}b"
+        print(
+            f"{self._labels[cell.name]:<{self._width}}{bits:>5}{seed}  {_share(cell.top1):<23}"
+            f"{published}{_share(cell.top5):<24}{agrees:>9}{rate:>10}"
+            f"{compared or '-':>16}{mismatched or '-':>12}",
+            flush=True,
+        )
+
+    def finish(self, result: Result) -> int:
+        """Print what follows the rows; return 1 where a register differed, else 0."""
+        for spread in result.spread:
+            top1, how = spread.top1, spread.quantization
+            name = f"{how.scheme:<19}"
+            if self._width > 19:
+                name = f"{spread.model} {how.scheme} {how.arithmetic} W{how.w_bits}A{how.a_bits}:"
+            print(
+                f"{name} top-1 over {top1.seeds} seeds: mean {top1.mean:.2f} %, {top1.least:.2f} "
+                f"to {top1.most:.2f}, standard deviation {top1.deviation:.2f}"
+            )
+        for cell in result.cells:
+            if cell.watermarks is not None:
+                print("\n".join(_watermarks(self._title(cell), cell)))
+        for model in result.request.models:
+            cells = [cell for cell in result.cells if cell.model == model]
+            of_model = f" of {model}" * (len(result.request.models) > 1)
+            print(f"pixels{of_model}: SHA-256 {cells[0].digests.pixels}")
+            for cell in cells:
+                if cell.digests.registers:
+                    print(f"registers of {self._title(cell)}: SHA-256 {cell.digests.registers}")
+            _print_skipped(cells[0], of_model)
+        print("map: bits that the code of one attention value takes, a zero flag counted")
+        return self._print_check(result)
+
+    def _title(self, cell: CellResult) -> str:
+        seed = f", seed {cell.seed}" if self._seeds else ""
+        return self._labels[cell.name] + seed
+
+    def _print_check(self, result: Result) -> int:
+        """Print values compared by register, and mismatches; return the exit status."""
+        checks = [(cell, cell.check) for cell in result.cells if cell.check is not None]
+        if not checks:
+            print("no register was compared (check none, or a map that has no registers)")
+            return 0
+        for name in REGISTERS:
+            compared = sum(check.compared[name] for _, check in checks)
+            differing = sum(check.mismatched[name] for _, check in checks)
+            print(f"  {name:<8}{compared:>17,} compared{differing:>12,} mismatches")
+        total = sum(check.total_compared for _, check in checks)
+        differing = sum(check.total_mismatched for _, check in checks)
+        print(f"{total:,} values compared, {differing:,} mismatches")
+        for cell, check in checks:
+            for mismatch in check.first_mismatches:
+                print(f"MISMATCH {self._title(cell)}: {mismatch}")
+            if check.first_mismatches and (self._folder / cell.name).is_dir():
+                folder = self._folder / cell.name
+                print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
+        if not result.passed:
+            print("check FAILED")
+            return 1
+        return 0
+
+    def _replay(self, cell: Cell, mismatch: Mismatch) -> None:
+        """Write the row of a cell's first mismatch as a vector set."""
+        if cell in self._replayed:
+            return
+        self._replayed.add(cell)
+        write_replay(self._folder / cell.name, cell.model, mismatch)
+
+
+def _print_skipped(cell: CellResult, of_model: str) -> None:
+    if cell.skipped:
+        more = len(cell.skipped) - _SKIPPED_SHOWN
+        names = ", ".join(cell.skipped[:_SKIPPED_SHOWN]) + f", and {more} more" * (more > 0)
+        print(f"{len(cell.skipped)} unreadable images left out{of_model}: {names}")
+
+
+def _share(share: Share) -> str:
+    low, high = share.wilson95
+    return f"{share.percent:6.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _watermarks(title: str, cell: CellResult) -> list[str]:
+    """Return bits used by layer and register, then what was provided and seen."""
+    overall = cell.overall_marks()
+    lines = [f"watermarks of {title}: bits used, by layer"]
+    lines.append(_line("layer", [_SHORT.get(name, name) for name in WATERMARKED]))
+    for layer, held in (cell.watermarks or {}).items():
+        lines.append(_line(layer, [held[name].bits_used for name in WATERMARKED]))
+    lines.append(_line("provided", [overall[name].bits_provided for name in WATERMARKED]))
+    lines.append(
+        f"  {'register':<12}{'smallest':>15}{'largest':>15}{'values':>17}{'saturated':>15}"
+    )
+    for name, mark in overall.items():
+        limited = "cannot" if mark.saturated is None else f"{mark.saturated:,}"
+        lines.append(
+            f"  {name:<12}{mark.smallest:>15,}{mark.largest:>15,}{mark.values:>17,}{limited:>15}"
+        )
+    return lines
+
+
+def _line(first: str, columns: list[str] | list[int]) -> str:
+    return f"  {first:<24}" + "".join(f"{column:>9}" for column in columns)
