@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitlog2.golden.package.export import ranges_of
+from bitlog2.golden.package.export_manifest import ranges_of
 
 from .arguments import integer
 from .evaluate import CLASSES_HELP, MODELS, SCHEMES

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitlog2.golden import Emission, Origin, RowCase, emit_rows
 from bitlog2.golden.package.folder import check_replaceable
+from bitlog2.golden.package.vector_manifest import VectorManifest
 
 from .captured import add_model_options, capture_request, command_of, given_options
 from .evaluate import MODELS
@@ -62,7 +63,7 @@ def emit_model(args: argparse.Namespace) -> Emission:
     """
     from bitlog2.models.watch.capture import Subject, capture, chosen_images
 
-    check_replaceable(Path(args.out).resolve())
+    check_replaceable(Path(args.out).resolve(), VectorManifest)
     subject = Subject(capture_request(args))
     names = tuple(subject.heads)
     layers = [names[number] for number in _chosen(args, "layers", len(names), names)]

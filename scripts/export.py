@@ -5,8 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitlog2.golden import AttentionLayer, Export, LinearLayer, write_export
-from bitlog2.golden.package.export import check_export_replaceable
+from bitlog2.golden import (
+    AttentionLayer,
+    ConvolutionLayer,
+    Export,
+    LinearLayer,
+    Params,
+    Quantization,
+    write_export,
+)
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.folder import check_replaceable
 
 from .arguments import HelpFormatter, integer
 from .captured import LARGEST_SEED, add_model_options, capture_request, command_of
@@ -74,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
     from bitlog2.models.export import linear_codes
     from bitlog2.models.watch.capture import Subject, capture, chosen_images
 
-    check_export_replaceable(Path(args.out).resolve())
+    check_replaceable(Path(args.out).resolve(), ExportManifest)
     subject = Subject(capture_request(args))
     names = tuple(subject.heads)
     chosen = {
@@ -126,17 +135,16 @@ def export_of(
     return export, arrays
 
 
-def _quantization(request: "CaptureRequest") -> dict[str, Any]:
+def _quantization(request: "CaptureRequest") -> Quantization:
     spec = request.spec
-    known = {} if request.load else {"calibration_images": request.calibration_images}
-    return {
-        "scheme": spec.scheme,
-        "arithmetic": spec.arithmetic,
-        "w_bits": spec.w_bits,
-        "a_bits": spec.a_bits,
-        "seed": request.seed,
-        **known,
-    }
+    return Quantization(
+        scheme=spec.scheme,
+        arithmetic="integer",
+        w_bits=spec.w_bits,
+        a_bits=spec.a_bits,
+        seed=request.seed,
+        calibration_images=None if request.load else request.calibration_images,
+    )
 
 
 def _attention_layer(part: "LayerCapture") -> AttentionLayer | LinearLayer:
@@ -148,7 +156,7 @@ def _attention_layer(part: "LayerCapture") -> AttentionLayer | LinearLayer:
         head_dim=part.q.shape[4],
         masked=part.masked is not None,
         biased=part.bias is not None,
-        params=part.params,
+        params=Params(**part.params.as_dict()),
     )
 
 
@@ -164,14 +172,14 @@ def _attention_arrays(part: "LayerCapture") -> dict[str, Any]:
 
 def _linear_layer(codes: "LinearCodes") -> AttentionLayer | LinearLayer:
     outputs, inputs = codes.arrays["weight"].shape
-    return LinearLayer(
-        name=codes.name,
-        kind="linear" if codes.kernel is None else "convolution",
-        outputs=outputs,
-        inputs=inputs,
-        biased="bias" in codes.arrays,
-        weight_bits=codes.weight_bits,
-        input_bits=codes.input_bits,
-        kernel=codes.kernel,
-        stride=codes.stride,
-    )
+    values: dict[str, Any] = {
+        "name": codes.name,
+        "outputs": outputs,
+        "inputs": inputs,
+        "biased": "bias" in codes.arrays,
+        "weight_bits": codes.weight_bits,
+        "input_bits": codes.input_bits,
+    }
+    if codes.kernel is None or codes.stride is None:
+        return LinearLayer(**values)
+    return ConvolutionLayer(**values, kernel=codes.kernel, stride=codes.stride)

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from bitlog2.sim.files import write_whole
 
 from ..package.comparison import UnitComparison, cases_of
-from ..package.folder import MANIFEST_NAME
+from ..package.manifest import MANIFEST_NAME
 from ..words.fields import hex_digits
 from .job import Shape
 

@@ -14,8 +14,8 @@ from bitlog2.sim.files import write
 from ...cosim.job import DEVICES, device_named
 from ...cosim.ports import WRAPPER
 from ...cosim.simulators import Design
-from ...package.manifest import Manifest
 from ...package.reading import open_set
+from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
 from ...simulation import (
     MAKE_PYTHON,
@@ -85,7 +85,7 @@ class Runtime:
 
 def run_bench(
     vectors: Path,
-    manifest: Manifest,
+    manifest: VectorManifest,
     bench: str,
     folder: Path,
     runtime: Runtime,
