@@ -1,7 +1,7 @@
 """Manifest of an export: its model, layers and memories."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
@@ -13,27 +13,19 @@ from bitlog2.documents import (
     UNIQUE,
     Count,
     Document,
-    Name,
-    Positive,
-    Sha256,
     Text,
     check_once,
-    matching,
     of,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 
 from ..words.fields import Field
 from .manifest import (
-    Configuration,
-    FieldEntry,
     File,
     FolderManifest,
     LayerName,
     Memory,
-    MemoryFile,
     Size,
-    Version,
     check_listed,
     common_fields,
 )
@@ -389,83 +381,3 @@ def memory_path(layer: ExportedLayer, memory: Memory) -> str:
 def arrays_path(layer: ExportedLayer) -> str:
     """Return the path of a layer's numbers for Python in its export."""
     return f"{layer.name}/{ARRAYS_NAME}"
-
-
-# -- Schema version 1: read, never written ---------------------------------------------------------
-
-_PathV1 = Annotated[str, matching(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*/[a-z0-9_]+\.(mem|npz)")]
-
-
-class FileV1(Document, frozen=True, kw_only=True):
-    """Memory file of an export of schema version 1."""
-
-    path: _PathV1
-    layer: LayerName
-    what: Text
-    number: Literal["integer", "float32"]
-    axes: Annotated[tuple[Name, ...], Meta(min_length=1)]
-    shape: Annotated[tuple[Size, ...], Meta(min_length=1)]
-    lane_axis: Name | None = None
-    width: Positive
-    fields: Annotated[tuple[FieldEntry, ...], Meta(min_length=1)]
-    words: Size
-    count: Count
-    sha256: Sha256
-
-
-class AttachmentV1(Document, frozen=True, kw_only=True):
-    """Other file of an export of schema version 1."""
-
-    path: _PathV1
-    sha256: Sha256
-
-
-class ExportManifestV1(Document, frozen=True, kw_only=True):
-    """Manifest of an export, schema version 1."""
-
-    format: Literal["bitlog2-export"]
-    schema_version: Literal[1]
-    specification_version: Positive
-    package_version: Version
-    command: Annotated[str, matching("bitlog2 export .*")]
-    model: Text
-    quantization: Quantization
-    configuration: Configuration
-    images: Images
-    layers: Layers
-    files: Annotated[tuple[FileV1, ...], Meta(min_length=1)]
-    attachments: Annotated[tuple[AttachmentV1, ...], Meta(min_length=1)]
-
-    def upgraded(self, size: Callable[[str], int]) -> ExportManifest:
-        """Return the manifest in schema version 2; `size` gives the bytes of other files."""
-        memories = [
-            MemoryFile(
-                path=each.path,
-                bytes=each.words * (-(-each.width // 4) + 1),
-                sha256=each.sha256,
-                owner=each.layer,
-                name=each.path.rpartition("/")[2].removesuffix(".mem"),
-                description=each.what,
-                number=each.number,
-                axes=each.axes,
-                shape=each.shape,
-                lane_axis=each.lane_axis,
-                width=each.width,
-                words=each.words,
-                fields=each.fields,
-            )
-            for each in self.files
-        ]
-        others = [
-            File(path=each.path, bytes=size(each.path), sha256=each.sha256)
-            for each in self.attachments
-        ]
-        common = common_fields(self.configuration, self.command, self.package_version)
-        return ExportManifest(
-            **{**common, "specification_version": self.specification_version},
-            files=(*memories, *others),
-            model=self.model,
-            quantization=self.quantization,
-            images=self.images,
-            layers=self.layers,
-        )

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from bitlog2.documents import brief, from_json, one_line, plain, render
 from bitlog2.sim.files import naming, read_regular, refuse_irregular, write
 
 from ..threads import each_part
-from .export_manifest import ExportManifest, ExportManifestV1
+from .export_manifest import ExportManifest
 from .manifest import MANIFEST_NAME, SUMS_NAME, File, FolderManifest, MemoryFile
-from .vector_manifest import MAKEFILE_NAME, VectorManifest, VectorManifestV1
+from .vector_manifest import MAKEFILE_NAME, VectorManifest
+from .version_1 import upgraded
 
 #: The reference RTL of a set with testbenches.
 RTL_NAME = "rtl"
@@ -27,14 +27,9 @@ LIST_NAME = "bitlog2.f"
 CORE_NAME = "bitlog2.core"
 
 _VECTORS, _EXPORT = "bitlog2-vectors", "bitlog2-export"
-#: Format -> its name in messages, and the class of each schema version.
+#: Format -> its name in messages, and its class.
 _TITLES = {_VECTORS: "vector set", _EXPORT: "export"}
-_READ: dict[tuple[str, int], Any] = {
-    (_VECTORS, 1): VectorManifestV1,
-    (_VECTORS, 2): VectorManifest,
-    (_EXPORT, 1): ExportManifestV1,
-    (_EXPORT, 2): ExportManifest,
-}
+_KINDS: dict[str, type[FolderManifest]] = {_VECTORS: VectorManifest, _EXPORT: ExportManifest}
 
 
 def title_of(manifest: FolderManifest) -> str:
@@ -61,19 +56,16 @@ def read_manifest(data: bytes, size: Callable[[str], int] = lambda path: 0) -> F
         raise ValueError(
             f"{MANIFEST_NAME}: format must be one of {', '.join(_TITLES)}, got {brief(form)}"
         )
-    if type(version) is not int or (form, version) not in _READ:
-        known = ", ".join(str(number) for each, number in _READ if each == form)
+    if type(version) is not int or version not in (1, 2):
         raise ValueError(
-            f"{MANIFEST_NAME}: schema_version must be one of {known}, got {brief(version)}"
+            f"{MANIFEST_NAME}: schema_version must be one of 1, 2, got {brief(version)}"
         )
-    found = from_json(values, _READ[form, version], MANIFEST_NAME)
-    if isinstance(found, FolderManifest):
-        return found
-    try:
-        upgraded: FolderManifest = found.upgraded(size)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{MANIFEST_NAME}: {one_line(error)}") from None
-    return upgraded
+    if version == 1:
+        try:
+            values = upgraded(values, size)
+        except ValueError as error:
+            raise ValueError(f"{MANIFEST_NAME}: {one_line(error)}") from None
+    return from_json(values, _KINDS[form], MANIFEST_NAME)
 
 
 def paths_below(root: Path, left_out: str | None = None) -> set[str]:

@@ -1,7 +1,7 @@
 """Manifest of a vector set: its units, case groups and coverage."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, field, to_builtins
@@ -12,10 +12,8 @@ from bitlog2.documents import (
     Document,
     Name,
     Positive,
-    Sha256,
     Text,
     check_once,
-    matching,
     of,
 )
 
@@ -24,15 +22,9 @@ from ..stimulus.unit import CaseGroup, Stream, Target, Unit
 from ..stimulus.units import UNITS
 from .manifest import (
     MANIFEST_NAME,
-    Configuration,
-    FieldEntry,
-    File,
     FolderManifest,
     Memory,
-    MemoryFile,
-    Version,
     check_listed,
-    common_fields,
 )
 from .presets import preset_of
 
@@ -207,7 +199,7 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
 
 def stream_memory(target: Target, unit: Unit, stream: Stream, words: int) -> Memory:
     """Return the format of a stream's file."""
-    description = f"{stream.role} of {unit.name}, one word per {stream.per}"
+    description = f"{stream.name} of {unit.name}, one word per {stream.per}"
     return Memory(stream.name, description, (stream.per,), (words,), stream.fields(target))
 
 
@@ -236,93 +228,3 @@ def emit_command(
     if testbench:
         words.append("--testbench")
     return "bitlog2 golden emit " + shlex.join(words)
-
-
-# -- Schema version 1: read, never written ---------------------------------------------------------
-
-
-class FileV1(Document, frozen=True, kw_only=True):
-    """Memory file of a set of schema version 1."""
-
-    name: Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.mem")]
-    unit: Name
-    stream: Name
-    per: Literal["case", "beat"]
-    width: Positive
-    fields: Annotated[tuple[FieldEntry, ...], Meta(min_length=1)]
-    words: Count
-    sha256: Sha256
-
-
-_ATTACHMENTS = (
-    r"(vectors\.npz|bitlog2_pkg\.sv|Makefile|bitlog2\.(f|core)|[a-z][a-z0-9_]*_tb\.sv"
-    r"|rtl/[a-z][a-z0-9_]*\.sv)"
-)
-
-
-class AttachmentV1(Document, frozen=True, kw_only=True):
-    """Other file of a set of schema version 1."""
-
-    name: Annotated[str, matching(_ATTACHMENTS)]
-    sha256: Sha256
-
-
-class VectorManifestV1(Document, frozen=True, kw_only=True):
-    """Manifest of a vector set, schema version 1."""
-
-    schema_version: Literal[1]
-    specification_version: Positive
-    package_version: Version
-    command: Annotated[str, matching("bitlog2 golden emit .*")]
-    configuration: Configuration
-    head_dim: HeadDim
-    seed: Seed
-    random_cases: Annotated[int, Meta(ge=1, le=10**8)] | None = None
-    units: Units
-    sources: Sources
-    files: Annotated[tuple[FileV1, ...], Meta(min_length=1)]
-    attachments: tuple[AttachmentV1, ...]
-    groups: Annotated[tuple[Group, ...], Meta(min_length=1)]
-    coverage: Annotated[tuple[Coverage, ...], Meta(min_length=1)]
-
-    def upgraded(self, size: Callable[[str], int]) -> VectorManifest:
-        """Return the manifest in schema version 2; `size` gives the bytes of other files."""
-        memories = [
-            MemoryFile(
-                path=each.name,
-                bytes=each.words * (-(-each.width // 4) + 1),
-                sha256=each.sha256,
-                owner=each.unit,
-                name=each.stream,
-                description=_described(each),
-                number="integer",
-                axes=(each.per,),
-                shape=(each.words,),
-                lane_axis=None,
-                width=each.width,
-                words=each.words,
-                fields=each.fields,
-            )
-            for each in self.files
-        ]
-        others = [
-            File(path=each.name, bytes=size(each.name), sha256=each.sha256)
-            for each in self.attachments
-        ]
-        common = common_fields(self.configuration, self.command, self.package_version)
-        return VectorManifest(
-            **{**common, "specification_version": self.specification_version},
-            files=(*memories, *others),
-            head_dim=self.head_dim,
-            seed=self.seed,
-            random_cases=self.random_cases,
-            unit_names=self.units,
-            sources=self.sources,
-            case_groups=self.groups,
-            coverage=self.coverage,
-        )
-
-
-def _described(each: FileV1) -> str:
-    roles = {s.name: s.role for s in UNITS[each.unit].streams} if each.unit in UNITS else {}
-    return f"{roles.get(each.stream, 'stream')} of {each.unit}, one word per {each.per}"
