@@ -267,10 +267,12 @@ def _children(value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
                 yield field.encode_name, value[field.encode_name], hints[field.name]
         if node.tag_field and value.get(node.tag_field, node.tag) != node.tag:
             yield node.tag_field, value[node.tag_field], Literal[node.tag]
-    elif isinstance(node, (inspect.VarTupleType, inspect.ListType)) and isinstance(value, list):
+    elif isinstance(node, (inspect.VarTupleType, inspect.ListType)) and isinstance(
+        value, (list, tuple)
+    ):
         for index, each in enumerate(value):
             yield f"[{index}]", each, get_args(bare)[0]
-    elif isinstance(node, inspect.TupleType) and isinstance(value, list):
+    elif isinstance(node, inspect.TupleType) and isinstance(value, (list, tuple)):
         for index, (each, wanted) in enumerate(zip(value, get_args(bare), strict=False)):
             yield f"[{index}]", each, wanted
     elif isinstance(node, inspect.DictType) and isinstance(value, dict):
@@ -281,7 +283,7 @@ def _children(value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
 def _member(value: Any, hint: Any) -> Any:
     """Return the member of a union that a value means: by its tag, or the one besides null."""
     bare = _bare(hint)
-    if get_origin(bare) not in (Union, UnionType) or not isinstance(value, (dict, list)):
+    if get_origin(bare) not in (Union, UnionType) or not isinstance(value, (dict, list, tuple)):
         return hint
     members = [each for each in get_args(bare) if each is not type(None)]
     if len(members) == 1:

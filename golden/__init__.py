@@ -1,14 +1,12 @@
 """Golden vectors: stimulus with coverage, expected values, files, and their verification.
 
-`emit` makes a vector set, `run_device` plays the device under test, `verify` holds a set and a
-device's outputs against the simulator. A unit is declared in one file of `units/`. `write_export`
-writes a model's layers, `run_export` and `verify_export` feed them back to the simulator.
+`emit` makes a vector set, `write_export` an export of a model's layers. `run_device` plays the
+device under test with the simulator, `verify` compares a set, an export and a device's outputs with
+it. A unit is declared in one file of `stimulus/`.
 """
 
 from .package.comparison import Mismatch, StreamCount, UnitComparison
 from .package.emission import (
-    MOST_CASES,
-    SOURCES,
     Emission,
     emit,
     emit_from,
@@ -16,14 +14,16 @@ from .package.emission import (
     emit_stimulus,
     run_device,
 )
-from .package.export import AttentionLayer, Export, LinearLayer, is_export
-from .package.exported import (
-    ExportReport,
-    ExportVerification,
-    run_export,
-    verify_export,
-    write_export,
+from .package.export import ExportReport, write_export
+from .package.export_manifest import (
+    AttentionLayer,
+    ConvolutionLayer,
+    Export,
+    LinearLayer,
+    Params,
+    Quantization,
 )
+from .package.generation import MOST_CASES, SOURCES
 from .package.plan import Plan, plan
 from .package.presets import PRESETS, load_config
 from .package.verification import Verification, emit_and_verify_seconds, verify
@@ -37,14 +37,16 @@ __all__ = [
     "SOURCES",
     "UNITS",
     "AttentionLayer",
+    "ConvolutionLayer",
     "Emission",
     "Export",
     "ExportReport",
-    "ExportVerification",
     "LinearLayer",
     "Mismatch",
     "Origin",
+    "Params",
     "Plan",
+    "Quantization",
     "RowCase",
     "StreamCount",
     "UnitComparison",
@@ -54,12 +56,9 @@ __all__ = [
     "emit_from",
     "emit_rows",
     "emit_stimulus",
-    "is_export",
     "load_config",
     "plan",
     "run_device",
-    "run_export",
     "verify",
-    "verify_export",
     "write_export",
 ]

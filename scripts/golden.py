@@ -12,12 +12,9 @@ from bitlog2.golden import (
     emit,
     emit_from,
     emit_stimulus,
-    is_export,
     load_config,
     run_device,
-    run_export,
     verify,
-    verify_export,
 )
 
 from .arguments import HelpFormatter, integer
@@ -232,19 +229,12 @@ def _refuse_beside_model(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if is_export(args.set):
-        if args.unit is not None:
-            raise ValueError(f"--unit must go with a vector set, got the export {args.set}")
-        written = run_export(args.set, args.out, progress=progress)
-    else:
-        written = run_device(args.set, args.out, args.unit, progress=progress)
+    written = run_device(args.set, args.out, args.unit, progress=progress)
     print("\n".join(f"{name}: {path}" for name, path in written.items()))
     return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
-    if is_export(args.set):
-        return _verify_export(args)
     actual = {}
     for text in args.actual:
         name, separator, path = text.partition("=")
@@ -254,13 +244,5 @@ def _verify(args: argparse.Namespace) -> int:
             raise ValueError(f"--actual must give {name} once, got it twice")
         actual[name] = path
     result = verify(args.set, actual, progress=progress)
-    print("\n".join(result.lines()))
-    return result.status
-
-
-def _verify_export(args: argparse.Namespace) -> int:
-    if args.actual:
-        raise ValueError(f"--actual must go with a vector set, got the export {args.set}")
-    result = verify_export(args.set, progress=progress)
     print("\n".join(result.lines()))
     return result.status

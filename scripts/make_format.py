@@ -1,20 +1,28 @@
-"""Write the table of units and fields in `golden/FORMAT.md`, for the default configuration.
+"""Write what is derived of the formats: the table of `golden/FORMAT.md`, the schemas of manifests.
 
 python scripts/make_format.py
 """
 
+import json
 import sys
 from pathlib import Path
 
+from bitlog2 import documents
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
-__all__ = ["PAGE", "page_with_tables", "unit_tables"]
-
-PAGE = Path(__file__).resolve().parent.parent / "golden" / "FORMAT.md"
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+PAGE = GOLDEN / "FORMAT.md"
+#: Published schema -> its class.
+SCHEMAS: dict[Path, type[documents.Document]] = {
+    GOLDEN / "package" / "manifest.schema.json": VectorManifest,
+    GOLDEN / "package" / "export.schema.json": ExportManifest,
+}
 
 _BEGIN, _END = "<!-- units: begin -->\n", "<!-- units: end -->"
 
@@ -56,10 +64,22 @@ def page_with_tables(page: str) -> str:
     return f"{before}{begin}\n{unit_tables()}{end}{after}"
 
 
+def schema_text(path: Path) -> str:
+    """Return a published schema."""
+    kind = SCHEMAS[path]
+    title = f"{(kind.__doc__ or '').rstrip('.')}, schema version 2"
+    found = documents.schema(kind, title)
+    configuration = found["$defs"][kind.__name__]["properties"]["configuration"]
+    configuration["additionalProperties"] = False  # msgspec gives that of any dict
+    return json.dumps(found, indent=1) + "\n"
+
+
 def main() -> int:
-    """Write the page."""
+    """Write the page and the schemas."""
     write_whole(PAGE, page_with_tables(PAGE.read_text(encoding="utf-8")).encode())
-    print(f"{PAGE.name} written")
+    for path in SCHEMAS:
+        write_whole(path, schema_text(path).encode())
+    print(", ".join(path.name for path in (PAGE, *SCHEMAS)), "written")
     return 0
 
 

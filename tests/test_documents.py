@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
+from msgspec.structs import replace
 
 from bitlog2 import documents
 from bitlog2.documents import (
@@ -176,6 +177,9 @@ def test_documents_are_not_written_against_their_class():
         render(Circle(radius=10))
     with pytest.raises(ValueError, match="circle: radius must be an integer from 1 to 9, got 0"):
         checked(Circle, "circle", radius=0, kind="circle")
+    drawing = parse(as_bytes(RIGHT), Drawing, "drawing.json")
+    with pytest.raises(ValueError, match=r"Drawing: shapes\[0\]\.radius must be an integer from 1"):
+        render(replace(drawing, shapes=(Circle(radius=0),)))
 
 
 def test_documents_schema_refuses_what_the_class_refuses():

@@ -13,7 +13,7 @@ from test_capture import SCHEME, SWIN_LAYERS, digits_layers, swin_layers
 
 from bitlog2.flow.capture import Captured, CaptureRequest, command_of
 from bitlog2.flow.export import attention_scales, export_of, linear_layer
-from bitlog2.golden import run_export, verify_export, write_export
+from bitlog2.golden import run_device, verify, write_export
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.ptq.quantizers import CodeUniform
@@ -89,22 +89,22 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("folder", ["digits_folder", "swin_folder"])
 def test_export_fed_back_gives_the_exported_files(folder, tmp_path, request):
     root = request.getfixturevalue(folder)
-    for layer, path in run_export(root, tmp_path / "out").items():
+    for layer, path in run_device(root, tmp_path / "out").items():
         assert path.read_bytes() == (root / layer / "o.mem").read_bytes(), layer
 
 
 def test_export_feeds_back_every_attention_layer(swin_folder, tmp_path):
-    assert tuple(run_export(swin_folder, tmp_path / "out")) == SWIN_LAYERS
+    assert tuple(run_device(swin_folder, tmp_path / "out")) == SWIN_LAYERS
 
 
 @pytest.mark.parametrize("folder", ["digits_folder", "swin_folder"])
 def test_export_verifies(folder, request):
-    assert verify_export(request.getfixturevalue(folder)).ok
+    assert verify(request.getfixturevalue(folder)).ok
 
 
 def test_export_counts_what_it_compares(digits_folder):
     values = 2 * 2 * 3 * 65  # layers, images, heads, rows
-    found = verify_export(digits_folder).compared
+    found = verify(digits_folder).fed_back.compared
     assert found == dict.fromkeys(("level", "nibble", "flag"), 65 * values) | {"o": 32 * values}
 
 
@@ -113,7 +113,7 @@ def test_export_of_sixteen_levels_has_no_flags(tmp_path):
     spec = QuantizationSpec("BitLog2_Single_16")
     captured = swin_layers((0,), "BitLog2_Single_16")
     write_export(tmp_path / "e", *exported(model, CaptureRequest(spec=spec), captured))
-    assert verify_export(tmp_path / "e").ok
+    assert verify(tmp_path / "e").ok
     assert not any(path.endswith("flag.mem") for path in contents(tmp_path / "e"))
 
 

@@ -4,9 +4,8 @@ import pytest
 from test_export import contents, swin_export
 from test_golden_helpers import emit_hand_row
 
-from bitlog2.golden import is_export, write_export
-from bitlog2.golden.package.export import file_paths
-from bitlog2.golden.package.folder import replace_folder
+from bitlog2.golden import write_export
+from bitlog2.golden.package.folder import open_folder, paths_below, replace_folder, title_of
 
 OLD = (("a/x.mem", b"old"), ("manifest.json", b"{}"))
 
@@ -87,15 +86,11 @@ def test_export_files_are_not_written_over_a_file(tmp_path):
 
 def test_export_files_may_go_into_an_empty_folder(tmp_path):
     write_export(tmp_path, *swin_export())
-    assert is_export(tmp_path)
-
-
-def test_export_files_of_a_vector_set_are_no_export(tmp_path):
-    assert not is_export(emit_hand_row(tmp_path / "set"))
+    assert title_of(open_folder(tmp_path).manifest) == "export"
 
 
 def test_export_files_count_empty_folders(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "x").write_text("")
-    assert file_paths(tmp_path) == {"a", "b/x"}
+    assert paths_below(tmp_path) == {"a", "b/x"}

@@ -1,16 +1,19 @@
 """FORMAT.md says what the files are, and its examples run."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+from jsonschema import Draft202012Validator
 from test_export import swin_export
 
 from bitlog2.golden import emit, write_export
 from bitlog2.golden.package.presets import PRESETS
-from bitlog2.scripts.make_format import PAGE, page_with_tables
+from bitlog2.scripts.make_format import PAGE, SCHEMAS, page_with_tables, schema_text
+from bitlog2.sim import AttentionConfig
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -34,6 +37,20 @@ def test_format_tables_are_current():
     assert page_with_tables(TEXT) == TEXT
 
 
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
+def test_format_schemas_are_current_and_closed(path):
+    """`python scripts/make_format.py` writes them."""
+    assert path.read_text(encoding="utf-8") == schema_text(path)
+    schema = json.loads(schema_text(path))
+    Draft202012Validator.check_schema(schema)
+    objects = [each for each in schema["$defs"].values() if each["type"] == "object"]
+    assert all(each["additionalProperties"] is False for each in objects)
+    manifest = next(each for each in objects if "configuration" in each["properties"])
+    configuration = manifest["properties"]["configuration"]
+    assert configuration["required"] == list(AttentionConfig().as_dict())
+    assert configuration["additionalProperties"] is False
+
+
 def test_format_page_without_marks_is_refused():
     with pytest.raises(ValueError, match="must hold the marks"):
         page_with_tables("# A page")
@@ -45,8 +62,6 @@ def test_format_names_every_file_of_a_set(exp2_set):
 
 
 def test_format_names_every_entry_of_a_manifest(exp2_set):
-    import json
-
     entries = set(json.loads((exp2_set / "manifest.json").read_text()))
     assert {name for name in entries if f"`{name}`" not in TEXT} == set()
 

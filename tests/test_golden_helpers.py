@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bitlog2.golden import UNITS, Origin, RowCase, emit, emit_rows
-from bitlog2.golden.package.folder import SUMS_NAME, render_sums
+from bitlog2.golden.package.folder import SUMS_NAME, render_checksums, sha256
 from bitlog2.golden.package.generation import generate
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import AttentionConfig, LayerParams
@@ -101,7 +101,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def renew_sums(folder: Path) -> None:
     """Write the checksums anew, as somebody would who edits a set."""
-    (folder / SUMS_NAME).write_bytes(render_sums(contents(folder)))
+    (folder / SUMS_NAME).write_bytes(
+        render_checksums(
+            {name: sha256(data) for name, data in contents(folder).items() if name != SUMS_NAME}
+        )
+    )
 
 
 def test_golden_helpers_renewing_untouched_sums_changes_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ SERVER = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from test_golden_helpers import emit_hand_row
-from bitlog2.golden import replace
+from bitlog2.golden.package import folder as replaced
 
 def killed_before(step):
     left = [step]
@@ -35,7 +35,7 @@ def killed_before(step):
         return call
     for name in ("rename", "fsync", "unlink", "rmdir", "mkdir"):
         setattr(os, name, counted(getattr(os, name)))
-    replace.write = counted(replace.write)
+    replaced.write = counted(replaced.write)
 
 emit_hand_row(sys.argv[2])
 for line in sys.stdin:

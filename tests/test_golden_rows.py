@@ -19,7 +19,7 @@ from bitlog2.sim import AttentionConfig
     [
         ({"reason": ""}, "case 0 must have a reason and an origin"),
         ({"origin": None}, "case 0 must have a reason and an origin"),
-        ({"origin": Origin("m", "l", -1, 0, 0)}, "minimum"),
+        ({"origin": Origin("m", "l", -1, 0, 0)}, r"origin\.head must be an integer from 0 to "),
         ({"scores": np.array([10, 10, 10])}, r"v of case 0 must have shape \(3, 2\)"),
         ({"scores": np.array([1.0, 2.0])}, "scores of case 0 must hold integers"),
         ({"scores": np.array([28801, 0])}, "score must be from -28800 to 28800"),

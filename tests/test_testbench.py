@@ -10,8 +10,8 @@ from pyslang.driver import Driver
 from testbench_runs import DEVICES, SMALL, Workshop, emit_set, quick_simulator, verdict
 
 from bitlog2.golden import PRESETS, UNITS, emit
+from bitlog2.golden.package.folder import read_manifest
 from bitlog2.golden.package.generation import generate
-from bitlog2.golden.package.manifest import read_manifest
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.simulation.contract import CONTRACTS, modules_of
 from bitlog2.golden.stimulus.unit import Target

@@ -15,7 +15,7 @@ from test_golden_helpers import SMALL, hand_row
 from testbench_runs import DEVICES, emit_set
 
 from bitlog2.golden import emit, emit_from, emit_rows, verify
-from bitlog2.golden.package.folder import SUMS_NAME, render_sums
+from bitlog2.golden.package.folder import SUMS_NAME, render_checksums, sha256
 from bitlog2.golden.simulation import FileList, icarus_found, verilator_command
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.cli import main
@@ -38,7 +38,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def renew_sums(folder: Path) -> None:
-    (folder / SUMS_NAME).write_bytes(render_sums(contents(folder)))
+    (folder / SUMS_NAME).write_bytes(
+        render_checksums(
+            {name: sha256(data) for name, data in contents(folder).items() if name != SUMS_NAME}
+        )
+    )
 
 
 def make(folder: Path, *words: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
@@ -76,7 +80,7 @@ def test_testbench_set_verifies(folder: Path) -> None:
 
 def test_testbench_set_lists_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_bytes())
-    listed = {entry["name"] for entry in (*manifest["files"], *manifest["attachments"])}
+    listed = {entry["path"] for entry in manifest["files"]}
     assert listed == set(contents(folder)) - {"manifest.json", SUMS_NAME}
     assert {f"{module}_tb.sv" for module in DEVICES.values()} <= listed
     assert {f"rtl/{path.name}" for path in reference_files()} <= listed
@@ -180,7 +184,7 @@ def test_testbench_set_may_hold_what_its_makefile_built(folder: Path) -> None:
 def test_testbench_set_without_testbenches_may_not_hold_a_build(tmp_path: Path) -> None:
     emit(tmp_path / "set", SMALL, units=["exp2"], sources=["corners"])
     (tmp_path / "set" / "build").mkdir()
-    assert "build is no file of a set" in verify(tmp_path / "set").failures
+    assert "build is no file of this vector set" in verify(tmp_path / "set").failures
     with pytest.raises(ValueError, match="build is no part of the vector set"):
         emit(tmp_path / "set", SMALL, units=["exp2"])
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from bitlog2.golden import Emission, Origin, RowCase, emit_rows
-from bitlog2.golden.package.export import ranges_of
+from bitlog2.golden.package.export_manifest import ranges_of
 from bitlog2.golden.package.folder import check_replaceable
+from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.golden.stimulus.unit import Progress
 from bitlog2.models.images.data import CALIBRATION_IMAGES, Batch, ImageData
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
@@ -204,7 +205,7 @@ def emit_captured(
     Raises:
         ValueError, OSError: as `capture`, `row_cases`, `emit_rows`.
     """
-    check_replaceable(Path(out).resolve())
+    check_replaceable(Path(out).resolve(), VectorManifest)
     captured = capture(request, choice, progress)
     chosen, layers = captured.chosen, captured.layers
     windows, tokens = (min(getattr(part, of) for part in layers) for of in ("windows", "tokens"))

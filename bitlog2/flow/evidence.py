@@ -16,11 +16,9 @@ def evidence(vectors: Path | None) -> list[Evidence]:
     """
     found = []
     if vectors is not None:
-        open_set(vectors)
-        manifest = json.loads((vectors / "manifest.json").read_bytes())
         coverage = [
-            (str(each["unit"]), f"{each['declared']:,}", f"{each['reached']:,}")
-            for each in manifest["coverage"]
+            (each.unit, f"{each.declared:,}", f"{each.reached:,}")
+            for each in open_set(vectors).coverage
         ]
         heads = ("unit", "bins", "reached")
         found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))

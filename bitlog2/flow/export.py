@@ -7,9 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitlog2.golden import AttentionLayer, Export, LinearLayer, write_export
-from bitlog2.golden.package.export import check_export_replaceable
-from bitlog2.golden.package.exported import ExportReport
+from bitlog2.golden import (
+    AttentionLayer,
+    ConvolutionLayer,
+    Export,
+    LinearLayer,
+    Params,
+    Quantization,
+    write_export,
+)
+from bitlog2.golden.package.export import ExportReport
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
 from bitlog2.models.ptq.attention import IntegerAttention
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
@@ -29,7 +38,7 @@ def export_model(
     Raises:
         ValueError, OSError: as `capture`, `write_export`.
     """
-    check_export_replaceable(Path(out).resolve())
+    check_replaceable(Path(out).resolve(), ExportManifest)
     captured = capture(request, choice, progress)
     chosen = {name: captured.chosen[name] for name in ("images", "layers")}
     command = command_of(captured.request, ["bitlog2", "export"], chosen)
@@ -50,18 +59,17 @@ def export_of(captured: Captured, command: str) -> tuple[Export, dict[str, Array
         for name, module in model.named_modules()
         if isinstance(module, IntegerLinear)
     }
-    known = {} if request.load else {"calibration_images": request.calibration_images}
     spec = request.spec
     export = Export(
         model=request.model,
-        quantization={
-            "scheme": spec.scheme,
-            "arithmetic": spec.arithmetic,
-            "w_bits": spec.w_bits,
-            "a_bits": spec.a_bits,
-            "seed": request.seed,
-            **known,
-        },
+        quantization=Quantization(
+            scheme=spec.scheme,
+            arithmetic="integer",
+            w_bits=spec.w_bits,
+            a_bits=spec.a_bits,
+            seed=request.seed,
+            calibration_images=None if request.load else request.calibration_images,
+        ),
         config=first.config,
         images=first.images,
         layers=tuple(found[name][0] for name, _ in model.named_modules() if name in found),
@@ -80,7 +88,7 @@ def attention_layer(part: LayerCapture, model: nn.Module) -> tuple[AttentionLaye
         head_dim=part.q.shape[4],
         masked=part.masked is not None,
         biased=part.bias is not None,
-        params=part.params,
+        params=Params(**part.params.as_dict()),
     )
     codes = {name: getattr(part, name) for name in ("q", "k", "v", "level", "nibble", "flag", "o")}
     params = {name: np.array([value]) for name, value in part.params.as_dict().items()}
@@ -131,23 +139,19 @@ def linear_layer(name: str, layer: IntegerLinear) -> tuple[LinearLayer, Arrays]:
     }
     if layer.bias is not None:
         arrays["bias"] = _reals(layer.bias)
-    kernel = stride = None
-    if isinstance(layer, IntegerConv2d):
-        kernel = (layer.weight.shape[1], layer.weight.shape[2], layer.weight.shape[3])
-        stride = layer.stride
     outputs, inputs = arrays["weight"].shape
-    described = LinearLayer(
-        name=name,
-        kind="linear" if kernel is None else "convolution",
-        outputs=outputs,
-        inputs=inputs,
-        biased="bias" in arrays,
-        weight_bits=weight.bits,
-        input_bits=given.bits,
-        kernel=kernel,
-        stride=stride,
-    )
-    return described, arrays
+    described: dict[str, Any] = {
+        "name": name,
+        "outputs": outputs,
+        "inputs": inputs,
+        "biased": "bias" in arrays,
+        "weight_bits": weight.bits,
+        "input_bits": given.bits,
+    }
+    if not isinstance(layer, IntegerConv2d):
+        return LinearLayer(**described), arrays
+    kernel = (layer.weight.shape[1], layer.weight.shape[2], layer.weight.shape[3])
+    return ConvolutionLayer(**described, kernel=kernel, stride=layer.stride), arrays
 
 
 def _integers(codes: Tensor) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..package.folder import MANIFEST_NAME
+from ..package.manifest import MANIFEST_NAME
 
 #: Cycles without a transfer after which a device counts as stuck.
 IDLE_CYCLES = 10_000

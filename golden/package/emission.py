@@ -1,6 +1,6 @@
 """Making a vector set, and playing the device under test with the simulator."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,30 +13,14 @@ from ..stimulus.rows import RowCase, check_row, group_rows
 from ..stimulus.unit import CaseGroup, Progress, Target, Unit, case_count, join_tables, no_progress
 from ..stimulus.units import UNITS
 from ..words.memfile import render_stream
-from .folder import (
-    MANIFEST_NAME,
-    SUMS_NAME,
-    check_replaceable,
-    render_checksums,
-    replace_folder,
-    sha256,
-)
-from .generation import MOST_CASES, SOURCES, cross_check, generate
-from .manifest import render_manifest
+from .export import run_export
+from .export_manifest import ExportManifest
+from .folder import check_replaceable, open_folder, rendered, replace_folder, sha256
+from .generation import SOURCES, cross_check, generate
+from .manifest import MANIFEST_NAME
 from .reading import open_set, read_inputs, read_stimulus
-from .vector_set import UnitVectors, VectorSet, content_files, make_vectors
-
-__all__ = [
-    "MOST_CASES",
-    "SOURCES",
-    "Emission",
-    "emit",
-    "emit_from",
-    "emit_rows",
-    "emit_stimulus",
-    "run_device",
-    "set_files",
-]
+from .vector_manifest import VectorManifest
+from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +89,7 @@ def emit(
         OSError: the folder cannot be written.
     """
     folder = Path(out).resolve()
-    check_replaceable(folder)
+    check_replaceable(folder, VectorManifest)
     vectors = generate(
         config,
         head_dim=head_dim,
@@ -149,13 +133,13 @@ def emit_from(
             progress=progress,
         )
     folder = Path(out).resolve()
-    check_replaceable(folder)
-    parts = []
+    check_replaceable(folder, VectorManifest)
+    parts, sums = [], {each.path: each.sha256 for each in found.files}
     for unit in found.units:
         inputs = read_inputs(path.parent, found, unit)
         for stream in unit.inputs:
             name = unit.file_name(stream)
-            if sha256((path.parent / name).read_bytes()) != found.sha256[name]:
+            if sha256((path.parent / name).read_bytes()) != sums[name]:
                 raise ValueError(f"{name} must have the checksum that its manifest gives")
         part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
         cross_check(found.target, part, progress)
@@ -182,7 +166,7 @@ def emit_rows(
         TypeError, ValueError: a row is malformed, out of range, or has no reason or origin.
     """
     folder = Path(out).resolve()
-    check_replaceable(folder)
+    check_replaceable(folder, VectorManifest)
     if not cases:
         raise ValueError("cases must hold at least one row")
     if cases[0].v.ndim != 2:
@@ -224,7 +208,7 @@ def emit_stimulus(
         OSError: a file is missing or cannot be read, or the folder cannot be written.
     """
     source, folder = Path(stimulus), Path(out).resolve()
-    check_replaceable(folder)
+    check_replaceable(folder, VectorManifest)
     if not source.is_dir():
         raise ValueError(f"stimulus must be a folder, got {source}")
     if (source / MANIFEST_NAME).exists():
@@ -260,31 +244,8 @@ def _refuse_empty_bins(parts: Sequence[UnitVectors]) -> None:
 
 
 def _write(folder: Path, vectors: VectorSet) -> Emission:
-    files = dict(set_files(vectors, __version__))
-    replace_folder(folder, files.items())
-    return Emission(folder, {name: len(data) for name, data in files.items()}, vectors)
-
-
-def set_files(
-    vectors: VectorSet,
-    package_version: str,
-    checksum: Callable[[str, bytes], str] = lambda name, data: sha256(data),
-) -> Iterator[tuple[str, bytes]]:
-    """Yield every file of a set by name, made by that version of the package.
-
-    Args:
-        vectors: the set.
-        package_version: what the manifest names.
-        checksum: (name, content) -> SHA-256, for who knows that of equal content already.
-    """
-    sums = {}
-    for name, data in content_files(vectors):
-        sums[name] = checksum(name, data)
-        yield name, data
-    manifest = render_manifest(vectors, sums, package_version)
-    sums[MANIFEST_NAME] = checksum(MANIFEST_NAME, manifest)
-    yield MANIFEST_NAME, manifest
-    yield SUMS_NAME, render_checksums(sums)
+    files = rendered(content_files(vectors), lambda known: manifest_of(vectors, known, __version__))
+    return Emission(folder, replace_folder(folder, files), vectors)
 
 
 def run_device(
@@ -294,28 +255,37 @@ def run_device(
     *,
     progress: Progress = no_progress,
 ) -> dict[str, Path]:
-    """Write what the simulator makes of a set's stimulus; return the files by `unit.stream`.
+    """Write what the simulator makes of the inputs in a vector set or an export.
 
-    Each file is written whole or not at all, in the format that `verify` reads.
+    Each file is written whole or not at all, in the format of the folder's own: the two are the
+    same file where simulator and folder agree.
 
     Args:
-        folder: the vector set; only its manifest and stimulus are read.
-        out: folder for the result files, which may exist but must not be a vector set.
-        units: names of units; None for those of the set.
+        folder: the vector set or export; only its manifest and the inputs are read.
+        out: folder for the result files, which may exist but must be neither of them.
+        units: names of units of a set; None for all of them.
         progress: shows how far it is.
 
+    Returns:
+        the files by `unit.stream`; of an export `<layer>/o.mem` by layer.
+
     Raises:
-        ValueError: `folder` is no usable set, `out` is one, or a unit is not in the set.
+        ValueError: `folder` cannot be used, `out` is a set or an export, or a unit is not in it.
         OSError: a file cannot be read or written.
     """
     root, results = Path(folder), Path(out)
-    manifest = open_set(root)
+    manifest = open_folder(root).manifest
+    if (results / MANIFEST_NAME).exists():
+        raise ValueError(f"output must not be a vector set or an export, got {results}")
+    if isinstance(manifest, ExportManifest):
+        if units is not None:
+            raise ValueError(f"unit must go with a vector set, got the export {folder}")
+        return run_export(root, manifest.export, results, progress)
+    assert isinstance(manifest, VectorManifest)
     known = [unit.name for unit in manifest.units]
     for name in units or ():
         if name not in known:
             raise ValueError(f"unit must be one of {', '.join(known)}, got {name!r}")
-    if (results / MANIFEST_NAME).exists():
-        raise ValueError(f"output must not be a vector set, got {results}")
     results.mkdir(parents=True, exist_ok=True)
     written = {}
     for unit in manifest.units:

@@ -1,67 +1,180 @@
-"""Folders that are written whole or not at all, and the checksums of their files."""
+"""One verified folder: a manifest, the files that it lists, and SHA256SUMS; written as a whole."""
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
+from bitlog2.documents import brief, from_json, one_line, plain, render
 from bitlog2.sim.files import naming, read_regular, refuse_irregular, write
 
 from ..threads import each_part
+from .export_manifest import ExportManifest
+from .manifest import MANIFEST_NAME, SUMS_NAME, File, FolderManifest, MemoryFile
+from .vector_manifest import MAKEFILE_NAME, VectorManifest
+from .version_1 import upgraded
 
-__all__ = [
-    "BUILD_NAME",
-    "CORE_NAME",
-    "LIST_NAME",
-    "MAKEFILE_NAME",
-    "MANIFEST_NAME",
-    "RTL_NAME",
-    "SUMS_NAME",
-    "check_replaceable",
-    "checksums",
-    "names_in",
-    "names_in_sums",
-    "render_checksums",
-    "render_sums",
-    "replace_folder",
-    "sha256",
-]
-
-#: The reference RTL of a set with testbenches: the one folder of a set.
+#: The reference RTL of a set with testbenches.
 RTL_NAME = "rtl"
 #: What its Makefile builds: no part of the set.
 BUILD_NAME = "build"
-MAKEFILE_NAME = "Makefile"
 #: The RTL as a file list, and everything for FuseSoC.
 LIST_NAME = "bitlog2.f"
 CORE_NAME = "bitlog2.core"
 
+_VECTORS, _EXPORT = "bitlog2-vectors", "bitlog2-export"
+#: Format -> its name in messages, and its class.
+_TITLES = {_VECTORS: "vector set", _EXPORT: "export"}
+_KINDS: dict[str, type[FolderManifest]] = {_VECTORS: VectorManifest, _EXPORT: ExportManifest}
 
-def names_in(folder: Path, testbench: bool) -> list[str]:
-    """Return the paths of a set's files below its folder, and of whatever else is there.
+
+def title_of(manifest: FolderManifest) -> str:
+    """Return the name of a manifest's format in messages."""
+    return _TITLES[str(type(manifest).__struct_config__.tag)]
+
+
+def read_manifest(data: bytes, size: Callable[[str], int] = lambda path: 0) -> FolderManifest:
+    """Return a manifest of any format and schema version, in the newest.
 
     Args:
-        folder: of the set.
-        testbench: whether testbenches belong to it: then the folder `build` is left out.
+        data: the file.
+        size: path -> bytes of a file in its folder: version 1 does not give that of all.
+
+    Raises:
+        ValueError: it is no JSON or no manifest, follows another specification version, or
+            contradicts itself: one line with the field, its legal range and the value.
+    """
+    values = plain(data, MANIFEST_NAME)
+    if not isinstance(values, dict):
+        raise ValueError(f"{MANIFEST_NAME} must be an object, got {brief(values)}")
+    form, version = values.get("format", _VECTORS), values.get("schema_version")
+    if not isinstance(form, str) or form not in _TITLES:
+        raise ValueError(
+            f"{MANIFEST_NAME}: format must be one of {', '.join(_TITLES)}, got {brief(form)}"
+        )
+    if type(version) is not int or version not in (1, 2):
+        raise ValueError(
+            f"{MANIFEST_NAME}: schema_version must be one of 1, 2, got {brief(version)}"
+        )
+    if version == 1:
+        try:
+            values = upgraded(values, size)
+        except ValueError as error:
+            raise ValueError(f"{MANIFEST_NAME}: {one_line(error)}") from None
+    return from_json(values, _KINDS[form], MANIFEST_NAME)
+
+
+def paths_below(root: Path, left_out: str | None = None) -> set[str]:
+    """Return the paths, with `/`, of all files below `root`, empty folders and links to folders.
+
+    Args:
+        root: the folder.
+        left_out: name of a folder in it that is not looked into.
 
     Raises:
         ValueError, OSError: a pipe, a device, or a link that leads to no file.
     """
-    names = []
-    for path in folder.iterdir():
-        if testbench and path.name == BUILD_NAME:
-            continue
-        refuse_irregular(path)
-        inner = list(path.iterdir()) if path.name == RTL_NAME and path.is_dir() else []
-        for each in inner:
-            refuse_irregular(each)
-        names += [f"{RTL_NAME}/{each.name}" for each in inner] or [path.name]
-    return names
+    found, folders = set(), [root]
+    while folders:
+        for path in folders.pop().iterdir():
+            name = path.relative_to(root).as_posix()
+            if name == left_out:
+                continue
+            refuse_irregular(path)
+            if path.is_dir() and not path.is_symlink() and any(path.iterdir()):
+                folders.append(path)
+            else:
+                found.add(name)
+    return found
 
 
-SUMS_NAME = "SHA256SUMS"
+@dataclass(frozen=True)
+class Folder:
+    """A folder whose manifest is read; nothing else of it is trusted yet."""
+
+    root: Path
+    manifest: FolderManifest
+
+    @cached_property
+    def there(self) -> set[str]:
+        """The paths that are there, irregular ones refused."""
+        tested = isinstance(self.manifest, VectorManifest) and self.manifest.testbench
+        return paths_below(self.root, BUILD_NAME if tested else None)
+
+    @cached_property
+    def listed(self) -> dict[str, MemoryFile | File]:
+        """The files that the manifest lists, by path."""
+        return {each.path: each for each in self.manifest.files}
+
+    def read(self, path: str) -> bytes:
+        """Return a listed file.
+
+        Raises:
+            ValueError: it is missing, irregular, or has another size.
+        """
+        size, file = self.listed[path].bytes, self.root / path
+        refuse_irregular(file)
+        if not file.is_file():
+            raise ValueError(
+                f"{title_of(self.manifest)} {self.root} must hold {path}: it is missing"
+            )
+        if (found := file.stat().st_size) != size:
+            raise ValueError(f"{path} must have {size} bytes, got {found}")
+        return file.read_bytes()
+
+    def faults(self) -> list[str]:
+        """Return what names, sizes and checksums find, one sentence each."""
+        own = {MANIFEST_NAME, SUMS_NAME, *self.listed}
+        title = title_of(self.manifest)
+        faults = [f"{name} is missing" for name in sorted(own - self.there)]
+        faults += [f"{name} is no file of this {title}" for name in sorted(self.there - own)]
+        present = [path for path in self.listed if path in self.there]
+        faults += [fault for fault in each_part(self._fault, present) if fault is not None]
+        if SUMS_NAME not in self.there:
+            return faults
+        sums = {path: each.sha256 for path, each in self.listed.items()}
+        sums[MANIFEST_NAME] = sha256((self.root / MANIFEST_NAME).read_bytes())
+        found, expected = read_regular(self.root / SUMS_NAME), render_checksums(sums)
+        lines = set(found.decode("utf-8", "replace").split("\n"))
+        wrong = [name for name, value in sums.items() if f"{value}  {name}" not in lines]
+        if wrong:
+            faults += [f"{SUMS_NAME} has not the checksum of {name}" for name in sorted(wrong)]
+        elif found != expected:
+            faults.append(f"{SUMS_NAME} must list every other file once, sorted by name")
+        return faults
+
+    def _fault(self, path: str) -> str | None:
+        """Return what is wrong with a file that is there."""
+        try:
+            data = self.read(path)
+        except ValueError as error:
+            return str(error)
+        if sha256(data) != self.listed[path].sha256:
+            return f"{path} has not the checksum that {MANIFEST_NAME} gives"
+        return None
+
+
+def open_folder(root: Path, title: str = "vector set or export") -> Folder:
+    """Return a folder with its manifest, of any format and schema version.
+
+    Raises:
+        ValueError: no folder, or none with a manifest that can be used.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{title} must be a folder, got {root}")
+    path = root / MANIFEST_NAME
+    refuse_irregular(path)
+    if not path.is_file():
+        raise ValueError(f"{title} {root} must hold {MANIFEST_NAME}: it is missing")
+
+    def size(name: str) -> int:
+        return (root / name).stat().st_size if (root / name).is_file() else 0
+
+    return Folder(root, read_manifest(path.read_bytes(), size))
 
 
 def sha256(data: bytes) -> str:
@@ -69,56 +182,78 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def checksums(files: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the SHA-256 of each file by its name."""
-    return dict(zip(files, each_part(sha256, files.values()), strict=True))
-
-
-def render_sums(files: Mapping[str, bytes]) -> bytes:
-    """Return `SHA256SUMS` of these files, sorted by name; itself is left out."""
-    return render_checksums(checksums(files))
-
-
 def render_checksums(sums: Mapping[str, str]) -> bytes:
-    """Return `SHA256SUMS` of files with these checksums, as `render_sums`."""
-    names = sorted(name for name in sums if name != SUMS_NAME)
-    return "".join(f"{sums[name]}  {name}\n" for name in names).encode()
+    """Return `SHA256SUMS` of files with these checksums, sorted by path."""
+    return "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)).encode()
 
 
-def names_in_sums(data: bytes) -> set[str]:
-    """Return the names that a `SHA256SUMS` lists, whatever their sums."""
-    lines = data.decode("utf-8", "replace").splitlines()
-    return {line[66:] for line in lines if line[64:66] == "  "}
+def rendered(
+    files: Iterable[tuple[str, bytes]], manifest: Callable[[Mapping[str, File]], FolderManifest]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a folder by its path, the manifest and the checksums last.
+
+    Args:
+        files: path and content of the others, taken one at a time.
+        manifest: gives the manifest when all of them are known.
+    """
+    known: dict[str, File] = {}
+    for path, data in files:
+        known[path] = File(path=path, bytes=len(data), sha256=sha256(data))
+        yield path, data
+    text = render(manifest(known))
+    yield MANIFEST_NAME, text
+    sums = {path: each.sha256 for path, each in known.items()}
+    yield SUMS_NAME, render_checksums({**sums, MANIFEST_NAME: sha256(text)})
 
 
-MANIFEST_NAME = "manifest.json"
+def check_replaceable(folder: Path, kind: type[FolderManifest]) -> None:
+    """Refuse a folder that holds anything but one of that format, whole or damaged.
 
-
-def check_replaceable(folder: Path) -> None:
-    """Refuse a folder that holds anything but a vector set.
+    The files that it may hold are those that its checksums list: so one with a damaged manifest is
+    replaced too.
 
     Raises:
-        ValueError: it is no folder, or holds a file that no vector set lists.
+        ValueError: it is no folder, has another format, or holds a file that is not listed.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ValueError(f"output must be a folder, got the file {folder}")
-    names = {path.name for path in folder.iterdir()}
-    if names and MANIFEST_NAME not in names:
+    if not any(folder.iterdir()):
+        return
+    form = str(kind.__struct_config__.tag)
+    title, article = _TITLES[form], "an" if form == _EXPORT else "a"
+    found = _format_in(folder)
+    if found is None or found not in (form, "damaged"):
+        held = f"has no {MANIFEST_NAME}" if found is None else f"holds the format {brief(found)}"
         raise ValueError(
-            f"output must be a new folder or a vector set, got {folder}: it is not empty and has "
-            f"no {MANIFEST_NAME}"
+            f"output must be a new folder or {article} {title}, got {folder}: it is not empty and "
+            f"{held}"
         )
     sums = folder / SUMS_NAME
-    own = {MANIFEST_NAME, SUMS_NAME} | (
-        names_in_sums(read_regular(sums)) if sums.exists() else set()
-    )
-    if strangers := sorted(set(names_in(folder, MAKEFILE_NAME in own)) - own):
+    own = {MANIFEST_NAME, SUMS_NAME}
+    if sums.exists():
+        lines = read_regular(sums).decode("utf-8", "replace").splitlines()
+        own |= {line[66:] for line in lines if line[64:66] == "  "}
+    there = paths_below(folder, BUILD_NAME if MAKEFILE_NAME in own else None)
+    if strangers := sorted(there - own):
         raise ValueError(
-            f"output {folder} would be replaced, but {strangers[0]} is no part of the vector set "
-            "in it: move it away or choose another folder"
+            f"output {folder} would be replaced, but {strangers[0]} is no part of the {title} in "
+            "it: move it away or choose another folder"
         )
+
+
+def _format_in(folder: Path) -> str | None:
+    """Return the format of the manifest in a folder, "damaged" for none that can be read."""
+    path = folder / MANIFEST_NAME
+    refuse_irregular(path)
+    if not path.is_file():
+        return None
+    try:
+        values = plain(path.read_bytes(), MANIFEST_NAME)
+    except ValueError:
+        return "damaged"
+    return str(values.get("format", _VECTORS)) if isinstance(values, dict) else "damaged"
 
 
 def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, int]:
@@ -129,7 +264,7 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str
 
     Args:
         folder: to be replaced, or new.
-        files: path below the folder, at most one folder deep, and content; taken one at a time,
+        files: path below the folder, and content; taken one at a time,
             so that they need not all be in memory.
 
     Returns:
@@ -143,7 +278,7 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str
     sizes = {}
     try:
         for name, data in files:
-            (new / name).parent.mkdir(exist_ok=True)
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
             with naming(folder / name):
                 write(new / name, data, sync=True)
             sizes[name] = len(data)

@@ -1,233 +1,279 @@
-"""`manifest.json`: what a set is, rendered from a set and read back."""
+"""Manifest of a verified folder: how it was made, and every file in it."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from math import prod
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from bitlog2 import SPEC_VERSION
-from bitlog2.sim import config_from_mapping
+from bitlog2.documents import (
+    Count,
+    Document,
+    Name,
+    Positive,
+    Sha256,
+    Text,
+    check_once,
+    matching,
+    of,
+)
+from bitlog2.sim import AttentionConfig, config_from_mapping
 
-from ..stimulus.unit import CaseGroup, Origin, Stream, Target, Unit
-from ..stimulus.units import UNITS
-from ..words.fields import word_width
-from .folder import MAKEFILE_NAME, MANIFEST_NAME
-from .presets import preset_of
-from .schema import read_json, render_json, shortened
-from .vector_set import UnitVectors, VectorSet
+from ..words.fields import Columns, Field, hex_digits, shaped, word_width
+from ..words.memfile import UNKNOWN, MemoryImage
+from ..words.npz import smallest_dtype
 
-__all__ = ["Manifest", "emit_command", "read_manifest", "render_manifest"]
+#: The two files of a folder that its manifest does not list.
+MANIFEST_NAME, SUMS_NAME = "manifest.json", "SHA256SUMS"
 
-_SCHEMA_VERSION = 1
-_SCHEMA = "manifest.schema.json"
+Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Version = Annotated[str, matching(r"[0-9]+\.[0-9]+\.[0-9]+[0-9a-z.+]*")]
+_PART = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
+LayerName = Annotated[str, matching(_PART)]
+FilePath = Annotated[str, matching(f"{_PART}(/{_PART})*")]
+
+
+Configuration = Annotated[
+    dict[str, int | str | None],
+    Meta(
+        description="Every field of the configuration; a width is null where it is derived.",
+        extra_json_schema=AttentionConfig.json_schema(),
+    ),
+]
+
+
+class FieldEntry(Document, frozen=True, kw_only=True):
+    """Field of a word."""
+
+    name: Annotated[Name, of("Name of the register.")]
+    bits: Annotated[int, Meta(ge=1, le=62, description="Bits of one lane.")]
+    signed: Annotated[bool, of("Two's complement.")]
+    lanes: Annotated[
+        Size, of("Values side by side: the highest lane first, lane 0 in the lowest bits.")
+    ]
+
+
+class File(Document, tag_field="kind", tag="file", frozen=True, kw_only=True):
+    """File that is no memory file: made from the same numbers, or compiled with them."""
+
+    path: Annotated[FilePath, of("Path below the folder, with `/`.")]
+    bytes: Annotated[Count, of("Size of the file.")]
+    sha256: Annotated[Sha256, of("SHA-256 of the file in lower-case hexadecimal.")]
+
+
+class MemoryFile(Document, tag_field="kind", tag="memory", frozen=True, kw_only=True):
+    """Memory file: one hexadecimal word per line."""
+
+    path: Annotated[FilePath, of("Path below the folder, with `/`.")]
+    bytes: Annotated[Count, of("Size of the file.")]
+    sha256: Annotated[Sha256, of("SHA-256 of the file in lower-case hexadecimal.")]
+    owner: Annotated[Text, of("Unit or layer that the file belongs to.")]
+    name: Annotated[Name, of("Stream of the unit, or memory of the layer.")]
+    description: Annotated[Text, of("Meaning of the words.")]
+    number: Annotated[
+        Literal["integer", "float32"], of("Integers, or the bits of IEEE 754 numbers.")
+    ]
+    axes: Annotated[
+        tuple[Name, ...], Meta(min_length=1, description="Axes of the words, the last one fastest.")
+    ]
+    shape: Annotated[tuple[Count, ...], Meta(min_length=1, description="Sizes of the axes.")]
+    lane_axis: Annotated[Name | None, of("Axis of the lanes of a word; null where it has none.")]
+    width: Annotated[Positive, of("Bits of a word.")]
+    words: Annotated[Count, of("Lines of the file.")]
+    fields: Annotated[
+        tuple[FieldEntry, ...],
+        Meta(min_length=1, description="From the most significant bits down."),
+    ]
+
+    def __post_init__(self) -> None:
+        width = sum(each.bits * each.lanes for each in self.fields)
+        words = prod(self.shape)
+        size = words * (hex_digits(width) + 1)
+        for name, wanted in (("width", width), ("words", words), ("bytes", size)):
+            if (found := getattr(self, name)) != wanted:
+                raise ValueError(f"{name} must be {wanted} by fields and shape, got {found}")
+
+
+class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
+    """Fields that the manifest of every verified folder has."""
+
+    schema_version: Annotated[Literal[2], of("Version of this schema.")]
+    specification_version: Annotated[
+        Positive, of("Version of the arithmetic that the numbers follow.")
+    ]
+    package_version: Annotated[Version, of("Version of the package that made the folder.")]
+    command: Annotated[
+        str,
+        matching("bitlog2 (golden emit|export) .*"),
+        of(
+            "The command that makes the folder again, without its output folder; DIR and FILE "
+            "stand for the user's paths."
+        ),
+    ]
+    datapath: Annotated[Literal["attention"], of("Datapath of the configuration.")]
+    configuration: Configuration
+    files: Annotated[
+        tuple[MemoryFile | File, ...],
+        Meta(min_length=1, description=f"Every file but {MANIFEST_NAME} and {SUMS_NAME}."),
+    ]
+
+    def __post_init__(self) -> None:
+        if self.specification_version != SPEC_VERSION:
+            raise ValueError(
+                f"specification_version must be {SPEC_VERSION}, that of this package, got "
+                f"{self.specification_version}"
+            )
+        check_once("files", [each.path for each in self.files])
+
+    @property
+    def config(self) -> AttentionConfig:
+        """The configuration, checked."""
+        return config_from_mapping(self.configuration, complete=True)
+
+    @property
+    def memories(self) -> tuple[MemoryFile, ...]:
+        """The memory files in their order."""
+        return tuple(each for each in self.files if isinstance(each, MemoryFile))
+
+
+def common_fields(
+    configuration: Mapping[str, int | str | None], command: str, package_version: str
+) -> dict[str, Any]:
+    """Return the fields of every manifest of this schema version but `files`."""
+    return {
+        "schema_version": 2,
+        "specification_version": SPEC_VERSION,
+        "package_version": package_version,
+        "command": command,
+        "datapath": "attention",
+        "configuration": dict(configuration),
+    }
+
+
+#: Numbers by field name.
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What a manifest says, checked.
+class Memory:
+    """Format of a memory file: its words, in the order of `axes` with the last axis fastest.
 
     Attributes:
-        target: configuration and head dimension.
-        seed: of the stimulus; None for captured rows and a user's stimulus.
-        random_cases: of each unit; None for the usual number.
-        units: in the order of the set.
-        sources: what was asked for.
-        groups: the case groups of each unit by its name.
-        words: words of each memory file by its name.
-        sha256: checksum of each memory file by its name.
-        package_version: of the package that made the set.
-        attachments: the other files, but for the manifest and the checksums.
+        name: stream of a unit, or memory of a layer: the file is `<name>.mem` in its folder.
+        description: meaning of the words.
+        axes, shape: axes of the words and their sizes.
+        fields: of a word, from the most significant bits down.
+        lane_axis: axis of the lanes of a word, lane 0 in the lowest bits; None for no lanes.
+        number: `integer`, or `float32`: the bits of an IEEE 754 number.
     """
 
-    target: Target
-    seed: int | None
-    random_cases: int | None
-    units: tuple[Unit, ...]
-    sources: tuple[str, ...]
-    groups: dict[str, tuple[CaseGroup, ...]]
-    words: dict[str, int]
-    sha256: dict[str, str]
-    package_version: str
-    attachments: tuple[str, ...]
+    name: str
+    description: str
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    fields: tuple[Field, ...]
+    lane_axis: str | None = None
+    number: Literal["integer", "float32"] = "integer"
 
     @property
-    def testbench(self) -> bool:
-        """Whether testbenches belong to the set."""
-        return MAKEFILE_NAME in self.attachments
+    def words(self) -> int:
+        """Words of the file."""
+        return prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.words * (hex_digits(word_width(self.fields)) + 1)
+
+    def listed(self, path: str, owner: str, sha256: str) -> MemoryFile:
+        """Return the entry of the file in a manifest."""
+        return MemoryFile(
+            path=path,
+            bytes=self.size,
+            sha256=sha256,
+            owner=owner,
+            name=self.name,
+            description=self.description,
+            number=self.number,
+            axes=self.axes,
+            shape=self.shape,
+            lane_axis=self.lane_axis,
+            width=word_width(self.fields),
+            words=self.words,
+            fields=tuple(
+                FieldEntry(name=f.name, bits=f.bits, signed=f.signed, lanes=f.lanes)
+                for f in self.fields
+            ),
+        )
+
+    def array_shape(self, field: Field) -> tuple[int, ...]:
+        """Return the shape of a field's array: that of the words, and the lanes where it has."""
+        return self.shape if self.lane_axis is None else (*self.shape, field.lanes)
+
+    def columns(self, arrays: Arrays) -> Columns:
+        """Return the columns of the file from numbers by field name.
+
+        Raises:
+            TypeError, ValueError: an array is missing, has another kind of numbers, or another
+                shape.
+        """
+        columns: Columns = {}
+        for field in self.fields:
+            if field.name not in arrays:
+                raise ValueError(f"{field.name} must be among the layer's arrays: it is missing")
+            array = arrays[field.name]
+            _check_array(field.name, array, self.array_shape(field), self.number)
+            if self.number == "float32":
+                array = np.ascontiguousarray(array).view(np.uint32)
+            columns[field.name] = array
+        return shaped(self.fields, columns)
+
+    def arrays(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """Return the numbers that columns hold, in their smallest type: as `.npz` has them."""
+        found = {}
+        for field in self.fields:
+            values = columns[field.name].astype(smallest_dtype(field))
+            if self.number == "float32":
+                values = values.view(np.dtype("<f4"))
+            found[field.name] = values.reshape(self.array_shape(field))
+        return found
 
 
-def emit_command(
-    target: Target,
-    units: Sequence[str],
-    sources: Sequence[str],
-    seed: int | None,
-    random_cases: int | None = None,
-    testbench: bool = False,
-) -> str:
-    """Return the command that makes the set again, its output folder left out.
-
-    A configuration that is no preset is taken from the manifest itself, and so are the cases of a
-    model or a user.
-    """
-    if seed is None:
-        return f"bitlog2 golden emit --from {MANIFEST_NAME}"
-    source = "all" if len(sources) > 1 else sources[0]
-    words = ["--config", preset_of(target.config) or MANIFEST_NAME]
-    for unit in units:
-        words += ["--unit", unit]
-    words += ["--source", source, "--seed", str(seed), "--head-dim", str(target.head_dim)]
-    if random_cases is not None:
-        words += ["--count", str(random_cases)]
-    if testbench:
-        words.append("--testbench")
-    return "bitlog2 golden emit " + shlex.join(words)
+def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], number: str) -> None:
+    real = array.dtype == np.float32
+    if real != (number == "float32") or (not real and array.dtype.kind not in "iub"):
+        kind = "float32" if number == "float32" else "integers"
+        raise TypeError(f"{name} must hold {kind}, got dtype {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
-def render_manifest(vectors: VectorSet, sums: Mapping[str, str], package_version: str) -> bytes:
-    """Return the manifest of a set whose other files, in order, have these SHA-256.
-
-    It holds no clock and no path.
-    """
-    names = [part.unit.name for part in vectors.units]
-    manifest = {
-        "schema_version": _SCHEMA_VERSION,
-        "specification_version": SPEC_VERSION,
-        "package_version": package_version,
-        "command": emit_command(
-            vectors.target,
-            names,
-            vectors.sources,
-            vectors.seed,
-            vectors.random_cases,
-            vectors.testbench,
-        ),
-        "configuration": vectors.target.config.as_dict(),
-        "head_dim": vectors.target.head_dim,
-        "seed": vectors.seed,
-        **({} if vectors.random_cases is None else {"random_cases": vectors.random_cases}),
-        "units": names,
-        "sources": list(vectors.sources),
-        "files": [
-            _file_entry(vectors.target, part, stream, sums[part.unit.file_name(stream)])
-            for part in vectors.units
-            for stream in part.unit.streams
-        ],
-        "attachments": [
-            {"name": name, "sha256": sums[name]} for name in sums if not name.endswith(".mem")
-        ],
-        "groups": [entry for part in vectors.units for entry in _group_entries(part)],
-        "coverage": [_coverage_entry(part) for part in vectors.units],
-    }
-    return render_json(manifest, _SCHEMA)
+def check_known(image: MemoryImage, name: str) -> None:
+    """Refuse words with unknown digits; ValueError names the file and the first such word."""
+    if image.digits.size and image.digits.max() >= UNKNOWN:
+        word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
+        raise ValueError(f"{name} must hold no x or z digits, got some in word {word}")
 
 
-def _file_entry(target: Target, part: UnitVectors, stream: Stream, sha256: str) -> dict[str, Any]:
-    fields = stream.fields(target)
-    return {
-        "name": part.unit.file_name(stream),
-        "unit": part.unit.name,
-        "stream": stream.name,
-        "per": stream.per,
-        "width": word_width(fields),
-        "fields": [asdict(field) for field in fields],
-        "words": part.words(stream),
-        "sha256": sha256,
-    }
-
-
-def _group_entries(part: UnitVectors) -> list[dict[str, Any]]:
-    entries, first = [], 0
-    for group in part.groups:
-        entry: dict[str, Any] = {
-            "unit": part.unit.name,
-            "first": first,
-            "count": group.count,
-            "source": group.source,
-            "reason": group.reason,
-        }
-        if group.origin is not None:
-            entry["origin"] = asdict(group.origin)
-        entries.append(entry)
-        first += group.count
-    return entries
-
-
-def _coverage_entry(part: UnitVectors) -> dict[str, Any]:
-    return {
-        "unit": part.unit.name,
-        "declared": len(part.bins),
-        "reached": len(part.bins) - len(part.empty),
-        "empty": part.empty,
-        "bins": part.bins,
-    }
-
-
-def read_manifest(data: bytes) -> Manifest:
-    """Return what a manifest says.
+def check_listed(found: Sequence[MemoryFile], wanted: Sequence[MemoryFile]) -> None:
+    """Refuse the memory files of a manifest that are not those of its units or layers.
 
     Raises:
-        ValueError: it is not JSON, breaks the schema, follows another specification version, or
-            contradicts itself: one line that says where.
+        ValueError: a file is missing, too many, in another place, or of another format.
     """
-    values = read_json(data, _SCHEMA)
-    try:
-        return _manifest_of(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{MANIFEST_NAME}: {shortened(str(error), 500)}") from None
-
-
-def _manifest_of(values: dict[str, Any]) -> Manifest:
-    for unit in values["units"]:
-        if unit not in UNITS:
-            raise ValueError(f"units must be among {', '.join(UNITS)}, got {unit!r}")
-    given = values["sources"] in (["model"], ["user"])
-    if given != (values["seed"] is None):
-        raise ValueError("seed must be null exactly where sources are the model or the user alone")
-    if not given and not {"model", "user"}.isdisjoint(values["sources"]):
-        raise ValueError("sources must be the model or the user alone, or corners and random")
-    target = Target(config_from_mapping(values["configuration"], complete=True), values["head_dim"])
-    units = tuple(UNITS[name] for name in values["units"])
-    listed = [entry["name"] for entry in values["files"]]
-    expected = [unit.file_name(stream) for unit in units for stream in unit.streams]
-    if listed != expected:
-        raise ValueError(f"files must be {', '.join(expected)}, got {', '.join(listed)}")
-    groups = {unit.name: _groups_of(values["groups"], unit.name) for unit in units}
-    random_cases = values.get("random_cases")
-    if random_cases is not None:
-        _check_random_cases(random_cases, groups)
-    return Manifest(
-        target=target,
-        seed=values["seed"],
-        random_cases=random_cases,
-        units=units,
-        sources=tuple(values["sources"]),
-        groups=groups,
-        words={entry["name"]: entry["words"] for entry in values["files"]},
-        sha256={entry["name"]: entry["sha256"] for entry in values["files"]},
-        package_version=values["package_version"],
-        attachments=tuple(entry["name"] for entry in values["attachments"]),
-    )
-
-
-def _check_random_cases(count: int, groups: Mapping[str, Sequence[CaseGroup]]) -> None:
-    for unit, listed in groups.items():
-        counted = sum(group.count for group in listed if group.source == "random")
-        if counted != count:
+    paths, expected = [each.path for each in found], [each.path for each in wanted]
+    for path in expected:
+        if path not in paths:
+            raise ValueError(f"files must list {path}: it is missing")
+    for path in paths:
+        if path not in expected:
+            raise ValueError(f"files must belong to a unit or layer, got {path}")
+    for entry, right in zip(found, wanted, strict=True):
+        if entry != right:
             raise ValueError(
-                f"groups must count {count} random cases of {unit}, as random_cases says, "
-                f"they count {counted}"
+                f"files must list {right.path} as its unit or layer and the configuration give it"
             )
-
-
-def _groups_of(entries: list[dict[str, Any]], unit: str) -> tuple[CaseGroup, ...]:
-    return tuple(
-        CaseGroup(
-            entry["source"],
-            entry["reason"],
-            entry["count"],
-            {},
-            Origin(**entry["origin"]) if "origin" in entry else None,
-        )
-        for entry in entries
-        if entry["unit"] == unit
-    )

@@ -1,15 +1,10 @@
 """Configurations by name."""
 
-import json
-from collections import Counter
+import codecs
 from pathlib import Path
-from typing import Any
 
+from bitlog2.documents import one_line, plain
 from bitlog2.sim import SCHEMES, AttentionConfig, config_from_mapping
-
-from .schema import shortened
-
-__all__ = ["PRESETS", "load_config", "preset_of"]
 
 #: A message repeats what a file holds: a value may be as long as the file.
 _LONGEST_MESSAGE = 500
@@ -44,7 +39,7 @@ def load_config(text: str) -> AttentionConfig:
         raise ValueError(
             f"configuration must be a JSON file or one of {', '.join(PRESETS)}, got {text!r}"
         )
-    values = _read_json(path)
+    values = plain(path.read_bytes().removeprefix(codecs.BOM_UTF8), f"configuration {path}")
     if isinstance(values, dict) and "schema_version" in values:
         values = values.get("configuration")
     try:
@@ -52,20 +47,4 @@ def load_config(text: str) -> AttentionConfig:
     except RecursionError:
         raise ValueError(f"configuration {text} must hold plain fields, got nested ones") from None
     except (TypeError, ValueError) as error:
-        raise type(error)(shortened(str(error), _LONGEST_MESSAGE)) from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"configuration {path} must be JSON: {error}") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that is given twice: the second would silently win."""
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"each name must be given once, got {twice[:100]!r} twice")
-    return values
+        raise type(error)(one_line(error, _LONGEST_MESSAGE)) from None

@@ -5,30 +5,26 @@ from pathlib import Path
 
 import numpy as np
 
-from bitlog2.sim.files import read_regular, refuse_irregular
+from bitlog2.sim.files import read_regular
 
 from ..stimulus.unit import Stream, Tables, Target, Unit
 from ..words.fields import unpack, word_width
-from ..words.memfile import UNKNOWN, MemoryImage, parse_mem
-from .folder import MANIFEST_NAME
-from .manifest import Manifest, read_manifest
+from ..words.memfile import MemoryImage, parse_mem
+from .folder import open_folder, title_of
+from .manifest import check_known
+from .vector_manifest import VectorManifest
 
-__all__ = ["image_of", "inputs_of", "open_set", "read_inputs", "read_stimulus"]
 
-
-def open_set(folder: Path) -> Manifest:
+def open_set(folder: Path) -> VectorManifest:
     """Return the manifest of the set in `folder`.
 
     Raises:
         ValueError: no folder, no set, or a manifest that cannot be used.
     """
-    if not folder.is_dir():
-        raise ValueError(f"vector set must be a folder, got {folder}")
-    path = folder / MANIFEST_NAME
-    refuse_irregular(path)
-    if not path.is_file():
-        raise ValueError(f"vector set {folder} must hold {MANIFEST_NAME}: it is missing")
-    return read_manifest(path.read_bytes())
+    manifest = open_folder(folder, "vector set").manifest
+    if not isinstance(manifest, VectorManifest):
+        raise ValueError(f"{folder} must be a vector set, got the {title_of(manifest)} in it")
+    return manifest
 
 
 def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
@@ -40,7 +36,7 @@ def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int
     return parse_mem(data, str(path), word_width(stream.fields(target)), words)
 
 
-def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
+def read_inputs(folder: Path, manifest: VectorManifest, unit: Unit) -> Tables:
     """Return the input streams of a unit, read from a set's folder.
 
     Raises:
@@ -52,7 +48,9 @@ def read_inputs(folder: Path, manifest: Manifest, unit: Unit) -> Tables:
     return inputs_of(folder, files, manifest, unit)
 
 
-def inputs_of(folder: Path, files: Mapping[str, bytes], manifest: Manifest, unit: Unit) -> Tables:
+def inputs_of(
+    folder: Path, files: Mapping[str, bytes], manifest: VectorManifest, unit: Unit
+) -> Tables:
     """Return the input streams of a unit from the files of a set by name.
 
     Raises:
@@ -72,7 +70,7 @@ def inputs_of(folder: Path, files: Mapping[str, bytes], manifest: Manifest, unit
             raise ValueError(
                 f"{path.name} must hold {words} words, as the manifest counts, got {found}"
             )
-        _check_known(image, path.name)
+        check_known(image, path.name)
         tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
     return tables
 
@@ -92,12 +90,6 @@ def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
         words = int(np.count_nonzero(image.present))
         if words == 0 or image.surplus or not image.present[:words].all():
             raise ValueError(f"{path} must hold words at the addresses from 0 on, without a gap")
-        _check_known(image, path.name)
+        check_known(image, path.name)
         tables[stream.name] = unpack(stream.fields(target), image.digits[:words])
     return tables
-
-
-def _check_known(image: MemoryImage, name: str) -> None:
-    if image.digits.size and image.digits.max() >= UNKNOWN:
-        word = int(np.flatnonzero((image.digits >= UNKNOWN).any(axis=1))[0])
-        raise ValueError(f"{name} must hold no x or z digits, got some in word {word}")

@@ -1,7 +1,7 @@
 """A vector set in memory: its cases, their expected values, and its files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,8 @@ from ..testbench import testbench_files
 from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
-
-__all__ = [
-    "NPZ_NAME",
-    "PACKAGE_NAME",
-    "UnitVectors",
-    "VectorSet",
-    "content_files",
-    "make_vectors",
-    "shape_tables",
-]
+from .manifest import File, common_fields
+from .vector_manifest import Coverage, Group, Origin, VectorManifest, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
 PACKAGE_NAME = "bitlog2_pkg.sv"
@@ -137,6 +129,63 @@ def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
             for stream in part.unit.streams
         }
         yield from testbench_files(vectors.target, units, words)
+
+
+def manifest_of(
+    vectors: VectorSet, files: Mapping[str, File], package_version: str
+) -> VectorManifest:
+    """Return the manifest of a set whose other files, in order, are these.
+
+    It holds no clock and no path.
+    """
+    target, names = vectors.target, tuple(part.unit.name for part in vectors.units)
+    command = emit_command(
+        target, names, vectors.sources, vectors.seed, vectors.random_cases, vectors.testbench
+    )
+    memories = [
+        stream_memory(target, part.unit, stream, part.words(stream)).listed(
+            name, part.unit.name, files[name].sha256
+        )
+        for part in vectors.units
+        for stream in part.unit.streams
+        for name in [part.unit.file_name(stream)]
+    ]
+    others = [each for each in files.values() if not each.path.endswith(".mem")]
+    return VectorManifest(
+        **common_fields(target.config.as_dict(), command, package_version),
+        files=(*memories, *others),
+        head_dim=target.head_dim,
+        seed=vectors.seed,
+        random_cases=vectors.random_cases,
+        unit_names=names,
+        sources=vectors.sources,  # type: ignore[arg-type]
+        case_groups=tuple(group for part in vectors.units for group in _groups(part)),
+        coverage=tuple(
+            Coverage(
+                unit=part.unit.name,
+                declared=len(part.bins),
+                reached=len(part.bins) - len(part.empty),
+                empty=tuple(part.empty),
+                bins=part.bins,
+            )
+            for part in vectors.units
+        ),
+    )
+
+
+def _groups(part: UnitVectors) -> Iterator[Group]:
+    first = 0
+    for group in part.groups:
+        origin = None if group.origin is None else Origin(**asdict(group.origin))
+        yield Group(
+            unit=part.unit.name,
+            first=first,
+            count=group.count,
+            source=group.source,  # type: ignore[arg-type]
+            reason=group.reason,
+            origin=origin,
+        )
+        first += group.count
 
 
 def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -1,51 +1,59 @@
-"""Verify a vector set, and the outputs of a device under test against it."""
+"""Verification of a vector set, an export, and a device's outputs."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace as msgspec_replace
+from numpy.typing import NDArray
 
 from bitlog2 import __version__
+from bitlog2.documents import render
 from bitlog2.sim.files import read_regular
 
-from ..stimulus.unit import Progress, Target, Unit, no_progress
+from ..stimulus.unit import Progress, Target, no_progress
 from ..words.memfile import MemoryImage, refuse_other_base
-from .comparison import UnitComparison, compare_unit
-from .emission import emit, set_files
-from .folder import SUMS_NAME, checksums, names_in, names_in_sums, render_checksums, sha256
-from .manifest import Manifest
-from .reading import image_of, inputs_of, open_set
-from .vector_set import UnitVectors, VectorSet, make_vectors
-
-__all__ = [
-    "Verification",
-    "emit_and_verify_seconds",
-    "verify",
-]
+from ..words.npz import render_npz
+from .comparison import SHOWN, UnitComparison, compare_unit, hex_of
+from .emission import emit
+from .export import OUTPUTS, fed_back, layer_arrays, read_memory
+from .export_manifest import AttentionLayer, Export, ExportedLayer, ExportManifest, arrays_path
+from .folder import Folder, open_folder, sha256
+from .manifest import MANIFEST_NAME, File, Memory
+from .reading import image_of, inputs_of
+from .vector_manifest import VectorManifest
+from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared, and what came of it.
+    """Report of a verification.
 
     Attributes:
-        folder: the set.
-        failures: what is wrong with the set itself, one sentence each.
-        inside: the set's own outputs against the simulator.
+        folder: the vector set or export.
+        failures: faults of the folder itself, one sentence each.
+        inside: a set's own outputs against the simulator.
         devices: the outputs of a device against the simulator.
+        fed_back: an export's outputs against the simulator, where its files have no fault.
     """
 
     folder: Path
     failures: tuple[str, ...]
-    inside: tuple[UnitComparison, ...]
-    devices: tuple[UnitComparison, ...]
+    inside: tuple[UnitComparison, ...] = ()
+    devices: tuple[UnitComparison, ...] = ()
+    fed_back: "FedBack | None" = None
 
     @property
     def ok(self) -> bool:
         """Whether everything that was asked for was done and agreed."""
-        return not self.failures and all(each.ok for each in (*self.inside, *self.devices))
+        wrong = self.fed_back is not None and self.fed_back.mismatches
+        compared = all(each.ok for each in (*self.inside, *self.devices))
+        return not self.failures and not wrong and compared
 
     @property
     def status(self) -> int:
@@ -54,10 +62,13 @@ class Verification:
 
     def lines(self) -> list[str]:
         """Return the report."""
-        lines = [f"{self.folder}: {failure}" for failure in self.failures]
+        lines = [f"{self.folder}: {failure}" for failure in self.failures[:SHOWN]]
+        if len(self.failures) > SHOWN:
+            lines.append(f"  ... {len(self.failures)} in all")
         for title, comparisons in (("set", self.inside), ("device", self.devices)):
             for comparison in comparisons:
                 lines += [f"{title}: {line}" for line in comparison.lines()]
+        lines += [] if self.fed_back is None else self.fed_back.lines()
         return [*lines, "agrees" if self.ok else "DIFFERS"]
 
 
@@ -67,65 +78,75 @@ def verify(
     *,
     progress: Progress = no_progress,
 ) -> Verification:
-    """Check a set by its checksums, simulate its stimulus again, and compare every word.
+    """Check the files of a vector set or an export, and compare every output with the simulator's.
 
-    The whole set is made again from its stimulus and manifest, so that edited outputs with renewed
-    checksums are found. A set of another package version has its manifest, `vectors.npz` and
-    `bitlog2_pkg.sv` held to their checksums only, and so are its testbenches.
+    A set is made again from its stimulus and manifest, so that edited outputs with renewed
+    checksums are found. A set of another package version has its manifest, but for the command,
+    and its memory files compared; its other files are held to their checksums.
+
+    Of an export, in this order and no further than the first stage with a fault: names, sizes and
+    checksums; `arrays.npz` against the memories, and parameters against the manifest; levels,
+    nibbles, flags and output codes against what the simulator makes of q, k and v. Weights, scales
+    and biases are held to checksums and to `arrays.npz` alone: nothing else determines them.
 
     Args:
-        folder: the set.
-        actual: files of a device under test, by `unit` (its expected stream) or `unit.stream`.
+        folder: the vector set or export.
+        actual: files of a device under test, by `unit` (its expected stream) or `unit.stream`; for
+            a set alone.
         progress: shows how far it is.
 
     Raises:
-        ValueError: `folder` is no usable set, a file of `actual` is malformed or names no output.
+        ValueError: `folder` cannot be used, a file of `actual` is malformed or names no output.
         OSError: a file cannot be read.
     """
-    opened = _opened(Path(folder))
-    manifest, target = opened.manifest, opened.manifest.target
-    given = _files_given(manifest, actual or {})
-    failures = _check_sums(opened)
+    opened = open_folder(Path(folder))
+    if isinstance(opened.manifest, ExportManifest):
+        if actual:
+            raise ValueError(f"actual must go with a vector set, got the export {folder}")
+        return _verified_export(opened, opened.manifest.export, progress)
+    assert isinstance(opened.manifest, VectorManifest)
+    return _verified_set(opened, opened.manifest, actual or {}, progress)
+
+
+def _verified_set(
+    opened: Folder,
+    manifest: VectorManifest,
+    actual: Mapping[str, str | Path],
+    progress: Progress,
+) -> Verification:
+    root, target = opened.root, manifest.target
+    given = _files_given(manifest, actual)
+    failures = opened.faults()
+    files = {name: (root / name).read_bytes() for name in opened.there if (root / name).is_file()}
     parts: list[UnitVectors] = []
     inside, devices = [], []
     for unit in manifest.units:
         try:
-            part = _simulated(opened, unit, progress)
+            inputs = inputs_of(root, files, manifest, unit)
+            part = make_vectors(target, unit, manifest.groups[unit.name], inputs, progress)
         except ValueError as error:
             failures.append(str(error))
             continue
         parts.append(part)
         failures += _check_counts(manifest, part)
-        inside.append(compare_unit(target, part, _own_images(opened, part, failures)))
-        if files := given.get(unit.name):
-            devices.append(_compared(files, target, part))
+        inside.append(compare_unit(target, part, _own_images(root, files, target, part, failures)))
+        if paths := given.get(unit.name):
+            devices.append(_compared(paths, target, part))
     if len(parts) == len(manifest.units):
-        failures += _check_made(opened, parts)
-    return Verification(opened.root, tuple(failures), tuple(inside), tuple(devices))
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A set's folder, its manifest, and the content and the SHA-256 of its files by name."""
-
-    root: Path
-    manifest: Manifest
-    files: dict[str, bytes]
-    sums: dict[str, str]
-
-
-def _opened(root: Path) -> _Opened:
-    manifest = open_set(root)
-    files = {
-        name: (root / name).read_bytes()
-        for name in names_in(root, manifest.testbench)
-        if (root / name).is_file()
-    }
-    return _Opened(root, manifest, files, checksums(files))
+        vectors = VectorSet(
+            target=target,
+            seed=manifest.seed,
+            sources=manifest.sources,
+            units=tuple(parts),
+            random_cases=manifest.random_cases,
+            testbench=manifest.testbench,
+        )
+        failures += _check_made(opened, manifest, files, vectors)
+    return Verification(root, tuple(failures), tuple(inside), tuple(devices))
 
 
 def _files_given(
-    manifest: Manifest, actual: Mapping[str, str | Path]
+    manifest: VectorManifest, actual: Mapping[str, str | Path]
 ) -> dict[str, dict[str, Path]]:
     """Return the device's files by unit and stream."""
     outputs = {
@@ -169,50 +190,28 @@ def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> U
     return comparison
 
 
-def _check_sums(opened: _Opened) -> list[str]:
-    """Return what the checksums find: the file is rendered again and compared byte for byte."""
-    files = opened.files
-    names = sorted(names_in(opened.root, opened.manifest.testbench))
-    failures = [f"{name} is no file of a set" for name in names if name not in files]
-    if SUMS_NAME not in files:
-        return [*failures, f"{SUMS_NAME} is missing"]
-    found, expected = files[SUMS_NAME], render_checksums(opened.sums)
-    if found == expected:
-        return failures
-    failures += [f"{name} is missing" for name in sorted(names_in_sums(found) - set(files))]
-    listed = set(found.decode("utf-8", "replace").split("\n"))
-    for line in expected.decode().splitlines():
-        if line not in listed:
-            failures.append(f"{line[66:]} has not the checksum that {SUMS_NAME} gives")
-    if not failures:
-        failures.append(f"{SUMS_NAME} must list every other file once, sorted by name")
-    return failures
-
-
-def _simulated(opened: _Opened, unit: Unit, progress: Progress) -> UnitVectors:
-    manifest = opened.manifest
-    inputs = inputs_of(opened.root, opened.files, manifest, unit)
-    return make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs, progress)
-
-
-def _own_images(opened: _Opened, part: UnitVectors, failures: list[str]) -> dict[str, MemoryImage]:
+def _own_images(
+    root: Path,
+    files: Mapping[str, bytes],
+    target: Target,
+    part: UnitVectors,
+    failures: list[str],
+) -> dict[str, MemoryImage]:
     """Return the words of the set's own outputs; a malformed file is a failure of the set."""
     images: dict[str, MemoryImage] = {}
     for stream in part.unit.outputs:
-        path = opened.root / part.unit.file_name(stream)
-        data = opened.files.get(path.name)
+        path = root / part.unit.file_name(stream)
+        data = files.get(path.name)
         if data is None:
             continue
         try:
-            images[stream.name] = image_of(
-                data, path, opened.manifest.target, stream, part.words(stream)
-            )
+            images[stream.name] = image_of(data, path, target, stream, part.words(stream))
         except ValueError as error:
             failures.append(str(error))
     return images
 
 
-def _check_counts(manifest: Manifest, part: UnitVectors) -> list[str]:
+def _check_counts(manifest: VectorManifest, part: UnitVectors) -> list[str]:
     """Return the outputs of which the manifest counts other words than the stimulus gives."""
     return [
         f"{part.unit.file_name(stream)} must hold {part.words(stream)} words by its stimulus, "
@@ -222,37 +221,155 @@ def _check_counts(manifest: Manifest, part: UnitVectors) -> list[str]:
     ]
 
 
-def _check_made(opened: _Opened, parts: Sequence[UnitVectors]) -> list[str]:
+def _check_made(
+    folder: Folder, manifest: VectorManifest, files: Mapping[str, bytes], vectors: VectorSet
+) -> list[str]:
     """Return the files that are not what the stimulus and the manifest give."""
-    manifest, files = opened.manifest, opened.files
-    vectors = VectorSet(
-        target=manifest.target,
-        seed=manifest.seed,
-        sources=manifest.sources,
-        units=tuple(parts),
-        random_cases=manifest.random_cases,
-        testbench=manifest.testbench,
-    )
-
-    def checksum(name: str, data: bytes) -> str:
-        return opened.sums[name] if files.get(name) == data else sha256(data)
-
     same_maker = manifest.package_version == __version__
-    failures, made = [], set()
-    for name, data in set_files(vectors, manifest.package_version, checksum):
-        made.add(name)
-        derived = not name.endswith(".mem")
-        if name == SUMS_NAME or (derived and not same_maker):
+    failures, made = [], {}
+    for name, data in content_files(vectors):
+        same, listed = files.get(name) == data, folder.listed.get(name)
+        known = same and listed is not None  # its checksum was compared
+        made[name] = File(
+            path=name, bytes=len(data), sha256=listed.sha256 if known and listed else sha256(data)
+        )
+        if not same and (same_maker or name.endswith(".mem")):
+            found = "is not what the stimulus gives" if name in files else "is missing"
+            failures.append(f"{name} {found}")
+    wanted = manifest_of(vectors, made, manifest.package_version)
+    if same_maker:
+        agrees = files[MANIFEST_NAME] == render(wanted)
+    else:
+        agrees = _of_any_maker(wanted) == _of_any_maker(manifest)
+    return failures if agrees else [*failures, f"{MANIFEST_NAME} is not what the stimulus gives"]
+
+
+def _of_any_maker(manifest: VectorManifest) -> VectorManifest:
+    """Return a manifest without what another version of the package writes in another way."""
+    return msgspec_replace(manifest, command="", files=manifest.memories)
+
+
+@dataclass(frozen=True)
+class ExportMismatch:
+    """First value of a memory that is not what the simulator gives.
+
+    `window` is None where an image has one; `index` counts what `place` names, channel or key.
+    """
+
+    layer: str
+    register: str
+    image: int
+    window: int | None
+    head: int
+    row: int
+    place: str
+    index: int
+    expected: int
+    actual: int
+    bits: int
+    differing: int
+
+    def __str__(self) -> str:
+        window = "" if self.window is None else f" window {self.window}"
+        expected, actual = (hex_of(value, 0, self.bits) for value in (self.expected, self.actual))
+        return (
+            f"{self.layer} {self.register}: image {self.image}{window} head {self.head} row "
+            f"{self.row} {self.place} {self.index}: expected 0x{expected} ({self.expected}), "
+            f"actual 0x{actual} ({self.actual}); {self.differing} differ in this memory"
+        )
+
+
+@dataclass(frozen=True)
+class FedBack:
+    """Outputs of an export, compared with the simulator's.
+
+    Attributes:
+        compared: values compared, by register.
+        mismatches: one per memory that differs, in execution order.
+    """
+
+    compared: dict[str, int]
+    mismatches: tuple[ExportMismatch, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report."""
+        lines = []
+        for name, count in self.compared.items():
+            wrong = sum(each.differing for each in self.mismatches if each.register == name)
+            lines.append(f"fed back: {name}: {count} values compared, {wrong} differ")
+        return [*lines, *(f"  {mismatch}" for mismatch in self.mismatches[:SHOWN])]
+
+
+def _verified_export(opened: Folder, export: Export, progress: Progress) -> Verification:
+    root, compared = opened.root, dict[str, int]()
+    found: list[ExportMismatch] = []
+    failures = opened.faults() or _check_arrays(root, export)
+    if failures:
+        return Verification(root, tuple(failures))
+    for layer in progress(export.attention, "feed back", len(export.attention)):
+        try:
+            found += _mismatches(root, export, layer, compared)
+        except ValueError as error:
+            failures.append(str(error))
+    return Verification(root, tuple(failures), fed_back=FedBack(compared, tuple(found)))
+
+
+def _check_arrays(root: Path, export: Export) -> list[str]:
+    """Return the layers whose `arrays.npz` holds other numbers than their memories."""
+    failures = []
+    for layer in export.layers:
+        numbers: dict[str, NDArray[Any]] = {}
+        try:
+            for memory in export.memories(layer):
+                numbers |= read_memory(root, layer, memory)
+        except ValueError as error:
+            failures.append(str(error))
             continue
-        if name not in files:
-            failures.append(f"{name} is missing")
-        elif files[name] != data:
-            failures.append(f"{name} is not what the stimulus gives")
-    if not same_maker:
-        made |= set(manifest.attachments)
-    strangers = set(names_in(opened.root, manifest.testbench)) - made
-    failures += [f"{name} is no file of this set" for name in sorted(strangers)]
+        if (root / arrays_path(layer)).read_bytes() != render_npz(numbers.items()):
+            failures.append(f"{arrays_path(layer)} is not what the memories of its layer give")
     return failures
+
+
+def _mismatches(
+    root: Path, export: Export, layer: AttentionLayer, compared: dict[str, int]
+) -> Iterator[ExportMismatch]:
+    """Yield the first mismatch of each output memory of a layer; count into `compared`."""
+    numbers = layer_arrays(root, export, layer)
+    expected = fed_back(export, layer, numbers)
+    for memory in export.memories(layer):
+        name = memory.name
+        if name not in OUTPUTS:
+            continue
+        differ = expected[name] != numbers[name]
+        compared[name] = compared.get(name, 0) + differ.size
+        if differ.any():
+            yield _mismatch(export, layer, memory, differ, expected[name], numbers[name])
+
+
+def _mismatch(
+    export: Export,
+    layer: ExportedLayer,
+    memory: Memory,
+    differ: NDArray[np.bool_],
+    expected: NDArray[Any],
+    actual: NDArray[Any],
+) -> ExportMismatch:
+    where = tuple(int(place) for place in np.argwhere(differ)[0])
+    image, window, head, row, index = where
+    return ExportMismatch(
+        layer=layer.name,
+        register=memory.name,
+        image=export.images[image],
+        window=window if differ.shape[1] > 1 else None,
+        head=head,
+        row=row,
+        place=memory.lane_axis or "",
+        index=index,
+        expected=int(expected[where]),
+        actual=int(actual[where]),
+        bits=memory.fields[0].bits,
+        differing=int(differ.sum()),
+    )
 
 
 _UNIT = "log2_quantizer"

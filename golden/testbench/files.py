@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bitlog2 import SPEC_VERSION
 
-from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, MAKEFILE_NAME, RTL_NAME
+from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, RTL_NAME
+from ..package.vector_manifest import MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
 from ..stimulus.unit import Target, Unit

@@ -13,8 +13,8 @@ from bitlog2.sim.files import write
 from ...cosim.job import DEVICES, device_named
 from ...cosim.ports import WRAPPER
 from ...cosim.simulators import Design
-from ...package.manifest import Manifest
 from ...package.reading import open_set
+from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
 from ...simulation import (
     Rtl,
@@ -51,7 +51,7 @@ def judged_modules(bench: str) -> tuple[str, ...]:
 
 def run_bench(
     vectors: Path,
-    manifest: Manifest,
+    manifest: VectorManifest,
     bench: str,
     folder: Path,
     design: Design | None = None,

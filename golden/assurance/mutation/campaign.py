@@ -13,8 +13,8 @@ from typing import Any
 import bitlog2.golden
 from bitlog2.sim.files import write
 
-from ...package.manifest import Manifest
 from ...package.reading import open_set
+from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
 from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
@@ -255,7 +255,7 @@ class MutantBench:
 
 
 def build_bench(
-    netlist: Netlist, vectors: Path, manifest: Manifest, unit: str, module: str
+    netlist: Netlist, vectors: Path, manifest: VectorManifest, unit: str, module: str
 ) -> MutantBench:
     """Return the bench of a netlist, compiled by Verilator in the netlist's folder.
 
@@ -336,7 +336,7 @@ class _Run:
     """One run over a set."""
 
     def __init__(
-        self, vectors: Path, manifest: Manifest, most: int, seed: int, proof_seconds: int
+        self, vectors: Path, manifest: VectorManifest, most: int, seed: int, proof_seconds: int
     ) -> None:
         self._vectors, self._manifest = vectors, manifest
         self._most, self._seed, self._proof_seconds = most, seed, proof_seconds

@@ -1,0 +1,19 @@
+// The package and the reference RTL: read with -F, or with -f in this folder.
+bitlog2_pkg.sv
+rtl/attention_row.sv
+rtl/checks.sv
+rtl/code_memory.sv
+rtl/code_register.sv
+rtl/distance.sv
+rtl/exp2.sv
+rtl/leading_one.sv
+rtl/log2_quantizer.sv
+rtl/log2_quantizer_divide.sv
+rtl/output_requantizer.sv
+rtl/row_max.sv
+rtl/row_sum.sv
+rtl/score_accumulator.sv
+rtl/score_requantizer.sv
+rtl/shift_add.sv
+rtl/shift_add_lane.sv
+rtl/softmax_row.sv
