@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-__all__ = ["EXTRAS", "refusal", "require"]
-
 #: Extra of `setup.cfg` -> the packages of it that are imported or run.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "models": (

@@ -12,13 +12,6 @@ from numba.core.dispatcher import Dispatcher
 
 from bitlog2.sim import jit as sim_jit
 
-__all__ = [
-    "each_part",
-    "kernel",
-    "parts_of",
-    "source_hash",
-]
-
 _SOURCES = Path(__file__).resolve().parent
 
 

@@ -14,8 +14,6 @@ from bitlog2.extras import refusal
 
 from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
 
-__all__ = ["check_alone", "guarded", "main"]
-
 _EPILOG = """examples:
   bitlog2 selftest
   bitlog2 evaluate --model digits --scheme BitLog2_Half_17 --check all

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from bitlog2.models.runs.folder import RunFolder
     from bitlog2.models.runs.request import Cell
 
-__all__ = ["add_parser"]
-
 _EXAMPLE = """examples:
   bitlog2 compare RUN_A RUN_B
   bitlog2 compare RUN RUN --cell digits-BitLog2_Half_16-integer-w4a4-seed0 \\

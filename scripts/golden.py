@@ -23,8 +23,6 @@ from .golden_plan import PLAN_EXAMPLE, add_plan_options
 from .golden_rtl import RTL_COMMANDS
 from .progress import progress
 
-__all__ = ["add_parser"]
-
 _EXAMPLE = """\
 example, the simulator playing the device:
   bitlog2 golden emit --out vectors

@@ -9,8 +9,6 @@ from bitlog2.sim.files import write_whole
 from .arguments import integer, output_file
 from .progress import progress
 
-__all__ = ["PLAN_EXAMPLE", "add_plan_options"]
-
 PLAN_EXAMPLE = """\
 example:
   bitlog2 golden plan

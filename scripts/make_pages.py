@@ -12,8 +12,6 @@ from bitlog2.scripts.make_format import unit_tables
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
-__all__ = ["PARTS", "page_with_part"]
-
 _ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["progress"]
-
 
 def progress(items: Iterable[Any], label: str, total: int | None = None) -> Iterable[Any]:
     """Return `items` with a progress bar on standard error where that is a terminal."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from .arguments import HelpFormatter, output_file
 
-__all__ = ["add_parser"]
-
 _EXAMPLE = """examples:
   bitlog2 report RUN --out report.html
   bitlog2 report RUN1 RUN2 --out report.html --vectors build/vectors

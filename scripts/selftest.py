@@ -5,8 +5,6 @@ from typing import Any
 
 from .arguments import HelpFormatter
 
-__all__ = ["add_parser"]
-
 _EPILOG = """example:
   bitlog2 selftest
 

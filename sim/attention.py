@@ -14,8 +14,6 @@ from .matmul import exact_matmul, one_blas_thread
 from .threads import Prepare, each_part
 from .work import fits_lanes, work_from_codes, work_from_scores
 
-__all__ = ["AttentionTrace", "attention", "attention_from_scores"]
-
 
 @dataclass(frozen=True)
 class AttentionTrace:

@@ -12,8 +12,6 @@ from .kernel.constants import LayerConstants, SchemeConstants, layer_constants, 
 from .kernel.rows import Registers, new_registers
 from .threads import usable_processors
 
-__all__ = ["Batch", "check_batch", "check_bits", "check_range", "int32_codes"]
-
 
 @dataclass(frozen=True)
 class Batch:

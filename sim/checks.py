@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from bitlog2.documents import brief
 
-__all__ = ["brief", "check_choice", "check_codes", "check_int"]
-
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
     """Return `value` when it is an integer in [low, high]; bool does not count as one.

@@ -11,8 +11,6 @@ from .ports import PORTS
 from .scheme import SCHEMES, Scheme
 from .table import exp2_table
 
-__all__ = ["AttentionConfig", "LayerParams", "config_from_mapping"]
-
 #: Upper bounds over all configurations; `AttentionConfig.check_params` holds the real ones.
 _LARGEST = {"m": (1 << 32) - 1, "n": 62, "m2": (1 << 32) - 1, "n2": 62}
 

@@ -12,8 +12,6 @@ from .units.score_accumulator import SCORE_ACCUMULATOR
 from .units.score_requantizer import SCORE_REQUANTIZER
 from .units.shift_add import SHIFT_ADD
 
-__all__ = ["ATTENTION"]
-
 #: The nine units by name, and after them the row that they make.
 ATTENTION: dict[str, Unit] = {
     unit.name: unit

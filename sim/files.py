@@ -8,16 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = [
-    "naming",
-    "read_regular",
-    "refuse_irregular",
-    "user_cache",
-    "writable",
-    "write",
-    "write_whole",
-]
-
 _KINDS = ((stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
 
 

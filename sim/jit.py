@@ -18,8 +18,6 @@ from numba.core.dispatcher import Dispatcher
 
 from .files import user_cache, writable
 
-__all__ = ["borrowing_kernel", "cache_folder", "kernel", "source_hash"]
-
 _SOURCES = Path(__file__).resolve().parent
 
 

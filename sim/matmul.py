@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["exact_matmul", "one_blas_thread"]
-
 _FLOAT32_EXACT = 1 << 24
 
 

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from .checks import check_int
 from .config import AttentionConfig
 
-__all__ = ["multiplier_and_shift", "score_bias"]
-
 _MANTISSA_BITS = 53
 
 

@@ -10,8 +10,6 @@ from .kernel.constants import scheme_constants
 from .scheme import Scheme
 from .units.code_register import code_register_kernel, pack_row_kernel
 
-__all__ = ["pack_levels", "unpack_levels"]
-
 
 def pack_levels(level: NDArray[Any], scheme: Scheme) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return rows of levels as they lie in memory: (nibble plane, flag plane).

@@ -9,8 +9,6 @@ from typing import Any
 
 from .declarations import Port
 
-__all__ = ["PORTS"]
-
 
 def _ones(bits: str) -> Callable[[Any], int]:
     """Return the largest unsigned value of the width in that field of a configuration."""

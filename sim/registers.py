@@ -3,8 +3,6 @@
 from .declarations import Per
 from .ports import PORTS
 
-__all__ = ["HIDDEN_REGISTERS", "KEY_REGISTERS", "OUTPUT_REGISTERS", "REGISTERS", "ROW_REGISTERS"]
-
 #: Registers in datapath order, as a trace, a check and a tap name them.
 REGISTERS = tuple(port.name for port in PORTS.values() if port.dtype)
 

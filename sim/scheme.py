@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["SCHEMES", "Scheme", "scheme_named"]
-
 
 @dataclass(frozen=True)
 class Scheme:

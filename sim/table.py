@@ -3,8 +3,6 @@
 from functools import lru_cache
 from math import isqrt
 
-__all__ = ["exp2_table"]
-
 
 @lru_cache(maxsize=64)
 def exp2_table(fraction_bits: int, table_bits: int) -> tuple[int, ...]:

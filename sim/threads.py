@@ -7,8 +7,6 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from threading import Lock
 
-__all__ = ["Prepare", "Work", "each_part", "usable_processors"]
-
 #: Does some of the items.
 Work = Callable[[slice], None]
 #: Lends a thread its work, with scratch of its own, until all is done.

@@ -15,8 +15,6 @@ from .matmul import exact_matmul
 from .threads import Work
 from .units.shift_add import level_value
 
-__all__ = ["Scores", "fits_lanes", "work_from_codes", "work_from_scores"]
-
 #: Returns the scores of some heads.
 Scores = Callable[[slice], NDArray[np.int32]]
 

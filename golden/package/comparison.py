@@ -13,17 +13,6 @@ from ..words.fields import Columns, Field, blocks, pack, unpack
 from ..words.memfile import UNKNOWN, MemoryImage
 from .vector_set import UnitVectors
 
-__all__ = [
-    "SHOWN",
-    "Difference",
-    "Mismatch",
-    "StreamCount",
-    "UnitComparison",
-    "cases_of",
-    "compare_unit",
-    "hex_of",
-]
-
 #: Mismatches that a comparison keeps, and those that its report prints.
 SHOWN, _PRINTED = 10, 5
 

@@ -10,8 +10,6 @@ from ..stimulus.unit import Progress, Tables, Target, Unit, join_tables, no_prog
 from ..stimulus.units import UNITS
 from .vector_set import UnitVectors, VectorSet, make_vectors
 
-__all__ = ["MOST_CASES", "SOURCES", "cross_check", "generate"]
-
 #: The sources that a seed makes.
 SOURCES = ("corners", "random")
 #: The largest number of random cases that can be asked for.

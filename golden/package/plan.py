@@ -11,8 +11,6 @@ from ..words.fields import Field, hex_digits, word_width
 from .generation import SOURCES, generate
 from .vector_set import UnitVectors, VectorSet
 
-__all__ = ["Plan", "plan"]
-
 _SHOWN = 20
 
 

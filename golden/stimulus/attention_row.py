@@ -13,8 +13,6 @@ from .row_cases import corner_rows, random_rows
 from .rows import RowCase, cut_rows, group_rows
 from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets
 
-__all__ = ["ATTENTION_ROW"]
-
 _KEYS = ("t", "d", "e", "level", "nibble", "flag")
 _ROWS = ("row_max", "row_sum")
 

@@ -14,25 +14,6 @@ from bitlog2.sim.spec import code_register
 from ..words.framing import row_lengths
 from .coverage import Point
 
-__all__ = [
-    "EXHAUSTIVE",
-    "Sampler",
-    "any_multipliers",
-    "below_tie",
-    "check_lengths",
-    "check_multipliers",
-    "check_range",
-    "every_case",
-    "few",
-    "level_name",
-    "near_powers",
-    "parameter_runs",
-    "rounding_kind",
-    "shift_cases",
-    "shift_points",
-    "tie",
-]
-
 
 class Sampler:
     """Integers from the raw 64-bit stream of PCG64.

@@ -23,11 +23,6 @@ from .coverage import Coverage, Point, Signals
 from .row_max import random_length
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = [
-    "CODE_REGISTER",
-    "code_register_cases",
-]
-
 _RANDOM_ROWS = 128
 
 

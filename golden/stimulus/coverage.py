@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from .unit import Tables, Target
 
-__all__ = ["Coverage", "Point", "Signals"]
-
 #: What points look at, by name: one entry for each case, beat or lane.
 Signals = Mapping[str, NDArray[Any]]
 

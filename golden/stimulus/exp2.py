@@ -13,8 +13,6 @@ from .cases import Sampler, check_range, rounding_kind
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = ["EXP2"]
-
 _RANDOM_CASES = 512
 _KINDS = ("no_tie", "tie", "below_tie")
 

@@ -9,8 +9,6 @@ from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as log2_quant
 
 from ..threads import kernel
 
-__all__ = ["levels_of_pairs"]
-
 
 @kernel
 def levels_of_pairs(

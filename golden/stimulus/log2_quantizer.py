@@ -20,25 +20,6 @@ from .cases import EXHAUSTIVE, Sampler, level_name
 from .log2_pairs import levels_of_pairs
 from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit
 
-__all__ = [
-    "EDGES",
-    "LOG2_QUANTIZER",
-    "check_cases",
-    "completing_cases",
-    "corner_cases",
-    "corner_sums",
-    "dividing_levels",
-    "edge_witness",
-    "level_witness",
-    "log2_bins",
-    "log2_hits",
-    "log2_requirements",
-    "octaves_of_s",
-    "random_cases",
-    "range_of_s",
-    "threshold",
-]
-
 _RANDOM_CASES = 4096
 #: Sums that are drawn in each octave for each level.
 _NEAR_TIES = 8

@@ -27,8 +27,6 @@ from .cases import (
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = ["OUTPUT_REQUANTIZER"]
-
 _NAMES = ("acc", "m2", "n2", "zo")
 _RANDOM_CASES = 2048
 #: Random cases that share the parameters, as the channels of a row do.

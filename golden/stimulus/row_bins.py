@@ -12,8 +12,6 @@ from .row_decisions import observability_hits, observability_points, rounded
 from .row_shapes import farthest, level_rows, vanishing_distance
 from .unit import Tables, Target
 
-__all__ = ["ROW_COVERAGE", "output_tie_shift"]
-
 _Flags = NDArray[np.bool_]
 
 

@@ -15,12 +15,6 @@ from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
 from .rows import RowCase
 from .unit import Target
 
-__all__ = [
-    "corner_rows",
-    "limit_rows",
-    "random_rows",
-]
-
 
 def limit_rows(maker: RowMaker) -> Iterable[RowCase]:
     """Yield the rows with a register or a parameter at a limit."""

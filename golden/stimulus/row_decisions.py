@@ -25,15 +25,6 @@ from .row_shapes import RowMaker, farthest, vanishing_distance
 from .rows import RowCase
 from .unit import Tables
 
-__all__ = [
-    "Decision",
-    "Decisions",
-    "decision_rows",
-    "observability_hits",
-    "observability_points",
-    "rounded",
-]
-
 
 @dataclass(frozen=True)
 class Decision:

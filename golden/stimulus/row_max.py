@@ -16,12 +16,6 @@ from .cases import Sampler, check_lengths, check_range, near_powers
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = [
-    "ROW_MAX",
-    "random_length",
-    "row_max_cases",
-]
-
 _RANDOM_ROWS = 128
 _LONGEST = 200
 _Row = Mapping[str, ArrayLike]

@@ -14,8 +14,6 @@ from .cases import Sampler
 from .rows import RowCase
 from .unit import Target
 
-__all__ = ["RowMaker", "cut", "farthest", "level_rows", "vanishing_distance"]
-
 
 def cut(values: Sequence[int], longest: int) -> list[Sequence[int]]:
     """Return `values` in parts of at most `longest`; none where nothing fits."""

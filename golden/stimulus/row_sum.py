@@ -16,8 +16,6 @@ from .log2_quantizer import range_of_s
 from .row_max import random_length
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = ["ROW_SUM"]
-
 _RANDOM_ROWS = 128
 
 

@@ -13,8 +13,6 @@ from bitlog2.sim import LayerParams
 from ..words.fields import Columns
 from .unit import CaseGroup, Origin, Tables, Target
 
-__all__ = ["PARAMETERS", "RowCase", "check_row", "cut_rows", "group_rows", "tables_of_rows"]
-
 #: The layer parameters that a row needs, in the order of the words of `attention_row.params`.
 PARAMETERS = ("m", "n", "m2", "n2", "zv", "zo")
 

@@ -21,11 +21,6 @@ from .cases import EXHAUSTIVE, Sampler, check_lengths
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = [
-    "SCORE_ACCUMULATOR",
-    "score_accumulator_cases",
-]
-
 _RANDOM_CASES = 256
 
 

@@ -27,8 +27,6 @@ from .cases import (
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = ["SCORE_REQUANTIZER"]
-
 _NAMES = ("score", "m", "n", "bias")
 _RANDOM_CASES = 2048
 #: Random cases that share M and n, as the keys of a row do.

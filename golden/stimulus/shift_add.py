@@ -19,11 +19,6 @@ from .coverage import Coverage, Point, Signals
 from .row_max import random_length
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
-__all__ = [
-    "SHIFT_ADD",
-    "shift_add_cases",
-]
-
 _RANDOM_ROWS = 64
 
 

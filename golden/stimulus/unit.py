@@ -12,22 +12,6 @@ from bitlog2.sim import AttentionConfig, declarations
 
 from ..words.fields import Columns, Field
 
-__all__ = [
-    "CaseGroup",
-    "NarrowTables",
-    "Origin",
-    "Progress",
-    "Stream",
-    "Tables",
-    "Target",
-    "Unit",
-    "case_count",
-    "join_tables",
-    "no_progress",
-    "port",
-    "row_offsets",
-]
-
 _USUAL_HEAD_DIM = 64
 
 

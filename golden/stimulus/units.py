@@ -14,8 +14,6 @@ from .score_requantizer import SCORE_REQUANTIZER
 from .shift_add import SHIFT_ADD
 from .unit import Unit
 
-__all__ = ["UNITS"]
-
 _STIMULUS = (
     SCORE_ACCUMULATOR,
     SCORE_REQUANTIZER,

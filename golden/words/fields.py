@@ -9,22 +9,6 @@ from numpy.typing import NDArray
 
 from ..threads import parts_of
 
-__all__ = [
-    "LIMB_BITS",
-    "Columns",
-    "Field",
-    "blocks",
-    "digits_of_limbs",
-    "first_bits",
-    "hex_digits",
-    "limb_count",
-    "limbs_of_digits",
-    "pack",
-    "shaped",
-    "unpack",
-    "word_width",
-]
-
 LIMB_BITS = 64
 
 

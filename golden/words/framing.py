@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..stimulus.unit import CaseGroup
 from .fields import Columns
 
-__all__ = ["case_group", "row_group", "row_lengths", "row_slices", "row_starts", "sums_of_rows"]
-
 
 def row_starts(last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first beat of each row; `last` is (beats,), 1 where a row ends."""

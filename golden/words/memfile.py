@@ -11,15 +11,6 @@ from numpy.typing import NDArray
 
 from .fields import Field, blocks, hex_digits, pack, word_width
 
-__all__ = [
-    "UNKNOWN",
-    "MemoryImage",
-    "parse_mem",
-    "refuse_other_base",
-    "render_mem",
-    "render_stream",
-]
-
 #: Digits from here on are no number: x, then z.
 UNKNOWN = 16
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from .fields import Field
 
-__all__ = ["render_npz", "smallest_dtype"]
-
 #: The earliest time that a zip file can hold: no clock in the bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE = 0o100644 << 16

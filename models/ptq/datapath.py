@@ -15,8 +15,6 @@ from bitlog2.sim import AttentionConfig, LayerParams
 from .layers import exact_matmul
 from .levels import level_of
 
-__all__ = ["AttentionDatapath", "MapRegisters", "OutputRegisters", "Registers"]
-
 
 class MapRegisters(NamedTuple):
     """Units 1 to 7. score, t, d, e, level, nibble, flag: (B, H, R, N); row_max, row_sum: (B, H, R).

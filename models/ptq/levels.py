@@ -5,8 +5,6 @@ from torch import Tensor
 
 from bitlog2.sim import Scheme
 
-__all__ = ["level_of", "value_of"]
-
 _EXPONENT_BIAS = 127
 _MANTISSA_BITS = 23
 

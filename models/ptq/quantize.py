@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitlog2.documents import brief
 from bitlog2.names import ARITHMETICS as ARITHMETICS
 from bitlog2.names import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
-from bitlog2.sim.checks import brief
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear

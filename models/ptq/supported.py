@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bitlog2.sim.checks import brief
+from bitlog2.documents import brief
 
 #: Layers that have a quantized form, beside the attentions.
 _LAYERS = (nn.Linear, nn.Conv2d)

@@ -23,20 +23,6 @@ from ..runs.result import CellResult
 from ..runs.sweep import SweepRow, front
 from ..watch.statistics import OCTAVES
 
-__all__ = [
-    "DARK",
-    "LIGHT",
-    "Picture",
-    "Theme",
-    "accuracy",
-    "colour_of",
-    "draw",
-    "errors",
-    "histograms",
-    "pareto",
-    "transfer_curves",
-]
-
 
 @dataclass(frozen=True)
 class Theme:

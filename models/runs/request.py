@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bitlog2.documents import Document, brief, check_once
+from bitlog2.names import MODELS
 from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
 
@@ -17,7 +18,7 @@ from ..ptq.quantize import ARITHMETICS, QuantizationSpec
 from ..ptq.quantizers import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES
 from ..watch.check import HeadChoice
 from ..zoo.checkpoint import QuantizedModel
-from ..zoo.task import MODELS, DataSource, Task, load_task
+from ..zoo.task import DataSource, Task, load_task
 
 #: The letters of SPEC.md for what a datapath is built with.
 SHORT_NAMES = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}

@@ -16,13 +16,13 @@ from scipy.stats import binomtest
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
 from bitlog2.sim import REGISTERS, AttentionConfig
 
+from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
 from ..ptq.quantizers import map_bits
 from ..sealed import Sealed, read_sealed, write_sealed
 from ..watch.digest import digest_of_digests
 from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
 from ..zoo.architectures import ZOO, published
-from ..zoo.task import IMAGENET_CLASSES
 from .folder import BatchRecord, Counts, Inputs, Int64, MapRecord, RunFile, RunFolder
 from .request import Cell, EvaluationRequest
 

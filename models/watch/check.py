@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitlog2.documents import brief
 from bitlog2.sim import (
     OUTPUT_REGISTERS,
     REGISTERS,
@@ -22,7 +23,6 @@ from bitlog2.sim import (
     LayerParams,
     attention,
 )
-from bitlog2.sim.checks import brief
 
 from ..ptq.supported import refusal
 from .in_order import InOrder

@@ -15,8 +15,6 @@ from bitlog2.sim.files import write_whole
 from ..zoo.checkpoint import QuantizedModel
 from .digest import model_digest
 
-__all__ = ["dump_quantizers", "quantizer_values"]
-
 #: Buffers that say how a model is quantized, by the last part of their names.
 _DUMPED = ("delta", "zero_point", "reparam_r", "reparam_b")
 

@@ -16,8 +16,6 @@ from ..images.labels import IMAGENET_CLASSES
 from .architectures import ZOO, build_zoo_model, load_zoo_model, transform
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
-__all__ = ["IMAGENET_CLASSES", "MODELS", "DataSource", "Task", "build_model", "load_task"]
-
 
 @dataclass(frozen=True)
 class DataSource:

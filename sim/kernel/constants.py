@@ -10,8 +10,6 @@ from ..config import AttentionConfig, LayerParams
 from ..scheme import Scheme
 from ..units.exp2 import exp2_of_every_distance, exp2_words
 
-__all__ = ["LayerConstants", "SchemeConstants", "layer_constants", "scheme_constants"]
-
 
 class SchemeConstants(NamedTuple):
     """A scheme, for the kernels of units 6 to 8: A = odd * 2**base_shift.

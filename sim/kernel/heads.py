@@ -19,14 +19,6 @@ from ..units.shift_add import level_value
 from .lane_product import CHANNEL_LANES, KEY_LANES, channel_product, key_product, laid_out
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
 
-__all__ = [
-    "HeadScratch",
-    "attention_heads",
-    "borrowed_scratch",
-    "head_scratch",
-    "heads_from_scores",
-]
-
 #: Query rows between the products.
 _ROWS = 32
 #: Shapes, and scratches of each, that are kept for the next call.

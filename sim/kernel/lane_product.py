@@ -13,8 +13,6 @@ import numpy as np
 
 from ..jit import borrowing_kernel as kernel
 
-__all__ = ["CHANNEL_LANES", "DEPTH", "KEY_LANES", "channel_product", "key_product", "laid_out"]
-
 #: Rows of the matrix that are taken at once: its depth is a multiple, filled up with zeros.
 DEPTH = 8
 #: Columns of a block: keys of unit 1, channels of unit 8.

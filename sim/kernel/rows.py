@@ -14,21 +14,6 @@ from ..units.output_requantizer import output_requantizer_kernel
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
 from ..units.score_requantizer import score_requantizer_kernel
 
-__all__ = [
-    "BLOCK_ROWS",
-    "Registers",
-    "RowBlock",
-    "aligned",
-    "code_block",
-    "code_rows",
-    "keep",
-    "keep_block",
-    "new_registers",
-    "output_rows",
-    "row_block",
-]
-
-
 #: Rows that go through one unit before the next: no unit waits for the result of its only row.
 BLOCK_ROWS = 8
 #: Bytes of a cache line, and of the widest vector.
