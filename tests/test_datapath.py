@@ -121,7 +121,6 @@ ALLOWED = {
     "OUTPUT_REGISTERS",
     "REGISTERS",
     "config_from_mapping",
-    "bitlog2.sim.checks.brief",  # words of an error message
     "bitlog2.sim.checks.check_choice",
     "bitlog2.sim.checks.check_int",
     "bitlog2.sim.files.naming",

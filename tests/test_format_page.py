@@ -7,15 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from jsonschema import Draft202012Validator
 from test_export import swin_export
 
 from bitlog2.golden import emit, write_export
 from bitlog2.golden.package.presets import PRESETS
-from bitlog2.scripts.make_format import PAGE, SCHEMAS, page_with_tables, schema_text
-from bitlog2.sim import AttentionConfig
+from bitlog2.scripts.make_derived import PARTS
 
-TEXT = PAGE.read_text(encoding="utf-8")
+TEXT = PARTS["units"][0].read_text(encoding="utf-8")
 
 
 def block(language):
@@ -30,30 +28,6 @@ def exp2_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("format") / "set"
     emit(folder, PRESETS["default"], units=["exp2"])
     return folder
-
-
-def test_format_tables_are_current():
-    """`python scripts/make_format.py` writes them."""
-    assert page_with_tables(TEXT) == TEXT
-
-
-@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
-def test_format_schemas_are_current_and_closed(path):
-    """`python scripts/make_format.py` writes them."""
-    assert path.read_text(encoding="utf-8") == schema_text(path)
-    schema = json.loads(schema_text(path))
-    Draft202012Validator.check_schema(schema)
-    objects = [each for each in schema["$defs"].values() if each["type"] == "object"]
-    assert all(each["additionalProperties"] is False for each in objects)
-    manifest = next(each for each in objects if "configuration" in each["properties"])
-    configuration = manifest["properties"]["configuration"]
-    assert configuration["required"] == list(AttentionConfig().as_dict())
-    assert configuration["additionalProperties"] is False
-
-
-def test_format_page_without_marks_is_refused():
-    with pytest.raises(ValueError, match="must hold the marks"):
-        page_with_tables("# A page")
 
 
 def test_format_names_every_file_of_a_set(exp2_set):

@@ -202,8 +202,8 @@ def test_hostile_folder_is_evaluated_by_the_command_and_what_it_left_out_is_coun
     assert (status, err) == (0, "")
     assert f"{len(UNREADABLE)} unreadable images left out: val/{FIRST}/bomb.png, " in out
     said = json.loads((tmp_path / "r.json").read_text())
-    assert [row["top1"]["total"] for row in said["results"]] == [len(READ) + 2] * 2
-    assert len(said["skipped"]) == len(UNREADABLE)
+    assert [row["top1"]["total"] for row in said["cells"]] == [len(READ) + 2] * 2
+    assert [len(row["skipped"]) for row in said["cells"]] == [len(UNREADABLE)] * 2
 
 
 def test_hostile_folder_is_refused_by_the_command_in_one_line(evaluate, capfd):

@@ -16,8 +16,8 @@ from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import Share, latex_table, read_result
 from bitlog2.models.runs.sweep import front, sweep_csv, sweep_rows
 from bitlog2.models.sealed import digest_of
-from bitlog2.scripts import make_schemas
 from bitlog2.scripts.cli import main
+from bitlog2.scripts.make_derived import SCHEMAS
 
 REQUEST = EvaluationRequest(
     models=("digits",),
@@ -117,11 +117,8 @@ def test_report_opens_in_a_browser(page, tmp_path, scheme):
 
 
 def test_result_follows_its_published_schema(run):
-    """Which the classes give."""
-    for path, content in make_schemas.schemas().items():
-        assert path.read_bytes() == content, f"{path}: python scripts/make_schemas.py"
-    schema = json.loads(next(iter(make_schemas.schemas().values())))
-    jsonschema.Draft202012Validator.check_schema(schema)
+    path = next(path for path in SCHEMAS if path.name == "result.schema.json")
+    schema = json.loads(SCHEMAS[path]())
     content = json.loads(run.result_file.read_bytes())
     validator = jsonschema.Draft202012Validator(schema)
     assert list(validator.iter_errors(content)) == []

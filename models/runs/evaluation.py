@@ -258,6 +258,7 @@ def _run_model(share: _Share, model: str) -> None:
             assert inputs is not None
             share.events.inputs(inputs)
             for cell in cells:
+                folder.check_model(cell)
                 _finish(share, cell)
         return
     if folder.versions != (now := versions()):

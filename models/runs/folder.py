@@ -33,7 +33,7 @@ from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from ..watch.check import HeadChoice, LayerShape, values_compared
 from ..watch.digest import model_digest
 from ..watch.watermarks import WATERMARKED
-from ..zoo.checkpoint import QuantizedModel, load_quantized
+from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
 from .request import Cell, EvaluationRequest
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -514,6 +514,18 @@ class RunFolder:
         if not is_it or about is None or about.model != digest:
             raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
         return found, digest
+
+    def check_model(self, cell: Cell) -> None:
+        """Refuse the saved model of a finished cell when it is another cell's.
+
+        Raises:
+            ValueError: its file names another model, quantization or seed.
+        """
+        path = self.model_file(cell)
+        if cell.spec is None or not path.is_file():
+            return
+        if quantized_about(path) != (cell.model, cell.spec, cell.seed):
+            raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
 
     def rules(self, cell: Cell) -> BatchRules | None:
         """Return what the batches of a cell must hold; None where it has not begun."""

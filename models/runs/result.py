@@ -245,6 +245,9 @@ class Result(Sealed, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("bitlog2", "specification", "torch"):
+            if name not in self.versions:
+                raise ValueError(f"versions must name {name}")
         asked = [
             (cell.name, cell.model, cell.spec and Quantization.of(cell.spec), cell.seed)
             for cell in self.request.cells()

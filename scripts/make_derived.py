@@ -1,18 +1,50 @@
-"""Write the parts of pages and headers that are made of declarations, each between two marks.
+"""Write what follows from declarations: parts of pages and headers, and the JSON schemas.
 
-python scripts/make_pages.py
+python scripts/make_derived.py
 """
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from bitlog2.scripts.make_format import unit_tables
+from bitlog2 import documents
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.vector_manifest import VectorManifest
+from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.words.fields import Field, hex_digits, word_width
+from bitlog2.models.runs.result import Result
+from bitlog2.models.sealed import sealed_schema
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+def unit_tables() -> str:
+    """Return the streams and fields of every unit, in Markdown."""
+    target = Target.of(AttentionConfig())
+    lines = []
+    for unit in UNITS.values():
+        lines += [f"**{unit.name}**", ""]
+        lines += ["| file | role | a word per | bits | digits | fields, most significant first |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for stream in unit.streams:
+            fields_of = stream.fields(target)
+            width = word_width(fields_of)
+            lines.append(
+                f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
+                f"{hex_digits(width)} | {', '.join(map(_field, fields_of))} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _field(field: Field) -> str:
+    lanes = f" x {field.lanes} lanes" if field.lanes > 1 else ""
+    return f"{field.name} {field.bits}{' signed' if field.signed else ''}{lanes}"
 
 
 def configuration_table() -> str:
@@ -76,8 +108,31 @@ def page_with_part(name: str, page: str) -> str:
     return f"{before}{begin}{made()}{end}{after}"
 
 
+def _manifest_schema(kind: type[documents.Document]) -> str:
+    title = f"{(kind.__doc__ or '').rstrip('.')}, schema version 2"
+    found = documents.schema(kind, title)
+    configuration = found["$defs"][kind.__name__]["properties"]["configuration"]
+    configuration["additionalProperties"] = False  # msgspec gives that of any dict
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _result_schema() -> str:
+    return json.dumps(sealed_schema(Result, "Result of an evaluation by BitLog2"), indent=2) + "\n"
+
+
+#: Each published schema, and what makes it.
+SCHEMAS: dict[Path, Callable[[], str]] = {
+    _ROOT / "golden/package/manifest.schema.json": lambda: _manifest_schema(VectorManifest),
+    _ROOT / "golden/package/export.schema.json": lambda: _manifest_schema(ExportManifest),
+    _ROOT / "models/runs/result.schema.json": _result_schema,
+}
+
+
 def main() -> int:
-    """Write every part."""
+    """Write every part and every schema."""
+    for path, made in SCHEMAS.items():
+        write_whole(path, made().encode())
+        print(f"{path.name} written")
     for name, (path, *_) in PARTS.items():
         write_whole(path, page_with_part(name, path.read_text(encoding="utf-8")).encode())
         print(f"{path.name}: {name} written")
