@@ -7,7 +7,7 @@ TORCH  ?= default
 TORCH_FLAGS_cpu := --torch-backend cpu
 READY  := $(VENV)/.ready-$(TORCH)
 
-.PHONY: help demo test test-long mutation proof cost lint requirements bench wheel clean
+.PHONY: help demo test test-long mutation proof cost lint requirements derived bench wheel clean
 
 help:
 	@echo "make demo      evaluate the embedded model with every register checked, emit and verify vectors"
@@ -18,6 +18,7 @@ help:
 	@echo "make cost      gates, LUTs and logic levels of each choice"
 	@echo "make lint      ruff and mypy"
 	@echo "make requirements  the matrix of requirements and what covers them"
+	@echo "make derived   what follows from declarations: tables, limits of the C model, schemas"
 	@echo "make bench     speed against named peers"
 	@echo "make wheel     build a wheel into dist/"
 	@echo "make TORCH=cpu demo   with a CPU-only build of torch, where its index can be reached"
@@ -61,6 +62,9 @@ lint: $(READY)
 
 requirements: $(READY)
 	$(BIN)/python scripts/make_requirements.py
+
+derived: $(READY)
+	$(BIN)/python scripts/make_derived.py
 
 bench: $(READY)
 	$(BIN)/bitlog2 bench
