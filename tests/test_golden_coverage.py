@@ -215,7 +215,7 @@ def test_golden_coverage_formulas_declare_what_every_legal_input_reaches(
     config, inputs = EVERY[name][index]()
     target = Target(config, 1)
     tables = inputs | UNITS[name].simulate(target, inputs, no_progress)
-    coverage: Coverage = import_module(f"bitlog2.golden.stimulus.units.{name}")._COVERAGE
+    coverage: Coverage = import_module(f"bitlog2.golden.stimulus.{name}")._COVERAGE
     signals = coverage.signals(target, tables)
 
     def is_hit(point: Point) -> bool:
