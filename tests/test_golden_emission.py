@@ -355,7 +355,7 @@ def test_golden_emission_of_stimulus_alone_takes_a_configuration(tmp_path: Path)
         ("attention_row.stimulus.mem", "80028000043 80028000043", "must have the same cases"),
         ("attention_row.params.mem", "0000000004800", "case 0: m must be from 1"),
         ("attention_row.params.mem", None, "No such file"),
-        ("manifest.json", "{}", r"manifest\.json: \w+ is missing"),
+        ("manifest.json", "{}", r"manifest\.json: schema_version must be one of 1, 2, got None"),
     ],
     ids=range(9),
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from bitlog2.flow.selection import Selection
-from bitlog2.golden.package.export import ranges_of
+from bitlog2.golden.package.export_manifest import ranges_of
 
 NAMES = ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn")
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from bitlog2.flow import bench as bench_cases
 from bitlog2.golden.simulation import throughput as rtl_throughput
 from bitlog2.golden.simulation.throughput import RtlSeconds
-from bitlog2.models import bench as bench_cases
 from bitlog2.scripts.cli import main
 
 

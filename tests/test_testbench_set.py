@@ -201,12 +201,23 @@ def test_testbench_set_of_another_release_keeps_its_testbenches(folder: Path) ->
     assert verify(folder).failures == ()
 
 
-@pytest.mark.parametrize("name", ["../x_tb.sv", "rtl/a/b.sv", "rtl/x.v", "X_tb.sv"])
-def test_testbench_set_with_another_attachment_is_refused(name: str, folder: Path) -> None:
+def rename_testbench(folder: Path, name: str) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"exp2_tb.sv"', json.dumps(name)))
-    with pytest.raises(ValueError, match=r"manifest\.json: at \$\.attachments"):
+
+
+def test_testbench_set_with_a_file_outside_is_refused(folder: Path) -> None:
+    rename_testbench(folder, "../x_tb.sv")
+    with pytest.raises(ValueError, match=r"manifest\.json: files\[\d+\]\.path must be text like"):
         verify(folder)
+
+
+@pytest.mark.parametrize("name", ["rtl/a/b.sv", "rtl/x.v", "X_tb.sv"])
+def test_testbench_set_with_another_file_does_not_verify(name: str, folder: Path) -> None:
+    rename_testbench(folder, name)
+    shown = "\n".join(verify(folder).failures)
+    assert name in shown
+    assert "exp2_tb.sv" in shown
 
 
 def test_testbench_option_is_the_commands(tmp_path: Path) -> None:

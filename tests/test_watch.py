@@ -32,8 +32,8 @@ from bitlog2.models.watch.watching import Watcher, watch
 from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.scripts.cli import main
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, attention
+from bitlog2.sim.rounding import rnd
 from bitlog2.sim.spec import log2_quantizer
-from bitlog2.sim.spec.rounding import rnd
 
 SCHEME = "BitLog2_Half_17"
 THREADS = [0, 1, 3]

@@ -554,7 +554,10 @@ def test_a_whole_model_is_refused_by_name(wrap, tmp_path):
         read_weights(path)
 
 
-@pytest.mark.parametrize("command", [["evaluate"], ["export", "--out", "x"], ["golden", "emit"]])
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate"], ["evaluate", "--run", "x"], ["export", "--out", "x"], ["golden", "emit"]],
+)
 def test_averaged_weights_are_an_option_of_each_command(command, capsys):
     """Without a checkpoint there are none to take."""
     model = ["deit_tiny"] if command[0] == "export" else ["--model", "deit_tiny"]
@@ -562,11 +565,6 @@ def test_averaged_weights_are_an_option_of_each_command(command, capsys):
     argv = [*command, *model, *more, "--data", ".", "--ema"]
     assert main(argv) == 2
     assert capsys.readouterr().err == "bitlog2: error: ema must go with a checkpoint\n"
-
-
-def test_averaged_weights_of_a_grid_are_refused(capsys):
-    assert main(["evaluate", "--run", "x", "--model", "deit_tiny", "--ema"]) == 2
-    assert "--ema must be left out with --run" in capsys.readouterr().err
 
 
 # Refused in one line that names the file, and what is wrong with it
