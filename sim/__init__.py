@@ -8,11 +8,18 @@ from .attention import AttentionTrace, attention, attention_from_scores
 from .config import AttentionConfig, LayerParams, config_from_mapping
 from .multiplier import multiplier_and_shift, score_bias
 from .packing import pack_levels, unpack_levels
-from .registers import KEY_REGISTERS, OUTPUT_REGISTERS, REGISTERS, ROW_REGISTERS
+from .registers import (
+    HIDDEN_REGISTERS,
+    KEY_REGISTERS,
+    OUTPUT_REGISTERS,
+    REGISTERS,
+    ROW_REGISTERS,
+)
 from .scheme import SCHEMES, Scheme, scheme_named
 from .table import exp2_table
 
 __all__ = [
+    "HIDDEN_REGISTERS",
     "KEY_REGISTERS",
     "OUTPUT_REGISTERS",
     "REGISTERS",

@@ -117,6 +117,7 @@ ALLOWED = {
     "SCHEMES",
     "multiplier_and_shift",
     "score_bias",
+    "HIDDEN_REGISTERS",
     "KEY_REGISTERS",
     "OUTPUT_REGISTERS",
     "REGISTERS",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bitlog2.documents import brief
 from bitlog2.sim import (
+    HIDDEN_REGISTERS,
     OUTPUT_REGISTERS,
     REGISTERS,
     AttentionConfig,
@@ -26,7 +27,7 @@ from bitlog2.sim import (
 
 from ..ptq.supported import refusal
 from .in_order import InOrder
-from .watching import UNMASKED_ONLY, Observation, Watcher, unobserved
+from .watching import Observation, Watcher, unobserved
 
 #: `attention` with a trace: (q, k, v, params, config, masked=, bias=).
 Simulate = Callable[..., AttentionTrace]
@@ -461,7 +462,7 @@ def values_compared(
         chosen = choice.pairs(layer, images, shape.heads)
         masked = int(np.array(shape.masked)[chosen % shape.heads].sum()) if shape.masked else 0
         for name, size in shape.sizes.items():
-            counts[name] += len(chosen) * size - (masked if name in UNMASKED_ONLY else 0)
+            counts[name] += len(chosen) * size - (masked if name in HIDDEN_REGISTERS else 0)
     return counts
 
 

@@ -8,20 +8,17 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim import HIDDEN_REGISTERS, AttentionConfig, LayerParams
 
 from ..ptq.attention import FloatAttention, IntegerAttention
 from ..ptq.datapath import AttentionDatapath, Registers
-
-#: Registers that mean nothing for a masked key (SPEC.md BL2-MAX-04).
-UNMASKED_ONLY = ("d", "e")
 
 Mask = TypeVar("Mask")
 
 
 def unobserved(register: str, masked: Mask | None) -> Mask | None:
     """Return the mask of those values of a register that nothing observes; None for none."""
-    return masked if register in UNMASKED_ONLY else None
+    return masked if register in HIDDEN_REGISTERS else None
 
 
 @dataclass(frozen=True, eq=False)
