@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from digits_models import digits_task, quantized_digits
-from swin_models import images, quantized_swin, swin
+from support.models import digits_task, images, quantized_digits, quantized_swin, swin
 
 from bitlog2.flow import capture as flow
 from bitlog2.flow.capture import (

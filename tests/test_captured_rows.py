@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from digits_models import quantized_digits
+from support.models import quantized_digits
 from test_capture import SCHEME, digits_layers, swin_layers
 
 from bitlog2.flow.capture import row_cases

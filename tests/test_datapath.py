@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from digits_models import observed
+from support.models import observed
 
 import bitlog2.models
 from bitlog2.models.ptq.datapath import AttentionDatapath

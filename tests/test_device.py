@@ -3,10 +3,10 @@
 import copy
 
 import pytest
-import swin_models
 import torch
-from digits_models import digits_task, quantized_digits
 from evaluations import run
+from support import models as swin_models
+from support.models import digits_task, quantized_digits
 from test_datapath import random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath

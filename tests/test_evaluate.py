@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from digits_models import digits_task
 from evaluations import quiet, run
-from imagenet_folder import make_imagenet
-from random_zoo import random_checkpoint
+from support.imagenet_folder import make_imagenet
+from support.models import digits_task
+from support.weights import random_checkpoint
 from test_in_order import check_threads
 
 from bitlog2.models.images.data import TensorImages

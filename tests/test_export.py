@@ -7,8 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from digits_models import quantized_digits
-from swin_models import quantized_swin
+from support.models import quantized_digits, quantized_swin
 from test_capture import SCHEME, SWIN_LAYERS, digits_layers, swin_layers
 
 from bitlog2.flow.capture import Captured, CaptureRequest, command_of

@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 from evaluations import run
-from imagenet_folder import make_imagenet, write_image
 from PIL import Image, ImageOps
-from random_zoo import random_checkpoint
 from safetensors.torch import load_file, save_file
+from support.imagenet_folder import make_imagenet, write_image
+from support.weights import random_checkpoint
 from test_grid_execution import batches, kill_after, resume
 from timm.data import ImageNetInfo
 

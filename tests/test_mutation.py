@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from digits_models import digits_task, observed, quantized_digits
 from mutants import Mutant, mutants_of, sample
+from support.models import digits_task, observed, quantized_digits
 from test_datapath import random_inputs
 
 from bitlog2 import sim

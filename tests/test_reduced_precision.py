@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import swin_models
 import torch
-from digits_models import digits_task, quantized_digits, run_watched
+from support import models as swin_models
+from support.models import digits_task, quantized_digits, run_watched
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitlog2.models.ptq.datapath import AttentionDatapath

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from digits_models import digits_task, observed, quantized_digits, run_watched
-from swin_models import images as swin_images
-from swin_models import quantized_swin
+from support.models import digits_task, observed, quantized_digits, quantized_swin, run_watched
+from support.models import images as swin_images
 from test_datapath import random_inputs
 from test_in_order import check_threads as running_threads
 
