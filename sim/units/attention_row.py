@@ -41,7 +41,7 @@ ATTENTION_ROW = Unit(
     ),
     assumes=(bounded("n"), bounded("n2")),
     longest=parameter("max_tokens"),
-    helpers=(Helper("softmax_row", (bounded("n"),)),),
+    helpers=(Helper("softmax_row"),),
 )
 
 

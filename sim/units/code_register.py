@@ -33,7 +33,7 @@ CODE_REGISTER = Unit(
         ("pack_row", "memory", "flag_write"),
         ("pack_row", "memory", "flag_byte"),
     ),
-    assumes=(bounded("level"),),
+    assumes=(bounded("level"), FLAG_ALONE),
     longest=parameter("max_tokens"),
     clocked=False,
 )

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bitlog2.golden
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
+from ...simulation.contract import Contract
 from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
+from ..yosys import sources
 from .catalogue import (
     NETLIST,
     SUBJECTS,
-    Boundary,
     Mutant,
-    Netlist,
+    MutatedDesign,
     Subject,
     elaborate,
     entry_mutants,
@@ -107,19 +107,12 @@ class Findings:
 
     def compared_lines(self) -> list[str]:
         """Return what the vectors and the proof compare, and what the proof assumes."""
+        module = self.subject.module
         return [
-            f"{self.subject.name}: vectors of {self.subject.unit} in {self.subject.device}; "
+            f"{self.subject.name}: vectors of {module.contract.unit} in {module.device}; "
             f"survivors at the ports of {self.subject.compared.module}",
-            *(f"  {line}" for line in _stated(self.subject.compared)),
+            *(f"  {line}" for line in self.subject.compared.lines()),
         ]
-
-
-def _stated(boundary: Boundary) -> list[str]:
-    lines = [f"assumes {each}" for each in boundary.assumes]
-    lines += [f"invariant {each}" for each in boundary.invariants]
-    lines += [f"{requirement}: {each}" for requirement, each in boundary.lemmas.items()]
-    lines += [f"{output} is compared where {each}" for output, each in boundary.seen.items()]
-    return lines
 
 
 @dataclass(frozen=True)
@@ -168,10 +161,10 @@ class Campaign:
                 {
                     **dict(zip(_HEADER[:1], each.row()[:1], strict=True)),
                     **dict(zip(_HEADER[1:], map(int, each.row()[1:]), strict=True)),
-                    "vectors": each.subject.unit,
-                    "device": each.subject.device,
+                    "vectors": each.subject.module.contract.unit,
+                    "device": each.subject.module.device,
                     "compared_at": each.subject.compared.module,
-                    "states": _stated(each.subject.compared),
+                    "states": each.subject.compared.lines(),
                     "survivors": [survivor.as_dict() for survivor in each.survivors],
                 }
                 for each in self.tested
@@ -255,33 +248,33 @@ class MutantBench:
 
 
 def build_bench(
-    netlist: Netlist, vectors: Path, manifest: VectorManifest, unit: str, module: str
+    design: MutatedDesign, vectors: Path, manifest: VectorManifest, contract: Contract
 ) -> MutantBench:
-    """Return the bench of a netlist, compiled by Verilator in the netlist's folder.
+    """Return the bench of a design, compiled by Verilator in the design's folder.
 
     Args:
-        netlist: the mutants.
+        design: the mutants.
         vectors: folder of a set.
         manifest: of the set.
-        unit: whose vectors are run.
-        module: whose testbench is taken.
+        contract: whose testbench and vectors are taken.
 
     Raises:
         ToolError: Verilator is missing or fails.
         ValueError: the set does not hold the unit.
     """
-    if UNITS[unit] not in manifest.units:
-        raise ValueError(f"vector set must hold {unit}, got {vectors}")
-    text = render_testbench(manifest.target, UNITS[unit], manifest.words, module)
-    write(netlist.folder / "bench.sv", text)
+    unit = UNITS[contract.unit]
+    if unit not in manifest.units:
+        raise ValueError(f"vector set must hold {unit.name}, got {vectors}")
+    text = render_testbench(manifest.target, unit, manifest.words, contract.module)
+    write(design.folder / "bench.sv", text)
     program = build_testbench(
-        [netlist.folder / NETLIST, netlist.folder / "bench.sv"],
-        module,
-        netlist.folder / "build",
-        device=netlist.top,
+        [design.folder / NETLIST, design.folder / "bench.sv"],
+        contract.module,
+        design.folder / "build",
+        device=design.top,
         options=["--no-assert", "-Wno-fatal", "-DMUTANTS", *UNOPTIMIZED],
     )
-    return MutantBench(program, vectors, len(netlist.mutants))
+    return MutantBench(program, vectors, len(design.mutants))
 
 
 #: Mutants of a module, unless another number is asked for.
@@ -292,7 +285,6 @@ _BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
 _UNIT_PATIENCE = 3
 #: Of the pauses, that an undetermined mutant is run with, too.
 _OTHER_SEEDS = 16
-_CHECKS = "checks.sv"
 
 
 def mutate(
@@ -345,33 +337,31 @@ class _Run:
         """Return what is found of a module's mutants."""
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as name:
-            netlist = self._netlist(Path(name), subject)
-            bench = build_bench(
-                netlist, self._vectors, self._manifest, subject.unit, subject.testbench
-            )
+            design = self._design(Path(name), subject)
+            contract = subject.module.contract
+            bench = build_bench(design, self._vectors, self._manifest, contract)
             numbers = bench.survivors(self._seed, _BENCH_SECONDS)
-            left = [netlist.mutants[number - 1] for number in numbers]
-            survivors = self._judged(netlist, bench, subject, left)
+            left = [design.mutants[number - 1] for number in numbers]
+            survivors = self._judged(design, bench, subject, left)
         seconds = time.monotonic() - begun
-        return Findings(subject, len(netlist.mutants), survivors, seconds)
+        return Findings(subject, len(design.mutants), survivors, seconds)
 
-    def _netlist(self, folder: Path, subject: Subject) -> Netlist:
-        sources = Path(bitlog2.golden.__file__).parent / "rtl"
-        rtl = [path for path in sorted(sources.glob("*.sv")) if path.name != _CHECKS]
-        rtl.insert(0, self._vectors / PACKAGE_NAME)
+    def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
+        rtl = sources((self._vectors / PACKAGE_NAME).read_bytes())
+        name, device = subject.module.name, subject.module.device
         if not subject.entries:
-            return sampled(folder, rtl, subject.device, subject.module, self._most, self._seed)
-        elaborate(folder, rtl, subject.device)
-        mutants = entry_mutants(folder, subject.module, self._manifest.target.config)
-        return mutated(folder, subject.device, mutants)
+            return sampled(folder, rtl, device, name, self._most, self._seed)
+        elaborate(folder, rtl, device)
+        return mutated(folder, device, entry_mutants(folder, name, self._manifest.target.config))
 
     def _judged(
-        self, netlist: Netlist, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
+        self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
     ) -> tuple[Survivor, ...]:
         if not left:
             return ()
         seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
-        prover = Prover(netlist, subject.compared, PACKAGE_NAME, seconds)
+        boundary = subject.compared.of(self._manifest.target.config)
+        prover = Prover(design, boundary, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict, inputs = _verdict(subject, prover, proof), proof.counterexample

@@ -13,7 +13,8 @@ from bitlog2.extras import require
 from bitlog2.sim.files import write
 
 from ...simulation import yosys
-from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, Netlist
+from ..yosys import marked
+from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, MutatedDesign
 
 #: Inputs of a miter that are state.
 _STATE = ("q_", "any_cycle")
@@ -43,11 +44,11 @@ def solve(question: str, seconds: int) -> Proof:
         ModuleNotFoundError: z3 is not installed.
     """
     require("an equivalence proof", "z3")
-    (name,) = re.findall(r"^; yosys-smt2-module (\S+)$", question, re.MULTILINE)
-    inputs = re.findall(r"^; yosys-smt2-input (\S+) (\d+)$", question, re.MULTILINE)
+    (name,) = marked(question, "module")
+    inputs = marked(question, "input")
     lines = [f"(declare-const state |{name}_s|)"]
-    for port, bits in inputs:
-        sort = "Bool" if bits == "1" else f"(_ BitVec {bits})"
+    for port, (bits,) in inputs.items():
+        sort = "Bool" if bits == 1 else f"(_ BitVec {bits})"
         lines.append(f"(declare-const |in {port}| {sort})")
         lines.append(f"(assert (= |in {port}| (|{name}_n {port}| state)))")
     lines.append(f"(assert (|{name}_u| state))")
@@ -55,8 +56,8 @@ def solve(question: str, seconds: int) -> Proof:
     for number, claim in enumerate(claims):
         lines += [f"(declare-const |broken {number}| Bool)"]
         lines += [f"(assert (=> |broken {number}| (not (|{claim}| state))))"]
-    bits = [port for port, width in inputs if width == "1" and port.startswith(_STATE)]
-    return _checked("\n".join([question, *lines]), len(claims), bits, seconds)
+    control = [port for port, (bits,) in inputs.items() if bits == 1 and port.startswith(_STATE)]
+    return _checked("\n".join([question, *lines]), len(claims), control, seconds)
 
 
 def _checked(text: str, claims: int, bits: Sequence[str], seconds: int) -> Proof:
@@ -451,11 +452,10 @@ def _consistent(cut: Cut) -> list[str]:
 
 
 def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
-    names = {each.name for each in cut.outputs}
     waived = "starting || " if cut.registers else ""
     lines = []
     for each in cut.outputs:
-        seen = _seen(boundary, each, names)
+        seen = _seen(cut, boundary, each)
         lines.append(f"    assert({waived}!(|(({each.name} ^ gate_{each.name}) & {seen})));")
     for register in cut.registers:
         name = register.name
@@ -467,12 +467,20 @@ def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
     return lines
 
 
-def _seen(boundary: Boundary, output: Port, names: set[str]) -> str:
+def _seen(cut: Cut, boundary: Boundary, output: Port) -> str:
+    """Return the mask of the bits of an output that are compared."""
     if output.name in boundary.seen:
         return _mask(boundary.seen[output.name], output.bits)
+    sizes = {each.name: each.bits for each in cut.outputs}
     prefix, _, signal = output.name.rpartition("_")
-    payload = signal in ("tdata", "tkeep", "tlast") and f"{prefix}_tvalid" in names
-    return _mask(f"{prefix}_tvalid" if payload else "1'b1", output.bits)
+    valid, keep = f"{prefix}_tvalid", f"{prefix}_tkeep"
+    if signal not in ("tdata", "tkeep", "tlast") or valid not in sizes:
+        return _mask("1'b1", output.bits)
+    if signal != "tdata" or keep not in sizes:
+        return _mask(valid, output.bits)
+    lanes, bits = range(sizes[keep]), output.bits // sizes[keep]
+    kept = (f"{{{bits}{{{keep}[{lane}] && {valid}}}}}" for lane in reversed(lanes))
+    return f"{{{', '.join(kept)}}}"
 
 
 _PROVED = (Proof("equivalent", {}),)
@@ -488,12 +496,12 @@ def joined(earlier: Proof, later: Proof) -> Proof:
 
 
 class Prover:
-    """Compares mutants of a netlist with the original at the ports of a module.
+    """Compares mutants of a design with the original at the ports of a module.
 
     Args:
-        netlist: the mutants.
+        design: the mutants.
         boundary: the module, its assumptions and what is seen of it.
-        package: the file of the configuration's package, in the netlist's folder.
+        package: the file of the configuration's package, in the design's folder.
         seconds: for one question.
 
     Raises:
@@ -501,8 +509,10 @@ class Prover:
         ValueError: the module's state is not what `cut_state` takes, or an invariant does not hold.
     """
 
-    def __init__(self, netlist: Netlist, boundary: Boundary, package: str, seconds: int) -> None:
-        self._netlist, self._boundary = netlist, boundary
+    def __init__(
+        self, design: MutatedDesign, boundary: Boundary, package: str, seconds: int
+    ) -> None:
+        self._design, self._boundary = design, boundary
         self._package, self._seconds = package, seconds
         self._cut = self._cut_design()
         self._check_assumptions()
@@ -528,7 +538,7 @@ class Prover:
         return [found[each.number] for each in mutants]
 
     def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:
-        bits, names = self._netlist.bits, [f"miter_{each.number}" for each in mutants]
+        bits, names = self._design.bits, [f"miter_{each.number}" for each in mutants]
         found = [Proof("equivalent", {}) for _ in mutants]
         for starting in (False, True) if self.has_state else (False,):
             texts = [
@@ -541,7 +551,7 @@ class Prover:
         return found
 
     def _cut_design(self) -> Cut:
-        folder, module = self._netlist.folder, self._boundary.module
+        folder, module = self._design.folder, self._boundary.module
         steps = "flatten; memory_collect; dffunmap; opt_clean; write_json"
         for source, name in ((DESIGN, "cut_mutants.json"), (PLAIN, "cut_plain.json")):
             top = _name_in(folder / source, module)
@@ -556,13 +566,13 @@ class Prover:
 
     def _check_assumptions(self) -> None:
         """Refuse assumptions that nothing meets: every mutant would be equivalent."""
-        text = render_probe(self._cut, self._boundary, self._netlist.bits)
+        text = render_probe(self._cut, self._boundary, self._design.bits)
         (question,) = self._questions(["probe"], [text], {})
         if solve(question, self._seconds).verdict != "different":
             raise ValueError(f"assumptions of {self._boundary.module} must be met by some inputs")
 
     def _check_invariants(self) -> None:
-        text = render_invariants(self._cut, self._boundary, self._netlist.bits)
+        text = render_invariants(self._cut, self._boundary, self._design.bits)
         (question,) = self._questions(["invariants"], [text], {})
         found = solve(question, self._seconds)
         if found.verdict != "equivalent":
@@ -575,7 +585,7 @@ class Prover:
         self, names: Sequence[str], texts: Iterable[str], relation: Mapping[str, str]
     ) -> list[str]:
         """Return the SMT-LIB text of each of these modules."""
-        folder, facts = self._netlist.folder, render_facts(self._cut, self._boundary, relation)
+        folder, facts = self._design.folder, render_facts(self._cut, self._boundary, relation)
         write(folder / "miters.sv", "\n".join([facts, *texts]))
         lines = [
             "read_json cut.json",
