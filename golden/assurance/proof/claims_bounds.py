@@ -29,14 +29,16 @@ def score(setting: Setting) -> Iterator[Holds]:
     config = setting.config
     yield from term_bound(setting)
     term = ((1 << config.q_bits) - 1) * ((1 << config.k_bits) - 1)
-    yield from _partial_sums(term, config.max_head_dim, config.registers["score"].bound)
+    yield from _partial_sums(
+        term, setting.longest("score_accumulator"), config.registers["score"].bound
+    )
 
 
 def row_sum(setting: Setting) -> Iterator[Holds]:
     """Every partial sum of N terms of at most 2^P is within the bound; a row's is at least 2^P."""
     config = setting.config
     one = 1 << config.table_bits
-    yield from _partial_sums(one, config.max_tokens, config.registers["row_sum"].bound)
+    yield from _partial_sums(one, setting.longest("row_sum"), config.registers["row_sum"].bound)
     first = z3.BoolVal(config.table[0] == one)
     yield Holds("e of distance 0 is 2^P", first)
     before, e = z3.Ints("before e")

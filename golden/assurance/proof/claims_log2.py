@@ -124,9 +124,8 @@ class Ratio:
         self.shown: dict[str, z3.ExprRef] = {"e": e, "s": s}
         self.e, self.s = unsigned(e), unsigned(s)
         self.E = self.e * setting.scheme.int_max
-        one, most = 1 << config.table_bits, config.registers["row_sum"].bound
         self.legal = [self.s > 0, z3.ULE(self.e, self.s)]
-        self.reached = [z3.ULE(self.e, one), z3.UGE(self.s, one), z3.ULE(self.s, most)]
+        self.reached = setting.assumed("log2_quantizer", e=self.e, s=self.s)
 
 
 def threshold_floor(setting: Setting) -> Iterator[Holds]:

@@ -83,7 +83,7 @@ def decide(claim: Claim, setting: Setting, timeout: float) -> Line:
         timeout: seconds for the solver, all obligations together.
 
     Raises:
-        OSError, ToolError: the RTL cannot be read, or a tool is not installed.
+        ValueError, ToolError: the RTL cannot be read, or a tool is not installed.
     """
     start = time.monotonic()
     deadline = Deadline(timeout)
