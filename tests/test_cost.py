@@ -64,7 +64,7 @@ endmodule
 
 def made(text: str, technology: str) -> Counts:
     name = re.findall(r"module (\w+)", text)[0]
-    return synthesize(TARGET, name, {}, technology, sources={f"{name}.sv": text})
+    return synthesize(TARGET, name, {}, technology, sources={f"{name}.sv": text.encode()})
 
 
 def gate(kind: str, inputs: list[int], output: int) -> dict[str, object]:

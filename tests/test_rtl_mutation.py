@@ -85,7 +85,7 @@ def test_rtl_mutation_original_that_fails_is_refused(tmp_path: Path):
 
 def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
     found = mutate(codes, ["code_register"], most=20)
-    (tested,) = found.tested
+    (tested,) = found.modules
     assert tested.mutants == 20
     assert len(tested.survivors) < 10
     assert found.status == 0, found.lines()
@@ -144,8 +144,9 @@ def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
     name: str, verdict: str, enough: bool
 ):
     (mutant,) = mutants_of(LIST, 1)
-    survivors = (Survivor(mutant, verdict, {"d": 10}),)
-    found = Campaign((Findings(SUBJECTS[name], 50, survivors, 1.0),), 0, 50)
+    survivor = Survivor(mutant=str(mutant), verdict=verdict, counterexample={"d": 10})
+    findings = Findings.of(SUBJECTS[name], 50, [survivor], 1.0)
+    found = Campaign(seed=0, most=50, modules=(findings,))
     assert found.status == (0 if enough else 1)
     shown = [line for line in found.lines() if "differs for d=0xa" in line]
     assert len(shown) == (verdict != "equivalent")
@@ -154,7 +155,7 @@ def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
 @pytest.mark.long
 def test_rtl_mutation_every_entry_of_the_exp2_table_is_caught(tmp_path: Path):
     emit(tmp_path / "set", units=["exp2"])
-    (tested,) = mutate(tmp_path / "set", ["exp2 table"]).tested
+    (tested,) = mutate(tmp_path / "set", ["exp2 table"]).modules
     assert (tested.mutants, tested.survivors) == (64, ())
 
 

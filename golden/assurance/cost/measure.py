@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2 import SPEC_VERSION
-from bitlog2.sim.files import write
 
 from ...simulation import ToolError, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
+from ..table import Columns
+from ..yosys import PACKAGE, run_script
 from .catalogue import CHOICES, Alternative, Choice, Group
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
@@ -200,7 +201,7 @@ def synthesize(
     parameters: Mapping[str, int],
     technology: str,
     *,
-    sources: Mapping[str, str] | None = None,
+    sources: Mapping[str, bytes] | None = None,
 ) -> Counts:
     """Return what a module costs.
 
@@ -209,7 +210,7 @@ def synthesize(
         top: the module.
         parameters: its parameters, where they are not those of the package.
         technology: one of `TECHNOLOGIES`.
-        sources: file name -> text, instead of the reference RTL.
+        sources: file name -> content, instead of the reference RTL.
 
     Raises:
         ValueError: the technology or the module is none, or the netlist is not mapped.
@@ -220,19 +221,13 @@ def synthesize(
         files = design_files()
         if top not in files:
             raise ValueError(f"module must be one of {', '.join(files)}, got {top!r}")
-        sources = {path.name: path.read_text(encoding="utf-8") for path in files.values()}
+        sources = {path.name: path.read_bytes() for path in files.values()}
+    package = {PACKAGE: render_package(target, list(UNITS.values()))}
+    chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
+    commands = [*chosen, _SCRIPTS[technology].format(top=top), "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
-        write(place / "bitlog2_pkg.sv", render_package(target, list(UNITS.values())))
-        for name, text in sources.items():
-            write(place / name, text)
-        chosen = "".join(f"chparam -set {key} {value} {top}\n" for key, value in parameters.items())
-        script = (
-            f"read_verilog -sv bitlog2_pkg.sv {' '.join(sorted(sources))}\n{chosen}"
-            f"{_SCRIPTS[technology].format(top=top)}write_json netlist.json\n"
-        )
-        write(place / "run.ys", script)
-        yosys("script run.ys", place, timeout=_SECONDS)
+        run_script(place, package | dict(sorted(sources.items())), commands, timeout=_SECONDS)
         # What is printed ends where ABC begins in this build, so only the file tells.
         if not (place / "netlist.json").is_file():
             raise ToolError(f"Yosys wrote no netlist of {top} for {technology}")
@@ -276,34 +271,24 @@ class CostTable:
 
     def lines(self) -> list[str]:
         """Return the table as text of fixed columns."""
-        rows = [self._head()]
-        lines = []
-        for choice in self.choices:
-            for position, group in enumerate(choice.groups):
-                rows += self._cells(choice, position, group)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        width = max(len(group.title) for choice in self.choices for group in choice.groups) + 1
-        heads = _columns(rows[0], widths)
+        rows = {choice.name: [self._head(), *self._cells(choice)] for choice in self.choices}
+        head = self._head()
+        sides = "<<" + ">" * (len(head) - 3) + "<"
+        columns = Columns([row for each in rows.values() for row in each], sides)
+        lines = self._legend()
         for choice in self.choices:
             lines += ["", f"{choice.name}: {choice.title}", f"  {choice.note}"]
-            lines.append(f"  {'':<{width}}{heads}")
-            for position, group in enumerate(choice.groups):
-                for index, row in enumerate(self._cells(choice, position, group)):
-                    title = group.title if index == 0 else ""
-                    lines.append(f"  {title:<{width}}{_columns(row, widths)}".rstrip())
-        return [*self._legend(), *lines]
+            lines += [f"  {columns.line(row)}" for row in rows[choice.name]]
+        return lines
 
     def markdown(self) -> list[str]:
         """Return the table as Markdown, a table a choice."""
         lines = []
         for choice in self.choices:
-            head = ["", *self._head()]
+            head = self._head()
             lines += [f"**{choice.title}.** {choice.note}", "", f"| {' | '.join(head)} |"]
             lines.append(f"|{'---|' * 2}{'---:|' * (len(head) - 3)}---|")
-            for position, group in enumerate(choice.groups):
-                for index, row in enumerate(self._cells(choice, position, group)):
-                    title = group.title if index == 0 else ""
-                    lines.append(f"| {' | '.join((title, *row))} |")
+            lines += [f"| {' | '.join(row)} |" for row in self._cells(choice)]
             lines.append("")
         return lines[:-1]
 
@@ -352,23 +337,26 @@ class CostTable:
         ]
 
     def _head(self) -> list[str]:
-        head = ["built"]
+        head = ["", "built"]
         for name in self.technologies:
             cells, levels = _LETTERS[name]
             head += [cells, "x", levels] + (["carries"] if name == "ice40" else [])
         return [*head, "flip-flops", "memory", "remark"]
 
-    def _cells(self, choice: Choice, position: int, group: Group) -> list[list[str]]:
+    def _cells(self, choice: Choice) -> list[list[str]]:
+        """Return a row for each alternative, the first of a group with its title."""
         rows = []
-        for index, alternative in enumerate(group.alternatives):
-            row = [alternative.name]
-            for name in self.technologies:
-                found = self.counts[choice.name, position, index, name]
-                first = self.counts[choice.name, position, 0, name]
-                row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
-                row += [str(found.carries)] if name == "ice40" else []
-            row += [str(found.flip_flops), str(found.memory_bits), alternative.remark]
-            rows.append(row)
+        for position, group in enumerate(choice.groups):
+            for index, alternative in enumerate(group.alternatives):
+                row = ["" if index else group.title, alternative.name]
+                for name in self.technologies:
+                    found = self.counts[choice.name, position, index, name]
+                    first = self.counts[choice.name, position, 0, name]
+                    row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
+                    row += [str(found.carries)] if name == "ice40" else []
+                rows.append(
+                    [*row, str(found.flip_flops), str(found.memory_bits), alternative.remark]
+                )
         return rows
 
 
@@ -424,10 +412,3 @@ def _known(name: str) -> str:
 
 def _ratio(found: int, first: int) -> str:
     return "" if first == 0 else f"{found / first:.2f}"
-
-
-def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Return cells side by side: numbers to the right, the first and the last to the left."""
-    cells = [f"{row[0]:<{widths[0]}}"]
-    cells += [f"{cell:>{width}}" for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-    return "  ".join([*cells, row[-1]]).rstrip()

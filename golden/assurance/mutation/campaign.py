@@ -4,12 +4,13 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from bitlog2.documents import Count, Document
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
@@ -20,6 +21,7 @@ from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
+from ..table import aligned
 from ..yosys import sources
 from .catalogue import (
     NETLIST,
@@ -39,11 +41,10 @@ TABLE = Path(__file__).parent / "table.json"
 
 #: Undetermined mutants of the row modules: one in so many.
 _UNDETERMINED_SHARE = 50
-_HEADER = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined", "seconds")
+_COUNTS = ("mutants", "caught", "equivalent", "gaps", "undetermined", "seconds")
 
 
-@dataclass(frozen=True)
-class Survivor:
+class Survivor(Document, frozen=True, kw_only=True):
     """A mutant that the vectors do not catch.
 
     Attributes:
@@ -53,128 +54,115 @@ class Survivor:
             the pauses that do.
     """
 
-    mutant: Mutant
-    verdict: str
-    counterexample: Mapping[str, int]
+    mutant: str
+    verdict: Literal["equivalent", "gap", "undetermined"]
+    counterexample: dict[str, int]
 
     def line(self) -> str:
-        """Return what a person wants to read of it."""
+        """Return it in words."""
         values = ", ".join(
             f"{name}=0x{value:x}" for name, value in self.counterexample.items() if value
         )
         where = f"differs for {values or 'all inputs 0'}" if self.counterexample else "not decided"
         return f"{self.verdict}, {self.mutant}: {where}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same for JSON."""
-        return {
-            "mutant": str(self.mutant),
-            "verdict": self.verdict,
-            "counterexample": dict(self.counterexample),
-        }
 
-
-@dataclass(frozen=True)
-class Findings:
+class Findings(Document, frozen=True, kw_only=True):
     """What was found of a module.
 
     Attributes:
-        subject: the module.
-        mutants: how many there were.
-        survivors: those that the vectors do not catch.
+        module: name of its subject.
+        mutants, caught: how many there were, and how many the vectors catch.
+        equivalent, gaps, undetermined: of the survivors.
         seconds: that it took.
+        vectors, device, compared_at: unit, module in the bench, module at whose ports survivors are
+            compared.
+        states: what the proof assumes, proves and compares.
+        survivors: mutants that the vectors do not catch.
     """
 
-    subject: Subject
-    mutants: int
+    module: str
+    mutants: Count
+    caught: Count
+    equivalent: Count
+    gaps: Count
+    undetermined: Count
+    seconds: Count
+    vectors: str
+    device: str
+    compared_at: str
+    states: tuple[str, ...]
     survivors: tuple[Survivor, ...]
-    seconds: float
 
-    def count(self, verdict: str) -> int:
-        """Return the survivors of that verdict."""
-        return sum(each.verdict == verdict for each in self.survivors)
-
-    def row(self) -> tuple[str, ...]:
-        """Return the module's line of the table."""
-        counts = [self.count(verdict) for verdict in ("equivalent", "gap", "undetermined")]
-        numbers = (self.mutants, self.mutants - len(self.survivors), *counts, round(self.seconds))
-        return (self.subject.name, *map(str, numbers))
+    @classmethod
+    def of(
+        cls, subject: Subject, mutants: int, survivors: Sequence[Survivor], seconds: float
+    ) -> "Findings":
+        """Return the findings of a subject, counted."""
+        verdicts = [each.verdict for each in survivors]
+        return cls(
+            module=subject.name,
+            mutants=mutants,
+            caught=mutants - len(survivors),
+            equivalent=verdicts.count("equivalent"),
+            gaps=verdicts.count("gap"),
+            undetermined=verdicts.count("undetermined"),
+            seconds=round(seconds),
+            vectors=subject.module.contract.unit,
+            device=subject.module.device,
+            compared_at=subject.compared.module,
+            states=tuple(subject.compared.lines()),
+            survivors=tuple(survivors),
+        )
 
     def enough(self) -> bool:
         """Whether no gap is left, and no more is undetermined than may be."""
-        allowed = self.mutants // _UNDETERMINED_SHARE if self.subject.row else 0
-        return self.count("gap") == 0 and self.count("undetermined") <= allowed
+        allowed = self.mutants // _UNDETERMINED_SHARE if SUBJECTS[self.module].row else 0
+        return self.gaps == 0 and self.undetermined <= allowed
 
     def compared_lines(self) -> list[str]:
         """Return what the vectors and the proof compare, and what the proof assumes."""
-        module = self.subject.module
         return [
-            f"{self.subject.name}: vectors of {module.contract.unit} in {module.device}; "
-            f"survivors at the ports of {self.subject.compared.module}",
-            *(f"  {line}" for line in self.subject.compared.lines()),
+            f"{self.module}: vectors of {self.vectors} in {self.device}; "
+            f"survivors at the ports of {self.compared_at}",
+            *(f"  {line}" for line in self.states),
         ]
 
 
-@dataclass(frozen=True)
-class Campaign:
+class Campaign(Document, frozen=True, kw_only=True):
     """What was found of all modules.
 
     Attributes:
-        tested: a module each.
         seed, most: that were asked for.
+        modules: in the order of the datapath.
     """
 
-    tested: tuple[Findings, ...]
-    seed: int
-    most: int
+    seed: Count
+    most: Count
+    modules: tuple[Findings, ...]
 
     @property
     def status(self) -> int:
         """Exit status: 0 where enough is caught or proved, 1 where something is open."""
-        return 0 if all(each.enough() for each in self.tested) else 1
+        return 0 if all(each.enough() for each in self.modules) else 1
 
     def lines(self) -> list[str]:
         """Return the table, what it compares and assumes, and what is open."""
-        rows = [_HEADER, *(each.row() for each in self.tested)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = ["  ".join(_cells(row, widths)).rstrip() for row in rows]
-        stated = [line for each in self.tested for line in each.compared_lines()]
-        open_lines = [
-            f"{each.subject.name}: {survivor.line()}"
-            for each in self.tested
-            for survivor in each.survivors
-            if survivor.verdict != "equivalent"
+        rows = [("module", *_COUNTS)]
+        rows += [
+            (each.module, *(str(getattr(each, name)) for name in _COUNTS)) for each in self.modules
         ]
         return [
             f"seed {self.seed}, at most {self.most} mutants a module",
-            *table,
-            *stated,
-            *open_lines,
+            *aligned(rows, "<" + ">" * len(_COUNTS)),
+            *(line for each in self.modules for line in each.compared_lines()),
+            *(
+                f"{each.module}: {survivor.line()}"
+                for each in self.modules
+                for survivor in each.survivors
+                if survivor.verdict != "equivalent"
+            ),
         ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same for JSON."""
-        return {
-            "seed": self.seed,
-            "most": self.most,
-            "modules": [
-                {
-                    **dict(zip(_HEADER[:1], each.row()[:1], strict=True)),
-                    **dict(zip(_HEADER[1:], map(int, each.row()[1:]), strict=True)),
-                    "vectors": each.subject.module.contract.unit,
-                    "device": each.subject.module.device,
-                    "compared_at": each.subject.compared.module,
-                    "states": each.subject.compared.lines(),
-                    "survivors": [survivor.as_dict() for survivor in each.survivors],
-                }
-                for each in self.tested
-            ],
-        }
-
-
-def _cells(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
 
 
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
@@ -321,7 +309,7 @@ def mutate(
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [SUBJECTS[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
-    return Campaign(tested, seed, most)
+    return Campaign(seed=seed, most=most, modules=tested)
 
 
 class _Run:
@@ -344,7 +332,7 @@ class _Run:
             left = [design.mutants[number - 1] for number in numbers]
             survivors = self._judged(design, bench, subject, left)
         seconds = time.monotonic() - begun
-        return Findings(subject, len(design.mutants), survivors, seconds)
+        return Findings.of(subject, len(design.mutants), survivors, seconds)
 
     def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
         rtl = sources((self._vectors / PACKAGE_NAME).read_bytes())
@@ -356,9 +344,9 @@ class _Run:
 
     def _judged(
         self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
-    ) -> tuple[Survivor, ...]:
+    ) -> list[Survivor]:
         if not left:
-            return ()
+            return []
         seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
         boundary = subject.compared.of(self._manifest.target.config)
         prover = Prover(design, boundary, PACKAGE_NAME, seconds)
@@ -370,11 +358,13 @@ class _Run:
                 seed = bench.other_seed(mutant.number, seeds, _BENCH_SECONDS)
                 if seed is not None:
                     verdict, inputs = "gap", {"seed": seed}
-            found.append(Survivor(mutant, verdict, inputs))
-        return tuple(found)
+            found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
+        return found
 
 
-def _verdict(subject: Subject, prover: Prover, proof: Proof) -> str:
+def _verdict(
+    subject: Subject, prover: Prover, proof: Proof
+) -> Literal["equivalent", "gap", "undetermined"]:
     """Return the verdict on a survivor.
 
     A difference in one clock cycle of a row module may begin in a state that it never reaches;
