@@ -1,8 +1,8 @@
 """`bitlog2 golden proof`: the claims of SPEC.md proved, and the RTL against them."""
 
 import argparse
-import json
 
+from bitlog2.documents import render
 from bitlog2.golden.assurance.table import Columns
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.scheme import SCHEMES
@@ -40,7 +40,7 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
 
 def _proof(args: argparse.Namespace) -> int:
     # The solver belongs to an extra: the other commands work without it.
-    from bitlog2.golden.assurance.proof import CLAIMS, decide, selected
+    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
 
     chosen = selected(CLAIMS, args.claim, args.scheme or tuple(SCHEMES))
     lines = []
@@ -58,8 +58,7 @@ def _proof(args: argparse.Namespace) -> int:
         if line.detail:
             print(f"  {line.detail}", flush=True)
     if args.json is not None:
-        text = json.dumps({"claims": [line.as_dict() for line in lines]}, indent=2)
-        write_whole(args.json, f"{text}\n".encode())
+        write_whole(args.json, render(Lines(claims=tuple(lines))))
     held = sum(line.holds for line in lines)
     seconds = sum(line.seconds for line in lines)
     print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from support.defects import planted
 
-from bitlog2.golden.assurance.proof import CLAIMS, RTL, Setting, decide
+from bitlog2.golden.assurance.proof import CLAIMS, Setting, decide
 from bitlog2.golden.assurance.proof.rtl_terms import RtlTerms, export
+from bitlog2.golden.testbench.files import RTL
 from bitlog2.sim import AttentionConfig
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}

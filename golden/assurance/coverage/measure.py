@@ -202,7 +202,7 @@ class StructureReport:
                 }
                 for each in self.missed
             ],
-            "reasons_without_a_point": [reason.__dict__["pattern"] for reason in self.idle],
+            "reasons_without_a_point": [reason.pattern for reason in self.idle],
         }
 
     def _explained(self) -> list[str]:

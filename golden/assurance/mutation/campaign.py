@@ -148,7 +148,7 @@ class Campaign(Document, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """Return the table, what it compares and assumes, and what is open."""
-        rows = [("module", *_COUNTS)]
+        rows: list[tuple[str, ...]] = [("module", *_COUNTS)]
         rows += [
             (each.module, *(str(getattr(each, name)) for name in _COUNTS)) for each in self.modules
         ]

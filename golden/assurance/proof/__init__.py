@@ -4,7 +4,7 @@ from bitlog2.extras import require
 
 require("bitlog2.golden.assurance.proof", "z3")
 
-from .claim import RTL, Claim, Setting
+from .claim import Claim, Setting
 from .claims_accumulators import ACCUMULATOR_CLAIMS
 from .claims_bounds import BOUND_CLAIMS
 from .claims_code_memory import CODE_MEMORY_CLAIMS
@@ -13,9 +13,9 @@ from .claims_log2 import LOG2_CLAIMS, LOGARITHM_CLAIMS
 from .claims_rounding import ROUNDING_CLAIMS
 from .claims_row_max import ROW_MAX_CLAIMS
 from .claims_rtl import RTL_CLAIMS
-from .proving import Line, decide, selected
+from .proving import Line, Lines, decide, selected
 
-__all__ = ["CLAIMS", "RTL", "Claim", "Line", "Setting", "decide", "selected"]
+__all__ = ["CLAIMS", "Claim", "Line", "Lines", "Setting", "decide", "selected"]
 
 CLAIMS: tuple[Claim, ...] = (
     *LOG2_CLAIMS,
