@@ -113,7 +113,7 @@ _CLOCKED = ("$dff", "$mem_v2", "$scopeinfo")
 
 
 @dataclass(frozen=True)
-class Port:
+class CutPort:
     """A port, or a register that was made one.
 
     Attributes:
@@ -153,9 +153,9 @@ class Cut:
         netlist: the module `cut` for Yosys's `read_json`.
     """
 
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    registers: tuple[Port, ...]
+    inputs: tuple[CutPort, ...]
+    outputs: tuple[CutPort, ...]
+    registers: tuple[CutPort, ...]
     memories: tuple[CutMemory, ...]
     netlist: str
 
@@ -176,7 +176,7 @@ def cut_state(design: str, plain: str, left_out: tuple[str, ...]) -> Cut:
     ports, cells = module["ports"], module["cells"]
     listed = {
         direction: tuple(
-            Port(name, len(port["bits"]))
+            CutPort(name, len(port["bits"]))
             for name, port in ports.items()
             if port["direction"] == direction and name not in left_out
         )
@@ -215,11 +215,11 @@ def _register_names(module: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> Port:
+def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> CutPort:
     outputs = cell["connections"]["Q"]
     ports[f"q_{name}"] = {"direction": "input", "bits": outputs}
     ports[f"d_{name}"] = {"direction": "output", "bits": cell["connections"]["D"]}
-    return Port(name, len(outputs))
+    return CutPort(name, len(outputs))
 
 
 def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> CutMemory:
@@ -239,7 +239,7 @@ _SIZES = ("RD_PORTS", "WR_PORTS", "RD_CLK_ENABLE", "ABITS", "WIDTH")
 
 def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> str:
     """Return the module `facts`: of a state, whether the invariants hold and what matters."""
-    entries = [Port(f"entry_{each.name}", each.address_bits) for each in cut.memories]
+    entries = [CutPort(f"entry_{each.name}", each.address_bits) for each in cut.memories]
     inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*cut.registers, *entries)]
     outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
     outputs.append("  output wire holds")
@@ -342,7 +342,7 @@ def _all(conditions: tuple[str, ...]) -> str:
     return " && ".join(f"({each})" for each in conditions) or "1'b1"
 
 
-def _matters(cut: Cut, relation: Mapping[str, str], part: Port | CutMemory) -> str:
+def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
     """Return the mask of the bits of a register or memory that matter."""
     found = (text for pattern, text in relation.items() if re.fullmatch(pattern, part.name))
     text = re.sub(r"\bentry\b", f"entry_{part.name}", next(found, "1'b1"))
@@ -360,7 +360,7 @@ def _mask(condition: str, bits: int) -> str:
     return condition if condition.startswith("{") else f"{{{bits}{{1'({condition})}}}}"
 
 
-def _state(cut: Cut) -> tuple[Port | CutMemory, ...]:
+def _state(cut: Cut) -> tuple[CutPort | CutMemory, ...]:
     return (*cut.registers, *cut.memories)
 
 
@@ -368,24 +368,24 @@ def _inputs(cut: Cut) -> list[str]:
     """Return the miter's inputs: those of the design, and two states in one clock cycle."""
     ports = list(cut.inputs)
     if cut.registers:
-        ports.append(Port("any_cycle", 1))
+        ports.append(CutPort("any_cycle", 1))
     for register in cut.registers:
         ports += [
-            Port(f"q_{register.name}", register.bits),
-            Port(f"free_{register.name}", register.bits),
+            CutPort(f"q_{register.name}", register.bits),
+            CutPort(f"free_{register.name}", register.bits),
         ]
     for memory in cut.memories:
-        ports.append(Port(f"entry_{memory.name}", memory.address_bits))
+        ports.append(CutPort(f"entry_{memory.name}", memory.address_bits))
         for kind in ("rd", "old", "free_rd", "free_old"):
-            ports.append(Port(f"{kind}_{memory.name}", memory.bits))
+            ports.append(CutPort(f"{kind}_{memory.name}", memory.bits))
     return [f"  input wire {_range(each.bits)}{each.name}" for each in ports]
 
 
 def _outputs(cut: Cut, prefix: str) -> list[str]:
-    ports = [*cut.outputs, *(Port(f"d_{each.name}", each.bits) for each in cut.registers)]
+    ports = [*cut.outputs, *(CutPort(f"d_{each.name}", each.bits) for each in cut.registers)]
     for memory in cut.memories:
-        ports += [Port(f"{kind}_{memory.name}", memory.address_bits) for kind in ("ra", "wa")]
-        ports += [Port(f"{kind}_{memory.name}", memory.bits) for kind in ("wd", "we")]
+        ports += [CutPort(f"{kind}_{memory.name}", memory.address_bits) for kind in ("ra", "wa")]
+        ports += [CutPort(f"{kind}_{memory.name}", memory.bits) for kind in ("wd", "we")]
     return [f"  wire {_range(each.bits)}{prefix}{each.name};" for each in ports]
 
 
@@ -467,7 +467,7 @@ def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
     return lines
 
 
-def _seen(cut: Cut, boundary: Boundary, output: Port) -> str:
+def _seen(cut: Cut, boundary: Boundary, output: CutPort) -> str:
     """Return the mask of the bits of an output that are compared."""
     if output.name in boundary.seen:
         return _mask(boundary.seen[output.name], output.bits)
