@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
 import z3
 
@@ -262,3 +264,35 @@ class Claim:
     by: str
     obligations: Callable[[Setting], Iterable[Holds | Checked]]
     per_scheme: bool = False
+
+
+_Obligations = TypeVar("_Obligations", bound=Callable[..., Iterable[Holds | Checked]])
+
+
+def claim(
+    name: str,
+    requirements: str,
+    over: str | Callable[[Setting], str],
+    by: str,
+    *,
+    per_scheme: bool = False,
+) -> Callable[[_Obligations], _Obligations]:
+    """Declare the claim that all of what a function gives holds. Arguments as of `Claim`."""
+
+    def declare(obligations: _Obligations) -> _Obligations:
+        words = over if callable(over) else lambda _: over
+        declared = Claim(name, requirements, words, by, obligations, per_scheme)
+        setattr(obligations, _DECLARED, declared)
+        return obligations
+
+    return declare
+
+
+#: Attribute of a function that has a claim.
+_DECLARED = "declared_claim"
+
+
+def claims_of(module: ModuleType) -> list[Claim]:
+    """Return the claims that a module declares, in their order."""
+    own = [each for each in vars(module).values() if hasattr(each, _DECLARED)]
+    return [getattr(each, _DECLARED) for each in own if each.__module__ == module.__name__]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, choose, integer, signed, unsigned
+from .claim import NETLIST, WIDTH, Holds, Setting, choose, claim, integer, signed, unsigned
 from .claims_bounds import term_bound
 from .claims_log2 import code
 from .rtl_terms import RtlTerms
@@ -97,6 +97,12 @@ def _within(x: z3.BitVecRef, most: z3.BitVecRef | int) -> list[z3.BoolRef]:
     return [x <= most, x >= -most]
 
 
+@claim(
+    "rtl_score_accumulator",
+    "BL2-SCORE-01, -02",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_head_dim} channels",
+    NETLIST,
+)
 def score_accumulator(setting: Setting) -> Iterator[Holds]:
     """`score_accumulator`: the exact score of rows of up to max_head_dim channels.
 
@@ -125,6 +131,12 @@ def score_accumulator(setting: Setting) -> Iterator[Holds]:
     ).obligations("score")
 
 
+@claim(
+    "rtl_row_sum",
+    "BL2-SUM-01",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+)
 def row_sum(setting: Setting) -> Iterator[Holds]:
     """`row_sum`: the exact sum of rows of up to max_tokens keys."""
     config, net = setting.config, setting.terms("row_sum")
@@ -142,6 +154,13 @@ def row_sum(setting: Setting) -> Iterator[Holds]:
     ).obligations("s")
 
 
+@claim(
+    "rtl_shift_add",
+    "BL2-ACC-01, -02",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+    per_scheme=True,
+)
 def shift_add(setting: Setting) -> Iterator[Holds]:
     """`shift_add`: the exact accumulators, whose sums are within the bound of `acc_bound`."""
     config, scheme, net = setting.config, setting.scheme, setting.terms("shift_add")
@@ -180,29 +199,3 @@ def _difference(code: z3.BitVecRef, zero: z3.BitVecRef, bits: int) -> z3.BitVecR
 
 def _lane(word: z3.BitVecRef, lane: int, bits: int) -> z3.BitVecRef:
     return z3.simplify(z3.Extract(lane * bits + bits - 1, lane * bits, word))
-
-
-ACCUMULATOR_CLAIMS = (
-    Claim(
-        "rtl_score_accumulator",
-        "BL2-SCORE-01, -02",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_head_dim} channels",
-        NETLIST,
-        score_accumulator,
-    ),
-    Claim(
-        "rtl_row_sum",
-        "BL2-SUM-01",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        row_sum,
-    ),
-    Claim(
-        "rtl_shift_add",
-        "BL2-ACC-01, -02",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        shift_add,
-        per_scheme=True,
-    ),
-)

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, unsigned
+from .claim import NETLIST, WIDTH, Holds, Setting, claim, integer, unsigned
 from .rtl_terms import RtlTerms
 
 
+@claim(
+    "rtl_code_memory",
+    "BL2-CODE-03, -04",
+    "full width, any number of rows of any number of keys",
+    NETLIST,
+    per_scheme=True,
+)
 def code_memory(setting: Setting) -> Iterator[Holds]:
     """`code_memory`: each byte of both planes, for rows of any length."""
     net = setting.terms("code_memory")
@@ -91,15 +98,3 @@ def _word(
 
 def _same(net: RtlTerms, *names: str) -> z3.BoolRef:
     return z3.And(*(net.after(name) == net[name] for name in names))
-
-
-CODE_MEMORY_CLAIMS = (
-    Claim(
-        "rtl_code_memory",
-        "BL2-CODE-03, -04",
-        lambda _: "full width, any number of rows of any number of keys",
-        NETLIST,
-        code_memory,
-        per_scheme=True,
-    ),
-)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, signed, unsigned
+from .claim import NETLIST, WIDTH, Holds, Setting, claim, integer, signed, unsigned
 from .rtl_terms import RtlTerms
 
 
@@ -108,6 +108,12 @@ def _with_key(row: Row, net: RtlTerms, setting: Setting) -> Row:
     )
 
 
+@claim(
+    "rtl_row_max",
+    "BL2-MAX-01, -03",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+)
 def row_max(setting: Setting) -> Iterator[Holds]:
     """`row_max`: the maximum, and every distance in its place, of rows of up to max_tokens keys."""
     net, most = setting.terms("row_max"), setting.longest("row_max")
@@ -160,14 +166,3 @@ def _outputs(net: RtlTerms, now: State, then: State) -> z3.BoolRef:
         then.giving == z3.And(now.giving, z3.Not(ends)),
         z3.Implies(then.giving, then.index == now.index + z3.If(goes_on, integer(1), integer(0))),
     )
-
-
-ROW_MAX_CLAIMS = (
-    Claim(
-        "rtl_row_max",
-        "BL2-MAX-01, -03",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        row_max,
-    ),
-)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import z3
 
 from ...stimulus.unit import Target, port
-from .claim import NETLIST, Claim, Holds, Setting, choose, integer, rnd, saturated, signed, unsigned
+from .claim import NETLIST, Holds, Setting, choose, claim, integer, rnd, saturated, signed, unsigned
 from .claims_log2 import code, dividing, quotient
 from .rtl_terms import replaced
 
@@ -13,6 +13,23 @@ from .rtl_terms import replaced
 _WIDTHS = range(1, 65)
 
 
+def _inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
+    """Return over what a module's claim holds: its inputs' widths, and where it is cut."""
+
+    def over(setting: Setting) -> str:
+        target = Target.of(setting.config)
+        widths = [f"{name} {port(name, target).width}" for name in registers]
+        return f"full width, {', '.join(widths)} bits{cut}"
+
+    return over
+
+
+@claim(
+    "rtl_leading_one",
+    "BL2-NUM-06",
+    f"full width, each width from {_WIDTHS[0]} to {_WIDTHS[-1]}",
+    NETLIST,
+)
 def detector(setting: Setting) -> Iterator[Holds]:
     """`leading_one`, each width."""
     nets = setting.variants("leading_one", [{"WIDTH": width} for width in _WIDTHS])
@@ -26,6 +43,7 @@ def detector(setting: Setting) -> Iterator[Holds]:
         yield Holds(f"leading_one of {width} bits", goal, shown=net.shown())
 
 
+@claim("rtl_exp2", "BL2-EXP2-01 to -04", _inputs("mask", "d"), NETLIST)
 def exp2(setting: Setting) -> Iterator[Holds]:
     """`exp2`, each distance that unit 3 gives and both values of the mask."""
     config, net = setting.config, setting.terms("exp2")
@@ -38,6 +56,12 @@ def exp2(setting: Setting) -> Iterator[Holds]:
     yield Holds("e", goal, setting.assumed("exp2"), net.shown("mask", "d", "e"))
 
 
+@claim(
+    "rtl_score_requantizer",
+    "BL2-REQ-01 to -03 and BL2-NUM-02, -05",
+    _inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
+    NETLIST,
+)
 def score_requantizer(setting: Setting) -> Iterator[Holds]:
     """`score_requantizer`, cut at the product."""
     config, net = setting.config, setting.terms("score_requantizer")
@@ -55,6 +79,13 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
     )
 
 
+@claim(
+    "rtl_output_requantizer",
+    "BL2-OUT-01, -02 and BL2-NUM-02, -05",
+    _inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
+    NETLIST,
+    per_scheme=True,
+)
 def output_requantizer(setting: Setting) -> Iterator[Holds]:
     """`output_requantizer`, cut at the product."""
     config, net = setting.config, setting.terms("output_requantizer")
@@ -90,6 +121,13 @@ def _within(product: z3.BitVecRef, most: int) -> list[z3.BoolRef]:
     return [signed(product) <= most, signed(product) >= -most]
 
 
+@claim(
+    "rtl_log2_quantizer",
+    "BL2-LOG2-01 to -06 and BL2-CODE-01, -02",
+    _inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
+    NETLIST,
+    per_scheme=True,
+)
 def log2_quantizer(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer` against the dividing form, whose quotient is known by its thresholds."""
     scheme, net = setting.scheme, setting.terms("log2_quantizer")
@@ -102,6 +140,13 @@ def log2_quantizer(setting: Setting) -> Iterator[Holds]:
     yield from code_goals(setting, net["level"], net["nibble"], net["flag"], reached, shown)
 
 
+@claim(
+    "rtl_log2_quantizer_divide",
+    "BL2-LOG2-01 to -03 and BL2-CODE-01, -02",
+    _inputs("s", "e", cut=", s > 0; cut at the quotient"),
+    NETLIST,
+    per_scheme=True,
+)
 def log2_quantizer_divide(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer_divide`, cut at the quotient of its divider."""
     scheme, net = setting.scheme, setting.terms("log2_quantizer_divide")
@@ -140,6 +185,13 @@ def _divider(term: z3.ExprRef) -> z3.BitVecRef:
     return next(iter(found.values()))
 
 
+@claim(
+    "rtl_code_register",
+    "BL2-CODE-01, -02",
+    _inputs("level", cut=", legal levels"),
+    NETLIST,
+    per_scheme=True,
+)
 def code_register(setting: Setting) -> Iterator[Holds]:
     """`code_register`, each level."""
     net = setting.terms("code_register")
@@ -162,6 +214,7 @@ def code_goals(
     yield Holds("nibble and flag of the level", goal, given, shown)
 
 
+@claim("rtl_distance", "BL2-MAX-03", _inputs("row_max", "t", cut=", t <= row max"), NETLIST)
 def distance(setting: Setting) -> Iterator[Holds]:
     """`distance` of a key that is not above the maximum."""
     net, most = setting.terms("distance"), setting.config.d_max
@@ -171,6 +224,13 @@ def distance(setting: Setting) -> Iterator[Holds]:
     yield Holds("d", unsigned(net["d"]) == page, setting.assumed("distance"), shown)
 
 
+@claim(
+    "rtl_shift_add_lane",
+    "BL2-ACC-01",
+    _inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
+    NETLIST,
+    per_scheme=True,
+)
 def shift_add_lane(setting: Setting) -> Iterator[Holds]:
     """`shift_add_lane` for every code that a level has."""
     scheme, net = setting.scheme, setting.terms("shift_add_lane")
@@ -183,86 +243,3 @@ def shift_add_lane(setting: Setting) -> Iterator[Holds]:
     term = choose(((i == L, value * x) for i, value in enumerate(scheme.values)), integer(0))
     shown = {"level": level, **net.shown("v", "zv", "term")}
     yield Holds("term", signed(net["term"]) == term, given, shown)
-
-
-def _inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
-    """Return over what a module's claim holds: its inputs' widths, and where it is cut."""
-
-    def over(setting: Setting) -> str:
-        target = Target.of(setting.config)
-        widths = [f"{name} {port(name, target).width}" for name in registers]
-        return f"full width, {', '.join(widths)} bits{cut}"
-
-    return over
-
-
-RTL_CLAIMS = (
-    Claim(
-        "rtl_leading_one",
-        "BL2-NUM-06",
-        lambda _: f"full width, each width from {_WIDTHS[0]} to {_WIDTHS[-1]}",
-        NETLIST,
-        detector,
-    ),
-    Claim(
-        "rtl_score_requantizer",
-        "BL2-REQ-01 to -03 and BL2-NUM-02, -05",
-        _inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
-        NETLIST,
-        score_requantizer,
-    ),
-    Claim(
-        "rtl_distance",
-        "BL2-MAX-03",
-        _inputs("row_max", "t", cut=", t <= row max"),
-        NETLIST,
-        distance,
-    ),
-    Claim(
-        "rtl_exp2",
-        "BL2-EXP2-01 to -04",
-        _inputs("mask", "d"),
-        NETLIST,
-        exp2,
-    ),
-    Claim(
-        "rtl_log2_quantizer",
-        "BL2-LOG2-01 to -06 and BL2-CODE-01, -02",
-        _inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
-        NETLIST,
-        log2_quantizer,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_log2_quantizer_divide",
-        "BL2-LOG2-01 to -03 and BL2-CODE-01, -02",
-        _inputs("s", "e", cut=", s > 0; cut at the quotient"),
-        NETLIST,
-        log2_quantizer_divide,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_code_register",
-        "BL2-CODE-01, -02",
-        _inputs("level", cut=", legal levels"),
-        NETLIST,
-        code_register,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_shift_add_lane",
-        "BL2-ACC-01",
-        _inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
-        NETLIST,
-        shift_add_lane,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_output_requantizer",
-        "BL2-OUT-01, -02 and BL2-NUM-02, -05",
-        _inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
-        NETLIST,
-        output_requantizer,
-        per_scheme=True,
-    ),
-)
