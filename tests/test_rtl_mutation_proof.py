@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitlog2.golden.assurance.mutation.catalogue import Boundary, MutatedDesign, sampled
-from bitlog2.golden.assurance.mutation.proof import Proof, Prover, joined
+from bitlog2.golden.assurance.mutation.equivalence import Proof, Prover, joined
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\

@@ -4,13 +4,15 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from bitlog2 import SPEC_VERSION
+from bitlog2.documents import Document
 
 from ...simulation import ToolError, yosys
 from ...simulation.svpackage import render_package
@@ -18,7 +20,7 @@ from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ..table import Columns
 from ..yosys import PACKAGE, run_script
-from .catalogue import CHOICES, Alternative, Choice, Group
+from .catalogue import CHOICES, Alternative, Choice, Counts, Group
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -33,33 +35,6 @@ _LOGIC = {
 }
 #: Names of places in the source, no hardware.
 _NOTHING = "$scopeinfo"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a module costs in one technology.
-
-    Attributes:
-        cells: logic cells that count as one: two-input gates and inverters, or LUTs.
-        carries: cells of a carry chain; 0 for gates.
-        flip_flops: one a bit; their enable and synchronous reset belong to them.
-        memory_bits: of memories that are written, which stay apart.
-        levels: logic cells on the longest path between ports, flip-flops and memories.
-        path_carries: carry cells on that path, the most where several have as many levels.
-        by_type: cells by the technology's name.
-    """
-
-    cells: int
-    carries: int
-    flip_flops: int
-    memory_bits: int
-    levels: int
-    path_carries: int
-    by_type: Mapping[str, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts as they stand in JSON."""
-        return {**self.__dict__, "by_type": dict(self.by_type)}
 
 
 def count_cells(netlist: Mapping[str, Any], top: str) -> Counts:
@@ -253,21 +228,20 @@ def yosys_version() -> str:
 _LETTERS = {"generic": ("gates", "levels"), "ice40": ("LUT4", "levels")}
 
 
-@dataclass(frozen=True)
-class CostTable:
+class CostTable(Document, frozen=True, kw_only=True):
     """What was measured.
 
     Attributes:
-        technologies: in the order of the columns.
-        choices: in the order of the rows.
-        counts: (choice, group, alternative, technology), by position and name -> counts.
+        specification_version: of SPEC.md.
         yosys: its version.
+        technologies: in the order of the columns: name -> what its counts are.
+        choices: in the order of the rows.
     """
 
-    technologies: tuple[str, ...]
-    choices: tuple[Choice, ...]
-    counts: dict[tuple[str, int, int, str], Counts]
+    specification_version: int
     yosys: str
+    technologies: dict[str, str]
+    choices: tuple[Choice, ...]
 
     def lines(self) -> list[str]:
         """Return the table as text of fixed columns."""
@@ -292,46 +266,10 @@ class CostTable:
             lines.append("")
         return lines[:-1]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as it stands in JSON."""
-        return {
-            "specification_version": SPEC_VERSION,
-            "yosys": self.yosys,
-            "technologies": {name: TECHNOLOGIES[name] for name in self.technologies},
-            "choices": [
-                {
-                    "name": choice.name,
-                    "title": choice.title,
-                    "note": choice.note,
-                    "groups": [
-                        self._group_dict(choice, position, group)
-                        for position, group in enumerate(choice.groups)
-                    ],
-                }
-                for choice in self.choices
-            ],
-        }
-
-    def _group_dict(self, choice: Choice, position: int, group: Group) -> dict[str, Any]:
-        return {
-            "title": group.title,
-            "same_function": group.same or None,
-            "alternatives": [
-                {
-                    **alternative.as_dict(),
-                    "counts": {
-                        name: self.counts[choice.name, position, index, name].as_dict()
-                        for name in self.technologies
-                    },
-                }
-                for index, alternative in enumerate(group.alternatives)
-            ],
-        }
-
     def _legend(self) -> list[str]:
         return [
             f"Yosys {self.yosys}",
-            *(f"{name}: {TECHNOLOGIES[name]}" for name in self.technologies),
+            *(f"{name}: {text}" for name, text in self.technologies.items()),
             "x: times the first of its kind; levels: cells on the longest path, carries apart;",
             "flip-flops have their enable and reset; written memories stay apart, in bits.",
         ]
@@ -346,12 +284,12 @@ class CostTable:
     def _cells(self, choice: Choice) -> list[list[str]]:
         """Return a row for each alternative, the first of a group with its title."""
         rows = []
-        for position, group in enumerate(choice.groups):
+        for group in choice.groups:
             for index, alternative in enumerate(group.alternatives):
                 row = ["" if index else group.title, alternative.name]
                 for name in self.technologies:
-                    found = self.counts[choice.name, position, index, name]
-                    first = self.counts[choice.name, position, 0, name]
+                    found = alternative.counts[name]
+                    first = group.alternatives[0].counts[name]
                     row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
                     row += [str(found.carries)] if name == "ice40" else []
                 rows.append(
@@ -381,27 +319,40 @@ def measure_cost(
     names = tuple(dict.fromkeys(technologies or TECHNOLOGIES))
     for name in names:
         check_technology(name)
-    wanted = [
-        ((choice.name, position, index, name), alternative)
+    built = {
+        _key(alternative, name): (alternative, name)
         for choice in chosen
-        for position, group in enumerate(choice.groups)
-        for index, alternative in enumerate(group.alternatives)
+        for group in choice.groups
+        for alternative in group.alternatives
         for name in names
-    ]
-    known: dict[str, Counts] = {}
+    }
     counts = {}
-    for key, alternative in progress(wanted, "synthesis", len(wanted)):
-        counts[key] = _once(known, alternative, key[-1])
-    return CostTable(names, chosen, counts, yosys_version())
+    for key, (each, name) in progress(built.items(), "synthesis", len(built)):
+        counts[key] = synthesize(each.target, each.top, each.parameters, name)
+
+    def measured(group: Group) -> Group:
+        return replace(
+            group,
+            alternatives=tuple(
+                replace(each, counts={name: counts[_key(each, name)] for name in names})
+                for each in group.alternatives
+            ),
+        )
+
+    return CostTable(
+        specification_version=SPEC_VERSION,
+        yosys=yosys_version(),
+        technologies={name: TECHNOLOGIES[name] for name in names},
+        choices=tuple(
+            replace(choice, groups=tuple(map(measured, choice.groups))) for choice in chosen
+        ),
+    )
 
 
-def _once(known: dict[str, Counts], alternative: Alternative, technology: str) -> Counts:
-    """Return the counts of an alternative, synthesized the first time that it is met."""
-    target = alternative.target
-    built = repr((target, alternative.top, sorted(alternative.parameters.items()), technology))
-    if built not in known:
-        known[built] = synthesize(target, alternative.top, alternative.parameters, technology)
-    return known[built]
+def _key(alternative: Alternative, technology: str) -> str:
+    """Return what alternatives that are built alike have in common."""
+    parameters = sorted(alternative.parameters.items())
+    return repr((alternative.target, alternative.top, parameters, technology))
 
 
 def _known(name: str) -> str:

@@ -34,7 +34,7 @@ from .catalogue import (
     mutated,
     sampled,
 )
-from .proof import Proof, Prover
+from .equivalence import Proof, Prover
 
 #: The table of the last whole run, as JSON.
 TABLE = Path(__file__).parent / "table.json"
