@@ -1,5 +1,6 @@
 """Default vectors against faulty devices: each fault is found, by its unit's words and by o."""
 
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -221,8 +222,8 @@ REFUSED = [
     (
         "shift_add",
         CODED | {"nibble": [0, 3, 0], "flag": [1, 1, 0]},
-        "a nibble beside the flag",
-        "0 to 0, got 3",
+        "flag == 0 || nibble == 0",
+        "got flag = 1, nibble = 3",
     ),
     ("shift_add 16", CODED | {"flag": [0, 1, 0]}, "flag", "0 to 0, got 1"),
     ("output_requantizer", OUT | {"acc": [1, 5761]}, "acc", "-5760 to 5760, got 5761"),
@@ -241,5 +242,5 @@ def test_vectors_of_a_stimulus_that_no_row_has_are_refused(
     config = AttentionConfig(f"BitLog2_Half_{levels or 17}", **short)
     zeros = ("zq", "zk") if unit == "score_accumulator" else ("zv",)
     inputs = {"params": table(**dict.fromkeys(zeros, (0, 0))), "stimulus": table(**stimulus)}
-    with pytest.raises(ValueError, match=f"^{unit} case 1: {name} must be from {allowed}"):
+    with pytest.raises(ValueError, match=f"^{unit} case 1: {re.escape(name)} must .*{allowed}"):
         simulated(unit, inputs, config)

@@ -12,7 +12,7 @@ from bitlog2.sim.units import row_max as row_max_unit
 from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
-from .cases import Sampler, check_lengths, check_range, near_powers
+from .cases import Sampler, check_inputs, check_range, near_powers
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
@@ -124,7 +124,7 @@ def _random_rows(config: AttentionConfig, seed: int, count: int) -> CaseGroup:
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_lengths("row_max", beats["last"], config.max_tokens)
+    check_inputs(row_max_unit.ROW_MAX, config, inputs)
     seen = sums_of_rows(beats["mask"] == 0, beats["last"])
     check_range("row_max", "keys that are not masked", seen, 1, config.max_tokens)
     layer = layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0))

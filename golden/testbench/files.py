@@ -100,12 +100,12 @@ def run_testbench(
     return done.returncode, done.stdout.splitlines()
 
 
-_RTL_FOLDER = Path(__file__).parent.parent / RTL_NAME
+RTL = Path(__file__).parent.parent / RTL_NAME
 
 
 def reference_files() -> list[Path]:
     """Return the files of the reference RTL; `bitlog2_pkg.sv` is compiled before them."""
-    return sorted(_RTL_FOLDER.glob("*.sv"))
+    return sorted(RTL.glob("*.sv"))
 
 
 def testbench_files(
