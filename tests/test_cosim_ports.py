@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cosim_devices import NEVER_STALLED, ROW_SUM
+from support.devices import NEVER_STALLED, ROW_SUM
 from test_golden_helpers import SMALL
 
 import bitlog2.golden
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
-from bitlog2.golden.cosim.simulators import Design
+from bitlog2.golden.cosim.design import Design
 from bitlog2.golden.simulation import FileList, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.golden_cosim import add_cosim_options

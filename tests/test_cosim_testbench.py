@@ -15,10 +15,8 @@ from test_golden_helpers import SMALL, hand_row
 import bitlog2.golden.cosim
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES
-from bitlog2.golden.cosim.job import beats_of_row, shape_of
-from bitlog2.golden.cosim.model import AttentionModel, Model
-from bitlog2.golden.cosim.observers import Scoreboard
-from bitlog2.golden.cosim.result import Words
+from bitlog2.golden.cosim.model import AttentionModel, Model, Words, beats_of_row
+from bitlog2.golden.cosim.testbench import Scoreboard
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import reference_files
@@ -31,13 +29,11 @@ TARGET = Target(AttentionConfig(), 2)
 def words_of(unit: str, prefix: str, ends: tuple[int, ...] = ()) -> Words:
     device = DEVICES[unit]
     channel = next(each for each in device.contract.outputs if each.prefix == prefix)
-    return Words(shape_of(device, channel, TARGET), ends)
+    return Words(device.words(channel, TARGET), ends)
 
 
 def test_cosim_beats_put_lane_0_lowest_and_keep_the_low_lanes_of_the_last() -> None:
-    device = DEVICES["attention_row"]
-    shape = shape_of(device, device.contract.inputs[1], TARGET)
-    beats = beats_of_row(shape, [0x11, 0x22, 0x33], 2, lambda bits: (1 << bits) - 1)
+    beats = beats_of_row([0x11, 0x22, 0x33], 8, 2, lambda bits: (1 << bits) - 1)
     assert [(each.data, each.keep, each.last) for each in beats] == [
         (0x2211, 0b11, 0),
         (0xFF33, 0b01, 1),

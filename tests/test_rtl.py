@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rtl_files import (
+from support.rtl import (
     BIND,
     CHECKS_FILE,
     MODULES,

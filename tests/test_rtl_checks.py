@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rtl_files import CHECKS_FILE, RTL, write_package
+from support.rtl import CHECKS_FILE, RTL, write_package
 
 from bitlog2.golden.simulation.tools import (
     icarus_found,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rtl_files import BIND, MODULES, RTL, rtl_files
+from support.rtl import BIND, MODULES, RTL, rtl_files
 from support.defects import DEFECTS, Defect, Forgotten, defect_named, forgotten_by
 from test_golden_helpers import SMALL
 

@@ -7,7 +7,7 @@ agrees with the vectors only where every parameter that its units have is handed
 from pathlib import Path
 
 import pytest
-from rtl_files import RTL
+from support.rtl import RTL
 
 from bitlog2.golden import UNITS, emit
 from bitlog2.golden.cosim import CosimOptions, CosimResult, Rtl, cosim

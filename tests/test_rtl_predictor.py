@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rtl_files import RTL, lint_slang, write_package
+from support.rtl import RTL, lint_slang, write_package
 from support.c_model import SOURCE
 from support.defects import defect_named
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cosim_devices import NEVER_STALLED, PIPELINED
+from support.devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.coverage import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtl_files import rtl_files
+from support.rtl import rtl_files
 
 #: Modules that are run in another one, or on the vectors of another unit -> (unit, module).
 _THROUGH = {
