@@ -101,6 +101,9 @@ def _first_line(command: list[str], environment: dict[str, str]) -> str:
 
 
 _LAUNCH = Path(__file__).with_name("launch.py")
+#: For cocotb: else pytest rewrites the assertions of every module that is imported in a simulator,
+#: which takes as long as a short simulation with its imports.
+_NO_REWRITING = {"COCOTB_REWRITE_ASSERTION_FILES": ""}
 
 
 def start(
@@ -110,7 +113,7 @@ def start(
     path = folder / f"{order['action']}.json"
     path.write_text(json.dumps({**order, "path": sys.path, "simulator": simulator.name}))
     command = [sys.executable, "-I", str(_LAUNCH), str(path)]
-    return run_group(command, log, simulator.environment, limit)
+    return run_group(command, log, simulator.environment | _NO_REWRITING, limit)
 
 
 def run_group(
