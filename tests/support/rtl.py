@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pyslang
@@ -26,8 +27,9 @@ from bitlog2.golden.simulation.tools import (
 )
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench.files import MODULES as BENCH
-from bitlog2.golden.testbench.files import UNOPTIMIZED, build_testbench, run_testbench
+from bitlog2.golden.testbench.files import UNOPTIMIZED, build_testbench
 from bitlog2.sim import AttentionConfig
+from support.shared import made_once
 
 #: Compiles in a tenth of a second where it is found.
 FAST = "icarus" if icarus_found() else "verilator"
@@ -144,17 +146,11 @@ def emit_set(folder: Path, config: AttentionConfig = BENCH_CONFIG, head_dim: int
     return folder
 
 
-@dataclass
+@dataclass(frozen=True)
 class Workshop:
-    """Builds testbenches, each once.
+    """Builds testbenches, each once for all processes of a test run."""
 
-    Attributes:
-        folder: where.
-        built: what runs each testbench, by what it was built from.
-    """
-
-    folder: Path
-    built: dict[tuple[object, ...], Run] = field(default_factory=dict)
+    factory: pytest.TempPathFactory
 
     def build(
         self,
@@ -168,46 +164,29 @@ class Workshop:
     ) -> Run:
         """Compile a device and its testbench; return what runs them."""
         name = module or DEVICES[device].module
-        key = (simulator, vectors, device, name, tuple(rtl or ()), tuple(macros))
-        if key not in self.built:
-            self.built[key] = self._built(simulator, vectors, device, name, rtl, macros)
-        return self.built[key]
-
-    def _built(
-        self,
-        simulator: str,
-        vectors: Path,
-        device: str,
-        name: str,
-        rtl: Sequence[Path] | None,
-        macros: Sequence[str],
-    ) -> Run:
-        out = self.folder / f"{len(self.built)}-{device}"
-        out.mkdir(parents=True)
         bench = vectors / f"{name}_tb.sv"
         files = [vectors / "bitlog2_pkg.sv", *(rtl or rtl_files()), bench]
         options = [f"-D{macro}" for macro in macros]
-        if simulator == "icarus":
-            return _icarus(files, name, device, out, options)
-        quick = [*UNOPTIMIZED, *options]
-        program = build_testbench(files, name, out, device=device, options=quick)
-        return lambda at, *plusargs: run_testbench(program, at, *plusargs, timeout=120)
+        of = " ".join(map(str, [simulator, device, *options, *files]))
 
+        def icarus(out: Path) -> None:
+            words = ["iverilog", "-g2012", "-s", f"{name}_tb", f"-DDUT={device}", *options]
+            sources = [*files[:-1], BENCH, bench]
+            run_tool([*words, "-o", out / "simulate", *sources], out, timeout=120)
 
-def _icarus(
-    files: Sequence[Path], module: str, device: str, out: Path, options: Sequence[str]
-) -> Run:
-    program = out / "simulate"
-    command = ["iverilog", "-g2012", "-s", f"{module}_tb", f"-DDUT={device}", *options]
-    words = [*command, "-o", program, *files[:-1], BENCH, files[-1]]
-    run_tool(words, out, timeout=120)
+        def verilator(out: Path) -> None:
+            build_testbench(files, name, out, device=device, options=[*UNOPTIMIZED, *options])
 
-    def run(vectors: Path, *plusargs: str) -> tuple[int, list[str]]:
-        words = ["vvp", "-n", program, f"+dir={vectors}", *plusargs]
-        status, printed = finished(words, timeout=240)
-        return status, printed.splitlines()
+        make = icarus if simulator == "icarus" else verilator
+        digest = sha256(of.encode()).hexdigest()[:12]
+        program = made_once(self.factory, f"bench-{digest}", make) / "simulate"
+        first = ["vvp", "-n", program] if simulator == "icarus" else [program]
 
-    return run
+        def run(at: Path, *plusargs: str) -> tuple[int, list[str]]:
+            status, printed = finished([*first, f"+dir={at}", *plusargs], timeout=240)
+            return status, printed.splitlines()
+
+        return run
 
 
 def verdict(lines: Sequence[str]) -> str:
