@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from ..package.reading import open_set
@@ -372,9 +371,9 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
     new = builds / f".{folder.name}.{uuid4().hex}"
     new.mkdir()
     try:
-        log = new / "build.log"
-        status = start(simulator, _order(design, simulator, new), new, log, _LIMIT)
+        status = _built(design, simulator, new)
         if status != 0:
+            log = new / "build.log"
             handle, kept = tempfile.mkstemp(prefix=f"bitlog2-{design.top}-", suffix=".log")
             with os.fdopen(handle, "wb") as copy:
                 copy.write(log.read_bytes())
@@ -387,22 +386,26 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
     return folder
 
 
-def _order(design: Design, simulator: Simulator, folder: Path) -> dict[str, Any]:
+def _built(design: Design, simulator: Simulator, folder: Path) -> int | None:
     verilator = simulator.name == "verilator"
     endings = (".sv", ".v", ".vlt") if verilator else (".sv", ".v")
     wrapper = folder / f"{WRAPPER}.sv"
     wrapper.write_text(design.wrapper.text, encoding="utf-8")
     sources = [path for path in design.sources if path.suffix in endings]
-    return {
-        "action": "build",
-        "sources": [str(path) for path in (*sources, wrapper)],
-        "includes": list(map(str, design.includes)),
-        "defines": dict(design.rtl.defines),
-        "build_args": _VERILATOR if verilator else [],
-        "top": WRAPPER,
-        "build": str(folder),
-        "waves": design.waves,
-    }
+    return start(
+        simulator,
+        "build",
+        folder,
+        _LIMIT,
+        sources=[str(path) for path in (*sources, wrapper)],
+        includes=list(map(str, design.includes)),
+        defines=dict(design.rtl.defines),
+        build_args=_VERILATOR if verilator else [],
+        hdl_toplevel=WRAPPER,
+        build_dir=str(folder),
+        waves=design.waves,
+        always=True,
+    )
 
 
 def _compiler_message(design: Design, simulator: Simulator, status: int | None, log: Path) -> str:

@@ -1,8 +1,10 @@
 """Inside the simulator: the runs of a job, played through the device."""
 
+from __future__ import annotations
+
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
@@ -17,7 +19,7 @@ from bitlog2.sim.files import write_whole
 
 from ..simulation.contract import Channel, ChannelWords
 from .job import Job, Profile, read_document, write_recording
-from .model import Model, Words, device_named, model_of_files
+from .model import Model, device_named, model_of_files
 from .testbench import Agent, Bench, RowDriver, RowMonitor, Scoreboard, Sequencer, now
 
 #: Cycles after the last expected word in which nothing more may come, or the idle limit if less.
@@ -57,10 +59,10 @@ async def _plain(dut: Any, job: Job, model: Model) -> None:
         if job.log is not None:
             number = profile.cases[model.cases[index]]
             took = ", ".join(f"{f.name} {v}" for f, v in zip(inputs.fields, case, strict=True))
-            gave = fields_of(outputs, words.bits[-1])
+            gave = _fields_of(outputs, words.bits[-1])
             with Path(job.log).open("a") as log:
                 log.write(f"{now()} ns case {number}: {took}: {gave}\n")
-        if job.stop_first and differs(words.bits[-1], *expected[index]):
+        if job.stop_first and _differs(words.bits[-1], *expected[index]):
             break
     seconds = time.monotonic() - begun
     counts = {"cycles": len(words.bits), "lanes": 1, "resets": (), "seconds": seconds}
@@ -161,11 +163,8 @@ class _Run:
         self._set_up(rows)
         drivers, monitors = self.sequencer.drivers, list(self.monitors.values())
         if log is not None:
-            bench.add(TransferLog(log, drivers, monitors, self.carried, self._place))
-        expected = {
-            p: [w for row in rows for w in words[row]] for p, words in self.expected.items()
-        }
-        watch = FirstDifference(monitors if expected else (), self.model, rows, expected)
+            bench.add(_TransferLog(self, log))
+        watch = _FirstDifference(self)
         bench.add(watch)
         since = bench.cycles
         await bench.reset()
@@ -249,7 +248,7 @@ class _Run:
         ]
         counts += [
             f"{each.prefix} has {each.waiting} beats waiting, the first of "
-            f"{self._place(each.prefix, each.progress)}"
+            f"{self.place(each.prefix, each.progress)}"
             for each in sequencer.drivers
             if each.waiting
         ]
@@ -259,7 +258,7 @@ class _Run:
             f"{self._case(self.rows[ended])}: {', '.join(counts)}"
         )
 
-    def _place(self, prefix: str, transfer: int) -> str:
+    def place(self, prefix: str, transfer: int) -> str:
         """Return the case and the beat of a stream's transfer since the last reset."""
         ends = self.ends.get(prefix) or list(
             accumulate(len(self.beats[prefix][e]) for e in self.rows)
@@ -273,14 +272,13 @@ class _Run:
         return self.profile.cases[self.model.cases[row]]
 
 
-_KNOWN = str.maketrans("xXzZuUwW-", "000000000")
-_UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
-
-
 class _Observer:
-    """An agent that drives nothing."""
+    """An agent that drives nothing: it looks at the streams of a run, which are sampled before."""
 
     progress = 0
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
 
     def drive(self) -> None:
         """Nothing to drive."""
@@ -289,54 +287,38 @@ class _Observer:
         """Nothing to forget."""
 
 
-class TransferLog(_Observer):
-    """Writes a line a transfer: time, stream, case, beat, and the fields of each lane.
+class _TransferLog(_Observer):
+    """Writes a line a transfer: time, stream, case, beat, and the fields of each lane."""
 
-    Args:
-        file: that is written to.
-        drivers, monitors: that are looked at; they come before this on the bench.
-        carried: the words of each stream, by prefix.
-        place: (prefix, transfer since the reset) -> the case and the beat in words.
-    """
-
-    def __init__(
-        self,
-        file: TextIO,
-        drivers: Iterable[RowDriver],
-        monitors: Iterable[RowMonitor],
-        carried: Mapping[str, ChannelWords],
-        place: Callable[[str, int], str],
-    ) -> None:
-        self._file, self._carried, self._place = file, carried, place
-        self._drivers, self._monitors = tuple(drivers), tuple(monitors)
+    def __init__(self, run: _Run, file: TextIO) -> None:
+        super().__init__(run)
+        self._file = file
 
     def sample(self) -> None:
         """Write what was transferred in this cycle."""
-        for driver in self._drivers:
+        for driver in self.run.sequencer.drivers:
             if (beat := driver.taken) is not None:
-                lanes = beat.keep.bit_length()
-                data = f"{beat.data:0{lanes * self._carried[driver.prefix].width}b}"
-                keep = f"{beat.keep:b}"
-                self._write(driver.prefix, driver.progress - 1, data, keep, str(beat.last))
-        for monitor in self._monitors:
-            if monitor.transfers and (last := monitor.transfers[-1]).time == now():
-                index = len(monitor.transfers) - 1
-                self._write(monitor.prefix, index, last.data, last.keep, last.last)
+                width = beat.keep.bit_length() * self.run.carried[driver.prefix].width
+                given = (f"{beat.data:0{width}b}", f"{beat.keep:b}", str(beat.last))
+                self._write(driver.prefix, driver.progress - 1, *given)
+        for prefix, monitor in self.run.monitors.items():
+            if (made := monitor.taken) is not None:
+                self._write(prefix, len(monitor.transfers) - 1, made.data, made.keep, made.last)
 
     def _write(self, prefix: str, index: int, data: str, keep: str, last: str) -> None:
-        words = self._carried[prefix]
+        words = self.run.carried[prefix]
         lanes = [
             f"lane {lane}: " * words.channel.lanes
-            + fields_of(words, data[len(data) - (lane + 1) * words.width :][: words.width])
+            + _fields_of(words, data[len(data) - (lane + 1) * words.width :][: words.width])
             for lane, kept in enumerate(reversed(keep))
             if kept != "0"
         ]
         end = f", tlast {last}" if words.channel.framed else ""
-        place = self._place(prefix, index)
+        place = self.run.place(prefix, index)
         self._file.write(f"{now()} ns {prefix} {place}: {'; '.join(lanes)}{end}\n")
 
 
-def fields_of(words: ChannelWords, word: str) -> str:
+def _fields_of(words: ChannelWords, word: str) -> str:
     """Return the fields of a word, its bits 01xz, in words."""
     shown = []
     for field in words.fields:
@@ -352,42 +334,36 @@ def _value(bits: str, signed: bool) -> str:
     return str(int(bits, 2) - ((signed and bits[0] == "1") << len(bits)))
 
 
-class FirstDifference(_Observer):
-    """Sees at once when a device gives a word that is not the expected one, or breaks a rule.
+class _FirstDifference(_Observer):
+    """Sees at once when a device gives a word that is not the expected one, or breaks a rule."""
 
-    Args:
-        monitors: that are looked at; they come before this on the bench.
-        model: what they must give.
-        rows: that are played.
-        expected: value and mask of each word of these rows, by prefix.
-    """
-
-    def __init__(
-        self,
-        monitors: Iterable[RowMonitor],
-        model: Model,
-        rows: Sequence[int],
-        expected: Mapping[str, Sequence[tuple[int, int]]],
-    ) -> None:
+    def __init__(self, run: _Run) -> None:
+        super().__init__(run)
         self.found = False
-        self._streams: list[tuple[RowMonitor, Words, Sequence[tuple[int, int]]]] = []
-        for monitor in monitors:
-            words = model.words(monitor.prefix, rows)
-            self._streams.append((monitor, words, expected[monitor.prefix]))
+        self._words = {prefix: run.model.words(prefix, run.rows) for prefix in run.expected}
+        self._expected = {
+            prefix: [word for row in run.rows for word in words[row]]
+            for prefix, words in run.expected.items()
+        }
 
     def sample(self) -> None:
         """Look at what was transferred in this cycle."""
-        for monitor, words, expected in self._streams:
-            if monitor.transfers and (last := monitor.transfers[-1]).time == now():
+        for prefix, words in self._words.items():
+            monitor, expected = self.run.monitors[prefix], self._expected[prefix]
+            if (made := monitor.taken) is not None:
                 known = len(words.bits)
-                words.take(last.data, last.keep, last.last, last.time)
+                words.take(made.data, made.keep, made.last, made.time)
                 for index in range(known, len(words.bits)):
-                    if index >= len(expected) or differs(words.bits[index], *expected[index]):
+                    if index >= len(expected) or _differs(words.bits[index], *expected[index]):
                         self.found = True
             self.found = self.found or bool(monitor.failures or words.failures)
 
 
-def differs(bits: str, value: int, care: int) -> bool:
+_KNOWN = str.maketrans("xXzZuUwW-", "000000000")
+_UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
+
+
+def _differs(bits: str, value: int, care: int) -> bool:
     """Return whether a word is not that value, in the bits that are 1 in `care`."""
     known, unknown = int(bits.translate(_KNOWN), 2), int(bits.translate(_UNKNOWN), 2)
     return bool(((known ^ value) | unknown) & care)

@@ -115,7 +115,6 @@ def _failures(verified: Verification) -> tuple[str, ...]:
     return (*verified.failures, *wrong)
 
 
-_MODULE = "bitlog2.golden.cosim.play"
 #: An error, or a memory file that was not found: then the device is not the one that was meant.
 _ERROR = re.compile(
     r"^(%Error|\[\d+\] %Error|ERROR:|FATAL:|.*%Error:)"
@@ -198,17 +197,21 @@ def _run(
         words = ["--trace-file", str(dump)] if design.waves else []
     elif design.waves:
         plusargs.append(f"+dumpfile_path={dump}")
-    order = {
-        "action": "run",
-        "module": _MODULE,
-        "top": WRAPPER,
-        "build": str(build),
-        "results": str(results),
-        "test_args": words,
-        "plusargs": plusargs,
-        "waves": design.waves,
-    }
-    return start(simulator, order, results, results / "run.log", options.limit)
+    return start(
+        simulator,
+        "test",
+        results,
+        options.limit,
+        test_module="bitlog2.golden.cosim.play",
+        hdl_toplevel=WRAPPER,
+        hdl_toplevel_lang="verilog",
+        build_dir=str(build),
+        test_dir=os.getcwd(),
+        results_xml=str(results / "results.xml"),
+        test_args=words,
+        plusargs=plusargs,
+        waves=design.waves,
+    )
 
 
 def _kept(
@@ -252,7 +255,7 @@ def _troubles(
     job: Job, status: int | None, limit: float, whole: bool
 ) -> tuple[list[str], list[str]]:
     """Return the errors of the simulator, or why not all is `whole`, and its warnings."""
-    log = (Path(job.results) / "run.log").read_text(errors="replace")
+    log = (Path(job.results) / "test.log").read_text(errors="replace")
     lines = list(dict.fromkeys(line.strip() for line in log.splitlines()))
     errors = [line for line in lines if _ERROR.match(line)]
     warnings = [line for line in lines if _WARNING.match(line) and line not in errors][:_SHOWN]

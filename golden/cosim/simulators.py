@@ -107,11 +107,20 @@ _NO_REWRITING = {"COCOTB_REWRITE_ASSERTION_FILES": ""}
 
 
 def start(
-    simulator: Simulator, order: dict[str, Any], folder: Path, log: Path, limit: float
+    simulator: Simulator, action: str, folder: Path, limit: float, **arguments: Any
 ) -> int | None:
-    """Have `launch.py` carry out an order; return its status, None when the time was over."""
-    path = folder / f"{order['action']}.json"
-    path.write_text(json.dumps({**order, "path": sys.path, "simulator": simulator.name}))
+    """Have cocotb's runner `build` or `test`; return the status, None when the time was over.
+
+    Args:
+        simulator: which.
+        action: `build` or `test`; what it prints is in `<action>.log`.
+        folder: for what is written.
+        limit: seconds.
+        arguments: of the runner's method of that name.
+    """
+    path, log = folder / f"{action}.json", folder / f"{action}.log"
+    order = {"action": action, "arguments": arguments, "simulator": simulator.name}
+    path.write_text(json.dumps({**order, "path": sys.path}))
     command = [sys.executable, "-I", str(_LAUNCH), str(path)]
     return run_group(command, log, simulator.environment | _NO_REWRITING, limit)
 

@@ -243,6 +243,7 @@ class RowMonitor(_Stream):
         super().__init__(bench.dut, prefix, seed)
         self.stall, self.expected = stall, expected
         self.transfers: list[Transfer] = []
+        self.taken: Transfer | None = None
         self._taking = self._ready is None
         self._waits = False
         self._held: tuple[str, str, str] | None = None
@@ -267,6 +268,7 @@ class RowMonitor(_Stream):
     def clear(self) -> None:
         """Forget what was taken."""
         self.transfers.clear()
+        self.taken = None
         self._held, self._waits = None, False
         self._set_ready(False)
 
@@ -276,7 +278,11 @@ class RowMonitor(_Stream):
         self._set_ready(ready and (not self._waits or self._held is not None))
 
     def sample(self) -> None:
-        """Take what is offered; hold it to the last offer that was not taken."""
+        """Take what is offered; hold it to the last offer that was not taken.
+
+        `taken` is the transfer of this cycle.
+        """
+        self.taken = None
         valid = str(self._valid.value)
         if valid not in ("0", "1"):
             self._fail(f"{self.prefix}_tvalid is {valid}")
@@ -286,7 +292,8 @@ class RowMonitor(_Stream):
             self._fail(f"{self.prefix}: {what} before tready")
         self._held = payload if not self._taking else None
         if payload is not None and self._taking:
-            self.transfers.append(Transfer(*payload, now()))
+            self.taken = Transfer(*payload, now())
+            self.transfers.append(self.taken)
             self._waits = self.stall > 0 and self._random.randrange(4) == 0
 
     def _payload(self) -> tuple[str, str, str]:
