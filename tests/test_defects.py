@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
-from bitlog2.golden.simulation.tools import verilator_command, verilator_environment
+from bitlog2.golden.simulation.tools import finished, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 LONG = pytest.mark.long
@@ -278,17 +277,10 @@ def run_bound(vectors: Path, top: str, files: list[Path], build: Path) -> str:
         "PYTHON3": sys.executable,
         "FLAGS": "--assert -CFLAGS -O0",
     }
-    done = subprocess.run(
-        ["make", "-C", vectors, *(f"{name}={value}" for name, value in variables.items())],
-        env=verilator_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert (done.returncode == 0) == ("FAIL" not in done.stdout), done.stdout + done.stderr
-    return done.stdout
+    words = ["make", "-C", vectors, *(f"{name}={value}" for name, value in variables.items())]
+    status, printed = finished(words, environment=verilator_environment(), timeout=280)
+    assert (status == 0) == ("FAIL" not in printed), printed
+    return printed
 
 
 @pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")

@@ -31,6 +31,7 @@ from bitlog2.golden import PRESETS, UNITS, emit, emit_from, emit_rows, verify
 from bitlog2.golden.package.folder import SUMS_NAME, read_manifest, render_checksums, sha256
 from bitlog2.golden.simulation import FileList, icarus_found, throughput, verilator_command
 from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES, modules_of
+from bitlog2.golden.simulation.tools import finished
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import render_testbench
 from bitlog2.scripts.cli import main
@@ -374,15 +375,7 @@ def test_testbench_set_with_another_file_does_not_verify(name: str, folder: Path
 def make(folder: Path, *words: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Run the Makefile as a user does, who has none of our Python."""
     usual = {"PATH": os.environ["PATH"], **(environment or {})}
-    done = subprocess.run(
-        ["make", "-C", str(folder), *words],
-        env=usual,
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=600,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return finished(["make", "-C", folder, *words], environment=usual, timeout=600)
 
 
 def make_lines(
