@@ -39,7 +39,7 @@ class Wrapper:
     Attributes:
         text: its source.
         clocked: whether the device has streams, and with them a clock.
-        lanes: words a beat of each stream by its prefix; streams that it leaves out are not there.
+        lanes: words per beat of each stream that is there, by its prefix.
     """
 
     text: str
@@ -48,14 +48,7 @@ class Wrapper:
 
 
 def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) -> Wrapper:
-    """Return the wrapper of a device.
-
-    Args:
-        rtl: what its owner says of it.
-        top: the module.
-        found: its ports.
-        device: what it is held to.
-        target: what it is built for.
+    """Return the wrapper of the module `top` with the ports `found`, held to `device`.
 
     Raises:
         DeviceError: a port is missing, has another direction or width, or nothing drives it.
@@ -94,7 +87,7 @@ def _join_params(joiner: "_Joiner", device: Device, target: Target) -> None:
 
 
 def _join_channel(joiner: "_Joiner", device: Device, channel: Channel, target: Target) -> int:
-    """Join the ports of a stream; return its words a beat."""
+    """Join the ports of a stream; return its words per beat."""
     carried, prefix = device.words(channel, target), channel.prefix
     given = channel in device.contract.inputs
     forward, back = ("input", "output") if given else ("output", "input")
@@ -279,7 +272,7 @@ class Design:
     Attributes:
         top: the device's module.
         sources: files, packages first.
-        rtl: what its owner says of it.
+        rtl: what its owner declares of it.
         wrapper: the module around it.
         files: every module of the sources -> its file.
         waves: whether it can write its signals.

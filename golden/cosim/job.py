@@ -119,7 +119,7 @@ class Recording(Document, frozen=True, kw_only=True):
     Attributes:
         failures: one sentence each.
         cycles: of the clock; cases where there is none.
-        lanes: words a beat of the widest channel.
+        lanes: words per beat of the widest channel.
         seconds: wall time.
         resets: nanoseconds at which resets in the middle of a row ended.
         times: nanoseconds of each word by stream.

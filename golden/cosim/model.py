@@ -143,14 +143,7 @@ class Beat:
 
 
 def beats_of_row(words: Sequence[int], width: int, lanes: int, garbage: Garbage) -> list[Beat]:
-    """Return a row's words as beats: on the last the low lanes are kept.
-
-    Args:
-        words: of the row, at least one.
-        width: bits of a word.
-        lanes: words a beat.
-        garbage: what the other lanes hold.
-    """
+    """Return a row as beats: on the last the low lanes are kept, the others hold garbage."""
     beats = []
     for first in range(0, len(words), lanes):
         part = words[first : first + lanes]
@@ -176,7 +169,7 @@ class Words:
             does not begin with `last`.
         bits: of each word, most significant first, 01xz.
         times: of each word in nanoseconds.
-        failures: what is wrong with `tkeep` and `tlast`: the first few.
+        failures: what is wrong with `tkeep` and `tlast`: the first three.
     """
 
     of: ChannelWords
@@ -295,7 +288,7 @@ class Model:
 
         Args:
             prefix: of its ports.
-            lanes: words a beat.
+            lanes: words per beat.
             garbage: bits -> what lanes hold that are not kept.
         """
         carried = self.channel(prefix)

@@ -27,14 +27,14 @@ class CosimOptions:
         stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
         idle: cycles without a transfer after which a device counts as stuck, 10 to 10**9.
         limit: seconds after which a simulator is ended.
-        lanes: keys a beat, the parameter LANES of the rows, 1 to 64; None for its own default.
+        lanes: keys per beat, the parameter LANES of the rows, 1 to 64; None for its own default.
         cases: that are played, in this order; None for all. Needs a single unit.
         profiles: names of `PROFILES`: the runs; None for all.
         stop_first: whether the first difference ends everything.
         waves: a VCD file, or a folder for `<unit>.vcd`; None for none.
         out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
         builds: folder in which compiled devices are kept and used again; None for none.
-        log: file that gets a line a transfer: time, stream, case, beat, fields; None for none.
+        log: file that gets a line per transfer: time, stream, case, beat, fields; None for none.
 
     Raises:
         TypeError, ValueError: a number is out of range.

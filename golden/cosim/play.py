@@ -90,7 +90,7 @@ class _Run:
     Args:
         bench, job, model, profile: what is played, on what.
         outputs: the streams that the device has.
-        lanes: words a beat of each stream, by prefix.
+        lanes: words per beat of each stream, by prefix.
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class _Observer:
 
 
 class _TransferLog(_Observer):
-    """Writes a line a transfer: time, stream, case, beat, and the fields of each lane."""
+    """Writes a line per transfer: time, stream, case, beat, and the fields of each lane."""
 
     def __init__(self, run: _Run, file: TextIO) -> None:
         super().__init__(run)

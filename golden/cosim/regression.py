@@ -32,7 +32,7 @@ class RegressionPoint:
         fraction_bits: F.
         table_bits: P.
         code_bits: of q, k, v and o.
-        lanes: keys a beat.
+        lanes: keys per beat.
         max_tokens: largest N; rows of one key are in every set.
         head_dim: D.
     """
@@ -128,7 +128,7 @@ class RegressionResult:
         return 0 if self.ok else 1
 
     def lines(self) -> list[str]:
-        """Return the report: a line a configuration, more where something differs."""
+        """Return the report: a line per configuration, more where something differs."""
         lines = []
         for number, (point, found) in enumerate(self.runs):
             units = [unit for each in found for unit in each.units]

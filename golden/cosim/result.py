@@ -84,7 +84,7 @@ class UnitRun:
         unit: its name.
         top: the module that was simulated.
         cases: cases of the vectors.
-        lanes: words a beat of its widest stream.
+        lanes: words per beat of its widest stream.
         profiles: the runs.
         build_seconds, seconds: wall time of the compiler and of the simulator.
         back_pressure: whether its outputs were stalled, where `stall` is not 0.

@@ -34,7 +34,7 @@ class Simulator:
 
     Attributes:
         name: `verilator` or `icarus`.
-        version: what it says of itself.
+        version: as it prints it.
         environment: in which it is run.
         remark: whether the other one is there.
     """

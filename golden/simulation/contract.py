@@ -18,7 +18,7 @@ class Channel:
         stream: the stream of vectors whose words it carries.
         fields: of a word, most significant first; `last` is the port `tlast`.
         lanes: whether a beat carries several words, with `tkeep`.
-        framed: whether it has `tlast`: a beat for a key, not one a row.
+        framed: whether it has `tlast`: a beat per key, not one per row.
         ready: False for a tap, which is valid only.
         optional: whether a device may leave it out.
     """

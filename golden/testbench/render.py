@@ -54,7 +54,7 @@ module {module}_tb;
   import bitlog2_tb::*;
 """
 _LANES = "`ifndef LANES\n`define LANES 4\n`endif\n"
-#: What a macro says of the device, as a number that is 0 or 1.
+#: What a macro declares of the device, as a number that is 0 or 1.
 _FLAG = "`ifdef NO_{0}\n  localparam integer {0} = 0;\n`else\n  localparam integer {0} = 1;\n`endif"
 _ONE_LANE = """\
 `ifdef NO_TKEEP
