@@ -405,7 +405,8 @@ def broken_exp2(folder: Path) -> Path:
 
 
 def verilator(folder: Path, *words: str) -> tuple[int, list[str]]:
-    return make_lines(folder, "SIM=verilator", f"VERILATOR={verilator_command()}", *words)
+    quick = (f"VERILATOR={verilator_command()}", "FLAGS=-CFLAGS -O0")
+    return make_lines(folder, "SIM=verilator", *quick, *words)
 
 
 def test_testbench_make_passes_on_the_reference_in_verilator(folder: Path) -> None:

@@ -131,9 +131,17 @@ def cells_of(printed: str) -> set[str]:
 
 # Plain testbenches.
 
-#: Rows of a multiple of four lanes, and not; a shift and a table of their own.
+#: Rows of a multiple of four lanes, and not; a shift and a table of their own; narrow q and k, as
+#: the score accumulator is given every pair of codes.
 BENCH_CONFIG = AttentionConfig(
-    max_head_dim=4, max_tokens=11, table_bits=6, max_n=4, max_n2=12, distance_int_bits=4
+    q_bits=3,
+    k_bits=3,
+    max_head_dim=4,
+    max_tokens=11,
+    table_bits=6,
+    max_n=4,
+    max_n2=12,
+    distance_int_bits=4,
 )
 
 #: (vectors, plusargs) -> exit status and the lines that were printed.
