@@ -13,10 +13,10 @@ from bitlog2.models.runs.folder import (
     Inputs,
     Journal,
     RunFolder,
-    ShapeRecord,
     read_journal,
 )
 from bitlog2.models.runs.request import EvaluationRequest
+from bitlog2.models.watch.check import LayerShape
 
 A, B = "0" * 63 + "a", "0" * 63 + "b"
 RECORD = BatchRecord(
@@ -128,7 +128,7 @@ def test_record_malformed_is_refused_with_its_file(tmp_path, field, value):
         read_journal(path)
 
 
-SHAPES = {"blocks.0": ShapeRecord(heads=2, sizes={"score": 4, "o": 3})}
+SHAPES = {"blocks.0": LayerShape(heads=2, sizes={"score": 4, "o": 3})}
 
 
 def batch(number, **changes):

@@ -33,6 +33,13 @@ def test_grid_options_all_models_are_the_pretrained_ones():
     assert request.workers > 0
 
 
+@pytest.mark.parametrize(("arithmetic", "count"), [("float", 8), ("integer", 6)])
+def test_grid_options_all_schemes_are_those_of_the_arithmetic(arithmetic, count):
+    words = ["--check", "none"] if arithmetic == "float" else []
+    request = request_of("--schemes", "all", "--arithmetic", arithmetic, *words)
+    assert len(request.cells()) == 1 + count
+
+
 def test_grid_options_weights_of_several_models():
     words = ["--models", "vit_small,deit_tiny", "--data", "/x"]
     request = request_of(*words, "--checkpoints", "deit_tiny=/w/d.pth")

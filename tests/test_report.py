@@ -27,6 +27,7 @@ REQUEST = EvaluationRequest(
     seeds=(0, 1),
     limit=16,
     batch_size=8,
+    calibration_images=8,
     watermarks=True,
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")

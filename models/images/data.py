@@ -36,7 +36,7 @@ class ImageData(ABC):
     Attributes:
         classes: number of classes.
         complete: whether there are validation images of every class.
-        notes: what a user should know of the images beside their number, a sentence each.
+        notes: remarks for the user beside the number of images, a sentence each.
         skipped: names of the images left out so far because they can't be read, each once.
     """
 

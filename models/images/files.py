@@ -44,7 +44,7 @@ class ImageFiles:
         archives: the tars or parquet files that hold the images; empty where they lie in folders.
         spans: (n, 3) int64: index into `archives`, then first byte and number of bytes of a tar,
             or row group and row of a parquet file; zeros for folders.
-        notes: what a user should know of them, a sentence each.
+        notes: remarks for the user, a sentence each.
     """
 
     split: str
@@ -102,7 +102,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
     Raises:
         FileNotFoundError: no root.
         ValueError: root is no folder, or holds no such split; the split holds no images, or a
-            link to a folder around it; nothing says of which classes they are.
+            link to a folder around it; the classes are not known.
     """
     if not root.exists():
         raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")

@@ -67,7 +67,7 @@ class ImageFolders(ImageData):
 
     Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder, however
     they are packed. Validation images are sorted by class: the first N, which is what a limit of N
-    takes, are of the first classes alone (50 images a class in ImageNet).
+    takes, are of the first classes alone (50 images per class in ImageNet).
 
     Without train, each tenth validation image is left out of val, and calibration draws from
     these: no image that judges a model has calibrated it, and all seeds are judged by the same.
@@ -91,8 +91,8 @@ class ImageFolders(ImageData):
             workers: processes that read and transform images; 0 does it in this one.
             skip_unreadable: leave out validation images that can't be read, instead of an error.
             calibrates: whether training images are wanted; else `train` need not be there.
-            classes: which classes of the model the names are (`read_classes`); None where the
-                names say so.
+            classes: file of the model's class names (`read_classes`); None where the names of
+                the data are the model's.
 
         Raises:
             FileNotFoundError: no root.
@@ -154,7 +154,7 @@ class ImageFolders(ImageData):
 
     @property
     def notes(self) -> list[str]:  # type: ignore[override]
-        """What a user should know of the images beside their number, a sentence each."""
+        """Remarks for the user beside the number of images, a sentence each."""
         return self._notes + self._class_notes
 
     def require_classes(self, classes: int) -> None:
@@ -250,7 +250,7 @@ class ImageFolders(ImageData):
         """Yield the first `limit` validation images in order, all for None; of these `wanted`.
 
         A batch holds the images of `batch_size` consecutive positions, fewer where some can't be
-        read: it is made of the same images every time. At most two batches a worker wait.
+        read: it is made of the same images every time. At most two batches per worker wait.
 
         Raises:
             ValueError: batch_size or limit is below 1; without `skip_unreadable` an image that

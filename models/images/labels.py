@@ -17,7 +17,7 @@ from ..naming import first_three
 if TYPE_CHECKING:
     from .files import ImageFiles
 
-#: Classes of ImageNet: with another number the published accuracies say nothing.
+#: Classes of ImageNet: published accuracies are of models with that number.
 IMAGENET_CLASSES = 1000
 #: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
 SPLITS = {
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
     Attributes:
         label: name of its class; empty where it lies in no class.
-        key: what orders the images of a class.
+        key: sorting key within a class.
         name, span: as in `ImageFiles`.
     """
 
@@ -233,7 +233,7 @@ def head_indices(
     Args:
         files: the split.
         order: the class names of the whole data set in order.
-        classes: of the head.
+        classes: number of classes of the head.
         given: as `read_classes`, or None.
 
     Raises:

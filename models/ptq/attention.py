@@ -71,8 +71,8 @@ class SelfAttention(nn.Module):
 
     Args:
         qkv, proj: quantized projections.
-        form: how q and k make scores.
-        quantizers: for q, k and v, in this order.
+        form: constants of the scores.
+        quantizers: those of q, k and v, in this order.
     """
 
     def __init__(

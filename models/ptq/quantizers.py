@@ -77,7 +77,7 @@ def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor
     """Return (low, high) of each row: the percentile pair of least squared error when quantized.
 
     Args:
-        rows: (C, n) float32, one row a channel.
+        rows: (C, n) float32, one row per channel.
         bits: width of the codes.
         contain_zero: widen each pair to contain zero, so that the zero point is a code (integer
             arithmetic); the published float arithmetic does not.
@@ -125,7 +125,7 @@ def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor
 
 
 class UniformQuantizer(LateBuffers):
-    """What both have: bits, a channel axis or none, and frozen `delta` and `zero_point` buffers.
+    """Base of the uniform quantizers: bits, channel axis, `delta` and `zero_point` as buffers.
 
     Attributes:
         bits: width of the codes.

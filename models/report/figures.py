@@ -17,11 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from bitlog2.sim import SCHEMES, Scheme
 
 from ..ptq.quantizers import Sqrt2Map
-from ..runs.folder import MapRecord
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult
 from ..runs.sweep import SweepRow, front
-from ..watch.statistics import OCTAVES
+from ..watch.statistics import OCTAVES, LayerStatistics
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Theme:
         ink: text and axes.
         faint: grid lines.
         ground: the page's background.
-        series: of the schemes, in the order of `_ORDER`.
+        series: colours of the schemes, in the order of `_ORDER`.
     """
 
     ink: str
@@ -76,7 +75,7 @@ class Picture:
     """A figure for the page.
 
     Attributes:
-        title, caption: what it shows, and how to read it.
+        title, caption: texts above and below it.
         light, dark: data URIs of SVG files.
     """
 
@@ -222,7 +221,7 @@ def accuracy(cells: list[CellResult], model: str) -> Picture:
         axes.set_xlabel("top-1, %")
 
     caption = (
-        "Dot: measured, a seed each; line: Wilson 95 % interval of the images. Hollow diamond: "
+        "Dot: measured, one per seed; line: Wilson 95 % interval of the images. Hollow diamond: "
         "published, where there is one."
     )
     return draw(f"Accuracy of {model}", caption, paint)
@@ -281,7 +280,7 @@ def _octaves(axes: Axes, theme: Theme) -> None:
 
 
 def errors(cells: list[CellResult], model: str) -> Picture | None:
-    """Return the relative error of the coded map by layer, a line a scheme; None without any."""
+    """Return the relative error of the coded map by layer, a line per scheme; None without any."""
     chosen = [
         cell
         for cell in cells
@@ -320,7 +319,7 @@ def errors(cells: list[CellResult], model: str) -> Picture | None:
     return draw(f"Error of the attention map by layer, {model}", caption, paint)
 
 
-def _in_order(cell: CellResult) -> list[MapRecord]:
+def _in_order(cell: CellResult) -> list[LayerStatistics]:
     """Return the statistics of a cell's layers, numbers within names compared as numbers."""
     layers = cell.attention_map
     return [layers[name] for name in sorted(layers, key=_number_key)]

@@ -18,9 +18,9 @@ class Evidence:
     """What else is known of the vectors, in rows to be shown.
 
     Attributes:
-        title: of the table.
+        title: title of the table.
         columns: heads.
-        rows: as many texts as heads, each.
+        rows: texts, as many as heads.
     """
 
     title: str
@@ -36,9 +36,9 @@ def render_page(
     """Return the HTML of one or more results.
 
     Args:
-        results: of runs.
+        results: results of runs.
         evidence: tables on the vectors (coverage, mutation), where there are any.
-        gates: of cells by name, where a sweep counted them.
+        gates: gates by name of the cell, where a sweep counted them.
 
     The same results give the same bytes.
     """
@@ -65,7 +65,7 @@ def render_page(
         models=models,
         cells=cells,
         published=any(cell.published_top1 is not None for cell in cells),
-        warnings=[told for result in results for told in result.warnings],
+        warnings=[each for result in results for each in result.warnings],
         pictures=pictures,
         watermarks=[(c.name, marks) for c in first_seeds if (marks := c.overall_marks())],
         sweeps=sweeps,

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from ..watch.watching import Watcher, watch
 from ..watch.watermarks import Watermarks
 from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from ..zoo.task import Task
-from .folder import BatchRecord, Inputs, Journal, MapRecord, RunFolder, ShapeRecord
+from .folder import BatchRecord, Inputs, Journal, RunFolder
 from .request import Cell, EvaluationRequest
 from .result import CellAnswers, CellResult, Result, build_result, cell_result, write_result
 
@@ -66,7 +66,7 @@ class Workers:
 
     Attributes:
         rank: number of this process, from 0.
-        size: how many there are.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -151,12 +151,11 @@ def evaluate(
 
     Args:
         path: the folder of the run; None for one that is gone afterwards.
-        request: what it is asked for, a new run or the same again; None goes on with the one that
-            is there.
+        request: request of a new run, or the same again; None goes on with the run that is there.
         progress: shows progress.
         events: is called as it goes on.
-        threads: of each process, 1 to 256, compare registers beside inference; None for those
-            processors that torch leaves free. No result depends on it.
+        threads: comparing threads of each process, 1 to 256; None for the processors that torch
+            leaves free. No result depends on it.
 
     Raises:
         ValueError: another process runs it, or it was asked for something else; model, weights or
@@ -429,10 +428,8 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
     folder.write_cell(
         cell,
         model_digest(made.model),
-        layers={
-            name: MapRecord(**_plain(asdict(each))) for name, each in statistics.layers.items()
-        },
-        shapes={name: ShapeRecord(**_plain(asdict(each))) for name, each in shapes.layers.items()},
+        layers=statistics.layers,
+        shapes=shapes.layers,
         layer_params={
             name: module.params().as_dict()
             for name, module in made.model.named_modules()
@@ -440,10 +437,6 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
         },
     )
     return made
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 def _run_batches(
@@ -571,10 +564,7 @@ def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, An
             events.mismatch(cell, checker.mismatches[0])
     if watchers.marks is not None:
         kept["watermarks"] = {
-            layer: {
-                name: (mark.smallest, mark.largest, mark.values, mark.saturated)
-                for name, mark in marks.items()
-            }
+            layer: {name: astuple(mark) for name, mark in marks.items()}
             for layer, marks in watchers.marks.layers.items()
         }
     return BatchRecord(**kept)

@@ -1,11 +1,11 @@
 """Every scale, zero point and reparameterization of a quantized model, by module name."""
 
 import json
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -46,7 +46,7 @@ def dump_quantizers(path: Path, quantized: QuantizedModel) -> None:
     """
     about = {
         "model": quantized.name,
-        "quantization": asdict(quantized.spec),
+        "quantization": msgspec.to_builtins(quantized.spec),
         "seed": quantized.seed,
         "model_sha256": model_digest(quantized.model),
     }

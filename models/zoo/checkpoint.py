@@ -5,16 +5,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bitlog2.documents import plain
+from bitlog2.documents import parse, plain
 from bitlog2.names import MODELS, MOST_CLASSES
 from bitlog2.sim.files import write_whole
 
@@ -34,7 +35,7 @@ def check_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
 
     Args:
         model: as `float_path` or `integer_path` returns it, not calibrated.
-        tensors: of the file, by name.
+        tensors: tensors of the file by name.
 
     Raises:
         ValueError: names what is missing, unexpected, of a wrong shape or type, or not finite.
@@ -133,11 +134,11 @@ class QuantizedModel:
     """A quantized model and what it is.
 
     Attributes:
-        model: as `quantize` returns it.
+        model: the network as `quantize` returns it.
         name: one of `MODELS`.
         classes: number of classes.
-        spec: how it was quantized.
-        seed: of the calibration.
+        spec: its quantization.
+        seed: seed of the calibration.
     """
 
     model: nn.Module
@@ -157,7 +158,7 @@ def save_quantized(path: Path, quantized: QuantizedModel) -> None:
         "model": quantized.name,
         "classes": str(quantized.classes),
         "seed": str(quantized.seed),
-        "quantization": json.dumps(asdict(quantized.spec)),
+        "quantization": json.dumps(msgspec.to_builtins(quantized.spec)),
     }
     tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
     content = memoryview(save(tensors, metadata))
@@ -183,8 +184,8 @@ def load_quantized(path: Path) -> QuantizedModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not as `save_quantized` wrote it: metadata that says something
-            else, a SHA-256 that is not of this content, tensors that are missing, unexpected,
+        ValueError: the file is not as `save_quantized` wrote it: other metadata,
+            a SHA-256 that is not of this content, tensors that are missing, unexpected,
             misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
     """
     header, tensors = _read(path)
@@ -237,12 +238,12 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
         )
     try:
-        spec = QuantizationSpec(**plain(metadata["quantization"].encode(), "quantization"))
+        spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
         if metadata["model"] == "digits" and classes != NUM_CLASSES:
             raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
         ) from error

@@ -1,11 +1,13 @@
 """Quantized forms of the embedded model and of a small Swin, made once per test process."""
 
+import copy
 from functools import cache, lru_cache
 
 import torch
 from timm.models.swin_transformer import SwinTransformer, WindowAttention
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.watch.digest import model_digest, pixel_digests
 from bitlog2.models.watch.watching import Observation, watch
 from bitlog2.models.zoo.task import Task, load_task
 
@@ -21,6 +23,19 @@ def quantized_digits(scheme: str, arithmetic: str = "integer", bits: int = 4):
     task = digits_task()
     spec = QuantizationSpec(scheme, arithmetic, bits, bits)
     return quantize(task.model, task.calibration_images(0), spec)
+
+
+_MADE: dict[tuple, torch.nn.Module] = {}
+
+
+def quantized_once(model, images, spec):
+    """A copy of what `quantize` makes; the same model, images and specification calibrate once."""
+    key = model_digest(model), pixel_digests(images), spec
+    if key not in _MADE:
+        while len(_MADE) >= 12:
+            del _MADE[next(iter(_MADE))]
+        _MADE[key] = quantize(model, images, spec)
+    return copy.deepcopy(_MADE[key])
 
 
 @lru_cache(maxsize=1)
