@@ -8,9 +8,12 @@ import torch
 from support.models import images, quantized_digits, quantized_swin, swin
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path
-from bitlog2.models.watch.digest import model_digest
-from bitlog2.models.watch.dump import dump_quantizers, quantizer_values
-from bitlog2.models.zoo.checkpoint import QuantizedModel
+from bitlog2.models.zoo.checkpoint import (
+    QuantizedModel,
+    dump_quantizers,
+    model_digest,
+    quantizer_values,
+)
 
 SPEC = QuantizationSpec("BitLog2_Half_17", "float")
 

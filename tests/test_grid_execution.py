@@ -5,12 +5,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from evaluations import run
+from support.evaluations import batches, processes_of, resume, run, run_once
 
 from bitlog2.models.runs.evaluation import versions, workers
 from bitlog2.models.runs.folder import RunFolder, read_journal
@@ -24,34 +23,17 @@ REQUEST = EvaluationRequest(
     batch_size=8,
     watermarks=True,
 )
-PROGRAM = "import sys; from bitlog2.scripts.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> RunFolder:
-    return run(tmp_path_factory.mktemp("grid") / "run", REQUEST)
+    return run_once(tmp_path_factory, "run", REQUEST)
 
 
 def started(path: Path) -> Path:
     """A run that has been asked for and not begun."""
     RunFolder.create(path, REQUEST, versions())
     return path
-
-
-def resume(path: Path, processes: int = 1) -> subprocess.Popen:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command += ["-m", "bitlog2", "resume", str(path)]
-    else:
-        command += ["-c", PROGRAM, "resume", str(path)]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def forked(path: Path) -> int:
@@ -62,29 +44,6 @@ def forked(path: Path) -> int:
         run(path, None)
     finally:
         os._exit(0)
-
-
-def batches(path: Path) -> int:
-    return sum(file.read_bytes().count(b"\n") for file in path.glob("cells/*/batches-*.jsonl"))
-
-
-def kill_after(path: Path, count: int, process: subprocess.Popen) -> None:
-    """Kill a run, and every process of it, once `count` batches are in its journals."""
-    for _ in range(6000):
-        if batches(path) >= count or process.poll() is not None:
-            break
-        time.sleep(0.01)
-    for number in processes_of(path):  # torchrun gives each worker a session of its own
-        os.kill(number, signal.SIGKILL)
-    process.communicate()
-
-
-def processes_of(path: Path) -> list[int]:
-    """Return the processes that run a folder, torchrun's first."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"resume {path}"], capture_output=True, text=True, check=False
-    )
-    return [int(number) for number in found.stdout.split()]
 
 
 def assert_each_batch_once(path: Path) -> None:
@@ -124,6 +83,7 @@ def test_grid_finished_run_again_writes_the_same_bytes(finished):
 
 
 def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
+    """From another number of threads that compare, too."""
     path = started(tmp_path / "run")
     number, ended = forked(path), 0
     while batches(path) < 2 and not ended:
@@ -132,7 +92,7 @@ def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
     os.kill(number, signal.SIGKILL)
     os.waitpid(number, 0)
     assert 2 <= batches(path) < 9
-    run(path, None)
+    run(path, None, threads=3)
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
     assert_each_batch_once(path)
 
@@ -193,11 +153,6 @@ def wait_for_a_moment(rng: random.Random, path: Path, process: subprocess.Popen)
     while batches(path) < wanted and process.poll() is None:
         time.sleep(0.005)
     time.sleep(rng.uniform(0, rng.choice([0.1, 1, 8])))
-
-
-def test_grid_of_any_number_of_check_threads_gives_the_same_bytes(finished, tmp_path):
-    found = run(tmp_path / "run", REQUEST, 3)
-    assert found.result_file.read_bytes() == finished.result_file.read_bytes()
 
 
 def test_grid_resumed_with_other_versions_is_refused(tmp_path):

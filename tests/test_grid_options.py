@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bitlog2.models.zoo.architectures import ZOO
+from bitlog2.names import ZOO
 from bitlog2.scripts import evaluate
 from bitlog2.scripts.cli import main, parser
 

@@ -10,9 +10,9 @@ from timm.models.swin_transformer import SwinTransformer
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path, quantize
-from bitlog2.models.ptq.quantizers import FLOAT_ONLY, MODEL_SCHEMES
 from bitlog2.models.ptq.reparameterize import reparameterize
 from bitlog2.models.watch.check import Checker
+from bitlog2.names import FLOAT_ONLY, MODEL_SCHEMES
 from bitlog2.sim import SCHEMES, score_bias
 
 SHIFTED, PLAIN = "layers.0.blocks.1.attn", "layers.0.blocks.0.attn"

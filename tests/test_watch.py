@@ -8,10 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.models import digits_task, observed, quantized_digits, quantized_swin, run_watched
+from support.evaluations import running_threads
+from support.models import (
+    digits_task,
+    observed,
+    quantized_digits,
+    quantized_swin,
+    random_inputs,
+    run_watched,
+)
 from support.models import images as swin_images
-from test_datapath import random_inputs
-from test_in_order import check_threads as running_threads
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.runs.result import MarkRecord

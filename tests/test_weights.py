@@ -37,7 +37,6 @@ from torchvision import transforms
 
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo.architectures import (
-    ZOO,
     build_zoo_model,
     load_zoo_model,
     published,
@@ -45,6 +44,7 @@ from bitlog2.models.zoo.architectures import (
 )
 from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.models.zoo.weights import read_weights
+from bitlog2.names import ZOO
 from bitlog2.scripts.cli import main
 
 

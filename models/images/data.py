@@ -77,10 +77,6 @@ class ImageData(ABC):
         """Return how many validation images `limit` leaves, readable or not."""
         return len(self) if limit is None else min(limit, len(self))
 
-    def count(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, less those found unreadable so far."""
-        return self.end(limit)
-
 
 @dataclass(frozen=True)
 class TensorImages(ImageData):

@@ -298,3 +298,20 @@ def check_no_empty_class(files: ImageFiles) -> None:
             f"{files.split} must hold images of every class, got none of {first_three(empty)} "
             f"in {files.path}"
         )
+
+
+def check_same_classes(train: ImageFiles, val: ImageFiles) -> None:
+    """Refuse a val with classes that train has not; integers are not held against other names.
+
+    Raises:
+        ValueError: names those that only one of them has.
+    """
+    if is_number(train.classes[0]) != is_number(val.classes[0]):
+        return
+    only_val = sorted(set(val.classes) - set(train.classes))
+    if only_val:
+        only_train = sorted(set(train.classes) - set(val.classes))
+        raise ValueError(
+            f"train and val must have the same classes, got {first_three(only_train)} in "
+            f"{train.path} alone and {first_three(only_val)} in {val.path} alone"
+        )

@@ -28,8 +28,15 @@ from .data import (
     shuffled_positions,
 )
 from .decoding import check_header, decode, quiet_pillow
-from .files import ImageFiles, check_no_empty_class, check_not_packed, has_split, list_images
-from .labels import IMAGENET_CLASSES, check_same_classes, head_indices, read_classes
+from .files import (
+    ImageFiles,
+    check_no_empty_class,
+    check_not_packed,
+    check_same_classes,
+    has_split,
+    list_images,
+)
+from .labels import IMAGENET_CLASSES, head_indices, read_classes
 
 _SCAN_THREADS = 8
 #: Without train, one of so many validation images may calibrate; it never judges.
@@ -163,9 +170,10 @@ class ImageFolders(ImageData):
         Raises:
             ValueError: as `head_indices`.
         """
-        indices = head_indices(self._listed, self._order, classes, self._given)
-        self._val = replace(self._listed, labels=indices[self._listed.labels])
-        self.classes, present = classes, len(self._listed.classes)
+        val = self._listed
+        indices = head_indices(val.classes, self._order, classes, self._given, val.path)
+        self._val = replace(val, labels=indices[val.labels])
+        self.classes, present = classes, len(val.classes)
         self._class_notes = []
         if not self.complete:
             self._class_notes.append(
@@ -218,11 +226,6 @@ class ImageFolders(ImageData):
                 if loaded.batch is not None:
                     parts.append(loaded.batch.images)
         return torch.cat(parts)
-
-    def count(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, less those found unreadable so far."""
-        end = self.end(limit)
-        return end - sum(position < end for position in self._skipped)
 
     def name(self, position: int) -> str:
         """Return the path of a validation image below root."""

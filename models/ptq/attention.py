@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitlog2.names import UNIFORM_BITS
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift, score_bias
 
 from .datapath import AttentionDatapath
 from .layers import FloatLinear, IntegerLinear, QuantizedLayer, exact_matmul
 from .quantizers import (
-    UNIFORM_BITS,
     CodeUniform,
     FloatMap,
     Log2Map,

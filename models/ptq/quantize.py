@@ -11,8 +11,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from bitlog2.documents import Document, brief
-from bitlog2.names import ARITHMETICS as ARITHMETICS
-from bitlog2.names import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
+from bitlog2.names import ARITHMETICS, CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 

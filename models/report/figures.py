@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bitlog2.names import MODEL_SCHEMES
 from bitlog2.sim import SCHEMES, Scheme
 
 from ..ptq.quantizers import Sqrt2Map
@@ -31,7 +32,7 @@ class Theme:
         ink: text and axes.
         faint: grid lines.
         ground: the page's background.
-        series: colours of the schemes, in the order of `_ORDER`.
+        series: colours of the schemes, in the order of `MODEL_SCHEMES`.
     """
 
     ink: str
@@ -45,29 +46,21 @@ LIGHT = Theme(
     "#1b1f24",
     "#d8dee4",
     "#ffffff",
-    ("#999999", "#666666", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7"),
+    ("#999999", "#666666", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#cc79a7", "#009e73"),
 )
 DARK = Theme(
     "#e6edf3",
     "#30363d",
     "#0d1117",
-    ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#33c79b", "#e39cc4"),
-)
-_ORDER = (
-    "Sqrt2_16",
-    "Sqrt2_17",
-    "BitLog2_Single_16",
-    "BitLog2_Single_17",
-    "BitLog2_Half_16",
-    "BitLog2_Half_17",
-    "uniform_4",
-    "none",
+    ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#e39cc4", "#33c79b"),
 )
 
 
 def colour_of(scheme: str, theme: Theme) -> str:
     """Return the colour of a scheme; the unquantized model has that of the text."""
-    return theme.series[_ORDER.index(scheme)] if scheme in _ORDER else theme.ink
+    if scheme not in MODEL_SCHEMES:
+        return theme.ink
+    return theme.series[MODEL_SCHEMES.index(scheme) % len(theme.series)]
 
 
 @dataclass(frozen=True)

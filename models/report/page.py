@@ -9,7 +9,7 @@ import jinja2
 
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult, Result
-from ..runs.sweep import SweepRow, sweep_rows
+from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
 from .figures import accuracy, errors, histograms, pareto, transfer_curves
 
 
@@ -79,8 +79,7 @@ def render_page(
 
 def _varies(rows: Sequence[SweepRow]) -> bool:
     """Whether the datapaths differ in more than scheme and seed."""
-    names = ("fraction_bits", "table_bits", "distance_int_bits", "m_bits", "m2_bits", "t_bits")
-    return len({tuple(getattr(row, name) for name in names) for row in rows}) > 1
+    return len({tuple(getattr(row, name) for name in WIDTHS) for row in rows}) > 1
 
 
 def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:

@@ -22,17 +22,11 @@ from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
 from ..sealed import digest_of
 from ..watch.check import Checker, Mismatch, Shapes, check_threads
-from ..watch.digest import (
-    RegisterDigest,
-    digest_of_digests,
-    exact_float32,
-    model_digest,
-    pixel_digests,
-)
+from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
 from ..watch.watching import Watcher, watch
 from ..watch.watermarks import Watermarks
-from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
+from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, save_quantized
 from ..zoo.task import Task
 from .folder import BatchRecord, Inputs, Journal, RunFolder
 from .request import Cell, EvaluationRequest
@@ -223,6 +217,18 @@ def _torch_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def exact_float32() -> None:
+    """Keep reduced precision off for good: float32 products are then float32 on every device.
+
+    Attention registers do not depend on it (`exact_matmul`), nor does any product of the integer
+    arithmetic; the float arithmetic and the unquantized model do.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 @dataclass

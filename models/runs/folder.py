@@ -29,10 +29,9 @@ from bitlog2.sim.files import naming
 
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from ..watch.check import Counts, HeadChoice, LayerShape, values_compared
-from ..watch.digest import model_digest
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED
-from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
+from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, quantized_about
 from .request import Cell, EvaluationRequest
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -516,8 +515,7 @@ class RunFolder:
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether every batch of a cell is in its journals; errors as `records`."""
-        rules = self.rules(cell)
-        return rules is not None and len(self.records(cell)) == rules.batches
+        return self._status_of(cell).finished
 
     def new_journal(self, cell: Cell, rank: int) -> Path:
         """Return the path of a journal that nobody has written yet."""
@@ -587,19 +585,17 @@ class RunFolder:
         Raises:
             ValueError: a journal is damaged.
         """
-        found = []
-        for cell in self.request.cells():
-            records, rules = self.records(cell).values(), self.rules(cell)
-            found.append(
-                CellStatus(
-                    name=cell.name,
-                    batches=len(records),
-                    images=sum(len(record.numbers) for record in records),
-                    finished=rules is not None and len(records) == rules.batches,
-                    mismatched=sum(sum(record.mismatched.values()) for record in records),
-                )
-            )
-        return found
+        return [self._status_of(cell) for cell in self.request.cells()]
+
+    def _status_of(self, cell: Cell) -> CellStatus:
+        records, rules = self.records(cell).values(), self.rules(cell)
+        return CellStatus(
+            name=cell.name,
+            batches=len(records),
+            images=sum(len(record.numbers) for record in records),
+            finished=rules is not None and len(records) == rules.batches,
+            mismatched=sum(sum(record.mismatched.values()) for record in records),
+        )
 
 
 _REQUEST, _LOCK, _CELLS = "run.json", "lock", "cells"

@@ -9,13 +9,19 @@ from typing import Any
 import msgspec
 
 from bitlog2.documents import Document, brief, check_once
-from bitlog2.names import MODELS
+from bitlog2.names import (
+    ARITHMETICS,
+    CONTROLS,
+    FLOAT_ONLY,
+    LARGEST_SEED,
+    MODEL_SCHEMES,
+    MODELS,
+)
 from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
 
 from ..images.data import CALIBRATION_IMAGES
-from ..ptq.quantize import ARITHMETICS, QuantizationSpec
-from ..ptq.quantizers import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES
+from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
 from ..zoo.checkpoint import QuantizedModel
 from ..zoo.task import DataSource, Task, load_task
@@ -24,8 +30,6 @@ from ..zoo.task import DataSource, Task, load_task
 SHORT_NAMES = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
 #: Which attention registers go into a cell's digest.
 DIGESTS = ("none", "codes", "all")
-#: Of the calibration; the file of a quantized model may name any of 64 bits.
-LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)

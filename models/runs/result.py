@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
+from bitlog2.names import ZOO, map_bits
 from bitlog2.sim import REGISTERS, AttentionConfig
 
 from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
-from ..ptq.quantizers import map_bits
 from ..sealed import Sealed, read_sealed, write_sealed
 from ..watch.check import Counts
 from ..watch.digest import digest_of_digests
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
-from ..zoo.architectures import ZOO, published
+from ..zoo.architectures import published
 from .folder import BatchRecord, Inputs, Int64, RunFile, RunFolder
 from .request import Cell, EvaluationRequest
 

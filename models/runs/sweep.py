@@ -13,6 +13,8 @@ from ..sealed import Sealed, read_sealed, write_sealed
 from .result import CellResult, Result
 
 _FILE = "gates.json"
+#: Fields of the hardware in a row.
+WIDTHS = ("fraction_bits", "table_bits", "distance_int_bits", "m_bits", "m2_bits", "t_bits")
 
 
 class Gates(Sealed, frozen=True, kw_only=True):
@@ -125,12 +127,7 @@ def _row(cell: CellResult, gates: int | None) -> SweepRow:
         model=cell.model,
         scheme=cell.scheme,
         seed=cell.seed,
-        fraction_bits=config.fraction_bits,
-        table_bits=config.table_bits,
-        distance_int_bits=config.distance_int_bits,
-        m_bits=config.m_bits,
-        m2_bits=config.m2_bits,
-        t_bits=config.t_bits,
+        **{name: getattr(config, name) for name in WIDTHS},
         top1=cell.top1.percent,
         low=low,
         high=high,

@@ -95,8 +95,6 @@ def _hex(value: int) -> str:
     return f"{'-' if value < 0 else ''}{abs(value):#x} ({value})"
 
 
-#: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
-CHECKS = ("none", "sample", "sample:K", "all")
 #: Of how many (image, head) pairs a plain sample takes one.
 _SAMPLE_EVERY = 8
 _MODE = re.compile(r"all|sample(?::([1-9][0-9]{0,8}))?")
@@ -528,11 +526,6 @@ class Checker(Watcher):
         """The first ones, by batch, layer and register in datapath order; errors as `finish`."""
         self.finish()
         return self._found.mismatches
-
-    @property
-    def total_compared(self) -> int:
-        """Values compared, over all registers."""
-        return sum(self.compared.values())
 
     @property
     def total_mismatched(self) -> int:

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bitlog2.names import ZOO as ZOO
-from bitlog2.names import ZooModel
+from bitlog2.names import ZOO, ZooModel
 
 from .weights import fit_weights, head_classes, hub_file, read_weights
 

@@ -1,4 +1,4 @@
-"""A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
+"""A quantized model in one file: parameters, scales and how it was quantized; its scales alone."""
 
 import hashlib
 import json
@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -295,3 +298,54 @@ def _take_late_biases(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         stored = tensors.get(f"{name}.bias")
         if stored is not None and getattr(module, "bias", stored) is None:
             module.bias = nn.Parameter(stored, requires_grad=False)
+
+
+def model_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's tensors: names, types, shapes and bytes, sorted by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+#: Buffers of a model's quantizers, by the last part of their names.
+_DUMPED = ("delta", "zero_point", "reparam_r", "reparam_b")
+
+
+def quantizer_values(model: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """Return the quantizers of a model by module name.
+
+    `LAYER.input_quantizer.delta`, `.zero_point`, and the same of `weight_quantizer`, for each
+    linear layer and the patch projection; `ATTENTION.q_quantizer`, `k_quantizer`, `v_quantizer`;
+    the attention map's scale as `ATTENTION.map.delta` (float arithmetic), `ATTENTION.delta` (a
+    BitLog2 code in integers) or `ATTENTION.map_quantizer.delta` (`uniform_4` in integers);
+    `LAYER.reparam_r` and `LAYER.reparam_b`, by which the LayerNorm before the layer was divided and
+    lowered. Scalars have shape (), values by channel (C,); float32, delta of a BitLog2 code in
+    integers float64.
+    """
+    values = {}
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in _DUMPED and buffer.numel():
+            array = buffer.detach().cpu().numpy()
+            values[name] = array.reshape(()) if array.size == 1 else array.reshape(-1)
+    return values
+
+
+def dump_quantizers(path: Path, quantized: QuantizedModel) -> None:
+    """Write `quantizer_values` as a numpy .npz, whole or not at all.
+
+    Its entry `about` is JSON text: model, quantization, seed, and `model_sha256`, the digest of all
+    tensors that the result of a run gives too.
+    """
+    about = {
+        "model": quantized.name,
+        "quantization": msgspec.to_builtins(quantized.spec),
+        "seed": quantized.seed,
+        "model_sha256": model_digest(quantized.model),
+    }
+    values: dict[str, Any] = quantizer_values(quantized.model)
+    buffer = BytesIO()
+    np.savez(buffer, about=np.array(json.dumps(about)), **values)
+    write_whole(path, buffer.getvalue())

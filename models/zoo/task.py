@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from bitlog2.names import MODELS
+from bitlog2.names import MODELS, ZOO
 
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
 from ..images.labels import IMAGENET_CLASSES
-from .architectures import ZOO, build_zoo_model, load_zoo_model, transform
+from .architectures import build_zoo_model, load_zoo_model, transform
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
 

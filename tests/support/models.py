@@ -7,9 +7,11 @@ import torch
 from timm.models.swin_transformer import SwinTransformer, WindowAttention
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.watch.digest import model_digest, pixel_digests
+from bitlog2.models.watch.digest import pixel_digests
 from bitlog2.models.watch.watching import Observation, watch
+from bitlog2.models.zoo.checkpoint import model_digest
 from bitlog2.models.zoo.task import Task, load_task
+from bitlog2.sim import LayerParams
 
 
 @lru_cache(maxsize=1)
@@ -87,3 +89,26 @@ def observed(config, inputs, output, numbers=None, layer="layer"):
     return Observation.of_run(
         layer, config, inputs, output, numbers or tuple(range(len(inputs[0])))
     )
+
+
+def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
+    """Arguments of a datapath: codes of five queries, parameters over their ranges, masks, bias."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low, high, *shape):
+        return torch.randint(low, high + 1, shape, generator=generator)
+
+    top = (1 << config.q_bits) - 1
+    rows, channels = 5, 16
+    q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
+    zeros = [int(draw(0, top)) for _ in range(4)]
+    params = LayerParams(
+        int(draw(1, (1 << 16) - 1)), int(draw(0, 28)), int(draw(1, 65535)), int(draw(0, 36)), *zeros
+    )
+    masked = offsets = None
+    if masks:
+        masked = torch.rand(batch, heads, rows, tokens, generator=generator) < 0.3
+        masked[..., int(draw(0, tokens - 1))] = False
+    if bias:
+        offsets = draw(-4000, 4000, 1, heads, rows, tokens)
+    return (q, k, v, params, masked, offsets)

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from timm.models.swin_transformer import WindowAttention
 
-from bitlog2.models.zoo.architectures import ZOO, load_zoo_model
+from bitlog2.models.zoo.architectures import load_zoo_model
+from bitlog2.names import ZOO
 
 
 @lru_cache(maxsize=2)
