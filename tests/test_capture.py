@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from support.evaluations import quiet
 from support.models import digits_task, images, quantized_digits, quantized_swin, swin
 
 from bitlog2.flow import capture as flow
@@ -30,7 +31,7 @@ def batches(model_images, numbers):
 
 
 def digits_layers(numbers, layers=("blocks.0.attn", "blocks.3.attn")):
-    chosen = chosen_images(digits_task().data, numbers, lambda items, label, total: items)
+    chosen = chosen_images(digits_task().data, numbers, quiet)
     return capture_layers(quantized_digits(SCHEME), chosen, layers)
 
 
@@ -102,7 +103,7 @@ def test_capture_counts_the_same_heads_before_and_after_quantization():
 
 
 def test_capture_chooses_images_by_their_number():
-    found = chosen_images(digits_task().data, (2, 40), lambda items, label, total: items)
+    found = chosen_images(digits_task().data, (2, 40), quiet)
     assert [batch.numbers.tolist() for batch in found] == [[2], [40]]
 
 
@@ -137,10 +138,6 @@ def loaded(folder, spec, seed=0):
 
 def choice(layers="0", images="0"):
     return CaptureChoice(Selection.of(layers), Selection.of(images))
-
-
-def quiet(items, label, total):
-    return items
 
 
 def test_capture_takes_what_a_loaded_file_says(tmp_path):

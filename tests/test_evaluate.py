@@ -18,7 +18,7 @@ from support.evaluations import quiet, run, running_threads
 from support.imagenet_folder import make_imagenet
 from support.models import digits_task, quantized_once
 from support.shared import made_once
-from support.weights import random_checkpoint
+from support.weights import MODELS, random_checkpoint
 
 from bitlog2.models.images.data import TensorImages
 from bitlog2.models.ptq.quantize import quantize
@@ -26,14 +26,10 @@ from bitlog2.models.runs import evaluation, result
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import not_comparable
 from bitlog2.models.zoo import task
-from bitlog2.names import ZOO
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "test_quant.py"
-#: Larger ones are the same code with more of it.
-LARGE = ("vit_base", "deit_base", "swin_small")
-MODELS = [pytest.param(n, marks=pytest.mark.long if n in LARGE else ()) for n in ZOO]
 
 
 @pytest.fixture(autouse=True)

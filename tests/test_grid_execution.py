@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.evaluations import batches, processes_of, resume, run, run_once
 
-from bitlog2.models.runs.evaluation import versions, workers
+from bitlog2.models.runs.evaluation import join_team, versions
 from bitlog2.models.runs.folder import RunFolder, read_journal
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.scripts.cli import main
@@ -165,5 +165,5 @@ def test_grid_device_of_one_number_is_not_for_several_processes(tmp_path, monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     refused = pytest.raises(ValueError, match="device must be cuda for the 2 processes")
-    with refused, workers("cuda:1"):
+    with refused, join_team("cuda:1"):
         pass

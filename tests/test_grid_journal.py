@@ -62,7 +62,7 @@ def test_journal_cut_anywhere_loses_the_torn_line_alone(tmp_path):
 
 
 def test_journal_every_flipped_bit_of_a_whole_line_is_refused(tmp_path):
-    path = written(tmp_path)
+    path = written(tmp_path, 1)
     whole = path.read_bytes()
     for place in range(len(whole) - 1):
         for bit in range(8):

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
+from support.evaluations import quiet
 from support.imagenet_folder import (
     CLASS_NAMES,
     TRANSFORM,
@@ -21,7 +22,6 @@ from support.imagenet_folder import (
     folders,
     joined,
     make_imagenet,
-    quiet,
     write_class_tars,
     write_devkit,
     write_parquet,

@@ -55,7 +55,7 @@ class Events:
     cell: Callable[[CellResult, float], None] = _ignore
 
 
-class Workers:
+class Team:
     """The processes of a run, as one of them sees them.
 
     Attributes:
@@ -87,7 +87,7 @@ class Workers:
 
 
 @contextmanager
-def workers(device: str) -> Iterator[Workers]:
+def join_team(device: str) -> Iterator[Team]:
     """Join the processes that torchrun started, where it did; else there is one.
 
     Args:
@@ -99,7 +99,7 @@ def workers(device: str) -> Iterator[Workers]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        yield Workers()
+        yield Team()
         return
     if device.startswith("cuda:"):
         raise ValueError(
@@ -116,7 +116,7 @@ def workers(device: str) -> Iterator[Workers]:
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield Workers(dist.get_rank(), dist.get_world_size())
+        yield Team(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
@@ -172,7 +172,7 @@ def _evaluate(
     keep: bool,
 ) -> Result:
     device = (request or RunFolder.open(path).request).device
-    with workers(device) as team, ExitStack() as stack:
+    with join_team(device) as team, ExitStack() as stack:
         if team.leads:
             new = not RunFolder.is_there(path)
             if request is not None:
@@ -236,7 +236,7 @@ class _Share:
     """What one of the processes of a run works with; `keep` is False where the folder goes."""
 
     folder: RunFolder
-    team: Workers
+    team: Team
     progress: Progress
     events: Events
     check_threads: int
