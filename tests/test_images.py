@@ -322,6 +322,19 @@ def tar_with_its_folder(own):
     shutil.rmtree(own / "val")
 
 
+def tars(own):
+    for split in ("train", "val"):
+        write_tar(own / split, own / f"{split}.tar")
+        shutil.rmtree(own / split)
+
+
+def class_tars(own):
+    for split in ("train", "val"):
+        write_class_tars(own / split, own / "packed" / split)
+        shutil.rmtree(own / split)
+        (own / "packed" / split).rename(own / split)
+
+
 LAYOUTS = [
     solution,
     unpacked_devkit,
@@ -332,6 +345,8 @@ LAYOUTS = [
     shards,
     hub_shards,
     tar_with_its_folder,
+    tars,
+    class_tars,
 ]
 
 
@@ -348,12 +363,17 @@ def test_imagenet_layout_gives_the_images_and_labels_of_class_folders_in_their_o
     assert data.notes == []
 
 
-@pytest.mark.parametrize("layout", [parquet, shards])
+@pytest.mark.parametrize("layout", [parquet, shards, tars, as_downloaded, class_tars])
 def test_imagenet_workers_read_archives_that_this_process_reads_too(root, own, layout):
+    """Open files that forked processes share would share their position as well."""
     layout(own)
-    data = folders(own, workers=2)
+    data, expected = folders(own, workers=2), joined(folders(root))
     data.scan(None, quiet)
-    assert torch.equal(joined(data, batch_size=2)[0], joined(folders(root))[0])
+    for _ in range(3):
+        for found, wanted in zip(joined(data, batch_size=1), expected, strict=True):
+            assert torch.equal(found, wanted)
+    calibration = folders(root).calibration_images(2)
+    assert torch.equal(data.calibration_images(2), calibration)
 
 
 def test_imagenet_kaggles_inner_folder_finds_the_solution_above_it(root, own):
@@ -597,44 +617,10 @@ def test_imagenet_more_workers_than_processors_are_said_once(root, recwarn):
     assert told.startswith(f"{many} processes (--workers) read images on {many - 1} processors")
 
 
-@pytest.fixture(scope="module")
-def tars(root, tmp_path_factory):
-    """The same images in tars, by how the training images are packed."""
-    packed = {}
-    for kind, pack in (("tar", write_tar), ("tar_of_tars", write_tar_of_tars)):
-        packed[kind] = tmp_path_factory.mktemp(kind)
-        pack(root / "train", packed[kind] / "train.tar")
-        write_tar(root / "val", packed[kind] / "val.tar")
-    packed["class_tars"] = tmp_path_factory.mktemp("class_tars")
-    write_class_tars(root / "train", packed["class_tars"] / "train")
-    write_class_tars(root / "val", packed["class_tars"] / "val")
-    return packed
-
-
-TAR_KINDS = ("tar", "tar_of_tars", "class_tars")
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", TAR_KINDS)
-def test_imagenet_a_tar_calibrates_with_the_images_of_the_folder(root, tars, kind, workers):
-    expected = folders(root).calibration_images(2)
-    assert torch.equal(folders(tars[kind], workers=workers).calibration_images(2), expected)
-
-
-@pytest.mark.parametrize("kind", TAR_KINDS)
-def test_imagenet_workers_read_a_tar_that_this_process_reads_too(root, tars, kind):
-    """Open files that forked processes share would share their position as well."""
-    data = folders(tars[kind], workers=2)
-    data.scan(None, quiet)
-    expected = joined(folders(root))
-    for _ in range(3):
-        for found, wanted in zip(joined(data, batch_size=1), expected, strict=True):
-            assert torch.equal(found, wanted)
-
-
-def test_imagenet_a_tar_is_listed_without_a_file_beside_it(tars):
-    folders(tars["tar"])
-    assert sorted(path.name for path in tars["tar"].iterdir()) == ["train.tar", "val.tar"]
+def test_imagenet_a_tar_is_listed_without_a_file_beside_it(own):
+    tars(own)
+    folders(own)
+    assert sorted(path.name for path in own.iterdir()) == ["train.tar", "val.tar"]
 
 
 def test_imagenet_a_tar_knows_every_suffix_that_a_folder_knows(own, tmp_path):
@@ -644,10 +630,10 @@ def test_imagenet_a_tar_knows_every_suffix_that_a_folder_knows(own, tmp_path):
     assert torch.equal(joined(folders(tmp_path / "tar"))[0], joined(folders(own))[0])
 
 
-def test_imagenet_a_tar_cut_short_after_listing_names_the_image(tars, tmp_path):
-    root = Path(shutil.copytree(tars["tar"], tmp_path / "cut"))
-    data = folders(root)
-    with (root / "val.tar").open("r+b") as file:
+def test_imagenet_a_tar_cut_short_after_listing_names_the_image(own):
+    tars(own)
+    data = folders(own)
+    with (own / "val.tar").open("r+b") as file:
         file.truncate(2000)
     with pytest.raises(ValueError, match=r"val\.tar/n0.*its tar ends \d+ bytes too early"):
         joined(data)

@@ -1,4 +1,4 @@
-"""Grids over a folder of ImageNet's shape: 1,000 classes, files of odd modes and sizes.
+"""Runs over a folder of ImageNet's shape: 1,000 classes, files of odd modes and sizes.
 
 Killed, resumed on other numbers of processes, and the same bytes each time.
 """
@@ -78,7 +78,7 @@ def finished(
     return run_once(tmp_path_factory, "imagenet_run", request_of_it)
 
 
-def test_grid_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
+def test_run_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
     cells = json.loads(finished.result_file.read_bytes())["cells"]
     assert [cell["model"] for cell in cells] == ["digits"] * 3 + ["deit_tiny"] * 3
     assert [cell["images"] for cell in cells] == [12] * 3 + [11] * 3  # one cannot be read
@@ -90,7 +90,7 @@ def test_grid_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
     assert cells[4]["published_top1"] is not None
 
 
-def test_grid_imagenet_result_says_what_to_know_of_the_images(finished: RunFolder) -> None:
+def test_run_imagenet_result_says_what_to_know_of_the_images(finished: RunFolder) -> None:
     data = json.loads(finished.result_file.read_bytes())["data"]
     told = "val holds 1,000 images, where ImageNet's has 50,000 of 1,000 classes"
     assert data == {"deit_tiny": [told]}
@@ -98,7 +98,7 @@ def test_grid_imagenet_result_says_what_to_know_of_the_images(finished: RunFolde
 
 @pytest.mark.long
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 3), (3, 1)])
-def test_grid_imagenet_killed_and_resumed_on_other_processes(
+def test_run_imagenet_killed_and_resumed_on_other_processes(
     finished: RunFolder, request_of_it: EvaluationRequest, tmp_path: Path, first: int, then: int
 ) -> None:
     path = tmp_path / "run"
@@ -111,7 +111,7 @@ def test_grid_imagenet_killed_and_resumed_on_other_processes(
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
 
 
-def test_grid_imagenet_report_shows_published_and_measured(
+def test_run_imagenet_report_shows_published_and_measured(
     finished: RunFolder, tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
@@ -121,7 +121,7 @@ def test_grid_imagenet_report_shows_published_and_measured(
     assert "Accuracy of deit_tiny" in text
 
 
-def test_grid_of_a_subset_shows_nothing_published(
+def test_run_of_a_subset_shows_nothing_published(
     request_of_it: EvaluationRequest, tmp_path: Path
 ) -> None:
     """Of a model of 1,000 classes, with images of three; val alone."""
@@ -167,7 +167,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return small_run(tmp_path_factory.mktemp("small"))
 
 
-def test_grid_of_a_part_warns_that_no_figure_can_be_compared(
+def test_run_of_a_part_warns_that_no_figure_can_be_compared(
     small: RunFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +229,7 @@ def given(small: RunFolder, tmp_path: Path) -> Iterator[Path]:
         (other_names, "the names of validation images that it began with"),
     ],
 )
-def test_grid_resumed_on_other_weights_or_images_is_refused(
+def test_run_resumed_on_other_weights_or_images_is_refused(
     small: RunFolder, given: Path, change: Callable[[Path], None], told: str, cell: int
 ) -> None:
     """Stopped before the second batch of a cell."""

@@ -1,4 +1,4 @@
-"""Grids: killed, resumed, shared by several processes, and the same bytes each time."""
+"""Runs: killed, resumed, shared by several processes, and the same bytes each time."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def assert_each_batch_once(path: Path) -> None:
         assert sorted(numbers) == list(range(3))
 
 
-def test_grid_result_says_what_it_saw(finished):
+def test_run_result_says_what_it_saw(finished):
     result = json.loads(finished.result_file.read_bytes())
     assert [cell["images"] for cell in result["cells"]] == [24, 24, 24]
     check = result["cells"][1]["check"]
@@ -70,19 +70,19 @@ def test_grid_result_says_what_it_saw(finished):
     assert len(result["comparisons"]) == 3
 
 
-def test_grid_status_of_a_finished_run(finished):
+def test_run_status_of_a_finished_run(finished):
     assert [(cell.batches, cell.images, cell.finished) for cell in finished.status()] == [
         (3, 24, True)
     ] * 3
 
 
-def test_grid_finished_run_again_writes_the_same_bytes(finished):
+def test_run_finished_run_again_writes_the_same_bytes(finished):
     before = finished.result_file.read_bytes()
     run(finished.path, None)
     assert finished.result_file.read_bytes() == before
 
 
-def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
+def test_run_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
     """From another number of threads that compare, too."""
     path = started(tmp_path / "run")
     number, ended = forked(path), 0
@@ -97,7 +97,7 @@ def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
     assert_each_batch_once(path)
 
 
-def test_grid_second_run_of_a_folder_is_refused(tmp_path, capsys):
+def test_run_second_run_of_a_folder_is_refused(tmp_path, capsys):
     path = started(tmp_path / "run")
     with RunFolder.open(path).locked():
         assert main(["resume", str(path)]) == 2
@@ -107,7 +107,7 @@ def test_grid_second_run_of_a_folder_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("processes", "then"), [(2, 1), pytest.param(3, 2, marks=pytest.mark.long)]
 )
-def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, processes, then):
+def test_run_shared_by_processes_one_of_them_killed(finished, tmp_path, processes, then):
     path = started(tmp_path / "run")
     shared = resume(path, processes)
     for _ in range(6000):
@@ -129,7 +129,7 @@ def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, process
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_grid_killed_at_a_hundred_random_moments(finished, tmp_path):
+def test_run_killed_at_a_hundred_random_moments(finished, tmp_path):
     rng = random.Random(0)
     path, kills, whole = started(tmp_path / "run"), 0, 0
     while kills < 100 or whole < 5:
@@ -155,13 +155,13 @@ def wait_for_a_moment(rng: random.Random, path: Path, process: subprocess.Popen)
     time.sleep(rng.uniform(0, rng.choice([0.1, 1, 8])))
 
 
-def test_grid_resumed_with_other_versions_is_refused(tmp_path):
+def test_run_resumed_with_other_versions_is_refused(tmp_path):
     RunFolder.create(tmp_path / "run", REQUEST, {**versions(), "torch": "1"})
     with pytest.raises(ValueError, match="must go on with what it began with: torch 1, not"):
         run(tmp_path / "run", None)
 
 
-def test_grid_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):
+def test_run_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     refused = pytest.raises(ValueError, match="device must be cuda for the 2 processes")
