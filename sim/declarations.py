@@ -52,7 +52,9 @@ class Port:
         low: smallest value, of parameters that must not be 0.
         register: whether it is a register of the datapath, with a width in the specification.
         dtype: how a trace of the network keeps it; None where no trace does.
-        hidden: whether it means nothing for a masked key, so that no comparison looks at it.
+        hidden: (port, value): where that port has that value, this one means nothing, and no
+            comparison looks at it.
+        zero: (port, value): where that port has that value, this one is 0 by definition.
         bits: a width beyond what the bound needs, the same in every configuration.
         same_as: another name of that register, with its width.
     """
@@ -65,7 +67,8 @@ class Port:
     low: int = 0
     register: bool = False
     dtype: str | None = None
-    hidden: bool = False
+    hidden: tuple[str, int] | None = None
+    zero: tuple[str, int] | None = None
     bits: int | None = None
     same_as: str | None = None
 

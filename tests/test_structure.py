@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cosim_devices import NEVER_STALLED, PIPELINED
+from support.devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.coverage import (

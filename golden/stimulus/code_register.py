@@ -181,12 +181,6 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """A byte that is not written means nothing."""
-    memory = tables["memory"]
-    return {("memory", f"{name}_byte"): memory[f"{name}_write"] == 0 for name in ("nibble", "flag")}
-
-
 _COVERAGE = Coverage(_points, _signals)
 
 CODE_REGISTER = Unit(
@@ -197,5 +191,4 @@ CODE_REGISTER = Unit(
     bins=_COVERAGE.bins,
     hits=_COVERAGE.hits,
     requirements=_COVERAGE.requirements,
-    ignored=_ignored,
 )

@@ -216,11 +216,6 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """The distance of a masked key means nothing on a device (BL2-MAX-04)."""
-    return {("keys", "d"): tables["stimulus"]["mask"] == 1}
-
-
 _COVERAGE = Coverage(_points, _signals)
 
 ROW_MAX = Unit(
@@ -231,5 +226,4 @@ ROW_MAX = Unit(
     bins=_COVERAGE.bins,
     hits=_COVERAGE.hits,
     requirements=_COVERAGE.requirements,
-    ignored=_ignored,
 )

@@ -10,9 +10,8 @@ from typing import Any
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write
 
-from ...cosim.job import DEVICES, device_named
-from ...cosim.ports import WRAPPER
-from ...cosim.simulators import Design
+from ...cosim.design import WRAPPER, Design
+from ...cosim.model import DEVICES, device_named
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
