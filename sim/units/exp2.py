@@ -19,6 +19,7 @@ EXP2 = Unit(
     ),
     makes=(("exp2", "expected", "e"),),
     clocked=False,
+    lane="exp2",
 )
 
 

@@ -28,6 +28,7 @@ LOG2_QUANTIZER = Unit(
     ),
     clocked=False,
     stand_ins=("log2_quantizer_divide",),
+    lane="log2_quantizer",
 )
 
 

@@ -15,6 +15,7 @@ OUTPUT_REQUANTIZER = Unit(
     ),
     makes=(("output_requantizer", "expected", "o"),),
     clocked=False,
+    lane="output_requantizer",
 )
 
 

@@ -16,6 +16,7 @@ ROW_MAX = Unit(
         Stream("keys", "output", "beat", ("d",)),
     ),
     makes=(("row_max", "expected", "row_max"), ("distance", "keys", "d")),
+    lane="distance",
 )
 
 

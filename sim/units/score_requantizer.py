@@ -15,6 +15,7 @@ SCORE_REQUANTIZER = Unit(
     ),
     makes=(("score_requantizer", "expected", "t"),),
     clocked=False,
+    lane="score_requantizer",
 )
 
 

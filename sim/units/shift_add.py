@@ -16,6 +16,7 @@ SHIFT_ADD = Unit(
         Stream("expected", "output", "case", ("acc",), lanes=("acc",)),
     ),
     makes=(("shift_add", "expected", "acc"),),
+    lane="shift_add_lane",
 )
 
 
