@@ -28,9 +28,7 @@ import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
-from numba.core.dispatcher import Dispatcher
-from support.models import digits_task, observed, quantized_digits
-from test_datapath import random_inputs
+from support.models import digits_task, observed, quantized_digits, random_inputs
 from test_golden_helpers import SMALL
 
 from bitlog2 import sim
@@ -42,6 +40,7 @@ from bitlog2.models.watch import check, watching
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.watching import watch
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim.jit import Kernel
 
 SIM = Path(sim.__file__).parent
 #: The name of the copy of the simulator that is mutated.
@@ -206,7 +205,7 @@ def vectors_differ() -> bool:
     for unit in UNITS_ALONE.values():
         module = sys.modules[unit.simulate.__module__]
         for name, kernel in list(vars(module).items()):
-            if isinstance(kernel, Dispatcher):
+            if isinstance(kernel, Kernel):
                 twin = importlib.import_module(kernel.__module__.replace(sim.__name__, COPY))
                 setattr(module, name, getattr(twin, kernel.__name__))
     for unit, target, inputs, expected in unit_tables():

@@ -17,7 +17,7 @@ from bitlog2.sim.units.code_register import code_register_kernel
 from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel
 
 from ..threads import each_part, parts_of
-from .cases import EXHAUSTIVE, Sampler, level_name
+from .cases import EXHAUSTIVE, Sampler, check_inputs, level_name
 from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit
 
 _RANDOM_CASES = 4096
@@ -28,7 +28,7 @@ _Integers = NDArray[np.int64]
 
 def range_of_s(config: AttentionConfig) -> tuple[int, int]:
     """Return the smallest and the largest row sum: one key at the maximum has e = 2**P."""
-    return 1 << config.table_bits, config.max_tokens << config.table_bits
+    return log2_quantizer_unit.LOG2_QUANTIZER.limits("s", config)
 
 
 @lru_cache(maxsize=8)
@@ -110,22 +110,6 @@ def random_cases(target: Target, seed: int, cases: int | None) -> list[CaseGroup
     bits[::2] = config.table_bits
     e = sampler.below_power(bits)
     return [_group("random", "octave of s drawn; e drawn, or its octave drawn", e, s)]
-
-
-def check_cases(target: Target, e: _Integers, s: _Integers) -> None:
-    """Refuse a case that no row has.
-
-    Raises:
-        ValueError: e or s is out of range; names the first such case.
-    """
-    low, high = range_of_s(target.config)
-    wrong = np.flatnonzero((e < 0) | (e > low) | (s < low) | (s > high))
-    if wrong.size:
-        case = int(wrong[0])
-        raise ValueError(
-            f"log2_quantizer case {case}: e must be from 0 to {low} and s from {low} to {high}, "
-            f"got e = {e[case]} and s = {s[case]}"
-        )
 
 
 #: Where a case lies by an edge, by name: e minus the edge.
@@ -314,7 +298,7 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     e, s = inputs["stimulus"]["e"], inputs["stimulus"]["s"]
-    check_cases(target, e, s)
+    check_inputs(log2_quantizer_unit.LOG2_QUANTIZER, target.config, inputs)
     scheme = scheme_constants(target.config.code)
     layer = layer_constants(target.config, LayerParams(m=1, n=0, m2=1, n2=0))
     columns = {name: np.empty(len(e), np.int64) for name in ("level", "nibble", "flag")}

@@ -9,6 +9,7 @@ import numpy as np
 from ..config import AttentionConfig
 from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+from ..ports import bounded
 from ..rounding import leading_one_kernel, rnd, rnd_kernel
 
 EXP2 = Unit(
@@ -18,7 +19,9 @@ EXP2 = Unit(
         Stream("expected", "output", "case", ("e",)),
     ),
     makes=(("exp2", "expected", "e"),),
+    assumes=(bounded("d"),),
     clocked=False,
+    table=True,
     lane="exp2",
 )
 

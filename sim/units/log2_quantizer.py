@@ -9,8 +9,10 @@ for their 1.5-fold (SPEC.md BL2-LOG2-08). Equal to `log2_quantizer` bit for bit.
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import port
 from ..jit import borrowing_kernel as kernel
+from ..ports import ONE, bounded
 from ..rounding import leading_one, leading_one_kernel
 from ..scheme import Scheme
 from .exp2 import exp2_logarithm
@@ -26,7 +28,9 @@ LOG2_QUANTIZER = Unit(
         ("code_register", "expected", "nibble"),
         ("code_register", "expected", "flag"),
     ),
+    assumes=(bounded("e"), port("s") >= ONE, bounded("s")),
     clocked=False,
+    helpers=(Helper("leading_one", None),),
     stand_ins=("log2_quantizer_divide",),
     lane="log2_quantizer",
 )

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..scheme import Scheme
+from .code_register import FLAG_ALONE
 
 SHIFT_ADD = Unit(
     "shift_add",
@@ -16,6 +18,9 @@ SHIFT_ADD = Unit(
         Stream("expected", "output", "case", ("acc",), lanes=("acc",)),
     ),
     makes=(("shift_add", "expected", "acc"),),
+    assumes=(FLAG_ALONE,),
+    longest=parameter("max_tokens"),
+    helpers=(Helper("shift_add_lane", (FLAG_ALONE,)),),
     lane="shift_add_lane",
 )
 
