@@ -48,9 +48,12 @@ class Port:
         bound: (configuration) -> the largest magnitude that it takes; reached or not, never passed.
         signed: two's complement, or unsigned.
         low: smallest value, of parameters that must not be 0.
+        full: whether it saturates, so that it takes every value of its width, -bound - 1 too.
         register: whether it is a register of the datapath, with a width in the specification.
         dtype: how a trace of the network keeps it; None where no trace does.
-        hidden: whether it means nothing for a masked key, so that no comparison looks at it.
+        hidden: (port, value): where that port has that value, this one means nothing, and no
+            comparison looks at it.
+        zero: (port, value): where that port has that value, this one is 0 by definition.
         bits: a width beyond what the bound needs, the same in every configuration.
         same_as: another name of that register, with its width.
     """
@@ -60,9 +63,11 @@ class Port:
     bound: Callable[[Any], int]
     signed: bool = False
     low: int = 0
+    full: bool = False
     register: bool = False
     dtype: str | None = None
-    hidden: bool = False
+    hidden: tuple[str, int] | None = None
+    zero: tuple[str, int] | None = None
     bits: int | None = None
     same_as: str | None = None
 

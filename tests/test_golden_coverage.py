@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from test_golden_helpers import SMALL, table
 
 import bitlog2.sim
 from bitlog2.golden import PRESETS, UNITS, plan
-from bitlog2.golden.stimulus.coverage import Coverage, Point
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import code_register
@@ -51,7 +49,7 @@ CONFIGS = [
 @pytest.mark.parametrize("index", range(4))
 def test_golden_coverage_declares_so_many_bins(index: int) -> None:
     target = Target.of(PRESETS[list(SCHEMES)[index]])
-    found = {name: len(unit.bins(target)) for name, unit in UNITS.items()}
+    found = {name: len(unit.reachable(target)) for name, unit in UNITS.items()}
     assert found == {name: counts[index] for name, counts in DECLARED.items()}
 
 
@@ -68,14 +66,13 @@ def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str)
 def test_golden_coverage_names_a_requirement_for_every_bin(name: str, scheme: str) -> None:
     page = (Path(bitlog2.sim.__file__).parent / "SPEC.md").read_text(encoding="utf-8")
     target = Target.of(AttentionConfig(scheme=scheme))
-    found = UNITS[name].requirements(target)
-    assert tuple(found) == UNITS[name].bins(target)
-    assert [each for each in found.values() if each not in page] == []
+    points = UNITS[name].points(target)
+    assert [each for each in points if not each.requirement or each.requirement not in page] == []
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_names_each_bin_once_and_as_the_schema_wants(name: str) -> None:
-    bins = UNITS[name].bins(Target.of(AttentionConfig()))
+    bins = [point.name for point in UNITS[name].points(Target.of(AttentionConfig()))]
     assert len(set(bins)) == len(bins)
     assert [each for each in bins if not re.fullmatch(r"[a-z][a-z0-9_]*", each)] == []
 
@@ -215,12 +212,6 @@ def test_golden_coverage_formulas_declare_what_every_legal_input_reaches(
     config, inputs = EVERY[name][index]()
     target = Target(config, 1)
     tables = inputs | UNITS[name].simulate(target, inputs, no_progress)
-    coverage: Coverage = import_module(f"bitlog2.golden.stimulus.{name}")._COVERAGE
-    signals = coverage.signals(target, tables)
-
-    def is_hit(point: Point) -> bool:
-        return bool(np.any(signals[point.signal] == point.value))
-
-    points = list(coverage.points(target))
-    wrong = [point.name for point in points if point.reachable != is_hit(point)]
-    assert wrong == []
+    signals = UNITS[name].signals(target, tables)
+    points = UNITS[name].points(target)
+    assert [each.name for each in points if each.reachable != bool(each.hits(signals))] == []

@@ -12,7 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
 
 from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
-from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.unit import Point, Target
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import exp2
 
@@ -146,8 +146,8 @@ def with_extra_bin(monkeypatch: pytest.MonkeyPatch) -> None:
     unit = UNITS["attention_row"]
     widened = replace(
         unit,
-        bins=lambda target: (*unit.bins(target), "never"),
-        hits=lambda target, tables: unit.hits(target, tables) | {"never": 0},
+        points=lambda target: [*unit.points(target), Point("never", "BL2-ROW-01")],
+        signals=lambda target, tables: {**unit.signals(target, tables), "never": 0},
     )
     monkeypatch.setitem(UNITS, "attention_row", widened)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitlog2.golden.stimulus.cases import Sampler
+from bitlog2.golden.stimulus.sampler import Sampler
 
 
 def test_golden_sampler_draws_the_pinned_stream() -> None:

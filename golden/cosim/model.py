@@ -112,13 +112,14 @@ class Model:
         """Return the words of every row of an output: value, and 1 for bits that mean a thing."""
         unit, tables = self.device.unit, self.vectors.tables
         stream = next(e for e in unit.streams if e.name == self.channel(prefix).stream)
-        fields, ignored = stream.fields(self.target), unit.ignored(tables)
+        fields = stream.fields(self.target)
         cares = {}
         for field in fields:
             cares[field.name] = np.full_like(tables[stream.name][field.name], field.high)
             if field.signed:
                 cares[field.name][:] = -1
-            cares[field.name][ignored.get((stream.name, field.name), slice(0))] = 0
+            if (hidden := unit.hidden_words(tables, stream.name, field.name)) is not None:
+                cares[field.name][hidden] = 0
         values, masks = (
             [int(line, 16) for line in render_mem(pack(fields, columns)).split()]
             for columns in (tables[stream.name], cares)

@@ -75,7 +75,7 @@ class Plan:
         )
 
     def _unit_entry(self, part: UnitVectors) -> dict[str, Any]:
-        requirements = part.unit.requirements(self.vectors.target)
+        points = part.unit.reachable(self.vectors.target)
         return {
             "unit": part.unit.name,
             "cases": part.cases,
@@ -83,7 +83,7 @@ class Plan:
             "declared": len(part.bins),
             "filled": len(part.bins) - len(part.empty),
             "bins": [
-                {"name": name, "requirement": requirements[name], "hits": hits}
+                {"name": name, "requirement": points[name].requirement, "hits": hits}
                 for name, hits in part.bins.items()
             ],
         }

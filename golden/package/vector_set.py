@@ -98,10 +98,8 @@ def make_vectors(
             f"{sum(group.count for group in groups)}"
         )
     tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
-    hits = unit.hits(target, tables)
-    bins = {name: hits[name] for name in unit.bins(target)}
     labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
-    return UnitVectors(unit, labels, tables, cases, bins)
+    return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
 
 
 def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:

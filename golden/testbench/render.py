@@ -8,6 +8,7 @@ from bitlog2 import SPEC_VERSION
 
 from ..simulation.contract import CONTRACTS, Channel, Contract
 from ..stimulus.unit import Target, Unit
+from ..stimulus.units import UNITS
 from ..words.fields import Field, first_bits, word_width
 
 
@@ -62,13 +63,6 @@ class StreamWords:
 
 
 _Streams = Mapping[str, StreamWords]
-#: (stream, field) -> where that field means nothing: (stream, field, value) is in the words in
-#: which another field has a value.
-MEANINGLESS: Mapping[tuple[str, str], tuple[str, str, int]] = {
-    ("keys", "d"): ("stimulus", "mask", 1),
-    ("memory", "nibble_byte"): ("memory", "nibble_write", 0),
-    ("memory", "flag_byte"): ("memory", "flag_write", 0),
-}
 _HEAD = """\
 // Self-checking testbench of {module}, made with the vectors of {unit},
 // specification version {spec}.
@@ -311,10 +305,9 @@ def _channel(contract: Contract, number: int, streams: _Streams) -> str:
         return _instance("source", name, given, pins | {"opened": "opened"})
     guards, guard_file = {}, None
     for field in channel.fields:
-        if (channel.stream, field) in MEANINGLESS:
-            stream, bit, value = MEANINGLESS[channel.stream, field]
-            guard_file = streams[stream]
-            guards[field] = 2 * guard_file.bit(bit) + value
+        if (guard := UNITS[contract.unit].guard(channel.stream, field)) is not None:
+            guard_file = streams[guard[0]]
+            guards[field] = 2 * guard_file.bit(guard[1]) + guard[2]
     given |= {"PLACE": _text(f"{contract.unit}.{channel.stream}"), **_fields(part, guards)}
     if guard_file is not None:
         given |= {"GUARD_FILE": _text(guard_file.file), "GUARD_WIDTH": guard_file.width}
