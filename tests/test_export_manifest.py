@@ -1,19 +1,19 @@
 """The manifest of an export: what it says, what is refused when it is made or read."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from test_export import swin_export
 
 import bitlog2.golden
 from bitlog2.documents import render
 from bitlog2.golden import write_export
 from bitlog2.golden.package.folder import read_manifest
-from bitlog2.golden.package.manifest import File, Memory
+from bitlog2.golden.package.manifest import File, memory
 from bitlog2.golden.words.fields import Field
 from bitlog2.sim import AttentionConfig
 
@@ -37,7 +37,8 @@ def test_export_manifest_fits_its_published_schema(manifest):
 
 
 def test_export_manifest_says_what_was_exported(manifest):
-    assert read_manifest(manifest).export == swin_export()[0]
+    found = read_manifest(manifest)
+    assert swin_export()[0].sealed({each.path: each for each in found.files}) == found
 
 
 def test_export_manifest_has_no_clock_and_no_folder(manifest):
@@ -46,7 +47,7 @@ def test_export_manifest_has_no_clock_and_no_folder(manifest):
         each["path"]: File(**{name: each[name] for name in ("path", "bytes", "sha256")})
         for each in values["files"]
     }
-    assert render(swin_export()[0].manifest(files)) == manifest
+    assert render(swin_export()[0].sealed(files)) == manifest
 
 
 def test_export_manifest_describes_a_memory_of_codes(manifest):
@@ -152,7 +153,7 @@ def test_export_refuses_two_layers_of_one_name():
 def test_export_refuses_parameters_that_the_hardware_cannot_hold():
     export = swin_export()[0]
     with pytest.raises(ValueError, match="m must be from 1 to 15"):
-        replace(export, config=AttentionConfig(m_bits=4, m2_bits=24))
+        replace(export, configuration=AttentionConfig(m_bits=4, m2_bits=24).as_dict())
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_export_refuses_an_array(tmp_path, name, array, message):
 
 
 def test_export_memory_keeps_every_bit_of_a_float():
-    memory = Memory("s", "scales", ("output",), (4,), (Field("s", 32),), None, "float32")
+    entry = memory("s.mem", "fc", "scales", {"output": 4}, [Field("s", 32)], None, "float32")
     bits = np.array([0x3F800000, 0x80000000, 0x7FC00001, 1], np.uint32)
-    back = memory.arrays(memory.columns({"s": bits.view(np.float32)}))["s"]
+    back = entry.arrays(entry.columns({"s": bits.view(np.float32)}))["s"]
     assert back.view(np.uint32).tolist() == bits.tolist()

@@ -12,7 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, table
 
 import bitlog2.sim
-from bitlog2.golden import PRESETS, UNITS, plan
+from bitlog2.golden import PRESETS, UNITS, Plan, generate
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import code_register
@@ -31,6 +31,11 @@ DECLARED = {
     "attention_row": (60, 61, 61, 62),
 }
 CONFIGS = [
+    {},
+    {"max_tokens": 2, "max_head_dim": 1, "q_bits": 2, "k_bits": 2, "t_bits": 8},
+    {"max_n": 0, "max_n2": 0, "m_bits": 4, "m2_bits": 4, "v_bits": 8, "o_bits": 2},
+    {"fraction_bits": 8, "distance_int_bits": 6, "t_bits": 9, "max_tokens": 70},
+    {"table_bits": 20, "t_bits": 24, "max_n": 30, "sum_bits": 40, "acc_bits": 62},
     {"fraction_bits": 3, "table_bits": 8},
     {"fraction_bits": 8, "table_bits": 20},
     {"q_bits": 2, "k_bits": 2, "v_bits": 2, "o_bits": 2},
@@ -57,7 +62,7 @@ def test_golden_coverage_declares_so_many_bins(index: int) -> None:
 @pytest.mark.parametrize("index", range(len(CONFIGS)))
 def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str) -> None:
     config = AttentionConfig(scheme=scheme, **CONFIGS[index])
-    found = plan(config, head_dim=min(2, config.max_head_dim))
+    found = Plan(generate(config, head_dim=min(2, config.max_head_dim)))
     assert {part.unit.name: part.empty for part in found.vectors.units if part.empty} == {}
 
 
@@ -79,7 +84,7 @@ def test_golden_coverage_names_each_bin_once_and_as_the_schema_wants(name: str) 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
-    part = plan(SMALL, head_dim=2, units=[name], sources=["random"], random_cases=1)
+    part = Plan(generate(SMALL, head_dim=2, units=[name], sources=["random"], random_cases=1))
     assert part.vectors.units[0].empty
     assert part.status == 1
 
@@ -87,7 +92,7 @@ def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_corners_alone_is_whole(name: str) -> None:
     """So no bin hangs on what a seed draws."""
-    assert plan(units=[name], head_dim=4, sources=["corners"]).complete
+    assert Plan(generate(units=[name], head_dim=4, sources=["corners"])).complete
 
 
 def framed(rows: list[dict[str, list]]) -> dict[str, np.ndarray]:

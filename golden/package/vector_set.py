@@ -141,12 +141,9 @@ def manifest_of(
         target, names, vectors.sources, vectors.seed, vectors.random_cases, vectors.testbench
     )
     memories = [
-        stream_memory(target, part.unit, stream, part.words(stream)).listed(
-            name, part.unit.name, files[name].sha256
-        )
+        stream_memory(target, part.unit, stream, part.words(stream))
         for part in vectors.units
         for stream in part.unit.streams
-        for name in [part.unit.file_name(stream)]
     ]
     others = [each for each in files.values() if not each.path.endswith(".mem")]
     return VectorManifest(
@@ -168,7 +165,7 @@ def manifest_of(
             )
             for part in vectors.units
         ),
-    )
+    ).sealed(files)
 
 
 def _groups(part: UnitVectors) -> Iterator[Group]:

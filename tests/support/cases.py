@@ -73,7 +73,9 @@ def corners(low: int, high: int) -> list[int]:
 
 def framed(rows: Sequence[dict[str, ArrayLike]], **params: Sequence[int]) -> dict[str, Any]:
     """Rows as the input streams of a unit, with their last bits."""
-    loaded = (dict(zip(params, values, strict=True)) for values in zip(*params.values()))
+    loaded = (
+        dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)
+    )
     return tables_of([row | next(loaded, {}) for row in rows])
 
 
