@@ -93,14 +93,6 @@ def test_export_manifest_describes_a_memory_of_scales(manifest):
             "layers must name each once, got 'patch_embed.proj' twice",
         ),
         (lambda m: m["layers"][0].update(name="../up"), r"layers\[0\]\.name must be text like "),
-        (
-            lambda m: m["layers"][0].pop("kernel"),
-            r"layers\[0\] must have the field kernel: it is missing",
-        ),
-        (
-            lambda m: m["layers"][1].update(windows=0),
-            r"layers\[1\]\.windows must be an integer from 1 to 2147483647, got 0",
-        ),
         (lambda m: m["layers"][1]["params"].update(m=1 << 20), "m must be from 1 to 65535"),
         (lambda m: m["configuration"].update(t_bits=99), "t_bits must be from 8 to 24, got 99"),
         (lambda m: m.update(images=[]), "images must be a list of at least 1, got "),
@@ -129,19 +121,13 @@ def test_export_manifest_describes_a_memory_of_scales(manifest):
         (lambda m: m.update(model="other"), r"model of the command must be \['other'\]"),
         (lambda m: m.update(command="bitlog2 export 'digits"), "command must be a shell command"),
     ],
-    ids=range(30),
+    ids=range(28),
 )
 def test_export_manifest_that_is_wrong_is_refused_in_one_line(manifest, change, message):
     values = json.loads(manifest)
     change(values)
     with pytest.raises(ValueError, match=rf"^manifest\.json[^\n]*({message})[^\n]*$"):
         read_manifest(json.dumps(values).encode())
-
-
-@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"null"])
-def test_export_manifest_that_is_no_manifest_is_refused(data):
-    with pytest.raises(ValueError, match=r"manifest\.json"):
-        read_manifest(data)
 
 
 def test_export_refuses_two_layers_of_one_name():
