@@ -398,8 +398,7 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(f"{name} must go with one scheme and one seed, got {cells} cells")
 
     def write(quantized: "QuantizedModel") -> None:
-        from bitlog2.models.watch.dump import dump_quantizers
-        from bitlog2.models.zoo.checkpoint import save_quantized
+        from bitlog2.models.zoo.checkpoint import dump_quantizers, save_quantized
 
         if args.save is not None:
             save_quantized(args.save, quantized)

@@ -1,8 +1,8 @@
 """`bitlog2 golden cost`: what a choice of the design costs in gates and LUTs."""
 
 import argparse
-import json
 
+from bitlog2.documents import render
 from bitlog2.golden.assurance.cost import CHOICES, TECHNOLOGIES, measure_cost
 from bitlog2.sim.files import write_whole
 
@@ -38,6 +38,6 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
 def _cost(args: argparse.Namespace) -> int:
     table = measure_cost(args.choice, args.target, progress=progress)
     if args.json is not None:
-        write_whole(args.json, (json.dumps(table.as_dict(), indent=2) + "\n").encode())
+        write_whole(args.json, render(table))
     print("\n".join(table.markdown() if args.markdown else table.lines()))
     return 0

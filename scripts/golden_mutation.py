@@ -1,10 +1,10 @@
 """`bitlog2 golden mutation`: what the vectors catch of mutants of the reference RTL."""
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
+from bitlog2.documents import render
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import MOST_MUTANTS, SUBJECTS, TABLE, mutate
 from bitlog2.sim.files import write_whole
@@ -75,9 +75,8 @@ def _tested(args: argparse.Namespace, vectors: Path) -> int:
         processes=args.processes,
         progress=progress,
     )
-    text = json.dumps(found.as_dict(), indent=2) + "\n"
     for path in (args.json, TABLE if args.keep else None):
         if path is not None:
-            write_whole(path, text.encode())
+            write_whole(path, render(found))
     print("\n".join(found.lines()))
     return found.status

@@ -1,9 +1,9 @@
 """`bitlog2 golden proof`: the claims of SPEC.md proved, and the RTL against them."""
 
 import argparse
-import json
-from typing import Any
 
+from bitlog2.documents import render
+from bitlog2.golden.assurance.table import Columns
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.scheme import SCHEMES
 
@@ -40,37 +40,26 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
 
 def _proof(args: argparse.Namespace) -> int:
     # The solver belongs to an extra: the other commands work without it.
-    from bitlog2.golden.assurance.proof import CLAIMS, decide, selected
+    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
 
     chosen = selected(CLAIMS, args.claim, args.scheme or tuple(SCHEMES))
     lines = []
-    widths = _widths(chosen)
-    print(_row(widths, "claim", "scheme", "requirements", "over", "by", "result", "seconds"))
+    head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
+    known = [
+        (c.name, s.scheme.name, c.requirements, c.over(s), c.by, " " * 10, "") for c, s in chosen
+    ]
+    columns = Columns([head, *known], "<" * len(head))
+    print(columns.line(head))
     for claim, setting in chosen:
         line = decide(claim, setting, args.timeout)
         lines.append(line)
         cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
-        print(_row(widths, *cells, f"{line.seconds:.1f}"), flush=True)
+        print(columns.line((*cells, f"{line.seconds:.1f}")), flush=True)
         if line.detail:
             print(f"  {line.detail}", flush=True)
     if args.json is not None:
-        text = json.dumps({"claims": [line.as_dict() for line in lines]}, indent=2)
-        write_whole(args.json, f"{text}\n".encode())
+        write_whole(args.json, render(Lines(claims=tuple(lines))))
     held = sum(line.holds for line in lines)
     seconds = sum(line.seconds for line in lines)
     print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")
     return 0 if held == len(lines) else 1
-
-
-def _widths(chosen: list[tuple[Any, Any]]) -> list[int]:
-    """Return the widths of the columns, known before anything is decided."""
-    rows = [
-        (claim.name, setting.scheme.name, claim.requirements, claim.over(setting), claim.by)
-        for claim, setting in chosen
-    ]
-    return [max(map(len, column)) for column in zip(*rows, strict=True)] + [10]
-
-
-def _row(widths: list[int], *cells: str) -> str:
-    padded = [cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)]
-    return "  ".join(padded)

@@ -128,7 +128,7 @@ def _validate(
 
     from bitlog2.models.runs.evaluation import top5
 
-    batches = -(-task.data.count(None) // batch_size)
+    batches = -(-len(task.data) // batch_size)
     images, elapsed, loss, hits1, hits5 = 0, 0.0, 0.0, 0, 0
     start = time.perf_counter()
     for number, batch in enumerate(task.data.batches(batch_size, None)):

@@ -6,9 +6,18 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 """
 
 from ..simulation import Rtl
-from .job import CHOICES, CONFIGURATIONS, DEVICES, PROFILES, RegressionPoint
+from .job import PROFILES
+from .model import DEVICES
 from .options import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT, CosimOptions
-from .regression import RegressionResult, regression, run_point, units_of
+from .regression import (
+    CHOICES,
+    CONFIGURATIONS,
+    RegressionPoint,
+    RegressionResult,
+    regression,
+    run_point,
+    units_of,
+)
 from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
 from .run import cosim
 from .simulators import SIMULATORS, ended_by_signals, simulator_named

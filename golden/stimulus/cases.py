@@ -12,7 +12,7 @@ from bitlog2.sim import AttentionConfig
 from bitlog2.sim.spec import code_register
 
 from .sampler import Sampler
-from .unit import CaseGroup, Point, case_group, limits
+from .unit import CaseGroup, Point, case_group
 
 #: Inputs up to this number are all tried.
 EXHAUSTIVE = 1 << 20
@@ -42,7 +42,7 @@ def near_powers(low: int, high: int) -> list[int]:
 
 def every_group(config: AttentionConfig, names: Sequence[str], reason: str) -> list[CaseGroup]:
     """Return every case of these ports where they are at most 2**20, else nothing."""
-    ranges = [limits(config, name) for name in names]
+    ranges = [config.ports[name].limits(config) for name in names]
     if not few(ranges):
         return []
     return [case_group("exhaustive", reason, dict(zip(names, every_case(ranges), strict=True)))]
@@ -65,7 +65,7 @@ def product_corners(
         values: the values in words.
         added: what is added in all of these corners.
     """
-    bound, top, largest = (limits(config, name)[1] for name in names[:3])
+    bound, top, largest = (config.ports[name].limits(config)[1] for name in names[:3])
     m, n = names[1].upper(), names[2]
     of_m, shifts, edges = near_powers(1, top), sorted({0, largest // 2, largest}), (bound, -bound)
     corners = {

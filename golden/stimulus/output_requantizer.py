@@ -32,7 +32,6 @@ from .unit import (
     bounds,
     case_group,
     ends,
-    limits,
 )
 
 _NAMES = ("acc", "m2", "n2", "zo")
@@ -55,7 +54,7 @@ def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
 
 
 def _around(config: AttentionConfig) -> Iterator[tuple[int, int, int, int]]:
-    bound, (_, o_max) = config.registers["acc"].bound, limits(config, "o")
+    bound, (_, o_max) = config.registers["acc"].bound, config.ports["o"].limits(config)
     for zo in range(o_max + 1):
         for acc in sorted({-zo - 1, -zo, -1, 0, 1, o_max - zo, o_max - zo + 1}):
             if abs(acc) <= bound:

@@ -204,5 +204,4 @@ SCORE_ACCUMULATOR = Unit(
     ),
     points=_points,
     signals=_signals,
-    most_beats=lambda config: config.max_head_dim,
 )

@@ -34,7 +34,6 @@ from .unit import (
     bounds,
     case_group,
     ends,
-    limits,
 )
 
 _NAMES = ("score", "m", "n", "bias")
@@ -70,7 +69,7 @@ def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
 
 
 def _biases(config: AttentionConfig) -> Iterator[_Case]:
-    low, high = limits(config, "score")
+    low, high = config.ports["score"].limits(config)
     for bias, score in product(near_powers(config.t_min, config.t_max), (0, 1, -1, high, low)):
         yield score, 1, 0, bias
 
@@ -84,7 +83,7 @@ def _brought_back(config: AttentionConfig) -> Iterator[CaseGroup]:
 
 
 def _limits(config: AttentionConfig) -> Iterator[_Case]:
-    scores = sorted({*range(-2, 3), *limits(config, "score")})
+    scores = sorted({*range(-2, 3), *config.ports["score"].limits(config)})
     for limit, score, step in product((config.t_min, config.t_max), scores, (-1, 0, 1)):
         bias = limit - score + step
         if config.t_min <= bias <= config.t_max:
@@ -96,7 +95,7 @@ def _random(target: Target, sampler: Sampler, count: int) -> list[CaseGroup]:
     octaves = sampler.integers(0, config.m_bits - 1, runs)
     m = np.repeat(any_multipliers(sampler, octaves), _RUN)[:count]
     n = np.repeat(sampler.integers(0, config.max_n, runs), _RUN)[:count]
-    score = sampler.integers(*limits(config, "score"), count)
+    score = sampler.integers(*config.ports["score"].limits(config), count)
     spread = sampler.below_power(sampler.integers(0, config.t_bits - 1, count))
     bias = np.where(sampler.integers(0, 1, count) == 1, spread, -spread)
     bias[::2] = 0

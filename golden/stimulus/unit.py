@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.expressions import Expression
 from bitlog2.sim.ports import PORTS
 
 from ..words.fields import Columns, Field
@@ -163,7 +164,6 @@ class Unit:
         points: (target) -> the coverage bins, by formula and before any stimulus, also those that
             this target cannot reach.
         signals: (target, all streams) -> what the points look at.
-        most_beats: (configuration) -> the most beats of a case that is a row.
     """
 
     declared: declarations.Unit
@@ -174,7 +174,6 @@ class Unit:
     specify: Callable[[Target, Tables, Progress], NarrowTables]
     points: Callable[[Target], Iterable[Point]]
     signals: Callable[[Target, Tables], Signals]
-    most_beats: Callable[[AttentionConfig], int] = lambda config: config.max_tokens
 
     @property
     def name(self) -> str:
@@ -218,21 +217,10 @@ class Unit:
         """Return the outputs by the kernels.
 
         Raises:
-            ValueError: an input is out of range; names the first such case.
+            ValueError: as `check_inputs`.
         """
-        self._check_ranges(target.config, inputs)
+        check_inputs(self.declared, target.config, inputs)
         return self.kernels(target, inputs, progress)
-
-    def _check_ranges(self, config: AttentionConfig, inputs: Tables) -> None:
-        """Refuse rows that are too long, and values beyond the bounds of their ports."""
-        for stream in self.inputs:
-            columns, case_of = inputs[stream.name], None
-            if stream.per == "beat":
-                lengths = row_lengths(columns["last"])
-                check_range(self.name, "beats", lengths, 1, self.most_beats(config))
-                case_of = np.repeat(np.arange(len(lengths)), lengths)
-            for name in self.declared.ports(stream.name):
-                check_range(self.name, name, columns[name], *limits(config, name), case_of)
 
     def reachable(self, target: Target) -> dict[str, Point]:
         """Return the points that the target can reach, by name."""
@@ -344,19 +332,13 @@ def port(name: str, target: Target, lanes: int = 1) -> Field:
     return Field(name, target.config.width(name), target.config.ports[name].signed, lanes)
 
 
-def limits(config: AttentionConfig, name: str) -> tuple[int, int]:
-    """Return the smallest and the largest value of a port."""
-    declared = config.ports[name]
-    bound = declared.bound(config)
-    return (-bound - declared.full if declared.signed else declared.low), bound
-
-
 def ends(config: AttentionConfig, requirement: str, *names: str) -> list[Point]:
     """Return the points at both limits of ports: `<name>_smallest`, `<name>_largest`."""
+    sides = ("smallest", "largest")
     return [
         Point(f"{name}_{side}", requirement, name, value)
         for name in names
-        for side, value in zip(("smallest", "largest"), limits(config, name), strict=True)
+        for side, value in zip(sides, config.ports[name].limits(config), strict=True)
     ]
 
 
@@ -369,6 +351,43 @@ def bounds(
         Point(f"{name}_bound_{side}", requirement, name, value, reachable)
         for side, value in (("low", -bound), ("high", bound))
     ]
+
+
+def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
+    """Refuse a case that the declaration of a unit excludes.
+
+    Raises:
+        ValueError: a row is too long, a value passes the limits of its port, or an assumption of
+            the unit does not hold; names the first such case.
+    """
+    for stream in (each for each in unit.streams if each.role == "input"):
+        columns, case_of = inputs[stream.name], None
+        if stream.per == "beat":
+            lengths = row_lengths(columns["last"])
+            case_of = np.repeat(np.arange(len(lengths)), lengths)
+            if unit.longest is not None:
+                check_range(unit.name, "beats", lengths, 1, unit.longest(config))
+        for name in unit.ports(stream.name):
+            low, high = unit.limits(name, config)
+            check_range(unit.name, name, columns[name], low, high, case_of)
+        for each in unit.assumes:
+            if len(each.ports) > 1 and set(each.ports) <= columns.keys():
+                _check_condition(unit.name, each, config, columns, case_of)
+
+
+def _check_condition(
+    unit: str,
+    condition: Expression,
+    config: AttentionConfig,
+    columns: Columns,
+    case_of: NDArray[np.int64] | None,
+) -> None:
+    broken = np.flatnonzero(~condition.value(config, columns))
+    if broken.size:
+        word = int(broken[0])
+        case = word if case_of is None else int(case_of[word])
+        values = ", ".join(f"{name} = {int(columns[name][word])}" for name in condition.ports)
+        raise ValueError(f"{unit} case {case}: {condition} must hold, got {values}")
 
 
 def check_range(

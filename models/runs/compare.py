@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..watch.digest import pixel_digests
-from ..watch.recorder import Recorder, first_difference
+from ..watch.recorder import Parting, Recorder, first_difference
 from ..watch.watching import watch
 from ..zoo.checkpoint import load_quantized
 from .folder import RunFolder
@@ -33,32 +33,12 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Parting:
-    """The first place at which two models differ on an image.
-
-    Attributes:
-        image: position in the validation set.
-        layer: attention layer.
-        register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
-        place: head, row and key or channel, as far as the register has them.
-        a, b: the values there; None for parameters.
-    """
-
-    image: int
-    layer: str
-    register: str
-    place: tuple[int, ...]
-    a: int | None
-    b: int | None
-
-
-@dataclass(frozen=True)
 class CellComparison:
     """Two cells side by side.
 
     Attributes:
         a, b: their names.
-        images: that both saw.
+        images: number of images that both saw.
         changes: images that they give different classes.
         other_pixels, other_registers: images whose digests differ; None where none were kept.
         parting: where the registers part; None where they do not, or there are none.
@@ -153,10 +133,6 @@ def _parting(
     for folder, cell in ((a, cell_a), (b, cell_b)):
         model, recorder = folder.load_model(cell)[0].model, Recorder()
         with watch(model, recorder) as watched:
-            watched.run(image)
+            watched.run(image, [number])
         seen.append(recorder.layers)
-    found = first_difference(*seen)
-    if found is None:
-        return None
-    layer, register, place, value_a, value_b = found
-    return Parting(number, layer, register, place[1:], value_a, value_b)
+    return first_difference(*seen)
