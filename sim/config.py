@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from .datapath import PORTS
 from .declarations import Configuration, Parameters, Port, choice, one_of, pin
-from .ports import PORTS
 from .scheme import SCHEMES, Scheme
 from .table import exp2_table
 

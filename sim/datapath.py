@@ -1,6 +1,6 @@
-"""The attention datapath: its units, in order."""
+"""The attention datapath: its units and its ports, in order."""
 
-from .declarations import Unit
+from .declarations import Port, Unit
 from .units.attention_row import ATTENTION_ROW
 from .units.code_register import CODE_REGISTER
 from .units.exp2 import EXP2
@@ -28,6 +28,9 @@ ATTENTION: dict[str, Unit] = {
         ATTENTION_ROW,
     )
 }
+
+#: Every port and register by name.
+PORTS: dict[str, Port] = {port.name: port for unit in ATTENTION.values() for port in unit.declares}
 
 #: The version of SPEC.md, and of manifests: of whichever unit changed last.
 SPECIFICATION_VERSION = max(unit.version for unit in ATTENTION.values())

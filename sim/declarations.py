@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 from .checks import check_choice, check_int
-from .expressions import Expression
+from .expressions import Expression, number, parameter, port
 
 #: The widest register that a kernel holds: int64 with a bit to spare.
 LARGEST_WIDTH = 62
@@ -76,6 +76,20 @@ class Port:
         """Return the smallest and the largest value."""
         high = self.bound(config)
         return (-high - self.saturates if self.signed else self.low), high
+
+    @property
+    def bounded(self) -> Expression:
+        """The condition that the value, unsigned, is at most the bound."""
+        return port(self.name) <= self.bound
+
+
+def ones(bits: str) -> Expression:
+    """Return the largest unsigned value of the width in that field of a configuration."""
+    return (1 << parameter(bits)) - 1
+
+
+#: Of every stream of rows: whether a beat is the last one of its row.
+LAST = Port("last", "beat", number(1))
 
 
 @dataclass(frozen=True)
@@ -310,6 +324,7 @@ class Unit:
 
     Attributes:
         name: the unit's name, that of its RTL module.
+        declares: the ports that it loads, is the first to take, or makes.
         streams: inputs first.
         makes: (unit or part of it, stream, port) of each output, in datapath order.
         assumes: what holds of its inputs: its RTL is proved under these conditions, and a stimulus
@@ -324,6 +339,7 @@ class Unit:
     """
 
     name: str
+    declares: tuple[Port, ...]
     streams: tuple[Stream, ...]
     makes: tuple[tuple[str, str, str], ...]
     assumes: tuple[Expression, ...] = ()

@@ -1,7 +1,7 @@
 """The names of the observable registers, in datapath order: those that a trace keeps."""
 
+from .datapath import PORTS
 from .declarations import Per
-from .ports import PORTS
 
 #: Registers in datapath order, as a trace, a check and a tap name them.
 REGISTERS = tuple(port.name for port in PORTS.values() if port.dtype)

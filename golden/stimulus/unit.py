@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.datapath import PORTS
 from bitlog2.sim.expressions import Expression
-from bitlog2.sim.ports import PORTS
 
 from ..words.fields import Columns, Field
 from ..words.framing import row_lengths, row_slices

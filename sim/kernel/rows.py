@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..datapath import PORTS
 from ..jit import borrowing_kernel as kernel
-from ..ports import PORTS
 from ..units.code_register import code_register_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import row_thresholds, threshold_quantizer

@@ -1,24 +1,29 @@
 """The nine units in a row: one query against N keys."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..config import AttentionConfig, LayerParams
 from ..declarations import Helper, Stream, Unit
 from ..expressions import parameter
-from ..ports import bounded
 from .code_register import code_register
 from .exp2 import exp2
 from .log2_quantizer import log2_quantizer
-from .output_requantizer import output_requantizer
+from .output_requantizer import N2, output_requantizer
 from .row_max import distance, row_max
 from .row_sum import row_sum
 from .score_accumulator import score_accumulator
-from .score_requantizer import score_requantizer
+from .score_requantizer import N, score_requantizer
 from .shift_add import shift_add
+
+if TYPE_CHECKING:
+    from ..config import AttentionConfig, LayerParams
 
 ATTENTION_ROW = Unit(
     "attention_row",
+    declares=(),
     streams=(
         Stream("params", "input", "case", ("m", "n", "m2", "n2", "zv", "zo")),
         Stream("stimulus", "input", "beat", ("last", "mask", "score", "bias", "v"), lanes=("v",)),
@@ -39,7 +44,7 @@ ATTENTION_ROW = Unit(
         ("shift_add", "rows", "acc"),
         ("output_requantizer", "expected", "o"),
     ),
-    assumes=(bounded("n"), bounded("n2")),
+    assumes=(N.bounded, N2.bounded),
     longest=parameter("max_tokens"),
     helpers=(Helper("softmax_row"),),
 )

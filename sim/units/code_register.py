@@ -4,17 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..declarations import Stream, Unit
-from ..expressions import parameter, port
+from ..declarations import Port, Stream, Unit
+from ..expressions import number, parameter, port
 from ..jit import borrowing_kernel as kernel
-from ..ports import bounded
 from ..scheme import Scheme
+from .log2_quantizer import LEVEL
 
 #: A flag comes with nibble 0 (BL2-CODE-02).
 FLAG_ALONE = port("flag").equals(0) | port("nibble").equals(0)
 
+NIBBLE = Port("nibble", "key", number(15), dtype="uint8")
+FLAG = Port("flag", "key", parameter("code.zero_flag"), dtype="uint8")
+#: A byte of each plane of memory, where the beat writes one.
+NIBBLE_WRITE = Port("nibble_write", "beat", number(1))
+NIBBLE_BYTE = Port("nibble_byte", "beat", number(255), hidden=("nibble_write", 0))
+FLAG_WRITE = Port("flag_write", "beat", number(1))
+FLAG_BYTE = Port("flag_byte", "beat", number(255), hidden=("flag_write", 0))
+
 CODE_REGISTER = Unit(
     "code_register",
+    declares=(NIBBLE, FLAG, NIBBLE_WRITE, NIBBLE_BYTE, FLAG_WRITE, FLAG_BYTE),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "level")),
         Stream("expected", "output", "beat", ("nibble", "flag")),
@@ -33,7 +42,7 @@ CODE_REGISTER = Unit(
         ("pack_row", "memory", "flag_write"),
         ("pack_row", "memory", "flag_byte"),
     ),
-    assumes=(bounded("level"), FLAG_ALONE),
+    assumes=(LEVEL.bounded, FLAG_ALONE),
     longest=parameter("max_tokens"),
     clocked=False,
 )

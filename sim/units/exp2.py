@@ -4,22 +4,33 @@ A word of the table holds e and its logarithm, which unit 6 compares (`threshold
 key costs one look-up: e in the low `E_BITS` bits of the word, the logarithm, signed, above them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..config import AttentionConfig
-from ..declarations import Stream, Unit
+from ..declarations import Port, Stream, Unit
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
-from ..ports import bounded
 from ..rounding import leading_one_kernel, rnd, rnd_kernel
+from .row_max import D
+
+if TYPE_CHECKING:
+    from ..config import AttentionConfig
+
+#: T[0] = 2**P is the largest entry, and shifting never enlarges.
+E = Port("e", "key", 1 << parameter("table_bits"), register=True, dtype="int32", zero=("mask", 1))
 
 EXP2 = Unit(
     "exp2",
+    declares=(E,),
     streams=(
         Stream("stimulus", "input", "case", ("mask", "d")),
         Stream("expected", "output", "case", ("e",)),
     ),
     makes=(("exp2", "expected", "e"),),
-    assumes=(bounded("d"),),
+    assumes=(D.bounded,),
     clocked=False,
     table=True,
     lane="exp2",

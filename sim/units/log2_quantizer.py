@@ -9,16 +9,22 @@ for their 1.5-fold (SPEC.md BL2-LOG2-08). Equal to `log2_quantizer` bit for bit.
 
 import numpy as np
 
-from ..declarations import Helper, Stream, Unit
-from ..expressions import port
+from ..declarations import Helper, Port, Stream, Unit
+from ..expressions import parameter, port
 from ..jit import borrowing_kernel as kernel
-from ..ports import ONE, bounded
 from ..rounding import leading_one, leading_one_kernel
 from ..scheme import Scheme
-from .exp2 import exp2_logarithm
+from .exp2 import E, exp2_logarithm
+from .row_sum import S
+
+#: 4 s less 2: x = odd * e, shifted next to s, stays below 4 s, the leading ones aligned. Its
+#: partner is 3 s (SPEC.md BL2-LOG2-06).
+COMPARE = Port("compare", "key", 4 * S.bound - 2, register=True)
+LEVEL = Port("level", "key", parameter("code.top_level"), bits=5, dtype="uint8")
 
 LOG2_QUANTIZER = Unit(
     "log2_quantizer",
+    declares=(COMPARE, LEVEL),
     streams=(
         Stream("stimulus", "input", "case", ("s", "e")),
         Stream("expected", "output", "case", ("level", "nibble", "flag")),
@@ -28,7 +34,7 @@ LOG2_QUANTIZER = Unit(
         ("code_register", "expected", "nibble"),
         ("code_register", "expected", "flag"),
     ),
-    assumes=(bounded("e"), port("s") >= ONE, bounded("s")),
+    assumes=(E.bounded, port("s") >= E.bound, S.bounded),
     clocked=False,
     helpers=(Helper("leading_one", None),),
     stand_ins=("log2_quantizer_divide",),

@@ -1,21 +1,42 @@
 """Unit 9: the accumulator as an output code."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..config import AttentionConfig
-from ..declarations import Stream, Unit
+from ..declarations import Port, Stream, Unit, ones
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
-from ..ports import bounded
 from ..rounding import rnd, rnd_kernel, sat
+from .shift_add import ACC
+
+if TYPE_CHECKING:
+    from ..config import AttentionConfig
+
+M2 = Port("m2", "layer", ones("m2_bits"), low=1)
+N2 = Port("n2", "layer", parameter("max_n2"))
+ZO = Port("zo", "layer", ones("o_bits"))
+#: |acc| * M2 plus the rounding constant 2**(n2-1).
+OUT_PRODUCT = Port(
+    "out_product",
+    "channel",
+    ACC.bound * M2.bound + (1 << N2.bound >> 1),
+    signed=True,
+    register=True,
+)
+OUTPUT = Port("o", "channel", ones("o_bits"), register=True, dtype="uint8")
 
 OUTPUT_REQUANTIZER = Unit(
     "output_requantizer",
+    declares=(M2, N2, ZO, OUT_PRODUCT, OUTPUT),
     streams=(
         Stream("stimulus", "input", "case", ("acc", "m2", "n2", "zo")),
         Stream("expected", "output", "case", ("o",)),
     ),
     makes=(("output_requantizer", "expected", "o"),),
-    assumes=(bounded("n2"),),
+    assumes=(N2.bounded,),
     clocked=False,
     lane="output_requantizer",
 )

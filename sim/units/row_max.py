@@ -1,16 +1,35 @@
 """Unit 3: the row maximum, and the distance of a key from it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import AttentionConfig
-from ..declarations import Helper, Stream, Unit
-from ..expressions import parameter, port
+from ..declarations import Helper, Port, Stream, Unit
+from ..expressions import number, parameter, port
 from ..jit import borrowing_kernel as kernel
+from .score_requantizer import T
+
+if TYPE_CHECKING:
+    from ..config import AttentionConfig
+
+MASK = Port("mask", "key", number(1))
+MAXIMUM = Port("row_max", "row", T.bound, signed=True, saturates=True, register=True, dtype="int32")
+#: The distance saturates at 2**(I + F) - 1.
+D = Port(
+    "d",
+    "key",
+    (1 << (parameter("distance_int_bits") + parameter("fraction_bits"))) - 1,
+    register=True,
+    dtype="int32",
+    hidden=("mask", 1),
+)
 
 ROW_MAX = Unit(
     "row_max",
+    declares=(MASK, MAXIMUM, D),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "mask", "t")),
         Stream("expected", "output", "case", ("row_max",)),

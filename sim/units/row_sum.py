@@ -4,19 +4,30 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import Port, Stream, Unit
 from ..expressions import parameter
 from ..jit import kernel
-from ..ports import bounded
+from .exp2 import E
+
+#: N times 2**P.
+SUM = Port(
+    "row_sum",
+    "row",
+    parameter("max_tokens") << parameter("table_bits"),
+    register=True,
+    dtype="int64",
+)
+S = Port("s", "row", SUM.bound, same_as="row_sum")
 
 ROW_SUM = Unit(
     "row_sum",
+    declares=(SUM, S),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "e")),
         Stream("expected", "output", "case", ("s",)),
     ),
     makes=(("row_sum", "expected", "s"),),
-    assumes=(bounded("e"),),
+    assumes=(E.bounded,),
     longest=parameter("max_tokens"),
 )
 

@@ -4,12 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import LAST, Port, Stream, Unit, ones
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 
+ZQ = Port("zq", "layer", ones("q_bits"))
+ZK = Port("zk", "layer", ones("k_bits"))
+Q = Port("q", "query element", ones("q_bits"))
+K = Port("k", "key element", ones("k_bits"))
+#: D products of two codes less zero points, each factor at most 2**bits - 1.
+SCORE = Port(
+    "score",
+    "key",
+    ones("q_bits") * ones("k_bits") * parameter("max_head_dim"),
+    signed=True,
+    register=True,
+    dtype="int32",
+)
+
 SCORE_ACCUMULATOR = Unit(
     "score_accumulator",
+    declares=(LAST, ZQ, ZK, Q, K, SCORE),
     streams=(
         Stream("params", "input", "case", ("zq", "zk")),
         Stream("stimulus", "input", "beat", ("last", "q", "k")),

@@ -1,21 +1,43 @@
 """Unit 2: the score in units of 2**-F octaves, with its bias."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..config import AttentionConfig
-from ..declarations import Stream, Unit
+from ..declarations import Port, Stream, Unit, ones
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
-from ..ports import bounded
 from ..rounding import rnd, rnd_kernel, sat
+from .score_accumulator import SCORE
+
+if TYPE_CHECKING:
+    from ..config import AttentionConfig
+
+M = Port("m", "layer", ones("m_bits"), low=1)
+N = Port("n", "layer", parameter("max_n"))
+#: |score| * M plus the rounding constant 2**(n-1).
+PRODUCT = Port(
+    "product",
+    "key",
+    SCORE.bound * M.bound + (1 << N.bound >> 1),
+    signed=True,
+    register=True,
+)
+_T_MAX = (1 << (parameter("t_bits") - 1)) - 1
+BIAS = Port("bias", "key", _T_MAX, signed=True, saturates=True)
+T = Port("t", "key", _T_MAX, signed=True, saturates=True, register=True, dtype="int32")
 
 SCORE_REQUANTIZER = Unit(
     "score_requantizer",
+    declares=(M, N, PRODUCT, BIAS, T),
     streams=(
         Stream("stimulus", "input", "case", ("score", "m", "n", "bias")),
         Stream("expected", "output", "case", ("t",)),
     ),
     makes=(("score_requantizer", "expected", "t"),),
-    assumes=(bounded("n"),),
+    assumes=(N.bounded,),
     clocked=False,
     lane="score_requantizer",
 )

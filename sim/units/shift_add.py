@@ -4,14 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..declarations import Helper, Stream, Unit
+from ..declarations import Helper, Port, Stream, Unit, ones
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..scheme import Scheme
 from .code_register import FLAG_ALONE
 
+ZV = Port("zv", "layer", ones("v_bits"))
+V = Port("v", "key element", ones("v_bits"))
+#: The p of a row sum to at most A, and a level's value is at most its p.
+ACC = Port(
+    "acc",
+    "channel",
+    ones("v_bits") * parameter("code.int_max"),
+    signed=True,
+    register=True,
+    dtype="int32",
+)
+
 SHIFT_ADD = Unit(
     "shift_add",
+    declares=(ZV, V, ACC),
     streams=(
         Stream("params", "input", "case", ("zv",)),
         Stream("stimulus", "input", "beat", ("last", "nibble", "flag", "v"), lanes=("v",)),
