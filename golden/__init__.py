@@ -18,13 +18,13 @@ from .package.export import ExportReport, write_export
 from .package.export_manifest import (
     AttentionLayer,
     ConvolutionLayer,
-    Export,
+    ExportManifest,
     LinearLayer,
     Params,
     Quantization,
 )
-from .package.generation import MOST_CASES, SOURCES
-from .package.plan import Plan, plan
+from .package.generation import MOST_CASES, SOURCES, generate
+from .package.plan import Plan
 from .package.presets import PRESETS, load_config
 from .package.verification import Verification, emit_and_verify_seconds, verify
 from .stimulus.rows import RowCase
@@ -39,7 +39,7 @@ __all__ = [
     "AttentionLayer",
     "ConvolutionLayer",
     "Emission",
-    "Export",
+    "ExportManifest",
     "ExportReport",
     "LinearLayer",
     "Mismatch",
@@ -56,8 +56,8 @@ __all__ = [
     "emit_from",
     "emit_rows",
     "emit_stimulus",
+    "generate",
     "load_config",
-    "plan",
     "run_device",
     "verify",
     "write_export",

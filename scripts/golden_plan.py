@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from bitlog2.golden import PRESETS, SOURCES, UNITS, load_config, plan
+from bitlog2.golden import PRESETS, SOURCES, UNITS, Plan, generate, load_config
 from bitlog2.sim.files import write_whole
 
 from .arguments import integer, output_file
@@ -44,7 +44,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    found = plan(
+    vectors = generate(
         load_config(args.config),
         head_dim=args.head_dim,
         units=args.unit,
@@ -52,6 +52,7 @@ def _plan(args: argparse.Namespace) -> int:
         seed=args.seed,
         progress=progress,
     )
+    found = Plan(vectors)
     if args.json is not None:
         write_whole(args.json, (json.dumps(found.as_dict(), indent=2) + "\n").encode())
     print("\n".join(found.lines()))

@@ -343,15 +343,14 @@ class Unit:
     def limits(self, name: str, config: Configuration) -> tuple[int, int]:
         """Return the smallest and the largest legal value of an input port.
 
-        Those of the port itself, narrowed by the assumptions about it alone.
+        Those of the port itself, narrowed by assumptions that compare it alone.
         """
         low, high = config.ports[name].limits(config)
         for each in self.assumes:
             if each.ports == (name,) and each.operator == "<=":
                 left, right = each.operands
-                low, high = (
-                    (low, min(high, right(config)))
-                    if left.ports
-                    else (max(low, left(config)), high)
-                )
+                if left.operator == "port":
+                    high = min(high, right(config))
+                elif right.operator == "port":
+                    low = max(low, left(config))
         return low, high
