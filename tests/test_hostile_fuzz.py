@@ -271,7 +271,7 @@ def test_hostile_mangled_files_are_read_or_refused_in_a_line(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     read, refused = fuzz(name, range(600), request, tmp_path)
-    assert min(read, refused) > 10  # both ways are taken
+    assert min(read, refused) > 5  # both ways are taken
 
 
 @pytest.mark.long

@@ -8,16 +8,10 @@ from bitlog2.golden.simulation import ToolError
 from bitlog2.golden.stimulus.unit import Progress, Target
 from bitlog2.models.runs.result import Result
 from bitlog2.models.runs.sweep import is_datapath, read_gates, write_gates
+from bitlog2.sim.datapath import ATTENTION
 
-#: The units whose gates a sweep counts: one key's lane.
-UNITS = (
-    "score_requantizer",
-    "distance",
-    "exp2",
-    "log2_quantizer",
-    "shift_add_lane",
-    "output_requantizer",
-)
+#: The modules whose gates a sweep counts: one key's lane.
+UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
 
 
 def gates(

@@ -371,7 +371,7 @@ def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Table
             low, high = unit.limits(name, config)
             check_range(unit.name, name, columns[name], low, high, case_of)
         for each in unit.assumes:
-            if len(each.ports) > 1 and set(each.ports) <= columns.keys():
+            if set(each.ports) <= columns.keys():
                 _check_condition(unit.name, each, config, columns, case_of)
 
 
