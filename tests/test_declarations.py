@@ -12,20 +12,28 @@ from bitlog2.golden.stimulus.unit import Stream as Words
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import REGISTERS, AttentionTrace
 from bitlog2.sim.datapath import ATTENTION, SPECIFICATION_VERSION
-from bitlog2.sim.declarations import Configuration, Parameters, Port, Stream, Unit, choice
+from bitlog2.sim.declarations import (
+    LAST,
+    Configuration,
+    Parameters,
+    Port,
+    Stream,
+    Unit,
+    choice,
+    ones,
+)
+from bitlog2.sim.expressions import number, parameter
 from bitlog2.sim.kernel.rows import Registers
 from bitlog2.sim.spec import RowTrace
 
-PORTS = {
-    port.name: port
-    for port in (
-        Port("last", "beat", lambda config: 1),
-        Port("shift", "layer", lambda config: 31),
-        Port("gain", "channel", lambda config: (1 << config.gain_bits) - 1, low=1),
-        Port("x", "channel", lambda config: 127, signed=True),
-        Port("y", "channel", lambda config: 127 << config.gain_bits, signed=True, register=True),
-    )
-}
+DECLARED = (
+    LAST,
+    Port("shift", "layer", number(31)),
+    Port("gain", "channel", ones("gain_bits"), low=1),
+    Port("x", "channel", number(127), signed=True),
+    Port("y", "channel", number(127) << parameter("gain_bits"), signed=True, register=True),
+)
+PORTS = {port.name: port for port in DECLARED}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class NormParams(Parameters):
 
 NORM = Unit(
     "norm",
+    declares=DECLARED,
     streams=(
         Stream("params", "input", "case", ("shift",)),
         Stream("stimulus", "input", "beat", ("last", "gain", "x")),
