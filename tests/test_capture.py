@@ -8,15 +8,16 @@ from support.models import digits_task, images, quantized_digits, quantized_swin
 from bitlog2.flow import capture as flow
 from bitlog2.flow.capture import (
     CaptureChoice,
-    CaptureRequest,
     capture,
     capture_layers,
     chosen_images,
+    datapath_of,
 )
 from bitlog2.flow.selection import Selection
 from bitlog2.models.images.data import Batch
 from bitlog2.models.ptq.attention import SelfAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.runs.request import EvaluationRequest, fields_of_file
 from bitlog2.models.watch.capture import attention_heads
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.sim import attention
@@ -135,21 +136,32 @@ def test_capture_refuses_no_images():
         capture_layers(quantized_digits(SCHEME), [], ["blocks.0.attn"])
 
 
+def request(**fields):
+    """A request for digits whose registers are not checked."""
+    usual = {"models": ("digits",), "schemes": (SCHEME,), "check": "none"}
+    return EvaluationRequest(**usual | fields)
+
+
 @pytest.mark.parametrize("scheme", ["none", "uniform_4"])
 def test_capture_refuses_a_scheme_without_a_datapath(scheme):
     with pytest.raises(ValueError, match=f"have an integer datapath, got '{scheme}'"):
-        CaptureRequest(spec=QuantizationSpec(scheme))
+        datapath_of(request(schemes=(scheme,)))
 
 
 def test_capture_refuses_float_arithmetic():
     with pytest.raises(ValueError, match="arithmetic must be integer"):
-        CaptureRequest(spec=QuantizationSpec(arithmetic="float"))
+        datapath_of(request(arithmetics=("float",)))
+
+
+def test_capture_refuses_several_models():
+    with pytest.raises(ValueError, match="must have one quantized model, got 2"):
+        datapath_of(request(seeds=(0, 1)))
 
 
 def loaded(folder, spec, seed=0):
     saved = QuantizedModel(quantized_digits(SCHEME, spec.arithmetic), "digits", 10, spec, seed)
     save_quantized(folder / "q.safetensors", saved)
-    return CaptureRequest(load=folder / "q.safetensors")
+    return request(**fields_of_file(folder / "q.safetensors"))
 
 
 def choice(layers="0", images="0"):
@@ -163,8 +175,15 @@ def quiet(items, label, total):
 def test_capture_takes_what_a_loaded_file_says(tmp_path):
     spec = QuantizationSpec(SCHEME)
     captured = capture(loaded(tmp_path, spec, 7), choice("blocks.3.attn"), quiet)
-    assert (captured.request.seed, captured.request.spec) == (7, spec)
+    assert datapath_of(captured.request) == ("digits", spec, 7)
     assert captured.chosen == {"layers": (3,), "images": (0,)}
+
+
+def test_capture_refuses_a_file_that_is_another_model_meanwhile(tmp_path):
+    asked = loaded(tmp_path, QuantizationSpec(SCHEME), 7)
+    loaded(tmp_path, QuantizationSpec(SCHEME), 8)
+    with pytest.raises(ValueError, match="must be what was asked for, got another model"):
+        capture(asked, choice(), quiet)
 
 
 def test_capture_refuses_a_loaded_float_model(tmp_path):
@@ -176,4 +195,4 @@ def test_capture_refuses_a_loaded_float_model(tmp_path):
 def test_capture_refuses_a_selection_before_it_quantizes(chosen, monkeypatch):
     monkeypatch.setattr(flow, "quantize", None)
     with pytest.raises(ValueError, match="must be from 0 to"):
-        capture(CaptureRequest(), choice(**chosen), quiet)
+        capture(request(), choice(**chosen), quiet)

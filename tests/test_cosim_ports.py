@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cosim_devices import NEVER_STALLED, ROW_SUM
+from support.command import call
 from test_golden_helpers import SMALL
 
 import bitlog2.golden
@@ -18,7 +18,6 @@ from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
 from bitlog2.golden.cosim.simulators import Design
 from bitlog2.golden.simulation import FileList, icarus_found
 from bitlog2.golden.testbench import reference_files
-from bitlog2.scripts.golden_cosim import add_cosim_options
 from bitlog2.sim import exp2_table
 
 FAST = "icarus" if icarus_found() else "verilator"
@@ -332,10 +331,7 @@ CONFIGURED = (
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser("cosim")
-    add_cosim_options(parser)
-    args = parser.parse_args([str(word) for word in words])
-    return args.run(args)
+    return call("golden", "cosim", *words)
 
 
 def test_cosim_cli_compiles_a_file_list_with_macros_headers_parameters_ties_and_other_names(

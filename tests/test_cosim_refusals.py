@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from cosim_devices import write_device
+from support.command import call
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import CosimOptions, Rtl, cosim
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.testbench import reference_files
-from bitlog2.scripts.golden_cosim import add_cosim_options
 
 FAST = "icarus" if icarus_found() else "verilator"
 
@@ -58,10 +57,7 @@ def test_cosim_refusals_of_a_set_as_output(sums: Path) -> None:
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser("cosim")
-    add_cosim_options(parser)
-    args = parser.parse_args([str(word) for word in words])
-    return args.run(args)
+    return call("golden", "cosim", *words)
 
 
 def test_cosim_refusals_cli_prints_seed_simulator_and_result(

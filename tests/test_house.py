@@ -12,7 +12,7 @@ import bitlog2.golden
 import bitlog2.models
 import bitlog2.scripts
 import bitlog2.sim
-from bitlog2.scripts.make_requirements import ids_of
+from bitlog2.golden.assurance.requirements import ids_of
 
 FOLDERS = {
     "sim": Path(bitlog2.sim.__file__).parent,

@@ -124,7 +124,9 @@ def test_sweep_gates_of_another_run_or_edited_are_refused(swept, tmp_path):
     result = result_of(swept)
     write_gates(tmp_path, result, {"digits-a": 600}, "Yosys")
     with pytest.raises(ValueError, match="must be of the run in its folder"):
-        read_gates(tmp_path, msgspec.structs.replace(result, versions=result.versions | {"torch": "0"}))
+        read_gates(
+            tmp_path, msgspec.structs.replace(result, versions=result.versions | {"torch": "0"})
+        )
     file = tmp_path / "gates.json"
     file.write_text(file.read_text().replace("600", "500"))
     with pytest.raises(ValueError, match="must be as it was written"):

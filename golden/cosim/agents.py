@@ -10,8 +10,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
+from bitlog2.names import IDLE_CYCLES
+
 from .job import Beat
-from .options import IDLE_CYCLES
 
 
 class Agent(Protocol):

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from bitlog2.names import PROFILES
 from bitlog2.sim import AttentionConfig, declarations
 
 from ..simulation.contract import CONTRACTS, Channel, Contract
@@ -319,8 +320,6 @@ CONFIGURATIONS: tuple[RegressionPoint, ...] = (
 )
 
 
-#: The runs of a device.
-PROFILES = ("none", "source", "sink", "both", "reset")
 #: Resets of the last one, and its rows: after each reset one or two are played whole.
 _RESETS, _RESET_ROWS = 32, 64
 

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from bitlog2.extras import require
+from bitlog2.names import SIMULATORS
 
 from ..package.reading import open_set
 from ..package.vector_set import PACKAGE_NAME, UnitVectors
@@ -87,7 +88,6 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-SIMULATORS = ("verilator", "icarus")
 #: A path that make takes as it is.
 MAKE_PATH = re.compile(r"""[^\s$#'"\\]+""")
 #: The first major version that there is `cocotb_tools` with.

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bitlog2.names import SOURCES
 from bitlog2.sim import AttentionConfig
 
 from ..stimulus.unit import Progress, Stream, no_progress
 from ..words.fields import Field, hex_digits, word_width
-from .generation import SOURCES, generate
+from .generation import generate
 from .vector_set import UnitVectors, VectorSet
 
 _SHOWN = 20

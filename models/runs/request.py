@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bitlog2.documents import Document, brief, check_once
-from bitlog2.names import MODELS
+from bitlog2.names import DIGESTS, LARGEST_SEED, MODELS, SWEPT
 from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
 
@@ -17,15 +17,11 @@ from ..images.data import CALIBRATION_IMAGES
 from ..ptq.quantize import ARITHMETICS, QuantizationSpec
 from ..ptq.quantizers import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES
 from ..watch.check import HeadChoice
-from ..zoo.checkpoint import QuantizedModel
+from ..zoo.checkpoint import QuantizedModel, quantized_about
 from ..zoo.task import DataSource, Task, load_task
 
-#: The letters of SPEC.md for what a datapath is built with.
-SHORT_NAMES = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
-#: Which attention registers go into a cell's digest.
-DIGESTS = ("none", "codes", "all")
-#: Of the calibration; the file of a quantized model may name any of 64 bits.
-LARGEST_SEED = 2**31 - 1
+#: The name that a sweep takes for a field of the configuration.
+SHORT_NAMES = {field: name for name, field in SWEPT.items()}
 
 
 @dataclass(frozen=True)
@@ -229,6 +225,24 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         ready = None if loaded is None else loaded.model
         ema = self.ema and file is not None
         return load_task(model, self.device, source, _path(file), ready, ema=ema)
+
+
+def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
+    """Return the fields of a request for the quantized model in a file.
+
+    Raises:
+        ValueError, OSError: as `quantized_about`; `name` is that of the model that it must be.
+    """
+    model, spec, seed = quantized_about(path, name)
+    return {
+        "models": (model,),
+        "schemes": (spec.scheme,),
+        "arithmetics": (spec.arithmetic,),
+        "bits": ((spec.w_bits, spec.a_bits),),
+        "datapaths": (spec.datapath,),
+        "seeds": (seed,),
+        "load": str(path),
+    }
 
 
 def _path(text: str | None) -> Path | None:

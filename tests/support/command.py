@@ -1,0 +1,19 @@
+"""`bitlog2` called in this process, with its errors as they are raised."""
+
+from typing import Any
+
+from bitlog2.scripts.cli import app
+
+
+def parsed(*words: object) -> tuple[Any, Any]:
+    """Return the function of a command line, and its arguments."""
+    function, bound, _ = app.parse_args(
+        [str(word) for word in words], exit_on_error=False, print_error=False
+    )
+    return function, bound
+
+
+def call(*words: object) -> int:
+    """Run a command; return its exit status."""
+    function, bound = parsed(*words)
+    return int(function(*bound.args, **bound.kwargs))
