@@ -175,8 +175,11 @@ def test_captured_rows_command_refuses(tmp_path, saved, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--layers", "0"], "--layers must go with --source model"),
-        (["--source", "random", "--model", "digits"], "--model must go with --source model"),
+        (["--layers", "0"], "--layers must be left out without --source model"),
+        (
+            ["--source", "random", "--model", "digits"],
+            "--model must be left out without --source model",
+        ),
         (["--source", "model", "--scheme", "none"], "have an integer datapath, got 'none'"),
         (["--source", "model", "--seed", "2147483648"], "--seed must be from 0 to 2147483647"),
         (["--source", "model", "--model", "vit_small"], "data must be given for vit_small"),

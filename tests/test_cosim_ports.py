@@ -370,8 +370,8 @@ def test_cosim_stalls_no_output_of_a_device_without_back_pressure(folder: Path, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--no-back-pressure",), "--no-back-pressure must go with --rtl or -f"),
-        (("--top", "my"), "--top must go with --rtl or -f"),
+        (("--no-back-pressure",), "--no-back-pressure must be left out without --rtl and -f"),
+        (("--top", "my"), "--top must be left out without --rtl and -f"),
         (("--rtl", "my.sv", "--param", "P"), "--param must be NAME=VALUE, got 'P'"),
         (("--rtl", "my.sv", "--tie", "e=1", "--tie", "e=0"), "--tie must give e once, got 1 and 0"),
         (("--rtl", "my.sv", "--reset", "r:up"), "--reset must be PORT, PORT:high or PORT:low, got"),

@@ -76,5 +76,5 @@ def test_cosim_refusals_cli_prints_seed_simulator_and_result(
 def test_cosim_refusals_cli_needs_a_set_or_the_regression(sums: Path) -> None:
     with pytest.raises(ValueError, match="must be given a vector set and --unit"):
         command(sums)
-    with pytest.raises(ValueError, match="--regression takes its sets as they are, got out too"):
+    with pytest.raises(ValueError, match="--out must be left out with --regression"):
         command("--regression", "--out", "exp2")

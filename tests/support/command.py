@@ -2,14 +2,24 @@
 
 from typing import Any
 
+from cyclopts import CycloptsError
+
 from bitlog2.scripts.cli import app
+from bitlog2.scripts.terminal import error_line
 
 
 def parsed(*words: object) -> tuple[Any, Any]:
-    """Return the function of a command line, and its arguments."""
-    function, bound, _ = app.parse_args(
-        [str(word) for word in words], exit_on_error=False, print_error=False
-    )
+    """Return the function of a command line, and its arguments.
+
+    Raises:
+        ValueError: the command line is malformed: as it is printed.
+    """
+    try:
+        function, bound, _ = app.parse_args(
+            [str(word) for word in words], exit_on_error=False, print_error=False
+        )
+    except CycloptsError as error:
+        raise ValueError(error_line(error)) from error
     return function, bound
 
 
