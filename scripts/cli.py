@@ -80,6 +80,7 @@ for _parent, _commands in ((app, COMMANDS), (golden, GOLDEN)):
     for _place, (_name, (_where, _text)) in enumerate(_commands.items()):
         _parent.command(f"{__package__}.{_where}", name=_name, help=_text, sort_key=_place)
 app.command(golden)
+app.register_install_completion_command(add_to_startup=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

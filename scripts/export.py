@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.flow.selection import ALL, FIRST, Selection
 from bitlog2.names import MODELS
 
-from .options import ModelData, Quantization, quantized
+from .options import ModelData, Quantization, quantized, selection
 from .terminal import command, progress
 from .values import SEED, one_of, value
 
@@ -28,8 +27,8 @@ def export(
     /,
     *,
     out: Path,
-    images: Annotated[Selection, value(Selection.of)] = FIRST,
-    layers: Annotated[Selection, value(Selection.of)] = ALL,
+    images: Annotated[str, value(selection)] = "0",
+    layers: Annotated[str, value(selection)] = "all",
     data: ModelData | None = None,
     quantization: Quantization | None = None,
     seed: Annotated[int | None, value(SEED)] = None,
@@ -42,15 +41,16 @@ def export(
     Args:
         model: model
         out: folder of the export
-        images: validation images: all, 3, 0,2 or 0-4 (default: 0)
-        layers: attention layers, by number or name (default: all); linear layers are all written
+        images: validation images: all, 3, 0,2 or 0-4
+        layers: attention layers, by number or name; linear layers are all written
         seed: seed of the calibration (default: 0)
     """
     from bitlog2.flow.capture import CaptureChoice
     from bitlog2.flow.export import export_model
+    from bitlog2.flow.selection import Selection
     from bitlog2.models.runs.request import EvaluationRequest
 
-    choice = CaptureChoice(layers, images)
+    choice = CaptureChoice(Selection.of(layers), Selection.of(images))
     cells = quantized(model, data or ModelData(), quantization or Quantization(), seed)
     report = export_model(out, EvaluationRequest(**cells, check="none"), choice, progress)
     print("\n".join(report.lines()))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bitlog2.flow.selection import ALL, FIRST, Selection
 from bitlog2.names import LARGEST_SEED, MOST_CASES, PRESETS, SOURCES
 
 from .options import (
@@ -14,6 +13,7 @@ from .options import (
     group,
     quantized,
     refuse,
+    selection,
 )
 from .terminal import command, progress, report
 from .values import LONG_SEED, HeadDim, Json, Model, Units, integer, mapping, one_of, pair, value
@@ -51,15 +51,15 @@ class Rows:
     """Rows captured from a model."""
 
     model: Model = None
-    layers: Annotated[Selection | None, value(Selection.of)] = None
+    layers: Annotated[str | None, value(selection)] = None
     """attention layers in execution order, by number or name (default: 0)"""
-    heads: Annotated[Selection | None, value(Selection.of)] = None
+    heads: Annotated[str | None, value(selection)] = None
     """heads of each layer (default: 0)"""
-    images: Annotated[Selection | None, value(Selection.of)] = None
+    images: Annotated[str | None, value(selection)] = None
     """validation images (default: 0)"""
-    windows: Annotated[Selection | None, value(Selection.of)] = None
+    windows: Annotated[str | None, value(selection)] = None
     """windows of an image in Swin (default: 0)"""
-    rows: Annotated[Selection | None, value(Selection.of)] = None
+    rows: Annotated[str | None, value(selection)] = None
     """queries (default: all)"""
 
 
@@ -154,14 +154,15 @@ def _emit_rows(
     if cases.seed > LARGEST_SEED:
         raise ValueError(f"--seed must be from 0 to {LARGEST_SEED} for a model, got {cases.seed}")
     from bitlog2.flow.capture import CaptureChoice, emit_captured
+    from bitlog2.flow.selection import Selection
     from bitlog2.models.runs.request import EvaluationRequest
 
     choice = CaptureChoice(
-        rows.layers or FIRST,
-        rows.images or FIRST,
-        rows.heads or FIRST,
-        rows.windows,
-        rows.rows or ALL,
+        layers=Selection.of(rows.layers or "0"),
+        images=Selection.of(rows.images or "0"),
+        heads=Selection.of(rows.heads or "0"),
+        windows=None if rows.windows is None else Selection.of(rows.windows),
+        rows=Selection.of(rows.rows or "all"),
     )
     seed = dict(given(cases)).get("--seed")
     request = EvaluationRequest(**quantized(rows.model, data, how, seed), check="none")

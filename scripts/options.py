@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from cyclopts import Group, Parameter
 
+from bitlog2.flow.selection import Selection
 from bitlog2.names import MODEL_SCHEMES, MODELS
 
 from .values import integer, mapping, one_of, pair, value
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 def group(title: str, text: str = "", order: int = 1) -> Parameter:
     """Return the decorator of a dataclass whose fields are options under one title."""
     return Parameter(name="*", group=Group(title, help=text, sort_key=order))
+
+
+def selection(text: str) -> str:
+    """Parse `all`, or a list of numbers, ranges and names."""
+    Selection.of(text)
+    return text
 
 
 def given(options: Any) -> Iterator[tuple[str, Any]]:

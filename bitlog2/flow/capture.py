@@ -20,7 +20,7 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.checkpoint import load_quantized
 from bitlog2.sim import SCHEMES
 
-from .selection import ALL, FIRST, Selection
+from .selection import Selection
 
 _BATCH = 16
 
@@ -62,8 +62,8 @@ class CaptureChoice:
         rows: queries; None for all.
     """
 
-    layers: Selection = FIRST
-    images: Selection = FIRST
+    layers: Selection
+    images: Selection
     heads: Selection | None = None
     windows: Selection | None = None
     rows: Selection | None = None
@@ -204,8 +204,8 @@ def emit_captured(
     chosen, layers = captured.chosen, captured.layers
     windows, tokens = (min(getattr(part, of) for part in layers) for of in ("windows", "tokens"))
     if windows > 1 or choice.windows is not None:
-        chosen["windows"] = (choice.windows or FIRST).resolve("--windows", windows)
-    chosen["rows"] = (choice.rows or ALL).resolve("--rows", tokens)
+        chosen["windows"] = (choice.windows or Selection.of("0")).resolve("--windows", windows)
+    chosen["rows"] = (choice.rows or Selection.of("all")).resolve("--rows", tokens)
     words = ("bitlog2", "golden", "emit", "--source", "model", "--model")
     reason = f"captured by: {command_of(captured.request, words, chosen)}"
     cases = list(row_cases(datapath_of(request)[0], layers, chosen, reason))

@@ -84,7 +84,3 @@ def _number_of(option: str, name: str, names: Sequence[str]) -> int:
             f"got {name!r}"
         )
     return names.index(name)
-
-
-#: What is taken where nothing is chosen.
-ALL, FIRST = Selection.of("all"), Selection.of("0")
