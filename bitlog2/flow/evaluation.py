@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from bitlog2.golden import RowCase, emit_rows
 from bitlog2.models.images.data import Progress
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
@@ -19,7 +20,7 @@ from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.sim import REGISTERS
 
-from .replay import write_replay
+from .capture import origin_of
 
 _SKIPPED_SHOWN = 5
 _SHORT = {"row_max": "max", "row_sum": "sum", "out_product": "out_prod", "nibble": "nibb"}
@@ -223,11 +224,21 @@ class Table:
         return 0
 
     def replay(self, cell: Cell, mismatch: Mismatch) -> None:
-        """Write the row of a cell's first mismatch as a vector set."""
+        """Write the row of a cell's first mismatch as a vector set, for `golden verify`."""
         if cell in self._replayed:
             return
         self._replayed.add(cell)
-        write_replay(self._folder / cell.name, cell.model, mismatch)
+        place = (mismatch.layer, mismatch.window, mismatch.head, mismatch.image, mismatch.row)
+        row = RowCase(
+            scores=mismatch.score,
+            v=mismatch.v,
+            params=mismatch.params,
+            masked=mismatch.masked,
+            bias=mismatch.bias,
+            reason=f"register {mismatch.register} differed",
+            origin=origin_of(cell.model, *place),
+        )
+        emit_rows(self._folder / cell.name, mismatch.config, [row])
 
 
 def _print_skipped(cell: CellResult, of_model: str) -> None:
