@@ -1,5 +1,6 @@
 """`bitlog2 golden cosim`: a vector set through RTL in a simulator."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -159,7 +160,7 @@ def _of_set(
         write_junit(render_error(str(error)))
         raise
     write_junit(render_junit(result))
-    again = f"bitlog2 golden cosim {vectors} {words(how, build, device)}"
+    again = f"bitlog2 golden cosim {shlex.quote(str(vectors))} {words(how, build, device)}"
     print("\n".join(result.lines(again.rstrip())))
     return result.status
 

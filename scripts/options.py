@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Group, Parameter
 
@@ -34,7 +34,9 @@ def given(options: Any) -> Iterator[tuple[str, Any]]:
     for field in fields(options):
         chosen = getattr(options, field.name)
         if chosen != field.default:
-            names = [n for each in get_args(hints[field.name])[1:] for n in each.name or ()]
+            names = [
+                n for p in getattr(hints[field.name], "__metadata__", ()) for n in p.name or ()
+            ]
             yield (names or [f"--{field.name.replace('_', '-')}"])[0], chosen
 
 
