@@ -93,7 +93,7 @@ def mutation(
         found = mutate(
             set, module or None, most=most, seed=seed, processes=processes, progress=progress
         )
-    write_json(TABLE if keep else None, found.as_dict)
+    write_json(TABLE if keep else None, found)
     return report(found, json)
 
 
@@ -120,23 +120,25 @@ def proof(
         timeout: seconds of the solver per claim
     """
     # The solver belongs to an extra: the other commands work without it.
-    from bitlog2.golden.assurance.proof import CLAIMS, decide, selected
+    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
+    from bitlog2.golden.assurance.table import Columns
 
     chosen = selected(CLAIMS, claim or None, scheme or CODED)
-    rows = [(c.name, s.scheme.name, c.requirements, c.over(s), c.by) for c, s in chosen]
-    widths = [*(max(map(len, column)) for column in zip(*rows, strict=True)), 10, 0]
-
-    def row(*cells: str) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-
-    print(row("claim", "scheme", "requirements", "over", "by", "result", "seconds"))
     lines = []
-    for cells, (one, setting) in zip(rows, chosen, strict=True):
-        lines.append(decide(one, setting, timeout))
-        print(row(*cells, lines[-1].result, f"{lines[-1].seconds:.1f}"), flush=True)
-        if lines[-1].detail:
-            print(f"  {lines[-1].detail}", flush=True)
-    write_json(json, lambda: {"claims": [line.as_dict() for line in lines]})
+    head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
+    known = [
+        (c.name, s.scheme.name, c.requirements, c.over(s), c.by, " " * 10, "") for c, s in chosen
+    ]
+    columns = Columns([head, *known], "<" * len(head))
+    print(columns.line(head))
+    for one, setting in chosen:
+        line = decide(one, setting, timeout)
+        lines.append(line)
+        cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
+        print(columns.line((*cells, f"{line.seconds:.1f}")), flush=True)
+        if line.detail:
+            print(f"  {line.detail}", flush=True)
+    write_json(json, Lines(claims=tuple(lines)))
     held = sum(line.holds for line in lines)
     seconds = sum(line.seconds for line in lines)
     print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")
@@ -168,7 +170,7 @@ def cost(
     from bitlog2.golden.assurance.cost import measure_cost
 
     table = measure_cost(choice or None, target or None, progress=progress)
-    write_json(json, table.as_dict)
+    write_json(json, table)
     print("\n".join(table.markdown() if markdown else table.lines()))
     return 0
 

@@ -238,17 +238,23 @@ def report(found: Any, file: Path | None) -> int:
     """Print what was found, write it where it is wanted, and return its exit status.
 
     Args:
-        found: has `lines`, `as_dict` and `status`.
+        found: has `lines` and `status`, and is a document or has `as_dict`.
         file: what it is written to as JSON; None for none.
     """
-    write_json(file, found.as_dict)
+    write_json(file, found)
     print("\n".join(found.lines()))
     return int(found.status)
 
 
-def write_json(path: Path | None, content: Callable[[], Any]) -> None:
-    """Write what a function returns as JSON; None for no file."""
+def write_json(path: Path | None, found: Any) -> None:
+    """Write a document, or what has `as_dict`, as JSON; None for no file."""
     if path is not None:
+        from bitlog2.documents import Document, render
         from bitlog2.sim.files import write_whole
 
-        write_whole(path, (json.dumps(content(), indent=2) + "\n").encode())
+        data = render(found) if isinstance(found, Document) else _rendered(found.as_dict())
+        write_whole(path, data)
+
+
+def _rendered(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode()

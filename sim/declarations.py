@@ -1,11 +1,12 @@
 """What a configuration, a port and a unit are declared with; everything else is derived."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 from .checks import check_choice, check_int
+from .expressions import Expression
 
 #: The widest register that a kernel holds: int64 with a bit to spare.
 LARGEST_WIDTH = 62
@@ -45,26 +46,36 @@ class Port:
     Attributes:
         name: of the port in RTL, of the field in a word, of the register in a trace.
         per: what it has one value per.
-        bound: (configuration) -> the largest magnitude that it takes; reached or not, never passed.
+        bound: the largest magnitude that it takes; reached or not, never passed.
         signed: two's complement, or unsigned.
+        saturates: by definition, so that it takes -bound - 1 too, the smallest of its width.
         low: smallest value, of parameters that must not be 0.
         register: whether it is a register of the datapath, with a width in the specification.
         dtype: how a trace of the network keeps it; None where no trace does.
-        hidden: whether it means nothing for a masked key, so that no comparison looks at it.
+        hidden: (port, value): where that port has that value, this one means nothing, and no
+            comparison looks at it.
+        zero: (port, value): where that port has that value, this one is 0 by definition.
         bits: a width beyond what the bound needs, the same in every configuration.
         same_as: another name of that register, with its width.
     """
 
     name: str
     per: Per
-    bound: Callable[[Any], int]
+    bound: Expression
     signed: bool = False
+    saturates: bool = False
     low: int = 0
     register: bool = False
     dtype: str | None = None
-    hidden: bool = False
+    hidden: tuple[str, int] | None = None
+    zero: tuple[str, int] | None = None
     bits: int | None = None
     same_as: str | None = None
+
+    def limits(self, config: "Configuration") -> tuple[int, int]:
+        """Return the smallest and the largest value."""
+        high = self.bound(config)
+        return (-high - self.saturates if self.signed else self.low), high
 
 
 @dataclass(frozen=True)
@@ -227,6 +238,20 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Helper:
+    """Module of RTL inside that of a unit, with ports of its own.
+
+    Attributes:
+        name: its name.
+        assumes: what holds of its inputs. None where its ports are not the datapath's: it is then
+            held to the unit's ports.
+    """
+
+    name: str
+    assumes: tuple[Expression, ...] | None = ()
+
+
+@dataclass(frozen=True)
 class Unit:
     """A unit of a datapath: what goes in, what comes out, and who makes it.
 
@@ -234,17 +259,42 @@ class Unit:
         name: the unit's name, that of its RTL module.
         streams: inputs first.
         makes: (unit or part of it, stream, port) of each output, in datapath order.
+        assumes: what holds of its inputs: its RTL is proved under these conditions, and a stimulus
+            that breaks one is refused, as one that passes the limits of a port.
+        longest: largest number of beats of a row; None for a unit without rows.
         clocked: whether its module has a clock and streams; else ports that are named as these.
+        helpers: modules inside its RTL.
+        table: whether its RTL holds the table of the configuration.
         stand_ins: other modules with the same ports, held to the same vectors.
     """
 
     name: str
     streams: tuple[Stream, ...]
     makes: tuple[tuple[str, str, str], ...]
+    assumes: tuple[Expression, ...] = ()
+    longest: Expression | None = None
     clocked: bool = True
+    helpers: tuple[Helper, ...] = ()
+    table: bool = False
     stand_ins: tuple[str, ...] = ()
 
     def ports(self, stream: str) -> tuple[str, ...]:
         """Return the ports of the stream of that name, without framing; empty without it."""
         found = [each.ports for each in self.streams if each.name == stream]
         return tuple(port for port in found[0] if port != "last") if found else ()
+
+    def limits(self, name: str, config: Configuration) -> tuple[int, int]:
+        """Return the smallest and the largest legal value of an input port.
+
+        Those of the port itself, narrowed by the assumptions about it alone.
+        """
+        low, high = config.ports[name].limits(config)
+        for each in self.assumes:
+            if each.ports == (name,) and each.operator == "<=":
+                left, right = each.operands
+                low, high = (
+                    (low, min(high, right(config)))
+                    if left.ports
+                    else (max(low, left(config)), high)
+                )
+        return low, high

@@ -17,5 +17,7 @@ KEY_REGISTERS = _per("key")
 ROW_REGISTERS = _per("row")
 #: One value per output channel.
 OUTPUT_REGISTERS = _per("channel")
-#: Registers that mean nothing for a masked key.
-HIDDEN_REGISTERS = tuple(name for name in REGISTERS if PORTS[name].hidden)
+#: Registers in which a masked key shows nothing: without meaning there, or 0 by definition.
+HIDDEN_REGISTERS = tuple(
+    name for name in REGISTERS if ("mask", 1) in (PORTS[name].hidden, PORTS[name].zero)
+)

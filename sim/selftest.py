@@ -15,8 +15,8 @@ from .heads import AttentionTrace, attention, attention_from_scores
 from .kernel.constants import layer_constants, scheme_constants
 from .registers import REGISTERS
 from .scheme import SCHEMES
-from .units import log2_quantizer as log2_unit
 from .units.exp2 import exp2_kernel
+from .units.log2_quantizer import log2_quantizer_kernel
 from .units.output_requantizer import output_requantizer_kernel
 from .units.score_requantizer import score_requantizer_kernel
 
@@ -171,17 +171,12 @@ def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     scheme = SCHEMES[config.scheme]
     yield "spec, dividing", [spec.log2_quantizer(e, s, scheme) for e, s in pairs]
     yield "spec, comparing", [spec.log2_quantizer_comparing(e, s, scheme) for e, s in pairs]
-    constants = scheme_constants(scheme)
-    for voice, unit in (
-        ("kernel, comparing", log2_unit.log2_quantizer_kernel),
-        ("kernel, dividing", log2_unit.log2_quantizer_dividing),
-    ):
-        level = np.zeros(1, np.uint8)
-        actual = []
-        for e, s in pairs:
-            unit(np.array([e], np.int32), np.int64(s), constants, level)
-            actual.append(int(level[0]))
-        yield voice, actual
+    yield "spec, counting", [spec.log2_quantizer_counting(e, s, scheme) for e, s in pairs]
+    level, scratch = np.zeros(len(pairs), np.uint8), np.empty((3, len(pairs)), np.int32)
+    constants = layer_constants(config, LayerParams(1, 0, 1, 0)), scheme_constants(scheme)
+    e, s = np.array(case["e"], np.int32), np.array(case["s"], np.int64)
+    log2_quantizer_kernel(e, s, *constants, scratch, level)
+    yield "kernel", level.tolist()
 
 
 def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:

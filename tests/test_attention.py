@@ -25,12 +25,23 @@ from bitlog2.sim import (
     attention_from_scores,
     work,
 )
+from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.heads import borrowed_scratch
 from bitlog2.sim.spec import attention_row, attention_row_from_scores
 from bitlog2.sim.threads import each_part, usable_processors
+from bitlog2.sim.units.code_register import code_register_kernel
+from bitlog2.sim.units.exp2 import exp2_kernel
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel
+from bitlog2.sim.units.output_requantizer import output_requantizer_kernel
+from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
+from bitlog2.sim.units.row_sum import row_sum_kernel
+from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel
+from bitlog2.sim.units.shift_add import shift_add_kernel
 from bitlog2.sim.work import fits_lanes
 
 PARAMS = LayerParams(47274, 16, 43691, 27, zq=7, zk=8, zv=6, zo=7)
+SMALL_ZEROS = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
 CONFIGS = {
     "narrow": AttentionConfig(t_bits=8, table_bits=7, fraction_bits=4, distance_int_bits=2),
     "wide": AttentionConfig(
@@ -122,12 +133,52 @@ def test_attention_equals_spec_on_heads_of_a_vision_transformer(scheme: str):
     assert_rows_equal_spec(case, PARAMS, config, run(case, config, trace=True))
 
 
+def registers_by_units_alone(
+    case: dict[str, Any], config: AttentionConfig, head: int, row: int
+) -> dict[str, Any]:
+    """A row by the kernel of each unit alone, as vectors are made: one after another."""
+    params = SMALL_ZEROS
+    layer, scheme = layer_constants(config, params), scheme_constants(config.code)
+    v, masked = case["v"][head].astype(np.int32), case["masked"][head, row].view(np.uint8)
+    keys, out = v.shape
+    score, t, kept, e = np.empty((4, keys), np.int32)
+    d, level, nibble, flag = np.empty(keys, np.int16), *np.empty((3, keys), np.uint8)
+    acc, o = np.empty(out, np.int32), np.empty(out, np.uint8)
+    q, k = case["q"][head, row], case["k"][head]
+    score_accumulator_kernel(q[None], k, params.zq, params.zk, score[None])
+    score_requantizer_kernel(score, case["bias"][head, row].astype(np.int32), layer, t)
+    largest = row_max_kernel(t, masked, layer)
+    distance_kernel(t, np.int32(largest), masked, layer, d)
+    keep_distance(d, layer, kept)
+    exp2_kernel(d, masked, layer, e)
+    total = row_sum_kernel(e)
+    scratch = np.empty((3, keys), np.int32)
+    log2_quantizer_kernel(e, np.full(keys, total), layer, scheme, scratch, level)
+    code_register_kernel(level, scheme, nibble, flag)
+    shift_add_kernel(level, v, params.zv, scheme, acc)
+    output_requantizer_kernel(acc, layer, o)
+    made = (score, t, largest, kept, e, total, level, nibble, flag, acc, o)
+    return {name: np.asarray(x).tolist() for name, x in zip(REGISTERS, made, strict=True)}
+
+
+@pytest.mark.parametrize("name", [*SCHEMES, *CONFIGS])
+def test_attention_fused_equals_the_kernels_of_the_units_alone(name: str):
+    """In int16 lanes and by matrix products: what runs, and what makes vectors."""
+    config = CONFIGS.get(name) or AttentionConfig(name)
+    case = make_case(9, config, (2, 11, 70, 16, 5))
+    trace = attention(params=SMALL_ZEROS, config=config, trace=True, threads=1, **case)
+    for head in range(2):
+        for row in range(11):
+            expected = registers_by_units_alone(case, config, head, row)
+            assert registers_of(trace, head, row) == expected, (head, row)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])
 def test_attention_equals_spec_in_other_configurations(name: str, masks: bool):
     """Saturating t and d among them; two-bit q wants zero points of its own."""
     config = CONFIGS[name]
-    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    params = SMALL_ZEROS
     case = make_case(8, config, (3, 4, 50, 16, 5), masks)
     trace = attention(
         case["q"],
@@ -145,7 +196,7 @@ def test_attention_equals_spec_in_other_configurations(name: str, masks: bool):
 def test_attention_equals_spec_where_t_and_d_saturate():
     """Both ends of t and the largest d are reached, so the test before forces them."""
     config = CONFIGS["narrow"]
-    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    params = SMALL_ZEROS
     case = make_case(8, config, (3, 4, 50, 16, 5), masks=False)
     trace = attention(case["q"], case["k"], case["v"], params, config, trace=True)
     assert (trace.t.min(), trace.t.max()) == (config.t_min, config.t_max)
@@ -200,7 +251,7 @@ def test_attention_from_scores_equals_attention_over_many_rows(
 ):
     """Heads of 67 rows, so of more than two blocks of 32: in lanes, and by BLAS ("wide")."""
     config = CONFIGS[name]
-    params = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
+    params = SMALL_ZEROS
     case = make_case(14, config, (5, 67, 41, 16, 70), masks)
     arrays = {key: case[key] for key in ("masked", "bias")}
     codes = [case[key] for key in ("q", "k", "v")]

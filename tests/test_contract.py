@@ -7,17 +7,11 @@ from pathlib import Path
 import pytest
 
 import bitlog2.golden
-from bitlog2.golden.simulation.contract import CONTRACTS, Channel, Contract
+from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES, Channel, Contract
 from bitlog2.golden.testbench import reference_files
 
 PAGE = Path(bitlog2.golden.__file__).with_name("README.md").read_text(encoding="utf-8")
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in reference_files()}
-MODULES = {
-    name: contract
-    for contract in CONTRACTS.values()
-    for name in (contract.module, *contract.stand_ins)
-}
-
 #: Outputs that are there for the module around it.
 INNER = {"softmax_row": ("row_max", "row_sum")}
 
@@ -52,10 +46,10 @@ def wanted_ports(contract: Contract) -> dict[str, str]:
 def agrees(module: str, source: str) -> bool:
     """Whether a source has the ports of the contract, and those of the module around it alone."""
     inner = dict.fromkeys(INNER.get(module, ()), "output")
-    return ports_of(source) == wanted_ports(MODULES[module]) | inner
+    return ports_of(source) == wanted_ports(DEVICES[module]) | inner
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", DEVICES)
 def test_contract_has_the_ports_of_the_reference(module: str):
     assert agrees(module, SOURCES[module])
 
@@ -81,7 +75,7 @@ def rows() -> dict[str, list[str]]:
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         for name in re.findall(r"`(\w+)`", cells[0]) if cells else ():
-            if name in MODULES and name not in found:
+            if name in DEVICES and name not in found:
                 found[name] = cells[1:]
     return found
 
@@ -92,9 +86,9 @@ def said(channel: Channel, prefix: bool) -> str:
     return f"`{channel.prefix}`: {words}" if prefix else words
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", DEVICES)
 def test_contract_is_what_the_page_says(module: str):
-    contract, cells = MODULES[module], rows()[module]
+    contract, cells = DEVICES[module], rows()[module]
     plain = [re.sub(r"lanes of | of D channels", "", cell) for cell in cells]
     if contract.plain:
         assert plain == [said(contract.inputs[0], False), said(contract.outputs[0], False)]

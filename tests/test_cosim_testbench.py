@@ -10,18 +10,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from support.defects import planted
 from test_golden_helpers import SMALL, hand_row
 
 import bitlog2.golden.cosim
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES
-from bitlog2.golden.cosim.job import beats_of_row, shape_of
-from bitlog2.golden.cosim.model import AttentionModel, Model
-from bitlog2.golden.cosim.observers import Scoreboard
-from bitlog2.golden.cosim.result import Words
+from bitlog2.golden.cosim.model import AttentionModel, Model, Words, beats_of_row
+from bitlog2.golden.cosim.testbench import Scoreboard
 from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.stimulus.unit import Target
-from bitlog2.golden.testbench import reference_files
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.cosim.__file__).parent / "example"
@@ -31,13 +29,11 @@ TARGET = Target(AttentionConfig(), 2)
 def words_of(unit: str, prefix: str, ends: tuple[int, ...] = ()) -> Words:
     device = DEVICES[unit]
     channel = next(each for each in device.contract.outputs if each.prefix == prefix)
-    return Words(shape_of(device, channel, TARGET), ends)
+    return Words(device.words(channel, TARGET), ends)
 
 
 def test_cosim_beats_put_lane_0_lowest_and_keep_the_low_lanes_of_the_last() -> None:
-    device = DEVICES["attention_row"]
-    shape = shape_of(device, device.contract.inputs[1], TARGET)
-    beats = beats_of_row(shape, [0x11, 0x22, 0x33], 2, lambda bits: (1 << bits) - 1)
+    beats = beats_of_row([0x11, 0x22, 0x33], 8, 2, lambda bits: (1 << bits) - 1)
     assert [(each.data, each.keep, each.last) for each in beats] == [
         (0x2211, 0b11, 0),
         (0xFF33, 0b01, 1),
@@ -137,14 +133,7 @@ def test_cosim_examples_pass_on_the_reference(simulator: str, tmp_path: Path) ->
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_cosim_examples_fail_on_a_broken_device(simulator: str, tmp_path: Path) -> None:
     """Its output codes are cut off, not rounded."""
-    sources = [tmp_path / path.name for path in reference_files()]
-    for path in reference_files():
-        text = path.read_text()
-        if path.name == "output_requantizer.sv":
-            broken = text.replace("(product + half)", "product")
-            assert broken != text
-            text = broken
-        (tmp_path / path.name).write_text(text)
+    sources = planted(tmp_path, "output_requantizer", ("(product + half)", "product"))
     found = run_example(simulator, tmp_path / "build", *sources)
     assert found == {"rows_agree": False, "axi_agents_agree": False}
 

@@ -6,34 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.models import observed
+from support.models import observed, random_inputs
 
 import bitlog2.models
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
-
-
-def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(low, high, *shape):
-        return torch.randint(low, high + 1, shape, generator=generator)
-
-    top = (1 << config.q_bits) - 1
-    rows, channels = 5, 16
-    q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
-    zeros = [int(draw(0, top)) for _ in range(4)]
-    params = LayerParams(
-        int(draw(1, (1 << 16) - 1)), int(draw(0, 28)), int(draw(1, 65535)), int(draw(0, 36)), *zeros
-    )
-    masked = offsets = None
-    if masks:
-        masked = torch.rand(batch, heads, rows, tokens, generator=generator) < 0.3
-        masked[..., int(draw(0, tokens - 1))] = False
-    if bias:
-        offsets = draw(-4000, 4000, 1, heads, rows, tokens)
-    return (q, k, v, params, masked, offsets)
 
 
 def checked(config, inputs):

@@ -1,13 +1,12 @@
-"""The same registers on every device: cpu always, cuda where torch finds one."""
+"""The same registers on every device, where torch finds a CUDA device."""
 
 import copy
 
 import pytest
 import torch
-from evaluations import run
 from support import models as swin_models
-from support.models import digits_task, quantized_digits
-from test_datapath import random_inputs
+from support.evaluations import run
+from support.models import digits_task, quantized_digits, random_inputs
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.runs.request import EvaluationRequest
@@ -18,28 +17,27 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 
 
 def moved(inputs, device):
     return [x.to(device) if torch.is_tensor(x) else x for x in inputs]
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@needs_cuda
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_device_datapath_gives_the_registers_of_the_cpu(scheme, device):
+def test_device_datapath_gives_the_registers_of_the_cpu(scheme):
     for bits in (4, 8):
         widths = {f"{name}_bits": bits for name in "qkvo"}
         config = AttentionConfig(scheme, **widths)
         for seed, tokens in enumerate((1, 33, 197, 300)):
             inputs = random_inputs(tokens, seed, config, masks=True, bias=True)
             expected = AttentionDatapath(config)(*inputs).named()
-            found = AttentionDatapath(config).to(device)(*moved(inputs, device)).named()
+            found = AttentionDatapath(config).cuda()(*moved(inputs, "cuda")).named()
             for name, values in expected.items():
                 assert torch.equal(found[name].cpu(), values), name
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("precision", ["highest", "medium"])
 def test_device_models_agree_with_the_simulator(device, precision):
     """TF32 allowed or not: every register of every layer, while the device runs ahead."""
@@ -60,10 +58,10 @@ def test_device_models_agree_with_the_simulator(device, precision):
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_device_grid_is_checked_and_digested(device, tmp_path):
+@needs_cuda
+def test_device_run_is_checked_and_digested(tmp_path):
     request = EvaluationRequest(
-        models=("digits",), schemes=("BitLog2_Half_17",), limit=8, batch_size=4, device=device
+        models=("digits",), schemes=("BitLog2_Half_17",), limit=8, batch_size=4, device="cuda"
     )
     unquantized, cell = read_result(run(tmp_path / "run", request).path).cells
     assert cell.check.passed
@@ -71,7 +69,7 @@ def test_device_grid_is_checked_and_digested(device, tmp_path):
     assert cell.digests.pixels == unquantized.digests.pixels
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_device_digest_of_pixels_is_that_of_the_cpu(device):
+@needs_cuda
+def test_device_digest_of_pixels_is_that_of_the_cpu():
     images = digits_task().calibration_images(0)[:3]
-    assert pixel_digests(images.to(device)) == pixel_digests(images)
+    assert pixel_digests(images.cuda()) == pixel_digests(images)

@@ -14,12 +14,10 @@ from bitlog2.golden import emit, emit_from, verify
 from bitlog2.golden.stimulus import log2_quantizer
 from bitlog2.golden.stimulus import log2_quantizer as log2_bins
 from bitlog2.golden.stimulus.cases import level_name
-from bitlog2.golden.stimulus.log2_pairs import levels_of_pairs
 from bitlog2.golden.stimulus.log2_quantizer import corner_cases, random_cases, threshold
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.golden.stimulus.units import LOG2_QUANTIZER
 from bitlog2.sim import SCHEMES, AttentionConfig, spec
-from bitlog2.sim.kernel.constants import scheme_constants
 
 UNIT = "log2_quantizer"
 
@@ -48,24 +46,16 @@ CONFIGS += [AttentionConfig(table_bits=20, max_tokens=65536, sum_bits=40)]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
-def test_golden_log2_quantizer_pairs_have_the_levels_of_the_specification(
+def test_golden_log2_quantizer_gives_the_levels_of_the_specification(
     config: AttentionConfig,
 ) -> None:
-    inputs = pairs_of(config, 2000)
-    e, s = inputs["stimulus"]["e"].astype(np.int32), inputs["stimulus"]["s"]
-    level = np.empty(len(e), np.uint8)
-    levels_of_pairs(e, s, scheme_constants(config.code), level)
-    assert level.tolist() == specified(inputs, config)
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
-def test_golden_log2_quantizer_dividing_arrays_gives_the_levels_of_the_specification(
-    config: AttentionConfig,
-) -> None:
+    """By its kernel, and by the division of whole arrays."""
     inputs = pairs_of(config, 2000)
     e, s = inputs["stimulus"]["e"], inputs["stimulus"]["s"]
-    found = log2_quantizer.dividing_levels(e, s, config.code)
-    assert found.tolist() == specified(inputs, config)
+    expected = specified(inputs, config)
+    simulated = LOG2_QUANTIZER.simulate(Target(config, 1), inputs, no_progress)["expected"]
+    assert simulated["level"].tolist() == expected
+    assert log2_quantizer.dividing_levels(e, s, config.code).tolist() == expected
 
 
 @pytest.mark.parametrize("cases", [16, 100, 2000])
@@ -85,13 +75,13 @@ def test_golden_log2_quantizer_specifies_a_large_set_as_a_small_one(
 def test_golden_log2_quantizer_refuses_a_wrong_level_anywhere_in_a_large_set(
     wrong: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel = log2_quantizer.levels_of_pairs
+    kernel = log2_quantizer.log2_quantizer_kernel
 
-    def planted(e: np.ndarray, s: np.ndarray, scheme: object, level: np.ndarray) -> None:
-        kernel(e, s, scheme, level)
-        level[wrong] ^= 1
+    def planted(*arguments: np.ndarray) -> None:
+        kernel(*arguments)
+        arguments[-1][wrong] ^= 1
 
-    monkeypatch.setattr(log2_quantizer, "levels_of_pairs", planted)
+    monkeypatch.setattr(log2_quantizer, "log2_quantizer_kernel", planted)
     monkeypatch.setattr(log2_quantizer, "_CALLED_FOR_EACH", 15)
     monkeypatch.setattr(log2_quantizer, "_CALLED_AT_LEAST", 7)
     with pytest.raises(RuntimeError, match=r"disagree on level of log2_quantizer\.expected"):

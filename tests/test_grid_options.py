@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bitlog2.flow import evaluation
-from bitlog2.models.zoo.architectures import ZOO
+from bitlog2.names import ZOO
 from bitlog2.scripts.cli import main
 
 
@@ -40,6 +40,13 @@ def test_grid_options_all_models_are_the_pretrained_ones(request_of):
     cells = request.cells_of("vit_small")
     assert len(cells) == 1 + 8 + 6  # Sqrt2 has a float form alone
     assert request.workers > 0
+
+
+@pytest.mark.parametrize(("arithmetic", "count"), [("float", 8), ("integer", 6)])
+def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithmetic, count):
+    words = ["--check", "none"] if arithmetic == "float" else []
+    request = request_of("--schemes", "all", "--arithmetic", arithmetic, *words)
+    assert len(request.cells()) == 1 + count
 
 
 def test_grid_options_weights_of_several_models(request_of):

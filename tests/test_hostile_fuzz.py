@@ -268,10 +268,10 @@ def fuzz(
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_hostile_two_thousand_mangled_files_are_read_or_refused_in_a_line(
+def test_hostile_mangled_files_are_read_or_refused_in_a_line(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    read, refused = fuzz(name, range(2000), request, tmp_path)
+    read, refused = fuzz(name, range(600), request, tmp_path)
     assert min(read, refused) > 10  # both ways are taken
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support.evaluations import quiet
 from support.hostile_images import FAX, READABLE, UNREADABLE, write_hostile
-from support.imagenet_folder import CLASS_NAMES, TRANSFORM, folders, joined, make_imagenet, quiet
+from support.imagenet_folder import CLASS_NAMES, TRANSFORM, folders, joined, make_imagenet
 from support.weights import random_checkpoint
 from torchvision.datasets.folder import pil_loader
 

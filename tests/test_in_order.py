@@ -8,14 +8,11 @@ import time
 from functools import partial
 
 import pytest
+from support.evaluations import running_threads
 
 from bitlog2.models.watch.in_order import InOrder
 
 THREADS = pytest.mark.parametrize("threads", [0, 1, 3])
-
-
-def check_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("bitlog2-check")]
 
 
 def square(number, seconds=0.0):
@@ -70,9 +67,9 @@ def test_in_order_who_submits_too_much_waits(threads, waiting):
 def test_in_order_threads_end_with_drain_and_come_back(threads):
     work = InOrder(threads, 2)
     work.submit(partial(square, 2, 0.5))
-    assert check_threads() != []
+    assert running_threads() != []
     assert work.drain() == [4]
-    assert check_threads() == []
+    assert running_threads() == []
     work.submit(partial(square, 3))
     assert work.drain() == [9]
 
@@ -92,7 +89,7 @@ def test_in_order_error_reaches_the_caller(threads):
 
     with pytest.raises(ValueError, match="no"):
         all_of_it()
-    assert check_threads() == []
+    assert running_threads() == []
 
 
 def test_in_order_first_error_is_the_one_that_is_raised():
@@ -125,7 +122,7 @@ def test_in_order_cancelled_calls_are_not_made():
     started.wait(10)
     work.cancel()
     assert made in ([0], [0, 1])
-    assert (check_threads(), work.drain()) == ([], [])
+    assert (running_threads(), work.drain()) == ([], [])
 
 
 ENDLESS = """

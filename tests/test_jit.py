@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 import bitlog2
-import bitlog2.golden
 import bitlog2.sim
 
 PACKAGE, SIM = Path(bitlog2.__file__).parent, Path(bitlog2.sim.__file__).parent
-GOLDEN = Path(bitlog2.golden.__file__).parent
 RND = "return (x + ((np.int64(1) << n) >> np.int64(1))) >> n"
 
 TWO_FILES = """
@@ -125,39 +123,6 @@ def test_jit_second_process_reads_the_compiled_kernels(tmp_path: Path):
     assert any(path.suffix == ".nbc" for path in compiled)
     assert run_script(ONE_KERNEL, tree) == [folder, before]
     assert modification_times(folder) == compiled
-
-
-OF_GOLDEN = """
-import numpy as np
-from bitlog2.golden.stimulus.log2_pairs import levels_of_pairs
-from bitlog2.sim import AttentionConfig, jit
-from bitlog2.sim.kernel.constants import scheme_constants
-level = np.empty(1, np.uint8)
-pair = np.array([1], np.int32), np.array([65536], np.int64)
-levels_of_pairs(*pair, scheme_constants(AttentionConfig().code), level)
-print(jit.cache_folder())
-print(level[0])
-"""
-
-
-def test_jit_kernel_of_golden_is_read_until_a_file_of_golden_is_edited(tmp_path: Path):
-    """The second edit is one to the kernel itself."""
-    tree, kernels = make_tree(tmp_path), "*levels_of_pairs*.nbc"
-    shutil.copytree(GOLDEN, tree / "bitlog2/golden", ignore=shutil.ignore_patterns("__pycache__"))
-    folder, before = run_script(OF_GOLDEN, tree)
-    compiled = modification_times(folder, kernels)
-    assert run_script(OF_GOLDEN, tree) == [folder, before]
-    assert modification_times(folder, kernels) == compiled
-    with (tree / "bitlog2/golden/package/presets.py").open("a") as file:
-        file.write("# edited\n")
-    _, after = run_script(OF_GOLDEN, tree)
-    found = modification_times(folder, kernels)
-    assert (len(compiled), len(found), after) == (1, 2, before)
-    assert compiled.items() < found.items()
-    kernel = "golden/stimulus/log2_pairs.py"
-    edit(tree, kernel, "level[j] = coded[0]", "level[j] = coded[0] + 9")
-    _, after = run_script(OF_GOLDEN, tree)
-    assert int(after) == int(before) + 9
 
 
 def test_jit_works_where_no_cache_folder_can_be_written(tmp_path: Path):

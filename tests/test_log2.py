@@ -1,4 +1,4 @@
-"""Unit 6 in its five forms: dividing, comparing, counting, by logarithms, and the kernels."""
+"""Unit 6: dividing, comparing, counting, and the kernels by logarithms, fused and alone."""
 
 import math
 from fractions import Fraction
@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from support.cases import (
     FULL,
     MOST,
-    levels_by,
+    levels_alone,
     logarithms,
     random_rows,
     row_levels,
     threshold_cases,
     thresholds,
 )
-from support.cases import log2_quantizer as comparing_kernel
-from support.cases import log2_quantizer_dividing as dividing_kernel
 
+from bitlog2.golden.stimulus.log2_quantizer import dividing_levels
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.rounding import leading_one
 from bitlog2.sim.scheme import Scheme
@@ -34,8 +33,9 @@ def one_by_one(form: Any) -> Any:
     return lambda e, s, scheme: [form(x, s, scheme) for x in np.asarray(e).tolist()]
 
 
-def kernel(form: Any) -> Any:
-    return lambda e, s, scheme: levels_by(form, e, s, scheme).tolist()
+def divided(e: np.ndarray, s: int, scheme: Scheme) -> np.ndarray:
+    """The levels by division of whole arrays: what a test below holds against the specification."""
+    return dividing_levels(e, np.full(len(e), s), scheme)
 
 
 #: The levels of a row by each form; BL2-LOG2-01 divides, and is what the others are held against.
@@ -43,9 +43,9 @@ DIVIDING = one_by_one(log2_quantizer)
 FORMS = {
     "comparing": one_by_one(log2_quantizer_comparing),
     "counting": one_by_one(log2_quantizer_counting),
-    "dividing kernel": kernel(dividing_kernel),
-    "comparing kernel": kernel(comparing_kernel),
 }
+#: The kernels, on the datapath's domain alone: as `attention` runs them, and as vectors are made.
+KERNELS = {"fused": row_levels, "alone": levels_alone}
 
 
 @pytest.fixture(params=SCHEMES)
@@ -89,6 +89,8 @@ def test_log2_worked_by_hand(name: str, e: int, s: int, level: int):
     assert DIVIDING([e], s, scheme) == [level]
     for form, by in FORMS.items():
         assert by([e], s, scheme) == [level], form
+    for form, kernel in KERNELS.items():
+        assert kernel([e], s, scheme).tolist() == [level], form
 
 
 @requirement("BL2-LOG2-02", "BL2-LOG2-03")
@@ -118,7 +120,8 @@ def test_log2_forms_agree_at_thresholds(scheme: Scheme):
         for form, by in FORMS.items():
             assert by([e], s, scheme) == expected, (form, e, s)
         if e <= FULL <= s:
-            assert row_levels([e], s, scheme).tolist() == expected, (e, s)
+            for form, kernel in KERNELS.items():
+                assert kernel([e], s, scheme).tolist() == expected, (form, e, s)
             seen += 1
     assert seen > 100
 
@@ -129,26 +132,26 @@ def test_log2_kernels_agree_exhaustively(scheme: Scheme, table_bits: int):
     """Every e and every sum of up to 64 keys."""
     e = np.arange((1 << table_bits) + 1)
     for s in range(1 << table_bits, (64 << table_bits) + 1):
-        expected = levels_by(dividing_kernel, e, s, scheme)
-        assert np.array_equal(levels_by(comparing_kernel, e, s, scheme), expected), s
-        assert np.array_equal(row_levels(e, s, scheme, table_bits), expected), s
+        expected = divided(e, s, scheme)
+        for form, kernel in KERNELS.items():
+            assert np.array_equal(kernel(e, s, scheme, table_bits), expected), (form, s)
 
 
 @requirement("BL2-LOG2-04", "BL2-LOG2-05", "BL2-LOG2-08")
 def test_log2_kernels_agree_on_ten_million_random_cases(scheme: Scheme):
     """2.5 million for each scheme."""
     for e, s in random_rows(61, 500, 5000):
-        expected = levels_by(dividing_kernel, e, s, scheme)
-        assert np.array_equal(levels_by(comparing_kernel, e, s, scheme), expected), s
-        assert np.array_equal(row_levels(e, s, scheme), expected), s
+        expected = divided(e, s, scheme)
+        for form, kernel in KERNELS.items():
+            assert np.array_equal(kernel(e, s, scheme), expected), (form, s)
 
 
 @requirement("BL2-LOG2-04", "BL2-LOG2-05")
-def test_log2_kernel_equals_the_specification_on_a_million_random_cases(scheme: Scheme):
+def test_log2_arrays_equal_the_specification_on_a_million_random_cases(scheme: Scheme):
     """The comparing form on 10**5 of them for each scheme."""
     for number, (e, s) in enumerate(random_rows(62, 250, 1000)):
         expected = DIVIDING(e, s, scheme)
-        assert FORMS["comparing kernel"](e, s, scheme) == expected
+        assert divided(e, s, scheme).tolist() == expected
         if number < 100:
             assert FORMS["comparing"](e, s, scheme) == expected
 
@@ -159,8 +162,8 @@ def test_log2_kernels_hold_the_widest_configuration(scheme: Scheme):
     for s in [(1 << 36), (1 << 36) - 1, *(int(2.0**x) for x in rng.uniform(20, 36, 200))]:
         e = np.append((2.0 ** rng.uniform(0, 20, 200)).astype(np.int64), [0, 1, 1 << 20])
         expected = DIVIDING(e, s, scheme)
-        assert FORMS["comparing kernel"](e, s, scheme) == expected
-        assert row_levels(e, s, scheme, 20).tolist() == expected
+        for form, kernel in KERNELS.items():
+            assert kernel(e, s, scheme, 20).tolist() == expected, form
 
 
 def widest_comparison(e: int, s: int, scheme: Scheme) -> int:
@@ -245,7 +248,7 @@ def test_log2_threshold_one_off_is_seen(scheme: Scheme):
     e = np.arange((1 << 7) + 1)
     for moved in [(-1, 0), (0, -1)][: 1 + scheme.half]:
         differ = [
-            (row_levels(e, s, scheme, 7, moved=moved) != levels_by(dividing_kernel, e, s, scheme))
+            (row_levels(e, s, scheme, 7, moved=moved) != divided(e, s, scheme))
             for s in range(1 << 7, 8 << 7)
         ]
         assert np.any(differ)

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
-from support.models import digits_task, observed, quantized_digits
-from test_datapath import random_inputs
+from support.models import digits_task, observed, quantized_digits, random_inputs
 
 from bitlog2 import sim
 from bitlog2.models.ptq import datapath, levels

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from support.defects import planted
 
-from bitlog2.golden.assurance.proof import CLAIMS, RTL, Setting, decide
-from bitlog2.golden.assurance.proof.netlist import Netlist, export
+from bitlog2.golden.assurance.proof import CLAIMS, Setting, decide
+from bitlog2.golden.assurance.proof.rtl_terms import RtlTerms, export
+from bitlog2.golden.testbench.files import RTL
 from bitlog2.sim import AttentionConfig
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -102,7 +103,7 @@ def test_proof_a_wire_or_module_that_is_not_there_is_refused(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="must have a wire term, found none"):
         decide(BY_NAME["rtl_score_accumulator"], Setting(AttentionConfig(), tmp_path), 60)
     (tmp_path / "exp2.sv").unlink()
-    with pytest.raises(OSError, match=r"exp2\.sv"):
+    with pytest.raises(ValueError, match=r"must hold exp2\.sv"):
         decide(BY_NAME["rtl_exp2"], Setting(AttentionConfig(), tmp_path), 60)
 
 
@@ -112,6 +113,6 @@ def test_proof_netlist_takes_parameters() -> None:
 
 
 def test_proof_netlist_names_inputs_and_registers() -> None:
-    net: Netlist = Setting(AttentionConfig()).netlist("row_sum")
+    net: RtlTerms = Setting(AttentionConfig()).terms("row_sum")
     assert set(net.registers) == {"first", "m_axis_tdata", "m_axis_tvalid"}
     assert {"s_axis_tdata", "s_axis_tlast", "rst_n"} <= set(net.inputs)

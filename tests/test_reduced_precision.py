@@ -16,8 +16,9 @@ from support.models import digits_task, quantized_digits, run_watched
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.runs.evaluation import exact_float32
 from bitlog2.models.watch.check import Checker
-from bitlog2.models.watch.digest import RegisterDigest, exact_float32
+from bitlog2.models.watch.digest import RegisterDigest
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_int_mm", "linear", "matmul")
 LIBRARY_CHOICES = ("conv", "attention", "cudnn", "mkldnn")

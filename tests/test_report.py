@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
-import evaluations
 import jsonschema
 import pytest
 from support.command import parsed
+from support.evaluations import run_once
 
 from bitlog2.flow.derived import SCHEMAS
 from bitlog2.models.report import Evidence, render_page
@@ -28,6 +28,7 @@ REQUEST = EvaluationRequest(
     seeds=(0, 1),
     limit=16,
     batch_size=8,
+    calibration_images=8,
     watermarks=True,
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -39,7 +40,7 @@ PROBE = """<script>addEventListener("load", () => {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return evaluations.run(tmp_path_factory.mktemp("report") / "run", REQUEST)
+    return run_once(tmp_path_factory, "report", REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -145,16 +146,27 @@ def write(folder, content):
     (folder / "result.json").write_text(json.dumps(sealed))
 
 
-def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("percent", "ninety", "cells[0].top1.percent must be a number from 0 to 100, got 'ninety'"),
+        ("hits", 10**12, "cells[0].top1: hits must be from 0 to 16, the total, got 1000000000000"),
+        (None, None, "must be as it was written"),
+    ],
+    ids=["kind", "range", "edited"],
+)
+def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys, name, value, said):
+    """Sealed anew; or, edited, under its old seal."""
     content = json.loads(run.result_file.read_bytes())
-    content["cells"][0]["top1"]["percent"] = "ninety"
-    write(tmp_path, content)
+    if name is None:
+        text = run.result_file.read_text().replace('"hits": 1', '"hits": 2', 1)
+        (tmp_path / "result.json").write_text(text)
+    else:
+        content["cells"][0]["top1"][name] = value
+        write(tmp_path, content)
     (tmp_path / "out.html").write_text("old")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out.html")]) == 2
-    assert (
-        "cells[0].top1.percent must be a number from 0 to 100, got 'ninety'"
-        in capsys.readouterr().err
-    )
+    assert said in capsys.readouterr().err
     assert (tmp_path / "out.html").read_text() == "old"
 
 
@@ -163,39 +175,25 @@ def test_compare_of_a_run_with_itself_finds_nothing(run, capsys):
     assert "0 predictions changed" in capsys.readouterr().out
 
 
-def test_compare_names_where_two_datapaths_part(run, capsys):
-    names = [cell.name for cell in run.request.cells() if "-F3" in cell.name]
-    other = names[0].replace("-F3", "-F5")
-    assert main(["compare", str(run.path), str(run.path), "--cell", names[0], other]) == 1
+@pytest.fixture(scope="module")
+def two_cells(run):
+    """The command that compares two cells whose datapaths differ."""
+    coarse = next(cell.name for cell in run.request.cells() if "-F3" in cell.name)
+    words = ["compare", str(run.path), str(run.path)]
+    return [*words, "--cell", coarse, coarse.replace("-F3", "-F5")]
+
+
+def test_compare_names_where_two_datapaths_part(two_cells, capsys):
+    assert main(two_cells) == 1
     out = capsys.readouterr().out
     assert "attention registers DIFFERENT" in out
     assert "parts first at layer blocks.0.attn, parameters" in out
 
 
-def test_compare_on_another_image_is_refused(run, capsys, monkeypatch):
+def test_compare_on_another_image_is_refused(two_cells, capsys, monkeypatch):
     monkeypatch.setattr(compare, "pixel_digests", lambda image: ("00",))
-    names = [cell.name for cell in run.request.cells() if "-F3" in cell.name]
-    cells = ["--cell", names[0], names[0].replace("-F3", "-F5")]
-    assert main(["compare", str(run.path), str(run.path), *cells]) == 2
+    assert main(two_cells) == 2
     assert "got another as image" in capsys.readouterr().err
-
-
-def test_report_of_an_edited_result_is_one_error(run, tmp_path, capsys):
-    content = run.result_file.read_text()
-    (tmp_path / "result.json").write_text(content.replace('"hits": 1', '"hits": 2', 1))
-    assert main(["report", str(tmp_path), "--latex", str(tmp_path / "t.tex")]) == 2
-    assert "must be as it was written" in capsys.readouterr().err
-
-
-def test_report_of_more_hits_than_images_is_one_error(run, tmp_path, capsys):
-    content = json.loads(run.result_file.read_bytes())
-    content["cells"][1]["top1"]["hits"] = 10**12
-    write(tmp_path, content)
-    assert main(["report", str(tmp_path), "--latex", str(tmp_path / "t.tex")]) == 2
-    assert (
-        "cells[1].top1: hits must be from 0 to 16, the total, got 1000000000000"
-        in capsys.readouterr().err
-    )
 
 
 def test_sweep_rows_say_what_each_datapath_costs(result):

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from rtl_files import (
+from support.defects import planted
+from support.rtl import (
     BIND,
     CHECKS_FILE,
     MODULES,
@@ -16,6 +17,7 @@ from rtl_files import (
     lint_icarus,
     lint_slang,
     lint_verilator,
+    needs_icarus,
     rtl_files,
     synthesized,
     write_package,
@@ -24,7 +26,7 @@ from test_house import SPECIFIED
 
 from bitlog2.golden import UNITS
 from bitlog2.golden.assurance.requirements import ids_of
-from bitlog2.golden.simulation.tools import ToolError, icarus_found
+from bitlog2.golden.simulation.tools import ToolError
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 HALF_17 = "BitLog2_Half_17"
@@ -152,7 +154,7 @@ def test_rtl_is_clean_under_slang(built: tuple[list[Path], int], tmp_path: Path)
     assert lint_slang(with_lanes(files, lanes, tmp_path)) == ""
 
 
-@pytest.mark.skipif(not icarus_found(), reason="no Icarus: iverilog")
+@needs_icarus
 def test_rtl_is_clean_under_icarus(built: tuple[list[Path], int], tmp_path: Path):
     files, lanes = built
     assert lint_icarus(with_lanes(files, lanes, tmp_path), TOPS, tmp_path) == ""
@@ -164,51 +166,42 @@ def test_rtl_binding_is_clean_under_verilator_and_slang(usual: list[Path], tmp_p
     assert lint_slang(files) == ""
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_rtl_synthesizes_without_latches_or_foreign_cells(scheme: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("top", "scheme"),
+    [("attention_row", scheme) for scheme in SCHEMES]
+    + [(top, HALF_17) for top in TOPS if top != "attention_row"],
+)
+def test_rtl_synthesizes_without_latches_or_foreign_cells(top: str, scheme: str, tmp_path: Path):
     config = AttentionConfig(scheme=scheme, max_tokens=8)
-    files = [write_package(tmp_path, config, 2), *rtl_files()]
-    for top in ("attention_row", "row_max") if scheme == HALF_17 else ("attention_row",):
-        printed = synthesized(files, top, tmp_path)
-        assert "Warning" not in printed
-        assert {cell for cell in cells_of(printed) if not GENERIC.match(cell)} == set()
-
-
-@pytest.mark.parametrize("top", [top for top in TOPS if top not in ("attention_row", "row_max")])
-def test_rtl_module_synthesizes_without_latches_or_foreign_cells(top: str, tmp_path: Path):
-    files = [write_package(tmp_path, AttentionConfig(max_tokens=8), 2), *rtl_files()]
-    printed = synthesized(files, top, tmp_path)
+    printed = synthesized([write_package(tmp_path, config, 2), *rtl_files()], top, tmp_path)
     assert "Warning" not in printed
     assert {cell for cell in cells_of(printed) if not GENERIC.match(cell)} == set()
 
 
-def broken(files: list[Path], name: str, old: str, new: str, folder: Path) -> list[Path]:
-    """The files with one text of one of them replaced."""
-    path = folder / f"{name}.sv"
-    text = (RTL / path.name).read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
-    return [path if each.name == path.name else each for each in files]
+MASKED = "  assign e = mask ? '0 :"
+LATCH = "  logic held;\n  always_latch if (mask) held = d[0];\n  assign e = held ? '0 :"
+BLACK_BOX = "  logic held;\n  LUT1 #(.INIT(2)) lut (.I0(mask), .O(held));\n  assign e = held ? '0 :"
+
+
+def broken(usual: list[Path], folder: Path, old: str, new: str) -> list[Path]:
+    """The package, and the files with a text of exp2 replaced."""
+    (folder / "rtl").mkdir()
+    return [usual[0], *planted(folder / "rtl", "exp2", (old, new))]
 
 
 def test_rtl_latch_in_a_copy_is_reported(usual: list[Path], tmp_path: Path):
-    old = "  assign e = mask ? '0 :"
-    new = "  logic held;\n  always_latch if (mask) held = d[0];\n  assign e = held ? '0 :"
-    printed = synthesized(broken(usual, "exp2", old, new, tmp_path), "exp2", tmp_path)
+    printed = synthesized(broken(usual, tmp_path, MASKED, LATCH), "exp2", tmp_path)
     assert "$dlatch" in cells_of(printed)
     assert not GENERIC.match("$dlatch")
 
 
 def test_rtl_black_box_in_a_copy_is_reported(usual: list[Path], tmp_path: Path):
-    old = "  assign e = mask ? '0 :"
-    new = "  logic held;\n  LUT1 #(.INIT(2)) lut (.I0(mask), .O(held));\n  assign e = held ? '0 :"
     with pytest.raises(ToolError, match="LUT1"):
-        synthesized(broken(usual, "exp2", old, new, tmp_path), "exp2", tmp_path)
+        synthesized(broken(usual, tmp_path, MASKED, BLACK_BOX), "exp2", tmp_path)
 
 
 def test_rtl_width_slip_in_a_copy_is_reported(usual: list[Path], tmp_path: Path):
-    old = "logic [E_WIDTH:0] shifted;"
-    files = broken(usual, "exp2", old, "logic [E_WIDTH-1:0] shifted;", tmp_path)
+    files = broken(usual, tmp_path, "logic [E_WIDTH:0] shifted;", "logic [E_WIDTH-1:0] shifted;")
     assert "WIDTH" in lint_verilator(files, tmp_path)
     assert lint_slang(files) != ""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rtl_files import CHECKS_FILE, RTL, write_package
+from support.rtl import CHECKS_FILE, RTL, write_package
+from support.shared import made_once
 
 from bitlog2.golden.simulation.tools import (
+    finished,
     icarus_found,
     run_tool,
     verilator_command,
@@ -74,17 +75,19 @@ def sources(folder: Path) -> list[Path]:
 
 def printed_by(*command: str | Path) -> str:
     """Everything that a simulation prints; Verilator ends one with a status at an error."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout + done.stderr
+    return finished(command, timeout=60)[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def verilated(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("verilator")
     words = ["--binary", "--timing", "--assert", "-Wno-fatal", "-CFLAGS", "-O0 -std=c++20"]
     command = [verilator_command(), *words, "--timescale", "1ns/1ps", "--top-module", "checks_tb"]
-    environment = verilator_environment()
-    run_tool([*command, *sources(folder)], folder, environment=environment, timeout=240)
+
+    def build(folder: Path) -> None:
+        environment = verilator_environment()
+        run_tool([*command, *sources(folder)], folder, environment=environment, timeout=240)
+
+    folder = made_once(tmp_path_factory, "checks_verilator", build)
     return lambda *plusargs: printed_by(folder / "obj_dir" / "Vchecks_tb", *plusargs)
 
 

@@ -1,8 +1,10 @@
 """Mutants of the reference RTL: caught, proved, or a gap; the whole of it is `make mutation`."""
 
 import json
+import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,13 @@ from support.command import call
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
 from bitlog2.golden.assurance.mutation.campaign import Campaign, Findings, MutantBench, Survivor
-from bitlog2.golden.assurance.mutation.catalogue import mutants_of, selector_bits
+from bitlog2.golden.assurance.mutation.catalogue import (
+    Boundary,
+    boundary_of,
+    mutants_of,
+    selector_bits,
+)
+from bitlog2.golden.testbench.files import RTL
 
 LIST = """\
 mutate -mode inv -module $paramod$1f\\lod -cell $add$lod.sv:7$3 -port Y -portbit 2 -src a/lod.sv:7.1
@@ -67,6 +75,32 @@ def test_rtl_mutation_lists_what_is_mutated_and_leaves_clocks_out():
     assert len(mutants_of(LIST, 1)) == 1
 
 
+def test_rtl_mutation_takes_every_module_and_every_fact_at_the_end_of_its_rtl():
+    files = {path.stem: path.read_text() for path in RTL.glob("*.sv") if path.stem != "checks"}
+    assert {subject.module.name for subject in SUBJECTS.values()} == set(files)
+    for module, text in files.items():
+        kinds = re.findall(r"^// ([a-z]+): ", text.partition("\nendmodule\n")[2], re.MULTILINE)
+        found, inner = boundary_of(module), Boundary(module)
+        if "within" in kinds:
+            inner = boundary_of("softmax_row")
+            kinds.remove("within")
+        relations = [each for each in found.relations if each]
+        taken = {
+            "assume": len(found.assumes) - len(inner.assumes),
+            "invariant": len(found.invariants) - len(inner.invariants),
+            "lemma": len(found.lemmas) - len(inner.lemmas),
+            "agree": len(relations),
+            "compare": len(found.seen),
+        }
+        assert {kind: count for kind, count in taken.items() if count} == Counter(kinds), module
+
+
+def test_rtl_mutation_registers_of_a_module_inside_have_its_name():
+    found = boundary_of("attention_row")
+    assert "softmax_state == 0 || softmax_index <= softmax_last_index" in found.invariants
+    assert found.relations[0]["softmax_last_keep"] == "softmax_state != 0"
+
+
 @pytest.mark.parametrize(("mutants", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (200, 8)])
 def test_rtl_mutation_selector_tells_each_mutant_and_none_apart(mutants: int, bits: int):
     assert selector_bits(mutants) == bits
@@ -84,7 +118,7 @@ def test_rtl_mutation_original_that_fails_is_refused(tmp_path: Path):
 
 def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
     found = mutate(codes, ["code_register"], most=20)
-    (tested,) = found.tested
+    (tested,) = found.modules
     assert tested.mutants == 20
     assert len(tested.survivors) < 10
     assert found.status == 0, found.lines()
@@ -139,8 +173,9 @@ def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
     name: str, verdict: str, enough: bool
 ):
     (mutant,) = mutants_of(LIST, 1)
-    survivors = (Survivor(mutant, verdict, {"d": 10}),)
-    found = Campaign((Findings(SUBJECTS[name], 50, survivors, 1.0),), 0, 50)
+    survivor = Survivor(mutant=str(mutant), verdict=verdict, counterexample={"d": 10})
+    findings = Findings.of(SUBJECTS[name], 50, [survivor], 1.0)
+    found = Campaign(seed=0, most=50, modules=(findings,))
     assert found.status == (0 if enough else 1)
     shown = [line for line in found.lines() if "differs for d=0xa" in line]
     assert len(shown) == (verdict != "equivalent")
@@ -149,7 +184,7 @@ def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
 @pytest.mark.long
 def test_rtl_mutation_every_entry_of_the_exp2_table_is_caught(tmp_path: Path):
     emit(tmp_path / "set", units=["exp2"])
-    (tested,) = mutate(tmp_path / "set", ["exp2 table"]).tested
+    (tested,) = mutate(tmp_path / "set", ["exp2 table"]).modules
     assert (tested.mutants, tested.survivors) == (64, ())
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bitlog2.golden.assurance.mutation.catalogue import Boundary, Netlist, sampled
-from bitlog2.golden.assurance.mutation.proof import Proof, Prover, joined
+from bitlog2.golden.assurance.mutation.catalogue import Boundary, MutatedDesign, sampled
+from bitlog2.golden.assurance.mutation.equivalence import Proof, Prover, joined
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\
@@ -31,16 +31,15 @@ endmodule
 """
 
 
-def netlist(folder: Path, source: str, most: int = 200) -> Netlist:
+def design(folder: Path, source: str, most: int = 200) -> MutatedDesign:
     name = source.split("(")[0].split()[1]
-    package, module = folder / "bitlog2_pkg.sv", folder / f"{name}.sv"
-    package.write_text(PACKAGE)
-    module.write_text(source)
-    (folder / "work").mkdir()
-    return sampled(folder / "work", [package, module], name, name, most, seed=0)
+    files = {"bitlog2_pkg.sv": PACKAGE.encode(), f"{name}.sv": source.encode()}
+    return sampled(folder, files, name, name, most, seed=0)
 
 
-def verdicts(found: Netlist, boundary: Boundary, **kept: object) -> dict[str, tuple[str, dict]]:
+def verdicts(
+    found: MutatedDesign, boundary: Boundary, **kept: object
+) -> dict[str, tuple[str, dict]]:
     """Verdicts of the mutants whose attributes are these, by what they are."""
     chosen = [m for m in found.mutants if all(getattr(m, k) == v for k, v in kept.items())]
     proofs = Prover(found, boundary, "bitlog2_pkg.sv", 10).prove(chosen)
@@ -51,7 +50,7 @@ def verdicts(found: Netlist, boundary: Boundary, **kept: object) -> dict[str, tu
 
 
 def test_rtl_mutation_proof_under_an_assumption_and_a_counterexample_without_it(tmp_path: Path):
-    found = netlist(tmp_path, PLAIN)
+    found = design(tmp_path, PLAIN)
     below = Boundary("plain", assumes=("a < bitlog2_pkg::LIMIT",))
     kept = {"mode": "const0", "port": "A"}
     assert verdicts(found, below, **kept)["const0 A[3]"] == ("equivalent", {})
@@ -63,11 +62,11 @@ def test_rtl_mutation_proof_under_an_assumption_and_a_counterexample_without_it(
 def test_rtl_mutation_assumption_that_nothing_meets_is_refused(tmp_path: Path):
     never = Boundary("plain", assumes=("a > 3", "a < 3"))
     with pytest.raises(ValueError, match="assumptions of plain must be met"):
-        Prover(netlist(tmp_path, PLAIN, most=3), never, "bitlog2_pkg.sv", 10)
+        Prover(design(tmp_path, PLAIN, most=3), never, "bitlog2_pkg.sv", 10)
 
 
 def test_rtl_mutation_payload_means_something_where_it_is_valid(tmp_path: Path):
-    found = netlist(tmp_path, ADDER)
+    found = design(tmp_path, ADDER)
     loose = Boundary("adder", relations=({"m_axis_tdata": "m_axis_tvalid"},))
     tight = Boundary("adder", seen={"m_axis_tdata": "1'b1"})
     resets = {"mode": "inv", "source": "adder.sv:6"}
@@ -81,12 +80,12 @@ def test_rtl_mutation_payload_means_something_where_it_is_valid(tmp_path: Path):
 def test_rtl_mutation_invariant_that_does_not_hold_is_refused(tmp_path: Path):
     wrong = Boundary("adder", invariants=("m_axis_tdata != 5",))
     with pytest.raises(ValueError, match="invariants of adder must hold"):
-        Prover(netlist(tmp_path, ADDER, most=3), wrong, "bitlog2_pkg.sv", 10)
+        Prover(design(tmp_path, ADDER, most=3), wrong, "bitlog2_pkg.sv", 10)
 
 
 def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="design must hold the module other"):
-        Prover(netlist(tmp_path, PLAIN, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
+        Prover(design(tmp_path, PLAIN, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,15 @@ agrees with the vectors only where every parameter that its units have is handed
 from pathlib import Path
 
 import pytest
-from rtl_files import RTL
+from support.rtl import FAST, RTL
+from support.shared import made_once
 
 from bitlog2.golden import UNITS, emit
 from bitlog2.golden.cosim import CosimOptions, CosimResult, Rtl, cosim
-from bitlog2.golden.simulation import icarus_found
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import AttentionConfig
 
-FAST = "icarus" if icarus_found() else "verilator"
 CONFIG = AttentionConfig(
     "BitLog2_Single_16", fraction_bits=4, table_bits=12, q_bits=6, k_bits=6, v_bits=6, o_bits=6
 )
@@ -24,27 +23,18 @@ CONFIG = AttentionConfig(
 OTHER = AttentionConfig(
     "BitLog2_Half_17", fraction_bits=5, table_bits=16, max_head_dim=16, t_bits=16, m_bits=14
 )
+_SOFTMAX = {
+    "score_requantizer",
+    "distance",
+    "exp2",
+    "log2_quantizer",
+    "leading_one",
+    "code_register",
+}
 #: Modules that have units, and those units.
 MODULES = {
-    "attention_row": {
-        "softmax_row",
-        "score_requantizer",
-        "distance",
-        "exp2",
-        "log2_quantizer",
-        "leading_one",
-        "code_register",
-        "shift_add_lane",
-        "output_requantizer",
-    },
-    "softmax_row": {
-        "score_requantizer",
-        "distance",
-        "exp2",
-        "log2_quantizer",
-        "leading_one",
-        "code_register",
-    },
+    "attention_row": _SOFTMAX | {"softmax_row", "shift_add_lane", "output_requantizer"},
+    "softmax_row": _SOFTMAX,
     "shift_add": {"shift_add_lane"},
     "row_max": {"distance"},
     "log2_quantizer": {"leading_one", "code_register"},
@@ -63,9 +53,10 @@ DROPPED = {
 
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("parameters") / "set"
-    emit(out, CONFIG, head_dim=3, sources=("random",), random_cases=25)
-    return out
+    def make(out: Path) -> None:
+        emit(out, CONFIG, head_dim=3, sources=("random",), random_cases=25)
+
+    return made_once(tmp_path_factory, "parameters_set", make)
 
 
 def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResult:
@@ -80,7 +71,8 @@ def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResul
     for name, content in files.items():
         paths.append(folder / f"{name}.sv")
         paths[-1].write_text(content)
-    return cosim(vectors, module, CosimOptions(simulator=FAST), rtl=Rtl(paths))
+    options = CosimOptions(simulator=FAST, profiles=["none"])
+    return cosim(vectors, module, options, rtl=Rtl(paths))
 
 
 @pytest.mark.parametrize("module", MODULES)

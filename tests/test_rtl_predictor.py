@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from rtl_files import RTL, lint_slang, write_package
 from support.c_model import SOURCE
-from support.defects import defect_named
+from support.defects import defect_named, planted
+from support.rtl import RTL, lint_slang, write_package
 
 import bitlog2.golden
-from bitlog2.golden.simulation.tools import verilator_command, verilator_environment
+from bitlog2.golden.simulation.tools import finished, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
@@ -38,35 +37,30 @@ def run_example(
         "CFLAGS": "-O0",
         **others,
     }
-    done = subprocess.run(
-        ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())],
-        env=verilator_environment(),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    words = ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())]
+    return finished(words, environment=verilator_environment(), timeout=280)
+
+
+HALF = "assign half = (OUT_PRODUCT_WIDTH'(1) << n2) >> 1;"
+#: The codes are cut off where `+fault` is given.
+CUT = f"""\
+bit fault;
+  initial fault = $test$plusargs("fault") != 0;
+  {HALF.replace("= ", "= fault ? '0 : ")}"""
 
 
 @pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
-def test_rtl_predictor_agrees_with_the_reference_and_no_bound_check_fires(tmp_path: Path):
-    """These requirements and the others of bind/ are watched in every row."""
-    status, printed = run_example(tmp_path, RTL, rows=300)
-    assert status == 0, printed
-    assert "PASS 300 rows" in printed
-    again = subprocess.run(
-        [tmp_path / "build" / "Vrow_tb", "+rows=300", "+verilator+seed+2"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert "PASS 300 rows" in again.stdout
-
-
-def test_rtl_predictor_finds_a_planted_defect(tmp_path: Path):
+def test_rtl_predictor_agrees_with_the_reference_and_finds_a_planted_defect(tmp_path: Path):
+    """No bound check fires: these requirements and the others of bind/ are watched in every row."""
     rtl = tmp_path / "rtl"
     rtl.mkdir()
-    defect_named("output_requantizer: truncation for rounding").planted(rtl)
-    status, printed = run_example(tmp_path, rtl, rows=50)
+    planted(rtl, "output_requantizer", (HALF, CUT))
+    status, printed = run_example(tmp_path, rtl, rows=300)
+    assert status == 0, printed
+    assert "PASS 300 rows" in printed
+    program = tmp_path / "build" / "Vrow_tb"
+    assert "PASS 300 rows" in finished([program, "+rows=300", "+verilator+seed+2"])[1]
+    status, printed = finished([program, "+rows=50", "+verilator+seed+1", "+fault"])
     assert status != 0
     assert re.search(r"row \d+: output_requantizer: o, number \d: expected 0x", printed)
     assert re.search(r"FAIL \d+ of 50 rows differ", printed)

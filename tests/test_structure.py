@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
-from cosim_devices import NEVER_STALLED, PIPELINED
 from support.command import call
+from support.devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.coverage import (
@@ -29,7 +30,13 @@ HEAD = "# SystemC::Coverage-3\n"
 BIT = CodePoint("exp2", "toggle", 18, 31, "d[3]:0->1")
 LINE = CodePoint("exp2", "line", 2, 5, "else")
 SOURCES = {"exp2": ["module exp2;", "  if (x) y = 1;", "endmodule"]}
-WHY = Reason("exp2", "toggle", r"d\[\d\]:0->1", "never", "BL2-EXP2-03")
+WHY = Reason(
+    module="exp2",
+    kind="toggle",
+    pattern=r"d\[\d\]:0->1",
+    reason="never",
+    requirement="BL2-EXP2-03",
+)
 
 
 def entry(page: str, line: int, column: int, name: str, hits: int) -> str:
@@ -94,7 +101,7 @@ def test_structure_reason_that_fits_nothing_has_status_1():
 
 
 def test_structure_reason_of_a_module_that_was_not_judged_is_left_alone():
-    other = Reason("row_sum", "toggle", ".*", "never", "")
+    other = msgspec.structs.replace(WHY, module="row_sum", pattern=".*")
     assert judge({BIT: 1}, SOURCES, (other,), "Verilator 5").status == 0
 
 
@@ -121,12 +128,15 @@ GOOD = {"module": "m", "kind": "line", "pattern": "x", "reason": "y", "requireme
     [
         ("{", "must be JSON"),
         ("{}", "must be a list"),
-        ("[1]", "must have the fields"),
+        ("[1]", "reason 0: must be an object, got 1"),
         (json.dumps([{**GOOD, "more": "x"}]), "must have the fields"),
-        (json.dumps([{**GOOD, "kind": "branch"}]), "kind must be line or toggle, got 'branch'"),
+        (
+            json.dumps([{**GOOD, "kind": "branch"}]),
+            "kind must be one of line, toggle, got",
+        ),
         (json.dumps([{**GOOD, "pattern": "["}]), "must be a regular expression"),
-        (json.dumps([{**GOOD, "reason": ""}]), "reason must not be empty"),
-        (json.dumps([{**GOOD, "requirement": None}]), "must hold strings"),
+        (json.dumps([{**GOOD, "reason": ""}]), "reason must be text that is not empty"),
+        (json.dumps([{**GOOD, "requirement": None}]), "requirement must be text, got None"),
     ],
 )
 def test_structure_refuses_malformed_reasons(content: str, message: str):

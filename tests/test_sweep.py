@@ -101,14 +101,19 @@ def test_sweep_without_yosys_leaves_gates_out_unless_they_are_asked_for(swept, m
     assert "Yosys must be installed" in capsys.readouterr().err
 
 
-def test_sweep_counts_what_yosys_counts(tmp_path, swept):
-    """A wider table and shifter take more gates, by Yosys itself."""
+@pytest.mark.parametrize(
+    ("units", "least", "most"),
+    [(("exp2",), 200, 500), pytest.param(sweep.UNITS, 3000, 15000, marks=pytest.mark.long)],
+    ids=["exp2", "all"],
+)
+def test_sweep_counts_what_yosys_counts(tmp_path, swept, monkeypatch, units, least, most):
+    monkeypatch.setattr(sweep, "UNITS", units)
     result = result_of(swept)
     few = SimpleNamespace(
         cells=[cell for cell in result.cells if "F4" in cell.name], run_digest=result.run_digest
     )
     (count,) = sweep._count_gates(tmp_path, few, lambda items, *_: items).values()
-    assert 3000 < count < 15000
+    assert least < count < most
     assert read_gates(tmp_path, few) == {few.cells[0].name: count}
     assert "Yosys 0." in (tmp_path / "gates.json").read_text()
 

@@ -8,12 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.models import digits_task, observed, quantized_digits, quantized_swin, run_watched
+from support.evaluations import running_threads
+from support.models import (
+    digits_task,
+    observed,
+    quantized_digits,
+    quantized_swin,
+    random_inputs,
+    run_watched,
+)
 from support.models import images as swin_images
-from test_datapath import random_inputs
-from test_in_order import check_threads as running_threads
 
 from bitlog2.models.ptq.datapath import AttentionDatapath
+from bitlog2.models.runs.result import MarkRecord
 from bitlog2.models.watch import check
 from bitlog2.models.watch.capture import Capture
 from bitlog2.models.watch.check import (
@@ -26,7 +33,7 @@ from bitlog2.models.watch.check import (
     values_compared,
 )
 from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
-from bitlog2.models.watch.recorder import Recorder, first_difference
+from bitlog2.models.watch.recorder import Parting, Recorder, first_difference
 from bitlog2.models.watch.watching import Watcher, watch
 from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.scripts.cli import main
@@ -122,15 +129,16 @@ def test_watch_first_difference_is_the_planted_one(register, place):
 
     ours, theirs = {"a": observe(), "b": observe()}, {"a": observe(), "b": observe(plant=plant)}
     assert first_difference(ours, ours) is None
-    layer, name, where, one, other = first_difference(ours, theirs)
-    assert (layer, name, where, other - one) == ("b", register, place, 1)
+    found = first_difference(ours, theirs)
+    assert (found.image, *found.place) == place
+    assert (found.layer, found.register, found.b - found.a) == ("b", register, 1)
 
 
 def test_watch_first_difference_of_parameters_and_layers():
     seen = observe()
     other = replace(seen, params=replace(seen.params, m2=seen.params.m2 ^ 1))
-    assert first_difference({"a": seen}, {"a": other}) == ("a", "parameters", (), None, None)
-    assert first_difference({"a": seen}, {}) == ("a", "q", (), None, None)
+    assert first_difference({"a": seen}, {"a": other}) == Parting(0, "a", "parameters")
+    assert first_difference({"a": seen}, {}) == Parting(0, "a", "q")
 
 
 def test_watch_recorder_keeps_every_layer_in_order():
@@ -722,24 +730,24 @@ def test_watermarks_never_pass_what_is_provided(scheme):
     """On real rows no register needs more bits than its bound gives it."""
     marks = Watermarks()
     run_watched(quantized_digits(scheme), digits_images(32), marks)
-    described = marks.as_dict()
-    assert len(described) == 4
-    for registers in described.values():
-        assert all(mark["bits_used"] <= mark["bits_provided"] for mark in registers.values())
+    assert len(marks.layers) == 4
+    for registers in marks.layers.values():
+        for name, mark in registers.items():
+            record = MarkRecord.of(mark, name, AttentionConfig(scheme))
+            assert record.bits_used <= record.bits_provided
 
 
 def test_watermarks_of_a_planted_overflow_show():
     marks = Watermarks()
     marks.take(observe(9, 0, layer="a", plant=lambda seen: seen.registers["e"].fill_(1 << 17)))
-    e = marks.as_dict()["a"]["e"]
-    assert (e["bits_used"], e["bits_provided"]) == (18, 17)
+    e = MarkRecord.of(marks.layers["a"]["e"], "e", AttentionConfig())
+    assert (e.bits_used, e.bits_provided) == (18, 17)
 
 
 def test_watermarks_of_swin_are_by_layer():
     marks = Watermarks()
     run_watched(quantized_swin(SCHEME), swin_images(4, 7), marks)
     assert list(marks.layers) == [f"layers.{s}.blocks.{b}.attn" for s in (0, 1) for b in (0, 1)]
-    assert marks.overall()["t"].values == sum(m["t"].values for m in marks.layers.values())
 
 
 @pytest.mark.parametrize(("scheme", "bits"), [("BitLog2_Half_16", 4), ("BitLog2_Half_17", 5)])

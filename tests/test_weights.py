@@ -29,7 +29,7 @@ from PIL import Image
 from safetensors.torch import save
 from support.imagenet_folder import make_imagenet
 from support.models import quantized_digits
-from support.weights import assert_loads, weights, write
+from support.weights import MODELS, assert_loads, weights, write
 from test_hostile_fuzz import BYTES
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
@@ -37,7 +37,6 @@ from torchvision import transforms
 
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo.architectures import (
-    ZOO,
     build_zoo_model,
     load_zoo_model,
     published,
@@ -45,6 +44,7 @@ from bitlog2.models.zoo.architectures import (
 )
 from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.models.zoo.weights import read_weights
+from bitlog2.names import ZOO
 from bitlog2.scripts.cli import main
 
 
@@ -135,7 +135,7 @@ def test_zoo_preprocessing_keeps_the_pixels_of_an_image_of_the_resized_size(name
 # Weights from a file
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", MODELS)
 def test_zoo_weights_come_back_bit_for_bit_from_safetensors_and_pth(name, folder):
     for file in ("model.safetensors", "model.pth"):
         assert_loads(name, write(folder / file, weights(name)), weights(name))

@@ -108,7 +108,7 @@ def capture(request: EvaluationRequest, choice: CaptureChoice, progress: Progres
     if choice.heads is not None:
         least = min(heads[layer] for layer in layers)
         chosen["heads"] = choice.heads.resolve("--heads", least)
-    chosen["images"] = choice.images.resolve("--images", task.data.count(None))
+    chosen["images"] = choice.images.resolve("--images", len(task.data))
     if given is None:
         images = task.calibration_images(seed, request.calibration_images)
         given = quantize(task.model, images, spec)

@@ -15,9 +15,8 @@ from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, write_result
 from bitlog2.models.watch.check import Mismatch
-from bitlog2.models.watch.dump import dump_quantizers
 from bitlog2.models.watch.watermarks import WATERMARKED
-from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
+from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
 from bitlog2.sim import REGISTERS
 
 from .capture import origin_of

@@ -69,7 +69,7 @@ def _validate(
     task: Task, model: nn.Module, batch_size: int, print_freq: int
 ) -> tuple[int, float, float]:
     """Print the running figures; return the number of images, and top-1 and top-5 in percent."""
-    batches = -(-task.data.count(None) // batch_size)
+    batches = -(-len(task.data) // batch_size)
     images, elapsed, loss, hits1, hits5 = 0, 0.0, 0.0, 0, 0
     start = time.perf_counter()
     for number, batch in enumerate(task.data.batches(batch_size, None)):

@@ -1,10 +1,10 @@
 """The page of some runs, with tables on the vectors and on the reference RTL."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import bitlog2.golden.assurance.mutation
+from bitlog2.documents import parse
+from bitlog2.golden.assurance.mutation import TABLE, Campaign
 from bitlog2.golden.package.reading import open_set
 from bitlog2.models.report import Evidence, render_page
 from bitlog2.models.runs.result import Result
@@ -38,12 +38,9 @@ def evidence(vectors: Path | None) -> list[Evidence]:
         ]
         heads = ("unit", "bins", "reached")
         found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
-    kept = Path(bitlog2.golden.assurance.mutation.__file__).with_name("table.json")
-    if kept.is_file():
+    if TABLE.is_file():
         columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
-        rows = [
-            tuple(str(module[column]) for column in columns)
-            for module in json.loads(kept.read_bytes())["modules"]
-        ]
+        table = parse(TABLE.read_bytes(), Campaign, TABLE.name)
+        rows = [tuple(str(getattr(each, name)) for name in columns) for each in table.modules]
         found.append(Evidence("Mutation of the reference RTL", columns, tuple(rows)))
     return found

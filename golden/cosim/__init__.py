@@ -8,9 +8,17 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 from bitlog2.names import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, SIMULATORS, STALL_PERCENT
 
 from ..simulation import Rtl
-from .job import CHOICES, CONFIGURATIONS, DEVICES, RegressionPoint
+from .model import DEVICES
 from .options import CosimOptions
-from .regression import RegressionResult, regression, run_point, units_of
+from .regression import (
+    CHOICES,
+    CONFIGURATIONS,
+    RegressionPoint,
+    RegressionResult,
+    regression,
+    run_point,
+    units_of,
+)
 from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
 from .run import cosim
 from .simulators import ended_by_signals, simulator_named

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _runner(order: dict[str, Any]) -> Any:
+def _runner(simulator: str) -> Any:
     from cocotb_tools.runner import Icarus, get_runner
 
     class VcdIcarus(Icarus):
@@ -22,38 +22,7 @@ def _runner(order: dict[str, Any]) -> Any:
             words = super()._test_command()
             return [["-vcd" if word == "-fst" else word for word in each] for each in words]
 
-    return VcdIcarus() if order["simulator"] == "icarus" else get_runner(order["simulator"])
-
-
-def build(order: dict[str, Any]) -> None:
-    """Compile the device."""
-    _runner(order).build(
-        sources=order["sources"],
-        includes=order["includes"],
-        defines=order["defines"],
-        build_args=order["build_args"],
-        hdl_toplevel=order["top"],
-        build_dir=order["build"],
-        timescale=("1ns", "1ps"),
-        waves=order["waves"],
-        always=True,
-    )
-
-
-def run(order: dict[str, Any]) -> None:
-    """Run the device with the test module."""
-    _runner(order).test(
-        test_module=order["module"],
-        hdl_toplevel=order["top"],
-        hdl_toplevel_lang="verilog",
-        build_dir=order["build"],
-        test_dir=Path.cwd(),
-        results_xml=str(Path(order["results"]) / "results.xml"),
-        test_args=order["test_args"],
-        plusargs=order["plusargs"],
-        waves=order["waves"],
-        timescale=("1ns", "1ps"),
-    )
+    return VcdIcarus() if simulator == "icarus" else get_runner(simulator)
 
 
 def _end_with(alive: int) -> None:
@@ -64,11 +33,12 @@ def _end_with(alive: int) -> None:
 
 
 def main(path: Path, alive: int) -> None:
-    """Carry out the order in a file, while the one who gave it lives."""
+    """Carry out the order in a file, `build` or `test`, while the one who gave it lives."""
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     order = json.loads(path.read_bytes())
     sys.path[:] = order["path"]
-    {"build": build, "run": run}[order["action"]](order)
+    carry_out = getattr(_runner(order["simulator"]), order["action"])
+    carry_out(timescale=("1ns", "1ps"), **order["arguments"])
 
 
 if __name__ == "__main__":

@@ -5,22 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bitlog2.names import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
+from bitlog2.sim.checks import check_int
 
 from ..package.manifest import MANIFEST_NAME
 
 _PLACES = ("waves", "out", "builds", "log")
-
-
-def check_integer(name: str, value: int, low: int, high: int) -> None:
-    """Refuse what is no integer from `low` to `high`.
-
-    Raises:
-        TypeError, ValueError: naming the argument.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -33,14 +22,14 @@ class CosimOptions:
         stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
         idle: cycles without a transfer after which a device counts as stuck, 10 to 10**9.
         limit: seconds after which a simulator is ended.
-        lanes: keys a beat, the parameter LANES of the rows, 1 to 64; None for its own default.
+        lanes: keys per beat, the parameter LANES of the rows, 1 to 64; None for its own default.
         cases: that are played, in this order; None for all. Needs a single unit.
         profiles: names of `PROFILES`: the runs; None for all.
         stop_first: whether the first difference ends everything.
         waves: a VCD file, or a folder for `<unit>.vcd`; None for none.
         out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
         builds: folder in which compiled devices are kept and used again; None for none.
-        log: file that gets a line a transfer: time, stream, case, beat, fields; None for none.
+        log: file that gets a line per transfer: time, stream, case, beat, fields; None for none.
 
     Raises:
         TypeError, ValueError: a number is out of range.
@@ -62,8 +51,8 @@ class CosimOptions:
 
     def __post_init__(self) -> None:
         for name, low, high in (("seed", 0, 2**63 - 1), ("stall", 0, 90), ("idle", 10, 10**9)):
-            check_integer(name, getattr(self, name), low, high)
-        check_integer("lanes", 1 if self.lanes is None else self.lanes, 1, 64)
+            check_int(name, getattr(self, name), low, high)
+        check_int("lanes", 1 if self.lanes is None else self.lanes, 1, 64)
         if not self.limit > 0:
             raise ValueError(f"limit must be above 0 seconds, got {self.limit}")
 

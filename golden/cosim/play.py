@@ -1,4 +1,6 @@
-"""Inside the simulator: streams played through the device."""
+"""Inside the simulator: the runs of a job, played through the device."""
+
+from __future__ import annotations
 
 import time
 from bisect import bisect_right
@@ -15,117 +17,10 @@ from cocotb.triggers import Timer
 
 from bitlog2.sim.files import write_whole
 
-from ..package.reading import image_of, open_set
-from ..simulation.contract import Channel
-from ..stimulus.unit import Tables, Target
-from ..stimulus.units import UNITS
-from ..words.fields import unpack
-from .agents import Agent, Bench, RowDriver, RowMonitor, now
-from .job import Beat, Device, Job, Profile, read_job, shape_of
-from .model import Model
-from .observers import FirstDifference, Scoreboard, TransferLog, differs, fields_of
-from .ports import lanes_of, present
-from .result import write_recording
-
-
-class Sequencer:
-    """Hands rows to the drivers; parameters change only where every row before has ended.
-
-    Rows with the same parameters follow one another without waiting.
-
-    Args:
-        bench: that steps it; add it before the drivers.
-        model: of the device, with the parameters of each row.
-        rows: of the model, in the order in which they come; None for all.
-    """
-
-    progress = 0
-
-    def __init__(self, bench: Bench, model: Model, rows: Sequence[int] | None = None) -> None:
-        self.drivers: list[RowDriver] = []
-        self._handles = [getattr(bench.dut, name) for name in model.device.contract.params]
-        order = range(len(model.params)) if rows is None else rows
-        self._params = [model.params[row] for row in order] if model.params else []
-        self._rows: list[Sequence[Sequence[Beat]]] = []
-        self._watched: list[tuple[RowMonitor, Sequence[int]]] = []
-        self._handed = 0
-        self._set: tuple[int, ...] | None = None
-        bench.add(self)
-
-    def feed(self, driver: RowDriver, rows: Sequence[Sequence[Beat]]) -> None:
-        """Give these rows to that driver."""
-        self.drivers.append(driver)
-        self._rows.append(rows)
-
-    def watch(self, monitor: RowMonitor, ends: Sequence[int]) -> None:
-        """Count a row as ended when the monitor has `ends[row]` transfers."""
-        self._watched.append((monitor, ends))
-
-    @property
-    def ended(self) -> int:
-        """How many rows every watched monitor has had all transfers of."""
-        return min(bisect_right(ends, len(monitor.transfers)) for monitor, ends in self._watched)
-
-    @property
-    def done(self) -> bool:
-        """Whether every row was taken and has ended."""
-        return self._handed == len(self._rows[0]) and self._ended()
-
-    def clear(self) -> None:
-        """Begin with the first row again."""
-        self._handed, self._set = 0, None
-
-    def drive(self) -> None:
-        """Hand out the rows that may begin."""
-        while self._handed < len(self._rows[0]) and self._may_begin():
-            if self._params:
-                self._load(self._params[self._handed])
-            for driver, rows in zip(self.drivers, self._rows, strict=True):
-                driver.send(rows[self._handed])
-            self._handed += 1
-
-    def sample(self) -> None:
-        """Nothing to read."""
-
-    def _may_begin(self) -> bool:
-        if not self._params or self._params[self._handed] == self._set:
-            return True
-        return self._ended()
-
-    def _ended(self) -> bool:
-        if any(driver.waiting for driver in self.drivers):
-            return False
-        if not self._handed:
-            return True
-        return all(
-            len(monitor.transfers) >= ends[self._handed - 1] for monitor, ends in self._watched
-        )
-
-    def _load(self, params: tuple[int, ...]) -> None:
-        if params == self._set:
-            return
-        self._set = params
-        for handle, value in zip(self._handles, params, strict=True):
-            handle.value = value
-
-
-def fetch_tables(folder: Path, device: Device) -> tuple[Target, Tables]:
-    """Return the target of a set and the streams of a device, as its files give them.
-
-    Raises:
-        ValueError: the set cannot be used.
-        OSError: a file cannot be read.
-    """
-    manifest = open_set(folder)
-    unit = UNITS[device.contract.unit]
-    tables: Tables = {}
-    for stream in unit.streams:
-        path = folder / unit.file_name(stream)
-        words = manifest.words[path.name]
-        image = image_of(path.read_bytes(), path, manifest.target, stream, words)
-        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
-    return manifest.target, device.tables(tables)
-
+from ..simulation.contract import Channel, ChannelWords
+from .job import Job, Profile, read_document, write_recording
+from .model import Model, device_named, model_of_files
+from .testbench import Agent, Bench, RowDriver, RowMonitor, Scoreboard, Sequencer, now
 
 #: Cycles after the last expected word in which nothing more may come, or the idle limit if less.
 _DRAIN = 1000
@@ -136,9 +31,9 @@ _CUT = 3
 @cocotb.test()
 async def play(dut: Any) -> None:
     """Play every profile of the job that is named by the plus-argument `bitlog2_job`."""
-    job = read_job(Path(str(cocotb.plusargs["bitlog2_job"])))
-    model = Model(job.device, *fetch_tables(job.folder, job.device))
-    if job.device.contract.plain and not hasattr(dut, "clk"):
+    job = read_document(Path(str(cocotb.plusargs["bitlog2_job"])), Job)
+    model = model_of_files(Path(job.folder), device_named(job.device))
+    if model.device.contract.plain and not hasattr(dut, "clk"):
         await _plain(dut, job, model)
     else:
         await _streams(dut, job, model)
@@ -146,18 +41,16 @@ async def play(dut: Any) -> None:
 
 async def _plain(dut: Any, job: Job, model: Model) -> None:
     """Give a device without a clock a case in 10 ns, so that delays end: it knows one profile."""
-    inputs, outputs = (
-        shape_of(model.device, each, model.target)
-        for each in (model.device.contract.inputs[0], model.device.contract.outputs[0])
-    )
+    (given,), (made,) = model.device.contract.inputs, model.device.contract.outputs
+    inputs, outputs = model.channel(given.prefix), model.channel(made.prefix)
     profile = job.profiles[0]
     model, begun = model.of_cases(profile.cases), time.monotonic()
-    columns = model.vectors.tables[inputs.channel.stream]
+    columns = model.vectors.tables[inputs.stream.name]
     handles = [getattr(dut, field.name) for field in inputs.fields]
     values = [columns[field.name].tolist() for field in inputs.fields]
     results = [getattr(dut, field.name) for field in outputs.fields]
-    words = model.words(outputs.channel.prefix)
-    expected = [w for e in model.expected(outputs.channel.prefix) for w in e] * job.stop_first
+    words = model.words(made.prefix)
+    expected = [w for e in model.expected(made.prefix) for w in e] * job.stop_first
     for index, case in enumerate(zip(*values, strict=True)):
         for handle, value in zip(handles, case, strict=True):
             handle.value = value
@@ -165,29 +58,29 @@ async def _plain(dut: Any, job: Job, model: Model) -> None:
         words.take("".join(str(handle.value) for handle in results), "1", "1", now())
         if job.log is not None:
             number = profile.cases[model.cases[index]]
-            given = ", ".join(f"{f.name} {v}" for f, v in zip(inputs.fields, case, strict=True))
-            made = fields_of(outputs, words.bits[-1])
-            with job.log.open("a") as log:
-                log.write(f"{now()} ns case {number}: {given}: {made}\n")
-        if job.stop_first and differs(words.bits[-1], *expected[index]):
+            took = ", ".join(f"{f.name} {v}" for f, v in zip(inputs.fields, case, strict=True))
+            gave = _fields_of(outputs, words.bits[-1])
+            with Path(job.log).open("a") as log:
+                log.write(f"{now()} ns case {number}: {took}: {gave}\n")
+        if job.stop_first and _differs(words.bits[-1], *expected[index]):
             break
-    counts = {"cycles": len(words.bits), "lanes": 1, "resets": []}
     seconds = time.monotonic() - begun
-    write_recording(job.results / profile.name, [words], [], **counts, seconds=seconds)
+    counts = {"cycles": len(words.bits), "lanes": 1, "resets": (), "seconds": seconds}
+    write_recording(job.recording(profile), [words], failures=(), **counts)
 
 
 async def _streams(dut: Any, job: Job, model: Model) -> None:
     device = model.device
-    outputs = present(dut, device)
+    outputs = [e for e in device.contract.outputs if hasattr(dut, f"{e.prefix}_tvalid")]
     lanes = {
-        each.prefix: lanes_of(dut, device, each, model.target)
-        for each in (*device.contract.inputs, *outputs)
+        prefix: len(getattr(dut, f"{prefix}_tdata")) // model.channel(prefix).width
+        for prefix in (each.prefix for each in (*device.contract.inputs, *outputs))
     }
     bench = Bench(dut)
     for number, profile in enumerate(job.profiles, 1):
         run = _Run(bench, job, model.of_cases(profile.cases), profile, outputs, lanes)
         if not await run.play():
-            write_whole(job.results / "last", str(number).encode())
+            write_whole(job.last, str(number).encode())
             break
 
 
@@ -197,7 +90,7 @@ class _Run:
     Args:
         bench, job, model, profile: what is played, on what.
         outputs: the streams that the device has.
-        lanes: words a beat of each stream, by prefix.
+        lanes: words per beat of each stream, by prefix.
     """
 
     def __init__(
@@ -223,9 +116,8 @@ class _Run:
             for each in outputs
         }
         self.expected = {p: model.expected(p) for p in self.counts} if job.stop_first else {}
-        self.shapes = {
-            each.prefix: shape_of(model.device, each, model.target)
-            for each in model.device.contract.channels
+        self.carried = {
+            each.prefix: model.channel(each.prefix) for each in model.device.contract.channels
         }
         self.resets: list[int] = []
         self.failures: list[str] = []
@@ -235,7 +127,7 @@ class _Run:
         """Leave what the device gave as a recording; return whether other runs may come."""
         begun, board = time.monotonic(), Scoreboard(self.model)
         first, count, more = 0, len(self.model.cases), True
-        with nullcontext() if self.job.log is None else self.job.log.open("a") as log:
+        with nullcontext() if self.job.log is None else Path(self.job.log).open("a") as log:
             while more and first < count:
                 whole = count - first
                 if len(self.resets) < self.profile.resets:
@@ -250,13 +142,13 @@ class _Run:
                 if first < count:
                     self.resets.append(now())
         write_recording(
-            self.job.results / self.profile.name,
+            self.job.recording(self.profile),
             board.words,
-            [*self.failures, *board.failures],
+            failures=(*self.failures, *board.failures),
             cycles=self.cycles,
             lanes=self.lanes,
             seconds=time.monotonic() - begun,
-            resets=self.resets,
+            resets=tuple(self.resets),
         )
         return more or not self.job.stop_first
 
@@ -271,11 +163,8 @@ class _Run:
         self._set_up(rows)
         drivers, monitors = self.sequencer.drivers, list(self.monitors.values())
         if log is not None:
-            bench.add(TransferLog(log, drivers, monitors, self.shapes, self._place))
-        expected = {
-            p: [w for row in rows for w in words[row]] for p, words in self.expected.items()
-        }
-        watch = FirstDifference(monitors if expected else (), self.model, rows, expected)
+            bench.add(_TransferLog(self, log))
+        watch = _FirstDifference(self)
         bench.add(watch)
         since = bench.cycles
         await bench.reset()
@@ -359,7 +248,7 @@ class _Run:
         ]
         counts += [
             f"{each.prefix} has {each.waiting} beats waiting, the first of "
-            f"{self._place(each.prefix, each.progress)}"
+            f"{self.place(each.prefix, each.progress)}"
             for each in sequencer.drivers
             if each.waiting
         ]
@@ -369,7 +258,7 @@ class _Run:
             f"{self._case(self.rows[ended])}: {', '.join(counts)}"
         )
 
-    def _place(self, prefix: str, transfer: int) -> str:
+    def place(self, prefix: str, transfer: int) -> str:
         """Return the case and the beat of a stream's transfer since the last reset."""
         ends = self.ends.get(prefix) or list(
             accumulate(len(self.beats[prefix][e]) for e in self.rows)
@@ -381,3 +270,100 @@ class _Run:
 
     def _case(self, row: int) -> int:
         return self.profile.cases[self.model.cases[row]]
+
+
+class _Observer:
+    """An agent that drives nothing: it looks at the streams of a run, which are sampled before."""
+
+    progress = 0
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+
+    def drive(self) -> None:
+        """Nothing to drive."""
+
+    def clear(self) -> None:
+        """Nothing to forget."""
+
+
+class _TransferLog(_Observer):
+    """Writes a line per transfer: time, stream, case, beat, and the fields of each lane."""
+
+    def __init__(self, run: _Run, file: TextIO) -> None:
+        super().__init__(run)
+        self._file = file
+
+    def sample(self) -> None:
+        """Write what was transferred in this cycle."""
+        for driver in self.run.sequencer.drivers:
+            if (beat := driver.taken) is not None:
+                width = beat.keep.bit_length() * self.run.carried[driver.prefix].width
+                given = (f"{beat.data:0{width}b}", f"{beat.keep:b}", str(beat.last))
+                self._write(driver.prefix, driver.progress - 1, *given)
+        for prefix, monitor in self.run.monitors.items():
+            if (made := monitor.taken) is not None:
+                self._write(prefix, len(monitor.transfers) - 1, made.data, made.keep, made.last)
+
+    def _write(self, prefix: str, index: int, data: str, keep: str, last: str) -> None:
+        words = self.run.carried[prefix]
+        lanes = [
+            f"lane {lane}: " * words.channel.lanes
+            + _fields_of(words, data[len(data) - (lane + 1) * words.width :][: words.width])
+            for lane, kept in enumerate(reversed(keep))
+            if kept != "0"
+        ]
+        end = f", tlast {last}" if words.channel.framed else ""
+        place = self.run.place(prefix, index)
+        self._file.write(f"{now()} ns {prefix} {place}: {'; '.join(lanes)}{end}\n")
+
+
+def _fields_of(words: ChannelWords, word: str) -> str:
+    """Return the fields of a word, its bits 01xz, in words."""
+    shown = []
+    for field in words.fields:
+        parts = [word[at : at + field.bits] for at in range(0, field.width, field.bits)]
+        word = word[field.width :]
+        shown.append(f"{field.name} {' '.join(_value(e, field.signed) for e in reversed(parts))}")
+    return ", ".join(shown)
+
+
+def _value(bits: str, signed: bool) -> str:
+    if bits.strip("01"):
+        return bits
+    return str(int(bits, 2) - ((signed and bits[0] == "1") << len(bits)))
+
+
+class _FirstDifference(_Observer):
+    """Sees at once when a device gives a word that is not the expected one, or breaks a rule."""
+
+    def __init__(self, run: _Run) -> None:
+        super().__init__(run)
+        self.found = False
+        self._words = {prefix: run.model.words(prefix, run.rows) for prefix in run.expected}
+        self._expected = {
+            prefix: [word for row in run.rows for word in words[row]]
+            for prefix, words in run.expected.items()
+        }
+
+    def sample(self) -> None:
+        """Look at what was transferred in this cycle."""
+        for prefix, words in self._words.items():
+            monitor, expected = self.run.monitors[prefix], self._expected[prefix]
+            if (made := monitor.taken) is not None:
+                known = len(words.bits)
+                words.take(made.data, made.keep, made.last, made.time)
+                for index in range(known, len(words.bits)):
+                    if index >= len(expected) or _differs(words.bits[index], *expected[index]):
+                        self.found = True
+            self.found = self.found or bool(monitor.failures or words.failures)
+
+
+_KNOWN = str.maketrans("xXzZuUwW-", "000000000")
+_UNKNOWN = str.maketrans("1xXzZuUwW-", "0111111111")
+
+
+def _differs(bits: str, value: int, care: int) -> bool:
+    """Return whether a word is not that value, in the bits that are 1 in `care`."""
+    known, unknown = int(bits.translate(_KNOWN), 2), int(bits.translate(_UNKNOWN), 2)
+    return bool(((known ^ value) | unknown) & care)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bitlog2.sim import AttentionConfig
+
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME
 from ..simulation import Rtl
 from ..stimulus.unit import Progress, no_progress
-from .job import CONFIGURATIONS, DEVICES, RegressionPoint, device_named
+from .model import DEVICES, device_named
 from .options import CosimOptions
 from .result import CosimResult
 from .run import cosim
@@ -19,6 +21,90 @@ _ROW = "attention_row"
 _OTHERS = 2
 #: The corners of these are many: so they get random cases.
 _RANDOM = {"score_accumulator": 64}
+
+
+@dataclass(frozen=True)
+class RegressionPoint:
+    """One configuration.
+
+    Attributes:
+        scheme: of the map.
+        fraction_bits: F.
+        table_bits: P.
+        code_bits: of q, k, v and o.
+        lanes: keys per beat.
+        max_tokens: largest N; rows of one key are in every set.
+        head_dim: D.
+    """
+
+    scheme: str
+    fraction_bits: int
+    table_bits: int
+    code_bits: int
+    lanes: int
+    max_tokens: int
+    head_dim: int
+
+    @property
+    def config(self) -> AttentionConfig:
+        """What the hardware is built with."""
+        return AttentionConfig(
+            scheme=self.scheme,
+            q_bits=self.code_bits,
+            k_bits=self.code_bits,
+            v_bits=self.code_bits,
+            o_bits=self.code_bits,
+            max_head_dim=self.head_dim,
+            max_tokens=self.max_tokens,
+            fraction_bits=self.fraction_bits,
+            table_bits=self.table_bits,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.scheme} F={self.fraction_bits} P={self.table_bits} {self.code_bits}-bit codes, "
+            f"{self.lanes} lanes, N<={self.max_tokens}, D={self.head_dim}"
+        )
+
+
+#: The values of each field that must meet every value of every other field.
+CHOICES: dict[str, tuple[object, ...]] = {
+    "scheme": ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17"),
+    "fraction_bits": (3, 5, 7),
+    "table_bits": (8, 12, 16, 20),
+    "code_bits": (4, 5, 6, 7, 8),
+    "lanes": (1, 2, 4, 8),
+    "max_tokens": (1, 5, 13, 32),
+    "head_dim": (1, 3, 8),
+}
+
+#: A cover of all pairs; found by a greedy search, held to the claim by a test.
+CONFIGURATIONS: tuple[RegressionPoint, ...] = (
+    RegressionPoint("BitLog2_Single_16", 3, 12, 6, 2, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 7, 8, 5, 1, 32, 8),
+    RegressionPoint("BitLog2_Half_16", 5, 12, 8, 1, 13, 3),
+    RegressionPoint("BitLog2_Single_17", 5, 16, 4, 4, 5, 8),
+    RegressionPoint("BitLog2_Half_17", 7, 20, 8, 4, 1, 1),
+    RegressionPoint("BitLog2_Half_17", 3, 16, 7, 8, 32, 3),
+    RegressionPoint("BitLog2_Single_17", 7, 20, 4, 2, 13, 3),
+    RegressionPoint("BitLog2_Half_16", 5, 8, 7, 2, 1, 1),
+    RegressionPoint("BitLog2_Single_17", 3, 12, 5, 8, 1, 8),
+    RegressionPoint("BitLog2_Half_16", 5, 20, 6, 8, 32, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 8, 6, 4, 13, 3),
+    RegressionPoint("BitLog2_Single_17", 7, 16, 6, 1, 1, 1),
+    RegressionPoint("BitLog2_Half_16", 7, 8, 4, 8, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 3, 20, 7, 1, 5, 3),
+    RegressionPoint("BitLog2_Half_17", 5, 16, 5, 2, 13, 8),
+    RegressionPoint("BitLog2_Single_17", 7, 12, 7, 4, 32, 8),
+    RegressionPoint("BitLog2_Single_16", 5, 16, 8, 8, 13, 1),
+    RegressionPoint("BitLog2_Single_17", 3, 8, 8, 2, 32, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 12, 4, 1, 32, 1),
+    RegressionPoint("BitLog2_Half_16", 3, 20, 5, 4, 1, 3),
+    RegressionPoint("BitLog2_Single_16", 7, 16, 4, 4, 1, 8),
+    RegressionPoint("BitLog2_Half_17", 3, 12, 5, 4, 5, 1),
+    RegressionPoint("BitLog2_Half_16", 5, 16, 8, 8, 5, 1),
+    RegressionPoint("BitLog2_Single_16", 5, 20, 7, 4, 13, 3),
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +128,7 @@ class RegressionResult:
         return 0 if self.ok else 1
 
     def lines(self) -> list[str]:
-        """Return the report: a line a configuration, more where something differs."""
+        """Return the report: a line per configuration, more where something differs."""
         lines = []
         for number, (point, found) in enumerate(self.runs):
             units = [unit for each in found for unit in each.units]
@@ -92,7 +178,7 @@ def run_point(
                 sources=("corners",) if cases is None else ("random",),
                 random_cases=cases,
             )
-            lanes = point.lanes if DEVICES[name].wide else None
+            lanes = point.lanes if DEVICES[name].contract.wide else None
             used = replace(options or CosimOptions(), lanes=lanes)
             found.append(cosim(folder, name, used, rtl=rtl))
     return tuple(found)

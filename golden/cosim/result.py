@@ -1,21 +1,12 @@
-"""Results of co-simulation, their recordings, and JUnit."""
+"""Results of co-simulation, and the same as JUnit."""
 
-import json
-import os
 import re
-import shutil
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 from xml.etree import ElementTree
 
-from bitlog2.sim.files import write_whole
-
 from ..package.comparison import UnitComparison, cases_of
-from ..words.fields import hex_digits
-from .job import Shape
 
 #: Failures of a run that are shown.
 _SHOWN = 6
@@ -93,7 +84,7 @@ class UnitRun:
         unit: its name.
         top: the module that was simulated.
         cases: cases of the vectors.
-        lanes: words a beat of its widest stream.
+        lanes: words per beat of its widest stream.
         profiles: the runs.
         build_seconds, seconds: wall time of the compiler and of the simulator.
         back_pressure: whether its outputs were stalled, where `stall` is not 0.
@@ -120,10 +111,10 @@ class UnitRun:
             f"{self.unit}: {cases_of(self.cases)}, {self.lanes} words a beat, {stalled}built in "
             f"{self.build_seconds:.1f} s, simulated in {self.seconds:.1f} s"
         ]
-        told: list[ProfileRun] = []
+        shown: list[ProfileRun] = []
         for each in self.profiles:
             what = "agrees" if each.ok else "DIFFERS"
-            before = next((run for run in told if each.repeats(run)), None)
+            before = next((run for run in shown if each.repeats(run)), None)
             if before is not None and not each.ok:
                 what += f" in what differs with {before.name} too, in nothing else"
             kind = "resets in mid-row" if each.name == "reset" else f"stalls {each.name}"
@@ -131,7 +122,7 @@ class UnitRun:
             if each.ok or before is None:
                 lines += [f"  {line}" for line in each.lines()]
             if not each.ok and before is None:
-                told.append(each)
+                shown.append(each)
                 if command:
                     lines.append(f"  alone: {command} {each.alone} --waves {self.unit}.vcd")
         return lines
@@ -182,220 +173,66 @@ class CosimResult:
         return [*lines, "agrees" if self.ok else "DIFFERS"]
 
 
-_SHOWN_ERRORS = 3
-
-
-@dataclass
-class Words:
-    """The words that a channel gave.
-
-    Attributes:
-        shape: of the channel.
-        ends: for each expected word whether a row ends with it, 1 or 0; used where the word itself
-            does not begin with `last`.
-        bits: of each word, most significant first, 01xz.
-        times: of each word in nanoseconds.
-        failures: what is wrong with `tkeep` and `tlast`: the first few.
-    """
-
-    shape: Shape
-    ends: Sequence[int] = ()
-    bits: list[str] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def stream(self) -> str:
-        """The stream of the unit."""
-        return self.shape.channel.stream
-
-    def file(self) -> bytes:
-        """Return the words as a memory file; a digit with an unknown bit is x."""
-        return "".join(f"{_hexadecimal(bits)}\n" for bits in self.bits).encode()
-
-    def take(self, data: str, keep: str, last: str, time: int) -> None:
-        """Add the kept lanes of a beat: its bits, 01xz, and when it was taken."""
-        prefix, width = self.shape.channel.prefix, self.shape.width
-        kept = len(keep) - len(keep.lstrip("0")) if keep.strip("01") == "" else 0
-        lanes = len(keep) - kept
-        legal = keep == "0" * kept + "1" * lanes and lanes > 0
-        if not legal or (last == "0" and kept and self.shape.channel.framed):
-            self._fail(f"{prefix}_tkeep is {keep} with tlast {last} at {time} ns")
-        for lane in range(lanes):
-            if legal or keep[len(keep) - 1 - lane] != "0":
-                end = last if lane == lanes - 1 else "0"
-                self._add(data[len(data) - (lane + 1) * width : len(data) - lane * width], end)
-                self.times.append(time)
-        if self.shape.channel.framed and not self.shape.last_in_word:
-            word = len(self.bits) - 1
-            expected = str(self.ends[word]) if 0 <= word < len(self.ends) else last
-            if last != expected:
-                self._fail(
-                    f"{prefix}_tlast is {last} with word {word} at {time} ns, must be {expected}"
-                )
-
-    def _add(self, word: str, last: str) -> None:
-        self.bits.append(last + word if self.shape.last_in_word else word)
-
-    def _fail(self, text: str) -> None:
-        if len(self.failures) < _SHOWN_ERRORS:
-            self.failures.append(text)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What came of one run of a device.
-
-    Attributes:
-        failures: one sentence each.
-        cycles: of the clock; cases where there is none.
-        lanes: words a beat of the widest channel.
-        seconds: wall time.
-        resets: nanoseconds at which resets in the middle of a row ended.
-        times: nanoseconds of each word by stream.
-        files: the words of each stream.
-    """
-
-    failures: list[str]
-    cycles: int
-    lanes: int
-    seconds: float
-    resets: list[int]
-    times: dict[str, list[int]]
-    files: dict[str, Path]
-
-
-def write_recording(
-    folder: Path, words: Sequence[Words], failures: Sequence[str], **counts: object
-) -> None:
-    """Put a run's words and report into `folder`; the report last.
-
-    Args:
-        folder: made where it is missing.
-        words, failures: what the run gave.
-        counts: cycles, lanes, seconds and resets of a `Recording`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in words:
-        write_whole(folder / f"{each.stream}.mem", each.file())
-    report = {
-        "failures": list(failures),
-        **counts,
-        "times": {each.stream: each.times for each in words},
-    }
-    write_whole(folder / "report.json", json.dumps(report).encode())
-
-
-def read_recording(folder: Path) -> Recording | None:
-    """Return the run that is in `folder`, or None where it has not ended."""
-    path = folder / "report.json"
-    if not path.is_file():
-        return None
-    report = json.loads(path.read_bytes())
-    files = {name: folder / f"{name}.mem" for name in report["times"]}
-    return Recording(**report, files=files)
-
-
-def _hexadecimal(bits: str) -> str:
-    """Return bits as hexadecimal digits; a digit with an unknown bit is x."""
-    digits = hex_digits(len(bits))
-    if not bits.strip("01"):
-        return f"{int(bits, 2):0{digits}x}"
-    padded = bits.rjust(4 * digits, "0")
-    parts = [padded[i : i + 4] for i in range(0, len(padded), 4)]
-    return "".join("x" if part.strip("01") else f"{int(part, 2):x}" for part in parts)
-
-
 #: Characters that XML 1.0 has not.
 _ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(result: CosimResult) -> bytes:
     """Return the report as JUnit XML."""
-    root = ElementTree.Element("testsuites", name="bitlog2 golden cosim")
+    root = _root()
     if result.failures:
-        suite = _suite(root, "set", 1, 1, 0.0)
-        case = ElementTree.SubElement(suite, "testcase", classname="set", name="verify", time="0")
+        case = _case(_suite(root, "set", 1, 1, 0.0), "set", "verify", "0")
         _fail(case, list(result.failures))
     for unit in result.units:
-        _unit(root, result, unit)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+        wrong = sum(not each.ok for each in unit.profiles)
+        suite = _suite(root, unit.unit, len(unit.profiles), wrong, unit.seconds)
+        properties = _element(suite, "properties")
+        for name in ("simulator", "seed", "stall", "idle"):
+            _element(properties, "property", name=name, value=str(getattr(result, name)))
+        for run in unit.profiles:
+            time = f"{run.seconds:.3f}"
+            case = _case(suite, f"cosim.{unit.unit}", f"stalls_{run.name}", time)
+            if not run.ok:
+                _fail(case, run.lines())
+    return _text(root)
 
 
 def render_error(message: str) -> bytes:
     """Return the report of a run that could not be made, or has not ended, as JUnit XML."""
-    root = ElementTree.Element("testsuites", name="bitlog2 golden cosim")
+    root = _root()
     suite = _suite(root, "cosim", 1, 0, 0.0, errors=1)
-    case = ElementTree.SubElement(suite, "testcase", classname="cosim", name="run", time="0")
-    ElementTree.SubElement(case, "error", message=_legal(message), type="error")
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    _element(_case(suite, "cosim", "run", "0"), "error", message=message, type="error")
+    return _text(root)
 
 
-def _unit(root: ElementTree.Element, result: CosimResult, unit: UnitRun) -> None:
-    wrong = sum(not each.ok for each in unit.profiles)
-    suite = _suite(root, unit.unit, len(unit.profiles), wrong, unit.seconds)
-    properties = ElementTree.SubElement(suite, "properties")
-    for name in ("simulator", "seed", "stall", "idle"):
-        value = _legal(str(getattr(result, name)))
-        ElementTree.SubElement(properties, "property", name=name, value=value)
-    for each in unit.profiles:
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname=f"cosim.{unit.unit}",
-            name=f"stalls_{each.name}",
-            time=f"{each.seconds:.3f}",
-        )
-        if not each.ok:
-            _fail(case, each.lines())
+def _element(parent: ElementTree.Element, tag: str, **attributes: object) -> ElementTree.Element:
+    texts = {name: _legal(str(value)) for name, value in attributes.items()}
+    return ElementTree.SubElement(parent, tag, texts)
+
+
+def _root() -> ElementTree.Element:
+    return ElementTree.Element("testsuites", name="bitlog2 golden cosim")
 
 
 def _suite(
-    root: ElementTree.Element,
-    name: str,
-    tests: int,
-    failures: int,
-    seconds: float,
-    errors: int = 0,
+    root: ElementTree.Element, name: str, tests: int, failures: int, seconds: float, errors: int = 0
 ) -> ElementTree.Element:
-    return ElementTree.SubElement(
-        root,
-        "testsuite",
-        name=name,
-        tests=str(tests),
-        failures=str(failures),
-        errors=str(errors),
-        time=f"{seconds:.3f}",
-    )
+    counts = {"tests": tests, "failures": failures, "errors": errors, "time": f"{seconds:.3f}"}
+    return _element(root, "testsuite", name=name, **counts)
+
+
+def _case(suite: ElementTree.Element, where: str, name: str, time: str) -> ElementTree.Element:
+    return _element(suite, "testcase", classname=where, name=name, time=time)
 
 
 def _fail(case: ElementTree.Element, lines: list[str]) -> None:
-    message = _legal(lines[0]) if lines else "nothing was compared"
-    failure = ElementTree.SubElement(case, "failure", message=message, type="difference")
-    failure.text = _legal("\n".join(lines))
+    message = lines[0] if lines else "nothing was compared"
+    _element(case, "failure", message=message, type="difference").text = _legal("\n".join(lines))
+
+
+def _text(root: ElementTree.Element) -> bytes:
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
 def _legal(text: str) -> str:
     return _ILLEGAL.sub("?", text)
-
-
-def keep_outputs(out: Path, unit: str, profiles: Sequence[tuple[str, Recording]]) -> None:
-    """Write a device's outputs as `<profile>/<unit>.<stream>.mem`."""
-    for profile, recording in profiles:
-        folder = out / profile
-        folder.mkdir(parents=True, exist_ok=True)
-        for stream, path in recording.files.items():
-            write_whole(folder / f"{unit}.{stream}.mem", path.read_bytes())
-
-
-def keep_waves(made: Path, wanted: Path) -> None:
-    """Put a VCD file, which may be large, in its place in one step."""
-    if not made.is_file():
-        return
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    partial = wanted.with_name(f".{wanted.name}.{uuid4().hex}.partial")
-    try:
-        shutil.copyfile(made, partial)
-        os.replace(partial, wanted)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,16 +1,29 @@
 """Play a vector set through devices in a simulator: the one call behind `bitlog2 golden cosim`."""
 
+import os
+import random
+import re
+import shutil
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
+
+from bitlog2.sim.checks import check_int
+from bitlog2.sim.files import write_whole
 
 from ..package.reading import open_set
+from ..package.vector_set import UnitVectors
 from ..package.verification import Verification, verify
 from ..simulation import Rtl
-from ..stimulus.unit import Progress, no_progress
-from .job import DEVICES, device_named
+from ..stimulus.unit import Progress, Target, no_progress
+from .design import WRAPPER, Design, build_design
+from .job import Job, Profile, Recording, profiles_of, read_recording, write_document
+from .model import DEVICES, Device, compare_words, device_named, select_cases, vectors_of_set
 from .options import CosimOptions
-from .result import CosimResult
-from .simulators import Design, Session, simulate, simulator_named
+from .result import CosimResult, ProfileRun, UnitRun
+from .simulators import Simulator, simulator_named, start
 
 
 def cosim(
@@ -44,7 +57,7 @@ def cosim(
     chosen = CosimOptions() if options is None else options
     root, lanes, cases = Path(folder).resolve(), chosen.lanes, chosen.cases
     names = _names(root, unit, rtl)
-    if lanes is not None and rtl is None and not any(DEVICES[name].wide for name in names):
+    if lanes is not None and rtl is None and not any(DEVICES[name].contract.wide for name in names):
         raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
     if cases is not None and (not cases or len(names) > 1):
         raise ValueError(f"cases must be at least one, of one unit, got {cases} for unit {unit}")
@@ -55,12 +68,12 @@ def cosim(
     runs = []
     if verified.ok:
         with tempfile.TemporaryDirectory(prefix="bitlog2-cosim-") as scratch:
-            session = Session(root, used, chosen)
             if (log := chosen.path("log")) is not None:
                 log.write_bytes(b"")
             for name in progress(names, "cosim", len(names)):
                 place = Path(scratch) / name
-                runs.append(simulate(session, DEVICES[name], designs[name], place))
+                device, design = DEVICES[name], designs[name]
+                runs.append(_simulated(root, used, chosen, device, design, place))
                 if chosen.stop_first and not runs[-1].ok:
                     break
     return CosimResult(
@@ -92,7 +105,7 @@ def _names(folder: Path, unit: str, rtl: Rtl | None) -> list[str]:
 
 
 def _design(folder: Path, name: str, rtl: Rtl | None, options: CosimOptions) -> Design:
-    lanes = options.lanes if rtl is not None or DEVICES[name].wide else None
+    lanes = options.lanes if rtl is not None or DEVICES[name].contract.wide else None
     return Design.of(folder, DEVICES[name], rtl, lanes, options.waves is not None)
 
 
@@ -100,3 +113,182 @@ def _failures(verified: Verification) -> tuple[str, ...]:
     """Return what is wrong with the set itself."""
     wrong = [line for each in verified.inside if not each.ok for line in each.lines()]
     return (*verified.failures, *wrong)
+
+
+#: An error, or a memory file that was not found: then the device is not the one that was meant.
+_ERROR = re.compile(
+    r"^(%Error|\[\d+\] %Error|ERROR:|FATAL:|.*%Error:)"
+    r"|^(WARNING|%Warning).*readmem.*(Unable to open|not found)"
+)
+_WARNING = re.compile(r"^(WARNING:|%Warning)")
+_RAISED = re.compile(r"\w(Error|Exception)\b")
+_SHOWN = 3
+
+
+def _simulated(
+    folder: Path,
+    simulator: Simulator,
+    options: CosimOptions,
+    device: Device,
+    design: Design,
+    scratch: Path,
+) -> UnitRun:
+    """Return what a device made of its vectors; `scratch` is a new folder for what is written.
+
+    Raises:
+        ToolError: it does not compile.
+    """
+    target, part = vectors_of_set(folder, device)
+    cases = range(part.cases) if options.cases is None else options.cases
+    for case in cases:
+        check_int(f"case of {device.name}", case, 0, part.cases - 1)
+    job = Job(
+        folder=str(folder),
+        device=device.name,
+        results=str(scratch / "results"),
+        profiles=profiles_of(
+            options.stall,
+            options.profiles,
+            cases,
+            options.seed,
+            clocked=design.wrapper.clocked,
+            back_pressure=design.rtl.back_pressure,
+        ),
+        seed=options.seed,
+        idle=options.idle,
+        stop_first=options.stop_first,
+        log=None if options.log is None else str(options.log),
+    )
+    begun = time.monotonic()
+    build = build_design(design, simulator, options.path("builds") or scratch / "builds")
+    built = time.monotonic()
+    status = _run(simulator, options, design, build, job)
+    ended = time.monotonic()
+    played = _kept(options, device, job)
+    whole = all(each is not None for _, each in played)
+    troubles, warnings = _troubles(job, status, options.limit, whole)
+    return UnitRun(
+        unit=device.name,
+        top=design.top,
+        cases=len(cases),
+        lanes=max((each.lanes for _, each in played if each is not None), default=1),
+        profiles=tuple(
+            _profile_run(target, part, job, profile, recording, troubles, warnings)
+            for profile, recording in played
+        ),
+        build_seconds=built - begun,
+        seconds=ended - built,
+        back_pressure=design.rtl.back_pressure,
+    )
+
+
+def _run(
+    simulator: Simulator, options: CosimOptions, design: Design, build: Path, job: Job
+) -> int | None:
+    """Play a job; return the status of the simulator, None past the limit."""
+    results = Path(job.results)
+    results.mkdir(parents=True)
+    path, dump = results / "job.json", results / "dump.vcd"
+    write_document(path, job)
+    plusargs, words = [f"+bitlog2_job={path}"], []
+    if simulator.name == "verilator":  # state that nothing sets begins at random
+        chance = random.Random(f"{job.seed} state").randrange(1, 1 << 31)
+        plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{chance}"]
+        words = ["--trace-file", str(dump)] if design.waves else []
+    elif design.waves:
+        plusargs.append(f"+dumpfile_path={dump}")
+    return start(
+        simulator,
+        "test",
+        results,
+        options.limit,
+        test_module="bitlog2.golden.cosim.play",
+        hdl_toplevel=WRAPPER,
+        hdl_toplevel_lang="verilog",
+        build_dir=str(build),
+        test_dir=os.getcwd(),
+        results_xml=str(results / "results.xml"),
+        test_args=words,
+        plusargs=plusargs,
+        waves=design.waves,
+    )
+
+
+def _kept(
+    options: CosimOptions, device: Device, job: Job
+) -> list[tuple[Profile, Recording | None]]:
+    """Return what came of each profile, what was asked for being kept."""
+    if (waves := options.waves_of(device.name)) is not None:
+        _keep_waves(Path(job.results) / "dump.vcd", waves)
+    played = [(profile, read_recording(job.recording(profile))) for profile in job.profiles]
+    if job.last.exists():  # no other run was to come
+        played = played[: int(job.last.read_text())]
+    for profile, recording in played if options.out is not None else ():
+        kept = Path(options.out or "") / profile.name
+        for name, data in _outputs(job, profile, recording).items():
+            kept.mkdir(parents=True, exist_ok=True)
+            write_whole(kept / f"{device.name}.{name}.mem", data)
+    return played
+
+
+def _outputs(job: Job, profile: Profile, recording: Recording | None) -> dict[str, bytes]:
+    """Return the words of each stream of a run as memory files."""
+    folder = job.recording(profile)
+    names = () if recording is None else recording.times
+    return {name: (folder / f"{name}.mem").read_bytes() for name in names}
+
+
+def _keep_waves(made: Path, wanted: Path) -> None:
+    """Put a VCD file, which may be large, in its place in one step."""
+    if not made.is_file():
+        return
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    partial = wanted.with_name(f".{wanted.name}.{uuid4().hex}.partial")
+    try:
+        shutil.copyfile(made, partial)
+        os.replace(partial, wanted)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _troubles(
+    job: Job, status: int | None, limit: float, whole: bool
+) -> tuple[list[str], list[str]]:
+    """Return the errors of the simulator, or why not all is `whole`, and its warnings."""
+    log = (Path(job.results) / "test.log").read_text(errors="replace")
+    lines = list(dict.fromkeys(line.strip() for line in log.splitlines()))
+    errors = [line for line in lines if _ERROR.match(line)]
+    warnings = [line for line in lines if _WARNING.match(line) and line not in errors][:_SHOWN]
+    if status is None:
+        return [f"the simulator was ended after {limit:g} s"], warnings
+    if errors or (status == 0 and whole):
+        return errors[:_SHOWN], warnings
+    raised = [line for line in lines if _RAISED.search(line)]
+    shown = "; ".join((raised or lines)[-_SHOWN:])
+    return [f"the simulator ended with status {status}: {shown}"], warnings
+
+
+def _profile_run(
+    target: Target,
+    part: UnitVectors,
+    job: Job,
+    profile: Profile,
+    recording: Recording | None,
+    troubles: Sequence[str],
+    warnings: Sequence[str],
+) -> ProfileRun:
+    """Return the result of one run; warnings of the simulator are shown where it is wrong."""
+    if recording is None:
+        text = "the simulation ended before this run did"
+        return ProfileRun(profile.name, None, (*troubles, *warnings, text), 0)
+    chosen, files = select_cases(part, profile.cases), _outputs(job, profile, recording)
+    comparison = compare_words(target, chosen, files, recording.times, profile.cases)
+    failures = (*troubles, *recording.failures)
+    return ProfileRun(
+        profile.name,
+        comparison,
+        failures if comparison.ok and not failures else (*failures, *warnings),
+        recording.cycles,
+        recording.seconds,
+        recording.resets,
+    )

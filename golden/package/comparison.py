@@ -248,13 +248,12 @@ def compare_unit(
         name: _suspects(stream.fields(target), part.tables[name], images[name])
         for name, stream in streams.items()
     }
-    ignored = unit.ignored(part.tables)
     offsets = row_offsets(unit, part.tables)
     found = []
     for maker, name, field_name in unit.datapath:
         if name in streams:
             field = next(f for f in streams[name].fields(target) if f.name == field_name)
-            left_out = ignored.get((name, field_name))
+            left_out = unit.hidden_words(part.tables, name, field_name)
             found.append(
                 _wrong(
                     part,

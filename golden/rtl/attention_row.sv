@@ -202,3 +202,10 @@ module attention_row #(
   assign tap_rows_tvalid = m_axis_tvalid && m_axis_tready;
   assign tap_rows_tdata = {tap_row_max, tap_row_sum, accumulators};
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// within: softmax: softmax_row, index, last_index, state, last_keep, buffer
+// invariant: !m_axis_tvalid || first
+// invariant: first || softmax_state == 2
+// agree: .*__acc: m_axis_tvalid || !first; tap_row_max|tap_row_sum: m_axis_tvalid
+// agree: .*__acc: m_axis_tvalid || !first || self == 0; first: any(.*__acc);
+//   tap_row_max|tap_row_sum: m_axis_tvalid

@@ -60,3 +60,12 @@ module code_memory #(
     end
   end
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// invariant: low_flags >> place == 0
+// agree: m_axis_memory_tdata: {m_axis_memory_tvalid,
+//   {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, m_axis_memory_tvalid,
+//   {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}};
+//   m_axis_memory_tlast: m_axis_memory_tvalid; low_nibble: place[0]
+// compare: m_axis_memory_tdata: {m_axis_memory_tvalid,
+//   {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, m_axis_memory_tvalid,
+//   {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}}

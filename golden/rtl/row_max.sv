@@ -82,3 +82,10 @@ module row_max #(
 
   assign fresh = index == '0;
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// assume: !s_axis_tvalid || s_axis_tlast || index != bitlog2_pkg::MAX_TOKENS - 1
+// invariant: !m_axis_keys_tvalid || index <= last_index
+// invariant: !m_axis_tvalid || m_axis_keys_tvalid || index == 0
+// agree: m_axis_tdata: index != 0 || m_axis_tvalid || m_axis_keys_tvalid;
+//   last_index: m_axis_keys_tvalid;
+//   buffer: m_axis_keys_tvalid ? entry <= last_index : entry < index

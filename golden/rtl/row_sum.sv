@@ -39,3 +39,9 @@ module row_sum #(
     end
   end
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// assume: !s_axis_tvalid || first || m_axis_tdata <= (bitlog2_pkg::MAX_TOKENS - 1)
+//   << bitlog2_pkg::TABLE_BITS
+// invariant: !m_axis_tvalid || first
+// agree: m_axis_tdata: m_axis_tvalid || !first
+// agree: m_axis_tdata: m_axis_tvalid || !first || self == 0; first: any(m_axis_tdata)

@@ -53,3 +53,7 @@ module score_accumulator #(
     end
   end
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// invariant: !m_axis_tvalid || first
+// agree: m_axis_tdata: m_axis_tvalid || !first
+// agree: m_axis_tdata: m_axis_tvalid || !first || self == 0; first: any(m_axis_tdata)

@@ -67,3 +67,7 @@ module shift_add #(
     assign m_axis_tdata[channel*ACC_WIDTH+:ACC_WIDTH] = acc;
   end
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// invariant: !m_axis_tvalid || first
+// agree: .*__acc: m_axis_tvalid || !first
+// agree: .*__acc: m_axis_tvalid || !first || self == 0; first: any(.*__acc)

@@ -221,3 +221,20 @@ module softmax_row #(
     end
   end
 endmodule
+// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// assume: !s_axis_score_tvalid || (s_axis_score_tkeep[0]
+//   && (s_axis_score_tkeep & (s_axis_score_tkeep + 1)) == 0)
+// assume: !s_axis_score_tvalid || s_axis_score_tlast || (&s_axis_score_tkeep
+//   && index != (bitlog2_pkg::MAX_TOKENS + 3) / 4 - 1)
+// invariant: state != 3
+// invariant: state == 0 || index <= last_index
+// invariant: state == 0 || (last_keep[0] && (last_keep & (last_keep + 1)) == 0)
+// lemma: BL2-SUM-01, BL2-SUM-02: state != 2
+//   || (row_sum >= (1 << bitlog2_pkg::TABLE_BITS)
+//   && row_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
+// agree: row_max: state != 0 || index != 0;
+//   row_sum: state == 2 || (state == 1 && index != 0);
+//   last_index: state != 0; last_keep: state != 0;
+//   buffer: state == 0 ? entry < index : entry <= last_index
+// compare: row_max: m_axis_tvalid
+// compare: row_sum: m_axis_tvalid

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.declarations import Unit
 
+from ..stimulus import unit as stimulus
+from ..words.fields import Field, first_bits, word_width
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -15,7 +18,7 @@ class Channel:
         stream: the stream of vectors whose words it carries.
         fields: of a word, most significant first; `last` is the port `tlast`.
         lanes: whether a beat carries several words, with `tkeep`.
-        framed: whether it has `tlast`: a beat for a key, not one a row.
+        framed: whether it has `tlast`: a beat per key, not one per row.
         ready: False for a tap, which is valid only.
         optional: whether a device may leave it out.
     """
@@ -55,6 +58,43 @@ class Contract:
     def channels(self) -> tuple[Channel, ...]:
         """Inputs, then outputs."""
         return self.inputs + self.outputs
+
+    @property
+    def wide(self) -> bool:
+        """Whether a beat carries several words."""
+        return any(channel.lanes for channel in self.inputs)
+
+
+@dataclass(frozen=True)
+class ChannelWords:
+    """The words of a channel for one target.
+
+    Attributes:
+        channel: which.
+        stream: the unit's stream, of whose words these are the channel's part.
+        fields: of a word, most significant first.
+        width: bits of a word.
+        low: lowest bit of the part in the stream's word.
+    """
+
+    channel: Channel
+    stream: stimulus.Stream
+    fields: tuple[Field, ...]
+    width: int
+    low: int
+
+    @classmethod
+    def of(cls, channel: Channel, unit: stimulus.Unit, target: stimulus.Target) -> "ChannelWords":
+        """Return the words of a channel whose stream is one of the unit's."""
+        stream = next(each for each in unit.streams if each.name == channel.stream)
+        bits = {field.name: (field, low) for field, low in first_bits(stream.fields(target))}
+        fields = tuple(bits[name][0] for name in channel.fields)
+        return cls(channel, stream, fields, word_width(fields), bits[channel.fields[-1]][1])
+
+    @property
+    def last_in_word(self) -> bool:
+        """Whether the stream's word has the field `last`, which the channel has as `tlast`."""
+        return "last" in self.stream.declared.ports
 
 
 def _of_unit(unit: Unit) -> Contract:
@@ -117,6 +157,12 @@ def _contracts(unit: Unit) -> tuple[Contract, ...]:
 #: Every module that takes and gives vectors, by its name, in the order of the datapath.
 CONTRACTS: dict[str, Contract] = {
     contract.module: contract for unit in ATTENTION.values() for contract in _contracts(unit)
+}
+#: Every device by its name, stand-ins too -> the contract that it is held to.
+DEVICES: dict[str, Contract] = {
+    name: contract
+    for contract in CONTRACTS.values()
+    for name in (contract.module, *contract.stand_ins)
 }
 
 

@@ -125,7 +125,27 @@ def run_tool(
     """Run a program in a folder; return standard output and error together.
 
     Raises:
-        ToolError: it cannot be started or ends with a status other than 0; shows its last lines.
+        ToolError: it ends with a status other than 0, or as `finished`; shows its last lines.
+        subprocess.TimeoutExpired: it took longer than `timeout` seconds.
+    """
+    status, printed = finished(command, cwd, environment=environment, timeout=timeout)
+    if status != 0:
+        last = "\n".join(printed.strip().splitlines()[-20:])
+        raise ToolError(f"{Path(command[0]).name} failed with status {status}:\n{last}")
+    return printed
+
+
+def finished(
+    command: Sequence[str | Path],
+    cwd: str | Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> tuple[int, str]:
+    """Run a program to its end; return its status, and standard output and error together.
+
+    Raises:
+        ToolError: it cannot be started.
         subprocess.TimeoutExpired: it took longer than `timeout` seconds.
     """
     words = [str(word) for word in command]
@@ -144,7 +164,4 @@ def run_tool(
         )
     except FileNotFoundError:
         raise ToolError(f"{words[0]} must be on PATH, found none") from None
-    if done.returncode != 0:
-        last = "\n".join(done.stdout.strip().splitlines()[-20:])
-        raise ToolError(f"{Path(words[0]).name} failed with status {done.returncode}:\n{last}")
-    return done.stdout
+    return done.returncode, done.stdout

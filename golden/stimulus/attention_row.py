@@ -84,11 +84,6 @@ def _outputs(inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
     return {"keys": keys, "rows": rows | {"acc": acc}, "expected": {"o": o}}
 
 
-def _ignored(inputs: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """A masked key takes no part: its distance means nothing on a device."""
-    return {("keys", "d"): inputs["stimulus"]["mask"] == 1}
-
-
 ATTENTION_ROW = Unit(
     declared=attention_row_unit.ATTENTION_ROW,
     stimulus=_stimulus,
@@ -97,5 +92,4 @@ ATTENTION_ROW = Unit(
     bins=ROW_COVERAGE.bins,
     hits=ROW_COVERAGE.hits,
     requirements=ROW_COVERAGE.requirements,
-    ignored=_ignored,
 )

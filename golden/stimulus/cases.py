@@ -8,11 +8,14 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.expressions import Expression
 from bitlog2.sim.spec import code_register
 
+from ..words.fields import Columns
 from ..words.framing import row_lengths
 from .coverage import Point
+from .unit import Tables
 
 
 class Sampler:
@@ -115,32 +118,41 @@ def check_range(
         )
 
 
-def check_multipliers(
+def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
+    """Refuse a case that the declaration of a unit excludes.
+
+    Raises:
+        ValueError: a row is too long, a value passes the limits of its port, or an assumption of
+            the unit does not hold; names the first such case.
+    """
+    for stream in (each for each in unit.streams if each.role == "input"):
+        columns, case_of = inputs[stream.name], None
+        if stream.per == "beat":
+            lengths = row_lengths(columns["last"])
+            case_of = np.repeat(np.arange(len(lengths)), lengths)
+            if unit.longest is not None:
+                check_range(unit.name, "beats", lengths, 1, unit.longest(config))
+        for name in unit.ports(stream.name):
+            low, high = unit.limits(name, config)
+            check_range(unit.name, name, columns[name], low, high, case_of)
+        for each in unit.assumes:
+            if len(each.ports) > 1 and set(each.ports) <= columns.keys():
+                _check_condition(unit.name, each, config, columns, case_of)
+
+
+def _check_condition(
     unit: str,
-    multiplier: tuple[str, NDArray[np.int64], int],
-    shift: tuple[str, NDArray[np.int64], int],
+    condition: Expression,
+    config: AttentionConfig,
+    columns: Columns,
+    case_of: NDArray[np.int64] | None,
 ) -> None:
-    """Refuse a multiplier of 0 or too many bits, or a shift past its largest.
-
-    Args:
-        unit: what errors call it.
-        multiplier: (name, values, bits).
-        shift: (name, values, largest).
-
-    Raises:
-        ValueError: names the first such case.
-    """
-    check_range(unit, multiplier[0], multiplier[1], 1, (1 << multiplier[2]) - 1)
-    check_range(unit, shift[0], shift[1], 0, shift[2])
-
-
-def check_lengths(unit: str, last: NDArray[np.int64], most: int) -> None:
-    """Refuse a row of more beats than the hardware is built for.
-
-    Raises:
-        ValueError: names the first such case.
-    """
-    check_range(unit, "beats", row_lengths(last), 1, most)
+    broken = np.flatnonzero(~condition.value(config, columns))
+    if broken.size:
+        word = int(broken[0])
+        case = word if case_of is None else int(case_of[word])
+        values = ", ".join(f"{name} = {int(columns[name][word])}" for name in condition.ports)
+        raise ValueError(f"{unit} case {case}: {condition} must hold, got {values}")
 
 
 def parameter_runs(*columns: NDArray[np.int64]) -> Iterator[tuple[list[int], NDArray[np.int64]]]:

@@ -18,7 +18,7 @@ from bitlog2.sim.units.code_register import code_register_kernel, pack_row_kerne
 
 from ..words.fields import Columns
 from ..words.framing import row_group, row_lengths, row_slices
-from .cases import Sampler, check_lengths, check_range, level_name
+from .cases import Sampler, check_inputs, level_name
 from .coverage import Coverage, Point, Signals
 from .row_max import random_length
 from .unit import CaseGroup, Progress, Tables, Target, Unit
@@ -103,10 +103,8 @@ def _memory(
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_lengths("code_register", beats["last"], config.max_tokens)
+    check_inputs(code_register_unit.CODE_REGISTER, config, inputs)
     rows = row_slices(beats["last"])
-    case_of = np.repeat(np.arange(len(rows)), row_lengths(beats["last"]))
-    check_range("code_register", "level", beats["level"], 0, config.code.top_level, case_of)
     level = beats["level"].astype(np.uint8)
     nibble, flag = np.empty((2, len(level)), np.uint8)
     code_register_kernel(level, scheme_constants(config.code), nibble, flag)
@@ -183,12 +181,6 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """A byte that is not written means nothing."""
-    memory = tables["memory"]
-    return {("memory", f"{name}_byte"): memory[f"{name}_write"] == 0 for name in ("nibble", "flag")}
-
-
 _COVERAGE = Coverage(_points, _signals)
 
 CODE_REGISTER = Unit(
@@ -199,5 +191,4 @@ CODE_REGISTER = Unit(
     bins=_COVERAGE.bins,
     hits=_COVERAGE.hits,
     requirements=_COVERAGE.requirements,
-    ignored=_ignored,
 )

@@ -9,7 +9,7 @@ from bitlog2.sim.units import exp2 as exp2_unit
 from bitlog2.sim.units.exp2 import exp2_kernel
 
 from ..words.framing import case_group
-from .cases import Sampler, check_range, rounding_kind
+from .cases import Sampler, check_inputs, rounding_kind
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
@@ -33,7 +33,7 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, columns = target.config, inputs["stimulus"]
-    check_range("exp2", "d", columns["d"], 0, config.d_max)
+    check_inputs(exp2_unit.EXP2, config, inputs)
     d, mask = columns["d"].astype(np.int32), columns["mask"].astype(np.uint8)
     e = np.empty(len(d), np.int32)
     exp2_kernel(d, mask, layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0)), e)

@@ -8,16 +8,16 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim import AttentionConfig
-from bitlog2.sim.kernel.constants import scheme_constants
+from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import code_register, log2_quantizer
 from bitlog2.sim.units import log2_quantizer as log2_quantizer_unit
 from bitlog2.sim.units.code_register import code_register_kernel
+from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel
 
 from ..threads import each_part, parts_of
-from .cases import EXHAUSTIVE, Sampler, level_name
-from .log2_pairs import levels_of_pairs
+from .cases import EXHAUSTIVE, Sampler, check_inputs, level_name
 from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit
 
 _RANDOM_CASES = 4096
@@ -28,7 +28,7 @@ _Integers = NDArray[np.int64]
 
 def range_of_s(config: AttentionConfig) -> tuple[int, int]:
     """Return the smallest and the largest row sum: one key at the maximum has e = 2**P."""
-    return 1 << config.table_bits, config.max_tokens << config.table_bits
+    return log2_quantizer_unit.LOG2_QUANTIZER.limits("s", config)
 
 
 @lru_cache(maxsize=8)
@@ -110,22 +110,6 @@ def random_cases(target: Target, seed: int, cases: int | None) -> list[CaseGroup
     bits[::2] = config.table_bits
     e = sampler.below_power(bits)
     return [_group("random", "octave of s drawn; e drawn, or its octave drawn", e, s)]
-
-
-def check_cases(target: Target, e: _Integers, s: _Integers) -> None:
-    """Refuse a case that no row has.
-
-    Raises:
-        ValueError: e or s is out of range; names the first such case.
-    """
-    low, high = range_of_s(target.config)
-    wrong = np.flatnonzero((e < 0) | (e > low) | (s < low) | (s > high))
-    if wrong.size:
-        case = int(wrong[0])
-        raise ValueError(
-            f"log2_quantizer case {case}: e must be from 0 to {low} and s from {low} to {high}, "
-            f"got e = {e[case]} and s = {s[case]}"
-        )
 
 
 #: Where a case lies by an edge, by name: e minus the edge.
@@ -314,13 +298,15 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     e, s = inputs["stimulus"]["e"], inputs["stimulus"]["s"]
-    check_cases(target, e, s)
+    check_inputs(log2_quantizer_unit.LOG2_QUANTIZER, target.config, inputs)
     scheme = scheme_constants(target.config.code)
+    layer = layer_constants(target.config, LayerParams(m=1, n=0, m2=1, n2=0))
     columns = {name: np.empty(len(e), np.int64) for name in ("level", "nibble", "flag")}
 
     def simulate(part: slice) -> None:
         level, nibble, flag = np.empty((3, part.stop - part.start), np.uint8)
-        levels_of_pairs(e[part].astype(np.int32), s[part], scheme, level)
+        scratch = np.empty((3, len(level)), np.int32)
+        log2_quantizer_kernel(e[part].astype(np.int32), s[part], layer, scheme, scratch, level)
         code_register_kernel(level, scheme, nibble, flag)
         for column, values in zip(columns.values(), (level, nibble, flag), strict=True):
             column[part] = values
@@ -348,10 +334,15 @@ def _specify(target: Target, inputs: Tables, progress: Progress) -> NarrowTables
     return {"expected": {"level": level, "nibble": codes[0], "flag": codes[1]}}
 
 
+@lru_cache(maxsize=8)
+def _level_of_quotient(scheme: Scheme) -> NDArray[np.uint8]:
+    """Return the specification's level of each quotient p: that of e = p and s = A."""
+    one = scheme.int_max
+    return np.array([log2_quantizer(p, one, scheme) for p in range(one)], np.uint8)
+
+
 def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.uint8]:
     """Return the levels by the specification's dividing form, the division on whole arrays.
-
-    The level of each p is the specification's own: that of e = p and s = A, whose quotient is p.
 
     Args:
         e, s: (N,) with 0 <= e <= s, s > 0 and e * A within int64.
@@ -359,8 +350,7 @@ def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.ui
 
     Source: SPEC.md BL2-LOG2-01 to -03.
     """
-    one = scheme.int_max
-    level_of = np.array([log2_quantizer(p, one, scheme) for p in range(one)], np.uint8)
+    one, level_of = scheme.int_max, _level_of_quotient(scheme)
     level = np.empty(len(e), np.uint8)
     for part in parts_of(len(e), _BLOCK):
         level[part] = level_of[np.minimum(e[part] * one // s[part], one - 1)]

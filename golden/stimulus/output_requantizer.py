@@ -14,8 +14,7 @@ from ..words.framing import case_group
 from .cases import (
     Sampler,
     any_multipliers,
-    check_multipliers,
-    check_range,
+    check_inputs,
     every_case,
     few,
     near_powers,
@@ -123,9 +122,7 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, columns = target.config, inputs["stimulus"]
     acc, m2, n2, zo = (columns[name] for name in _NAMES)
-    bound = _bound(config)
-    check_range("output_requantizer", "acc", acc, -bound, bound)
-    check_multipliers("output_requantizer", ("m2", m2, config.m2_bits), ("n2", n2, config.max_n2))
+    check_inputs(output_requantizer_unit.OUTPUT_REQUANTIZER, config, inputs)
     o = np.empty(len(acc), np.uint8)
     narrow = acc.astype(np.int32)
     for (each_m2, each_n2, each_zo), run in parameter_runs(m2, n2, zo):

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift
-from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.rounding import rnd, trn
 from bitlog2.sim.spec import exp2, log2_quantizer, output_requantizer
 from bitlog2.sim.table import exp2_table
 
-from .log2_pairs import levels_of_pairs
+from .log2_quantizer import dividing_levels
 from .row_shapes import RowMaker, farthest, vanishing_distance
 from .rows import RowCase
 from .unit import Tables
@@ -451,9 +450,7 @@ class _Rows:
     def detected(self, e: _Integers, extra: int) -> _Flags:
         """Return the rows whose o differs with these e, and `extra` added to the row sums."""
         sums = np.maximum(self.sums(e) + extra, 1)[self._row_of]
-        level = np.empty(len(e), np.uint8)
-        pairs = np.minimum(e, sums).astype(np.int32), sums
-        levels_of_pairs(*pairs, scheme_constants(self._config.code), level)
+        level = dividing_levels(np.minimum(e, sums), sums, self._config.code)
         return self.detected_by(level.astype(np.int64))
 
     def detected_by(self, level: _Integers) -> _Flags:

@@ -12,7 +12,7 @@ from bitlog2.sim.units import row_max as row_max_unit
 from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
-from .cases import Sampler, check_lengths, check_range, near_powers
+from .cases import Sampler, check_inputs, check_range, near_powers
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
@@ -124,7 +124,7 @@ def _random_rows(config: AttentionConfig, seed: int, count: int) -> CaseGroup:
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_lengths("row_max", beats["last"], config.max_tokens)
+    check_inputs(row_max_unit.ROW_MAX, config, inputs)
     seen = sums_of_rows(beats["mask"] == 0, beats["last"])
     check_range("row_max", "keys that are not masked", seen, 1, config.max_tokens)
     layer = layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0))
@@ -216,11 +216,6 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-def _ignored(tables: Tables) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """The distance of a masked key means nothing on a device (BL2-MAX-04)."""
-    return {("keys", "d"): tables["stimulus"]["mask"] == 1}
-
-
 _COVERAGE = Coverage(_points, _signals)
 
 ROW_MAX = Unit(
@@ -231,5 +226,4 @@ ROW_MAX = Unit(
     bins=_COVERAGE.bins,
     hits=_COVERAGE.hits,
     requirements=_COVERAGE.requirements,
-    ignored=_ignored,
 )

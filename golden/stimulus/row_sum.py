@@ -10,7 +10,7 @@ from bitlog2.sim.units import row_sum as row_sum_unit
 from bitlog2.sim.units.row_sum import row_sum_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
-from .cases import Sampler, check_lengths, check_range
+from .cases import Sampler, check_inputs, check_range
 from .coverage import Coverage, Point, Signals
 from .log2_quantizer import range_of_s
 from .row_max import random_length
@@ -92,11 +92,9 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_lengths("row_sum", beats["last"], config.max_tokens)
+    check_inputs(row_sum_unit.ROW_SUM, config, inputs)
     one = 1 << config.table_bits
     rows, e = row_slices(beats["last"]), beats["e"].astype(np.int32)
-    case_of = np.repeat(np.arange(len(rows)), row_lengths(beats["last"]))
-    check_range("row_sum", "e", beats["e"], 0, one, case_of)
     largest = np.maximum.reduceat(beats["e"], row_starts(beats["last"]))
     check_range("row_sum", "the largest e", largest, one, one)
     sums = [row_sum_kernel(e[row]) for row in rows]

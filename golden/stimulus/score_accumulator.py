@@ -17,7 +17,7 @@ from bitlog2.sim.units import score_accumulator as score_accumulator_unit
 from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
-from .cases import EXHAUSTIVE, Sampler, check_lengths
+from .cases import EXHAUSTIVE, Sampler, check_inputs
 from .coverage import Coverage, Point, Signals
 from .unit import CaseGroup, Progress, Tables, Target, Unit
 
@@ -134,7 +134,7 @@ _EXTREMES = ("lowest", "zero", "highest")
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     beats, params = inputs["stimulus"], inputs["params"]
-    check_lengths("score_accumulator", beats["last"], target.config.max_head_dim)
+    check_inputs(score_accumulator_unit.SCORE_ACCUMULATOR, target.config, inputs)
     rows = row_slices(beats["last"])
     q, k = beats["q"].astype(np.int32), beats["k"].astype(np.int32)
     score = np.empty((len(rows), 1, 1), np.int32)

@@ -14,8 +14,7 @@ from ..words.framing import case_group
 from .cases import (
     Sampler,
     any_multipliers,
-    check_multipliers,
-    check_range,
+    check_inputs,
     every_case,
     few,
     near_powers,
@@ -153,9 +152,7 @@ def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, columns = target.config, inputs["stimulus"]
     score, m, n, bias = (columns[name] for name in _NAMES)
-    bound = _bound(config)
-    check_range("score_requantizer", "score", score, -bound, bound)
-    check_multipliers("score_requantizer", ("m", m, config.m_bits), ("n", n, config.max_n))
+    check_inputs(score_requantizer_unit.SCORE_REQUANTIZER, config, inputs)
     t = np.empty(len(score), np.int32)
     narrow_score, narrow_bias = score.astype(np.int32), bias.astype(np.int32)
     for (each_m, each_n), run in parameter_runs(m, n):

@@ -14,7 +14,7 @@ from bitlog2.sim.units import shift_add as shift_add_unit
 from bitlog2.sim.units.shift_add import shift_add_kernel
 
 from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
-from .cases import Sampler, check_lengths, check_range, level_name
+from .cases import Sampler, check_inputs, check_range, level_name
 from .coverage import Coverage, Point, Signals
 from .row_max import random_length
 from .unit import CaseGroup, Progress, Tables, Target, Unit
@@ -145,16 +145,11 @@ def _levels(scheme: Scheme, nibble: _Integers, flag: _Integers) -> _Integers:
 
 
 def _checked(target: Target, inputs: Tables) -> None:
-    """Refuse what no row has: codes that there are not, values that sum to more than A."""
-    config, beats = target.config, inputs["stimulus"]
-    scheme, last = config.code, beats["last"]
-    check_lengths("shift_add", last, config.max_tokens)
-    nibble, flag = beats["nibble"], beats["flag"]
-    case_of = np.repeat(np.arange(int(last.sum())), row_lengths(last))
-    check_range("shift_add", "flag", flag, 0, int(scheme.zero_flag), case_of)
-    check_range("shift_add", "a nibble beside the flag", nibble * flag, 0, 0, case_of)
-    values = np.array(scheme.values)[_levels(scheme, nibble, flag)]
-    total = sums_of_rows(values, last)
+    """Refuse what no row has: inputs that are not declared, values that sum to more than A."""
+    check_inputs(shift_add_unit.SHIFT_ADD, target.config, inputs)
+    scheme, beats = target.config.code, inputs["stimulus"]
+    values = np.array(scheme.values)[_levels(scheme, beats["nibble"], beats["flag"])]
+    total = sums_of_rows(values, beats["last"])
     check_range("shift_add", "the sum of the values", total, 0, scheme.int_max)
 
 

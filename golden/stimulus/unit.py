@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.ports import PORTS
 
 from ..words.fields import Columns, Field
 
@@ -130,7 +131,6 @@ class Unit:
         bins: the coverage bins that this target can reach, by formula, before any stimulus.
         hits: (target, all streams) -> how often each bin was hit.
         requirements: (target) -> the id of SPEC.md that each of these bins belongs to.
-        ignored: (inputs) -> {(stream, field): words left out of a comparison}.
     """
 
     declared: declarations.Unit
@@ -140,7 +140,6 @@ class Unit:
     bins: Callable[[Target], tuple[str, ...]]
     hits: Callable[[Target, Tables], dict[str, int]]
     requirements: Callable[[Target], dict[str, str]]
-    ignored: Callable[[Tables], dict[tuple[str, str], NDArray[np.bool_]]] = lambda tables: {}
 
     @property
     def name(self) -> str:
@@ -170,6 +169,24 @@ class Unit:
     def file_name(self, stream: Stream) -> str:
         """Return the name of the stream's file."""
         return f"{self.name}.{stream.name}.mem"
+
+    def guard(self, stream: str, field: str) -> tuple[str, str, int] | None:
+        """Return (stream, port, value): where that port has that value the field means nothing.
+
+        The port is in the same stream or, with as many words, among the inputs. None where every
+        word means something.
+        """
+        hidden = PORTS[field].hidden
+        if hidden is None:
+            return None
+        homes = (stream, *(each.name for each in self.inputs))
+        found = (home for home in homes if hidden[0] in self.declared.ports(home))
+        return next(((home, *hidden) for home in found), None)
+
+    def hidden_words(self, tables: Tables, stream: str, field: str) -> NDArray[np.bool_] | None:
+        """Return in which words of an output a field means nothing; None for in none."""
+        guard = self.guard(stream, field)
+        return None if guard is None else tables[guard[0]][guard[1]] == guard[2]
 
 
 def join_tables(parts: Sequence[Tables]) -> Tables:

@@ -1,6 +1,5 @@
 """What goes with a testbench into a vector set, and how it is built there."""
 
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, RTL_NAME
 from ..package.vector_manifest import MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
+from ..simulation.tools import finished
 from ..stimulus.unit import Target, Unit
 from .render import render_testbench
 
@@ -87,25 +87,17 @@ def run_testbench(
     Raises:
         subprocess.TimeoutExpired: it took longer.
     """
-    done = subprocess.run(
-        [str(program), f"+dir={Path(vectors).resolve()}", *plusargs],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=timeout,
-        check=False,
-    )
-    return done.returncode, done.stdout.splitlines()
+    command = [program, f"+dir={Path(vectors).resolve()}", *plusargs]
+    status, printed = finished(command, timeout=timeout)
+    return status, printed.splitlines()
 
 
-_RTL_FOLDER = Path(__file__).parent.parent / RTL_NAME
+RTL = Path(__file__).parent.parent / RTL_NAME
 
 
 def reference_files() -> list[Path]:
     """Return the files of the reference RTL; `bitlog2_pkg.sv` is compiled before them."""
-    return sorted(_RTL_FOLDER.glob("*.sv"))
+    return sorted(RTL.glob("*.sv"))
 
 
 def testbench_files(

@@ -6,50 +6,26 @@ from textwrap import fill
 
 from bitlog2 import SPEC_VERSION
 
-from ..simulation.contract import CONTRACTS, Channel, Contract
+from ..simulation.contract import CONTRACTS, Channel, ChannelWords, Contract
 from ..stimulus.unit import Target, Unit
 from ..words.fields import Field, first_bits, word_width
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Consecutive fields of a word.
+class StreamFile:
+    """The file of a stream.
 
     Attributes:
-        low: its lowest bit in the word.
-        fields: most significant first.
-    """
-
-    low: int
-    fields: tuple[Field, ...]
-
-    @property
-    def width(self) -> int:
-        """Bits of the slice."""
-        return word_width(self.fields)
-
-
-@dataclass(frozen=True)
-class StreamWords:
-    """A stream's file.
-
-    Attributes:
-        name: of the stream.
-        file: name of the file.
+        file: its name.
         words: how many there are.
         width: bits of a word.
         bits: (field, its lowest bit) by field name, most significant first.
     """
 
-    name: str
     file: str
     words: int
     width: int
     bits: dict[str, tuple[Field, int]]
-
-    def part(self, names: Sequence[str]) -> Slice:
-        """Return the slice of these consecutive fields."""
-        return Slice(self.bits[names[-1]][1], tuple(self.bits[name][0] for name in names))
 
     def bit(self, name: str) -> int:
         """Return the lowest bit of a field, -1 where the word lacks it."""
@@ -61,14 +37,7 @@ class StreamWords:
         return f"{word}[{low + field.width - 1}:{low}]"
 
 
-_Streams = Mapping[str, StreamWords]
-#: (stream, field) -> where that field means nothing: (stream, field, value) is in the words in
-#: which another field has a value.
-MEANINGLESS: Mapping[tuple[str, str], tuple[str, str, int]] = {
-    ("keys", "d"): ("stimulus", "mask", 1),
-    ("memory", "nibble_byte"): ("memory", "nibble_write", 0),
-    ("memory", "flag_byte"): ("memory", "flag_write", 0),
-}
+_Streams = Mapping[str, StreamFile]
 _HEAD = """\
 // Self-checking testbench of {module}, made with the vectors of {unit},
 // specification version {spec}.
@@ -85,7 +54,7 @@ module {module}_tb;
   import bitlog2_tb::*;
 """
 _LANES = "`ifndef LANES\n`define LANES 4\n`endif\n"
-#: What a macro says of the device, as a number that is 0 or 1.
+#: What a macro declares of the device, as a number that is 0 or 1.
 _FLAG = "`ifdef NO_{0}\n  localparam integer {0} = 0;\n`else\n  localparam integer {0} = 1;\n`endif"
 _ONE_LANE = """\
 `ifdef NO_TKEEP
@@ -96,7 +65,7 @@ _ONE_LANE = """\
 `endif"""
 
 
-def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str, StreamWords]:
+def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str, StreamFile]:
     """Return the streams of a unit by name.
 
     Args:
@@ -113,7 +82,7 @@ def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str
         if name not in words:
             raise ValueError(f"words must count those of {name}, got {', '.join(words)}")
         bits = {field.name: (field, bit) for field, bit in reversed(list(first_bits(fields)))}
-        streams[stream.name] = StreamWords(stream.name, name, words[name], word_width(fields), bits)
+        streams[stream.name] = StreamFile(name, words[name], word_width(fields), bits)
     return streams
 
 
@@ -145,22 +114,18 @@ def render_testbench(
         spec=SPEC_VERSION,
         inputs=_files(streams, given),
         outputs=_files(streams, {each.stream for each in contract.outputs}),
-        lanes=_LANES if _wide(contract) else "",
+        lanes=_LANES if contract.wide else "",
     )
     if contract.plain:
         parts = _plain_parts(contract, streams)
     else:
-        parts = _stream_parts(contract, streams, target.config.max_tokens)
+        parts = _stream_parts(contract, unit, streams, target)
     body = "\n\n".join(parts)
     return f"{head}{body}\nendmodule\n".encode()
 
 
 def _files(streams: _Streams, names: set[str]) -> str:
-    return ", ".join(each.file for each in streams.values() if each.name in names)
-
-
-def _wide(contract: Contract) -> bool:
-    return any(each.lanes for each in contract.inputs)
+    return ", ".join(each.file for name, each in streams.items() if name in names)
 
 
 def _instance(
@@ -177,13 +142,12 @@ def _text(value: str) -> str:
     return f'"{value}"'
 
 
-def _fields(part: Slice, guards: Mapping[str, int]) -> dict[str, object]:
+def _fields(listed: Sequence[Field], guards: Mapping[str, int]) -> dict[str, object]:
     """Return the parameters for the fields of a word: arrays, packed, the first in the highest."""
 
     def packed(values: Iterable[str]) -> str:
         return f"{{{', '.join(values)}}}"
 
-    listed = part.fields
     arrays: dict[str, object] = {
         "FIELDS": len(listed),
         "NAMES": packed(f'{{{128 - 8 * len(f.name)}\'d0, "{f.name}"}}' for f in listed),
@@ -230,7 +194,7 @@ def _plain_parts(contract: Contract, streams: _Streams) -> list[str]:
         "EXPECTED": _text(expected.file),
         "WORDS": expected.words,
         "WIDTH": expected.width,
-        **_fields(expected.part(list(expected.bits)), {}),
+        **_fields([field for field, _ in expected.bits.values()], {}),
     }
     return [
         f"  wire [{stimulus.width - 1}:0] given;\n  wire [{expected.width - 1}:0] found;",
@@ -240,14 +204,15 @@ def _plain_parts(contract: Contract, streams: _Streams) -> list[str]:
     ]
 
 
-def _stream_parts(contract: Contract, streams: _Streams, max_tokens: int) -> list[str]:
+def _stream_parts(contract: Contract, unit: Unit, streams: _Streams, target: Target) -> list[str]:
     """Return the body for a device of streams: sources, sinks, the device, and the run."""
-    channels, wide = contract.channels, _wide(contract)
+    channels, wide = contract.channels, contract.wide
+    carried = [ChannelWords.of(each, unit, target) for each in channels]
     flags = [_FLAG.format("TAPS")] if any(each.optional for each in channels) else []
     if wide:
         flags.append(_FLAG.format("TKEEP"))
     nets = ["  wire clk, rst_n;", f"  wire [{len(channels) - 1}:0] moved, complete;"]
-    nets += [_nets(each, streams[each.stream].part(each.fields)) for each in channels]
+    nets += map(_nets, carried)
     pins, ports, instances = [], [], []
     if contract.params:
         params = streams["params"]
@@ -258,11 +223,11 @@ def _stream_parts(contract: Contract, streams: _Streams, max_tokens: int) -> lis
         instances.append(_params(params, f"{row}_row"))
     else:
         nets.append("  wire [31:0] opened = 32'h7fffffff;")
-    for number, channel in enumerate(channels):
-        instances.append(_channel(contract, number, streams))
-        pins.append(_channel_pins(channel))
-        ports.append(_channel_ports(channel, streams[channel.stream].part(channel.fields)))
-    instances.append(_run(contract, streams, max_tokens))
+    for words in carried:
+        instances.append(_channel(contract, unit, words, streams))
+        pins.append(_channel_pins(words.channel))
+        ports.append(_channel_ports(words))
+    instances.append(_run(contract, streams, target.config.max_tokens))
     override = "`ifdef SET_LANES\n      #(.LANES(`LANES))\n`endif\n" if wide else ""
     pins += ["      .clk(clk)", "      .rst_n(rst_n)"]
     ports += [_ONE_LANE] if wide else []
@@ -278,28 +243,27 @@ def _lanes(channel: Channel) -> str:
     return "`LANES" if channel.lanes else "1"
 
 
-def _nets(channel: Channel, part: Slice) -> str:
-    name, lanes = channel.prefix, _lanes(channel)
+def _nets(words: ChannelWords) -> str:
+    name, lanes = words.channel.prefix, _lanes(words.channel)
     return (
         f"  wire {name}_tvalid, {name}_tready, {name}_tlast;\n"
-        f"  wire [{lanes}*{part.width}-1:0] {name}_tdata;\n"
+        f"  wire [{lanes}*{words.width}-1:0] {name}_tdata;\n"
         f"  wire [{lanes}-1:0] {name}_tkeep;\n"
         f"  wire [31:0] {name}_taken, {name}_row;"
     )
 
 
-def _channel(contract: Contract, number: int, streams: _Streams) -> str:
+def _channel(contract: Contract, unit: Unit, words: ChannelWords, streams: _Streams) -> str:
     """Return the source or sink of a channel."""
-    channel = contract.channels[number]
-    words, name = streams[channel.stream], channel.prefix
-    part = words.part(channel.fields)
+    channel, name = words.channel, words.channel.prefix
+    whole, number = streams[channel.stream], contract.channels.index(channel)
     given: dict[str, object] = {
         "NAME": _text(name),
-        "FILE": _text(words.file),
-        "WORDS": words.words,
-        "WORD_WIDTH": words.width,
-        "LOW": part.low,
-        "WIDTH": part.width,
+        "FILE": _text(whole.file),
+        "WORDS": whole.words,
+        "WORD_WIDTH": whole.width,
+        "LOW": words.low,
+        "WIDTH": words.width,
         "LANES": _lanes(channel),
         "SALT": f"32'h{((number + 1) * 0x9E3779B1) & 0xFFFFFFFF:08x}",
     }
@@ -311,11 +275,11 @@ def _channel(contract: Contract, number: int, streams: _Streams) -> str:
         return _instance("source", name, given, pins | {"opened": "opened"})
     guards, guard_file = {}, None
     for field in channel.fields:
-        if (channel.stream, field) in MEANINGLESS:
-            stream, bit, value = MEANINGLESS[channel.stream, field]
-            guard_file = streams[stream]
-            guards[field] = 2 * guard_file.bit(bit) + value
-    given |= {"PLACE": _text(f"{contract.unit}.{channel.stream}"), **_fields(part, guards)}
+        if (guard := unit.guard(channel.stream, field)) is not None:
+            guard_file = streams[guard[0]]
+            guards[field] = 2 * guard_file.bit(guard[1]) + guard[2]
+    given |= {"PLACE": _text(f"{unit.name}.{channel.stream}")}
+    given |= _fields(words.fields, guards)
     if guard_file is not None:
         given |= {"GUARD_FILE": _text(guard_file.file), "GUARD_WIDTH": guard_file.width}
     given |= {"READY": int(channel.ready), "FRAMED": int(channel.framed)}
@@ -340,17 +304,18 @@ def _channel_pins(channel: Channel) -> str:
     return _unless("NO_TAPS", text, tie)
 
 
-def _channel_ports(channel: Channel, part: Slice) -> str:
+def _channel_ports(words: ChannelWords) -> str:
     """Return the checks of the widths of a channel's ports."""
+    channel = words.channel
     lanes = _lanes(channel)
-    widths = {"tkeep": lanes, "tdata": f"{lanes} * {part.width}"}
+    widths = {"tkeep": lanes, "tdata": f"{lanes} * {words.width}"}
     ports = [_port(f"{channel.prefix}_{each}", widths.get(each, 1)) for each in _signals(channel)]
     ports = [_unless("NO_TKEEP", port) if "_tkeep" in port else port for port in ports]
     text = "\n".join(ports)
     return _unless("NO_TAPS", text) if channel.optional else text
 
 
-def _params(params: StreamWords, completed: str) -> str:
+def _params(params: StreamFile, completed: str) -> str:
     given = {"FILE": _text(params.file), "WORDS": params.words, "WIDTH": params.width}
     pins = {"clk": "clk", "rst_n": "rst_n", "completed": completed}
     return _instance("params", "params", given, pins | {"layer": "layer", "opened": "opened"})
@@ -374,7 +339,7 @@ def _run(contract: Contract, streams: _Streams, max_tokens: int) -> str:
         "IDLE": 4 * max_tokens + 1000,
         "SPAN": 8 * max_tokens + 128,
     }
-    if _wide(contract):
+    if contract.wide:
         given["LANES"] = "`LANES"
     taps = ", ".join(f"{each.prefix}_*" for each in contract.outputs if each.optional)
     if taps:

@@ -52,7 +52,7 @@ def list_tars(split: str, path: Path, tars: list[Path]) -> Listing:
 
     Raises:
         ValueError: a tar is none, is compressed or damaged, holds no images, or is a webdataset
-            shard that does not say of which class an image is.
+            shard without the class of an image.
     """
     entries, hidden = [], []
     held = [_members_of(split, tar) for tar in tars]
@@ -145,7 +145,7 @@ def list_parquet(split: str, path: Path, shards: list[Path]) -> Listing:
     """List the rows of parquet files as the Hugging Face hub has them, and what to note.
 
     Columns: `image` (a struct of bytes and path) and `label` (integers from 0). Labels are class
-    names by what the file says of them, unless these are ImageNet's 1,000: then the integers are.
+    names by the file's metadata, unless these are ImageNet's 1,000: then the integers are.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.

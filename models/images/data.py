@@ -36,7 +36,7 @@ class ImageData(ABC):
     Attributes:
         classes: number of classes.
         complete: whether there are validation images of every class.
-        notes: what a user should know of the images beside their number, a sentence each.
+        notes: remarks for the user beside the number of images, a sentence each.
         skipped: names of the images left out so far because they can't be read, each once.
     """
 
@@ -76,10 +76,6 @@ class ImageData(ABC):
     def end(self, limit: int | None) -> int:
         """Return how many validation images `limit` leaves, readable or not."""
         return len(self) if limit is None else min(limit, len(self))
-
-    def count(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, less those found unreadable so far."""
-        return self.end(limit)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class ImageFiles:
         archives: the tars or parquet files that hold the images; empty where they lie in folders.
         spans: (n, 3) int64: index into `archives`, then first byte and number of bytes of a tar,
             or row group and row of a parquet file; zeros for folders.
-        notes: what a user should know of them, a sentence each.
+        notes: remarks for the user, a sentence each.
     """
 
     split: str
@@ -102,7 +102,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
     Raises:
         FileNotFoundError: no root.
         ValueError: root is no folder, or holds no such split; the split holds no images, or a
-            link to a folder around it; nothing says of which classes they are.
+            link to a folder around it; the classes are not known.
     """
     if not root.exists():
         raise FileNotFoundError(f"data must be a folder that holds train and val, got no {root}")
@@ -297,4 +297,21 @@ def check_no_empty_class(files: ImageFiles) -> None:
         raise ValueError(
             f"{files.split} must hold images of every class, got none of {first_three(empty)} "
             f"in {files.path}"
+        )
+
+
+def check_same_classes(train: ImageFiles, val: ImageFiles) -> None:
+    """Refuse a val with classes that train has not; integers are not held against other names.
+
+    Raises:
+        ValueError: names those that only one of them has.
+    """
+    if is_number(train.classes[0]) != is_number(val.classes[0]):
+        return
+    only_val = sorted(set(val.classes) - set(train.classes))
+    if only_val:
+        only_train = sorted(set(train.classes) - set(val.classes))
+        raise ValueError(
+            f"train and val must have the same classes, got {first_three(only_train)} in "
+            f"{train.path} alone and {first_three(only_val)} in {val.path} alone"
         )

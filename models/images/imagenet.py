@@ -28,8 +28,15 @@ from .data import (
     shuffled_positions,
 )
 from .decoding import check_header, decode, quiet_pillow
-from .files import ImageFiles, check_no_empty_class, check_not_packed, has_split, list_images
-from .labels import IMAGENET_CLASSES, check_same_classes, head_indices, read_classes
+from .files import (
+    ImageFiles,
+    check_no_empty_class,
+    check_not_packed,
+    check_same_classes,
+    has_split,
+    list_images,
+)
+from .labels import IMAGENET_CLASSES, head_indices, read_classes
 
 _SCAN_THREADS = 8
 #: Without train, one of so many validation images may calibrate; it never judges.
@@ -67,7 +74,7 @@ class ImageFolders(ImageData):
 
     Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder, however
     they are packed. Validation images are sorted by class: the first N, which is what a limit of N
-    takes, are of the first classes alone (50 images a class in ImageNet).
+    takes, are of the first classes alone (50 images per class in ImageNet).
 
     Without train, each tenth validation image is left out of val, and calibration draws from
     these: no image that judges a model has calibrated it, and all seeds are judged by the same.
@@ -91,8 +98,8 @@ class ImageFolders(ImageData):
             workers: processes that read and transform images; 0 does it in this one.
             skip_unreadable: leave out validation images that can't be read, instead of an error.
             calibrates: whether training images are wanted; else `train` need not be there.
-            classes: which classes of the model the names are (`read_classes`); None where the
-                names say so.
+            classes: file of the model's class names (`read_classes`); None where the names of
+                the data are the model's.
 
         Raises:
             FileNotFoundError: no root.
@@ -154,7 +161,7 @@ class ImageFolders(ImageData):
 
     @property
     def notes(self) -> list[str]:  # type: ignore[override]
-        """What a user should know of the images beside their number, a sentence each."""
+        """Remarks for the user beside the number of images, a sentence each."""
         return self._notes + self._class_notes
 
     def require_classes(self, classes: int) -> None:
@@ -163,9 +170,10 @@ class ImageFolders(ImageData):
         Raises:
             ValueError: as `head_indices`.
         """
-        indices = head_indices(self._listed, self._order, classes, self._given)
-        self._val = replace(self._listed, labels=indices[self._listed.labels])
-        self.classes, present = classes, len(self._listed.classes)
+        val = self._listed
+        indices = head_indices(val.classes, self._order, classes, self._given, val.path)
+        self._val = replace(val, labels=indices[val.labels])
+        self.classes, present = classes, len(val.classes)
         self._class_notes = []
         if not self.complete:
             self._class_notes.append(
@@ -219,11 +227,6 @@ class ImageFolders(ImageData):
                     parts.append(loaded.batch.images)
         return torch.cat(parts)
 
-    def count(self, limit: int | None) -> int:
-        """Return how many validation images `limit` leaves, less those found unreadable so far."""
-        end = self.end(limit)
-        return end - sum(position < end for position in self._skipped)
-
     def name(self, position: int) -> str:
         """Return the path of a validation image below root."""
         return self._val.names[position]
@@ -250,7 +253,7 @@ class ImageFolders(ImageData):
         """Yield the first `limit` validation images in order, all for None; of these `wanted`.
 
         A batch holds the images of `batch_size` consecutive positions, fewer where some can't be
-        read: it is made of the same images every time. At most two batches a worker wait.
+        read: it is made of the same images every time. At most two batches per worker wait.
 
         Raises:
             ValueError: batch_size or limit is below 1; without `skip_unreadable` an image that

@@ -7,17 +7,14 @@ import tarfile
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..naming import first_three
 
-if TYPE_CHECKING:
-    from .files import ImageFiles
-
-#: Classes of ImageNet: with another number the published accuracies say nothing.
+#: Classes of ImageNet: published accuracies are of models with that number.
 IMAGENET_CLASSES = 1000
 #: Names of a split: unpacked, on the Hugging Face hub, and as ImageNet's site packs it.
 SPLITS = {
@@ -34,7 +31,7 @@ class Entry(NamedTuple):
 
     Attributes:
         label: name of its class; empty where it lies in no class.
-        key: what orders the images of a class.
+        key: sorting key within a class.
         name, span: as in `ImageFiles`.
     """
 
@@ -223,23 +220,24 @@ def _json_pairs(text: str) -> list[tuple[str, int]]:
 
 
 def head_indices(
-    files: "ImageFiles", order: list[str], classes: int, given: dict[str, int] | None
+    names: list[str], order: list[str], classes: int, given: dict[str, int] | None, where: Path
 ) -> NDArray[np.int64]:
-    """Return the index in the head of each of a split's classes.
+    """Return the index in the head of each class of the validation images.
 
     By the file that was given; integers are the index itself; WordNet IDs by timm's list for a
     head of as many classes. For a head that timm has no list for, names stand in their order.
 
     Args:
-        files: the split.
-        order: the class names of the whole data set in order.
-        classes: of the head.
-        given: as `read_classes`, or None.
+        names: the class names in order.
+        order: those of the whole data set.
+        classes: number of classes of the head.
+        given: indices by name as `read_classes` returns them, or None.
+        where: folder or tar of the images, for the message.
 
     Raises:
         ValueError: the classes can't be those of the head.
     """
-    names, synsets = files.classes, _synsets(classes)
+    synsets = _synsets(classes)
     padded = len({len(name) for name in names}) == 1 and len(order) == classes
     legal = f"integers from 0 to {classes - 1}" + " or ImageNet's WordNet IDs" * bool(synsets)
     if given is not None:
@@ -257,14 +255,14 @@ def head_indices(
         known = _places(order)
     else:
         raise ValueError(
-            f"{files.split} must have {classes} classes as the model has, got {len(order)} "
-            f"in {files.path}; --classes FILE says which of the model's these are"
+            f"val must have {classes} classes as the model has, got {len(order)} in {where}; "
+            "--classes FILE says which of the model's these are"
         )
     wrong = [name for name in names if not 0 <= known.get(name, -1) < classes]
     if wrong:
         raise ValueError(
-            f"{files.split} must name classes by {legal} for a model of {classes} classes, got "
-            f"{first_three(wrong)} in {files.path}"
+            f"val must name classes by {legal} for a model of {classes} classes, got "
+            f"{first_three(wrong)} in {where}"
             + "; --classes FILE maps other names"
             * (given is None)
         )
@@ -282,20 +280,3 @@ def _synsets(classes: int) -> list[str]:
     subset = infer_imagenet_subset({"num_classes": classes})
     info: Any = ImageNetInfo  # untyped
     return list(info(subset).label_names()) if subset else []
-
-
-def check_same_classes(train: "ImageFiles", val: "ImageFiles") -> None:
-    """Refuse a val with classes that train has not; integers are not held against other names.
-
-    Raises:
-        ValueError: names those that only one of them has.
-    """
-    if is_number(train.classes[0]) != is_number(val.classes[0]):
-        return
-    only_val = sorted(set(val.classes) - set(train.classes))
-    if only_val:
-        only_train = sorted(set(train.classes) - set(val.classes))
-        raise ValueError(
-            f"train and val must have the same classes, got {first_three(only_train)} in "
-            f"{train.path} alone and {first_three(only_val)} in {val.path} alone"
-        )

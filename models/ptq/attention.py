@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitlog2.names import UNIFORM_BITS
 from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift, score_bias
 
 from .datapath import AttentionDatapath
 from .layers import FloatLinear, IntegerLinear, QuantizedLayer, exact_matmul
 from .quantizers import (
-    UNIFORM_BITS,
     CodeUniform,
     FloatMap,
     Log2Map,
@@ -71,8 +71,8 @@ class SelfAttention(nn.Module):
 
     Args:
         qkv, proj: quantized projections.
-        form: how q and k make scores.
-        quantizers: for q, k and v, in this order.
+        form: constants of the scores.
+        quantizers: those of q, k and v, in this order.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class AttentionDatapath(nn.Module):
     """The nine units on integer tensors.
 
     Args:
-        config: what the hardware is built with.
+        config: configuration of the hardware.
     """
 
     exp2_of: Tensor
@@ -83,7 +83,7 @@ class AttentionDatapath(nn.Module):
 
         Args:
             q: (B, H, R, D) codes as float32 integers; k: (B, H, N, D); v: (B, H, N, D').
-            params: what the layer loads.
+            params: parameters of the layer.
             masked: bool, broadcastable to (B, H, R, N), True for a key that takes no part.
             bias: int32 or int64, broadcastable to (B, H, R, N).
         """
@@ -114,7 +114,7 @@ class AttentionDatapath(nn.Module):
                 )
         bound = config.registers["score"].bound
         score = exact_matmul(q - params.zq, (k - params.zk).transpose(-2, -1), bound).to(self.word)
-        t = _rnd(score * params.m, params.n)
+        t = rnd(score * params.m, params.n)
         if bias is not None:
             t = t + bias.to(self.word)
         t = t.clamp(config.t_min, config.t_max)
@@ -155,7 +155,7 @@ class AttentionDatapath(nn.Module):
 
     def output(self, acc: Tensor, params: LayerParams) -> Tensor:
         """Return o, the output codes of acc, uint8."""
-        rounded = _rnd(acc.long() * params.m2, params.n2) + params.zo
+        rounded = rnd(acc.long() * params.m2, params.n2) + params.zo
         return rounded.clamp(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
 
 
@@ -169,6 +169,6 @@ def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
     return torch.bitwise_right_shift(entry + rounding, shift).int()
 
 
-def _rnd(x: Tensor, n: int) -> Tensor:
-    """RND(x >> n) of integers: ties toward plus infinity."""
+def rnd(x: Tensor, n: int) -> Tensor:
+    """Return RND(x >> n) of integers: ties toward plus infinity."""
     return (x + ((1 << n) >> 1)) >> n

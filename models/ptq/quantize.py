@@ -3,25 +3,21 @@
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
-from bitlog2.documents import brief
-from bitlog2.names import ARITHMETICS as ARITHMETICS
-from bitlog2.names import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
+from bitlog2.documents import Document, brief
+from bitlog2.names import ARITHMETICS, CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.checks import check_choice, check_int
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
-from .quantizers import (
-    FloatMap,
-    Log2Map,
-    PublishedUniform,
-    Sqrt2Map,
-)
+from .quantizers import FloatMap, Log2Map, PublishedUniform, Sqrt2Map
 from .reparameterize import norm_and_linear, reparameterize
 from .supported import (
     Heads,
@@ -104,8 +100,11 @@ STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
 _IMAGE_BITS = 8
 
 
-@dataclass(frozen=True)
-class QuantizationSpec:
+def _one_of(names: tuple[str, ...]) -> Meta:
+    return Meta(extra_json_schema={"enum": list(names)})
+
+
+class QuantizationSpec(Document, frozen=True):
     """How a model is quantized.
 
     Attributes:
@@ -116,38 +115,30 @@ class QuantizationSpec:
             `DATAPATH_FIELDS`; for a BitLog2 scheme in integer arithmetic.
 
     Raises:
-        ValueError: a field is out of range, or the scheme has no integer form.
+        TypeError, ValueError: a field is out of range, or the scheme has no integer form.
     """
 
-    scheme: str = "BitLog2_Half_17"
-    arithmetic: str = "integer"
-    w_bits: int = 4
-    a_bits: int = 4
+    scheme: Annotated[str, _one_of(MODEL_SCHEMES)] = "BitLog2_Half_17"
+    arithmetic: Annotated[str, _one_of(ARITHMETICS)] = "integer"
+    w_bits: Annotated[int, Meta(ge=2, le=8)] = 4
+    a_bits: Annotated[int, Meta(ge=2, le=8)] = 4
     datapath: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.scheme not in MODEL_SCHEMES:
-            raise ValueError(
-                f"scheme must be one of {', '.join(MODEL_SCHEMES)}, got {brief(self.scheme)}"
-            )
-        if self.arithmetic not in ARITHMETICS:
-            raise ValueError(
-                f"arithmetic must be one of {', '.join(ARITHMETICS)}, got {brief(self.arithmetic)}"
-            )
+        check_choice("scheme", self.scheme, MODEL_SCHEMES)
+        check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         if self.scheme in FLOAT_ONLY and self.arithmetic == "integer":
             raise ValueError(
                 f"arithmetic must be float for {self.scheme}, got 'integer': the base-sqrt(2) code "
                 "is a floating-point baseline that no integer datapath stands for"
             )
         for name in ("w_bits", "a_bits"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= 8:
-                raise ValueError(f"{name} must be an integer from 2 to 8, got {brief(value)}")
+            check_int(name, getattr(self, name), 2, 8)
         self._check_datapath()
 
     def _check_datapath(self) -> None:
         pairs = tuple((str(name), value) for name, value in self.datapath)
-        object.__setattr__(self, "datapath", pairs)
+        msgspec.structs.force_setattr(self, "datapath", pairs)
         for name, _ in pairs:
             if name not in DATAPATH_FIELDS:
                 raise ValueError(
@@ -221,7 +212,8 @@ def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpe
             if given is not None:
                 raise ValueError(f"layer {layer}: {field} must be at least {wanted}, got {given}")
             try:
-                spec = replace(spec, datapath=(*spec.datapath, (field, wanted)))
+                datapath = (*spec.datapath, (field, wanted))
+                spec = msgspec.structs.replace(spec, datapath=datapath)
             except ValueError as error:
                 raise ValueError(f"layer {layer}: {error}") from error
     return spec

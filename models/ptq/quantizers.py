@@ -8,11 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitlog2.names import CONTROLS as CONTROLS
-from bitlog2.names import FLOAT_ONLY as FLOAT_ONLY
-from bitlog2.names import MODEL_SCHEMES as MODEL_SCHEMES
-from bitlog2.names import UNIFORM_BITS as UNIFORM_BITS
-from bitlog2.names import map_bits as map_bits
 from bitlog2.sim import Scheme
 
 from .levels import level_of, value_of
@@ -77,7 +72,7 @@ def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor
     """Return (low, high) of each row: the percentile pair of least squared error when quantized.
 
     Args:
-        rows: (C, n) float32, one row a channel.
+        rows: (C, n) float32, one row per channel.
         bits: width of the codes.
         contain_zero: widen each pair to contain zero, so that the zero point is a code (integer
             arithmetic); the published float arithmetic does not.
@@ -92,27 +87,21 @@ def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor
     """
     if not torch.isfinite(rows).all():
         raise ValueError("values must be finite, got NaN or infinity")
-    best_low = best_high = best_error = None
+    pairs, errors = [], []
     for fraction in PERCENTILES:
         low, high = percentile(rows, 1.0 - fraction), percentile(rows, fraction)
         if contain_zero:
             low, high = low.clamp(max=0.0), high.clamp(min=0.0)
-        error = _squared_error(rows, low, high, bits)
-        if best_low is None or best_high is None or best_error is None:
-            best_low, best_high, best_error = low, high, error
-            continue
-        better = error < best_error
-        best_low = torch.where(better, low, best_low)
-        best_high = torch.where(better, high, best_high)
-        best_error = torch.where(better, error, best_error)
-    assert best_low is not None
-    assert best_high is not None
-    if not (best_high > best_low).all():
-        channel = int(torch.nonzero(~(best_high > best_low))[0])
+        pairs.append(torch.stack((low, high)))
+        errors.append(_squared_error(rows, low, high, bits))
+    best = torch.stack(errors).argmin(dim=0)  # the first of equals
+    low, high = torch.stack(pairs)[best, :, torch.arange(len(rows), device=rows.device)].unbind(1)
+    if not (high > low).all():
+        channel = int(torch.nonzero(~(high > low))[0])
         raise ValueError(
             f"values must span a range, got a constant in channel {channel} of {rows.shape[0]}"
         )
-    return best_low, best_high
+    return low, high
 
 
 def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
@@ -125,7 +114,7 @@ def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor
 
 
 class UniformQuantizer(LateBuffers):
-    """What both have: bits, a channel axis or none, and frozen `delta` and `zero_point` buffers.
+    """Base of the uniform quantizers: bits, channel axis, `delta` and `zero_point` as buffers.
 
     Attributes:
         bits: width of the codes.

@@ -33,7 +33,7 @@ def attentions() -> tuple[Any, ...]:
 
 
 class Heads(NamedTuple):
-    """What an attention layer asks of the datapath: keys in a row, and channels of a head."""
+    """Sizes that an attention layer needs of the datapath: keys of a row, channels of a head."""
 
     max_tokens: int
     max_head_dim: int
@@ -131,8 +131,8 @@ def require_supported(model: nn.Module, images: Tensor) -> dict[str, Heads]:
     both arithmetics.
 
     Args:
-        model: in eval mode; left as it is.
-        images: as `check_images` wants them, on the model's device; the first is run.
+        model: a network in eval mode; left as it is.
+        images: a batch as for `check_images`, on the model's device; the first image is run.
 
     Returns:
         What each attention layer that ran asks of a datapath, by module name.

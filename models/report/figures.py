@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bitlog2.names import MODEL_SCHEMES
 from bitlog2.sim import SCHEMES, Scheme
 
 from ..ptq.quantizers import Sqrt2Map
-from ..runs.folder import MapRecord
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult
 from ..runs.sweep import SweepRow, front
-from ..watch.statistics import OCTAVES
+from ..watch.statistics import OCTAVES, LayerStatistics
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Theme:
         ink: text and axes.
         faint: grid lines.
         ground: the page's background.
-        series: of the schemes, in the order of `_ORDER`.
+        series: colours of the schemes, in the order of `MODEL_SCHEMES`.
     """
 
     ink: str
@@ -46,29 +46,21 @@ LIGHT = Theme(
     "#1b1f24",
     "#d8dee4",
     "#ffffff",
-    ("#999999", "#666666", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7"),
+    ("#999999", "#666666", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#cc79a7", "#009e73"),
 )
 DARK = Theme(
     "#e6edf3",
     "#30363d",
     "#0d1117",
-    ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#33c79b", "#e39cc4"),
-)
-_ORDER = (
-    "Sqrt2_16",
-    "Sqrt2_17",
-    "BitLog2_Single_16",
-    "BitLog2_Single_17",
-    "BitLog2_Half_16",
-    "BitLog2_Half_17",
-    "uniform_4",
-    "none",
+    ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#e39cc4", "#33c79b"),
 )
 
 
 def colour_of(scheme: str, theme: Theme) -> str:
     """Return the colour of a scheme; the unquantized model has that of the text."""
-    return theme.series[_ORDER.index(scheme)] if scheme in _ORDER else theme.ink
+    if scheme not in MODEL_SCHEMES:
+        return theme.ink
+    return theme.series[MODEL_SCHEMES.index(scheme) % len(theme.series)]
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ class Picture:
     """A figure for the page.
 
     Attributes:
-        title, caption: what it shows, and how to read it.
+        title, caption: texts above and below it.
         light, dark: data URIs of SVG files.
     """
 
@@ -222,7 +214,7 @@ def accuracy(cells: list[CellResult], model: str) -> Picture:
         axes.set_xlabel("top-1, %")
 
     caption = (
-        "Dot: measured, a seed each; line: Wilson 95 % interval of the images. Hollow diamond: "
+        "Dot: measured, one per seed; line: Wilson 95 % interval of the images. Hollow diamond: "
         "published, where there is one."
     )
     return draw(f"Accuracy of {model}", caption, paint)
@@ -281,7 +273,7 @@ def _octaves(axes: Axes, theme: Theme) -> None:
 
 
 def errors(cells: list[CellResult], model: str) -> Picture | None:
-    """Return the relative error of the coded map by layer, a line a scheme; None without any."""
+    """Return the relative error of the coded map by layer, a line per scheme; None without any."""
     chosen = [
         cell
         for cell in cells
@@ -320,7 +312,7 @@ def errors(cells: list[CellResult], model: str) -> Picture | None:
     return draw(f"Error of the attention map by layer, {model}", caption, paint)
 
 
-def _in_order(cell: CellResult) -> list[MapRecord]:
+def _in_order(cell: CellResult) -> list[LayerStatistics]:
     """Return the statistics of a cell's layers, numbers within names compared as numbers."""
     layers = cell.attention_map
     return [layers[name] for name in sorted(layers, key=_number_key)]

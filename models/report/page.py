@@ -9,7 +9,7 @@ import jinja2
 
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult, Result
-from ..runs.sweep import SweepRow, sweep_rows
+from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
 from .figures import accuracy, errors, histograms, pareto, transfer_curves
 
 
@@ -18,9 +18,9 @@ class Evidence:
     """What else is known of the vectors, in rows to be shown.
 
     Attributes:
-        title: of the table.
+        title: title of the table.
         columns: heads.
-        rows: as many texts as heads, each.
+        rows: texts, as many as heads.
     """
 
     title: str
@@ -36,9 +36,9 @@ def render_page(
     """Return the HTML of one or more results.
 
     Args:
-        results: of runs.
+        results: results of runs.
         evidence: tables on the vectors (coverage, mutation), where there are any.
-        gates: of cells by name, where a sweep counted them.
+        gates: gates by name of the cell, where a sweep counted them.
 
     The same results give the same bytes.
     """
@@ -65,7 +65,7 @@ def render_page(
         models=models,
         cells=cells,
         published=any(cell.published_top1 is not None for cell in cells),
-        warnings=[told for result in results for told in result.warnings],
+        warnings=[each for result in results for each in result.warnings],
         pictures=pictures,
         watermarks=[(c.name, marks) for c in first_seeds if (marks := c.overall_marks())],
         sweeps=sweeps,
@@ -79,8 +79,7 @@ def render_page(
 
 def _varies(rows: Sequence[SweepRow]) -> bool:
     """Whether the datapaths differ in more than scheme and seed."""
-    names = ("fraction_bits", "table_bits", "distance_int_bits", "m_bits", "m2_bits", "t_bits")
-    return len({tuple(getattr(row, name) for name in names) for row in rows}) > 1
+    return len({tuple(getattr(row, name) for name in WIDTHS) for row in rows}) > 1
 
 
 def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..watch.digest import pixel_digests
-from ..watch.recorder import Recorder, first_difference
+from ..watch.recorder import Parting, Recorder, first_difference
 from ..watch.watching import watch
 from ..zoo.checkpoint import load_quantized
 from .folder import RunFolder
@@ -37,40 +37,12 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Parting:
-    """The first place at which two models differ on an image.
-
-    Attributes:
-        image: position in the validation set.
-        layer: attention layer.
-        register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
-        place: head, row and key or channel, as far as the register has them.
-        a, b: the values there; None for parameters.
-    """
-
-    image: int
-    layer: str
-    register: str
-    place: tuple[int, ...]
-    a: int | None
-    b: int | None
-
-    def __str__(self) -> str:
-        names = ("head", "row", "key or channel")
-        place = " ".join(f"{n} {i}" for n, i in zip(names, self.place, strict=False))
-        values = "" if self.a is None else f": {self.a} and {self.b}"
-        return (
-            f"image {self.image} parts first at layer {self.layer}, {self.register} {place}{values}"
-        )
-
-
-@dataclass(frozen=True)
 class CellComparison:
     """Two cells side by side.
 
     Attributes:
         a, b: their names.
-        images: that both saw.
+        images: number of images that both saw.
         changes: images that they give different classes.
         other_pixels, other_registers: images whose digests differ; None where none were kept.
         parting: where the registers part; None where they do not, or there are none.
@@ -206,10 +178,6 @@ def _parting(
     for folder, cell in ((a, cell_a), (b, cell_b)):
         model, recorder = folder.load_model(cell)[0].model, Recorder()
         with watch(model, recorder) as watched:
-            watched.run(image)
+            watched.run(image, [number])
         seen.append(recorder.layers)
-    found = first_difference(*seen)
-    if found is None:
-        return None
-    layer, register, place, value_a, value_b = found
-    return Parting(number, layer, register, place[1:], value_a, value_b)
+    return first_difference(*seen)

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,19 +22,13 @@ from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
 from ..sealed import digest_of
 from ..watch.check import Checker, Mismatch, Shapes, check_threads
-from ..watch.digest import (
-    RegisterDigest,
-    digest_of_digests,
-    exact_float32,
-    model_digest,
-    pixel_digests,
-)
+from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
 from ..watch.watching import Watcher, watch
 from ..watch.watermarks import Watermarks
-from ..zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
+from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, save_quantized
 from ..zoo.task import Task
-from .folder import BatchRecord, Inputs, Journal, MapRecord, RunFolder, ShapeRecord
+from .folder import BatchRecord, Inputs, Journal, RunFolder
 from .request import Cell, EvaluationRequest
 from .result import CellAnswers, CellResult, Result, build_result, cell_result, write_result
 
@@ -61,12 +55,12 @@ class Events:
     cell: Callable[[CellResult, float], None] = _ignore
 
 
-class Workers:
+class Team:
     """The processes of a run, as one of them sees them.
 
     Attributes:
         rank: number of this process, from 0.
-        size: how many there are.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -93,7 +87,7 @@ class Workers:
 
 
 @contextmanager
-def workers(device: str) -> Iterator[Workers]:
+def join_team(device: str) -> Iterator[Team]:
     """Join the processes that torchrun started, where it did; else there is one.
 
     Args:
@@ -105,7 +99,7 @@ def workers(device: str) -> Iterator[Workers]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        yield Workers()
+        yield Team()
         return
     if device.startswith("cuda:"):
         raise ValueError(
@@ -122,7 +116,7 @@ def workers(device: str) -> Iterator[Workers]:
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield Workers(dist.get_rank(), dist.get_world_size())
+        yield Team(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
@@ -151,12 +145,11 @@ def evaluate(
 
     Args:
         path: the folder of the run; None for one that is gone afterwards.
-        request: what it is asked for, a new run or the same again; None goes on with the one that
-            is there.
+        request: request of a new run, or the same again; None goes on with the run that is there.
         progress: shows progress.
         events: is called as it goes on.
-        threads: of each process, 1 to 256, compare registers beside inference; None for those
-            processors that torch leaves free. No result depends on it.
+        threads: comparing threads of each process, 1 to 256; None for the processors that torch
+            leaves free. No result depends on it.
 
     Raises:
         ValueError: another process runs it, or it was asked for something else; model, weights or
@@ -179,7 +172,7 @@ def _evaluate(
     keep: bool,
 ) -> Result:
     device = (request or RunFolder.open(path).request).device
-    with workers(device) as team, ExitStack() as stack:
+    with join_team(device) as team, ExitStack() as stack:
         if team.leads:
             new = not RunFolder.is_there(path)
             if request is not None:
@@ -231,12 +224,24 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def exact_float32() -> None:
+    """Keep reduced precision off for good: float32 products are then float32 on every device.
+
+    Attention registers do not depend on it (`exact_matmul`), nor does any product of the integer
+    arithmetic; the float arithmetic and the unquantized model do.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 @dataclass
 class _Share:
     """What one of the processes of a run works with; `keep` is False where the folder goes."""
 
     folder: RunFolder
-    team: Workers
+    team: Team
     progress: Progress
     events: Events
     check_threads: int
@@ -434,10 +439,8 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
     folder.write_cell(
         cell,
         model_digest(made.model),
-        layers={
-            name: MapRecord(**_plain(asdict(each))) for name, each in statistics.layers.items()
-        },
-        shapes={name: ShapeRecord(**_plain(asdict(each))) for name, each in shapes.layers.items()},
+        layers=statistics.layers,
+        shapes=shapes.layers,
         layer_params={
             name: module.params().as_dict()
             for name, module in made.model.named_modules()
@@ -445,10 +448,6 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
         },
     )
     return made
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 def _run_batches(
@@ -576,10 +575,7 @@ def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, An
             events.mismatch(cell, checker.mismatches[0])
     if watchers.marks is not None:
         kept["watermarks"] = {
-            layer: {
-                name: (mark.smallest, mark.largest, mark.values, mark.saturated)
-                for name, mark in marks.items()
-            }
+            layer: {name: astuple(mark) for name, mark in marks.items()}
             for layer, marks in watchers.marks.layers.items()
         }
     return BatchRecord(**kept)

@@ -18,30 +18,23 @@ from msgspec import Meta
 from bitlog2.documents import (
     Count,
     Document,
-    Exact,
     Positive,
     Sha256,
     brief,
     from_json,
-    of,
     plain,
 )
 from bitlog2.sim import REGISTERS
 from bitlog2.sim.files import naming
 
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
-from ..watch.check import HeadChoice, LayerShape, values_compared
-from ..watch.digest import model_digest
+from ..watch.check import Counts, HeadChoice, LayerShape, values_compared
+from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED
-from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
+from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, quantized_about
 from .request import Cell, EvaluationRequest
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Error = Annotated[float, Meta(ge=0, le=1e9)]
-Counts = Annotated[
-    dict[str, Exact], Meta(extra_json_schema={"propertyNames": {"enum": list(REGISTERS)}})
-]
-Histogram = Annotated[tuple[Exact, ...], Meta(min_length=41, max_length=41)]
 
 
 class BatchRecord(Document, frozen=True, kw_only=True):
@@ -111,11 +104,11 @@ class BatchRules:
 
     Attributes:
         images: positions in the validation set, those of images that cannot be read counted.
-        batch_size: positions of a batch; fewer in the last.
-        classes: of the model.
-        choice: which heads are compared; None where none is.
+        batch_size: positions of a batch; the last may be smaller.
+        classes: number of classes of the model.
+        choice: choice of the heads that are compared; None where none is.
         digest, watermarks: whether registers are digested, and their ranges collected.
-        shapes: of the layers with registers.
+        shapes: shapes of the layers with registers.
     """
 
     images: int
@@ -150,7 +143,7 @@ class BatchRules:
             return "is not of its images"
         if max((*record.labels, *record.top1), default=0) >= self.classes:
             return f"names a class above {self.classes - 1}"
-        right = [label == said for label, said in zip(record.labels, record.top1, strict=True)]
+        right = [label == top1 for label, top1 in zip(record.labels, record.top1, strict=True)]
         if not all(int(first) <= hit <= 1 for first, hit in zip(right, hits, strict=True)):
             return "counts hits that are none"
         digests = (len(numbers), len(numbers) if self.digest else 0)
@@ -236,30 +229,6 @@ def read_journal(path: Path) -> list[BatchRecord]:
     return records
 
 
-class MapRecord(Document, frozen=True, kw_only=True):
-    """A layer's attention map on the calibration images, before and after its code."""
-
-    before: Annotated[Histogram, of("Values by half octave from 2**-20 to 1; smaller ones first.")]
-    after: Annotated[Histogram, of("The same of the decoded values.")]
-    error: Annotated[Error, of("Squared error of the map over the sum of its squares.")]
-    changed: Annotated[
-        tuple[Exact, Positive] | None,
-        of("Levels that an exact softmax of the same scores gives otherwise, of all"),
-    ]
-    output_error: Annotated[
-        Error | None,
-        of("Squared difference of the accumulators that this makes, relative."),
-    ]
-
-
-class ShapeRecord(Document, frozen=True, kw_only=True):
-    """Fields of `LayerShape`."""
-
-    heads: Positive
-    sizes: Counts
-    masked: tuple[Count, ...] = ()
-
-
 class RunFile(Sealed, frozen=True, kw_only=True):
     """run.json: what a run was asked for, and the versions of the packages that it began with."""
 
@@ -280,10 +249,10 @@ class Inputs(Sealed, frozen=True, kw_only=True):
         run: digest of the run.
         model: one of the request's models.
         weights: SHA-256 of the model before quantization; of the quantized one that was loaded.
-        classes: of the model.
+        classes: number of classes of the model.
         images: positions in the validation set, those of images that cannot be read counted.
         names: SHA-256 of the names of the images.
-        notes: what a user should know of the images.
+        notes: remarks on the images for the user.
         complete: whether there are validation images of every class.
         calibration: SHA-256 of the calibration images by seed.
     """
@@ -305,17 +274,17 @@ class CellFile(Sealed, frozen=True, kw_only=True):
 
     Attributes:
         run, cell, model: as `BatchRecord`.
-        layers: what each layer's code does to the map of the calibration images.
-        shapes: of the layers with registers.
-        layer_params: what each layer's datapath loads.
+        layers: statistics of each layer's map on the calibration images.
+        shapes: shapes of the layers with registers.
+        layer_params: parameters of each layer's datapath.
     """
 
     format: Literal["bitlog2-cell-2"] = "bitlog2-cell-2"
     run: Sha256
     cell: str
     model: Sha256
-    layers: dict[str, MapRecord] = msgspec.field(default_factory=dict)
-    shapes: dict[str, ShapeRecord] = msgspec.field(default_factory=dict)
+    layers: dict[str, LayerStatistics] = msgspec.field(default_factory=dict)
+    shapes: dict[str, LayerShape] = msgspec.field(default_factory=dict)
     layer_params: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
@@ -324,8 +293,8 @@ class CellStatus:
     """How far a cell is.
 
     Attributes:
-        name: of the cell.
-        batches, images: finished ones.
+        name: name of the cell.
+        batches, images: numbers of finished ones.
         finished: whether none is missing.
         mismatched: values that differ from the simulator's so far.
     """
@@ -363,9 +332,9 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        request: what the run was asked for.
-        versions: of the packages that it began with.
-        digest: of both, 64 hexadecimal digits.
+        request: request of the run.
+        versions: versions of the packages that it began with.
+        digest: SHA-256 of both, 64 hexadecimal digits.
     """
 
     def __init__(self, path: Path, request: EvaluationRequest, versions: dict[str, str]) -> None:
@@ -549,16 +518,12 @@ class RunFolder:
             None if check == "none" else HeadChoice(check, cell.seed or 0),
             digest=cell.has_registers and request.digest != "none",
             watermarks=cell.has_registers and request.watermarks,
-            shapes={
-                layer: LayerShape(shape.heads, shape.sizes, shape.masked)
-                for layer, shape in about.shapes.items()
-            },
+            shapes=about.shapes,
         )
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether every batch of a cell is in its journals; errors as `records`."""
-        rules = self.rules(cell)
-        return rules is not None and len(self.records(cell)) == rules.batches
+        return self._status_of(cell).finished
 
     def new_journal(self, cell: Cell, rank: int) -> Path:
         """Return the path of a journal that nobody has written yet."""
@@ -628,19 +593,17 @@ class RunFolder:
         Raises:
             ValueError: a journal is damaged.
         """
-        found = []
-        for cell in self.request.cells():
-            records, rules = self.records(cell).values(), self.rules(cell)
-            found.append(
-                CellStatus(
-                    name=cell.name,
-                    batches=len(records),
-                    images=sum(len(record.numbers) for record in records),
-                    finished=rules is not None and len(records) == rules.batches,
-                    mismatched=sum(sum(record.mismatched.values()) for record in records),
-                )
-            )
-        return found
+        return [self._status_of(cell) for cell in self.request.cells()]
+
+    def _status_of(self, cell: Cell) -> CellStatus:
+        records, rules = self.records(cell).values(), self.rules(cell)
+        return CellStatus(
+            name=cell.name,
+            batches=len(records),
+            images=sum(len(record.numbers) for record in records),
+            finished=rules is not None and len(records) == rules.batches,
+            mismatched=sum(sum(record.mismatched.values()) for record in records),
+        )
 
     def status_lines(self) -> list[str]:
         """Return the same in words, and how many cells are finished."""

@@ -9,13 +9,21 @@ from typing import Any
 import msgspec
 
 from bitlog2.documents import Document, brief, check_once
-from bitlog2.names import DIGESTS, LARGEST_SEED, MODELS, SWEPT
+from bitlog2.names import (
+    ARITHMETICS,
+    CONTROLS,
+    DIGESTS,
+    FLOAT_ONLY,
+    LARGEST_SEED,
+    MODEL_SCHEMES,
+    MODELS,
+    SWEPT,
+)
 from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
 
 from ..images.data import CALIBRATION_IMAGES
-from ..ptq.quantize import ARITHMETICS, QuantizationSpec
-from ..ptq.quantizers import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES
+from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
 from ..zoo.checkpoint import QuantizedModel, quantized_about
 from ..zoo.task import DataSource, Task, load_task
@@ -30,8 +38,8 @@ class Cell:
 
     Attributes:
         model: one of `MODELS`.
-        spec: how it is quantized; None for the unquantized model.
-        seed: of the calibration; None for the unquantized model.
+        spec: its quantization; None for the unquantized model.
+        seed: seed of the calibration; None for the unquantized model.
     """
 
     model: str
@@ -69,9 +77,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         models: names of `MODELS`, each once; so the other lists.
         schemes: names of `MODEL_SCHEMES`, each with a form in at least one of the arithmetics, and
             left out of the other one.
-        arithmetics: of `ARITHMETICS`.
+        arithmetics: names of `ARITHMETICS`.
         bits: (w_bits, a_bits) pairs, each 2 to 8.
-        seeds: of the calibration, 0 to 2**31 - 1.
+        seeds: seeds of the calibration, 0 to 2**31 - 1.
         datapaths: as `QuantizationSpec.datapath`, one for each kind of hardware; only the cells
             that are a datapath differ by it.
         check: `none`, `sample`, `sample:K` or `all`: registers held against the simulator, in the
@@ -81,9 +89,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         statistics: collect what each code does to the attention map of the calibration images.
         limit: images at most, None for all.
         batch_size: images per batch, 1 to 4096; a batch is what a stopped run loses at most.
-        calibration_images: how many training images calibrate.
-        threads: of torch, 1 to 4096. It belongs to the request because the order of a float sum may
-            depend on it.
+        calibration_images: number of training images that calibrate.
+        threads: threads of torch, 1 to 4096, which belong to the request because the order of a
+            float sum may depend on them.
         device: torch device.
         data: root of the images, made absolute; None for digits.
         workers: processes that read images.
@@ -256,7 +264,7 @@ def _absolute(name: str, path: Any) -> str:
 
 
 def labels(cells: Sequence[Cell]) -> dict[Cell, str]:
-    """Return what a table calls each cell: its scheme where that says it all, else its name."""
+    """Return the label of each cell in a table: its scheme where that is enough, else its name."""
     forms = {
         (c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.spec.datapath) for c in cells if c.spec
     }

@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,16 +13,18 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
+from bitlog2.names import ZOO, map_bits
 from bitlog2.sim import REGISTERS, AttentionConfig
 
 from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
-from ..ptq.quantizers import map_bits
 from ..sealed import Sealed, read_sealed, write_sealed
+from ..watch.check import Counts
 from ..watch.digest import digest_of_digests
+from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
-from ..zoo.architectures import ZOO, published
-from .folder import BatchRecord, Counts, Inputs, Int64, MapRecord, RunFile, RunFolder
+from ..zoo.architectures import published
+from .folder import BatchRecord, Inputs, Int64, RunFile, RunFolder
 from .request import Cell, EvaluationRequest
 
 #: Mismatches of a cell that are kept in words.
@@ -34,21 +35,6 @@ _LARGEST_DEVIATION = 0.3
 _PUBLISHED_IMAGES = 50_000
 
 Digest = Annotated[str, matching("([0-9a-f]{64})?")]
-
-
-class Quantization(Document, frozen=True, kw_only=True):
-    """How a cell is quantized: fields of `QuantizationSpec`."""
-
-    scheme: str
-    arithmetic: Literal["integer", "float"]
-    w_bits: Annotated[int, Meta(ge=2, le=8)]
-    a_bits: Annotated[int, Meta(ge=2, le=8)]
-    datapath: tuple[tuple[str, int], ...]
-
-    @classmethod
-    def of(cls, spec: QuantizationSpec) -> "Quantization":
-        """Return the document of a specification."""
-        return cls(**asdict(spec))
 
 
 class Share(Document, frozen=True, kw_only=True):
@@ -121,7 +107,7 @@ class CellResult(Document, frozen=True, kw_only=True):
 
     name: str
     model: str
-    quantization: Quantization | None
+    quantization: QuantizationSpec | None
     seed: int | None
     map_bits: Annotated[
         int | None,
@@ -144,7 +130,7 @@ class CellResult(Document, frozen=True, kw_only=True):
     check: CheckCounts | None
     watermarks: dict[str, dict[str, MarkRecord]] | None
     model_sha256: Sha256
-    attention_map: dict[str, MapRecord]
+    attention_map: dict[str, LayerStatistics]
     layer_params: dict[str, dict[str, int]]
 
     def __post_init__(self) -> None:
@@ -166,10 +152,8 @@ class CellResult(Document, frozen=True, kw_only=True):
     @property
     def config(self) -> AttentionConfig:
         """What the hardware of a datapath is built with."""
-        how = self.quantization
-        assert how is not None
-        widths = {f"{name}_bits": how.a_bits for name in "qkvo"}
-        return AttentionConfig(how.scheme, **widths, **dict(how.datapath))
+        assert self.quantization is not None
+        return self.quantization.attention_config()
 
     def overall_marks(self) -> dict[str, MarkRecord]:
         """Return the watermarks over all layers by register; empty where there are none."""
@@ -222,7 +206,7 @@ class SchemeSpread(Document, frozen=True, kw_only=True):
     """Top-1 of a quantization over its seeds."""
 
     model: str
-    quantization: Quantization
+    quantization: QuantizationSpec
     top1: Spread
 
 
@@ -248,10 +232,7 @@ class Result(Sealed, frozen=True, kw_only=True):
         for name in ("bitlog2", "specification", "torch"):
             if name not in self.versions:
                 raise ValueError(f"versions must name {name}")
-        asked = [
-            (cell.name, cell.model, cell.spec and Quantization.of(cell.spec), cell.seed)
-            for cell in self.request.cells()
-        ]
+        asked = [(cell.name, cell.model, cell.spec, cell.seed) for cell in self.request.cells()]
         found = [(cell.name, cell.model, cell.quantization, cell.seed) for cell in self.cells]
         if found != asked:
             raise ValueError("cells must be those that were asked for, in their order")
@@ -300,7 +281,7 @@ class CellAnswers:
 
     Attributes:
         numbers, labels, top1: (n,) int64, in the order of the images.
-        hits5: how many labels are among the first five classes.
+        hits5: number of labels among the first five classes.
         pixels, registers: digests, image by image; no registers where none were digested.
         records: batch by batch.
     """
@@ -378,7 +359,7 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
     return CellResult(
         name=cell.name,
         model=cell.model,
-        quantization=None if spec is None else Quantization.of(spec),
+        quantization=spec,
         seed=cell.seed,
         map_bits=None if spec is None else map_bits(spec.scheme, spec.a_bits),
         images=total,
@@ -423,9 +404,9 @@ def not_comparable(
 
     Args:
         published: top-1 of the unquantized model, percent; None where nothing was published.
-        reached: what it reaches here; None where it was not evaluated.
-        images: that were evaluated.
-        limit: how many were asked for at most; None for all.
+        reached: top-1 of it here; None where it was not evaluated.
+        images: number of evaluated images.
+        limit: most images of the request; None for all.
     """
     if published is None:
         return None
@@ -529,7 +510,7 @@ def _comparable(a: Cell, b: Cell) -> bool:
 
 def _spreads(cells: list[CellResult]) -> list[SchemeSpread]:
     """Return top-1 over the seeds of each model and quantization, where there are several."""
-    groups: dict[tuple[str, Quantization], list[float]] = {}
+    groups: dict[tuple[str, QuantizationSpec], list[float]] = {}
     for cell in cells:
         if cell.quantization is not None:
             groups.setdefault((cell.model, cell.quantization), []).append(cell.top1.percent)

@@ -13,6 +13,8 @@ from ..sealed import Sealed, read_sealed, write_sealed
 from .result import CellResult, Result
 
 _FILE = "gates.json"
+#: Fields of the hardware in a row.
+WIDTHS = ("fraction_bits", "table_bits", "distance_int_bits", "m_bits", "m2_bits", "t_bits")
 
 
 class Gates(Sealed, frozen=True, kw_only=True):
@@ -29,8 +31,8 @@ def read_gates(run: Path, result: Result, tool: str | None = None) -> dict[str, 
 
     Args:
         run: folder of a run, or the file of its result, which has none beside it.
-        result: of the run.
-        tool: what must have counted them, else there are none; None for any.
+        result: result of the run.
+        tool: name of the tool that must have counted them, else there are none; None for any.
 
     Raises:
         ValueError: the file was edited, or is of another run.
@@ -49,9 +51,9 @@ def write_gates(run: Path, result: Result, gates: Mapping[str, int], tool: str) 
 
     Args:
         run: folder of the run.
-        result: of the run.
-        gates: of each cell, by its name, all counted by the tool.
-        tool: what counted them, with its version.
+        result: result of the run.
+        gates: gates by name of the cell, all counted by the tool.
+        tool: name of the tool, with its version.
 
     Raises:
         OSError: the file cannot be written.
@@ -66,15 +68,15 @@ class SweepRow:
 
     Attributes:
         cell: name of the cell.
-        model, scheme, seed: of it.
+        model, scheme, seed: fields of the cell.
         fraction_bits, table_bits, distance_int_bits, m_bits, m2_bits, t_bits: F, P, I and widths.
         top1, low, high: accuracy with its Wilson 95 % interval, percent.
         changed_levels: levels that an exact softmax of the same scores gives otherwise, percent.
         output_error: relative error of the accumulators that this makes, percent.
         map_error: relative error of the decoded map, percent.
-        register_bits: of one key's lane: every register of SPEC.md, section 6.
-        storage_bits: of one attention value, the zero flag counted.
-        gates: of the units that the choices change; None where they were not counted.
+        register_bits: bits of one key's lane: every register of SPEC.md, section 6.
+        storage_bits: bits of one attention value, the zero flag counted.
+        gates: gates of the units that the choices change; None where they were not counted.
     """
 
     cell: str
@@ -102,8 +104,8 @@ def sweep_rows(result: Result, gates: Mapping[str, int] | None = None) -> list[S
     """Return a row for each cell of a result that is a datapath.
 
     Args:
-        result: of a run.
-        gates: of cells by name, where they were counted.
+        result: result of a run.
+        gates: gates by name of the cell, where they were counted.
     """
     known = {} if gates is None else gates
     return [_row(cell, known.get(cell.name)) for cell in result.cells if is_datapath(cell)]
@@ -125,12 +127,7 @@ def _row(cell: CellResult, gates: int | None) -> SweepRow:
         model=cell.model,
         scheme=cell.scheme,
         seed=cell.seed,
-        fraction_bits=config.fraction_bits,
-        table_bits=config.table_bits,
-        distance_int_bits=config.distance_int_bits,
-        m_bits=config.m_bits,
-        m2_bits=config.m2_bits,
-        t_bits=config.t_bits,
+        **{name: getattr(config, name) for name in WIDTHS},
         top1=cell.top1.percent,
         low=low,
         high=high,

@@ -20,11 +20,11 @@ from .watching import Observation, Watcher
 class LayerCapture:
     """One attention layer: what its datapath loads, was given and gave.
 
-    I images, W windows an image (1 but for Swin), H heads, N tokens of a window, D channels.
+    I images, W windows per image (1 but for Swin), H heads, N tokens of a window, D channels.
 
     Attributes:
         layer: module name.
-        params, config: what the layer loads, and the hardware.
+        params, config: parameters of the layer, and the hardware.
         images: number of each image in the validation set.
         q, k, v: (I, W, H, N, D) uint8 codes.
         score: (I, W, H, N, N) int32 or int64, rows are queries.

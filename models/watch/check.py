@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitlog2.documents import brief
+from bitlog2.documents import Count, Document, Exact, Positive, brief
 from bitlog2.sim import (
     HIDDEN_REGISTERS,
     OUTPUT_REGISTERS,
@@ -52,7 +53,7 @@ _WHOLE_ROW = ("row_max", "row_sum", "acc")
 class Mismatch:
     """The first differing value of a register in a batch of heads, and the row it lies in.
 
-    `index` is the key for a register with a value a key, the channel for acc and o, else None.
+    `index` is the key for a register with a value per key, the channel for acc and o, else None.
     `window` is that of Swin within its image, else None.
     """
 
@@ -94,8 +95,6 @@ def _hex(value: int) -> str:
     return f"{'-' if value < 0 else ''}{abs(value):#x} ({value})"
 
 
-#: What `--check` takes: nothing, a seeded sample of heads, or every layer, head and row.
-CHECKS = ("none", "sample", "sample:K", "all")
 #: Of how many (image, head) pairs a plain sample takes one.
 _SAMPLE_EVERY = 8
 _MODE = re.compile(r"all|sample(?::([1-9][0-9]{0,8}))?")
@@ -112,7 +111,7 @@ class HeadChoice:
     Args:
         mode: `all`; `sample`, one pair of eight, at least one; or `sample:K`, K pairs, or all where
             there are fewer. K is 1 to 999999999.
-        seed: of a sample.
+        seed: seed of a sample.
 
     Raises:
         ValueError: the mode is another.
@@ -134,7 +133,7 @@ class HeadChoice:
         Args:
             layer: its name.
             images: number of each image of the batch.
-            heads: heads an image; in Swin, of all of its windows.
+            heads: heads per image; in Swin, of all of its windows.
         """
         total = len(images) * heads
         size = self._size(total)
@@ -190,17 +189,17 @@ def _processors() -> int:
 
 #: Bytes of a trace that the simulator is asked for at once.
 _TRACE_BYTES = 8 << 20
-#: Bytes of a trace a key of a row.
+#: Bytes of a trace per key of a row.
 _KEY_BYTES = 19
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SimulatedPart:
     """A part of a held run as the simulator computed it, and where a mismatch in it is.
 
     Attributes:
         run: the held run.
-        part: of its chosen (row of heads, head) pairs.
+        part: slice of its chosen (row of heads, head) pairs.
         codes: q, k and v of these.
         mask, bias: (G, R, N) or None.
         expected: the simulator's registers.
@@ -276,9 +275,9 @@ class HeldRun:
         chosen: (G,) positions of the chosen pairs of (row of heads, head).
         codes: q, k and v, (B, H, ...), or (G, 1, ...) where not all pairs were chosen. So are
         masked, bias: bool and integer, broadcast to (B, H, R, N), or None; and
-        registers: by name.
-        params, config: what the layer loads, and the hardware.
-        copied: tells when copies from a device have arrived; None where there are none.
+        registers: arrays by name.
+        params, config: parameters of the layer, and the hardware.
+        copied: event at which copies from a device have arrived; None without any.
     """
 
     layer: str
@@ -331,13 +330,13 @@ class HeldRun:
         for start in range(0, len(self.chosen), step):
             yield slice(start, min(start + step, len(self.chosen)))
 
-    def simulated(self, part: slice, simulate: Simulate) -> Comparison:
+    def simulated(self, part: slice, simulate: Simulate) -> SimulatedPart:
         """Return a part with the simulator's registers of it."""
         q, k, v = (_pairs(x, part).astype(np.int32, order="C") for x in self.codes)
         mask = None if self.masked is None else _pairs(self.masked, part)
         bias = None if self.bias is None else _pairs(self.bias, part)
         expected = simulate(q, k, v, self.params, self.config, masked=mask, bias=bias)
-        return Comparison(self, part, (q, k, v), mask, bias, expected)
+        return SimulatedPart(self, part, (q, k, v), mask, bias, expected)
 
 
 def _pairs(values: NDArray[Any], part: slice) -> NDArray[Any]:
@@ -402,7 +401,7 @@ def compare_run(run: HeldRun, simulate: Simulate) -> Outcome:
 def _compare_register(
     name: str,
     got: NDArray[Any],
-    seen: Comparison,
+    seen: SimulatedPart,
     outcome: Outcome,
     first: dict[str, Mismatch],
 ) -> None:
@@ -418,8 +417,13 @@ def _compare_register(
             first[name] = seen.mismatch(name, where, got, int(differ.sum()))
 
 
-@dataclass(frozen=True)
-class LayerShape:
+#: Numbers of values by register.
+Counts = Annotated[
+    dict[str, Exact], Meta(extra_json_schema={"propertyNames": {"enum": list(REGISTERS)}})
+]
+
+
+class LayerShape(Document, frozen=True, kw_only=True):
     """What the datapath of one layer is given for an image.
 
     Attributes:
@@ -428,16 +432,16 @@ class LayerShape:
         masked: masked (row, key) pairs of each of these; empty where nothing is masked.
     """
 
-    heads: int
-    sizes: dict[str, int]
-    masked: tuple[int, ...] = ()
+    heads: Positive
+    sizes: Counts
+    masked: tuple[Count, ...] = ()
 
 
 class Shapes(Watcher):
     """Watches the shape of each datapath, of one image.
 
     Attributes:
-        layers: by layer; empty for a model without any.
+        layers: shapes by layer; empty for a model without any.
     """
 
     def __init__(self) -> None:
@@ -450,7 +454,7 @@ class Shapes(Watcher):
         if seen.masked is not None:
             masked = seen.masked.expand(seen.grid).sum((2, 3)).flatten().tolist()
         sizes = {name: prod(values.shape[2:]) for name, values in seen.registers.items()}
-        self.layers[seen.layer] = LayerShape(rows * heads, sizes, tuple(masked))
+        self.layers[seen.layer] = LayerShape(heads=rows * heads, sizes=sizes, masked=tuple(masked))
 
 
 def values_compared(
@@ -477,11 +481,11 @@ class Checker(Watcher):
 
     Args:
         mode: `sample`, `sample:K` or `all`, as `HeadChoice`.
-        seed: of the sample.
-        keep: how many mismatches are kept whole.
-        threads: that compare beside inference, 0 to 256; 0 for none: inference waits.
+        seed: seed of the sample.
+        keep: number of mismatches that are kept whole.
+        threads: comparing threads beside inference, 0 to 256; at 0 inference waits.
         waiting: runs of a datapath whose registers may wait for a thread. One more, and inference
-            waits: that many and one a thread are held in memory.
+            waits: that many and one per thread are held in memory.
 
     Raises:
         ValueError: an argument is outside of its range.
@@ -522,11 +526,6 @@ class Checker(Watcher):
         """The first ones, by batch, layer and register in datapath order; errors as `finish`."""
         self.finish()
         return self._found.mismatches
-
-    @property
-    def total_compared(self) -> int:
-        """Values compared, over all registers."""
-        return sum(self.compared.values())
 
     @property
     def total_mismatched(self) -> int:

@@ -1,12 +1,11 @@
-"""Digests: what two runs, machines or devices can be compared by without keeping any register."""
+"""Digests of images and registers, by which runs, machines and devices can be compared."""
 
 import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitlog2.sim import REGISTERS
 
@@ -67,31 +66,9 @@ class RegisterDigest(Watcher):
                 each.update(row.data)
 
 
-def model_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of a model's tensors: names, types, shapes and bytes, sorted by name."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        values = np.ascontiguousarray(tensor.detach().cpu().numpy())
-        total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-        total.update(values.tobytes())
-    return total.hexdigest()
-
-
 def digest_of_digests(digests: Iterable[str]) -> str:
     """Return the SHA-256 of the digests of all images in order; empty where there are none."""
     parts = list(digests)
     if not parts:
         return ""
     return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def exact_float32() -> None:
-    """Keep reduced precision off for good: float32 products are then float32 on every device.
-
-    Attention registers do not depend on it (`exact_matmul`), nor does any product of the integer
-    arithmetic; the float arithmetic and the unquantized model do.
-    """
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True

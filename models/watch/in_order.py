@@ -16,7 +16,7 @@ class InOrder(Generic[T]):
     with `drain` and `cancel`, and with the process. One thread submits, drains and cancels.
 
     Args:
-        threads: that make the calls, 0 to 256; 0 for none, each call is made as it is submitted.
+        threads: number of threads, 0 to 256; at 0 each call is made as it is submitted.
         waiting: calls that may wait for a thread, at least 0.
 
     Raises:

@@ -1,6 +1,7 @@
 """Every observation of a batch, and the first place at which those of two models differ."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -13,7 +14,7 @@ class Recorder(Watcher):
     """Keeps the last observation of each layer.
 
     Attributes:
-        layers: by layer, in the order in which they run.
+        layers: observations by layer, in the order in which they run.
     """
 
     def __init__(self) -> None:
@@ -24,30 +25,55 @@ class Recorder(Watcher):
         self.layers[seen.layer] = seen
 
 
-#: Layer, register or input or `parameters`, place in (image, ...), and the two values there.
-Difference = tuple[str, str, tuple[int, ...], int | None, int | None]
+@dataclass(frozen=True)
+class Parting:
+    """The first place at which two models differ.
+
+    Attributes:
+        image: its number in the validation set.
+        layer: attention layer.
+        register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
+        place: head, row and key or channel, as far as the register has them; empty for parameters,
+            and where layers or shapes differ.
+        a, b: the values there; None without a place.
+    """
+
+    image: int
+    layer: str
+    register: str
+    place: tuple[int, ...] = ()
+    a: int | None = None
+    b: int | None = None
+
+    def __str__(self) -> str:
+        names = ("head", "row", "key or channel")
+        place = " ".join(f"{n} {i}" for n, i in zip(names, self.place, strict=False))
+        values = "" if self.a is None else f": {self.a} and {self.b}"
+        return (
+            f"image {self.image} parts first at layer {self.layer}, {self.register} {place}{values}"
+        )
 
 
-def first_difference(
-    a: Mapping[str, Observation], b: Mapping[str, Observation]
-) -> Difference | None:
+def first_difference(a: Mapping[str, Observation], b: Mapping[str, Observation]) -> Parting | None:
     """Return where two models' observations differ first; None where they are the same.
 
-    Within a layer come its inputs, its parameters, then its registers in datapath order. Where
-    layers, parameters or shapes differ there is no place and no value.
+    Within a layer come its inputs, its parameters, then its registers in datapath order.
     """
     for layer, one in a.items():
-        other = b.get(layer)
+        other, first = b.get(layer), one.numbers[0]
         if other is None:
-            return layer, "q", (), None, None
+            return Parting(first, layer, "q")
         ours, theirs = ({**each.inputs, **each.registers} for each in (one, other))
         for name in ("q", "k", "v", "parameters", *REGISTERS):
             if name == "parameters":
                 if one.params != other.params:
-                    return layer, name, (), None, None
+                    return Parting(first, layer, name)
             elif ours[name].shape != theirs[name].shape:
-                return layer, name, (), None, None
+                return Parting(first, layer, name)
             elif not torch.equal(ours[name], theirs[name]):
                 where = tuple((ours[name] != theirs[name]).nonzero()[0].tolist())
-                return layer, name, where, int(ours[name][where]), int(theirs[name][where])
+                image, values = one.numbers[where[0] // one.windows], (ours[name], theirs[name])
+                return Parting(
+                    image, layer, name, where[1:], *(int(each[where]) for each in values)
+                )
     return None

@@ -1,12 +1,15 @@
 """What a code does to the attention map, layer by layer: histograms before and after, and error."""
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
+
+from bitlog2.documents import Document, Exact, Positive, of
 
 from ..ptq.levels import level_of
 from .watching import MapObservation, Observation, Watcher
@@ -16,26 +19,24 @@ OCTAVES = 20
 _BINS = 2 * OCTAVES
 
 
-@dataclass(frozen=True)
-class LayerStatistics:
-    """The attention map of a layer over some images.
+Histogram = Annotated[tuple[Exact, ...], Meta(min_length=_BINS + 1, max_length=_BINS + 1)]
+Error = Annotated[float, Meta(ge=0, le=1e9)]
 
-    Attributes:
-        before: values of the softmax before its code by half octave, the smallest first; the first
-            entry counts what is below 2**-20.
-        after: the same of the decoded values.
-        error: squared error of the decoded map over the sum of squares of the map.
-        changed: levels that differ from those of an exact softmax of the same scores, and how many
-            there are; None where the map is no datapath's.
-        output_error: squared difference of the accumulators that this makes, over the sum of
-            squares; None likewise.
-    """
 
-    before: list[int]
-    after: list[int]
-    error: float
-    changed: tuple[int, int] | None = None
-    output_error: float | None = None
+class LayerStatistics(Document, frozen=True, kw_only=True):
+    """A layer's attention map on the calibration images, before and after its code."""
+
+    before: Annotated[Histogram, of("Values by half octave from 2**-20 to 1; smaller ones first.")]
+    after: Annotated[Histogram, of("The same of the decoded values.")]
+    error: Annotated[Error, of("Squared error of the map over the sum of its squares.")]
+    changed: Annotated[
+        tuple[Exact, Positive] | None,
+        of("Levels that an exact softmax of the same scores gives otherwise, of all."),
+    ]
+    output_error: Annotated[
+        Error | None,
+        of("Squared difference of the accumulators that this makes, relative."),
+    ]
 
 
 class _Part:
@@ -89,8 +90,8 @@ def _joined(parts: list[_Part]) -> LayerStatistics:
     changed = [part.changed for part in parts if part.changed is not None]
     output = [part.output for part in parts if part.output is not None]
     return LayerStatistics(
-        before=np.sum([part.before for part in parts], axis=0).tolist(),
-        after=np.sum([part.after for part in parts], axis=0).tolist(),
+        before=tuple(np.sum([part.before for part in parts], axis=0).tolist()),
+        after=tuple(np.sum([part.after for part in parts], axis=0).tolist()),
         error=_ratio([(part.difference, part.power) for part in parts]),
         changed=(sum(c for c, _ in changed), sum(n for _, n in changed)) if changed else None,
         output_error=_ratio(output) if output else None,

@@ -31,7 +31,7 @@ class Observation:
 
     Attributes:
         layer: name of the attention layer.
-        config, params: the hardware, and what the layer loads.
+        config, params: the hardware, and the parameters of the layer.
         delta: () float64, the scale of the levels; None for a bare datapath.
         numbers: number of each image of the batch in the validation set.
         inputs: codes by name: q (B, H, R, D), k (B, H, N, D), v (B, H, N, D').
@@ -99,7 +99,7 @@ class Watcher:
     """What `watch` calls; a watcher overrides what it needs.
 
     Attributes:
-        requires: what errors call a watcher that needs a datapath; empty where it needs none.
+        requires: name in errors of a watcher that needs a datapath; empty where it needs none.
     """
 
     requires = ""

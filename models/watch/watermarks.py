@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bitlog2.sim import REGISTERS, AttentionConfig
 
+from ..ptq.datapath import rnd
 from .watching import Observation, Watcher, unobserved
 
 #: Registers in datapath order; product and out_product are those before the shifts.
@@ -59,36 +59,17 @@ class Watermarks(Watcher):
 
     Attributes:
         layers: marks by layer, then by register.
-        configs: the hardware of each layer.
     """
 
     requires = "watermarks"
 
     def __init__(self) -> None:
         self.layers: dict[str, dict[str, Mark]] = {}
-        self.configs: dict[str, AttentionConfig] = {}
 
     def take(self, seen: Observation) -> None:
         """Mark every register of a run."""
-        self.configs[seen.layer] = seen.config
         marks = {name: mark_of(name, seen) for name in WATERMARKED}
         join_marks(self.layers.setdefault(seen.layer, {}), marks)
-
-    def overall(self) -> dict[str, Mark]:
-        """Return the marks over all layers, by register."""
-        total: dict[str, Mark] = {}
-        for marks in self.layers.values():
-            join_marks(total, marks)
-        return {name: total[name] for name in WATERMARKED if name in total}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return marks by layer and register, bits used and provided among them."""
-        return {
-            layer: {
-                name: _described(mark, name, self.configs[layer]) for name, mark in marks.items()
-            }
-            for layer, marks in self.layers.items()
-        }
 
 
 def provided_bits(register: str, config: AttentionConfig) -> int:
@@ -103,17 +84,6 @@ def provided_bits(register: str, config: AttentionConfig) -> int:
 def is_signed(register: str, config: AttentionConfig) -> bool:
     """Whether a register is two's complement."""
     return register in config.registers and config.registers[register].signed
-
-
-def _described(mark: Mark, register: str, config: AttentionConfig) -> dict[str, int | None]:
-    return {
-        "smallest": mark.smallest,
-        "largest": mark.largest,
-        "values": mark.values,
-        "saturated": mark.saturated,
-        "bits_used": mark.bits(signed=is_signed(register, config)),
-        "bits_provided": provided_bits(register, config),
-    }
 
 
 def mark_of(register: str, seen: Observation) -> Mark:
@@ -145,19 +115,15 @@ def _saturated(register: str, seen: Observation) -> int | None:
     """Return how many values a saturating register limited, from what came before the limit."""
     config, params, registers = seen.config, seen.params, seen.registers
     if register == "t":
-        t = _rnd(registers["score"].long() * params.m, params.n)
+        t = rnd(registers["score"].long() * params.m, params.n)
         t = t if seen.bias is None else t + seen.bias
         over = (t < config.t_min) | (t > config.t_max)
     elif register == "d":
         over = (registers["row_max"].unsqueeze(-1) - registers["t"]) > config.d_max
         over = over if seen.masked is None else over & ~seen.masked
     elif register == "o":
-        o = _rnd(registers["acc"].long() * params.m2, params.n2) + params.zo
+        o = rnd(registers["acc"].long() * params.m2, params.n2) + params.zo
         over = (o < 0) | (o >= 1 << config.o_bits)
     else:
         return None
     return int(over.sum())
-
-
-def _rnd(x: Tensor, n: int) -> Tensor:
-    return (x + ((1 << n) >> 1)) >> n

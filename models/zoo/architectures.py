@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bitlog2.names import ZOO as ZOO
-from bitlog2.names import ZooModel
+from bitlog2.names import ZOO, ZooModel
 
 from .weights import fit_weights, head_classes, hub_file, read_weights
 
@@ -65,13 +64,13 @@ def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = Fal
         name: a key of `ZOO`.
         checkpoint: weights as `read_weights` takes them; None takes them from the cache of the
             Hugging Face hub, or downloads them into it. A fine-tuned model may have any number of
-            classes: that of its head. A ViT and a DeiT of one size have tensors of the same names
-            and shapes: only the accuracy tells a file of one from a file of the other.
+            classes, which its head gives. A ViT and a DeiT of one size have tensors of the same
+            names and shapes: only the accuracy distinguishes their files.
         ema: take the averaged weights of the checkpoint.
 
     Raises:
         ValueError: no such model; a checkpoint that is not one of this model, names the file.
-        OSError: no such file; the hub can't be reached, says what to give instead.
+        OSError: no such file; the hub can't be reached, with what to give instead.
     """
     path = hub_file(name, _entry(name).timm_name) if checkpoint is None else checkpoint
     weights = read_weights(path, ema=ema)

@@ -1,20 +1,24 @@
-"""A quantized model in one safetensors file: parameters, scales, and how it was quantized."""
+"""A quantized model in one file: parameters, scales and how it was quantized; its scales alone."""
 
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bitlog2.documents import plain
+from bitlog2.documents import parse, plain
 from bitlog2.names import MODELS, MOST_CLASSES
 from bitlog2.sim.files import write_whole
 
@@ -34,7 +38,7 @@ def check_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
 
     Args:
         model: as `float_path` or `integer_path` returns it, not calibrated.
-        tensors: of the file, by name.
+        tensors: tensors of the file by name.
 
     Raises:
         ValueError: names what is missing, unexpected, of a wrong shape or type, or not finite.
@@ -133,11 +137,11 @@ class QuantizedModel:
     """A quantized model and what it is.
 
     Attributes:
-        model: as `quantize` returns it.
+        model: the network as `quantize` returns it.
         name: one of `MODELS`.
         classes: number of classes.
-        spec: how it was quantized.
-        seed: of the calibration.
+        spec: its quantization.
+        seed: seed of the calibration.
     """
 
     model: nn.Module
@@ -157,7 +161,7 @@ def save_quantized(path: Path, quantized: QuantizedModel) -> None:
         "model": quantized.name,
         "classes": str(quantized.classes),
         "seed": str(quantized.seed),
-        "quantization": json.dumps(asdict(quantized.spec)),
+        "quantization": json.dumps(msgspec.to_builtins(quantized.spec)),
     }
     tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
     content = memoryview(save(tensors, metadata))
@@ -183,8 +187,8 @@ def load_quantized(path: Path) -> QuantizedModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not as `save_quantized` wrote it: metadata that says something
-            else, a SHA-256 that is not of this content, tensors that are missing, unexpected,
+        ValueError: the file is not as `save_quantized` wrote it: other metadata,
+            a SHA-256 that is not of this content, tensors that are missing, unexpected,
             misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
     """
     header, tensors = _read(path)
@@ -237,12 +241,12 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
         )
     try:
-        spec = QuantizationSpec(**plain(metadata["quantization"].encode(), "quantization"))
+        spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
         if metadata["model"] == "digits" and classes != NUM_CLASSES:
             raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
         ) from error
@@ -294,3 +298,54 @@ def _take_late_biases(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         stored = tensors.get(f"{name}.bias")
         if stored is not None and getattr(module, "bias", stored) is None:
             module.bias = nn.Parameter(stored, requires_grad=False)
+
+
+def model_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's tensors: names, types, shapes and bytes, sorted by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        total.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+#: Buffers of a model's quantizers, by the last part of their names.
+_DUMPED = ("delta", "zero_point", "reparam_r", "reparam_b")
+
+
+def quantizer_values(model: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """Return the quantizers of a model by module name.
+
+    `LAYER.input_quantizer.delta`, `.zero_point`, and the same of `weight_quantizer`, for each
+    linear layer and the patch projection; `ATTENTION.q_quantizer`, `k_quantizer`, `v_quantizer`;
+    the attention map's scale as `ATTENTION.map.delta` (float arithmetic), `ATTENTION.delta` (a
+    BitLog2 code in integers) or `ATTENTION.map_quantizer.delta` (`uniform_4` in integers);
+    `LAYER.reparam_r` and `LAYER.reparam_b`, by which the LayerNorm before the layer was divided and
+    lowered. Scalars have shape (), values by channel (C,); float32, delta of a BitLog2 code in
+    integers float64.
+    """
+    values = {}
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in _DUMPED and buffer.numel():
+            array = buffer.detach().cpu().numpy()
+            values[name] = array.reshape(()) if array.size == 1 else array.reshape(-1)
+    return values
+
+
+def dump_quantizers(path: Path, quantized: QuantizedModel) -> None:
+    """Write `quantizer_values` as a numpy .npz, whole or not at all.
+
+    Its entry `about` is JSON text: model, quantization, seed, and `model_sha256`, the digest of all
+    tensors that the result of a run gives too.
+    """
+    about = {
+        "model": quantized.name,
+        "quantization": msgspec.to_builtins(quantized.spec),
+        "seed": quantized.seed,
+        "model_sha256": model_digest(quantized.model),
+    }
+    values: dict[str, Any] = quantizer_values(quantized.model)
+    buffer = BytesIO()
+    np.savez(buffer, about=np.array(json.dumps(about)), **values)
+    write_whole(path, buffer.getvalue())

@@ -54,7 +54,7 @@ def held_out_mask(labels: np.ndarray) -> np.ndarray:
     A sample is held out when its index within its own class, in data-set order, leaves 0, 3 or 6
     modulo 10. This is stratified by construction and uses no random generator, so no version of
     any library can change it. The data set is ordered by writer, so every writer is in both parts:
-    the held-out figure says how well the network reads new samples of known writers.
+    the held-out figure is of new samples of known writers.
     """
     mask = np.zeros(labels.shape, dtype=bool)
     for label in np.unique(labels):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from bitlog2.names import MODELS
+from bitlog2.names import MODELS, ZOO
 
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
 from ..images.labels import IMAGENET_CLASSES
-from .architectures import ZOO, build_zoo_model, load_zoo_model, transform
+from .architectures import build_zoo_model, load_zoo_model, transform
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
 
@@ -26,7 +26,7 @@ class DataSource:
             for digits.
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
-        classes: file of the model's class names, where the data's say nothing to it.
+        classes: file of the model's class names, where those of the data are others.
     """
 
     root: Path | None = None
@@ -41,9 +41,9 @@ class Task:
 
     Attributes:
         name: one of `MODELS`.
-        model: in eval mode, on its device.
+        model: the network in eval mode, on its device.
         data: its images.
-        device: where the model runs.
+        device: torch device of the model.
         published_top1: published accuracy of the unquantized model, percent; None where there is
             none for this data.
     """
@@ -75,7 +75,7 @@ def load_task(
         device: torch device.
         source: the images of a pretrained model; digits ships its own.
         checkpoint: the weights of a pretrained model; None takes the hub's.
-        model: a model that is loaded already (a quantized one, say): no weights are looked for.
+        model: a model that is loaded already, quantized or not: no weights are looked for.
         ema: take the averaged weights of the checkpoint.
 
     Raises:
@@ -102,7 +102,7 @@ def load_task(
         skip_unreadable=source.skip_unreadable,
         calibrates=model is None,
         classes=source.classes,
-    )  # told before weights are looked for
+    )  # refused before weights are looked for
     model = model or load_zoo_model(name, checkpoint, ema=ema)
     classes = model.get_parameter(_head(model)).shape[0]
     data.require_classes(classes)

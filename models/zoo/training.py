@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
+from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]  # any timm
 from torch import Tensor
 
 from bitlog2.sim.files import write_whole
@@ -38,7 +39,8 @@ ARCHITECTURE = (
 DEFAULT_EPOCHS = 80
 DEFAULT_SEED = 0
 
-Progress = Callable[[int, float], None]
+#: Called with an epoch, from 1, and its mean training loss.
+EpochDone = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def train(
     epochs: int,
     seed: int,
     recipe: Recipe | None = None,
-    progress: Progress | None = None,
+    progress: EpochDone | None = None,
 ) -> VisionTransformer:
     """Train `build_digits` on the training part of `digits_split`; return it rounded to half.
 
@@ -128,7 +130,7 @@ def round_to_half(model: VisionTransformer) -> None:
 
 
 def top1(model: VisionTransformer, images: Tensor, labels: Tensor) -> float:
-    """Give the share, in [0, 1], of `images` (n, 1, 32, 32) classified as `labels` (n,) say.
+    """Return the share, in [0, 1], of `images` (n, 1, 32, 32) that get their `labels` (n,).
 
     An image's class is its largest logit. `model` should be in eval mode.
     """
@@ -155,7 +157,7 @@ def save_weights(model: VisionTransformer, path: Path, about: dict[str, str]) ->
 
 
 def train_and_save(
-    path: Path, epochs: int, seed: int, progress: Progress | None = None
+    path: Path, epochs: int, seed: int, progress: EpochDone | None = None
 ) -> dict[str, str]:
     """Train with the default recipe, write the weights to `path`, return the file's metadata.
 
@@ -204,7 +206,7 @@ def _fit(
     epochs: int,
     seed: int,
     recipe: Recipe,
-    progress: Progress | None,
+    progress: EpochDone | None,
 ) -> None:
     """Run the optimisation in place."""
     count, batch = len(split.train_labels), recipe.batch_size
@@ -236,14 +238,6 @@ def _fit(
 
 
 def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
-    """Make AdamW with decay on weight matrices, none on biases, norms and embeddings."""
-    decayed: list[torch.nn.Parameter] = []
-    free: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim > 1 and name not in model.no_weight_decay()
-        (decayed if is_matrix else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
+    """Return AdamW with decay on weight matrices, none on biases, norms and embeddings."""
+    groups = param_groups_weight_decay(model, recipe.weight_decay, model.no_weight_decay())
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)

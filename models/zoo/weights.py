@@ -190,7 +190,7 @@ def _joined(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
-#: Names of the ViT of Google's repository, in Flax; `from_flax` tells `kernel` from `scale`.
+#: Names of the ViT of Google's repository, in Flax; `from_flax` distinguishes `kernel` and `scale`.
 _FLAX: _Renames = (
     (r"^(?:opt/target/|params/)", ""),
     (r"^cls$", "cls_token"),
@@ -290,13 +290,13 @@ def read_weights(path: Path, *, ema: bool = False) -> dict[str, Tensor]:
 
     A state dict, bare or under the first of `model`, `state_dict`, `model_state` and
     `model_state_dict` that holds a dictionary, one level deep; with `ema`, or where there is none
-    of these, under `model_ema`, `state_dict_ema` and the like, and a warning says which. Whatever
+    of these, under `model_ema`, `state_dict_ema` and the like, and a warning names it. Whatever
     lies beside it is skipped: objects of foreign classes are never made. The prefixes `module.`,
     `_orig_mod.` and `model.`, which parallel training, compilation and Lightning add, are taken
     off. Names of Hugging Face's transformers, of torchvision and of Swin's own repository, and
     Google's `.npz` files, are brought to timm's. A `.index.json` stands for its parts, which lie
-    beside it. Tensors are float32, float16, bfloat16 or float64; whether they are finite is
-    `fit_weights`' to say.
+    beside it. Tensors are float32, float16, bfloat16 or float64; `fit_weights` looks
+    whether they are finite.
 
     Args:
         path: the file.
@@ -344,7 +344,7 @@ def _read(path: Path) -> Any:
 
 
 def _read_parts(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file in parts, each out of the part that the index says."""
+    """Return the tensors of a file in parts, each out of the part that the index names."""
     try:
         places = json.loads(path.read_bytes())["weight_map"]
         parts = sorted(set(places.values()))
@@ -533,7 +533,7 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
     Args:
         model: architecture, float32.
         weights: as `read_weights` returns them.
-        name, path: of the model and the file, for the message.
+        name, path: name of the model and the file, for the message.
 
     Raises:
         ValueError: names what is missing, unexpected, of a wrong shape or not finite, the first
@@ -552,7 +552,7 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
 
 
 def _size(weights: dict[str, Tensor]) -> str | None:
-    """Tell width and depth, None where this is not a transformer of these families."""
+    """Return width and depth in words; None where this is no transformer of these families."""
     patches = weights.get("patch_embed.proj.weight")
     blocks = {key.split(".attn.")[0] for key in weights if ".attn." in key}
     if patches is None or patches.ndim == 0 or not blocks:

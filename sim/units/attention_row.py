@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import AttentionConfig, LayerParams
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import parameter
+from ..ports import bounded
 from .code_register import code_register
 from .exp2 import exp2
 from .log2_quantizer import log2_quantizer
@@ -37,6 +39,9 @@ ATTENTION_ROW = Unit(
         ("shift_add", "rows", "acc"),
         ("output_requantizer", "expected", "o"),
     ),
+    assumes=(bounded("n"), bounded("n2")),
+    longest=parameter("max_tokens"),
+    helpers=(Helper("softmax_row"),),
 )
 
 

@@ -5,8 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..declarations import Stream, Unit
+from ..expressions import parameter, port
 from ..jit import borrowing_kernel as kernel
+from ..ports import bounded
 from ..scheme import Scheme
+
+#: A flag comes with nibble 0 (BL2-CODE-02).
+FLAG_ALONE = port("flag").equals(0) | port("nibble").equals(0)
 
 CODE_REGISTER = Unit(
     "code_register",
@@ -28,6 +33,8 @@ CODE_REGISTER = Unit(
         ("pack_row", "memory", "flag_write"),
         ("pack_row", "memory", "flag_byte"),
     ),
+    assumes=(bounded("level"), FLAG_ALONE),
+    longest=parameter("max_tokens"),
     clocked=False,
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..config import AttentionConfig
 from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+from ..ports import bounded
 from ..rounding import leading_one_kernel, rnd, rnd_kernel
 
 EXP2 = Unit(
@@ -18,7 +19,9 @@ EXP2 = Unit(
         Stream("expected", "output", "case", ("e",)),
     ),
     makes=(("exp2", "expected", "e"),),
+    assumes=(bounded("d"),),
     clocked=False,
+    table=True,
 )
 
 
@@ -57,19 +60,26 @@ def exp2_of_every_distance(table, fraction_bits, shift_max, e):
 
 
 @kernel
+def exp2_logarithm(e, fraction_bits):
+    """Return the position of e's leading one and, as a fraction of P bits, the bits below it.
+
+    e: int64, at most 2**P, P = fraction_bits. That of 0 is below every threshold of unit 6.
+    """
+    k = leading_one_kernel(e)
+    logarithm = ((k - np.int64(1)) << fraction_bits) + ((e << fraction_bits) >> k)
+    return logarithm if e > 0 else np.int64(_LOWEST) << fraction_bits
+
+
+@kernel
 def exp2_words(e, fraction_bits, words):
     """Write words[d] of every e[d], and after them the word of a masked key: e = 0.
 
-    e: (d_max + 1,) int32, at most 2**P, P = fraction_bits; words: (d_max + 2,) int64. The
-    logarithm is the position of e's leading one and, as a fraction of P bits, the bits below it.
+    e: (d_max + 1,) int32, at most 2**P, P = fraction_bits; words: (d_max + 2,) int64.
     """
-    lowest = np.int64(_LOWEST) << fraction_bits
     for d in range(e.size):
         x = np.int64(e[d])
-        k = leading_one_kernel(x)
-        logarithm = ((k - np.int64(1)) << fraction_bits) + ((x << fraction_bits) >> k)
-        words[d] = ((logarithm if x > 0 else lowest) << np.int64(E_BITS)) + x
-    words[e.size] = lowest << np.int64(E_BITS)
+        words[d] = (exp2_logarithm(x, fraction_bits) << np.int64(E_BITS)) + x
+    words[e.size] = exp2_logarithm(np.int64(0), fraction_bits) << np.int64(E_BITS)
 
 
 @kernel

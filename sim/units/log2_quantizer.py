@@ -9,10 +9,13 @@ for their 1.5-fold (SPEC.md BL2-LOG2-08). Equal to `log2_quantizer` bit for bit.
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import port
 from ..jit import borrowing_kernel as kernel
+from ..ports import ONE, bounded
 from ..rounding import leading_one, leading_one_kernel
 from ..scheme import Scheme
+from .exp2 import exp2_logarithm
 
 LOG2_QUANTIZER = Unit(
     "log2_quantizer",
@@ -25,7 +28,9 @@ LOG2_QUANTIZER = Unit(
         ("code_register", "expected", "nibble"),
         ("code_register", "expected", "flag"),
     ),
+    assumes=(bounded("e"), port("s") >= ONE, bounded("s")),
     clocked=False,
+    helpers=(Helper("leading_one", None),),
     stand_ins=("log2_quantizer_divide",),
 )
 
@@ -85,49 +90,6 @@ def log2_quantizer_counting(e: int, s: int, scheme: Scheme) -> int:
 
 
 @kernel
-def _level(k, half_bit, scheme):
-    """Level of exponent k (negative: zero) and half bit, before the clamp to the top level."""
-    if scheme.half:
-        level = 2 * k + half_bit if k >= 1 else k + 1
-    else:
-        level = k + 1
-    return level if k >= 0 else np.int64(0)
-
-
-@kernel
-def log2_quantizer_kernel(e, s, scheme, level):
-    """Write level[j] of e[j] / s by leading ones and comparisons at the width of s.
-
-    e: (N,) int32 with 0 <= e <= s; s: int64 > 0; level: (N,) uint8. With x = odd * e and
-    E = x << a, the comparison E < s << k is made as x << (a - k) < s, shifting whichever side
-    keeps the shift non-negative: 28 bits at the default widths (BL2-LOG2-06). k ends at a + 1 or
-    below, since e <= s.
-    """
-    a = np.int64(scheme.base_shift)
-    zero = np.int64(0)
-    one = np.int64(1)
-    leading_s = leading_one_kernel(s)
-    for j in range(e.size):
-        x = np.int64(e[j]) * scheme.odd
-        aligned = leading_one_kernel(x) + a - leading_s
-        k = max(aligned, zero)
-        below = np.int64((x << max(a - k, zero)) < (s << max(k - a, zero)))
-        k = np.int64(-1) if (aligned < zero or x == zero) else k - below
-        half_bit = np.int64((x << (a + one - max(k, zero))) >= 3 * s)
-        level[j] = min(_level(k, half_bit, scheme), scheme.top_level)
-
-
-@kernel
-def log2_quantizer_dividing(e, s, scheme, level):
-    """Write the same levels from p = min(e * A // s, A - 1): the specification's form."""
-    for j in range(e.size):
-        p = min(np.int64(e[j]) * scheme.int_max // s, np.int64(scheme.int_max - 1))
-        k = leading_one_kernel(p) if p > 0 else np.int64(-1)
-        half_bit = (p >> (k - 1)) & 1 if k >= 1 else np.int64(0)
-        level[j] = _level(k, half_bit, scheme)
-
-
-@kernel
 def _logarithm(s, odd, fraction_bits):
     """Return the logarithm of s / odd, upward, with that many fraction bits.
 
@@ -173,3 +135,20 @@ def threshold_quantizer(logarithm, power, raised, layer, scheme, level):
         above_raised = np.right_shift(np.subtract(logarithm[j], raised), octave)
         reached = min(max(above_power, zero), powers)
         level[j] = np.add(reached, min(max(above_raised, zero), raised_powers))
+
+
+@kernel
+def log2_quantizer_kernel(e, s, layer, scheme, scratch, level):
+    """Write level[j] of e[j] / s[j]: unit 6 alone, each key with a row sum of its own.
+
+    e: (N,) int32, at most 2**P; s: (N,) int64, at least 2**P; scratch: (3, N) int32; level: (N,)
+    uint8.
+    """
+    logarithm, power, raised = scratch[0], scratch[1], scratch[2]
+    bits = np.int64(layer.fraction_bits)
+    for j in range(e.size):
+        logarithm[j] = exp2_logarithm(np.int64(e[j]), bits)
+    row_thresholds(s, layer, scheme, power, raised)
+    for j in range(e.size):
+        key = slice(j, j + 1)
+        threshold_quantizer(logarithm[key], power[j], raised[j], layer, scheme, level[key])

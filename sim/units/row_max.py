@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..config import AttentionConfig
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import parameter, port
 from ..jit import borrowing_kernel as kernel
 
 ROW_MAX = Unit(
@@ -16,6 +17,8 @@ ROW_MAX = Unit(
         Stream("keys", "output", "beat", ("d",)),
     ),
     makes=(("row_max", "expected", "row_max"), ("distance", "keys", "d")),
+    longest=parameter("max_tokens"),
+    helpers=(Helper("distance", (port("t") <= port("row_max"),)),),
 )
 
 

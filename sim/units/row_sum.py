@@ -5,7 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..declarations import Stream, Unit
+from ..expressions import parameter
 from ..jit import kernel
+from ..ports import bounded
 
 ROW_SUM = Unit(
     "row_sum",
@@ -14,6 +16,8 @@ ROW_SUM = Unit(
         Stream("expected", "output", "case", ("s",)),
     ),
     makes=(("row_sum", "expected", "s"),),
+    assumes=(bounded("e"),),
+    longest=parameter("max_tokens"),
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..declarations import Stream, Unit
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 
 SCORE_ACCUMULATOR = Unit(
@@ -15,6 +16,7 @@ SCORE_ACCUMULATOR = Unit(
         Stream("expected", "output", "case", ("score",)),
     ),
     makes=(("score_accumulator", "expected", "score"),),
+    longest=parameter("max_head_dim"),
 )
 
 

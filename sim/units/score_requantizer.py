@@ -5,6 +5,7 @@ import numpy as np
 from ..config import AttentionConfig
 from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+from ..ports import bounded
 from ..rounding import rnd, rnd_kernel, sat
 
 SCORE_REQUANTIZER = Unit(
@@ -14,6 +15,7 @@ SCORE_REQUANTIZER = Unit(
         Stream("expected", "output", "case", ("t",)),
     ),
     makes=(("score_requantizer", "expected", "t"),),
+    assumes=(bounded("n"),),
     clocked=False,
 )
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..declarations import Stream, Unit
+from ..declarations import Helper, Stream, Unit
+from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..scheme import Scheme
+from .code_register import FLAG_ALONE
 
 SHIFT_ADD = Unit(
     "shift_add",
@@ -16,6 +18,9 @@ SHIFT_ADD = Unit(
         Stream("expected", "output", "case", ("acc",), lanes=("acc",)),
     ),
     makes=(("shift_add", "expected", "acc"),),
+    assumes=(FLAG_ALONE,),
+    longest=parameter("max_tokens"),
+    helpers=(Helper("shift_add_lane", (FLAG_ALONE,)),),
 )
 
 
@@ -45,39 +50,33 @@ def shift_add(levels: Sequence[int], v: Sequence[int], zv: int, scheme: Scheme) 
 
 
 @kernel
-def _shifted(x, level, scheme):
-    """x << k, plus x << (k - 1) with the half bit; 0 for level 0."""
+def _value(level, scheme):
+    """Return what a level stands for in units of 1/A, int32.
+
+    Half: two, or three with the half bit, shifted by k and halved: level 1 keeps the half of its
+    three, level 0 is taken away. Single: one shifted by the level, halved.
+    """
+    one, two, code = np.int32(1), np.int32(2), np.int32(level)
     if scheme.half:
-        k = np.int64(level) >> 1
-        half_bit = np.int64(level) & 1 if k >= 1 else np.int64(0)
-    else:
-        k = max(np.int64(level) - 1, np.int64(0))
-        half_bit = np.int64(0)
-    term = (x << k) + half_bit * (x << max(k - 1, np.int64(0)))
-    return term if level > 0 else np.int64(0)
+        lead = np.add(two, np.bitwise_and(code, one))
+        raised = np.left_shift(lead, np.right_shift(code, one))
+        return np.subtract(np.right_shift(raised, one), np.int32(code == 0))
+    return np.right_shift(np.left_shift(one, code), one)
 
 
 @kernel
 def level_value(level, scheme, value):
-    """Write value[j], what level[j] stands for in units of 1/A. level: (N,) uint8, value: (N,).
+    """Write value[j], what level[j] stands for. level: (N,) uint8; value: (N,) of any type.
 
-    Half: two, or three with the half bit, shifted by k and halved: level 1 keeps the half of its
-    three, level 0 is taken away. Single: one shifted by the level, halved. All within int32.
+    What unit 8 multiplies v by where its sums are products of matrices.
     """
-    one, two = np.int32(1), np.int32(2)
     for j in range(level.size):
-        code = np.int32(level[j])
-        if scheme.half:
-            lead = np.add(two, np.bitwise_and(code, one))
-            raised = np.left_shift(lead, np.right_shift(code, one))
-            value[j] = np.subtract(np.right_shift(raised, one), np.int32(code == 0))
-        else:
-            value[j] = np.right_shift(np.left_shift(one, code), one)
+        value[j] = _value(level[j], scheme)
 
 
 @kernel
 def shift_add_kernel(level, v, zv, scheme, acc):
-    """Write acc[d] = sum_j of (v[j, d] - zv) shifted by level[j].
+    """Write acc[d] = sum_j of v[j, d] - zv times what level[j] stands for: unit 8 alone.
 
     level: (N,) uint8; v: (N, D) int32; acc: (D,) int32, which cannot overflow: |acc| <= 255 * A
     (BL2-ACC-02).
@@ -85,4 +84,4 @@ def shift_add_kernel(level, v, zv, scheme, acc):
     acc[:] = 0
     for j in range(level.size):
         for d in range(acc.size):
-            acc[d] += _shifted(np.int64(v[j, d]) - zv, level[j], scheme)
+            acc[d] += (np.int64(v[j, d]) - zv) * _value(level[j], scheme)

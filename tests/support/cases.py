@@ -1,6 +1,6 @@
 """The kernels as tests call them, and inputs that hurt: corners, thresholds, random rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,10 @@ from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.units.code_register import pack_row_kernel
 from bitlog2.sim.units.exp2 import E_BITS, exp2_words
 from bitlog2.sim.units.log2_quantizer import (
-    log2_quantizer_dividing,
+    log2_quantizer_kernel,
     row_thresholds,
     threshold_quantizer,
 )
-from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel as log2_quantizer
 from bitlog2.sim.units.row_max import distance_kernel as distance
 from bitlog2.sim.units.score_accumulator import score_accumulator_kernel as score_accumulator
 from bitlog2.sim.units.shift_add import level_value
@@ -47,9 +46,7 @@ __all__ = [
     "key_product",
     "laid_out",
     "leading_one",
-    "levels_by",
-    "log2_quantizer",
-    "log2_quantizer_dividing",
+    "levels_alone",
     "logarithms",
     "random_rows",
     "rnd",
@@ -115,14 +112,6 @@ def values_of(scheme: Scheme) -> list[float]:
     return value.tolist()
 
 
-def levels_by(kernel: Callable[..., None], e: ArrayLike, s: int, scheme: Scheme) -> np.ndarray:
-    """The levels of a row by one of the kernels of one key at a time."""
-    e = np.asarray(e, np.int32)
-    level = np.empty(e.shape, np.uint8)
-    kernel(e, np.int64(s), scheme_constants(scheme), level)
-    return level
-
-
 def _layer(table_bits: int) -> Any:
     return layer_constants(AttentionConfig(table_bits=table_bits), LayerParams(1, 0, 1, 0))
 
@@ -150,6 +139,15 @@ def row_levels(
     pair = [x + np.int32(y) for x, y in zip(thresholds(s, scheme, table_bits), moved, strict=True)]
     constants = _layer(table_bits), scheme_constants(scheme)
     threshold_quantizer(logarithms(e, table_bits), *pair, *constants, level)
+    return level
+
+
+def levels_alone(e: ArrayLike, s: int, scheme: Scheme, table_bits: int = 16) -> np.ndarray:
+    """The levels of a row by the kernel of unit 6 alone, its sum given with every key."""
+    e = np.asarray(e, np.int32)
+    level, scratch = np.empty(e.size, np.uint8), np.empty((3, e.size), np.int32)
+    constants = _layer(table_bits), scheme_constants(scheme)
+    log2_quantizer_kernel(e, np.full(e.size, s), *constants, scratch, level)
     return level
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtl_files import rtl_files
+from support.rtl import rtl_files
 
-#: Modules that are run in another one, or on the vectors of another unit -> (unit, module).
-_THROUGH = {
-    "distance": ("row_max", "row_max"),
-    "leading_one": ("log2_quantizer", "log2_quantizer"),
-    "log2_quantizer_divide": ("log2_quantizer", "log2_quantizer_divide"),
-    "code_memory": ("code_register", "code_memory"),
-    "shift_add_lane": ("shift_add", "shift_add"),
-    "softmax_row": ("attention_row", "softmax_row"),
+#: Modules without vectors of their own -> the device that they are a part of.
+_PART_OF = {
+    "distance": "row_max",
+    "leading_one": "log2_quantizer",
+    "shift_add_lane": "shift_add",
 }
 
 
@@ -53,14 +50,9 @@ class Defect:
         return f"{self.module}: {self.what}"
 
     @property
-    def unit(self) -> str:
-        """Whose vectors find it."""
-        return _THROUGH.get(self.module, (self.module, ""))[0]
-
-    @property
     def top(self) -> str:
-        """The module that these vectors are run on."""
-        return _THROUGH.get(self.module, ("", self.module))[1]
+        """The device whose vectors find it."""
+        return _PART_OF.get(self.module, self.module)
 
     def planted(self, folder: Path) -> list[Path]:
         """Copy all RTL into a folder with the defect in it."""

@@ -99,10 +99,6 @@ def folders(root: Path, *, classes=3, workers=0, skip=False, change=TRANSFORM, n
     return data
 
 
-def quiet(items, label, total):
-    return items
-
-
 def joined(data: ImageFolders, batch_size=4, limit=None):
     batches = list(data.batches(batch_size, limit))
     return tuple(torch.cat([batch[part] for batch in batches]) for part in range(3))

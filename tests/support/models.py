@@ -1,13 +1,17 @@
 """Quantized forms of the embedded model and of a small Swin, made once per test process."""
 
+import copy
 from functools import cache, lru_cache
 
 import torch
 from timm.models.swin_transformer import SwinTransformer, WindowAttention
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.watch.digest import pixel_digests
 from bitlog2.models.watch.watching import Observation, watch
+from bitlog2.models.zoo.checkpoint import model_digest
 from bitlog2.models.zoo.task import Task, load_task
+from bitlog2.sim import LayerParams
 
 
 @lru_cache(maxsize=1)
@@ -21,6 +25,19 @@ def quantized_digits(scheme: str, arithmetic: str = "integer", bits: int = 4):
     task = digits_task()
     spec = QuantizationSpec(scheme, arithmetic, bits, bits)
     return quantize(task.model, task.calibration_images(0), spec)
+
+
+_MADE: dict[tuple, torch.nn.Module] = {}
+
+
+def quantized_once(model, images, spec):
+    """A copy of what `quantize` makes; the same model, images and specification calibrate once."""
+    key = model_digest(model), pixel_digests(images), spec
+    if key not in _MADE:
+        while len(_MADE) >= 12:
+            del _MADE[next(iter(_MADE))]
+        _MADE[key] = quantize(model, images, spec)
+    return copy.deepcopy(_MADE[key])
 
 
 @lru_cache(maxsize=1)
@@ -72,3 +89,26 @@ def observed(config, inputs, output, numbers=None, layer="layer"):
     return Observation.of_run(
         layer, config, inputs, output, numbers or tuple(range(len(inputs[0])))
     )
+
+
+def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
+    """Arguments of a datapath: codes of five queries, parameters over their ranges, masks, bias."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low, high, *shape):
+        return torch.randint(low, high + 1, shape, generator=generator)
+
+    top = (1 << config.q_bits) - 1
+    rows, channels = 5, 16
+    q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
+    zeros = [int(draw(0, top)) for _ in range(4)]
+    params = LayerParams(
+        int(draw(1, (1 << 16) - 1)), int(draw(0, 28)), int(draw(1, 65535)), int(draw(0, 36)), *zeros
+    )
+    masked = offsets = None
+    if masks:
+        masked = torch.rand(batch, heads, rows, tokens, generator=generator) < 0.3
+        masked[..., int(draw(0, tokens - 1))] = False
+    if bias:
+        offsets = draw(-4000, 4000, 1, heads, rows, tokens)
+    return (q, k, v, params, masked, offsets)

@@ -3,12 +3,18 @@
 from functools import lru_cache
 from pathlib import Path
 
+import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from timm.models.swin_transformer import WindowAttention
 
-from bitlog2.models.zoo.architectures import ZOO, load_zoo_model
+from bitlog2.models.zoo.architectures import load_zoo_model
+from bitlog2.names import ZOO
+
+#: Larger models are the same code with more of it.
+LARGE = ("vit_base", "deit_small", "deit_base", "swin_small")
+MODELS = [pytest.param(n, marks=pytest.mark.long if n in LARGE else ()) for n in ZOO]
 
 
 @lru_cache(maxsize=2)

@@ -1,10 +1,9 @@
 """What a choice of the design costs in gates and LUTs, by Yosys."""
 
-from .catalogue import CHOICES, Alternative, Choice, Group
+from .catalogue import CHOICES, Alternative, Choice, Counts, Group
 from .measure import (
     TECHNOLOGIES,
     CostTable,
-    Counts,
     count_cells,
     longest_path,
     measure_cost,

@@ -1,70 +1,82 @@
 """The choices of the design whose cost is measured."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from msgspec import field
 
+from bitlog2.documents import Count, Document
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 from ...stimulus.unit import Target
 
 
-@dataclass(frozen=True)
-class Alternative:
+class Counts(Document, frozen=True):
+    """What a module costs in one technology.
+
+    Attributes:
+        cells: logic cells that count as one: two-input gates and inverters, or LUTs.
+        carries: cells of a carry chain; 0 for gates.
+        flip_flops: one a bit; their enable and synchronous reset belong to them.
+        memory_bits: of memories that are written, which stay apart.
+        levels: logic cells on the longest path between ports, flip-flops and memories.
+        path_carries: carry cells on that path, the most where several have as many levels.
+        by_type: cells by the technology's name.
+    """
+
+    cells: Count
+    carries: Count
+    flip_flops: Count
+    memory_bits: Count
+    levels: Count
+    path_carries: Count
+    by_type: dict[str, Count]
+
+
+class Alternative(Document, frozen=True):
     """One module, as it is built.
 
     Attributes:
         name: what it is called in the table.
         top: the module, of `golden/rtl` or `golden/assurance/cost/sv`.
-        config: fields of `AttentionConfig` that are not the default.
+        configuration: fields of `AttentionConfig` that are not the default.
         parameters: parameters of the module that are not the package's.
         remark: what the counts do not show, in a few words.
+        counts: by technology, once they are measured.
     """
 
     name: str
     top: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    configuration: dict[str, int | str] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
     remark: str = ""
+    counts: dict[str, Counts] = field(default_factory=dict)
 
     @property
     def target(self) -> Target:
         """The configuration that the package is made of."""
-        return Target.of(AttentionConfig(**self.config))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as they stand in JSON."""
-        return {
-            "name": self.name,
-            "top": self.top,
-            "configuration": dict(self.config),
-            "parameters": dict(self.parameters),
-            "remark": self.remark,
-        }
+        return Target.of(AttentionConfig.from_mapping(self.configuration))
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Document, frozen=True):
     """Alternatives whose costs are compared; the first is the one that ratios refer to.
 
     Attributes:
         title: what they are alternatives of.
-        same: the test that shows that all compute one function; empty where they do not.
+        alternatives: the alternatives.
+        same_function: the test that shows that all compute one function; None where they do not.
     """
 
     title: str
     alternatives: tuple[Alternative, ...]
-    same: str = ""
+    same_function: str | None = None
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Document, frozen=True):
     """A choice of the design, in groups.
 
     Attributes:
         name: the name for `--choice`.
         title: the choice in words.
         note: what must be known to read the figures.
+        groups: of alternatives.
     """
 
     name: str

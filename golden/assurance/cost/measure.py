@@ -4,20 +4,23 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from bitlog2 import SPEC_VERSION
-from bitlog2.sim.files import write
+from bitlog2.documents import Document
 
 from ...simulation import ToolError, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
-from .catalogue import CHOICES, Alternative, Choice, Group
+from ..table import Columns
+from ..yosys import PACKAGE, run_script
+from .catalogue import CHOICES, Alternative, Choice, Counts, Group
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -32,33 +35,6 @@ _LOGIC = {
 }
 #: Names of places in the source, no hardware.
 _NOTHING = "$scopeinfo"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a module costs in one technology.
-
-    Attributes:
-        cells: logic cells that count as one: two-input gates and inverters, or LUTs.
-        carries: cells of a carry chain; 0 for gates.
-        flip_flops: one a bit; their enable and synchronous reset belong to them.
-        memory_bits: of memories that are written, which stay apart.
-        levels: logic cells on the longest path between ports, flip-flops and memories.
-        path_carries: carry cells on that path, the most where several have as many levels.
-        by_type: cells by the technology's name.
-    """
-
-    cells: int
-    carries: int
-    flip_flops: int
-    memory_bits: int
-    levels: int
-    path_carries: int
-    by_type: Mapping[str, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts as they stand in JSON."""
-        return {**self.__dict__, "by_type": dict(self.by_type)}
 
 
 def count_cells(netlist: Mapping[str, Any], top: str) -> Counts:
@@ -200,7 +176,7 @@ def synthesize(
     parameters: Mapping[str, int],
     technology: str,
     *,
-    sources: Mapping[str, str] | None = None,
+    sources: Mapping[str, bytes] | None = None,
 ) -> Counts:
     """Return what a module costs.
 
@@ -209,7 +185,7 @@ def synthesize(
         top: the module.
         parameters: its parameters, where they are not those of the package.
         technology: one of `TECHNOLOGIES`.
-        sources: file name -> text, instead of the reference RTL.
+        sources: file name -> content, instead of the reference RTL.
 
     Raises:
         ValueError: the technology or the module is none, or the netlist is not mapped.
@@ -220,19 +196,13 @@ def synthesize(
         files = design_files()
         if top not in files:
             raise ValueError(f"module must be one of {', '.join(files)}, got {top!r}")
-        sources = {path.name: path.read_text(encoding="utf-8") for path in files.values()}
+        sources = {path.name: path.read_bytes() for path in files.values()}
+    package = {PACKAGE: render_package(target, list(UNITS.values()))}
+    chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
+    commands = [*chosen, _SCRIPTS[technology].format(top=top), "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
-        write(place / "bitlog2_pkg.sv", render_package(target, list(UNITS.values())))
-        for name, text in sources.items():
-            write(place / name, text)
-        chosen = "".join(f"chparam -set {key} {value} {top}\n" for key, value in parameters.items())
-        script = (
-            f"read_verilog -sv bitlog2_pkg.sv {' '.join(sorted(sources))}\n{chosen}"
-            f"{_SCRIPTS[technology].format(top=top)}write_json netlist.json\n"
-        )
-        write(place / "run.ys", script)
-        yosys("script run.ys", place, timeout=_SECONDS)
+        run_script(place, package | dict(sorted(sources.items())), commands, timeout=_SECONDS)
         # What is printed ends where ABC begins in this build, so only the file tells.
         if not (place / "netlist.json").is_file():
             raise ToolError(f"Yosys wrote no netlist of {top} for {technology}")
@@ -258,117 +228,73 @@ def yosys_version() -> str:
 _LETTERS = {"generic": ("gates", "levels"), "ice40": ("LUT4", "levels")}
 
 
-@dataclass(frozen=True)
-class CostTable:
+class CostTable(Document, frozen=True, kw_only=True):
     """What was measured.
 
     Attributes:
-        technologies: in the order of the columns.
-        choices: in the order of the rows.
-        counts: (choice, group, alternative, technology), by position and name -> counts.
+        specification_version: of SPEC.md.
         yosys: its version.
+        technologies: in the order of the columns: name -> what its counts are.
+        choices: in the order of the rows.
     """
 
-    technologies: tuple[str, ...]
-    choices: tuple[Choice, ...]
-    counts: dict[tuple[str, int, int, str], Counts]
+    specification_version: int
     yosys: str
+    technologies: dict[str, str]
+    choices: tuple[Choice, ...]
 
     def lines(self) -> list[str]:
         """Return the table as text of fixed columns."""
-        rows = [self._head()]
-        lines = []
-        for choice in self.choices:
-            for position, group in enumerate(choice.groups):
-                rows += self._cells(choice, position, group)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        width = max(len(group.title) for choice in self.choices for group in choice.groups) + 1
-        heads = _columns(rows[0], widths)
+        rows = {choice.name: [self._head(), *self._cells(choice)] for choice in self.choices}
+        head = self._head()
+        sides = "<<" + ">" * (len(head) - 3) + "<"
+        columns = Columns([row for each in rows.values() for row in each], sides)
+        lines = self._legend()
         for choice in self.choices:
             lines += ["", f"{choice.name}: {choice.title}", f"  {choice.note}"]
-            lines.append(f"  {'':<{width}}{heads}")
-            for position, group in enumerate(choice.groups):
-                for index, row in enumerate(self._cells(choice, position, group)):
-                    title = group.title if index == 0 else ""
-                    lines.append(f"  {title:<{width}}{_columns(row, widths)}".rstrip())
-        return [*self._legend(), *lines]
+            lines += [f"  {columns.line(row)}" for row in rows[choice.name]]
+        return lines
 
     def markdown(self) -> list[str]:
         """Return the table as Markdown, a table a choice."""
         lines = []
         for choice in self.choices:
-            head = ["", *self._head()]
+            head = self._head()
             lines += [f"**{choice.title}.** {choice.note}", "", f"| {' | '.join(head)} |"]
             lines.append(f"|{'---|' * 2}{'---:|' * (len(head) - 3)}---|")
-            for position, group in enumerate(choice.groups):
-                for index, row in enumerate(self._cells(choice, position, group)):
-                    title = group.title if index == 0 else ""
-                    lines.append(f"| {' | '.join((title, *row))} |")
+            lines += [f"| {' | '.join(row)} |" for row in self._cells(choice)]
             lines.append("")
         return lines[:-1]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as it stands in JSON."""
-        return {
-            "specification_version": SPEC_VERSION,
-            "yosys": self.yosys,
-            "technologies": {name: TECHNOLOGIES[name] for name in self.technologies},
-            "choices": [
-                {
-                    "name": choice.name,
-                    "title": choice.title,
-                    "note": choice.note,
-                    "groups": [
-                        self._group_dict(choice, position, group)
-                        for position, group in enumerate(choice.groups)
-                    ],
-                }
-                for choice in self.choices
-            ],
-        }
-
-    def _group_dict(self, choice: Choice, position: int, group: Group) -> dict[str, Any]:
-        return {
-            "title": group.title,
-            "same_function": group.same or None,
-            "alternatives": [
-                {
-                    **alternative.as_dict(),
-                    "counts": {
-                        name: self.counts[choice.name, position, index, name].as_dict()
-                        for name in self.technologies
-                    },
-                }
-                for index, alternative in enumerate(group.alternatives)
-            ],
-        }
 
     def _legend(self) -> list[str]:
         return [
             f"Yosys {self.yosys}",
-            *(f"{name}: {TECHNOLOGIES[name]}" for name in self.technologies),
+            *(f"{name}: {text}" for name, text in self.technologies.items()),
             "x: times the first of its kind; levels: cells on the longest path, carries apart;",
             "flip-flops have their enable and reset; written memories stay apart, in bits.",
         ]
 
     def _head(self) -> list[str]:
-        head = ["built"]
+        head = ["", "built"]
         for name in self.technologies:
             cells, levels = _LETTERS[name]
             head += [cells, "x", levels] + (["carries"] if name == "ice40" else [])
         return [*head, "flip-flops", "memory", "remark"]
 
-    def _cells(self, choice: Choice, position: int, group: Group) -> list[list[str]]:
+    def _cells(self, choice: Choice) -> list[list[str]]:
+        """Return a row for each alternative, the first of a group with its title."""
         rows = []
-        for index, alternative in enumerate(group.alternatives):
-            row = [alternative.name]
-            for name in self.technologies:
-                found = self.counts[choice.name, position, index, name]
-                first = self.counts[choice.name, position, 0, name]
-                row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
-                row += [str(found.carries)] if name == "ice40" else []
-            row += [str(found.flip_flops), str(found.memory_bits), alternative.remark]
-            rows.append(row)
+        for group in choice.groups:
+            for index, alternative in enumerate(group.alternatives):
+                row = ["" if index else group.title, alternative.name]
+                for name in self.technologies:
+                    found = alternative.counts[name]
+                    first = group.alternatives[0].counts[name]
+                    row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
+                    row += [str(found.carries)] if name == "ice40" else []
+                rows.append(
+                    [*row, str(found.flip_flops), str(found.memory_bits), alternative.remark]
+                )
         return rows
 
 
@@ -393,27 +319,40 @@ def measure_cost(
     names = tuple(dict.fromkeys(technologies or TECHNOLOGIES))
     for name in names:
         check_technology(name)
-    wanted = [
-        ((choice.name, position, index, name), alternative)
+    built = {
+        _key(alternative, name): (alternative, name)
         for choice in chosen
-        for position, group in enumerate(choice.groups)
-        for index, alternative in enumerate(group.alternatives)
+        for group in choice.groups
+        for alternative in group.alternatives
         for name in names
-    ]
-    known: dict[str, Counts] = {}
+    }
     counts = {}
-    for key, alternative in progress(wanted, "synthesis", len(wanted)):
-        counts[key] = _once(known, alternative, key[-1])
-    return CostTable(names, chosen, counts, yosys_version())
+    for key, (each, name) in progress(built.items(), "synthesis", len(built)):
+        counts[key] = synthesize(each.target, each.top, each.parameters, name)
+
+    def measured(group: Group) -> Group:
+        return replace(
+            group,
+            alternatives=tuple(
+                replace(each, counts={name: counts[_key(each, name)] for name in names})
+                for each in group.alternatives
+            ),
+        )
+
+    return CostTable(
+        specification_version=SPEC_VERSION,
+        yosys=yosys_version(),
+        technologies={name: TECHNOLOGIES[name] for name in names},
+        choices=tuple(
+            replace(choice, groups=tuple(map(measured, choice.groups))) for choice in chosen
+        ),
+    )
 
 
-def _once(known: dict[str, Counts], alternative: Alternative, technology: str) -> Counts:
-    """Return the counts of an alternative, synthesized the first time that it is met."""
-    target = alternative.target
-    built = repr((target, alternative.top, sorted(alternative.parameters.items()), technology))
-    if built not in known:
-        known[built] = synthesize(target, alternative.top, alternative.parameters, technology)
-    return known[built]
+def _key(alternative: Alternative, technology: str) -> str:
+    """Return what alternatives that are built alike have in common."""
+    parameters = sorted(alternative.parameters.items())
+    return repr((alternative.target, alternative.top, parameters, technology))
 
 
 def _known(name: str) -> str:
@@ -424,10 +363,3 @@ def _known(name: str) -> str:
 
 def _ratio(found: int, first: int) -> str:
     return "" if first == 0 else f"{found / first:.2f}"
-
-
-def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Return cells side by side: numbers to the right, the first and the last to the left."""
-    cells = [f"{row[0]:<{widths[0]}}"]
-    cells += [f"{cell:>{width}}" for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-    return "  ".join([*cells, row[-1]]).rstrip()

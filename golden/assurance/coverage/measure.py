@@ -10,9 +10,8 @@ from typing import Any
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write
 
-from ...cosim.job import DEVICES, device_named
-from ...cosim.ports import WRAPPER
-from ...cosim.simulators import Design
+from ...cosim.design import WRAPPER, Design
+from ...cosim.model import DEVICES, device_named
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
@@ -28,10 +27,10 @@ from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import reference_files, render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench, run_testbench
+from ..modules import MODULES
+from ..table import aligned
 from .points import CodePoint, Reason, collapse, load_reasons, read_points, text_of
 
-#: Helpers without vectors of their own -> the bench that must reach all of them.
-_HOMES = {"distance": "row_max", "leading_one": "log2_quantizer", "shift_add_lane": "shift_add"}
 #: Bench -> (the testbench's module, the unit of its vectors).
 BENCHES: Mapping[str, tuple[str, str]] = {
     name: (contract.module, contract.unit)
@@ -46,7 +45,8 @@ _SECONDS = 1800
 
 def judged_modules(bench: str) -> tuple[str, ...]:
     """Return the modules whose points a bench must reach: its own, and helpers at home there."""
-    return (bench, *(helper for helper, home in _HOMES.items() if home == bench))
+    inside = (m.name for m in MODULES.values() if m.device == bench and m.name not in BENCHES)
+    return (bench, *inside)
 
 
 def run_bench(
@@ -163,14 +163,11 @@ class StructureReport:
 
     def lines(self) -> list[str]:
         """Return what a person wants to read."""
-        modules = list(dict.fromkeys(module for module, _ in self.counts))
-        width = max(map(len, modules), default=0)
-        lines = [self.simulator, f"{'module':<{width}}  {'lines':>13}  {'toggles':>13}"]
-        for module in modules:
-            cells = (self._cell(module, kind) for kind in ("line", "toggle"))
-            lines.append(f"{module:<{width}}  {'  '.join(cells)}".rstrip())
-        lines.append(f"{'all':<{width}}  {self._sum('line')}  {self._sum('toggle')}")
-        lines += self._explained()
+        modules = dict.fromkeys(module for module, _ in self.counts)
+        rows = [("module", "lines", "toggles")]
+        rows += [(each, self._cell("line", each), self._cell("toggle", each)) for each in modules]
+        rows.append(("all", self._cell("line"), self._cell("toggle")))
+        lines = [self.simulator, *aligned(rows, "<>>"), *self._explained()]
         places: dict[str, list[str]] = {}
         for each in self.unexplained:
             file = self.files.get(each.point.module, f"{each.point.module}.sv")
@@ -204,7 +201,7 @@ class StructureReport:
                 }
                 for each in self.missed
             ],
-            "reasons_without_a_point": [reason.__dict__["pattern"] for reason in self.idle],
+            "reasons_without_a_point": [reason.pattern for reason in self.idle],
         }
 
     def _explained(self) -> list[str]:
@@ -220,13 +217,14 @@ class StructureReport:
             lines += [f"    {text}" for text in collapse([each.text for each in points])]
         return lines
 
-    def _cell(self, module: str, kind: str) -> str:
-        reached, points = self.counts.get((module, kind), (0, 0))
-        return f"{reached:>6}/{points:<6}"
-
-    def _sum(self, kind: str) -> str:
-        found = [counts for (_, each), counts in self.counts.items() if each == kind]
-        return f"{sum(r for r, _ in found):>6}/{sum(p for _, p in found):<6}".rstrip()
+    def _cell(self, kind: str, module: str | None = None) -> str:
+        """Return points reached and all points of a kind, in a module or in all of them."""
+        chosen = [
+            counts
+            for (name, each), counts in self.counts.items()
+            if each == kind and module in (None, name)
+        ]
+        return f"{sum(r for r, _ in chosen):>6}/{sum(p for _, p in chosen):<6}"
 
 
 def judge(

@@ -1,10 +1,11 @@
 """Points of coverage and the reasons why some cannot be hit."""
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal
+
+from bitlog2.documents import Document, Text, from_json, plain
 
 from ...testbench import reference_files
 
@@ -108,11 +109,9 @@ def _fields(text: str) -> list[tuple[str, str]]:
 _COMMENT = re.compile(
     r'^// not reached: (line|toggle) "(.+)"\n//   (.+) \((BL2-\S+)\)$', re.MULTILINE
 )
-_FIELDS = ("module", "kind", "pattern", "reason", "requirement")
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Document, frozen=True, kw_only=True):
     """Why points of a module are not reached.
 
     Attributes:
@@ -124,20 +123,21 @@ class Reason:
     """
 
     module: str
-    kind: str
+    kind: Literal["line", "toggle"]
     pattern: str
-    reason: str
+    reason: Text
     requirement: str
 
-    @cached_property
-    def _compiled(self) -> re.Pattern[str]:
-        return re.compile(self.pattern)
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern must be a regular expression: {error}") from None
 
     def fits(self, point: CodePoint, text: str) -> bool:
         """Whether it is the reason of a point with this text."""
-        return (self.module, self.kind) == (point.module, point.kind) and (
-            self._compiled.fullmatch(text) is not None
-        )
+        here = (self.module, self.kind) == (point.module, point.kind)
+        return here and re.fullmatch(self.pattern, text) is not None
 
 
 def read_reasons(data: bytes, path: str) -> tuple[Reason, ...]:
@@ -146,21 +146,20 @@ def read_reasons(data: bytes, path: str) -> tuple[Reason, ...]:
     Raises:
         ValueError: it is no list of objects with exactly these fields, or a pattern is malformed.
     """
-    try:
-        entries = json.loads(data)
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
+    entries = plain(data, path)
     if not isinstance(entries, list):
         raise ValueError(f"{path} must be a list of reasons, got {type(entries).__name__}")
-    return tuple(_reason(entry, number, path) for number, entry in enumerate(entries))
+    return tuple(
+        from_json(entry, Reason, f"{path}, reason {number}") for number, entry in enumerate(entries)
+    )
 
 
 def load_reasons() -> tuple[Reason, ...]:
     """Return the reasons that stand in the reference RTL, for the default set."""
     return tuple(
-        Reason(path.stem, *found)
+        Reason(module=path.stem, kind=kind, pattern=pattern, reason=reason, requirement=requirement)
         for path in reference_files()
-        for found in _COMMENT.findall(path.read_text(encoding="utf-8"))
+        for kind, pattern, reason, requirement in _COMMENT.findall(path.read_text(encoding="utf-8"))
     )
 
 
@@ -174,20 +173,3 @@ def text_of(point: CodePoint, sources: Mapping[str, Sequence[str]]) -> str:
     if point.kind == "toggle":
         return point.name
     return f"{point.name}: {sources[point.module][point.line - 1].strip()}"
-
-
-def _reason(entry: object, number: int, path: str) -> Reason:
-    where = f"{path}, reason {number}"
-    if not isinstance(entry, dict) or set(entry) != set(_FIELDS):
-        raise ValueError(f"{where} must have the fields {', '.join(_FIELDS)}, got {entry!r}")
-    if not all(isinstance(value, str) for value in entry.values()):
-        raise ValueError(f"{where} must hold strings, got {entry!r}")
-    if entry["kind"] not in ("line", "toggle"):
-        raise ValueError(f"{where}: kind must be line or toggle, got {entry['kind']!r}")
-    if not entry["reason"]:
-        raise ValueError(f"{where}: reason must not be empty")
-    try:
-        re.compile(entry["pattern"])
-    except re.error as error:
-        raise ValueError(f"{where}: pattern must be a regular expression: {error}") from None
-    return Reason(**entry)

@@ -4,47 +4,48 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import bitlog2.golden
+from bitlog2.documents import Count, Document
 from bitlog2.names import MOST_MUTANTS
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
+from ...simulation.contract import Contract
 from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
+from ..table import aligned
+from ..yosys import sources
 from .catalogue import (
     NETLIST,
     SUBJECTS,
-    Boundary,
     Mutant,
-    Netlist,
+    MutatedDesign,
     Subject,
     elaborate,
     entry_mutants,
     mutated,
     sampled,
 )
-from .proof import Proof, Prover
+from .equivalence import Proof, Prover
 
 #: The table of the last whole run, as JSON.
 TABLE = Path(__file__).parent / "table.json"
 
 #: Undetermined mutants of the row modules: one in so many.
 _UNDETERMINED_SHARE = 50
-_HEADER = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined", "seconds")
+_COUNTS = ("mutants", "caught", "equivalent", "gaps", "undetermined", "seconds")
 
 
-@dataclass(frozen=True)
-class Survivor:
+class Survivor(Document, frozen=True, kw_only=True):
     """A mutant that the vectors do not catch.
 
     Attributes:
@@ -54,135 +55,115 @@ class Survivor:
             the pauses that do.
     """
 
-    mutant: Mutant
-    verdict: str
-    counterexample: Mapping[str, int]
+    mutant: str
+    verdict: Literal["equivalent", "gap", "undetermined"]
+    counterexample: dict[str, int]
 
     def line(self) -> str:
-        """Return what a person wants to read of it."""
+        """Return it in words."""
         values = ", ".join(
             f"{name}=0x{value:x}" for name, value in self.counterexample.items() if value
         )
         where = f"differs for {values or 'all inputs 0'}" if self.counterexample else "not decided"
         return f"{self.verdict}, {self.mutant}: {where}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same for JSON."""
-        return {
-            "mutant": str(self.mutant),
-            "verdict": self.verdict,
-            "counterexample": dict(self.counterexample),
-        }
 
-
-@dataclass(frozen=True)
-class Findings:
+class Findings(Document, frozen=True, kw_only=True):
     """What was found of a module.
 
     Attributes:
-        subject: the module.
-        mutants: how many there were.
-        survivors: those that the vectors do not catch.
+        module: name of its subject.
+        mutants, caught: how many there were, and how many the vectors catch.
+        equivalent, gaps, undetermined: of the survivors.
         seconds: that it took.
+        vectors, device, compared_at: unit, module in the bench, module at whose ports survivors are
+            compared.
+        states: what the proof assumes, proves and compares.
+        survivors: mutants that the vectors do not catch.
     """
 
-    subject: Subject
-    mutants: int
+    module: str
+    mutants: Count
+    caught: Count
+    equivalent: Count
+    gaps: Count
+    undetermined: Count
+    seconds: Count
+    vectors: str
+    device: str
+    compared_at: str
+    states: tuple[str, ...]
     survivors: tuple[Survivor, ...]
-    seconds: float
 
-    def count(self, verdict: str) -> int:
-        """Return the survivors of that verdict."""
-        return sum(each.verdict == verdict for each in self.survivors)
-
-    def row(self) -> tuple[str, ...]:
-        """Return the module's line of the table."""
-        counts = [self.count(verdict) for verdict in ("equivalent", "gap", "undetermined")]
-        numbers = (self.mutants, self.mutants - len(self.survivors), *counts, round(self.seconds))
-        return (self.subject.name, *map(str, numbers))
+    @classmethod
+    def of(
+        cls, subject: Subject, mutants: int, survivors: Sequence[Survivor], seconds: float
+    ) -> "Findings":
+        """Return the findings of a subject, counted."""
+        verdicts = [each.verdict for each in survivors]
+        return cls(
+            module=subject.name,
+            mutants=mutants,
+            caught=mutants - len(survivors),
+            equivalent=verdicts.count("equivalent"),
+            gaps=verdicts.count("gap"),
+            undetermined=verdicts.count("undetermined"),
+            seconds=round(seconds),
+            vectors=subject.module.contract.unit,
+            device=subject.module.device,
+            compared_at=subject.compared.module,
+            states=tuple(subject.compared.lines()),
+            survivors=tuple(survivors),
+        )
 
     def enough(self) -> bool:
         """Whether no gap is left, and no more is undetermined than may be."""
-        allowed = self.mutants // _UNDETERMINED_SHARE if self.subject.row else 0
-        return self.count("gap") == 0 and self.count("undetermined") <= allowed
+        allowed = self.mutants // _UNDETERMINED_SHARE if SUBJECTS[self.module].row else 0
+        return self.gaps == 0 and self.undetermined <= allowed
 
     def compared_lines(self) -> list[str]:
         """Return what the vectors and the proof compare, and what the proof assumes."""
         return [
-            f"{self.subject.name}: vectors of {self.subject.unit} in {self.subject.device}; "
-            f"survivors at the ports of {self.subject.compared.module}",
-            *(f"  {line}" for line in _stated(self.subject.compared)),
+            f"{self.module}: vectors of {self.vectors} in {self.device}; "
+            f"survivors at the ports of {self.compared_at}",
+            *(f"  {line}" for line in self.states),
         ]
 
 
-def _stated(boundary: Boundary) -> list[str]:
-    lines = [f"assumes {each}" for each in boundary.assumes]
-    lines += [f"invariant {each}" for each in boundary.invariants]
-    lines += [f"{requirement}: {each}" for requirement, each in boundary.lemmas.items()]
-    lines += [f"{output} is compared where {each}" for output, each in boundary.seen.items()]
-    return lines
-
-
-@dataclass(frozen=True)
-class Campaign:
+class Campaign(Document, frozen=True, kw_only=True):
     """What was found of all modules.
 
     Attributes:
-        tested: a module each.
         seed, most: that were asked for.
+        modules: in the order of the datapath.
     """
 
-    tested: tuple[Findings, ...]
-    seed: int
-    most: int
+    seed: Count
+    most: Count
+    modules: tuple[Findings, ...]
 
     @property
     def status(self) -> int:
         """Exit status: 0 where enough is caught or proved, 1 where something is open."""
-        return 0 if all(each.enough() for each in self.tested) else 1
+        return 0 if all(each.enough() for each in self.modules) else 1
 
     def lines(self) -> list[str]:
         """Return the table, what it compares and assumes, and what is open."""
-        rows = [_HEADER, *(each.row() for each in self.tested)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = ["  ".join(_cells(row, widths)).rstrip() for row in rows]
-        stated = [line for each in self.tested for line in each.compared_lines()]
-        open_lines = [
-            f"{each.subject.name}: {survivor.line()}"
-            for each in self.tested
-            for survivor in each.survivors
-            if survivor.verdict != "equivalent"
+        rows: list[tuple[str, ...]] = [("module", *_COUNTS)]
+        rows += [
+            (each.module, *(str(getattr(each, name)) for name in _COUNTS)) for each in self.modules
         ]
         return [
             f"seed {self.seed}, at most {self.most} mutants a module",
-            *table,
-            *stated,
-            *open_lines,
+            *aligned(rows, "<" + ">" * len(_COUNTS)),
+            *(line for each in self.modules for line in each.compared_lines()),
+            *(
+                f"{each.module}: {survivor.line()}"
+                for each in self.modules
+                for survivor in each.survivors
+                if survivor.verdict != "equivalent"
+            ),
         ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same for JSON."""
-        return {
-            "seed": self.seed,
-            "most": self.most,
-            "modules": [
-                {
-                    **dict(zip(_HEADER[:1], each.row()[:1], strict=True)),
-                    **dict(zip(_HEADER[1:], map(int, each.row()[1:]), strict=True)),
-                    "vectors": each.subject.unit,
-                    "device": each.subject.device,
-                    "compared_at": each.subject.compared.module,
-                    "states": _stated(each.subject.compared),
-                    "survivors": [survivor.as_dict() for survivor in each.survivors],
-                }
-                for each in self.tested
-            ],
-        }
-
-
-def _cells(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
 
 
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
@@ -256,33 +237,33 @@ class MutantBench:
 
 
 def build_bench(
-    netlist: Netlist, vectors: Path, manifest: VectorManifest, unit: str, module: str
+    design: MutatedDesign, vectors: Path, manifest: VectorManifest, contract: Contract
 ) -> MutantBench:
-    """Return the bench of a netlist, compiled by Verilator in the netlist's folder.
+    """Return the bench of a design, compiled by Verilator in the design's folder.
 
     Args:
-        netlist: the mutants.
+        design: the mutants.
         vectors: folder of a set.
         manifest: of the set.
-        unit: whose vectors are run.
-        module: whose testbench is taken.
+        contract: whose testbench and vectors are taken.
 
     Raises:
         ToolError: Verilator is missing or fails.
         ValueError: the set does not hold the unit.
     """
-    if UNITS[unit] not in manifest.units:
-        raise ValueError(f"vector set must hold {unit}, got {vectors}")
-    text = render_testbench(manifest.target, UNITS[unit], manifest.words, module)
-    write(netlist.folder / "bench.sv", text)
+    unit = UNITS[contract.unit]
+    if unit not in manifest.units:
+        raise ValueError(f"vector set must hold {unit.name}, got {vectors}")
+    text = render_testbench(manifest.target, unit, manifest.words, contract.module)
+    write(design.folder / "bench.sv", text)
     program = build_testbench(
-        [netlist.folder / NETLIST, netlist.folder / "bench.sv"],
-        module,
-        netlist.folder / "build",
-        device=netlist.top,
+        [design.folder / NETLIST, design.folder / "bench.sv"],
+        contract.module,
+        design.folder / "build",
+        device=design.top,
         options=["--no-assert", "-Wno-fatal", "-DMUTANTS", *UNOPTIMIZED],
     )
-    return MutantBench(program, vectors, len(netlist.mutants))
+    return MutantBench(program, vectors, len(design.mutants))
 
 
 #: Seconds for one mutant in the bench, and for one question to the solver.
@@ -291,7 +272,6 @@ _BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
 _UNIT_PATIENCE = 3
 #: Of the pauses, that an undetermined mutant is run with, too.
 _OTHER_SEEDS = 16
-_CHECKS = "checks.sv"
 
 
 def mutate(
@@ -328,7 +308,7 @@ def mutate(
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [SUBJECTS[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
-    return Campaign(tested, seed, most)
+    return Campaign(seed=seed, most=most, modules=tested)
 
 
 class _Run:
@@ -344,33 +324,31 @@ class _Run:
         """Return what is found of a module's mutants."""
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as name:
-            netlist = self._netlist(Path(name), subject)
-            bench = build_bench(
-                netlist, self._vectors, self._manifest, subject.unit, subject.testbench
-            )
+            design = self._design(Path(name), subject)
+            contract = subject.module.contract
+            bench = build_bench(design, self._vectors, self._manifest, contract)
             numbers = bench.survivors(self._seed, _BENCH_SECONDS)
-            left = [netlist.mutants[number - 1] for number in numbers]
-            survivors = self._judged(netlist, bench, subject, left)
+            left = [design.mutants[number - 1] for number in numbers]
+            survivors = self._judged(design, bench, subject, left)
         seconds = time.monotonic() - begun
-        return Findings(subject, len(netlist.mutants), survivors, seconds)
+        return Findings.of(subject, len(design.mutants), survivors, seconds)
 
-    def _netlist(self, folder: Path, subject: Subject) -> Netlist:
-        sources = Path(bitlog2.golden.__file__).parent / "rtl"
-        rtl = [path for path in sorted(sources.glob("*.sv")) if path.name != _CHECKS]
-        rtl.insert(0, self._vectors / PACKAGE_NAME)
+    def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
+        rtl = sources((self._vectors / PACKAGE_NAME).read_bytes())
+        name, device = subject.module.name, subject.module.device
         if not subject.entries:
-            return sampled(folder, rtl, subject.device, subject.module, self._most, self._seed)
-        elaborate(folder, rtl, subject.device)
-        mutants = entry_mutants(folder, subject.module, self._manifest.target.config)
-        return mutated(folder, subject.device, mutants)
+            return sampled(folder, rtl, device, name, self._most, self._seed)
+        elaborate(folder, rtl, device)
+        return mutated(folder, device, entry_mutants(folder, name, self._manifest.target.config))
 
     def _judged(
-        self, netlist: Netlist, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
-    ) -> tuple[Survivor, ...]:
+        self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
+    ) -> list[Survivor]:
         if not left:
-            return ()
+            return []
         seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
-        prover = Prover(netlist, subject.compared, PACKAGE_NAME, seconds)
+        boundary = subject.compared.of(self._manifest.target.config)
+        prover = Prover(design, boundary, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict, inputs = _verdict(subject, prover, proof), proof.counterexample
@@ -379,11 +357,13 @@ class _Run:
                 seed = bench.other_seed(mutant.number, seeds, _BENCH_SECONDS)
                 if seed is not None:
                     verdict, inputs = "gap", {"seed": seed}
-            found.append(Survivor(mutant, verdict, inputs))
-        return tuple(found)
+            found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
+        return found
 
 
-def _verdict(subject: Subject, prover: Prover, proof: Proof) -> str:
+def _verdict(
+    subject: Subject, prover: Prover, proof: Proof
+) -> Literal["equivalent", "gap", "undetermined"]:
     """Return the verdict on a survivor.
 
     A difference in one clock cycle of a row module may begin in a state that it never reaches;

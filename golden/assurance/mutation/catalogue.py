@@ -1,15 +1,22 @@
 """What is mutated, and at which boundary a mutant is held to the original."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.expressions import Expression
 from bitlog2.sim.files import write
 
 from ...simulation import yosys
+from ...simulation.contract import CONTRACTS
+from ...testbench.files import RTL
+from ..modules import MODULES, Module
+from ..yosys import run_script
 
 #: The input that chooses the mutant; 0 is the design as it was written.
 SELECT = "mutsel"
@@ -95,7 +102,7 @@ _LIST = "mutants.txt"
 
 
 @dataclass(frozen=True)
-class Netlist:
+class MutatedDesign:
     """What lies in a folder: a device of which one module is mutated.
 
     Attributes:
@@ -115,14 +122,14 @@ class Netlist:
 
 
 def sampled(
-    folder: Path, rtl: Iterable[Path], top: str, module: str, most: int, seed: int
-) -> Netlist:
+    folder: Path, rtl: Mapping[str, bytes], top: str, module: str, most: int, seed: int
+) -> MutatedDesign:
     """Return a device with up to `most` mutants of one module, sampled evenly by Yosys.
 
     Args:
         folder: where the files go.
-        rtl: the sources, the package first; packages and modules that the device does not use may
-            be among them.
+        rtl: the sources by name, the package first; packages and modules that the device does not
+            use may be among them.
         top: the device.
         module: whose cells are mutated: the device itself, or a module inside; each variant of
             its parameters counts.
@@ -143,31 +150,25 @@ def sampled(
     return mutated(folder, top, found)
 
 
-def mutated(folder: Path, top: str, mutants: Sequence[Mutant]) -> Netlist:
+def mutated(folder: Path, top: str, mutants: Sequence[Mutant]) -> MutatedDesign:
     """Return the elaborated device of a folder with these mutants."""
     bits = selector_bits(len(mutants))
     commands = [f"read_rtlil {PLAIN}", *(each.command(bits) for each in mutants)]
     commands += [f"write_rtlil {DESIGN}", "opt_clean", f"write_verilog -noattr {NETLIST}"]
     write(folder / "mutate.ys", "\n".join(commands) + "\n")
     yosys("script mutate.ys", folder)
-    return Netlist(folder, top, tuple(mutants))
+    return MutatedDesign(folder, top, tuple(mutants))
 
 
-def elaborate(folder: Path, rtl: Iterable[Path], top: str) -> None:
+def elaborate(folder: Path, rtl: Mapping[str, bytes], top: str) -> None:
     """Write the device into a folder as cells, bits that nothing reads left out.
 
     What is unknown in Verilog each simulator has its own way: so shifts, which give 0, in place of
     bits selected out of range, and multiplexers in place of cases that exclude one another.
     """
-    names = []
-    for path in rtl:
-        names.append(path.name)
-        write(folder / path.name, path.read_bytes())
     steps = ["proc", "opt_expr", "opt_clean", "wreduce", "opt_clean"]
     steps += ["chtype -set $shift t:$shiftx", "pmuxtree", f"write_rtlil {PLAIN}"]
-    lines = [f"read_verilog -sv {' '.join(names)}", f"hierarchy -check -top {top}", *steps]
-    write(folder / "elaborate.ys", "\n".join(lines) + "\n")
-    yosys("script elaborate.ys", folder)
+    run_script(folder, rtl, [f"hierarchy -check -top {top}", *steps])
 
 
 def entry_mutants(folder: Path, module: str, config: AttentionConfig) -> tuple[Mutant, ...]:
@@ -211,14 +212,15 @@ class Boundary:
 
     Attributes:
         module: its name.
-        assumes: what the inputs keep, as the module's header or SPEC.md says.
+        assumes: what the inputs keep.
+        conditions: what they keep too, as its unit declares it.
         invariants: what its registers keep at every clock edge; proved, not assumed.
         lemmas: what SPEC.md proves of the original: the requirement's id, and the expression.
         relations: each says when two states agree: register or memory, a whole-name pattern -> when
             its value matters; others always. One relation that is kept from cycle to cycle is
             enough.
         seen: output -> when it is compared. Without an entry a stream's payload is compared where
-            its tvalid is 1, any other output always.
+            its tvalid is 1, of its lanes those that tkeep has, and any other output always.
 
     An expression of `relations` or `seen` that begins with a brace is a mask of bits. In relations
     `self` is the register, `entry` the address of a memory's word, and `any(pattern)` is true where
@@ -227,173 +229,75 @@ class Boundary:
 
     module: str
     assumes: tuple[str, ...] = ()
+    conditions: tuple[Expression, ...] = ()
     invariants: tuple[str, ...] = ()
     lemmas: Mapping[str, str] = field(default_factory=dict)
     relations: tuple[Mapping[str, str], ...] = ({},)
     seen: Mapping[str, str] = field(default_factory=dict)
 
+    def of(self, config: AttentionConfig) -> "Boundary":
+        """Return the boundary with its conditions among what is assumed, in SystemVerilog."""
+        place = MODULES[self.module].place
+        texts = tuple(each.systemverilog(config, place) for each in self.conditions)
+        return replace(self, assumes=(*texts, *self.assumes), conditions=())
 
-_P = "bitlog2_pkg::"
-_ONE, _MOST = f"(1 << {_P}TABLE_BITS)", f"({_P}MAX_TOKENS << {_P}TABLE_BITS)"
-_SUM = (f"e <= {_ONE}", f"s >= {_ONE}", f"s <= {_MOST}")
-_LAYER = (f"n <= {_P}MAX_N",)
-_LAYER_2 = (f"n2 <= {_P}MAX_N2",)
-
-_ROW_ENDS = ("!m_axis_tvalid || first",)
-
-
-def _accumulators(names: str, **others: str) -> tuple[Mapping[str, str], ...]:
-    """Return when two states of accumulators agree; they are cleared where `first` is 1.
-
-    A sum means something while its row lasts and until it is taken. Or else it always does where it
-    is 0, and then it means nothing whether it is to be cleared.
-    """
-    in_a_row = "m_axis_tvalid || !first"
-    cleared = {names: f"{in_a_row} || self == 0", "first": f"any({names})"}
-    return ({names: in_a_row, **others}, {**cleared, **others})
+    def lines(self) -> list[str]:
+        """Return what is assumed, proved and compared, for a reader."""
+        lines = [f"assumes {each}" for each in (*self.conditions, *self.assumes)]
+        lines += [f"invariant {each}" for each in self.invariants]
+        lines += [f"{requirement}: {each}" for requirement, each in self.lemmas.items()]
+        return lines + [f"{output} is compared where {each}" for output, each in self.seen.items()]
 
 
-_PENDING = "m_axis_tvalid || m_axis_keys_tvalid"
-_ROW_MAX = Boundary(
-    "row_max",
-    assumes=(f"!s_axis_tvalid || s_axis_tlast || index != {_P}MAX_TOKENS - 1",),
-    invariants=(
-        "!m_axis_keys_tvalid || index <= last_index",
-        "!m_axis_tvalid || m_axis_keys_tvalid || index == 0",
-    ),
-    relations=(
-        {
-            "m_axis_tdata": f"index != 0 || {_PENDING}",
-            "last_index": "m_axis_keys_tvalid",
-            "buffer": "m_axis_keys_tvalid ? entry <= last_index : entry < index",
-        },
-    ),
+#: In a file of RTL, at its end: what a boundary takes from it, with indented lines that go on.
+_FACT = re.compile(
+    r"^// (assume|invariant|lemma|agree|compare|within): (.+(?:\n//   .+)*)$", re.MULTILINE
 )
 
-#: A byte of a plane means something where it is written.
-_WRITTEN = (
-    "{m_axis_memory_tvalid, {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, "
-    "m_axis_memory_tvalid, {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}}"
-)
-_CODE_MEMORY = Boundary(
-    "code_memory",
-    assumes=("!s_axis_tdata[0] || s_axis_tdata[4:1] == 0",),
-    invariants=("low_flags >> place == 0",),
-    relations=(
-        {
-            "m_axis_memory_tdata": _WRITTEN,
-            "m_axis_memory_tlast": "m_axis_memory_tvalid",
-            "low_nibble": "place[0]",
-        },
-    ),
-    seen={"m_axis_memory_tdata": _WRITTEN},
-)
 
-_FLAG = f"{_P}HEAD_DIM * {_P}V_WIDTH"
-_TAP = f"({_P}T_WIDTH + {_P}D_WIDTH + {_P}E_WIDTH + {_P}LEVEL_WIDTH + 5)"
-
-
-def _kept(keep: str, width: str, valid: str) -> str:
-    """Return the mask of the lanes that a beat keeps."""
-    lanes = (f"{{{width}{{{keep}[{lane}] && {valid}}}}}" for lane in (3, 2, 1, 0))
-    return "{" + ", ".join(lanes) + "}"
-
-
-def _softmax(module: str, part: str) -> Boundary:
-    """Return the boundary of a row module of 4 lanes, whose softmax has names that begin so."""
-    index, last, state, keep = (
-        f"{part}{name}" for name in ("index", "last_index", "state", "last_keep")
-    )
-    offered = "s_axis_score_tkeep"
-    return Boundary(
+@lru_cache
+def boundary_of(module: str) -> Boundary:
+    """Return the boundary of a module: from its unit's declaration and the end of its RTL."""
+    facts: dict[str, list[str]] = {}
+    for kind, text in _FACT.findall((RTL / f"{module}.sv").read_text(encoding="utf-8")):
+        facts.setdefault(kind, []).append(text.replace("\n//  ", ""))
+    own = Boundary(
         module,
-        assumes=(
-            *_LAYER,
-            f"!s_axis_score_tvalid || {_low_lanes(offered)}",
-            f"!s_axis_score_tvalid || s_axis_score_tlast || "
-            f"(&{offered} && {index} != ({_P}MAX_TOKENS + 3) / 4 - 1)",
-        ),
-        invariants=(
-            f"{state} != 3",
-            f"{state} == 0 || {index} <= {last}",
-            f"{state} == 0 || {_low_lanes(keep)}",
-        ),
-        lemmas={
-            "BL2-SUM-01, BL2-SUM-02": f"{state} != 2 || (row_sum >= {_ONE} && row_sum <= {_MOST})"
-        },
-        relations=(
-            {
-                "row_max": f"{state} != 0 || {index} != 0",
-                "row_sum": f"{state} == 2 || ({state} == 1 && {index} != 0)",
-                last: f"{state} != 0",
-                keep: f"{state} != 0",
-                f"{part}buffer": f"{state} == 0 ? entry < {index} : entry <= {last}",
-            },
-        ),
-        seen={"tap_keys_tdata": _kept("tap_keys_tkeep", _TAP, "tap_keys_tvalid")},
+        assumes=tuple(facts.get("assume", ())),
+        conditions=MODULES[module].assumes or (),
+        invariants=tuple(facts.get("invariant", ())),
+        lemmas=_named(facts.get("lemma", ())),
+        relations=tuple(_named(text.split("; ")) for text in facts.get("agree", ("",))),
+        seen=_named(facts.get("compare", ())),
     )
+    for instance, text in _named(facts.get("within", ())).items():
+        inner, *registers = text.split(", ")
+        own = _around(own, instance, boundary_of(inner), registers)
+    return own
 
 
-def _low_lanes(keep: str) -> str:
-    return f"({keep}[0] && ({keep} & ({keep} + 1)) == 0)"
+def _named(texts: Iterable[str]) -> dict[str, str]:
+    """Return `name: text` by name."""
+    pairs = (each.partition(": ") for each in texts if each)
+    return {name.strip(): text for name, _, text in pairs}
 
 
-_ROW = _softmax("softmax_row", "")
-_SOFTMAX_ROW = replace(
-    _ROW,
-    seen={
-        **_ROW.seen,
-        "m_axis_tdata": _kept("m_axis_tkeep", "5", "m_axis_tvalid"),
-        "row_max": "m_axis_tvalid",
-        "row_sum": "m_axis_tvalid",
-    },
-)
-_ATTENTION = _softmax("attention_row", "softmax_")
-_ATTENTION_ROW = replace(
-    _ATTENTION,
-    assumes=(*_ATTENTION.assumes, *_LAYER_2),
-    invariants=(*_ATTENTION.invariants, *_ROW_ENDS, "first || softmax_state == 2"),
-    relations=_accumulators(
-        ".*__acc", **_ATTENTION.relations[0], **{"tap_row_max|tap_row_sum": "m_axis_tvalid"}
-    ),
-)
+def _around(own: Boundary, instance: str, inner: Boundary, registers: Iterable[str]) -> Boundary:
+    """Return the boundary of a module with another one inside, whose registers get its name."""
+    words = re.compile(rf"\b({'|'.join(registers)})\b")
 
-#: Every boundary by its module.
-BOUNDARIES: dict[str, Boundary] = {
-    each.module: each
-    for each in (
-        Boundary(
-            "score_accumulator", invariants=_ROW_ENDS, relations=_accumulators("m_axis_tdata")
-        ),
-        Boundary("score_requantizer", assumes=_LAYER),
-        _ROW_MAX,
-        Boundary("distance", assumes=("$signed(t) <= $signed(row_max)",)),
-        Boundary("exp2"),
-        Boundary(
-            "row_sum",
-            assumes=(
-                f"s_axis_tdata <= {_ONE}",
-                f"!s_axis_tvalid || first || m_axis_tdata <= {_MOST} - {_ONE}",
-            ),
-            invariants=_ROW_ENDS,
-            relations=_accumulators("m_axis_tdata"),
-        ),
-        Boundary("log2_quantizer", assumes=_SUM),
-        Boundary("log2_quantizer_divide", assumes=_SUM),
-        Boundary("code_register", assumes=(f"level <= {_P}TOP_LEVEL",)),
-        _CODE_MEMORY,
-        Boundary(
-            "shift_add",
-            assumes=(f"!s_axis_tdata[{_FLAG}] || s_axis_tdata[{_FLAG} + 1 +: 4] == 0",),
-            invariants=_ROW_ENDS,
-            relations=_accumulators(".*__acc"),
-        ),
-        Boundary("shift_add_lane", assumes=("!flag || nibble == 0",)),
-        Boundary("output_requantizer", assumes=_LAYER_2),
-        _SOFTMAX_ROW,
-        _ATTENTION_ROW,
+    def renamed(text: str) -> str:
+        return words.sub(rf"{instance}_\1", text)
+
+    (relation,) = inner.relations
+    within = {renamed(name): renamed(text) for name, text in relation.items()}
+    return replace(
+        own,
+        assumes=(*map(renamed, inner.assumes), *own.assumes),
+        invariants=(*map(renamed, inner.invariants), *own.invariants),
+        lemmas={name: renamed(text) for name, text in inner.lemmas.items()} | dict(own.lemmas),
+        relations=tuple({**within, **each} for each in own.relations),
     )
-}
 
 
 @dataclass(frozen=True)
@@ -403,65 +307,30 @@ class Subject:
     Attributes:
         name: of its line in the table.
         module: whose cells are mutated.
-        device: the module in the bench, which is or holds it.
-        unit: whose vectors run.
-        testbench: of that module; the device has its ports.
-        compared: where a survivor is compared with the original.
-        row: whether it is one of the row modules, where a proof may stay undetermined.
         entries: whether the mutants are those of its table's entries.
     """
 
     name: str
-    module: str
-    device: str
-    unit: str
-    testbench: str
-    compared: Boundary
-    row: bool = False
+    module: Module
     entries: bool = False
 
+    @property
+    def row(self) -> bool:
+        """Whether it is one of the modules of a row, where a proof may stay undetermined."""
+        return self.module.name in CONTRACTS and any(c.lanes for c in self.module.contract.inputs)
 
-def _subject(
-    module: str, device: str | None = None, *, unit: str | None = None, at: str | None = None
-) -> Subject:
-    holder = device or module
-    return Subject(
-        name=module,
-        module=module,
-        device=holder,
-        unit=unit or holder,
-        testbench=holder,
-        compared=BOUNDARIES[at or module],
-        row=module.endswith("_row"),
-    )
+    @property
+    def compared(self) -> Boundary:
+        """Where a survivor is compared with the original."""
+        return boundary_of(self.module.device if self.module.assumes is None else self.module.name)
 
 
-_LISTED = (
-    _subject("score_accumulator"),
-    _subject("score_requantizer"),
-    _subject("row_max"),
-    _subject("distance", "row_max"),
-    _subject("exp2"),
-    Subject("exp2 table", "exp2", "exp2", "exp2", "exp2", BOUNDARIES["exp2"], entries=True),
-    _subject("row_sum"),
-    _subject("log2_quantizer"),
-    _subject("leading_one", "log2_quantizer", at="log2_quantizer"),
-    Subject(
-        "log2_quantizer_divide",
-        "log2_quantizer_divide",
-        "log2_quantizer_divide",
-        "log2_quantizer",
-        "log2_quantizer",
-        BOUNDARIES["log2_quantizer_divide"],
-    ),
-    _subject("code_register"),
-    _subject("code_memory", unit="code_register"),
-    _subject("shift_add"),
-    _subject("shift_add_lane", "shift_add"),
-    _subject("output_requantizer"),
-    _subject("softmax_row", "attention_row"),
-    _subject("attention_row"),
-)
+def _subjects() -> Iterable[Subject]:
+    for module in MODULES.values():
+        yield Subject(module.name, module)
+        if module.unit.table and module.name == module.unit.name:
+            yield Subject(f"{module.name} table", module, entries=True)
+
 
 #: Every subject by name, in datapath order.
-SUBJECTS: dict[str, Subject] = {each.name: each for each in _LISTED}
+SUBJECTS: dict[str, Subject] = {each.name: each for each in _subjects()}

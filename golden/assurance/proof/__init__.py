@@ -4,27 +4,29 @@ from bitlog2.extras import require
 
 require("bitlog2.golden.assurance.proof", "z3")
 
-from .claim import RTL, Claim, Setting
-from .claims_accumulators import ACCUMULATOR_CLAIMS
-from .claims_bounds import BOUND_CLAIMS
-from .claims_code_memory import CODE_MEMORY_CLAIMS
-from .claims_exp2 import EXP2_CLAIMS
-from .claims_log2 import LOG2_CLAIMS, LOGARITHM_CLAIMS
-from .claims_rounding import ROUNDING_CLAIMS
-from .claims_row_max import ROW_MAX_CLAIMS
-from .claims_rtl import RTL_CLAIMS
-from .proving import Line, decide, selected
-
-__all__ = ["CLAIMS", "RTL", "Claim", "Line", "Setting", "decide", "selected"]
-
-CLAIMS: tuple[Claim, ...] = (
-    *LOG2_CLAIMS,
-    *LOGARITHM_CLAIMS,
-    *EXP2_CLAIMS,
-    *ROUNDING_CLAIMS,
-    *BOUND_CLAIMS,
-    *RTL_CLAIMS,
-    *ROW_MAX_CLAIMS,
-    *CODE_MEMORY_CLAIMS,
-    *ACCUMULATOR_CLAIMS,
+from . import (
+    claims_accumulators,
+    claims_bounds,
+    claims_code_memory,
+    claims_exp2,
+    claims_log2,
+    claims_rounding,
+    claims_row_max,
+    claims_rtl,
 )
+from .claim import Claim, Setting, claims_of
+from .proving import Line, Lines, decide, selected
+
+__all__ = ["CLAIMS", "Claim", "Line", "Lines", "Setting", "decide", "selected"]
+
+_FILES = (
+    claims_log2,
+    claims_exp2,
+    claims_rounding,
+    claims_bounds,
+    claims_rtl,
+    claims_row_max,
+    claims_code_memory,
+    claims_accumulators,
+)
+CLAIMS: tuple[Claim, ...] = tuple(each for file in _FILES for each in claims_of(file))

@@ -4,13 +4,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
 import z3
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.scheme import Scheme
 
-from .netlist import Netlist, export
+from ...testbench.files import RTL
+from ..modules import MODULES
+from .rtl_terms import RtlTerms, export
 
 WIDTH = 64
 
@@ -185,10 +189,6 @@ def _only_bits(terms: Sequence[z3.BoolRef]) -> bool:
     return bool(z3.Probe("is-qfbv")(goal))
 
 
-#: The reference RTL.
-RTL = Path(__file__).resolve().parents[2] / "rtl"
-
-
 @dataclass(frozen=True)
 class Setting:
     """A configuration, and where the RTL lies.
@@ -200,20 +200,40 @@ class Setting:
 
     config: AttentionConfig
     rtl: Path = RTL
-    _netlists: dict[str, Netlist] = field(default_factory=dict, compare=False, repr=False)
+    _terms: dict[str, RtlTerms] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def scheme(self) -> Scheme:
         """The scheme of the configuration."""
         return self.config.code
 
-    def netlist(self, module: str) -> Netlist:
+    def terms(self, module: str) -> RtlTerms:
         """Return a module as Yosys exports it, with the parameters of the package."""
-        if module not in self._netlists:
-            self._netlists[module] = self.netlists(module, [{}])[0]
-        return self._netlists[module]
+        if module not in self._terms:
+            self._terms[module] = self.variants(module, [{}])[0]
+        return self._terms[module]
 
-    def netlists(self, module: str, variants: Sequence[Mapping[str, int]]) -> list[Netlist]:
+    def longest(self, unit: str) -> int:
+        """Return the most beats of a row of a unit, as declared."""
+        longest = MODULES[unit].unit.longest
+        if longest is None:
+            raise ValueError(f"unit must have rows, got {unit}")
+        return longest(self.config)
+
+    def assumed(self, module: str, **numbers: z3.BitVecRef) -> list[z3.BoolRef]:
+        """Return what is declared of the inputs of a module.
+
+        Args:
+            module: its name.
+            numbers: port -> its value as a number; without them the ports of `terms`.
+        """
+        conditions = MODULES[module].assumes or ()
+        for name in {name for each in conditions for name in each.ports} - numbers.keys():
+            number = signed if self.config.ports[name].signed else unsigned
+            numbers[name] = number(self.terms(module)[name])
+        return [each.value(self.config, numbers) for each in conditions]
+
+    def variants(self, module: str, variants: Sequence[Mapping[str, int]]) -> list[RtlTerms]:
         """Return a module with each of several sets of parameters."""
         return export(self.config, self.rtl, module, variants)
 
@@ -244,3 +264,35 @@ class Claim:
     by: str
     obligations: Callable[[Setting], Iterable[Holds | Checked]]
     per_scheme: bool = False
+
+
+_Obligations = TypeVar("_Obligations", bound=Callable[..., Iterable[Holds | Checked]])
+
+
+def claim(
+    name: str,
+    requirements: str,
+    over: str | Callable[[Setting], str],
+    by: str,
+    *,
+    per_scheme: bool = False,
+) -> Callable[[_Obligations], _Obligations]:
+    """Declare the claim that all of what a function gives holds. Arguments as of `Claim`."""
+
+    def declare(obligations: _Obligations) -> _Obligations:
+        words = over if callable(over) else lambda _: over
+        declared = Claim(name, requirements, words, by, obligations, per_scheme)
+        setattr(obligations, _DECLARED, declared)
+        return obligations
+
+    return declare
+
+
+#: Attribute of a function that has a claim.
+_DECLARED = "declared_claim"
+
+
+def claims_of(module: ModuleType) -> list[Claim]:
+    """Return the claims that a module declares, in their order."""
+    own = [each for each in vars(module).values() if hasattr(each, _DECLARED)]
+    return [getattr(each, _DECLARED) for each in own if each.__module__ == module.__name__]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, choose, integer, signed, unsigned
+from .claim import NETLIST, WIDTH, Holds, Setting, choose, claim, integer, signed, unsigned
 from .claims_bounds import term_bound
 from .claims_log2 import code
-from .netlist import Netlist
+from .rtl_terms import RtlTerms
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Accumulator:
         given: what else is known of the input.
     """
 
-    net: Netlist
+    net: RtlTerms
     number: Callable[[z3.BitVecRef], z3.BitVecRef]
     term: z3.BitVecRef
     sum_before: z3.BitVecRef
@@ -97,12 +97,18 @@ def _within(x: z3.BitVecRef, most: z3.BitVecRef | int) -> list[z3.BoolRef]:
     return [x <= most, x >= -most]
 
 
+@claim(
+    "rtl_score_accumulator",
+    "BL2-SCORE-01, -02",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_head_dim} channels",
+    NETLIST,
+)
 def score_accumulator(setting: Setting) -> Iterator[Holds]:
     """`score_accumulator`: the exact score of rows of up to max_head_dim channels.
 
     The term, a product at the accumulator's width, is exact since that width holds its bound.
     """
-    config, net = setting.config, setting.netlist("score_accumulator")
+    config, net = setting.config, setting.terms("score_accumulator")
     word, bits, term = net["s_axis_tdata"], config.q_bits + config.k_bits, net["term"]
     query = _difference(z3.Extract(bits - 1, config.k_bits, word), net["zq"], term.size())
     key = _difference(z3.Extract(config.k_bits - 1, 0, word), net["zk"], term.size())
@@ -119,15 +125,21 @@ def score_accumulator(setting: Setting) -> Iterator[Holds]:
         net["m_axis_tdata"],
         net.after("m_axis_tdata"),
         most,
-        config.max_head_dim,
+        setting.longest("score_accumulator"),
         config.registers["score"].bound,
         _within(signed(term), most),
     ).obligations("score")
 
 
+@claim(
+    "rtl_row_sum",
+    "BL2-SUM-01",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+)
 def row_sum(setting: Setting) -> Iterator[Holds]:
     """`row_sum`: the exact sum of rows of up to max_tokens keys."""
-    config, net = setting.config, setting.netlist("row_sum")
+    config, net = setting.config, setting.terms("row_sum")
     e, one = unsigned(net["s_axis_tdata"]), 1 << config.table_bits
     yield from Accumulator(
         net,
@@ -136,15 +148,22 @@ def row_sum(setting: Setting) -> Iterator[Holds]:
         net["m_axis_tdata"],
         net.after("m_axis_tdata"),
         one,
-        config.max_tokens,
+        setting.longest("row_sum"),
         config.registers["row_sum"].bound,
-        [e <= one],
+        setting.assumed("row_sum", e=e),
     ).obligations("s")
 
 
+@claim(
+    "rtl_shift_add",
+    "BL2-ACC-01, -02",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+    per_scheme=True,
+)
 def shift_add(setting: Setting) -> Iterator[Holds]:
     """`shift_add`: the exact accumulators, whose sums are within the bound of `acc_bound`."""
-    config, scheme, net = setting.config, setting.scheme, setting.netlist("shift_add")
+    config, scheme, net = setting.config, setting.scheme, setting.terms("shift_add")
     acc_bits, v_bits = config.width("acc"), config.v_bits
     channels = net["m_axis_tdata"].size() // acc_bits
     data, level = net["s_axis_tdata"], z3.BitVec("level", 5)
@@ -166,7 +185,7 @@ def shift_add(setting: Setting) -> Iterator[Holds]:
             _lane(net["m_axis_tdata"], channel, acc_bits),
             _lane(net.after("m_axis_tdata"), channel, acc_bits),
             None,
-            config.max_tokens,
+            setting.longest("shift_add"),
             config.registers["acc"].bound,
             given,
         ).obligations(f"channel {channel}")
@@ -180,29 +199,3 @@ def _difference(code: z3.BitVecRef, zero: z3.BitVecRef, bits: int) -> z3.BitVecR
 
 def _lane(word: z3.BitVecRef, lane: int, bits: int) -> z3.BitVecRef:
     return z3.simplify(z3.Extract(lane * bits + bits - 1, lane * bits, word))
-
-
-ACCUMULATOR_CLAIMS = (
-    Claim(
-        "rtl_score_accumulator",
-        "BL2-SCORE-01, -02",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_head_dim} channels",
-        NETLIST,
-        score_accumulator,
-    ),
-    Claim(
-        "rtl_row_sum",
-        "BL2-SUM-01",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        row_sum,
-    ),
-    Claim(
-        "rtl_shift_add",
-        "BL2-ACC-01, -02",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        shift_add,
-        per_scheme=True,
-    ),
-)

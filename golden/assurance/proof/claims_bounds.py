@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import z3
 
-from .claim import BITS, INTEGERS, Claim, Holds, Setting, choose, integer
+from .claim import BITS, INTEGERS, Holds, Setting, choose, claim, integer
 from .claims_log2 import Ratio, comparing
 
 
@@ -24,19 +24,33 @@ def term_bound(setting: Setting) -> Iterator[Holds]:
     yield Holds(f"|term| <= {q_most * k_most}", goal, given, shown)
 
 
+@claim(
+    "score_bound",
+    "BL2-SCORE-02",
+    lambda s: f"unbounded integers, by induction, D up to {s.config.max_head_dim}",
+    INTEGERS,
+)
 def score(setting: Setting) -> Iterator[Holds]:
     """Every partial sum of D products of differences of codes is within the bound."""
     config = setting.config
     yield from term_bound(setting)
     term = ((1 << config.q_bits) - 1) * ((1 << config.k_bits) - 1)
-    yield from _partial_sums(term, config.max_head_dim, config.registers["score"].bound)
+    yield from _partial_sums(
+        term, setting.longest("score_accumulator"), config.registers["score"].bound
+    )
 
 
+@claim(
+    "sum_bound",
+    "BL2-SUM-01, -02",
+    lambda s: f"unbounded integers, by induction, N up to {s.config.max_tokens}",
+    INTEGERS,
+)
 def row_sum(setting: Setting) -> Iterator[Holds]:
     """Every partial sum of N terms of at most 2^P is within the bound; a row's is at least 2^P."""
     config = setting.config
     one = 1 << config.table_bits
-    yield from _partial_sums(one, config.max_tokens, config.registers["row_sum"].bound)
+    yield from _partial_sums(one, setting.longest("row_sum"), config.registers["row_sum"].bound)
     first = z3.BoolVal(config.table[0] == one)
     yield Holds("e of distance 0 is 2^P", first)
     before, e = z3.Ints("before e")
@@ -74,6 +88,16 @@ def level_value(setting: Setting, values: tuple[int, ...] | None = None) -> Iter
     yield Holds("value(level) * s <= e * A", goal, ratio.legal, ratio.shown)
 
 
+@claim(
+    "acc_bound",
+    "BL2-ACC-02",
+    lambda s: (
+        f"full width, e {s.config.width('e')} and s {s.config.width('row_sum')} bits; "
+        "unbounded integers, by induction"
+    ),
+    f"{BITS}; integers",
+    per_scheme=True,
+)
 def acc(setting: Setting) -> Iterator[Holds]:
     """|acc| is at most (2^v_bits - 1) * A, for every partial sum of a row of any length."""
     yield from level_value(setting)
@@ -99,12 +123,25 @@ def acc(setting: Setting) -> Iterator[Holds]:
     yield Holds(f"|acc| <= {bound}", within(a, bound), given, {"acc": a, "W": W})
 
 
+@claim(
+    "product_bound",
+    "BL2-REQ-02",
+    lambda s: f"unbounded integers within score and M, {s.config.width('product')} bits",
+    INTEGERS,
+)
 def product(setting: Setting) -> Iterator[Holds]:
     """score * M with its rounding constant is within the product register."""
     config = setting.config
     yield from _product(setting, "score", config.m_bits, config.max_n, "product")
 
 
+@claim(
+    "out_product_bound",
+    "BL2-OUT-02",
+    lambda s: f"unbounded integers within acc and M2, {s.config.width('out_product')} bits",
+    INTEGERS,
+    per_scheme=True,
+)
 def out_product(setting: Setting) -> Iterator[Holds]:
     """acc * M2 with its rounding constant is within the product register."""
     config = setting.config
@@ -122,6 +159,13 @@ def _product(setting: Setting, name: str, bits: int, max_n: int, out: str) -> It
     yield Holds(f"{registers[out].bits} bits hold the bound", z3.BoolVal(fits))
 
 
+@claim(
+    "term_is_value",
+    "BL2-ACC-01",
+    lambda s: f"full width, x {s.config.v_bits + 1} bits, every level",
+    BITS,
+    per_scheme=True,
+)
 def lane(setting: Setting) -> Iterator[Holds]:
     """The shifts and additions of BL2-ACC-01 are the value of the level times x."""
     scheme = setting.scheme
@@ -138,55 +182,3 @@ def lane(setting: Setting) -> Iterator[Holds]:
     product = choose(((i == L, v * wide) for i, v in enumerate(scheme.values)), integer(0))
     given = [z3.ULE(L, scheme.top_level)]
     yield Holds("term = value(level) * x", term == product, given, {"level": level, "x": x})
-
-
-BOUND_CLAIMS = (
-    Claim(
-        "score_bound",
-        "BL2-SCORE-02",
-        lambda s: f"unbounded integers, by induction, D up to {s.config.max_head_dim}",
-        INTEGERS,
-        score,
-    ),
-    Claim(
-        "sum_bound",
-        "BL2-SUM-01, -02",
-        lambda s: f"unbounded integers, by induction, N up to {s.config.max_tokens}",
-        INTEGERS,
-        row_sum,
-    ),
-    Claim(
-        "acc_bound",
-        "BL2-ACC-02",
-        lambda s: (
-            f"full width, e {s.config.width('e')} and s {s.config.width('row_sum')} bits; "
-            "unbounded integers, by induction"
-        ),
-        f"{BITS}; integers",
-        acc,
-        per_scheme=True,
-    ),
-    Claim(
-        "term_is_value",
-        "BL2-ACC-01",
-        lambda s: f"full width, x {s.config.v_bits + 1} bits, every level",
-        BITS,
-        lane,
-        per_scheme=True,
-    ),
-    Claim(
-        "product_bound",
-        "BL2-REQ-02",
-        lambda s: f"unbounded integers within score and M, {s.config.width('product')} bits",
-        INTEGERS,
-        product,
-    ),
-    Claim(
-        "out_product_bound",
-        "BL2-OUT-02",
-        lambda s: f"unbounded integers within acc and M2, {s.config.width('out_product')} bits",
-        INTEGERS,
-        out_product,
-        per_scheme=True,
-    ),
-)

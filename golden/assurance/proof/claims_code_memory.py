@@ -7,13 +7,20 @@ from collections.abc import Iterator
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, unsigned
-from .netlist import Netlist
+from .claim import NETLIST, WIDTH, Holds, Setting, claim, integer, unsigned
+from .rtl_terms import RtlTerms
 
 
+@claim(
+    "rtl_code_memory",
+    "BL2-CODE-03, -04",
+    "full width, any number of rows of any number of keys",
+    NETLIST,
+    per_scheme=True,
+)
 def code_memory(setting: Setting) -> Iterator[Holds]:
     """`code_memory`: each byte of both planes, for rows of any length."""
-    net = setting.netlist("code_memory")
+    net = setting.terms("code_memory")
     keys, low_nibble = z3.BitVec("keys", WIDTH), z3.BitVec("nibble before", WIDTH)
     flags = z3.BitVec("flags of the byte", WIDTH)
     nibble = unsigned(z3.Extract(4, 1, net["s_axis_tdata"]))
@@ -54,7 +61,7 @@ def code_memory(setting: Setting) -> Iterator[Holds]:
 
 
 def _invariant(
-    net: Netlist,
+    net: RtlTerms,
     keys: z3.BitVecRef,
     nibble: z3.BitVecRef,
     flags: z3.BitVecRef,
@@ -89,17 +96,5 @@ def _word(
     return (nibbles << 9) | z3.If(flagged, (integer(1) << 8) | flags, integer(0))
 
 
-def _same(net: Netlist, *names: str) -> z3.BoolRef:
+def _same(net: RtlTerms, *names: str) -> z3.BoolRef:
     return z3.And(*(net.after(name) == net[name] for name in names))
-
-
-CODE_MEMORY_CLAIMS = (
-    Claim(
-        "rtl_code_memory",
-        "BL2-CODE-03, -04",
-        lambda _: "full width, any number of rows of any number of keys",
-        NETLIST,
-        code_memory,
-        per_scheme=True,
-    ),
-)

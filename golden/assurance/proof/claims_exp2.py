@@ -4,9 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import z3
 
-from .claim import BITS, EXHAUSTION, Checked, Claim, Holds, Setting, integer, rnd, unsigned
+from .claim import BITS, EXHAUSTION, Checked, Holds, Setting, claim, integer, rnd, unsigned
 
 
+@claim(
+    "exp2_table",
+    "BL2-EXP2-01",
+    lambda s: f"all {len(s.config.table)} entries, exact integer powers",
+    EXHAUSTION,
+)
 def table(setting: Setting, entries: Sequence[int] | None = None) -> Iterator[Checked]:
     """Every entry is the nearest integer to the power; `entries` are a test's planted ones."""
     P, F = setting.config.table_bits, setting.config.fraction_bits
@@ -23,6 +29,12 @@ def table(setting: Setting, entries: Sequence[int] | None = None) -> Iterator[Ch
     yield Checked("T[f] = RND(2^P * 2^(-f/2^F))", check)
 
 
+@claim(
+    "exp2_error",
+    "BL2-EXP2-05",
+    lambda s: f"all {s.config.d_max + 1} distances, exact integer powers",
+    EXHAUSTION,
+)
 def error(setting: Setting, quarters: int = 3) -> Iterator[Checked]:
     """|e - 2^P * 2^(-d/2^F)| is below 3/4; a test plants another number of quarters."""
     config = setting.config
@@ -43,6 +55,15 @@ def error(setting: Setting, quarters: int = 3) -> Iterator[Checked]:
     yield Checked("e is within 3/4 of an LSB of the power", check)
 
 
+@claim(
+    "exp2_shifter",
+    "BL2-EXP2-02, -03",
+    lambda s: (
+        f"full width, entry {s.config.table_bits + 1} and "
+        f"shift {s.config.width('d') - s.config.fraction_bits} bits"
+    ),
+    BITS,
+)
 def shifter(setting: Setting) -> Iterator[Holds]:
     """The shifter with a guard bit is RND; where it ends; e stays at most 2^P."""
     P = setting.config.table_bits
@@ -59,31 +80,3 @@ def shifter(setting: Setting) -> Iterator[Holds]:
     yield Holds("a shift of P + 1 gives 1 for T[0] alone", e == one, [*legal, *ends], shown)
     yield Holds("a shift of P + 2 or more gives 0", e == 0, [*legal, k >= P + 2], shown)
     yield Holds("e is at most 2^P, and at most T", z3.And(e <= 1 << P, e <= T), legal, shown)
-
-
-EXP2_CLAIMS = (
-    Claim(
-        "exp2_table",
-        "BL2-EXP2-01",
-        lambda s: f"all {len(s.config.table)} entries, exact integer powers",
-        EXHAUSTION,
-        table,
-    ),
-    Claim(
-        "exp2_shifter",
-        "BL2-EXP2-02, -03",
-        lambda s: (
-            f"full width, entry {s.config.table_bits + 1} and "
-            f"shift {s.config.width('d') - s.config.fraction_bits} bits"
-        ),
-        BITS,
-        shifter,
-    ),
-    Claim(
-        "exp2_error",
-        "BL2-EXP2-05",
-        lambda s: f"all {s.config.d_max + 1} distances, exact integer powers",
-        EXHAUSTION,
-        error,
-    ),
-)

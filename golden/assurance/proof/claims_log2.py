@@ -11,10 +11,10 @@ from .claim import (
     EXHAUSTION,
     INTEGERS,
     Checked,
-    Claim,
     Holds,
     Setting,
     choose,
+    claim,
     counted,
     integer,
     leading_one,
@@ -124,11 +124,16 @@ class Ratio:
         self.shown: dict[str, z3.ExprRef] = {"e": e, "s": s}
         self.e, self.s = unsigned(e), unsigned(s)
         self.E = self.e * setting.scheme.int_max
-        one, most = 1 << config.table_bits, config.registers["row_sum"].bound
         self.legal = [self.s > 0, z3.ULE(self.e, self.s)]
-        self.reached = [z3.ULE(self.e, one), z3.UGE(self.s, one), z3.ULE(self.s, most)]
+        self.reached = setting.assumed("log2_quantizer", e=self.e, s=self.s)
 
 
+def _registers(setting: Setting) -> str:
+    config = setting.config
+    return f"full width, e {config.width('e')} and s {config.width('row_sum')} bits"
+
+
+@claim("threshold_floor", "BL2-LOG2-01, -04, -07", "unbounded integers E, s, T", INTEGERS)
 def threshold_floor(setting: Setting) -> Iterator[Holds]:
     """floor(E/s) >= T exactly when E >= T*s, for integers of any size."""
     e_a, s, p, threshold = z3.Ints("E s p T")
@@ -138,6 +143,13 @@ def threshold_floor(setting: Setting) -> Iterator[Holds]:
     yield Holds("floor(E/s) >= T exactly when E >= T*s", goal, floor, shown)
 
 
+@claim(
+    "clamp",
+    "BL2-LOG2-01, -05",
+    lambda s: f"unbounded integers; {_registers(s)}",
+    f"{INTEGERS}; bit-vectors",
+    per_scheme=True,
+)
 def clamp(setting: Setting) -> Iterator[Holds]:
     """The clamp of p, and that of the level, act exactly at e = s."""
     e, s, p = z3.Ints("e s p")
@@ -156,6 +168,7 @@ def clamp(setting: Setting) -> Iterator[Holds]:
     )
 
 
+@claim("comparing_counts", "BL2-LOG2-04, -05, -07", _registers, BITS, per_scheme=True)
 def comparing_counts(setting: Setting, values: tuple[int, ...] | None = None) -> Iterator[Holds]:
     """The comparing form counts thresholds: the levels' values, unless a test plants others."""
     scheme, ratio = setting.scheme, Ratio(setting)
@@ -170,6 +183,7 @@ def comparing_counts(setting: Setting, values: tuple[int, ...] | None = None) ->
         )
 
 
+@claim("comparing_divides", "BL2-LOG2-01 to -05", _registers, BITS, per_scheme=True)
 def comparing_divides(setting: Setting) -> Iterator[Holds]:
     """The comparing form is the dividing form, whose quotient is known by its thresholds."""
     scheme, ratio = setting.scheme, Ratio(setting)
@@ -183,6 +197,13 @@ def comparing_divides(setting: Setting) -> Iterator[Holds]:
     )
 
 
+@claim(
+    "narrow_compare",
+    "BL2-LOG2-06",
+    lambda s: f"{_registers(s)}; comparisons {s.config.width('compare')} bits",
+    BITS,
+    per_scheme=True,
+)
 def narrow(setting: Setting) -> Iterator[Holds]:
     """The comparisons of BL2-LOG2-06 give the level, and none is wider than its register."""
     scheme, ratio = setting.scheme, Ratio(setting)
@@ -217,6 +238,13 @@ def narrow(setting: Setting) -> Iterator[Holds]:
     )
 
 
+@claim(
+    "level_values",
+    "BL2-SCHEME-01",
+    lambda s: f"all {s.scheme.levels} levels",
+    EXHAUSTION,
+    per_scheme=True,
+)
 def values(setting: Setting) -> Iterator[Checked]:
     """The values of the levels are those of the formula, and the one above the top would be A."""
     scheme = setting.scheme
@@ -230,62 +258,7 @@ def values(setting: Setting) -> Iterator[Checked]:
     yield Checked("the value of every level, and A", check)
 
 
-def _registers(setting: Setting) -> str:
-    config = setting.config
-    return f"full width, e {config.width('e')} and s {config.width('row_sum')} bits"
-
-
-LOG2_CLAIMS = (
-    Claim(
-        "threshold_floor",
-        "BL2-LOG2-01, -04, -07",
-        lambda _: "unbounded integers E, s, T",
-        INTEGERS,
-        threshold_floor,
-    ),
-    Claim(
-        "level_values",
-        "BL2-SCHEME-01",
-        lambda setting: f"all {setting.scheme.levels} levels",
-        EXHAUSTION,
-        values,
-        per_scheme=True,
-    ),
-    Claim(
-        "comparing_counts",
-        "BL2-LOG2-04, -05, -07",
-        _registers,
-        BITS,
-        comparing_counts,
-        per_scheme=True,
-    ),
-    Claim(
-        "comparing_divides",
-        "BL2-LOG2-01 to -05",
-        _registers,
-        BITS,
-        comparing_divides,
-        per_scheme=True,
-    ),
-    Claim(
-        "clamp",
-        "BL2-LOG2-01, -05",
-        lambda setting: f"unbounded integers; {_registers(setting)}",
-        f"{INTEGERS}; bit-vectors",
-        clamp,
-        per_scheme=True,
-    ),
-    Claim(
-        "narrow_compare",
-        "BL2-LOG2-06",
-        lambda s: f"{_registers(s)}; comparisons {s.config.width('compare')} bits",
-        BITS,
-        narrow,
-        per_scheme=True,
-    ),
-)
-
-
+@claim("logarithmic", "BL2-LOG2-08", _registers, BITS, per_scheme=True)
 def logarithmic(setting: Setting) -> Iterator[Holds]:
     """The level of the logarithmic form is that of the counting form.
 
@@ -346,15 +319,3 @@ def _families(scheme: Scheme) -> list[tuple[int, int]]:
     powers = sum(1 for value in scheme.values if value and not value & (value - 1))
     halves = scheme.top_level - powers
     return [(1, powers), (3, halves)] if scheme.half else [(1, powers)]
-
-
-LOGARITHM_CLAIMS = (
-    Claim(
-        "logarithmic",
-        "BL2-LOG2-08",
-        lambda s: f"full width, e {s.config.width('e')} and s {s.config.width('row_sum')} bits",
-        BITS,
-        logarithmic,
-        per_scheme=True,
-    ),
-)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 
 import z3
 
-from .claim import BITS, INTEGERS, WIDTH, Claim, Holds, Setting, integer, leading_one
+from .claim import BITS, INTEGERS, WIDTH, Holds, Setting, claim, integer, leading_one
 
 #: The largest shift that a configuration may have (BL2-CONF-01).
 _MAX_SHIFT = 48
 
 
+@claim("leading_one", "BL2-NUM-06", f"full width, x below 2^{WIDTH - 1}", BITS)
 def lod(_: Setting) -> Iterator[Holds]:
     """The leading-one detector of these proofs is that of the specification."""
     x = z3.BitVec("x", WIDTH)
@@ -25,6 +26,7 @@ def rounded(x: z3.ArithRef, n: int) -> z3.ArithRef:
     return x if n == 0 else (x + (1 << (n - 1))) / (1 << n)
 
 
+@claim("rounding", "BL2-NUM-02", f"unbounded integers x, each shift 1 to {_MAX_SHIFT}", INTEGERS)
 def nearest(
     _: Setting, rounding: Callable[[z3.ArithRef, int], z3.ArithRef] = rounded
 ) -> Iterator[Holds]:
@@ -37,6 +39,12 @@ def nearest(
         yield Holds(f"r - 1/2 <= x / 2^{n} < r + 1/2", goal, shown={"x": x})
 
 
+@claim(
+    "bias_is_whole",
+    "BL2-REQ-01",
+    f"unbounded integers x and b, each shift 0 to {_MAX_SHIFT}",
+    INTEGERS,
+)
 def bias(_: Setting) -> Iterator[Holds]:
     """A bias before or after the rounding gives the same, and one rounding is not two."""
     x, b = z3.Ints("x b")
@@ -45,6 +53,16 @@ def bias(_: Setting) -> Iterator[Holds]:
         yield Holds(f"RND(x + (b << {n}), {n}) = RND(x, {n}) + b", goal, shown={"x": x, "b": b})
 
 
+@claim(
+    "requantizer_adders",
+    "BL2-REQ-02, -03 and BL2-OUT-02",
+    lambda s: (
+        f"products of {s.config.width('product')} and {s.config.width('out_product')} bits "
+        "cut free, each shift"
+    ),
+    INTEGERS,
+    per_scheme=True,
+)
 def adders(setting: Setting) -> Iterator[Holds]:
     """The rounded product and the adder in front of a saturation lose no bit."""
     config = setting.config
@@ -88,33 +106,3 @@ def _adder(
 
 def _fits(x: z3.ArithRef, bits: int) -> z3.BoolRef:
     return z3.And(x >= -(1 << (bits - 1)), x < 1 << (bits - 1))
-
-
-ROUNDING_CLAIMS = (
-    Claim("leading_one", "BL2-NUM-06", lambda _: f"full width, x below 2^{WIDTH - 1}", BITS, lod),
-    Claim(
-        "rounding",
-        "BL2-NUM-02",
-        lambda _: f"unbounded integers x, each shift 1 to {_MAX_SHIFT}",
-        INTEGERS,
-        nearest,
-    ),
-    Claim(
-        "bias_is_whole",
-        "BL2-REQ-01",
-        lambda _: f"unbounded integers x and b, each shift 0 to {_MAX_SHIFT}",
-        INTEGERS,
-        bias,
-    ),
-    Claim(
-        "requantizer_adders",
-        "BL2-REQ-02, -03 and BL2-OUT-02",
-        lambda s: (
-            f"products of {s.config.width('product')} and {s.config.width('out_product')} bits "
-            "cut free, each shift"
-        ),
-        INTEGERS,
-        adders,
-        per_scheme=True,
-    ),
-)

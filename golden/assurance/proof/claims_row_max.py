@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import z3
 
-from .claim import NETLIST, WIDTH, Claim, Holds, Setting, integer, signed, unsigned
-from .netlist import Netlist
+from .claim import NETLIST, WIDTH, Holds, Setting, claim, integer, signed, unsigned
+from .rtl_terms import RtlTerms
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class State:
 _ONE = z3.BitVec("number", WIDTH)
 
 
-def _state(net: Netlist, row: Row, *, after: bool = False) -> State:
+def _state(net: RtlTerms, row: Row, *, after: bool = False) -> State:
     wire = net.after if after else net.__getitem__
     memory = net.memory_after("buffer") if after else net.memory("buffer")
     address = z3.Extract(memory.domain().size() - 1, 0, _ONE)
@@ -78,7 +78,7 @@ def _state(net: Netlist, row: Row, *, after: bool = False) -> State:
 
 def _invariant(state: State, setting: Setting) -> z3.BoolRef:
     """Return what ties the module to the row."""
-    row, most = state.row, setting.config.max_tokens
+    row, most = state.row, setting.longest("row_max")
     known = z3.ULT(_ONE, row.keys)
     return z3.And(
         z3.Implies(state.loading, z3.And(state.index == row.keys, z3.ULT(row.keys, most))),
@@ -93,7 +93,7 @@ def _invariant(state: State, setting: Setting) -> z3.BoolRef:
     )
 
 
-def _with_key(row: Row, net: Netlist, setting: Setting) -> Row:
+def _with_key(row: Row, net: RtlTerms, setting: Setting) -> Row:
     """Return the row with the key that the input shows, BL2-MAX-01."""
     t_bits = setting.config.t_bits
     word = net["s_axis_tdata"]
@@ -108,9 +108,15 @@ def _with_key(row: Row, net: Netlist, setting: Setting) -> Row:
     )
 
 
+@claim(
+    "rtl_row_max",
+    "BL2-MAX-01, -03",
+    lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
+    NETLIST,
+)
 def row_max(setting: Setting) -> Iterator[Holds]:
     """`row_max`: the maximum, and every distance in its place, of rows of up to max_tokens keys."""
-    net, most = setting.netlist("row_max"), setting.config.max_tokens
+    net, most = setting.terms("row_max"), setting.longest("row_max")
     row = Row(z3.BitVec("keys", WIDTH), z3.BitVec("largest", WIDTH), z3.BitVec("its t", WIDTH),
               z3.Bool("it is masked"))  # fmt: skip
     none = Row(integer(0), integer(setting.config.t_min), row.t, row.mask)
@@ -141,7 +147,7 @@ def row_max(setting: Setting) -> Iterator[Holds]:
     yield edge("without a key", goal, *run, z3.Not(taken))
 
 
-def _distances(net: Netlist, now: State, setting: Setting) -> z3.BoolRef:
+def _distances(net: RtlTerms, now: State, setting: Setting) -> z3.BoolRef:
     """Return that the distance of the key that is offered is BL2-MAX-03's, and its `last`."""
     difference, most = now.row.largest - now.row.t, setting.config.d_max
     d = z3.If(difference > most, integer(most), difference)
@@ -150,7 +156,7 @@ def _distances(net: Netlist, now: State, setting: Setting) -> z3.BoolRef:
     return z3.And(z3.Or(now.row.mask, shown == d), is_last == (now.row.keys == _ONE + 1))
 
 
-def _outputs(net: Netlist, now: State, then: State) -> z3.BoolRef:
+def _outputs(net: RtlTerms, now: State, then: State) -> z3.BoolRef:
     """Return that both outputs stay until they are taken, and distances come in order."""
     key_taken = z3.And(now.giving, net["m_axis_keys_tready"] == 1)
     ends = z3.And(key_taken, now.index == now.end)
@@ -160,14 +166,3 @@ def _outputs(net: Netlist, now: State, then: State) -> z3.BoolRef:
         then.giving == z3.And(now.giving, z3.Not(ends)),
         z3.Implies(then.giving, then.index == now.index + z3.If(goes_on, integer(1), integer(0))),
     )
-
-
-ROW_MAX_CLAIMS = (
-    Claim(
-        "rtl_row_max",
-        "BL2-MAX-01, -03",
-        lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
-        NETLIST,
-        row_max,
-    ),
-)

@@ -5,17 +5,34 @@ from collections.abc import Callable, Iterator
 import z3
 
 from ...stimulus.unit import Target, port
-from .claim import NETLIST, Claim, Holds, Setting, choose, integer, rnd, saturated, signed, unsigned
+from .claim import NETLIST, Holds, Setting, choose, claim, integer, rnd, saturated, signed, unsigned
 from .claims_log2 import code, dividing, quotient
-from .netlist import replaced
+from .rtl_terms import replaced
 
 #: Widths at which the leading-one detector is tried.
 _WIDTHS = range(1, 65)
 
 
+def _inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
+    """Return over what a module's claim holds: its inputs' widths, and where it is cut."""
+
+    def over(setting: Setting) -> str:
+        target = Target.of(setting.config)
+        widths = [f"{name} {port(name, target).width}" for name in registers]
+        return f"full width, {', '.join(widths)} bits{cut}"
+
+    return over
+
+
+@claim(
+    "rtl_leading_one",
+    "BL2-NUM-06",
+    f"full width, each width from {_WIDTHS[0]} to {_WIDTHS[-1]}",
+    NETLIST,
+)
 def detector(setting: Setting) -> Iterator[Holds]:
     """`leading_one`, each width."""
-    nets = setting.netlists("leading_one", [{"WIDTH": width} for width in _WIDTHS])
+    nets = setting.variants("leading_one", [{"WIDTH": width} for width in _WIDTHS])
     for width, net in zip(_WIDTHS, nets, strict=True):
         x, position = z3.ZeroExt(66 - width, net["x"]), net["position"]
         position = z3.ZeroExt(66 - position.size(), position)
@@ -26,21 +43,28 @@ def detector(setting: Setting) -> Iterator[Holds]:
         yield Holds(f"leading_one of {width} bits", goal, shown=net.shown())
 
 
+@claim("rtl_exp2", "BL2-EXP2-01 to -04", _inputs("mask", "d"), NETLIST)
 def exp2(setting: Setting) -> Iterator[Holds]:
     """`exp2`, each distance that unit 3 gives and both values of the mask."""
-    config, net = setting.config, setting.netlist("exp2")
+    config, net = setting.config, setting.terms("exp2")
     d, fraction = unsigned(net["d"]), (1 << config.fraction_bits) - 1
     entry = choose(
         ((d & fraction == f, integer(T)) for f, T in enumerate(config.table)), integer(0)
     )
     e = rnd(entry, z3.LShR(d, config.fraction_bits))
     goal = unsigned(net["e"]) == z3.If(net["mask"] == 1, integer(0), e)
-    yield Holds("e", goal, [z3.ULE(d, config.d_max)], net.shown("mask", "d", "e"))
+    yield Holds("e", goal, setting.assumed("exp2"), net.shown("mask", "d", "e"))
 
 
+@claim(
+    "rtl_score_requantizer",
+    "BL2-REQ-01 to -03 and BL2-NUM-02, -05",
+    _inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
+    NETLIST,
+)
 def score_requantizer(setting: Setting) -> Iterator[Holds]:
     """`score_requantizer`, cut at the product."""
-    config, net = setting.config, setting.netlist("score_requantizer")
+    config, net = setting.config, setting.terms("score_requantizer")
     most = config.registers["score"].bound * ((1 << config.m_bits) - 1)
     yield from _product(net["product"], net["score"], net["m"])
     yield from _product_lemma(config.registers["score"].bound, config.m_bits, net["product"].size())
@@ -50,14 +74,21 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
     yield Holds(
         "t for every product",
         signed(t) == page,
-        [*_within(product, most), z3.ULE(unsigned(net["n"]), config.max_n)],
+        [*_within(product, most), *setting.assumed("score_requantizer")],
         {"product": product, **net.shown("n", "bias"), "t": t},
     )
 
 
+@claim(
+    "rtl_output_requantizer",
+    "BL2-OUT-01, -02 and BL2-NUM-02, -05",
+    _inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
+    NETLIST,
+    per_scheme=True,
+)
 def output_requantizer(setting: Setting) -> Iterator[Holds]:
     """`output_requantizer`, cut at the product."""
-    config, net = setting.config, setting.netlist("output_requantizer")
+    config, net = setting.config, setting.terms("output_requantizer")
     most = config.registers["acc"].bound * ((1 << config.m2_bits) - 1)
     yield from _product(net["product"], net["acc"], net["m2"])
     yield from _product_lemma(config.registers["acc"].bound, config.m2_bits, net["product"].size())
@@ -67,7 +98,7 @@ def output_requantizer(setting: Setting) -> Iterator[Holds]:
     yield Holds(
         "o for every product",
         unsigned(o) == page,
-        [*_within(product, most), z3.ULE(unsigned(net["n2"]), config.max_n2)],
+        [*_within(product, most), *setting.assumed("output_requantizer")],
         {"product": product, **net.shown("n2", "zo"), "o": o},
     )
 
@@ -90,23 +121,35 @@ def _within(product: z3.BitVecRef, most: int) -> list[z3.BoolRef]:
     return [signed(product) <= most, signed(product) >= -most]
 
 
+@claim(
+    "rtl_log2_quantizer",
+    "BL2-LOG2-01 to -06 and BL2-CODE-01, -02",
+    _inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
+    NETLIST,
+    per_scheme=True,
+)
 def log2_quantizer(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer` against the dividing form, whose quotient is known by its thresholds."""
-    config, scheme = setting.config, setting.scheme
-    net = setting.netlist("log2_quantizer")
+    scheme, net = setting.scheme, setting.terms("log2_quantizer")
     e, s = unsigned(net["e"]), unsigned(net["s"])
     p, known = quotient(e * scheme.int_max, s, scheme)
-    one, most = 1 << config.table_bits, config.registers["row_sum"].bound
-    reached = [z3.ULE(e, one), z3.UGE(s, one), z3.ULE(s, most)]
+    reached = setting.assumed("log2_quantizer")
     level = dividing(z3.If(z3.UGT(p, scheme.int_max - 1), integer(scheme.int_max - 1), p), scheme)
     shown = net.shown("e", "s", "level", "nibble", "flag")
     yield Holds("level", unsigned(net["level"]) == level, [*reached, *known], shown)
     yield from code_goals(setting, net["level"], net["nibble"], net["flag"], reached, shown)
 
 
+@claim(
+    "rtl_log2_quantizer_divide",
+    "BL2-LOG2-01 to -03 and BL2-CODE-01, -02",
+    _inputs("s", "e", cut=", s > 0; cut at the quotient"),
+    NETLIST,
+    per_scheme=True,
+)
 def log2_quantizer_divide(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer_divide`, cut at the quotient of its divider."""
-    scheme, net = setting.scheme, setting.netlist("log2_quantizer_divide")
+    scheme, net = setting.scheme, setting.terms("log2_quantizer_divide")
     divider = _divider(net["quotient"])
     shown = net.shown("e", "s", "level", "nibble", "flag")
     operands = z3.And(
@@ -142,10 +185,17 @@ def _divider(term: z3.ExprRef) -> z3.BitVecRef:
     return next(iter(found.values()))
 
 
+@claim(
+    "rtl_code_register",
+    "BL2-CODE-01, -02",
+    _inputs("level", cut=", legal levels"),
+    NETLIST,
+    per_scheme=True,
+)
 def code_register(setting: Setting) -> Iterator[Holds]:
     """`code_register`, each level."""
-    net = setting.netlist("code_register")
-    legal = [z3.ULE(unsigned(net["level"]), setting.scheme.top_level)]
+    net = setting.terms("code_register")
+    legal = setting.assumed("code_register")
     shown = net.shown("level", "nibble", "flag")
     yield from code_goals(setting, net["level"], net["nibble"], net["flag"], legal, shown)
 
@@ -164,18 +214,26 @@ def code_goals(
     yield Holds("nibble and flag of the level", goal, given, shown)
 
 
+@claim("rtl_distance", "BL2-MAX-03", _inputs("row_max", "t", cut=", t <= row max"), NETLIST)
 def distance(setting: Setting) -> Iterator[Holds]:
     """`distance` of a key that is not above the maximum."""
-    net, most = setting.netlist("distance"), setting.config.d_max
+    net, most = setting.terms("distance"), setting.config.d_max
     difference = signed(net["row_max"]) - signed(net["t"])
     page = z3.If(difference > most, integer(most), difference)
     shown = net.shown("row_max", "t", "d")
-    yield Holds("d", unsigned(net["d"]) == page, [net["t"] <= net["row_max"]], shown)
+    yield Holds("d", unsigned(net["d"]) == page, setting.assumed("distance"), shown)
 
 
+@claim(
+    "rtl_shift_add_lane",
+    "BL2-ACC-01",
+    _inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
+    NETLIST,
+    per_scheme=True,
+)
 def shift_add_lane(setting: Setting) -> Iterator[Holds]:
     """`shift_add_lane` for every code that a level has."""
-    scheme, net = setting.scheme, setting.netlist("shift_add_lane")
+    scheme, net = setting.scheme, setting.terms("shift_add_lane")
     level = z3.BitVec("level", 5)
     L = unsigned(level)
     nibble, flag = code(L, scheme)
@@ -185,86 +243,3 @@ def shift_add_lane(setting: Setting) -> Iterator[Holds]:
     term = choose(((i == L, value * x) for i, value in enumerate(scheme.values)), integer(0))
     shown = {"level": level, **net.shown("v", "zv", "term")}
     yield Holds("term", signed(net["term"]) == term, given, shown)
-
-
-def _inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
-    """Return over what a module's claim holds: its inputs' widths, and where it is cut."""
-
-    def over(setting: Setting) -> str:
-        target = Target.of(setting.config)
-        widths = [f"{name} {port(name, target).width}" for name in registers]
-        return f"full width, {', '.join(widths)} bits{cut}"
-
-    return over
-
-
-RTL_CLAIMS = (
-    Claim(
-        "rtl_leading_one",
-        "BL2-NUM-06",
-        lambda _: f"full width, each width from {_WIDTHS[0]} to {_WIDTHS[-1]}",
-        NETLIST,
-        detector,
-    ),
-    Claim(
-        "rtl_score_requantizer",
-        "BL2-REQ-01 to -03 and BL2-NUM-02, -05",
-        _inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
-        NETLIST,
-        score_requantizer,
-    ),
-    Claim(
-        "rtl_distance",
-        "BL2-MAX-03",
-        _inputs("row_max", "t", cut=", t <= row max"),
-        NETLIST,
-        distance,
-    ),
-    Claim(
-        "rtl_exp2",
-        "BL2-EXP2-01 to -04",
-        _inputs("mask", "d"),
-        NETLIST,
-        exp2,
-    ),
-    Claim(
-        "rtl_log2_quantizer",
-        "BL2-LOG2-01 to -06 and BL2-CODE-01, -02",
-        _inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
-        NETLIST,
-        log2_quantizer,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_log2_quantizer_divide",
-        "BL2-LOG2-01 to -03 and BL2-CODE-01, -02",
-        _inputs("s", "e", cut=", s > 0; cut at the quotient"),
-        NETLIST,
-        log2_quantizer_divide,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_code_register",
-        "BL2-CODE-01, -02",
-        _inputs("level", cut=", legal levels"),
-        NETLIST,
-        code_register,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_shift_add_lane",
-        "BL2-ACC-01",
-        _inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
-        NETLIST,
-        shift_add_lane,
-        per_scheme=True,
-    ),
-    Claim(
-        "rtl_output_requantizer",
-        "BL2-OUT-01, -02 and BL2-NUM-02, -05",
-        _inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
-        NETLIST,
-        output_requantizer,
-        per_scheme=True,
-    ),
-)

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
+from bitlog2.documents import Document
 from bitlog2.sim import AttentionConfig
 
 from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
@@ -12,8 +11,7 @@ from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
 _RESULTS = {PROVED: "proved", REFUTED: "REFUTED", UNDECIDED: "NOT PROVED"}
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Document, frozen=True, kw_only=True):
     """What became of a claim.
 
     Attributes:
@@ -41,9 +39,11 @@ class Line:
         """Whether the claim is proved."""
         return self.result == _RESULTS[PROVED]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the line by field."""
-        return asdict(self)
+
+class Lines(Document, frozen=True, kw_only=True):
+    """What became of claims."""
+
+    claims: tuple[Line, ...]
 
 
 def selected(
@@ -83,20 +83,20 @@ def decide(claim: Claim, setting: Setting, timeout: float) -> Line:
         timeout: seconds for the solver, all obligations together.
 
     Raises:
-        OSError, ToolError: the RTL cannot be read, or a tool is not installed.
+        ValueError, ToolError: the RTL cannot be read, or a tool is not installed.
     """
     start = time.monotonic()
     deadline = Deadline(timeout)
     answer = _first_not_proved(one.decide(deadline) for one in claim.obligations(setting))
     return Line(
-        claim.name,
-        setting.scheme.name if claim.per_scheme else "-",
-        claim.requirements,
-        claim.over(setting),
-        claim.by,
-        _RESULTS[answer.status],
-        answer.detail,
-        round(time.monotonic() - start, 2),
+        claim=claim.name,
+        scheme=setting.scheme.name if claim.per_scheme else "-",
+        requirements=claim.requirements,
+        over=claim.over(setting),
+        by=claim.by,
+        result=_RESULTS[answer.status],
+        detail=answer.detail,
+        seconds=round(time.monotonic() - start, 2),
     )
 
 

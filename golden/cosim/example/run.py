@@ -27,6 +27,8 @@ def main() -> int:
     build = args.build.resolve()
     emit(build / "set", CONFIG, units=[TOP], sources=("corners",))
     os.environ.update(simulator_named(args.sim).environment)
+    # Assertions of these tests are shown in full; to rewrite those of all libraries takes seconds.
+    os.environ["COCOTB_REWRITE_ASSERTION_FILES"] = "test_*.py"
     runner = get_runner(args.sim)
     runner.build(
         sources=[build / "set" / "bitlog2_pkg.sv", *(args.rtl or reference_files())],

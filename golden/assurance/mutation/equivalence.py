@@ -13,7 +13,8 @@ from bitlog2.extras import require
 from bitlog2.sim.files import write
 
 from ...simulation import yosys
-from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, Netlist
+from ..yosys import marked
+from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, MutatedDesign
 
 #: Inputs of a miter that are state.
 _STATE = ("q_", "any_cycle")
@@ -43,11 +44,11 @@ def solve(question: str, seconds: int) -> Proof:
         ModuleNotFoundError: z3 is not installed.
     """
     require("an equivalence proof", "z3")
-    (name,) = re.findall(r"^; yosys-smt2-module (\S+)$", question, re.MULTILINE)
-    inputs = re.findall(r"^; yosys-smt2-input (\S+) (\d+)$", question, re.MULTILINE)
+    (name,) = marked(question, "module")
+    inputs = marked(question, "input")
     lines = [f"(declare-const state |{name}_s|)"]
-    for port, bits in inputs:
-        sort = "Bool" if bits == "1" else f"(_ BitVec {bits})"
+    for port, (bits,) in inputs.items():
+        sort = "Bool" if bits == 1 else f"(_ BitVec {bits})"
         lines.append(f"(declare-const |in {port}| {sort})")
         lines.append(f"(assert (= |in {port}| (|{name}_n {port}| state)))")
     lines.append(f"(assert (|{name}_u| state))")
@@ -55,8 +56,8 @@ def solve(question: str, seconds: int) -> Proof:
     for number, claim in enumerate(claims):
         lines += [f"(declare-const |broken {number}| Bool)"]
         lines += [f"(assert (=> |broken {number}| (not (|{claim}| state))))"]
-    bits = [port for port, width in inputs if width == "1" and port.startswith(_STATE)]
-    return _checked("\n".join([question, *lines]), len(claims), bits, seconds)
+    control = [port for port, (bits,) in inputs.items() if bits == 1 and port.startswith(_STATE)]
+    return _checked("\n".join([question, *lines]), len(claims), control, seconds)
 
 
 def _checked(text: str, claims: int, bits: Sequence[str], seconds: int) -> Proof:
@@ -112,7 +113,7 @@ _CLOCKED = ("$dff", "$mem_v2", "$scopeinfo")
 
 
 @dataclass(frozen=True)
-class Port:
+class CutPort:
     """A port, or a register that was made one.
 
     Attributes:
@@ -152,9 +153,9 @@ class Cut:
         netlist: the module `cut` for Yosys's `read_json`.
     """
 
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    registers: tuple[Port, ...]
+    inputs: tuple[CutPort, ...]
+    outputs: tuple[CutPort, ...]
+    registers: tuple[CutPort, ...]
     memories: tuple[CutMemory, ...]
     netlist: str
 
@@ -175,7 +176,7 @@ def cut_state(design: str, plain: str, left_out: tuple[str, ...]) -> Cut:
     ports, cells = module["ports"], module["cells"]
     listed = {
         direction: tuple(
-            Port(name, len(port["bits"]))
+            CutPort(name, len(port["bits"]))
             for name, port in ports.items()
             if port["direction"] == direction and name not in left_out
         )
@@ -214,11 +215,11 @@ def _register_names(module: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> Port:
+def _cut_register(ports: dict[str, Any], cell: Mapping[str, Any], name: str) -> CutPort:
     outputs = cell["connections"]["Q"]
     ports[f"q_{name}"] = {"direction": "input", "bits": outputs}
     ports[f"d_{name}"] = {"direction": "output", "bits": cell["connections"]["D"]}
-    return Port(name, len(outputs))
+    return CutPort(name, len(outputs))
 
 
 def _cut_memory(ports: dict[str, Any], cell: Mapping[str, Any]) -> CutMemory:
@@ -238,7 +239,7 @@ _SIZES = ("RD_PORTS", "WR_PORTS", "RD_CLK_ENABLE", "ABITS", "WIDTH")
 
 def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> str:
     """Return the module `facts`: of a state, whether the invariants hold and what matters."""
-    entries = [Port(f"entry_{each.name}", each.address_bits) for each in cut.memories]
+    entries = [CutPort(f"entry_{each.name}", each.address_bits) for each in cut.memories]
     inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*cut.registers, *entries)]
     outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
     outputs.append("  output wire holds")
@@ -341,7 +342,7 @@ def _all(conditions: tuple[str, ...]) -> str:
     return " && ".join(f"({each})" for each in conditions) or "1'b1"
 
 
-def _matters(cut: Cut, relation: Mapping[str, str], part: Port | CutMemory) -> str:
+def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
     """Return the mask of the bits of a register or memory that matter."""
     found = (text for pattern, text in relation.items() if re.fullmatch(pattern, part.name))
     text = re.sub(r"\bentry\b", f"entry_{part.name}", next(found, "1'b1"))
@@ -359,7 +360,7 @@ def _mask(condition: str, bits: int) -> str:
     return condition if condition.startswith("{") else f"{{{bits}{{1'({condition})}}}}"
 
 
-def _state(cut: Cut) -> tuple[Port | CutMemory, ...]:
+def _state(cut: Cut) -> tuple[CutPort | CutMemory, ...]:
     return (*cut.registers, *cut.memories)
 
 
@@ -367,24 +368,24 @@ def _inputs(cut: Cut) -> list[str]:
     """Return the miter's inputs: those of the design, and two states in one clock cycle."""
     ports = list(cut.inputs)
     if cut.registers:
-        ports.append(Port("any_cycle", 1))
+        ports.append(CutPort("any_cycle", 1))
     for register in cut.registers:
         ports += [
-            Port(f"q_{register.name}", register.bits),
-            Port(f"free_{register.name}", register.bits),
+            CutPort(f"q_{register.name}", register.bits),
+            CutPort(f"free_{register.name}", register.bits),
         ]
     for memory in cut.memories:
-        ports.append(Port(f"entry_{memory.name}", memory.address_bits))
+        ports.append(CutPort(f"entry_{memory.name}", memory.address_bits))
         for kind in ("rd", "old", "free_rd", "free_old"):
-            ports.append(Port(f"{kind}_{memory.name}", memory.bits))
+            ports.append(CutPort(f"{kind}_{memory.name}", memory.bits))
     return [f"  input wire {_range(each.bits)}{each.name}" for each in ports]
 
 
 def _outputs(cut: Cut, prefix: str) -> list[str]:
-    ports = [*cut.outputs, *(Port(f"d_{each.name}", each.bits) for each in cut.registers)]
+    ports = [*cut.outputs, *(CutPort(f"d_{each.name}", each.bits) for each in cut.registers)]
     for memory in cut.memories:
-        ports += [Port(f"{kind}_{memory.name}", memory.address_bits) for kind in ("ra", "wa")]
-        ports += [Port(f"{kind}_{memory.name}", memory.bits) for kind in ("wd", "we")]
+        ports += [CutPort(f"{kind}_{memory.name}", memory.address_bits) for kind in ("ra", "wa")]
+        ports += [CutPort(f"{kind}_{memory.name}", memory.bits) for kind in ("wd", "we")]
     return [f"  wire {_range(each.bits)}{prefix}{each.name};" for each in ports]
 
 
@@ -451,11 +452,10 @@ def _consistent(cut: Cut) -> list[str]:
 
 
 def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
-    names = {each.name for each in cut.outputs}
     waived = "starting || " if cut.registers else ""
     lines = []
     for each in cut.outputs:
-        seen = _seen(boundary, each, names)
+        seen = _seen(cut, boundary, each)
         lines.append(f"    assert({waived}!(|(({each.name} ^ gate_{each.name}) & {seen})));")
     for register in cut.registers:
         name = register.name
@@ -467,12 +467,20 @@ def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
     return lines
 
 
-def _seen(boundary: Boundary, output: Port, names: set[str]) -> str:
+def _seen(cut: Cut, boundary: Boundary, output: CutPort) -> str:
+    """Return the mask of the bits of an output that are compared."""
     if output.name in boundary.seen:
         return _mask(boundary.seen[output.name], output.bits)
+    sizes = {each.name: each.bits for each in cut.outputs}
     prefix, _, signal = output.name.rpartition("_")
-    payload = signal in ("tdata", "tkeep", "tlast") and f"{prefix}_tvalid" in names
-    return _mask(f"{prefix}_tvalid" if payload else "1'b1", output.bits)
+    valid, keep = f"{prefix}_tvalid", f"{prefix}_tkeep"
+    if signal not in ("tdata", "tkeep", "tlast") or valid not in sizes:
+        return _mask("1'b1", output.bits)
+    if signal != "tdata" or keep not in sizes:
+        return _mask(valid, output.bits)
+    lanes, bits = range(sizes[keep]), output.bits // sizes[keep]
+    kept = (f"{{{bits}{{{keep}[{lane}] && {valid}}}}}" for lane in reversed(lanes))
+    return f"{{{', '.join(kept)}}}"
 
 
 _PROVED = (Proof("equivalent", {}),)
@@ -488,12 +496,12 @@ def joined(earlier: Proof, later: Proof) -> Proof:
 
 
 class Prover:
-    """Compares mutants of a netlist with the original at the ports of a module.
+    """Compares mutants of a design with the original at the ports of a module.
 
     Args:
-        netlist: the mutants.
+        design: the mutants.
         boundary: the module, its assumptions and what is seen of it.
-        package: the file of the configuration's package, in the netlist's folder.
+        package: the file of the configuration's package, in the design's folder.
         seconds: for one question.
 
     Raises:
@@ -501,8 +509,10 @@ class Prover:
         ValueError: the module's state is not what `cut_state` takes, or an invariant does not hold.
     """
 
-    def __init__(self, netlist: Netlist, boundary: Boundary, package: str, seconds: int) -> None:
-        self._netlist, self._boundary = netlist, boundary
+    def __init__(
+        self, design: MutatedDesign, boundary: Boundary, package: str, seconds: int
+    ) -> None:
+        self._design, self._boundary = design, boundary
         self._package, self._seconds = package, seconds
         self._cut = self._cut_design()
         self._check_assumptions()
@@ -528,7 +538,7 @@ class Prover:
         return [found[each.number] for each in mutants]
 
     def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:
-        bits, names = self._netlist.bits, [f"miter_{each.number}" for each in mutants]
+        bits, names = self._design.bits, [f"miter_{each.number}" for each in mutants]
         found = [Proof("equivalent", {}) for _ in mutants]
         for starting in (False, True) if self.has_state else (False,):
             texts = [
@@ -541,7 +551,7 @@ class Prover:
         return found
 
     def _cut_design(self) -> Cut:
-        folder, module = self._netlist.folder, self._boundary.module
+        folder, module = self._design.folder, self._boundary.module
         steps = "flatten; memory_collect; dffunmap; opt_clean; write_json"
         for source, name in ((DESIGN, "cut_mutants.json"), (PLAIN, "cut_plain.json")):
             top = _name_in(folder / source, module)
@@ -556,13 +566,13 @@ class Prover:
 
     def _check_assumptions(self) -> None:
         """Refuse assumptions that nothing meets: every mutant would be equivalent."""
-        text = render_probe(self._cut, self._boundary, self._netlist.bits)
+        text = render_probe(self._cut, self._boundary, self._design.bits)
         (question,) = self._questions(["probe"], [text], {})
         if solve(question, self._seconds).verdict != "different":
             raise ValueError(f"assumptions of {self._boundary.module} must be met by some inputs")
 
     def _check_invariants(self) -> None:
-        text = render_invariants(self._cut, self._boundary, self._netlist.bits)
+        text = render_invariants(self._cut, self._boundary, self._design.bits)
         (question,) = self._questions(["invariants"], [text], {})
         found = solve(question, self._seconds)
         if found.verdict != "equivalent":
@@ -575,7 +585,7 @@ class Prover:
         self, names: Sequence[str], texts: Iterable[str], relation: Mapping[str, str]
     ) -> list[str]:
         """Return the SMT-LIB text of each of these modules."""
-        folder, facts = self._netlist.folder, render_facts(self._cut, self._boundary, relation)
+        folder, facts = self._design.folder, render_facts(self._cut, self._boundary, relation)
         write(folder / "miters.sv", "\n".join([facts, *texts]))
         lines = [
             "read_json cut.json",

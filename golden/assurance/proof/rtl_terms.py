@@ -1,7 +1,5 @@
 """A module of the RTL as z3 terms, through Yosys's SMT export."""
 
-import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,19 +7,16 @@ from pathlib import Path
 import z3
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.files import write
 
-from ...simulation import yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Target
 from ...stimulus.units import UNITS
+from ..yosys import marked, run_script, sources
 
-#: Modules that others instantiate.
-_HELPERS = ("leading_one", "code_register", "distance", "shift_add_lane")
 _TOP = "dut"
 
 
-class Netlist:
+class RtlTerms:
     """A module's wires as terms over its inputs and registers.
 
     Attributes:
@@ -30,8 +25,8 @@ class Netlist:
     """
 
     def __init__(self, text: str) -> None:
-        self.inputs = _marked(text, "input")
-        self.registers = _marked(text, "register")
+        self.inputs = tuple(marked(text, "input"))
+        self.registers = tuple(marked(text, "register"))
         terms = _terms(text)
         self._steps = terms.pop("step").children()
         self._terms = terms
@@ -77,41 +72,38 @@ class Netlist:
 
 def export(
     config: AttentionConfig, rtl: Path, module: str, variants: Sequence[Mapping[str, int]]
-) -> list[Netlist]:
+) -> list[RtlTerms]:
     """Return a module of the RTL in a folder, under the package of a configuration.
 
     Args:
         config: what the package is made for.
         rtl: the folder.
         module: its name, and that of its file.
-        variants: parameters that differ from their defaults, for each netlist.
+        variants: parameters that differ from their defaults, for each of the terms.
 
     Raises:
-        OSError: a file is not there.
+        ValueError: the module has no file there.
         ToolError: Yosys is not installed, or refuses a file.
     """
-    sources = [f"{name}.sv" for name in dict.fromkeys((*_HELPERS, module))]
-    with tempfile.TemporaryDirectory() as folder:
+    files = sources(render_package(Target.of(config), list(UNITS.values())), rtl)
+    if f"{module}.sv" not in files:
+        raise ValueError(f"{rtl} must hold {module}.sv: it is missing")
+    commands = ["design -save read"]
+    for i, parameters in enumerate(variants):
+        commands += _elaboration(module, parameters, f"{i}.smt2")
+    with tempfile.TemporaryDirectory(prefix="bitlog2-proof-") as folder:
         place = Path(folder)
-        package = render_package(Target.of(config), list(UNITS.values()))
-        write(place / "bitlog2_pkg.sv", package)
-        for source in sources:
-            shutil.copyfile(rtl / source, place / source)
-        script = [f"read_verilog -sv -DSYNTHESIS bitlog2_pkg.sv {' '.join(sources)}"]
-        script.append("design -save read")
-        for i, parameters in enumerate(variants):
-            script += _elaboration(module, parameters, f"{i}.smt2")
-        yosys("; ".join(script), place)
-        return [Netlist((place / f"{i}.smt2").read_text()) for i in range(len(variants))]
+        run_script(place, files, commands, options="-DSYNTHESIS")
+        return [RtlTerms((place / f"{i}.smt2").read_text()) for i in range(len(variants))]
 
 
 def _elaboration(module: str, parameters: Mapping[str, int], out: str) -> list[str]:
-    """Return the commands that write one netlist."""
+    """Return the commands that write the module with these parameters."""
     changed = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
     return [
         "design -load read",
         f"hierarchy -top {module} {changed}",
-        "proc; flatten; opt; memory -nordff -nomap; opt; dffunmap",
+        *("proc", "flatten", "opt", "memory -nordff -nomap", "opt", "dffunmap"),
         f"rename -top {_TOP}",
         f"write_smt2 -wires {out}",
     ]
@@ -130,10 +122,6 @@ def _as_bits(term: z3.ExprRef) -> z3.BitVecRef:
     return z3.If(term, z3.BitVecVal(1, 1), z3.BitVecVal(0, 1)) if z3.is_bool(term) else term
 
 
-def _marked(text: str, kind: str) -> tuple[str, ...]:
-    return tuple(re.findall(rf"; yosys-smt2-{kind} (\S+) \d+", text))
-
-
 def _terms(text: str) -> dict[str, z3.ExprRef]:
     """Return the terms of the export by name: the step, and what `_probes` says of each state."""
     sort = f"|{_TOP}_s|"
@@ -148,13 +136,12 @@ def _terms(text: str) -> dict[str, z3.ExprRef]:
 
 def _probes(text: str) -> Iterator[tuple[str, str, str]]:
     """Give name, sort and term of each wire and memory, before and after a clock edge."""
-    wires = re.findall(r"; yosys-smt2-wire (\S+) (\d+)", text)
-    memories = re.findall(r"; yosys-smt2-memory (\S+) (\d+) (\d+)", text)
+    wires, memories = marked(text, "wire"), marked(text, "memory")
     for state in ("now", "next"):
-        for name, width in wires:
-            kind = "Bool" if width == "1" else f"(_ BitVec {width})"
+        for name, (width,) in wires.items():
+            kind = "Bool" if width == 1 else f"(_ BitVec {width})"
             yield f"{state} {name}", kind, f"(|{_TOP}_n {name}| {state})"
-        for name, address, width in memories:
+        for name, (address, width, *_) in memories.items():
             kind = f"(Array (_ BitVec {address}) (_ BitVec {width}))"
             yield f"{state} memory {name}", kind, f"(|{_TOP}_m {name}| {state})"
 

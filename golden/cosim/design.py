@@ -1,17 +1,29 @@
-"""The ports of a device held to the contract, and the module that joins the two.
+"""A device compiled: its ports held to the contract, and the module around it that is driven.
 
 The ports are those that the device's sources declare, read before anything is compiled. What is
 compiled and driven is a wrapper around the device: it has the ports of the contract and no others.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
 
-from ..simulation import Elaborated, Port, Rtl
+from ..package.reading import open_set
+from ..package.vector_set import PACKAGE_NAME
+from ..simulation import Elaborated, Port, Rtl, ToolError, elaborate
 from ..simulation.contract import Channel
 from ..stimulus.unit import Target
-from .job import Device, shape_of
+from ..testbench import reference_files
+from .model import Device
+from .simulators import MAKE_PATH, Simulator, start
 
 WRAPPER = "bitlog2_device"
 
@@ -27,7 +39,7 @@ class Wrapper:
     Attributes:
         text: its source.
         clocked: whether the device has streams, and with them a clock.
-        lanes: words a beat of each stream by its prefix; streams that it leaves out are not there.
+        lanes: words per beat of each stream that is there, by its prefix.
     """
 
     text: str
@@ -36,14 +48,7 @@ class Wrapper:
 
 
 def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) -> Wrapper:
-    """Return the wrapper of a device.
-
-    Args:
-        rtl: what its owner says of it.
-        top: the module.
-        found: its ports.
-        device: what it is held to.
-        target: what it is built for.
+    """Return the wrapper of the module `top` with the ports `found`, held to `device`.
 
     Raises:
         DeviceError: a port is missing, has another direction or width, or nothing drives it.
@@ -64,7 +69,7 @@ def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) 
     else:
         (given,), (made,) = device.contract.inputs, device.contract.outputs
         for channel, direction in ((given, "input"), (made, "output")):
-            for each in shape_of(device, channel, target).fields:
+            for each in device.words(channel, target).fields:
                 joiner.join(each.name, direction, each.width)
     joiner.close()
     if joiner.faults:
@@ -82,17 +87,17 @@ def _join_params(joiner: "_Joiner", device: Device, target: Target) -> None:
 
 
 def _join_channel(joiner: "_Joiner", device: Device, channel: Channel, target: Target) -> int:
-    """Join the ports of a stream; return its words a beat."""
-    shape, prefix = shape_of(device, channel, target), channel.prefix
+    """Join the ports of a stream; return its words per beat."""
+    carried, prefix = device.words(channel, target), channel.prefix
     given = channel in device.contract.inputs
     forward, back = ("input", "output") if given else ("output", "input")
-    lanes, words = 1, " + ".join(f"{field.name} {field.width}" for field in shape.fields)
+    lanes, words = 1, " + ".join(f"{field.name} {field.width}" for field in carried.fields)
     if channel.lanes:
         keep = joiner.find(f"{prefix}_tkeep")
         lanes = keep.width if keep is not None and keep.width else 1
         words = f"{lanes} x ({words}), {'by' if keep else 'without'} {prefix}_tkeep"
     joiner.join(f"{prefix}_tvalid", forward, 1)
-    joiner.join(f"{prefix}_tdata", forward, lanes * shape.width, f" ({words})")
+    joiner.join(f"{prefix}_tdata", forward, lanes * carried.width, f" ({words})")
     if channel.framed:
         joiner.join(f"{prefix}_tlast", forward, 1)
     if channel.lanes:
@@ -249,12 +254,156 @@ def _escaped(name: str) -> str:
     return name if name.replace("_", "a").replace("$", "a").isalnum() else f"\\{name} "
 
 
-def present(dut: Any, device: Device) -> list[Channel]:
-    """Return the output streams that a wrapper has."""
-    return [each for each in device.contract.outputs if hasattr(dut, f"{each.prefix}_tvalid")]
+#: Only the ports of the wrapper are seen from outside, as it says: that compiles in half the time.
+#: Delays such as `<= #1` are kept; they need the C++ of coroutines. State that nothing sets, and
+#: what is assigned x, is random.
+_VERILATOR = ["--no-public-flat-rw", "--assert", "-Wno-fatal"]
+_VERILATOR += ["--timing", "-CFLAGS", "-std=c++20"]
+_VERILATOR += ["--x-initial", "unique", "--x-assign", "unique"]
+_LIMIT = 1800.0
+_SHOWN_LINES = 6
+_MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found", re.IGNORECASE)
 
 
-def lanes_of(dut: Any, device: Device, channel: Channel, target: Target) -> int:
-    """Return the words a beat of a wrapper's stream."""
-    bits = len(getattr(dut, f"{channel.prefix}_tdata"))
-    return bits // shape_of(device, channel, target).width
+@dataclass(frozen=True)
+class Design:
+    """What is compiled: a device in its wrapper.
+
+    Attributes:
+        top: the device's module.
+        sources: files, packages first.
+        rtl: what its owner declares of it.
+        wrapper: the module around it.
+        files: every module of the sources -> its file.
+        waves: whether it can write its signals.
+    """
+
+    top: str
+    sources: tuple[Path, ...]
+    rtl: Rtl
+    wrapper: Wrapper
+    files: Mapping[str, Path]
+    waves: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        device: Device,
+        rtl: Rtl | None,
+        lanes: int | None = None,
+        waves: bool = False,
+    ) -> "Design":
+        """Return the design of a set's device: the reference RTL, or that of a user.
+
+        Raises:
+            ValueError: the device has not the ports of the contract, or `rtl` does not fit it.
+            ModuleNotFoundError: what reads the ports is not installed.
+        """
+        rtl = Rtl(reference_files()) if rtl is None else rtl
+        if lanes is not None:
+            if "LANES" in rtl.parameters:
+                raise ValueError(f"lanes must be left out with the parameter LANES, got {lanes}")
+            rtl = replace(rtl, parameters={**rtl.parameters, "LANES": str(lanes)})
+        files = tuple(map(Path, rtl.sources))
+        top = rtl.top or device.name
+        if not any(path.name == PACKAGE_NAME for path in files):
+            files = (folder / PACKAGE_NAME, *files)
+        found = elaborate(
+            top,
+            [path for path in files if path.suffix in (".sv", ".v")],
+            includes=_includes(rtl, files),
+            defines=rtl.defines,
+            parameters=rtl.parameters,
+        )
+        target = open_set(folder).target
+        return cls(top, files, rtl, wrap(rtl, top, found, device, target), found.files, waves)
+
+    @property
+    def includes(self) -> list[Path]:
+        """The folders of included files."""
+        return _includes(self.rtl, self.sources)
+
+    def key(self, simulator: Simulator) -> str:
+        """Return a name for the build: it changes with everything that goes into it.
+
+        A design with an `include` always gets a new one: what it includes is not seen here.
+        """
+        digest = hashlib.sha256()
+        settings = [simulator.version, self.wrapper.text, self.waves, sys.executable]
+        settings += [list(self.rtl.defines.items()), list(map(str, self.rtl.includes))]
+        digest.update(json.dumps([*settings, _VERILATOR]).encode())
+        for path in self.sources:
+            text = path.read_bytes()
+            digest.update(f"{path.name} {hashlib.sha256(text).hexdigest()}".encode())
+            if b"`include" in text:
+                digest.update(uuid4().bytes)
+        return f"{simulator.name}-{self.top}-{digest.hexdigest()[:16]}"
+
+
+def _includes(rtl: Rtl, sources: Iterable[Path]) -> list[Path]:
+    return list(dict.fromkeys([*map(Path, rtl.includes), *(path.parent for path in sources)]))
+
+
+def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
+    """Return the folder of the compiled design under `builds`, compiled now where it is new.
+
+    Raises:
+        ValueError: the compiler cannot take the folder's name.
+        ToolError: it does not compile; shows the first messages of the compiler.
+    """
+    if simulator.name == "verilator" and not MAKE_PATH.fullmatch(str(builds)):
+        raise ValueError(
+            f"builds, or TMPDIR without it, must be a path without spaces, quotes, $ and # for "
+            f"Verilator, got {builds}"
+        )
+    folder = builds / design.key(simulator)
+    if folder.is_dir():
+        return folder
+    builds.mkdir(parents=True, exist_ok=True)
+    new = builds / f".{folder.name}.{uuid4().hex}"
+    new.mkdir()
+    try:
+        status = _built(design, simulator, new)
+        if status != 0:
+            log = new / "build.log"
+            handle, kept = tempfile.mkstemp(prefix=f"bitlog2-{design.top}-", suffix=".log")
+            with os.fdopen(handle, "wb") as copy:
+                copy.write(log.read_bytes())
+            message = _compiler_message(design, simulator, status, log)
+            raise ToolError(f"{message}; all of it: {kept}")
+        if not folder.is_dir():
+            os.rename(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return folder
+
+
+def _built(design: Design, simulator: Simulator, folder: Path) -> int | None:
+    verilator = simulator.name == "verilator"
+    endings = (".sv", ".v", ".vlt") if verilator else (".sv", ".v")
+    wrapper = folder / f"{WRAPPER}.sv"
+    wrapper.write_text(design.wrapper.text, encoding="utf-8")
+    sources = [path for path in design.sources if path.suffix in endings]
+    return start(
+        simulator,
+        "build",
+        folder,
+        _LIMIT,
+        sources=[str(path) for path in (*sources, wrapper)],
+        includes=list(map(str, design.includes)),
+        defines=dict(design.rtl.defines),
+        build_args=_VERILATOR if verilator else [],
+        hdl_toplevel=WRAPPER,
+        build_dir=str(folder),
+        waves=design.waves,
+        always=True,
+    )
+
+
+def _compiler_message(design: Design, simulator: Simulator, status: int | None, log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    found = [line for line in lines if _MESSAGE.search(line) and "Traceback" not in line]
+    shown = "; ".join(line.strip() for line in (found or lines[-_SHOWN_LINES:])[:_SHOWN_LINES])
+    what = "took too long to compile" if status is None else "does not compile"
+    return f"{design.top} {what} with {simulator.version}: {shown}"

@@ -1,20 +1,20 @@
-"""Grids: killed, resumed, shared by several processes, and the same bytes each time."""
+"""Runs: killed, resumed, shared by several processes, and the same bytes each time."""
 
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from evaluations import run
+from support.evaluations import batches, processes_of, resume, run, run_once
 
-from bitlog2.models.runs.evaluation import versions, workers
+from bitlog2.models.runs.evaluation import join_team, versions
 from bitlog2.models.runs.folder import RunFolder, read_journal
 from bitlog2.models.runs.request import EvaluationRequest
+from bitlog2.scripts.cli import main
 
 REQUEST = EvaluationRequest(
     models=("digits",),
@@ -23,12 +23,11 @@ REQUEST = EvaluationRequest(
     batch_size=8,
     watermarks=True,
 )
-PROGRAM = "import sys; from bitlog2.scripts.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> RunFolder:
-    return run(tmp_path_factory.mktemp("grid") / "run", REQUEST)
+    return run_once(tmp_path_factory, "run", REQUEST)
 
 
 def started(path: Path) -> Path:
@@ -37,43 +36,14 @@ def started(path: Path) -> Path:
     return path
 
 
-def resume(path: Path, processes: int = 1) -> subprocess.Popen:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command += ["-m", "bitlog2", "resume", str(path)]
-    else:
-        command += ["-c", PROGRAM, "resume", str(path)]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def batches(path: Path) -> int:
-    return sum(file.read_bytes().count(b"\n") for file in path.glob("cells/*/batches-*.jsonl"))
-
-
-def kill_after(path: Path, count: int, process: subprocess.Popen) -> None:
-    """Kill a run, and every process of it, once `count` batches are in its journals."""
-    for _ in range(6000):
-        if batches(path) >= count or process.poll() is not None:
-            break
-        time.sleep(0.01)
-    for number in processes_of(path):  # torchrun gives each worker a session of its own
-        os.kill(number, signal.SIGKILL)
-    process.communicate()
-
-
-def processes_of(path: Path) -> list[int]:
-    """Return the processes that run a folder, torchrun's first."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"resume {path}"], capture_output=True, text=True, check=False
-    )
-    return [int(number) for number in found.stdout.split()]
+def forked(path: Path) -> int:
+    """Go on with a run in a copy of this process, which has imported everything; its number."""
+    if number := os.fork():
+        return number
+    try:
+        run(path, None)
+    finally:
+        os._exit(0)
 
 
 def assert_each_batch_once(path: Path) -> None:
@@ -89,7 +59,7 @@ def assert_each_batch_once(path: Path) -> None:
         assert sorted(numbers) == list(range(3))
 
 
-def test_grid_result_says_what_it_saw(finished):
+def test_run_result_says_what_it_saw(finished):
     result = json.loads(finished.result_file.read_bytes())
     assert [cell["images"] for cell in result["cells"]] == [24, 24, 24]
     check = result["cells"][1]["check"]
@@ -100,39 +70,44 @@ def test_grid_result_says_what_it_saw(finished):
     assert len(result["comparisons"]) == 3
 
 
-def test_grid_status_of_a_finished_run(finished):
+def test_run_status_of_a_finished_run(finished):
     assert [(cell.batches, cell.images, cell.finished) for cell in finished.status()] == [
         (3, 24, True)
     ] * 3
 
 
-def test_grid_finished_run_again_writes_the_same_bytes(finished):
+def test_run_finished_run_again_writes_the_same_bytes(finished):
     before = finished.result_file.read_bytes()
     run(finished.path, None)
     assert finished.result_file.read_bytes() == before
 
 
-def test_grid_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
+def test_run_killed_and_resumed_gives_the_same_bytes(finished, tmp_path):
+    """From another number of threads that compare, too."""
     path = started(tmp_path / "run")
-    kill_after(path, 2, resume(path))
-    kept = {file: read_journal(file) for file in path.glob("cells/*/batches-*.jsonl")}
-    assert 2 <= sum(map(len, kept.values())) < 9
-    assert resume(path).wait() == 0
+    number, ended = forked(path), 0
+    while batches(path) < 2 and not ended:
+        time.sleep(0.01)
+        ended, _ = os.waitpid(number, os.WNOHANG)
+    os.kill(number, signal.SIGKILL)
+    os.waitpid(number, 0)
+    assert 2 <= batches(path) < 9
+    run(path, None, threads=3)
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
     assert_each_batch_once(path)
 
 
-def test_grid_second_run_of_a_folder_is_refused(finished, tmp_path):
+def test_run_second_run_of_a_folder_is_refused(tmp_path, capsys):
     path = started(tmp_path / "run")
     with RunFolder.open(path).locked():
-        second = resume(path)
-        _, told = second.communicate()
-    assert second.returncode == 2
-    assert b"another process is running it" in told
+        assert main(["resume", str(path)]) == 2
+    assert "another process is running it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
-def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, processes):
+@pytest.mark.parametrize(
+    ("processes", "then"), [(2, 1), pytest.param(3, 2, marks=pytest.mark.long)]
+)
+def test_run_shared_by_processes_one_of_them_killed(finished, tmp_path, processes, then):
     path = started(tmp_path / "run")
     shared = resume(path, processes)
     for _ in range(6000):
@@ -143,15 +118,18 @@ def test_grid_shared_by_processes_one_of_them_killed(finished, tmp_path, process
     os.kill(processes_of(path)[-1], signal.SIGKILL)
     shared.communicate()
     assert shared.returncode != 0
-    again = resume(path, 5 - processes)
-    _, told = again.communicate()
-    assert again.returncode == 0, told
+    if then == 1:
+        run(path, None)
+    else:
+        again = resume(path, then)
+        _, told = again.communicate()
+        assert again.returncode == 0, told
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_grid_killed_at_a_hundred_random_moments(finished, tmp_path):
+def test_run_killed_at_a_hundred_random_moments(finished, tmp_path):
     rng = random.Random(0)
     path, kills, whole = started(tmp_path / "run"), 0, 0
     while kills < 100 or whole < 5:
@@ -177,20 +155,15 @@ def wait_for_a_moment(rng: random.Random, path: Path, process: subprocess.Popen)
     time.sleep(rng.uniform(0, rng.choice([0.1, 1, 8])))
 
 
-def test_grid_of_any_number_of_check_threads_gives_the_same_bytes(finished, tmp_path):
-    found = run(tmp_path / "run", REQUEST, 3)
-    assert found.result_file.read_bytes() == finished.result_file.read_bytes()
-
-
-def test_grid_resumed_with_other_versions_is_refused(tmp_path):
+def test_run_resumed_with_other_versions_is_refused(tmp_path):
     RunFolder.create(tmp_path / "run", REQUEST, {**versions(), "torch": "1"})
     with pytest.raises(ValueError, match="must go on with what it began with: torch 1, not"):
         run(tmp_path / "run", None)
 
 
-def test_grid_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):
+def test_run_device_of_one_number_is_not_for_several_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     refused = pytest.raises(ValueError, match="device must be cuda for the 2 processes")
-    with refused, workers("cuda:1"):
+    with refused, join_team("cuda:1"):
         pass
