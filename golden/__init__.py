@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from .package.export_manifest import (
         AttentionLayer,
         ConvolutionLayer,
-        Export,
+        ExportManifest,
         LinearLayer,
         Params,
         Quantization,
     )
-    from .package.plan import Plan, plan
+    from .package.generation import generate
+    from .package.plan import Plan
     from .package.presets import PRESETS, load_config
     from .package.verification import Verification, emit_and_verify_seconds, verify
     from .stimulus.rows import RowCase
@@ -47,7 +48,7 @@ __all__ = [
     "AttentionLayer",
     "ConvolutionLayer",
     "Emission",
-    "Export",
+    "ExportManifest",
     "ExportReport",
     "LinearLayer",
     "Mismatch",
@@ -64,8 +65,8 @@ __all__ = [
     "emit_from",
     "emit_rows",
     "emit_stimulus",
+    "generate",
     "load_config",
-    "plan",
     "run_device",
     "verify",
     "write_export",

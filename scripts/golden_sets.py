@@ -193,7 +193,7 @@ def plan(
     """
     from bitlog2 import golden
 
-    found = golden.plan(
+    vectors = golden.generate(
         golden.load_config(config),
         head_dim=head_dim,
         units=unit or None,
@@ -201,7 +201,7 @@ def plan(
         seed=seed,
         progress=progress,
     )
-    return report(found, json)
+    return report(golden.Plan(vectors), json)
 
 
 RUN_EXAMPLES = """example:

@@ -1,22 +1,18 @@
 """`AttentionConfig`: what the hardware is built with; `LayerParams`: what a layer loads."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from .checks import check_int
-from .declarations import Configuration, Port, choice, one_of, pin
+from .declarations import Configuration, Parameters, Port, choice, one_of, pin
 from .ports import PORTS
 from .scheme import SCHEMES, Scheme
 from .table import exp2_table
 
-#: Upper bounds over all configurations; `AttentionConfig.check_params` holds the real ones.
-_LARGEST = {"m": (1 << 32) - 1, "n": 62, "m2": (1 << 32) - 1, "n2": 62}
-
 
 @dataclass(frozen=True)
-class LayerParams:
+class LayerParams(Parameters):
     """Parameters of one layer: ports on a device, fields in a stimulus.
 
     Attributes:
@@ -28,6 +24,12 @@ class LayerParams:
         TypeError, ValueError: a field is no integer or is out of every configuration's range.
     """
 
+    ports: ClassVar[Mapping[str, Port]] = PORTS
+    largest: ClassVar[Mapping[str, int]] = {
+        **{"m": (1 << 32) - 1, "n": 62, "m2": (1 << 32) - 1, "n2": 62},
+        **dict.fromkeys(("zq", "zk", "zv", "zo"), 255),
+    }
+
     m: int
     n: int
     m2: int
@@ -36,17 +38,6 @@ class LayerParams:
     zk: int = 0
     zv: int = 0
     zo: int = 0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            high = _LARGEST.get(field.name, 255)
-            value = getattr(self, field.name)
-            value = check_int(field.name, value, PORTS[field.name].low, high)
-            object.__setattr__(self, field.name, value)
-
-    def as_dict(self) -> dict[str, int]:
-        """Return the fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -123,8 +114,7 @@ class AttentionConfig(Configuration):
         Raises:
             ValueError: a field is out of this configuration's range.
         """
-        for name, value in params.as_dict().items():
-            check_int(name, value, PORTS[name].low, PORTS[name].bound(self))
+        params.check(self)
 
 
 config_from_mapping = AttentionConfig.from_mapping

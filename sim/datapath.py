@@ -28,3 +28,6 @@ ATTENTION: dict[str, Unit] = {
         ATTENTION_ROW,
     )
 }
+
+#: The version of SPEC.md, and of manifests: of whichever unit changed last.
+SPECIFICATION_VERSION = max(unit.version for unit in ATTENTION.values())

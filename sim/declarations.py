@@ -219,6 +219,59 @@ def _field_schema(each: Field[Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """What a layer loads: an integer per layer, or a tuple of one per channel, as its port says.
+
+    A subclass declares its fields, `ports` by name, and `largest`: the upper bound of each field
+    over all configurations; the real one is that of its port.
+
+    Raises:
+        TypeError, ValueError: a field is mistyped or is out of every configuration's range.
+    """
+
+    ports: ClassVar[Mapping[str, Port]]
+    largest: ClassVar[Mapping[str, int]]
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = self._checked(each.name, self.largest[each.name])
+            object.__setattr__(self, each.name, value)
+
+    def _checked(self, name: str, high: int) -> int | tuple[int, ...]:
+        port, value = self.ports[name], getattr(self, name)
+        if port.per == "layer":
+            return check_int(name, value, port.low, high)
+        if not isinstance(value, (tuple, list)) or not value:
+            raise TypeError(f"{name} must be integers, one per {port.per}, got {value!r}")
+        return tuple(
+            check_int(f"{name} of {port.per} {place}", each, port.low, high)
+            for place, each in enumerate(value)
+        )
+
+    def check(self, config: Configuration, channels: int | None = None) -> None:
+        """Refuse what this hardware cannot hold.
+
+        Args:
+            config: the hardware.
+            channels: of the layer; None where no parameter is per channel.
+
+        Raises:
+            ValueError: a field is out of this configuration's range, or is not one per channel.
+        """
+        for each in fields(self):
+            value = self._checked(each.name, self.ports[each.name].bound(config))
+            if isinstance(value, tuple) and len(value) != channels:
+                raise ValueError(
+                    f"{each.name} must have one value for each of {channels} channels, "
+                    f"got {len(value)}"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Stream:
     """Words that go into a unit or come out of it.
 
@@ -266,6 +319,8 @@ class Unit:
         helpers: modules inside its RTL.
         table: whether its RTL holds the table of the configuration.
         stand_ins: other modules with the same ports, held to the same vectors.
+        lane: the module that each key or channel has one of, where the unit has such a module.
+        version: of its arithmetic: changed bits make it one more.
     """
 
     name: str
@@ -277,6 +332,8 @@ class Unit:
     helpers: tuple[Helper, ...] = ()
     table: bool = False
     stand_ins: tuple[str, ...] = ()
+    lane: str = ""
+    version: int = 1
 
     def ports(self, stream: str) -> tuple[str, ...]:
         """Return the ports of the stream of that name, without framing; empty without it."""
@@ -286,15 +343,14 @@ class Unit:
     def limits(self, name: str, config: Configuration) -> tuple[int, int]:
         """Return the smallest and the largest legal value of an input port.
 
-        Those of the port itself, narrowed by the assumptions about it alone.
+        Those of the port itself, narrowed by assumptions that compare it alone.
         """
         low, high = config.ports[name].limits(config)
         for each in self.assumes:
             if each.ports == (name,) and each.operator == "<=":
                 left, right = each.operands
-                low, high = (
-                    (low, min(high, right(config)))
-                    if left.ports
-                    else (max(low, left(config)), high)
-                )
+                if left.operator == "port":
+                    high = min(high, right(config))
+                elif right.operator == "port":
+                    low = max(low, left(config))
         return low, high

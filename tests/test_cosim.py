@@ -549,7 +549,10 @@ def test_cosim_refuses(
     [
         ("SET", "must be given a vector set and --unit"),
         ("--regression --out exp2", "--out must be left out with --regression"),
-        ("set --unit exp2 --no-back-pressure", "--no-back-pressure must be left out without --rtl and -f"),
+        (
+            "set --unit exp2 --no-back-pressure",
+            "--no-back-pressure must be left out without --rtl and -f",
+        ),
         ("set --unit exp2 --top my", "--top must be left out without --rtl and -f"),
         ("set --unit exp2 --rtl my.sv --param P", "--param must be NAME=VALUE, got 'P'"),
         (

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from bitlog2.models.zoo import training
 from bitlog2.models.zoo.digits import (
     WEIGHTS_PATH,
     DigitsSplit,
@@ -150,6 +151,15 @@ def test_digits_attention_reaches_every_octave_and_beyond(attention_maps: Tensor
 def test_digits_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert [learning_rate_factor(step, 4, 20) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert learning_rate_factor(20, 4, 20) == 0.0
+
+
+def test_digits_weight_matrices_alone_decay() -> None:
+    network, recipe = build_digits(), Recipe()
+    groups = training._optimizer(network, recipe).param_groups
+    decay = {id(each): group["weight_decay"] for group in groups for each in group["params"]}
+    for name, parameter in network.named_parameters():
+        matrix = parameter.ndim > 1 and name not in ("pos_embed", "cls_token")
+        assert decay[id(parameter)] == (recipe.weight_decay if matrix else 0.0), name
 
 
 def test_digits_augmentation_of_zero_width_changes_nothing(split: DigitsSplit) -> None:

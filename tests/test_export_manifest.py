@@ -1,19 +1,19 @@
 """The manifest of an export: what it says, what is refused when it is made or read."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from test_export import swin_export
 
 import bitlog2.golden
 from bitlog2.documents import render
 from bitlog2.golden import write_export
 from bitlog2.golden.package.folder import read_manifest
-from bitlog2.golden.package.manifest import File, Memory
+from bitlog2.golden.package.manifest import File, memory
 from bitlog2.golden.words.fields import Field
 from bitlog2.sim import AttentionConfig
 
@@ -37,7 +37,8 @@ def test_export_manifest_fits_its_published_schema(manifest):
 
 
 def test_export_manifest_says_what_was_exported(manifest):
-    assert read_manifest(manifest).export == swin_export()[0]
+    found = read_manifest(manifest)
+    assert swin_export()[0].sealed({each.path: each for each in found.files}) == found
 
 
 def test_export_manifest_has_no_clock_and_no_folder(manifest):
@@ -46,7 +47,7 @@ def test_export_manifest_has_no_clock_and_no_folder(manifest):
         each["path"]: File(**{name: each[name] for name in ("path", "bytes", "sha256")})
         for each in values["files"]
     }
-    assert render(swin_export()[0].manifest(files)) == manifest
+    assert render(swin_export()[0].sealed(files)) == manifest
 
 
 def test_export_manifest_describes_a_memory_of_codes(manifest):
@@ -92,14 +93,6 @@ def test_export_manifest_describes_a_memory_of_scales(manifest):
             "layers must name each once, got 'patch_embed.proj' twice",
         ),
         (lambda m: m["layers"][0].update(name="../up"), r"layers\[0\]\.name must be text like "),
-        (
-            lambda m: m["layers"][0].pop("kernel"),
-            r"layers\[0\] must have the field kernel: it is missing",
-        ),
-        (
-            lambda m: m["layers"][1].update(windows=0),
-            r"layers\[1\]\.windows must be an integer from 1 to 2147483647, got 0",
-        ),
         (lambda m: m["layers"][1]["params"].update(m=1 << 20), "m must be from 1 to 65535"),
         (lambda m: m["configuration"].update(t_bits=99), "t_bits must be from 8 to 24, got 99"),
         (lambda m: m.update(images=[]), "images must be a list of at least 1, got "),
@@ -128,19 +121,13 @@ def test_export_manifest_describes_a_memory_of_scales(manifest):
         (lambda m: m.update(model="other"), r"model of the command must be \['other'\]"),
         (lambda m: m.update(command="bitlog2 export 'digits"), "command must be a shell command"),
     ],
-    ids=range(30),
+    ids=range(28),
 )
 def test_export_manifest_that_is_wrong_is_refused_in_one_line(manifest, change, message):
     values = json.loads(manifest)
     change(values)
     with pytest.raises(ValueError, match=rf"^manifest\.json[^\n]*({message})[^\n]*$"):
         read_manifest(json.dumps(values).encode())
-
-
-@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"null"])
-def test_export_manifest_that_is_no_manifest_is_refused(data):
-    with pytest.raises(ValueError, match=r"manifest\.json"):
-        read_manifest(data)
 
 
 def test_export_refuses_two_layers_of_one_name():
@@ -152,7 +139,7 @@ def test_export_refuses_two_layers_of_one_name():
 def test_export_refuses_parameters_that_the_hardware_cannot_hold():
     export = swin_export()[0]
     with pytest.raises(ValueError, match="m must be from 1 to 15"):
-        replace(export, config=AttentionConfig(m_bits=4, m2_bits=24))
+        replace(export, configuration=AttentionConfig(m_bits=4, m2_bits=24).as_dict())
 
 
 @pytest.mark.parametrize(
@@ -179,7 +166,7 @@ def test_export_refuses_an_array(tmp_path, name, array, message):
 
 
 def test_export_memory_keeps_every_bit_of_a_float():
-    memory = Memory("s", "scales", ("output",), (4,), (Field("s", 32),), None, "float32")
+    entry = memory("s.mem", "fc", "scales", {"output": 4}, [Field("s", 32)], None, "float32")
     bits = np.array([0x3F800000, 0x80000000, 0x7FC00001, 1], np.uint32)
-    back = memory.arrays(memory.columns({"s": bits.view(np.float32)}))["s"]
+    back = entry.arrays(entry.columns({"s": bits.view(np.float32)}))["s"]
     assert back.view(np.uint32).tolist() == bits.tolist()

@@ -1,7 +1,6 @@
 """Every planted error in an export is found, and said in one clear line."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -249,7 +248,7 @@ def test_export_verify_feeds_changed_parameters_back(tmp_path, field):
         for layer in export.layers
     )
     numbers = {**arrays, LAYER: {**arrays[LAYER], field: np.array([value])}}
-    write_export(tmp_path / "e", replace(export, layers=layers), numbers)
+    write_export(tmp_path / "e", structs.replace(export, layers=layers), numbers)
     status, text = verified(tmp_path / "e")
     assert (status, f"  {LAYER} o: image 0" in text) == (1, True)
 

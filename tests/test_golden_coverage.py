@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, table
 
 import bitlog2.sim
-from bitlog2.golden import PRESETS, UNITS, plan
-from bitlog2.golden.stimulus.coverage import Coverage, Point
+from bitlog2.golden import PRESETS, UNITS, Plan, generate
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import code_register
@@ -33,6 +31,11 @@ DECLARED = {
     "attention_row": (60, 61, 61, 62),
 }
 CONFIGS = [
+    {},
+    {"max_tokens": 2, "max_head_dim": 1, "q_bits": 2, "k_bits": 2, "t_bits": 8},
+    {"max_n": 0, "max_n2": 0, "m_bits": 4, "m2_bits": 4, "v_bits": 8, "o_bits": 2},
+    {"fraction_bits": 8, "distance_int_bits": 6, "t_bits": 9, "max_tokens": 70},
+    {"table_bits": 20, "t_bits": 24, "max_n": 30, "sum_bits": 40, "acc_bits": 62},
     {"fraction_bits": 3, "table_bits": 8},
     {"fraction_bits": 8, "table_bits": 20},
     {"q_bits": 2, "k_bits": 2, "v_bits": 2, "o_bits": 2},
@@ -51,7 +54,7 @@ CONFIGS = [
 @pytest.mark.parametrize("index", range(4))
 def test_golden_coverage_declares_so_many_bins(index: int) -> None:
     target = Target.of(PRESETS[list(SCHEMES)[index]])
-    found = {name: len(unit.bins(target)) for name, unit in UNITS.items()}
+    found = {name: len(unit.reachable(target)) for name, unit in UNITS.items()}
     assert found == {name: counts[index] for name, counts in DECLARED.items()}
 
 
@@ -59,7 +62,7 @@ def test_golden_coverage_declares_so_many_bins(index: int) -> None:
 @pytest.mark.parametrize("index", range(len(CONFIGS)))
 def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str) -> None:
     config = AttentionConfig(scheme=scheme, **CONFIGS[index])
-    found = plan(config, head_dim=min(2, config.max_head_dim))
+    found = Plan(generate(config, head_dim=min(2, config.max_head_dim)))
     assert {part.unit.name: part.empty for part in found.vectors.units if part.empty} == {}
 
 
@@ -68,21 +71,20 @@ def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str)
 def test_golden_coverage_names_a_requirement_for_every_bin(name: str, scheme: str) -> None:
     page = (Path(bitlog2.sim.__file__).parent / "SPEC.md").read_text(encoding="utf-8")
     target = Target.of(AttentionConfig(scheme=scheme))
-    found = UNITS[name].requirements(target)
-    assert tuple(found) == UNITS[name].bins(target)
-    assert [each for each in found.values() if each not in page] == []
+    points = UNITS[name].points(target)
+    assert [each for each in points if not each.requirement or each.requirement not in page] == []
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_names_each_bin_once_and_as_the_schema_wants(name: str) -> None:
-    bins = UNITS[name].bins(Target.of(AttentionConfig()))
+    bins = [point.name for point in UNITS[name].points(Target.of(AttentionConfig()))]
     assert len(set(bins)) == len(bins)
     assert [each for each in bins if not re.fullmatch(r"[a-z][a-z0-9_]*", each)] == []
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
-    part = plan(SMALL, head_dim=2, units=[name], sources=["random"], random_cases=1)
+    part = Plan(generate(SMALL, head_dim=2, units=[name], sources=["random"], random_cases=1))
     assert part.vectors.units[0].empty
     assert part.status == 1
 
@@ -90,7 +92,7 @@ def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_corners_alone_is_whole(name: str) -> None:
     """So no bin hangs on what a seed draws."""
-    assert plan(units=[name], head_dim=4, sources=["corners"]).complete
+    assert Plan(generate(units=[name], head_dim=4, sources=["corners"])).complete
 
 
 def framed(rows: list[dict[str, list]]) -> dict[str, np.ndarray]:
@@ -215,12 +217,6 @@ def test_golden_coverage_formulas_declare_what_every_legal_input_reaches(
     config, inputs = EVERY[name][index]()
     target = Target(config, 1)
     tables = inputs | UNITS[name].simulate(target, inputs, no_progress)
-    coverage: Coverage = import_module(f"bitlog2.golden.stimulus.{name}")._COVERAGE
-    signals = coverage.signals(target, tables)
-
-    def is_hit(point: Point) -> bool:
-        return bool(np.any(signals[point.signal] == point.value))
-
-    points = list(coverage.points(target))
-    wrong = [point.name for point in points if point.reachable != is_hit(point)]
-    assert wrong == []
+    signals = UNITS[name].signals(target, tables)
+    points = UNITS[name].points(target)
+    assert [each.name for each in points if each.reachable != bool(each.hits(signals))] == []

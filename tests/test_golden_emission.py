@@ -12,7 +12,7 @@ import pytest
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
 
 from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
-from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.unit import Point, Target
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import exp2
 
@@ -109,12 +109,6 @@ def test_golden_emission_packs_log2_cases_worked_by_hand(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_golden_emission_fills_every_bin_by_default(scheme: str, tmp_path: Path) -> None:
-    written = emit(tmp_path / "set", AttentionConfig(scheme=scheme), head_dim=4)
-    assert not any(part.empty for part in written.vectors.units)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
 def test_golden_emission_declares_every_level_of_the_scheme(scheme: str, tmp_path: Path) -> None:
     written = emit(tmp_path / "set", AttentionConfig(scheme=scheme), head_dim=1)
     for part in written.vectors.units:
@@ -123,48 +117,17 @@ def test_golden_emission_declares_every_level_of_the_scheme(scheme: str, tmp_pat
             assert sum(bool(name.fullmatch(bin)) for bin in part.bins) == SCHEMES[scheme].levels
 
 
-ODD_CONFIGS = [
-    {"max_tokens": 1},
-    {"max_tokens": 2, "max_head_dim": 1, "q_bits": 2, "k_bits": 2, "t_bits": 8},
-    {"table_bits": 4, "distance_int_bits": 2, "fraction_bits": 1, "max_tokens": 40},
-    {"max_n": 0, "max_n2": 0, "m_bits": 4, "m2_bits": 4, "v_bits": 8, "o_bits": 2},
-    {"fraction_bits": 8, "distance_int_bits": 6, "t_bits": 9, "max_tokens": 70},
-    {"table_bits": 20, "t_bits": 24, "max_n": 30, "sum_bits": 40, "acc_bits": 62},
-]
-
-
-@pytest.mark.parametrize("fields", ODD_CONFIGS, ids=range(len(ODD_CONFIGS)))
-@pytest.mark.parametrize("scheme", ["BitLog2_Single_17", "BitLog2_Half_16"])
-def test_golden_emission_declares_only_what_a_configuration_reaches(
-    scheme: str, fields: dict, tmp_path: Path
+def test_golden_emission_with_an_empty_bin_fails_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = emit(tmp_path / "set", AttentionConfig(scheme=scheme, **fields), head_dim=1)
-    assert not any(part.empty for part in written.vectors.units)
-
-
-def with_extra_bin(monkeypatch: pytest.MonkeyPatch) -> None:
     unit = UNITS["attention_row"]
     widened = replace(
         unit,
-        bins=lambda target: (*unit.bins(target), "never"),
-        hits=lambda target, tables: unit.hits(target, tables) | {"never": 0},
+        points=lambda target: [*unit.points(target), Point("never", "BL2-ROW-01")],
+        signals=lambda target, tables: {**unit.signals(target, tables), "never": 0},
     )
     monkeypatch.setitem(UNITS, "attention_row", widened)
-
-
-def test_golden_emission_fails_on_an_empty_bin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_extra_bin(monkeypatch)
-    with pytest.raises(ValueError, match=r"empty: attention_row\.never$"):
-        emit(tmp_path / "set", SMALL, head_dim=2)
-
-
-def test_golden_emission_with_an_empty_bin_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_extra_bin(monkeypatch)
-    with pytest.raises(ValueError, match="coverage"):
+    with pytest.raises(ValueError, match=r"coverage bins .* empty: attention_row\.never$"):
         emit(tmp_path / "set", SMALL, head_dim=2)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,9 +12,8 @@ from test_golden_helpers import SMALL, contents
 
 from bitlog2.golden import emit, emit_from, verify
 from bitlog2.golden.stimulus import log2_quantizer
-from bitlog2.golden.stimulus import log2_quantizer as log2_bins
 from bitlog2.golden.stimulus.cases import level_name
-from bitlog2.golden.stimulus.log2_quantizer import corner_cases, random_cases, threshold
+from bitlog2.golden.stimulus.log2_quantizer import threshold
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.golden.stimulus.units import LOG2_QUANTIZER
 from bitlog2.sim import SCHEMES, AttentionConfig, spec
@@ -25,7 +24,11 @@ UNIT = "log2_quantizer"
 def pairs_of(config: AttentionConfig, cases: int) -> Tables:
     """Return the corner cases of a configuration and so many random ones."""
     target = Target(config, 1)
-    groups = [*corner_cases(target, 3), *random_cases(target, 3, cases)]
+    groups = [
+        group
+        for source in ("corners", "random")
+        for group in LOG2_QUANTIZER.stimulus(target, source, 3, cases)
+    ]
     columns = [group.inputs["stimulus"] for group in groups]
     return {
         "stimulus": {name: np.concatenate([each[name] for each in columns]) for name in ("s", "e")}
@@ -119,11 +122,11 @@ def test_golden_log2_quantizer_counts_every_bin(
     target, inputs = Target(config, 1), pairs_of(config, 3000)
     if block == 7:
         inputs["stimulus"] = {name: x[-700:] for name, x in inputs["stimulus"].items()}
-    monkeypatch.setattr(log2_bins, "_BLOCK", block)
+    monkeypatch.setattr(log2_quantizer, "_BLOCK", block)
     level = np.array(specified(inputs, config))
-    found = log2_bins.log2_hits(target, inputs | {"expected": {"level": level}})
+    found = LOG2_QUANTIZER.hits(target, inputs | {"expected": {"level": level}})
     plain = counted_plainly(config, inputs, level)
-    declared = LOG2_QUANTIZER.bins(target)
+    declared = LOG2_QUANTIZER.reachable(target)
     assert {name: found[name] for name in declared} == {name: plain[name] for name in declared}
 
 
@@ -142,7 +145,7 @@ def test_golden_log2_quantizer_formulas_declare_what_every_legal_pair_reaches(
     reached = {name for name, hits in counted_plainly(config, inputs, level).items() if hits}
     if not config.code.half:
         reached = {name for name in reached if not name.startswith("half_bit")}
-    assert set(LOG2_QUANTIZER.bins(Target(config, 1))) == reached - {"half_bit_set_k_0"}
+    assert set(LOG2_QUANTIZER.reachable(Target(config, 1))) == reached - {"half_bit_set_k_0"}
 
 
 @pytest.fixture(scope="module")

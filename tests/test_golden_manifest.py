@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_export import swin_export
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small, renew_sums
 
 from bitlog2 import golden
-from bitlog2.golden import emit, verify
+from bitlog2.golden import emit, verify, write_export
 from bitlog2.golden.package.folder import read_manifest
 
 MANIFEST = "manifest.json"
 WRONG = (None, "x", -1, 1 << 70, [], {}, 1.5, True)
+MISSING = object()
+NULLABLE = {"seed", "random_cases", "origin", "calibration_images", "lane_axis"}
+#: Without `format` a manifest is one of version 1.
+OPTIONAL = {"format", "calibration_images"}
 FREE_TEXT = {"reason", "model", "layer"}
 
 
@@ -58,6 +63,46 @@ def manglings(manifest: dict[str, Any]) -> list[dict[str, Any]]:
                 holder[key] = wrong
             mangled.append(each)
     return mangled
+
+
+def wrong_values(key: str | int, value: Any) -> list[Any]:
+    """Return what an entry of a manifest must not be: missing, of another kind, out of range."""
+    wrong: list[Any] = [5 if isinstance(value, (str, dict, list)) else {}]
+    if isinstance(value, int) and not isinstance(value, bool):
+        wrong += ["x", -1, 1 << 70]
+    if isinstance(value, str) and key not in FREE_TEXT:
+        wrong.append("")
+    if value is not None and key not in NULLABLE:
+        wrong.append(None)
+    if isinstance(key, str) and key not in OPTIONAL:
+        wrong.append(MISSING)
+    return wrong
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_export(tmp_path_factory.mktemp("golden") / "e", *swin_export()).folder
+
+
+@pytest.mark.parametrize("name", ["rows", "export"])
+def test_golden_manifest_with_any_field_missing_or_wrong_is_refused_in_one_line(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    manifest = json.loads((request.getfixturevalue(name) / MANIFEST).read_bytes())
+    read_manifest(json.dumps(manifest).encode())
+    for *path, key in places(manifest):
+        holder = manifest
+        for step in path:
+            holder = holder[step]
+        right = holder[key]
+        for wrong in wrong_values(key, right):
+            holder[key] = wrong
+            if wrong is MISSING:
+                del holder[key]
+            named = "declared" if wrong is MISSING and "bins" in path else key
+            with pytest.raises(ValueError, match=rf"^manifest\.json[^\n]*{named}[^\n]*$"):
+                read_manifest(json.dumps(manifest).encode())
+            holder[key] = right
 
 
 def is_refused(folder: Path, data: bytes) -> bool:
@@ -118,8 +163,19 @@ def test_golden_manifest_of_another_specification_is_refused(rows: Path) -> None
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"NaN", b"[" * 100000, b'{"schema_version": 1}'],
-    ids=range(8),
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"\xff\xfe",
+        b"[]",
+        b"[1]",
+        b"null",
+        b"NaN",
+        b"[" * 100000,
+        b'{"schema_version": 1}',
+    ],
+    ids=range(10),
 )
 def test_golden_manifest_that_is_none_is_refused_in_one_line(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^manifest\.json[^\n]+$"):

@@ -6,11 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_golden_cli import command
 from test_golden_helpers import SMALL, contents, renew_sums
 
 from bitlog2.golden import UNITS, emit, emit_from, verify
+from bitlog2.golden.stimulus.sampler import Sampler
 
 MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
@@ -167,3 +169,22 @@ def test_golden_random_cases_beside_a_manifest_are_refused(folder: Path, tmp_pat
 def test_golden_random_cases_out_of_range_are_a_usage_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--count must be an integer from 1 to 100000000"):
         command("emit", "--out", tmp_path / "set", "--count", text)
+
+
+# The integers that are drawn, held to their values: no version of numpy changes them.
+
+
+def test_golden_sampler_draws_the_pinned_stream() -> None:
+    sampler = Sampler(1, "attention_row.random")
+    assert sampler.integers(-5, 5, 8).tolist() == [1, 2, 2, 4, -1, 5, -3, 3]
+
+
+def test_golden_sampler_reaches_both_ends() -> None:
+    drawn = Sampler(2, "ends").integers(-2, 2, 500)
+    assert sorted(set(drawn.tolist())) == [-2, -1, 0, 1, 2]
+
+
+def test_golden_sampler_stays_below_its_power() -> None:
+    exponents = np.arange(63).repeat(20)
+    drawn = Sampler(3, "powers").below_power(exponents)
+    assert ((drawn >= 0) & (drawn < np.left_shift(1, exponents))).all()

@@ -60,7 +60,9 @@ def verified(folder: Path, name: str, data: bytes, tmp_path: Path) -> Verificati
 
 
 def test_golden_verification_accepts_the_simulator(folder: Path, device: dict[str, Path]) -> None:
+    """The simulator as the device writes the very bytes of the set."""
     assert verify(folder, device).status == 0
+    assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in device.values())
 
 
 def test_golden_verification_counts_every_word(folder: Path, device: dict[str, Path]) -> None:
@@ -460,3 +462,21 @@ def test_golden_verification_refuses_a_set_with_what_is_no_file(
     make_irregular(own / name, kind)
     with pytest.raises((ValueError, OSError), match=IRREGULAR[kind]):
         verify(own)
+
+
+# The simulator as the device.
+
+
+def test_golden_device_refuses_to_write_into_a_set(folder: Path) -> None:
+    with pytest.raises(ValueError, match="must not be a vector set"):
+        run_device(folder, folder)
+
+
+def test_golden_device_writes_the_units_that_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    run_device(folder, tmp_path / "out", ["log2_quantizer"])
+    assert list(contents(tmp_path / "out")) == ["log2_quantizer.expected.mem"]
+
+
+def test_golden_device_refuses_a_unit_that_is_not_in_the_set(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unit must be one of"):
+        run_device(folder, tmp_path / "out", ["adder"])

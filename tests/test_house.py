@@ -5,6 +5,7 @@ import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -13,7 +14,10 @@ import bitlog2.golden
 import bitlog2.models
 import bitlog2.scripts
 import bitlog2.sim
+from bitlog2 import documents
 from bitlog2.golden.assurance.requirements import ids_of
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.vector_manifest import VectorManifest
 
 FOLDERS = {
     "sim": Path(bitlog2.sim.__file__).parent,
@@ -222,3 +226,66 @@ def test_house_names_of_a_lazy_package_are_there_and_no_module_hides_one(package
         assert find_spec(f"{package.__name__}.{name}") is None
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'no'"):
         _ = package.no
+
+
+def loose_documents(source: str, *, files: bool = True) -> list[str]:
+    """Classes of documents that are not frozen, or allow unknown fields.
+
+    Those of files take their fields by keyword alone.
+    """
+    known, loose = {"Document", "Sealed", "FolderManifest", "LinearLayer"}, []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and known & {ast.unparse(each) for each in node.bases}:
+            flags = {each.arg: ast.unparse(each.value) for each in node.keywords}
+            if flags.get("frozen") != "True" or (files and flags.get("kw_only") != "True"):
+                loose.append(node.name)
+            loose += [node.name] if flags.get("forbid_unknown_fields", "True") != "True" else []
+    return loose
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_house_documents_are_frozen_and_take_exactly_their_fields(package: str):
+    for path in sources(package):
+        files = path.parent.name in ("package", "runs")
+        assert loose_documents(path.read_text(), files=files) == [], path
+    assert documents.Document.__struct_config__.forbid_unknown_fields
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "frozen=True",
+        "kw_only=True",
+        "frozen=False, kw_only=True",
+        "frozen=True, kw_only=True, forbid_unknown_fields=False",
+    ],
+)
+def test_house_document_scan_catches_a_planted_class(flags: str):
+    assert loose_documents(f"class A(Document, {flags}):\n    x: int\n") == ["A"]
+
+
+def undescribed(schema: dict) -> list[str]:
+    """Fields of a JSON schema that say nothing of their meaning."""
+    return [
+        f"{name}.{field}"
+        for name, entry in schema["$defs"].items()
+        for field, value in entry.get("properties", {}).items()
+        if "description" not in value
+        and "$ref" not in value
+        and "const" not in value
+        and field != "format"
+        and field != "kind"
+    ]
+
+
+@pytest.mark.parametrize("kind", [VectorManifest, ExportManifest], ids=lambda kind: kind.__name__)
+def test_house_every_field_of_a_manifest_is_described(kind: type[documents.Document]):
+    assert undescribed(documents.schema(kind, "")) == []
+
+
+def test_house_description_scan_catches_a_planted_field():
+    class Planted(documents.Document, frozen=True, kw_only=True):
+        width: Annotated[int, documents.of("Bits.")]
+        height: int
+
+    assert undescribed(documents.schema(Planted, "")) == ["Planted.height"]

@@ -12,7 +12,7 @@ from support.command import parsed
 from support.evaluations import run_once
 
 from bitlog2.flow.derived import SCHEMAS
-from bitlog2.models.report import Evidence, render_page
+from bitlog2.models.report import Evidence, figures, render_page
 from bitlog2.models.runs import compare
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import Share, latex_table, read_result
@@ -132,7 +132,8 @@ def test_report_latex_has_a_line_a_cell(result):
     assert r"BitLog2\_Half\_17" in table
 
 
-def test_report_command_writes_page_and_table(run, tmp_path):
+def test_report_command_writes_page_and_table(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "_uri", lambda paint, theme: "")
     page, table = tmp_path / "r.html", tmp_path / "t.tex"
     assert main(["report", str(run.path), "--out", str(page), "--latex", str(table)]) == 0
     assert page.read_text().startswith("<!DOCTYPE html>")

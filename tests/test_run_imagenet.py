@@ -20,7 +20,7 @@ from support.shared import made_once
 from support.weights import random_checkpoint
 from timm.data import ImageNetInfo
 
-from bitlog2.models.report import render_page
+from bitlog2.models.report import figures, render_page
 from bitlog2.models.runs import result
 from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
@@ -112,8 +112,9 @@ def test_run_imagenet_killed_and_resumed_on_other_processes(
 
 
 def test_run_imagenet_report_shows_published_and_measured(
-    finished: RunFolder, tmp_path: Path
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(figures, "_uri", lambda paint, theme: "")
     page = tmp_path / "report.html"
     assert main(["report", str(finished.path), "--out", str(page)]) == 0
     text = page.read_text()

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,11 +14,11 @@ from test_golden_helpers import default_tables, simulated, table
 
 from bitlog2.golden.cosim import CONFIGURATIONS, RegressionPoint
 from bitlog2.golden.package.generation import generate
-from bitlog2.golden.stimulus.cases import Sampler
 from bitlog2.golden.stimulus.row_decisions import decision_rows
 from bitlog2.golden.stimulus.row_shapes import RowMaker
 from bitlog2.golden.stimulus.rows import RowCase, cut_rows
-from bitlog2.golden.stimulus.unit import Tables, Target, no_progress, row_offsets
+from bitlog2.golden.stimulus.sampler import Sampler
+from bitlog2.golden.stimulus.unit import Specified, Tables, Target, no_progress, row_offsets
 from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.golden.words.framing import row_lengths
 from bitlog2.sim import SCHEMES, AttentionConfig
@@ -63,8 +64,13 @@ def test_vectors_without_a_fault_do_not_differ(unit: str):
 def test_vectors_find_a_fault(name: str, monkeypatch: pytest.MonkeyPatch):
     fault = BY_VECTORS[name]
     tables = tables_of(fault.vectors)  # made before the fault is planted
-    module = sys.modules[UNITS[fault.vectors].specify.__module__]
-    monkeypatch.setattr(module, fault.unit, fault.make(getattr(module, fault.unit)))
+    unit = UNITS[fault.vectors]
+    if isinstance(right := unit.specify, Specified):
+        wrong = replace(right, function=fault.make(right.function))
+        monkeypatch.setitem(UNITS, fault.vectors, replace(unit, specify=wrong))
+    else:
+        module = sys.modules[right.__module__]
+        monkeypatch.setattr(module, fault.unit, fault.make(getattr(module, fault.unit)))
     assert differ(fault.vectors, tables)
 
 

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from bitlog2.golden import (
     AttentionLayer,
     ConvolutionLayer,
-    Export,
+    ExportManifest,
     LinearLayer,
     Params,
     Quantization,
     write_export,
 )
 from bitlog2.golden.package.export import ExportReport
-from bitlog2.golden.package.export_manifest import ExportManifest
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
 from bitlog2.models.ptq.attention import IntegerAttention
@@ -46,7 +45,7 @@ def export_model(
     return write_export(out, *export_of(captured, command), progress=progress)
 
 
-def export_of(captured: Captured, command: str) -> tuple[Export, dict[str, Arrays]]:
+def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[str, Arrays]]:
     """Return an export and its arrays by layer.
 
     Args:
@@ -61,7 +60,7 @@ def export_of(captured: Captured, command: str) -> tuple[Export, dict[str, Array
         if isinstance(module, IntegerLinear)
     }
     name, spec, seed = datapath_of(request)
-    export = Export(
+    export = ExportManifest.of(
         model=name,
         quantization=Quantization(
             scheme=spec.scheme,

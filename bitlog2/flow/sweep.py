@@ -18,17 +18,11 @@ from bitlog2.models.runs.sweep import (
     write_gates,
 )
 from bitlog2.names import SWEPT
+from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.files import write_whole
 
-#: The units whose gates a sweep counts: one key's lane.
-UNITS = (
-    "score_requantizer",
-    "distance",
-    "exp2",
-    "log2_quantizer",
-    "shift_add_lane",
-    "output_requantizer",
-)
+#: The modules whose gates a sweep counts: one key's lane.
+UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
 
 
 _HEAD = (

@@ -124,8 +124,8 @@ def bins_by_id() -> dict[str, list[str]]:
     for unit in UNITS.values():
         counted = Counter(
             requirement
-            for ids in unit.requirements(target).values()
-            for requirement in ids_of(str(ids))
+            for point in unit.reachable(target).values()
+            for requirement in ids_of(point.requirement)
         )
         for requirement, count in counted.items():
             covered.setdefault(requirement, []).append(f"{unit.name} ({count})")

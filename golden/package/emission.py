@@ -281,7 +281,7 @@ def run_device(
     if isinstance(manifest, ExportManifest):
         if units is not None:
             raise ValueError(f"unit must go with a vector set, got the export {folder}")
-        return run_export(root, manifest.export, results, progress)
+        return run_export(root, manifest, results, progress)
     assert isinstance(manifest, VectorManifest)
     known = [unit.name for unit in manifest.units]
     for name in units or ():

@@ -12,19 +12,16 @@ from bitlog2.sim import AttentionTrace, attention
 from bitlog2.sim.files import refuse_irregular, write_whole
 
 from ..stimulus.unit import Progress, no_progress
-from ..words.fields import hex_digits, unpack, word_width
+from ..words.fields import hex_digits, unpack
 from ..words.memfile import parse_mem, render_stream
 from ..words.npz import render_npz
 from .export_manifest import (
     AttentionLayer,
-    Export,
-    ExportedLayer,
     ExportManifest,
     arrays_path,
-    memory_path,
 )
 from .folder import check_replaceable, rendered, replace_folder
-from .manifest import MANIFEST_NAME, Arrays, Memory, check_known
+from .manifest import MANIFEST_NAME, Arrays, MemoryFile, check_known
 
 #: Registers that feeding back gives, in datapath order.
 OUTPUTS = ("level", "nibble", "flag", "o")
@@ -41,7 +38,7 @@ class ExportReport:
     """
 
     folder: Path
-    export: Export
+    export: ExportManifest
     sizes: dict[str, int]
 
     def lines(self) -> list[str]:
@@ -68,7 +65,7 @@ class ExportReport:
 
 def write_export(
     out: str | Path,
-    export: Export,
+    export: ExportManifest,
     arrays: Mapping[str, Arrays],
     *,
     progress: Progress = no_progress,
@@ -88,68 +85,68 @@ def write_export(
     """
     folder = Path(out).resolve()
     check_replaceable(folder, ExportManifest)
-    files = rendered(_files(export, arrays, progress), export.manifest)
+    files = rendered(_files(export, arrays, progress), export.sealed)
     return ExportReport(folder, export, replace_folder(folder, files))
 
 
 def _files(
-    export: Export, arrays: Mapping[str, Arrays], progress: Progress
+    export: ExportManifest, arrays: Mapping[str, Arrays], progress: Progress
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the files of every layer by their paths."""
     for layer in progress(export.layers, "export", len(export.layers)):
         numbers: dict[str, NDArray[Any]] = {}
-        for memory in export.memories(layer):
-            path = memory_path(layer, memory)
+        for memory in export.owned(layer):
             try:
                 columns = memory.columns(arrays[layer.name])
-                yield path, render_stream(memory.fields, columns)
+                yield memory.path, render_stream(memory.word, columns)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"{path}: {error}") from None
+                raise type(error)(f"{memory.path}: {error}") from None
             numbers |= memory.arrays(columns)
         yield arrays_path(layer), render_npz(numbers.items())
 
 
-def read_memory(root: Path, layer: ExportedLayer, memory: Memory) -> dict[str, NDArray[Any]]:
+def read_memory(root: Path, memory: MemoryFile) -> dict[str, NDArray[Any]]:
     """Return the numbers of a memory file of an export, by field.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is missing, malformed, or of another size than its manifest gives.
     """
-    name, digits = memory_path(layer, memory), hex_digits(word_width(memory.fields))
-    path = root / name
+    path, name = root / memory.path, memory.path
     refuse_irregular(path)
     if not path.is_file():
         raise ValueError(f"export {root} must hold {name}: it is missing")
     data = path.read_bytes()
-    if len(data) != memory.size:
+    if len(data) != memory.bytes:
         raise ValueError(
-            f"{name} must hold {memory.words} words of {digits} digits, one per line: "
-            f"{memory.size} bytes, got {len(data)}"
+            f"{name} must hold {memory.words} words of {hex_digits(memory.width)} digits, one per "
+            f"line: {memory.bytes} bytes, got {len(data)}"
         )
-    image = parse_mem(data, name, word_width(memory.fields), memory.words)
+    image = parse_mem(data, name, memory.width, memory.words)
     if image.surplus or not image.present.all():
         raise ValueError(f"{name} must hold {memory.words} words")
     check_known(image, name)
-    return memory.arrays(unpack(memory.fields, image.digits))
+    return memory.arrays(unpack(memory.word, image.digits))
 
 
-def run_export(root: Path, export: Export, out: Path, progress: Progress) -> dict[str, Path]:
+def run_export(
+    root: Path, export: ExportManifest, out: Path, progress: Progress
+) -> dict[str, Path]:
     """Write what the simulator makes of an export's q, k, v; return `<layer>/o.mem` by layer."""
     written = {}
     for layer in progress(export.attention, "feed back", len(export.attention)):
         numbers = layer_arrays(root, export, layer, outputs=False)
-        memory = next(each for each in export.memories(layer) if each.name == "o")
+        memory = next(each for each in export.owned(layer) if each.name == "o")
         columns = memory.columns(fed_back(export, layer, numbers))
-        path = out / memory_path(layer, memory)
+        path = out / memory.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, render_stream(memory.fields, columns))
+        write_whole(path, render_stream(memory.word, columns))
         written[layer.name] = path
     return written
 
 
 def layer_arrays(
-    root: Path, export: Export, layer: AttentionLayer, *, outputs: bool = True
+    root: Path, export: ExportManifest, layer: AttentionLayer, *, outputs: bool = True
 ) -> dict[str, NDArray[Any]]:
     """Return the numbers of an attention layer by field, read from its memories.
 
@@ -163,9 +160,9 @@ def layer_arrays(
         OSError: a file cannot be read.
     """
     numbers: dict[str, NDArray[Any]] = {}
-    for memory in export.memories(layer):
+    for memory in export.owned(layer):
         if outputs or memory.name not in OUTPUTS:
-            numbers |= read_memory(root, layer, memory)
+            numbers |= read_memory(root, memory)
     for name, value in layer.loaded.as_dict().items():
         if (found := int(numbers[name][0])) != value:
             raise ValueError(
@@ -175,7 +172,9 @@ def layer_arrays(
     return numbers
 
 
-def fed_back(export: Export, layer: AttentionLayer, numbers: Arrays) -> dict[str, NDArray[Any]]:
+def fed_back(
+    export: ExportManifest, layer: AttentionLayer, numbers: Arrays
+) -> dict[str, NDArray[Any]]:
     """Return what the simulator makes of q, k and v of a layer: `OUTPUTS` by name.
 
     Args:
@@ -186,7 +185,7 @@ def fed_back(export: Export, layer: AttentionLayer, numbers: Arrays) -> dict[str
     Raises:
         ValueError: a row is fully masked; names the layer.
     """
-    grid = (layer.windows, layer.heads)
+    grid, config = (layer.windows, layer.heads), export.config
     mask = bias = None
     if layer.masked:
         mask = numbers["mask"].astype(np.bool_).repeat(layer.heads, axis=0)
@@ -196,9 +195,7 @@ def fed_back(export: Export, layer: AttentionLayer, numbers: Arrays) -> dict[str
     for image in range(len(export.images)):
         q, k, v = (numbers[name][image].reshape(-1, layer.tokens, layer.head_dim) for name in "qkv")
         try:
-            trace = attention(
-                q, k, v, layer.loaded, export.config, masked=mask, bias=bias, trace=True
-            )
+            trace = attention(q, k, v, layer.loaded, config, masked=mask, bias=bias, trace=True)
         except ValueError as error:
             raise ValueError(f"layer {layer.name}: {error}") from None
         assert isinstance(trace, AttentionTrace)

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -24,10 +23,11 @@ from .manifest import (
     File,
     FolderManifest,
     LayerName,
-    Memory,
+    MemoryFile,
     Size,
     check_listed,
     common_fields,
+    memory,
 )
 
 #: The numbers of a layer for Python, in each layer's folder.
@@ -59,7 +59,7 @@ class Quantization(Document, frozen=True, kw_only=True):
             extra_json_schema={"enum": list(SCHEMES)},
         ),
     ]
-    arithmetic: Literal["integer"]
+    arithmetic: Annotated[Literal["integer"], of("The datapath has no other.")]
     w_bits: Annotated[Bits, of("Width of weight codes.")]
     a_bits: Annotated[Bits, of("Width of activation codes.")]
     seed: Annotated[Count, of("Seed of the calibration.")]
@@ -71,14 +71,14 @@ class Quantization(Document, frozen=True, kw_only=True):
 class Params(Document, frozen=True, kw_only=True):
     """Parameters that the datapath loads, as in params.mem."""
 
-    m: Count
-    n: Count
-    m2: Count
-    n2: Count
-    zq: Count
-    zk: Count
-    zv: Count
-    zo: Count
+    m: Annotated[Count, of("M: multiplier of the scores.")]
+    n: Annotated[Count, of("Shift of the scores.")]
+    m2: Annotated[Count, of("M2: multiplier of the outputs.")]
+    n2: Annotated[Count, of("Shift of the outputs.")]
+    zq: Annotated[Count, of("Zero point of q.")]
+    zk: Annotated[Count, of("Zero point of k.")]
+    zv: Annotated[Count, of("Zero point of v.")]
+    zo: Annotated[Count, of("Zero point of o.")]
 
 
 class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, kw_only=True):
@@ -98,47 +98,45 @@ class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, k
         """The parameters, checked."""
         return LayerParams(**to_builtins(self.params))
 
-    def memories(self, config: AttentionConfig, images: int) -> tuple[Memory, ...]:
+    def memories(self, config: AttentionConfig, images: int) -> list[MemoryFile]:
         """Return the layer's files in their order."""
-        return (*self._constants(config), *self._codes(config, images))
+        return [*self._constants(config), *self._codes(config, images)]
 
-    def _constants(self, config: AttentionConfig) -> list[Memory]:
-        found = [_params_memory(config)]
-        for name in ("q", "k", "v"):
-            found.append(_scale(f"{name}_scale", f"real value of a step of {name}"))
-        what = "value of a level that stands for the probability 1"
-        found.append(_one_word("map_scale", what, _MAP_SCALE_BITS))
+    def _constants(self, config: AttentionConfig) -> list[MemoryFile]:
+        params = [_port(config, name) for name in Params.__struct_fields__]
+        found = [_memory(self, "params", "what the datapath loads", _ONE, params)]
+        found += [
+            _scale(self, f"{name}_scale", f"real value of a step of {name}") for name in "qkv"
+        ]
+        what, scale = "value of a level that stands for the probability 1", _MAP_SCALE_BITS
+        found.append(_memory(self, "map_scale", what, _ONE, [Field("map_scale", scale)]))
         keys = self.tokens
         if self.masked:
-            field = Field("mask", 1, lanes=keys)
             what = "1 for a key that takes no part, the same for every image and head"
-            axes, shape = ("window", "row"), (self.windows, keys)
-            found.append(Memory("mask", what, axes, shape, (field,), "key"))
+            axes, fields = {"window": self.windows, "row": keys}, [Field("mask", 1, lanes=keys)]
+            found.append(_memory(self, "mask", what, axes, fields, "key"))
         if self.biased:
             field = Field("score_bias", config.t_bits, signed=True, lanes=keys)
             what = "score bias b, the same for every image and window"
-            axes, shape = ("head", "row"), (self.heads, keys)
-            found.append(Memory("score_bias", what, axes, shape, (field,), "key"))
+            axes = {"head": self.heads, "row": keys}
+            found.append(_memory(self, "score_bias", what, axes, [field], "key"))
         return found
 
-    def _codes(self, config: AttentionConfig, images: int) -> list[Memory]:
-        grid = (images, self.windows, self.heads, self.tokens)
-        found = []
-
-        def add(name: str, what: str, row: str, lane: str, bits: int) -> None:
+    def _codes(self, config: AttentionConfig, images: int) -> list[MemoryFile]:
+        def codes(name: str, what: str, row: str, lane: str, bits: int) -> MemoryFile:
+            axes = {"image": images, "window": self.windows, "head": self.heads, row: self.tokens}
             lanes = self.head_dim if lane == "channel" else self.tokens
-            axes, field = ("image", "window", "head", row), Field(name, bits, lanes=lanes)
-            found.append(Memory(name, what, axes, grid, (field,), lane))
+            return _memory(self, name, what, axes, [Field(name, bits, lanes=lanes)], lane)
 
-        for name in ("q", "k", "v"):
-            add(name, f"codes of {name}", "token", "channel", getattr(config, f"{name}_bits"))
         top = config.code.top_level.bit_length()
-        add("level", "levels of the attention map", "row", "key", top)
-        add("nibble", "4-bit codes of the attention map", "row", "key", 4)
-        if config.code.zero_flag:
-            add("flag", "zero flags of the attention map", "row", "key", 1)
-        add("o", "output codes", "row", "channel", config.o_bits)
-        return found
+        flag = [codes("flag", "zero flags of the attention map", "row", "key", 1)]
+        return [
+            *(codes(n, f"codes of {n}", "token", "channel", config.width(n)) for n in "qkv"),
+            codes("level", "levels of the attention map", "row", "key", top),
+            codes("nibble", "4-bit codes of the attention map", "row", "key", 4),
+            *(flag if config.code.zero_flag else []),
+            codes("o", "output codes", "row", "channel", config.o_bits),
+        ]
 
 
 class LinearLayer(Document, tag_field="kind", tag="linear", frozen=True, kw_only=True):
@@ -154,25 +152,24 @@ class LinearLayer(Document, tag_field="kind", tag="linear", frozen=True, kw_only
     weight_bits: Annotated[Bits, of("Width of the codes of weights.")]
     input_bits: Annotated[Bits, of("Width of the codes of inputs.")]
 
-    def memories(self, config: AttentionConfig, images: int) -> tuple[Memory, ...]:
+    def memories(self, config: AttentionConfig, images: int) -> list[MemoryFile]:
         """Return the layer's files in their order."""
-        output, shape = ("output",), (self.outputs,)
-        weight = Field("weight", self.weight_bits, lanes=self.inputs)
-        zero = Field("weight_zero", self.weight_bits)
-        scale = Field("weight_scale", _FLOAT_BITS)
+        outputs = {"output": self.outputs}
+        weight = [Field("weight", self.weight_bits, lanes=self.inputs)]
+        zero = [Field("weight_zero", self.weight_bits)]
+        input_zero = [Field("input_zero", self.input_bits)]
         found = [
-            Memory("weight", "codes of the weights", output, shape, (weight,), "input"),
-            Memory("weight_zero", "zero points of the weights", output, shape, (zero,)),
-            Memory(
-                "weight_scale", "scales of the weights", output, shape, (scale,), None, "float32"
-            ),
+            _memory(self, "weight", "codes of the weights", outputs, weight, "input"),
+            _memory(self, "weight_zero", "zero points of the weights", outputs, zero),
+            _scale(self, "weight_scale", "scales of the weights", outputs),
         ]
         if self.biased:
-            bias = Field("bias", _FLOAT_BITS)
-            found.append(Memory("bias", "bias, real", output, shape, (bias,), None, "float32"))
-        found.append(_scale("input_scale", "real value of a step of the input"))
-        found.append(_one_word("input_zero", "zero point of the input", self.input_bits))
-        return tuple(found)
+            found.append(_scale(self, "bias", "bias, real", outputs))
+        return [
+            *found,
+            _scale(self, "input_scale", "real value of a step of the input"),
+            _memory(self, "input_zero", "zero point of the input", _ONE, input_zero),
+        ]
 
 
 class ConvolutionLayer(LinearLayer, tag_field="kind", tag="convolution", frozen=True, kw_only=True):
@@ -192,70 +189,103 @@ Layers = Annotated[
 ]
 
 
-def _params_memory(config: AttentionConfig) -> Memory:
-    fields = (
-        Field("m", config.m_bits),
-        Field("n", max(1, config.max_n.bit_length())),
-        Field("m2", config.m2_bits),
-        Field("n2", max(1, config.max_n2.bit_length())),
-        Field("zq", config.q_bits),
-        Field("zk", config.k_bits),
-        Field("zv", config.v_bits),
-        Field("zo", config.o_bits),
-    )
-    return Memory("params", "what the datapath loads", ("layer",), (1,), fields)
+#: Axes of a memory with one word.
+_ONE = {"layer": 1}
 
 
-def _one_word(name: str, what: str, bits: int) -> Memory:
-    return Memory(name, what, ("layer",), (1,), (Field(name, bits),))
+def _memory(
+    layer: "ExportedLayer",
+    name: str,
+    what: str,
+    axes: Mapping[str, int],
+    fields: Sequence[Field],
+    lane_axis: str | None = None,
+) -> MemoryFile:
+    """Return the entry of a layer's memory, its checksum empty."""
+    return memory(f"{layer.name}/{name}.mem", layer.name, what, axes, fields, lane_axis)
 
 
-def _scale(name: str, what: str) -> Memory:
-    return Memory(name, what, ("layer",), (1,), (Field(name, _FLOAT_BITS),), None, "float32")
+def _scale(
+    layer: "ExportedLayer", name: str, what: str, axes: Mapping[str, int] = _ONE
+) -> MemoryFile:
+    """Return the same of real numbers, one per word."""
+    fields = [Field(name, _FLOAT_BITS)]
+    return memory(f"{layer.name}/{name}.mem", layer.name, what, axes, fields, None, "float32")
+
+
+def _port(config: AttentionConfig, name: str) -> Field:
+    return Field(name, config.width(name))
 
 
 #: What is held to something: its name, its value, and the value that it must have.
 _Held = tuple[str, Any, Any]
 
 
-@dataclass(frozen=True)
-class Export:
-    """Content of an export, its numbers left out.
+class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=True):
+    """Manifest of an export."""
 
-    Attributes:
-        model: name of the model.
-        quantization: of the model.
-        config: what the hardware is built with.
-        images: number of each image in the validation set.
-        layers: in execution order.
-        command: that makes the export again.
-        package_version: of the package that made it.
-
-    Raises:
-        ValueError: a layer is named twice, its parameters do not fit the configuration, or scheme,
-            widths, sizes or command contradict one another.
-    """
-
-    model: str
+    model: Annotated[Text, of("Name of the model.")]
     quantization: Quantization
-    config: AttentionConfig
-    images: tuple[int, ...]
-    layers: tuple[ExportedLayer, ...]
-    command: str
-    package_version: str = __version__
+    images: Images
+    layers: Layers
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        quantization: Quantization,
+        config: AttentionConfig,
+        images: tuple[int, ...],
+        layers: tuple[ExportedLayer, ...],
+        command: str,
+    ) -> "ExportManifest":
+        """Return the manifest of an export that is not written: its checksums are empty.
+
+        Args:
+            model: name of the model.
+            quantization: of the model.
+            config: what the hardware is built with.
+            images: number of each image in the validation set.
+            layers: in execution order.
+            command: that makes the export again.
+
+        Raises:
+            ValueError: a layer is named twice, its parameters do not fit the configuration, or
+                scheme, widths, sizes or command contradict one another.
+        """
+        memories = [each for layer in layers for each in layer.memories(config, len(images))]
+        others = [File(path=arrays_path(layer), bytes=0, sha256="") for layer in layers]
+        return cls(
+            **common_fields(config.as_dict(), command, __version__),
+            files=(*memories, *others),
+            model=model,
+            quantization=quantization,
+            images=images,
+            layers=layers,
+        )
 
     def __post_init__(self) -> None:
         check_once("images", self.images)
         check_once("layers", [layer.name for layer in self.layers])
+        config = self.config
         for layer in self.attention:
-            self.config.check_params(layer.loaded)
-        for what, value, wanted in (*self._widths(), *self._sizes(), *self._options()):
+            config.check_params(layer.loaded)
+        for what, value, wanted in (*self._widths(config), *self._sizes(), *self._options()):
             if value != wanted:
                 raise ValueError(f"{what} must be {wanted}, got {value}")
+        super().__post_init__()
+        memories = [
+            each for layer in self.layers for each in layer.memories(config, len(self.images))
+        ]
+        check_listed(self.memories, memories)
+        attached = [each.path for each in self.files if isinstance(each, File)]
+        if attached != (paths := [arrays_path(layer) for layer in self.layers]):
+            odd = min(set(attached) ^ set(paths), default="their order")
+            raise ValueError(f"files must list {ARRAYS_NAME} of every layer, see {odd}")
 
-    def _widths(self) -> Iterator[_Held]:
+    def _widths(self, config: AttentionConfig) -> Iterator[_Held]:
         """Yield (what, value, what it must be) of the scheme and the widths of codes."""
-        quantization, config = self.quantization, self.config
+        quantization = self.quantization
         yield "scheme of the quantization", quantization.scheme, config.scheme
         for name in "qkvo":
             bits = getattr(config, f"{name}_bits")
@@ -303,63 +333,9 @@ class Export:
         """The attention layers."""
         return tuple(layer for layer in self.layers if isinstance(layer, AttentionLayer))
 
-    def memories(self, layer: ExportedLayer) -> tuple[Memory, ...]:
-        """Return the files of a layer in their order."""
-        return layer.memories(self.config, len(self.images))
-
-    def manifest(self, sums: Mapping[str, File]) -> "ExportManifest":
-        """Return the manifest of the export, its files known: no clock, no folder."""
-        memories = tuple(
-            memory.listed(path, layer.name, sums[path].sha256)
-            for layer in self.layers
-            for memory in self.memories(layer)
-            for path in [memory_path(layer, memory)]
-        )
-        return ExportManifest(
-            **common_fields(self.config.as_dict(), self.command, self.package_version),
-            files=(*memories, *(sums[arrays_path(layer)] for layer in self.layers)),
-            model=self.model,
-            quantization=self.quantization,
-            images=self.images,
-            layers=self.layers,
-        )
-
-
-class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=True):
-    """Manifest of an export."""
-
-    model: Annotated[Text, of("Name of the model.")]
-    quantization: Quantization
-    images: Images
-    layers: Layers
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        export, listed = self.export, {each.path: each.sha256 for each in self.files}
-        wanted = [
-            memory.listed(path, layer.name, listed.get(path, ""))
-            for layer in export.layers
-            for memory in export.memories(layer)
-            for path in [memory_path(layer, memory)]
-        ]
-        check_listed(self.memories, wanted)
-        attached = [each.path for each in self.files if isinstance(each, File)]
-        if attached != (paths := [arrays_path(layer) for layer in self.layers]):
-            odd = min(set(attached) ^ set(paths), default="their order")
-            raise ValueError(f"files must list {ARRAYS_NAME} of every layer, see {odd}")
-
-    @property
-    def export(self) -> Export:
-        """What is exported, checked."""
-        return Export(
-            model=self.model,
-            quantization=self.quantization,
-            config=self.config,
-            images=self.images,
-            layers=self.layers,
-            command=self.command,
-            package_version=self.package_version,
-        )
+    def owned(self, layer: ExportedLayer) -> tuple[MemoryFile, ...]:
+        """Return the memories of a layer in their order."""
+        return tuple(each for each in self.memories if each.owner == layer.name)
 
 
 def ranges_of(numbers: Sequence[int]) -> str:
@@ -371,11 +347,6 @@ def ranges_of(numbers: Sequence[int]) -> str:
         else:
             ranges.append([number, number])
     return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
-
-
-def memory_path(layer: ExportedLayer, memory: Memory) -> str:
-    """Return the path of a memory file in its export."""
-    return f"{layer.name}/{memory.name}.mem"
 
 
 def arrays_path(layer: ExportedLayer) -> str:

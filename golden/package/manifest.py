@@ -1,12 +1,13 @@
 """Manifest of a verified folder: how it was made, and every file in it."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from msgspec import Meta
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bitlog2 import SPEC_VERSION
@@ -46,6 +47,10 @@ Configuration = Annotated[
 ]
 
 
+#: Numbers by field name.
+Arrays = Mapping[str, NDArray[Any]]
+
+
 class FieldEntry(Document, frozen=True, kw_only=True):
     """Field of a word."""
 
@@ -55,6 +60,11 @@ class FieldEntry(Document, frozen=True, kw_only=True):
     lanes: Annotated[
         Size, of("Values side by side: the highest lane first, lane 0 in the lowest bits.")
     ]
+
+    @property
+    def field(self) -> Field:
+        """The field, to pack and unpack."""
+        return Field(self.name, self.bits, self.signed, self.lanes)
 
 
 class File(Document, tag_field="kind", tag="file", frozen=True, kw_only=True):
@@ -96,6 +106,82 @@ class MemoryFile(Document, tag_field="kind", tag="memory", frozen=True, kw_only=
         for name, wanted in (("width", width), ("words", words), ("bytes", size)):
             if (found := getattr(self, name)) != wanted:
                 raise ValueError(f"{name} must be {wanted} by fields and shape, got {found}")
+
+    @property
+    def word(self) -> tuple[Field, ...]:
+        """The fields of a word, from the most significant bits down."""
+        return tuple(each.field for each in self.fields)
+
+    def columns(self, arrays: Arrays) -> Columns:
+        """Return the columns of the file from numbers by field name.
+
+        Raises:
+            TypeError, ValueError: an array is missing, has another kind of numbers, or another
+                shape.
+        """
+        columns: Columns = {}
+        for field in self.word:
+            if field.name not in arrays:
+                raise ValueError(f"{field.name} must be among the layer's arrays: it is missing")
+            array = arrays[field.name]
+            _check_array(field.name, array, self._array_shape(field), self.number)
+            if self.number == "float32":
+                array = np.ascontiguousarray(array).view(np.uint32)
+            columns[field.name] = array
+        return shaped(self.word, columns)
+
+    def arrays(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """Return the numbers that columns hold, in their smallest type: as `.npz` has them."""
+        found = {}
+        for field in self.word:
+            values = columns[field.name].astype(smallest_dtype(field))
+            if self.number == "float32":
+                values = values.view(np.dtype("<f4"))
+            found[field.name] = values.reshape(self._array_shape(field))
+        return found
+
+    def _array_shape(self, field: Field) -> tuple[int, ...]:
+        return self.shape if self.lane_axis is None else (*self.shape, field.lanes)
+
+
+def memory(
+    path: str,
+    owner: str,
+    description: str,
+    axes: Mapping[str, int],
+    fields: Sequence[Field],
+    lane_axis: str | None = None,
+    number: Literal["integer", "float32"] = "integer",
+) -> MemoryFile:
+    """Return the entry of a memory file that is not written: its checksum is empty.
+
+    Args:
+        path: of the file, `<name>.mem` with more before the name.
+        owner, description, lane_axis, number: as of `MemoryFile`.
+        axes: size by axis of the words, the last axis fastest.
+        fields: of a word, from the most significant bits down.
+    """
+    width, words = word_width(fields), prod(axes.values())
+    return MemoryFile(
+        path=path,
+        bytes=words * (hex_digits(width) + 1),
+        sha256="",
+        owner=owner,
+        name=re.split("[./]", path)[-2],
+        description=description,
+        number=number,
+        axes=tuple(axes),
+        shape=tuple(axes.values()),
+        lane_axis=lane_axis,
+        width=width,
+        words=words,
+        fields=tuple(
+            FieldEntry(name=f.name, bits=f.bits, signed=f.signed, lanes=f.lanes) for f in fields
+        ),
+    )
+
+
+_M = TypeVar("_M", bound="FolderManifest")
 
 
 class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
@@ -139,6 +225,16 @@ class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
         """The memory files in their order."""
         return tuple(each for each in self.files if isinstance(each, MemoryFile))
 
+    def sealed(self: _M, known: Mapping[str, File]) -> _M:
+        """Return the manifest with the sizes and checksums of the files that are written."""
+        files = tuple(
+            replace(each, sha256=known[each.path].sha256)
+            if isinstance(each, MemoryFile)
+            else known[each.path]
+            for each in self.files
+        )
+        return replace(self, files=files)
+
 
 def common_fields(
     configuration: Mapping[str, int | str | None], command: str, package_version: str
@@ -152,95 +248,6 @@ def common_fields(
         "datapath": "attention",
         "configuration": dict(configuration),
     }
-
-
-#: Numbers by field name.
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Format of a memory file: its words, in the order of `axes` with the last axis fastest.
-
-    Attributes:
-        name: stream of a unit, or memory of a layer: the file is `<name>.mem` in its folder.
-        description: meaning of the words.
-        axes, shape: axes of the words and their sizes.
-        fields: of a word, from the most significant bits down.
-        lane_axis: axis of the lanes of a word, lane 0 in the lowest bits; None for no lanes.
-        number: `integer`, or `float32`: the bits of an IEEE 754 number.
-    """
-
-    name: str
-    description: str
-    axes: tuple[str, ...]
-    shape: tuple[int, ...]
-    fields: tuple[Field, ...]
-    lane_axis: str | None = None
-    number: Literal["integer", "float32"] = "integer"
-
-    @property
-    def words(self) -> int:
-        """Words of the file."""
-        return prod(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self.words * (hex_digits(word_width(self.fields)) + 1)
-
-    def listed(self, path: str, owner: str, sha256: str) -> MemoryFile:
-        """Return the entry of the file in a manifest."""
-        return MemoryFile(
-            path=path,
-            bytes=self.size,
-            sha256=sha256,
-            owner=owner,
-            name=self.name,
-            description=self.description,
-            number=self.number,
-            axes=self.axes,
-            shape=self.shape,
-            lane_axis=self.lane_axis,
-            width=word_width(self.fields),
-            words=self.words,
-            fields=tuple(
-                FieldEntry(name=f.name, bits=f.bits, signed=f.signed, lanes=f.lanes)
-                for f in self.fields
-            ),
-        )
-
-    def array_shape(self, field: Field) -> tuple[int, ...]:
-        """Return the shape of a field's array: that of the words, and the lanes where it has."""
-        return self.shape if self.lane_axis is None else (*self.shape, field.lanes)
-
-    def columns(self, arrays: Arrays) -> Columns:
-        """Return the columns of the file from numbers by field name.
-
-        Raises:
-            TypeError, ValueError: an array is missing, has another kind of numbers, or another
-                shape.
-        """
-        columns: Columns = {}
-        for field in self.fields:
-            if field.name not in arrays:
-                raise ValueError(f"{field.name} must be among the layer's arrays: it is missing")
-            array = arrays[field.name]
-            _check_array(field.name, array, self.array_shape(field), self.number)
-            if self.number == "float32":
-                array = np.ascontiguousarray(array).view(np.uint32)
-            columns[field.name] = array
-        return shaped(self.fields, columns)
-
-    def arrays(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """Return the numbers that columns hold, in their smallest type: as `.npz` has them."""
-        found = {}
-        for field in self.fields:
-            values = columns[field.name].astype(smallest_dtype(field))
-            if self.number == "float32":
-                values = values.view(np.dtype("<f4"))
-            found[field.name] = values.reshape(self.array_shape(field))
-        return found
 
 
 def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], number: str) -> None:
@@ -273,7 +280,7 @@ def check_listed(found: Sequence[MemoryFile], wanted: Sequence[MemoryFile]) -> N
         if path not in expected:
             raise ValueError(f"files must belong to a unit or layer, got {path}")
     for entry, right in zip(found, wanted, strict=True):
-        if entry != right:
+        if replace(entry, sha256="") != right:
             raise ValueError(
                 f"files must list {right.path} as its unit or layer and the configuration give it"
             )

@@ -1,15 +1,10 @@
 """What a vector set will hold, before it is written: streams, sizes, coverage."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitlog2.names import SOURCES
-from bitlog2.sim import AttentionConfig
-
-from ..stimulus.unit import Progress, Stream, no_progress
+from ..stimulus.unit import Stream
 from ..words.fields import Field, hex_digits, word_width
-from .generation import generate
 from .vector_set import UnitVectors, VectorSet
 
 _SHOWN = 20
@@ -76,7 +71,7 @@ class Plan:
         )
 
     def _unit_entry(self, part: UnitVectors) -> dict[str, Any]:
-        requirements = part.unit.requirements(self.vectors.target)
+        points = part.unit.reachable(self.vectors.target)
         return {
             "unit": part.unit.name,
             "cases": part.cases,
@@ -84,7 +79,7 @@ class Plan:
             "declared": len(part.bins),
             "filled": len(part.bins) - len(part.empty),
             "bins": [
-                {"name": name, "requirement": requirements[name], "hits": hits}
+                {"name": name, "requirement": points[name].requirement, "hits": hits}
                 for name, hits in part.bins.items()
             ],
         }
@@ -116,30 +111,3 @@ def _coverage_lines(part: UnitVectors) -> list[str]:
         f"  {declared} bins declared, {declared - len(empty)} filled; missing: "
         f"{', '.join(empty[:_SHOWN])}{more}"
     ]
-
-
-def plan(
-    config: AttentionConfig | None = None,
-    *,
-    head_dim: int | None = None,
-    units: Sequence[str] | None = None,
-    sources: Sequence[str] = SOURCES,
-    seed: int = 0,
-    random_cases: int | None = None,
-    progress: Progress = no_progress,
-) -> Plan:
-    """Return what `emit` would write with the same arguments; nothing is written.
-
-    Raises:
-        TypeError, ValueError: an argument is out of range.
-    """
-    vectors = generate(
-        config,
-        head_dim=head_dim,
-        units=units,
-        sources=sources,
-        seed=seed,
-        random_cases=random_cases,
-        progress=progress,
-    )
-    return Plan(vectors)

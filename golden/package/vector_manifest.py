@@ -23,8 +23,9 @@ from ..stimulus.units import UNITS
 from .manifest import (
     MANIFEST_NAME,
     FolderManifest,
-    Memory,
+    MemoryFile,
     check_listed,
+    memory,
 )
 from .presets import preset_of
 
@@ -138,9 +139,7 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         pairs = [(unit, stream) for unit in self.units for stream in unit.streams]
         if len(pairs) == len(self.memories):
             wanted = [
-                stream_memory(self.target, unit, stream, found.words).listed(
-                    unit.file_name(stream), unit.name, found.sha256
-                )
+                stream_memory(self.target, unit, stream, found.words)
                 for (unit, stream), found in zip(pairs, self.memories, strict=True)
             ]
             check_listed(self.memories, wanted)
@@ -197,10 +196,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return any(each.path == MAKEFILE_NAME for each in self.files)
 
 
-def stream_memory(target: Target, unit: Unit, stream: Stream, words: int) -> Memory:
-    """Return the format of a stream's file."""
-    description = f"{stream.name} of {unit.name}, one word per {stream.per}"
-    return Memory(stream.name, description, (stream.per,), (words,), stream.fields(target))
+def stream_memory(target: Target, unit: Unit, stream: Stream, words: int) -> MemoryFile:
+    """Return the entry of a stream's file, its checksum empty."""
+    path, what = unit.file_name(stream), f"{stream.name} of {unit.name}, one word per {stream.per}"
+    return memory(path, unit.name, what, {stream.per: words}, stream.fields(target))
 
 
 def emit_command(

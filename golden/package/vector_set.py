@@ -98,10 +98,8 @@ def make_vectors(
             f"{sum(group.count for group in groups)}"
         )
     tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
-    hits = unit.hits(target, tables)
-    bins = {name: hits[name] for name in unit.bins(target)}
     labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
-    return UnitVectors(unit, labels, tables, cases, bins)
+    return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
 
 
 def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
@@ -143,12 +141,9 @@ def manifest_of(
         target, names, vectors.sources, vectors.seed, vectors.random_cases, vectors.testbench
     )
     memories = [
-        stream_memory(target, part.unit, stream, part.words(stream)).listed(
-            name, part.unit.name, files[name].sha256
-        )
+        stream_memory(target, part.unit, stream, part.words(stream))
         for part in vectors.units
         for stream in part.unit.streams
-        for name in [part.unit.file_name(stream)]
     ]
     others = [each for each in files.values() if not each.path.endswith(".mem")]
     return VectorManifest(
@@ -170,7 +165,7 @@ def manifest_of(
             )
             for part in vectors.units
         ),
-    )
+    ).sealed(files)
 
 
 def _groups(part: UnitVectors) -> Iterator[Group]:

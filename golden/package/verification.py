@@ -22,9 +22,9 @@ from ..words.npz import render_npz
 from .comparison import SHOWN, UnitComparison, compare_unit, hex_of
 from .emission import emit
 from .export import OUTPUTS, fed_back, layer_arrays, read_memory
-from .export_manifest import AttentionLayer, Export, ExportedLayer, ExportManifest, arrays_path
+from .export_manifest import AttentionLayer, ExportManifest, arrays_path
 from .folder import Folder, open_folder, sha256
-from .manifest import MANIFEST_NAME, File, Memory
+from .manifest import MANIFEST_NAME, File, MemoryFile
 from .reading import image_of, inputs_of
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
@@ -103,7 +103,7 @@ def verify(
     if isinstance(opened.manifest, ExportManifest):
         if actual:
             raise ValueError(f"actual must go with a vector set, got the export {folder}")
-        return _verified_export(opened, opened.manifest.export, progress)
+        return _verified_export(opened, opened.manifest, progress)
     assert isinstance(opened.manifest, VectorManifest)
     return _verified_set(opened, opened.manifest, actual or {}, progress)
 
@@ -300,7 +300,7 @@ class FedBack:
         return [*lines, *(f"  {mismatch}" for mismatch in self.mismatches[:SHOWN])]
 
 
-def _verified_export(opened: Folder, export: Export, progress: Progress) -> Verification:
+def _verified_export(opened: Folder, export: ExportManifest, progress: Progress) -> Verification:
     root, compared = opened.root, dict[str, int]()
     found: list[ExportMismatch] = []
     failures = opened.faults() or _check_arrays(root, export)
@@ -314,14 +314,14 @@ def _verified_export(opened: Folder, export: Export, progress: Progress) -> Veri
     return Verification(root, tuple(failures), fed_back=FedBack(compared, tuple(found)))
 
 
-def _check_arrays(root: Path, export: Export) -> list[str]:
+def _check_arrays(root: Path, export: ExportManifest) -> list[str]:
     """Return the layers whose `arrays.npz` holds other numbers than their memories."""
     failures = []
     for layer in export.layers:
         numbers: dict[str, NDArray[Any]] = {}
         try:
-            for memory in export.memories(layer):
-                numbers |= read_memory(root, layer, memory)
+            for memory in export.owned(layer):
+                numbers |= read_memory(root, memory)
         except ValueError as error:
             failures.append(str(error))
             continue
@@ -331,25 +331,24 @@ def _check_arrays(root: Path, export: Export) -> list[str]:
 
 
 def _mismatches(
-    root: Path, export: Export, layer: AttentionLayer, compared: dict[str, int]
+    root: Path, export: ExportManifest, layer: AttentionLayer, compared: dict[str, int]
 ) -> Iterator[ExportMismatch]:
     """Yield the first mismatch of each output memory of a layer; count into `compared`."""
     numbers = layer_arrays(root, export, layer)
     expected = fed_back(export, layer, numbers)
-    for memory in export.memories(layer):
+    for memory in export.owned(layer):
         name = memory.name
         if name not in OUTPUTS:
             continue
         differ = expected[name] != numbers[name]
         compared[name] = compared.get(name, 0) + differ.size
         if differ.any():
-            yield _mismatch(export, layer, memory, differ, expected[name], numbers[name])
+            yield _mismatch(export, memory, differ, expected[name], numbers[name])
 
 
 def _mismatch(
-    export: Export,
-    layer: ExportedLayer,
-    memory: Memory,
+    export: ExportManifest,
+    memory: MemoryFile,
     differ: NDArray[np.bool_],
     expected: NDArray[Any],
     actual: NDArray[Any],
@@ -357,7 +356,7 @@ def _mismatch(
     where = tuple(int(place) for place in np.argwhere(differ)[0])
     image, window, head, row, index = where
     return ExportMismatch(
-        layer=layer.name,
+        layer=memory.owner,
         register=memory.name,
         image=export.images[image],
         window=window if differ.shape[1] > 1 else None,

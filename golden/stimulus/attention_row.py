@@ -8,19 +8,23 @@ from bitlog2.sim.spec import RowTrace, attention_row_from_scores
 from bitlog2.sim.units import attention_row as attention_row_unit
 
 from ..words.fields import Columns
-from .row_bins import ROW_COVERAGE
+from .row_bins import row_points, row_signals
 from .row_cases import corner_rows, random_rows
+from .row_shapes import RowMaker
 from .rows import RowCase, cut_rows, group_rows
+from .sampler import Sampler
 from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets
 
 _KEYS = ("t", "d", "e", "level", "nibble", "flag")
 _ROWS = ("row_max", "row_sum")
 
 
-def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
-    if source == "corners":
-        return group_rows(corner_rows(target, seed), source)
-    return group_rows(random_rows(target, seed, cases), source)
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
+    return group_rows(corner_rows(RowMaker(target, sampler)), "corners")
+
+
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    return group_rows(random_rows(RowMaker(target, sampler), cases), "random")
 
 
 def _cases(inputs: Tables) -> list[RowCase]:
@@ -86,10 +90,11 @@ def _outputs(inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
 
 ATTENTION_ROW = Unit(
     declared=attention_row_unit.ATTENTION_ROW,
-    stimulus=_stimulus,
-    simulate=_simulate,
+    corners=_corners,
+    random=_random,
+    random_cases=96,
+    kernels=_simulate,
     specify=_specify,
-    bins=ROW_COVERAGE.bins,
-    hits=ROW_COVERAGE.hits,
-    requirements=ROW_COVERAGE.requirements,
+    points=row_points,
+    signals=row_signals,
 )

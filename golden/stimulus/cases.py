@@ -1,67 +1,18 @@
-"""What several units take: random draws, corners, runs of parameters, checks of ranges."""
+"""Corners that several units share, runs of parameters, and roundings as coverage points."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 from math import prod
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitlog2.sim import AttentionConfig, declarations
-from bitlog2.sim.expressions import Expression
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.spec import code_register
 
-from ..words.fields import Columns
-from ..words.framing import row_lengths
-from .coverage import Point
-from .unit import Tables
-
-
-class Sampler:
-    """Integers from the raw 64-bit stream of PCG64.
-
-    numpy promises that the raw stream of a bit generator never changes, and makes no such promise
-    for `Generator.integers`: so bounded integers are made here, by a multiplication and a shift.
-
-    Args:
-        seed: of the vector set.
-        stream: a name; each name has its own stream, so that a set of one unit holds the cases
-            that this unit has in the whole set.
-    """
-
-    def __init__(self, seed: int, stream: str) -> None:
-        sequence = np.random.SeedSequence(seed, spawn_key=(crc32(stream.encode()),))
-        self._bits = np.random.PCG64(sequence)
-
-    def integers(self, low: int, high: int, size: int) -> NDArray[np.int64]:
-        """Return `size` integers from low to high, both included; high - low below 2**31."""
-        span = high - low + 1
-        if not 1 <= span <= 1 << 31:
-            raise ValueError(f"high - low must be from 0 to 2**31 - 1, got {span - 1}")
-        drawn = self._raw(size)
-        drawn >>= np.uint64(32)
-        drawn *= np.uint64(span)
-        drawn >>= np.uint64(32)
-        integers = drawn.view(np.int64)
-        integers += low
-        return integers
-
-    def integer(self, low: int, high: int) -> int:
-        """Return one integer from low to high, both included."""
-        return int(self.integers(low, high, 1)[0])
-
-    def below_power(self, exponents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return one integer from 0 to 2**k - 1 for each k of `exponents`, 0 to 62."""
-        drawn = self._raw(exponents.size)
-        drawn >>= np.uint64(1)
-        drawn >>= (63 - exponents).view(np.uint64)
-        return drawn.view(np.int64)
-
-    def _raw(self, size: int) -> NDArray[np.uint64]:
-        """Return an array of its own: what is drawn from it can be made in place."""
-        return np.asarray(self._bits.random_raw(size), np.uint64)
-
+from .sampler import Sampler
+from .unit import CaseGroup, Point, case_group
 
 #: Inputs up to this number are all tried.
 EXHAUSTIVE = 1 << 20
@@ -89,70 +40,50 @@ def near_powers(low: int, high: int) -> list[int]:
     return sorted(value for value in values if low <= value <= high)
 
 
-def check_range(
-    unit: str,
-    name: str,
-    values: NDArray[np.int64],
-    low: int,
-    high: int,
-    case_of: ArrayLike | None = None,
-) -> None:
-    """Refuse a value out of range.
+def every_group(config: AttentionConfig, names: Sequence[str], reason: str) -> list[CaseGroup]:
+    """Return every case of these ports where they are at most 2**20, else nothing."""
+    ranges = [config.ports[name].limits(config) for name in names]
+    if not few(ranges):
+        return []
+    return [case_group("exhaustive", reason, dict(zip(names, every_case(ranges), strict=True)))]
+
+
+def listed_group(reason: str, names: Sequence[str], cases: Iterable[Sequence[int]]) -> CaseGroup:
+    """Return corners that are listed one by one, the values of a case in the order of `names`."""
+    columns = np.array(list(cases)).T
+    return case_group("corners", reason, dict(zip(names, columns, strict=True)))
+
+
+def product_corners(
+    config: AttentionConfig, names: tuple[str, str, str, str], values: str, added: int
+) -> list[CaseGroup]:
+    """Return the corners of a product that is shifted and rounded, and to which one adds.
 
     Args:
-        unit, name: what errors call the unit and the field.
-        values: (words,) or (words, lanes).
-        low, high: the legal range, both included.
-        case_of: (words,) the case of each word; None where a word is a case.
-
-    Raises:
-        ValueError: names the first such case.
+        config: what the hardware is built with.
+        names: ports of the value, its multiplier, the shift amount, and what is added.
+        values: the values in words.
+        added: what is added in all of these corners.
     """
-    wrong = np.argwhere((values < low) | (values > high))
-    if wrong.size:
-        word = int(wrong[0][0])
-        case = word if case_of is None else int(np.asarray(case_of)[word])
-        raise ValueError(
-            f"{unit} case {case}: {name} must be from {low} to {high}, "
-            f"got {int(values[tuple(wrong[0])])}"
-        )
-
-
-def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
-    """Refuse a case that the declaration of a unit excludes.
-
-    Raises:
-        ValueError: a row is too long, a value passes the limits of its port, or an assumption of
-            the unit does not hold; names the first such case.
-    """
-    for stream in (each for each in unit.streams if each.role == "input"):
-        columns, case_of = inputs[stream.name], None
-        if stream.per == "beat":
-            lengths = row_lengths(columns["last"])
-            case_of = np.repeat(np.arange(len(lengths)), lengths)
-            if unit.longest is not None:
-                check_range(unit.name, "beats", lengths, 1, unit.longest(config))
-        for name in unit.ports(stream.name):
-            low, high = unit.limits(name, config)
-            check_range(unit.name, name, columns[name], low, high, case_of)
-        for each in unit.assumes:
-            if len(each.ports) > 1 and set(each.ports) <= columns.keys():
-                _check_condition(unit.name, each, config, columns, case_of)
-
-
-def _check_condition(
-    unit: str,
-    condition: Expression,
-    config: AttentionConfig,
-    columns: Columns,
-    case_of: NDArray[np.int64] | None,
-) -> None:
-    broken = np.flatnonzero(~condition.value(config, columns))
-    if broken.size:
-        word = int(broken[0])
-        case = word if case_of is None else int(case_of[word])
-        values = ", ".join(f"{name} = {int(columns[name][word])}" for name in condition.ports)
-        raise ValueError(f"{unit} case {case}: {condition} must hold, got {values}")
+    bound, top, largest = (config.ports[name].limits(config)[1] for name in names[:3])
+    m, n = names[1].upper(), names[2]
+    of_m, shifts, edges = near_powers(1, top), sorted({0, largest // 2, largest}), (bound, -bound)
+    corners = {
+        f"every {n}: ties of both signs, just below a tie, neither": shift_cases(
+            bound, top.bit_length(), largest
+        ),
+        f"{values} at powers of two and their neighbours; {m} and {n} at their limits": [
+            (value, each, shift)
+            for each, shift, value in product((1, top), shifts, near_powers(-bound, bound))
+        ],
+        f"{m} at powers of two and their neighbours, for every {n}; {values} at both bounds": [
+            (value, each, shift) for shift, each, value in product(range(largest + 1), of_m, edges)
+        ],
+    }
+    return [
+        listed_group(reason, names, [(*case, added) for case in cases])
+        for reason, cases in corners.items()
+    ]
 
 
 def parameter_runs(*columns: NDArray[np.int64]) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
@@ -250,12 +181,12 @@ def shift_points(name: str, requirement: str, bound: int, bits: int, largest: in
     return points
 
 
-def rounding_kind(product: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
+def rounding_kind(products: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
     """Return the signal `rounding` of the points: 4 * n + how the product is rounded.
 
     A shift by 0 rounds nothing. Just below a tie is one less than it: for n = 1 every even product.
     """
-    values, shift = np.asarray(product, np.int64), np.asarray(n, np.int64)
+    values, shift = np.asarray(products, np.int64), np.asarray(n, np.int64)
     one = np.int64(1)
     half = (one << shift) >> one
     rest = values & ((one << shift) - one)

@@ -6,9 +6,10 @@ the last; never where there is no flag plane). A byte that is not written means 
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.kernel.constants import scheme_constants
@@ -17,41 +18,32 @@ from bitlog2.sim.units import code_register as code_register_unit
 from bitlog2.sim.units.code_register import code_register_kernel, pack_row_kernel
 
 from ..words.fields import Columns
-from ..words.framing import row_group, row_lengths, row_slices
-from .cases import Sampler, check_inputs, level_name
-from .coverage import Coverage, Point, Signals
+from ..words.framing import row_lengths, row_slices
+from .cases import level_name
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit
+from .sampler import Sampler
+from .unit import CaseGroup, Point, Progress, Signals, Tables, Target, Unit, row_groups
 
-_RANDOM_ROWS = 128
 
-
-def code_register_cases(
-    target: Target, source: str, seed: int, cases: int | None
-) -> list[CaseGroup]:
-    """Return every level, the corner rows, or the random rows of a seed."""
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
     config = target.config
-    if source == "random":
-        count = _RANDOM_ROWS if cases is None else cases
-        reason = "N and levels drawn, half of them 0"
-        return [_group(source, reason, _random(config, seed, count))]
     levels = range(config.code.levels)
-    groups = [
-        _group("exhaustive", "every level, alone in its row", ([level] for level in levels)),
-    ]
-    pairs: Iterable[list[int]] = ([low, high] for low in levels for high in levels)
-    if config.max_tokens >= 2:
-        groups.append(_group("exhaustive", "every pair of levels in a byte", pairs))
-    sampler = Sampler(seed, "code_register.corners")
+    pairs = product(levels, repeat=2) if config.max_tokens >= 2 else ()
     return [
-        *groups,
-        _group("corners", "every N from 1 to 33, and the largest", _lengths(config, sampler)),
-        _group("corners", "one level 0 in every place of 17 keys, and one other", _hot(config)),
+        *_groups("exhaustive", "every level, alone in its row", ([level] for level in levels)),
+        *_groups("exhaustive", "every pair of levels in a byte", pairs),
+        *_groups("corners", "every N from 1 to 33, and the largest", _lengths(config, sampler)),
+        *_groups("corners", "one level 0 in every place of 17 keys, and one other", _hot(config)),
     ]
 
 
-def _group(source: str, reason: str, rows: Iterable[np.ndarray | list[int]]) -> CaseGroup:
-    return row_group(source, reason, [{"level": row} for row in rows])
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    rows = (_drawn(target.config, sampler) for _ in range(cases))
+    return _groups("random", "N and levels drawn, half of them 0", rows)
+
+
+def _groups(source: str, reason: str, rows: Iterable[ArrayLike]) -> list[CaseGroup]:
+    return row_groups(source, {reason: ({"level": row} for row in rows)})
 
 
 def _lengths(config: AttentionConfig, sampler: Sampler) -> Iterable[np.ndarray]:
@@ -70,13 +62,11 @@ def _hot(config: AttentionConfig) -> Iterable[np.ndarray]:
             yield row
 
 
-def _random(config: AttentionConfig, seed: int, count: int) -> Iterable[np.ndarray]:
-    sampler = Sampler(seed, "code_register.random")
-    for _ in range(count):
-        keys = random_length(config, sampler)
-        row = sampler.integers(0, config.code.top_level, keys)
-        row[sampler.integers(0, 1, keys) == 1] = 0
-        yield row
+def _drawn(config: AttentionConfig, sampler: Sampler) -> np.ndarray:
+    keys = random_length(config, sampler)
+    row = sampler.integers(0, config.code.top_level, keys)
+    row[sampler.integers(0, 1, keys) == 1] = 0
+    return row
 
 
 def _writes(keys: int, keys_a_byte: int) -> NDArray[np.int64]:
@@ -103,7 +93,6 @@ def _memory(
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_inputs(code_register_unit.CODE_REGISTER, config, inputs)
     rows = row_slices(beats["last"])
     level = beats["level"].astype(np.uint8)
     nibble, flag = np.empty((2, len(level)), np.uint8)
@@ -144,7 +133,7 @@ def _points(target: Target) -> list[Point]:
     points = [
         Point("one_key", "BL2-ROW-01", "keys", 1),
         Point("most_keys", "BL2-ROW-01", "keys", most),
-        Point("row_after_an_odd_row", "BL2-CODE-04", "after_odd"),
+        Point("row_after_an_odd_row", "BL2-CODE-04"),
     ]
     for level in range(scheme.levels):
         name = level_name(level, config)
@@ -173,7 +162,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     return {
         "keys": keys,
         "rest": keys % 8,
-        "after_odd": keys[:-1] % 2 == 1,
+        "row_after_an_odd_row": keys[:-1] % 2 == 1,
         "level": level,
         "place": 2 * level + place % 2,
         "padded": np.where(alone, level, -1),
@@ -181,14 +170,13 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-_COVERAGE = Coverage(_points, _signals)
-
 CODE_REGISTER = Unit(
     declared=code_register_unit.CODE_REGISTER,
-    stimulus=code_register_cases,
-    simulate=_simulate,
+    corners=_corners,
+    random=_random,
+    random_cases=128,
+    kernels=_simulate,
     specify=_specify,
-    bins=_COVERAGE.bins,
-    hits=_COVERAGE.hits,
-    requirements=_COVERAGE.requirements,
+    points=_points,
+    signals=_signals,
 )

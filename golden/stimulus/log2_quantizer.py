@@ -17,10 +17,20 @@ from bitlog2.sim.units.code_register import code_register_kernel
 from bitlog2.sim.units.log2_quantizer import log2_quantizer_kernel
 
 from ..threads import each_part, parts_of
-from .cases import EXHAUSTIVE, Sampler, check_inputs, level_name
-from .unit import CaseGroup, NarrowTables, Progress, Tables, Target, Unit
+from .cases import EXHAUSTIVE, level_name
+from .sampler import Sampler
+from .unit import (
+    CaseGroup,
+    NarrowTables,
+    Point,
+    Progress,
+    Signals,
+    Tables,
+    Target,
+    Unit,
+    case_group,
+)
 
-_RANDOM_CASES = 4096
 #: Sums that are drawn in each octave for each level.
 _NEAR_TIES = 8
 _Integers = NDArray[np.int64]
@@ -47,13 +57,13 @@ def threshold(p: int, s: _Integers, config: AttentionConfig) -> _Integers:
 
 
 def _group(source: str, reason: str, e: _Integers, s: _Integers) -> CaseGroup:
-    return CaseGroup(source, reason, len(e), {"stimulus": {"s": s, "e": e}})
+    return case_group(source, reason, {"s": s, "e": e})
 
 
-def corner_cases(target: Target, seed: int) -> list[CaseGroup]:
+def corner_cases(target: Target, sampler: Sampler) -> list[CaseGroup]:
     """Return every pair of e and s where they are at most 2**20, else the corners.
 
-    The seed draws the sums next to which a level just begins.
+    Drawn are the sums next to which a level just begins.
     """
     config = target.config
     low, high = range_of_s(config)
@@ -71,7 +81,7 @@ def corner_cases(target: Target, seed: int) -> list[CaseGroup]:
         legal = e <= low
         reason = f"level {level} begins: e * A next to {p} * s, one below, at and one above"
         groups.append(_group("corners", reason, e[legal], s[legal]))
-    return [*groups, *_near_ties(config, Sampler(seed, "log2_quantizer.near_ties"))]
+    return [*groups, *_near_ties(config, Sampler(sampler.seed, "log2_quantizer.near_ties"))]
 
 
 def _near_ties(config: AttentionConfig, sampler: Sampler) -> list[CaseGroup]:
@@ -97,10 +107,9 @@ def _near_ties(config: AttentionConfig, sampler: Sampler) -> list[CaseGroup]:
     return groups
 
 
-def random_cases(target: Target, seed: int, cases: int | None) -> list[CaseGroup]:
-    """Return the random pairs of a seed, 4096 of them where `cases` is None."""
-    config, count = target.config, _RANDOM_CASES if cases is None else cases
-    sampler = Sampler(seed, "log2_quantizer.random")
+def random_cases(target: Target, sampler: Sampler, count: int) -> list[CaseGroup]:
+    """Return random pairs."""
+    config = target.config
     low, high = range_of_s(config)
     leading = sampler.integers(low.bit_length() - 1, high.bit_length() - 1, count)
     s = sampler.below_power(leading)
@@ -173,14 +182,10 @@ def _edge_bin(level: int, name: str, k: int) -> str:
     return f"level_{level}_edge_{name}_leading_one_{k}"
 
 
-def log2_bins(target: Target) -> tuple[str, ...]:
+def _points(target: Target) -> list[Point]:
     """Return the bins that some e <= 2**P <= s <= N * 2**P reaches."""
-    return tuple(_declared(target.config))
-
-
-def log2_requirements(target: Target) -> dict[str, str]:
-    """Return the requirement of each declared bin."""
-    return {name: requirement for name, (requirement, _) in _declared(target.config).items()}
+    declared = _declared(target.config)
+    return [Point(name, requirement) for name, (requirement, _) in declared.items()]
 
 
 @lru_cache(maxsize=8)
@@ -225,24 +230,22 @@ def completing_cases(target: Target, groups: Sequence[CaseGroup]) -> list[CaseGr
     e, s = (np.concatenate([each[name] for each in columns]) for name in ("e", "s"))
     p = np.minimum(e * config.code.int_max // s, config.code.int_max - 1)
     level = np.searchsorted(np.array(config.code.values), p, side="right") - 1
-    hits = log2_hits(target, {"stimulus": {"e": e, "s": s}, "expected": {"level": level}})
+    hits = _signals(target, {"stimulus": {"e": e, "s": s}, "expected": {"level": level}})
     pairs = {pair: None for name, (_, pair) in _declared(config).items() if not hits[name]}
     if not pairs:
         return []
-    e, s = np.array(list(pairs), np.int64).T
     reason = "what the formulas of coverage reach beyond the corners"
-    return [CaseGroup("corners", reason, len(e), {"stimulus": {"s": s, "e": e}})]
+    return [_group("corners", reason, *np.array(list(pairs), np.int64).T)]
 
 
-def log2_hits(target: Target, tables: Tables) -> dict[str, int]:
-    """Return how many cases hit each declared bin."""
+def _signals(target: Target, tables: Tables) -> Signals:
+    """Return how many cases hit each bin."""
     e, s = tables["stimulus"]["e"], tables["stimulus"]["s"]
     level = tables["expected"]["level"]
-    declared = log2_bins(target)
     total: Counter[str] = Counter()
     for part in parts_of(len(e), _BLOCK):
         total.update(_hits(target.config, e[part], s[part], level[part]))
-    return {name: total[name] for name in declared}
+    return total
 
 
 def _hits(config: AttentionConfig, e: _Integers, s: _Integers, level: _Integers) -> dict[str, int]:
@@ -289,16 +292,13 @@ _CALLED_FOR_EACH = 1 << 20
 _CALLED_AT_LEAST = 1 << 16
 
 
-def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
-    if source == "random":
-        return random_cases(target, seed, cases)
-    groups = corner_cases(target, seed)
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
+    groups = corner_cases(target, sampler)
     return [*groups, *completing_cases(target, groups)]
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     e, s = inputs["stimulus"]["e"], inputs["stimulus"]["s"]
-    check_inputs(log2_quantizer_unit.LOG2_QUANTIZER, target.config, inputs)
     scheme = scheme_constants(target.config.code)
     layer = layer_constants(target.config, LayerParams(m=1, n=0, m2=1, n2=0))
     columns = {name: np.empty(len(e), np.int64) for name in ("level", "nibble", "flag")}
@@ -359,10 +359,11 @@ def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.ui
 
 LOG2_QUANTIZER = Unit(
     declared=log2_quantizer_unit.LOG2_QUANTIZER,
-    stimulus=_stimulus,
-    simulate=_simulate,
+    corners=_corners,
+    random=random_cases,
+    random_cases=4096,
+    kernels=_simulate,
     specify=_specify,
-    bins=log2_bins,
-    hits=log2_hits,
-    requirements=log2_requirements,
+    points=_points,
+    signals=_signals,
 )

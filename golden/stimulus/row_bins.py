@@ -7,10 +7,9 @@ from bitlog2.sim import AttentionConfig
 
 from ..words.framing import row_starts
 from .cases import level_name
-from .coverage import Coverage, Point, Signals
 from .row_decisions import observability_hits, observability_points, rounded
 from .row_shapes import farthest, level_rows, vanishing_distance
-from .unit import Tables, Target
+from .unit import Point, Signals, Tables, Target, bounds, ends
 
 _Flags = NDArray[np.bool_]
 
@@ -21,60 +20,52 @@ def output_tie_shift(config: AttentionConfig) -> int:
     return (top & -top).bit_length()
 
 
-def _points(target: Target) -> list[Point]:
+def row_points(target: Target) -> list[Point]:
+    """Return the coverage bins of attention rows."""
     config = target.config
     several, far = config.max_tokens >= 2, farthest(config)
     ties, output_ties = config.max_n >= 1, config.max_n2 >= output_tie_shift(config)
+    reach, vanishes = config.t_max - config.t_min, vanishing_distance(config) is not None
     of_level = "BL2-CODE-02" if config.code.zero_flag else "BL2-CODE-01"
-    declared = [
-        *((level_name(level, config), of_level, True) for level in level_rows(config)),
-        ("one_key", "BL2-ROW-01", True),
-        ("most_keys", "BL2-ROW-01", True),
-        ("masked_first", "BL2-MAX-01", several),
-        ("masked_last", "BL2-MAX-01", several),
-        ("one_unmasked", "BL2-MAX-02", several),
-        ("maximum_first", "BL2-MAX-01", several and far > 0),
-        ("maximum_last", "BL2-MAX-01", several and far > 0),
-        ("one_hot", "BL2-LOG2-01", several and vanishing_distance(config) is not None),
-        ("uniform", "BL2-SUM-01", several),
-        ("vanished", "BL2-LOG2-04", config.max_tokens > config.code.int_max),
-        ("score_bound_low", "BL2-SCORE-02", True),
-        ("score_bound_high", "BL2-SCORE-02", True),
-        ("n_smallest", "BL2-PARAM-02", True),
-        ("n_largest", "BL2-PARAM-02", True),
-        ("m_smallest", "BL2-PARAM-02", True),
-        ("m_largest", "BL2-PARAM-02", True),
-        ("bias_smallest", "BL2-REQ-03", True),
-        ("bias_largest", "BL2-REQ-03", True),
-        ("t_saturated_low", "BL2-REQ-02", True),
-        ("t_saturated_high", "BL2-REQ-02", True),
-        ("t_tie_negative", "BL2-REQ-01", ties),
-        ("t_tie_positive", "BL2-REQ-01", ties),
-        ("d_saturated", "BL2-MAX-03", several and config.t_max - config.t_min > config.d_max),
-        ("acc_bound_low", "BL2-ACC-02", several),
-        ("acc_bound_high", "BL2-ACC-02", several),
-        ("n2_smallest", "BL2-PARAM-02", True),
-        ("n2_largest", "BL2-PARAM-02", True),
-        ("m2_smallest", "BL2-PARAM-02", True),
-        ("m2_largest", "BL2-PARAM-02", True),
-        ("o_clamped_low", "BL2-OUT-01", True),
-        ("o_clamped_high", "BL2-OUT-01", True),
-        ("o_inside", "BL2-OUT-01", True),
-        ("o_tie_negative", "BL2-OUT-01", output_ties),
-        ("o_tie_positive", "BL2-OUT-01", output_ties),
+    return [
+        *(Point(level_name(level, config), of_level) for level in level_rows(config)),
+        Point("one_key", "BL2-ROW-01"),
+        Point("most_keys", "BL2-ROW-01"),
+        Point("masked_first", "BL2-MAX-01", reachable=several),
+        Point("masked_last", "BL2-MAX-01", reachable=several),
+        Point("one_unmasked", "BL2-MAX-02", reachable=several),
+        Point("maximum_first", "BL2-MAX-01", reachable=several and far > 0),
+        Point("maximum_last", "BL2-MAX-01", reachable=several and far > 0),
+        Point("one_hot", "BL2-LOG2-01", reachable=several and vanishes),
+        Point("uniform", "BL2-SUM-01", reachable=several),
+        Point("vanished", "BL2-LOG2-04", reachable=config.max_tokens > config.code.int_max),
+        *bounds(config, "BL2-SCORE-02", "score"),
+        *ends(config, "BL2-PARAM-02", "n", "m"),
+        *ends(config, "BL2-REQ-03", "bias"),
+        Point("t_saturated_low", "BL2-REQ-02"),
+        Point("t_saturated_high", "BL2-REQ-02"),
+        Point("t_tie_negative", "BL2-REQ-01", reachable=ties),
+        Point("t_tie_positive", "BL2-REQ-01", reachable=ties),
+        Point("d_saturated", "BL2-MAX-03", reachable=several and reach > config.d_max),
+        *bounds(config, "BL2-ACC-02", "acc", several),
+        *ends(config, "BL2-PARAM-02", "n2", "m2"),
+        Point("o_clamped_low", "BL2-OUT-01"),
+        Point("o_clamped_high", "BL2-OUT-01"),
+        Point("o_inside", "BL2-OUT-01"),
+        Point("o_tie_negative", "BL2-OUT-01", reachable=output_ties),
+        Point("o_tie_positive", "BL2-OUT-01", reachable=output_ties),
         *observability_points(config),
     ]
-    return [Point(name, requirement, name, 1, reached) for name, requirement, reached in declared]
 
 
-def _signals(target: Target, tables: Tables) -> Signals:
+def row_signals(target: Target, tables: Tables) -> Signals:
     """Return under the name of each point the rows, keys or lanes that hit it."""
     config = target.config
     starts = row_starts(tables["stimulus"]["last"])
     return {
         **_key_hits(config, tables, starts),
         **_row_hits(config, tables, starts),
-        **_parameter_hits(config, tables),
+        **{name: tables["params"][name] for name in ("n", "m", "n2", "m2")},
         **_output_hits(config, tables),
         **observability_hits(config, tables, starts),
     }
@@ -86,9 +77,7 @@ def _is_tie(product: NDArray[np.int64], shift: NDArray[np.int64]) -> _Flags:
     return (shift > 0) & ((product & ((one << shift) - one)) == half)
 
 
-def _key_hits(
-    config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]
-) -> dict[str, _Flags]:
+def _key_hits(config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]) -> Signals:
     beats, keys = tables["stimulus"], tables["keys"]
     lengths = np.diff(starts, append=len(beats["last"]))
     m, n, largest = (
@@ -99,14 +88,11 @@ def _key_hits(
     product = beats["score"] * m
     raw = rounded(product, n) + beats["bias"]
     tie = _is_tie(product, n) & seen
-    bound = config.registers["score"].bound
-    level = keys["level"]
+    level, hidden = keys["level"], np.iinfo(np.int64).max
     return {
         **{level_name(k, config): (level == k) & seen for k in range(config.code.levels)},
-        "score_bound_low": (beats["score"] == -bound) & seen,
-        "score_bound_high": (beats["score"] == bound) & seen,
-        "bias_smallest": (beats["bias"] == config.t_min) & seen,
-        "bias_largest": (beats["bias"] == config.t_max) & seen,
+        "score": np.where(seen, beats["score"], hidden),
+        "bias": np.where(seen, beats["bias"], hidden),
         "t_saturated_low": (raw < config.t_min) & seen,
         "t_saturated_high": (raw > config.t_max) & seen,
         "t_tie_negative": tie & (product < 0),
@@ -142,36 +128,18 @@ def _row_hits(
     }
 
 
-def _parameter_hits(config: AttentionConfig, tables: Tables) -> dict[str, _Flags]:
-    limits = {
-        "n": (0, config.max_n),
-        "m": (1, (1 << config.m_bits) - 1),
-        "n2": (0, config.max_n2),
-        "m2": (1, (1 << config.m2_bits) - 1),
-    }
-    return {
-        f"{name}_{side}": tables["params"][name] == limit
-        for name, pair in limits.items()
-        for side, limit in zip(("smallest", "largest"), pair, strict=True)
-    }
-
-
-def _output_hits(config: AttentionConfig, tables: Tables) -> dict[str, _Flags]:
+def _output_hits(config: AttentionConfig, tables: Tables) -> Signals:
     m2, n2, zo = (tables["params"][name][:, None] for name in ("m2", "n2", "zo"))
     acc = tables["rows"]["acc"].reshape(len(m2), -1)
     product = acc * m2
     raw = rounded(product, n2) + zo
-    bound, high = config.registers["acc"].bound, (1 << config.o_bits) - 1
+    high = (1 << config.o_bits) - 1
     tie = _is_tie(product, n2)
     return {
-        "acc_bound_low": acc == -bound,
-        "acc_bound_high": acc == bound,
+        "acc": acc,
         "o_clamped_low": raw < 0,
         "o_clamped_high": raw > high,
         "o_inside": (raw >= 0) & (raw <= high),
         "o_tie_negative": tie & (product < 0),
         "o_tie_positive": tie & (product > 0),
     }
-
-
-ROW_COVERAGE = Coverage(_points, _signals)

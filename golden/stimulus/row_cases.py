@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import LayerParams
 
-from .cases import Sampler
 from .row_bins import output_tie_shift
 from .row_decisions import decision_rows
 from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
 from .rows import RowCase
-from .unit import Target
 
 
 def limit_rows(maker: RowMaker) -> Iterable[RowCase]:
@@ -99,9 +97,8 @@ def _output_ties(maker: RowMaker) -> Iterable[RowCase]:
         yield maker.row(reason, [0], v=codes, params=maker.params(m2=1, n2=n2, zv=zv))
 
 
-def corner_rows(target: Target, seed: int) -> list[RowCase]:
-    """Return the corner rows; what a corner leaves open (v, an offset) is drawn by the seed."""
-    maker = RowMaker(target, Sampler(seed, "attention_row.corners"))
+def corner_rows(maker: RowMaker) -> list[RowCase]:
+    """Return the corner rows; what a corner leaves open (v, an offset) is drawn."""
     makers: tuple[Callable[[RowMaker], Iterable[RowCase]], ...] = (
         _lengths,
         _uniform,
@@ -214,14 +211,12 @@ def _widest_sum(maker: RowMaker) -> Iterable[RowCase]:
     yield maker.row_of_distances("uniform row of the largest N: the largest row sum", [0] * most)
 
 
-_ROWS = 96
 _LONGEST = 200
 
 
-def random_rows(target: Target, seed: int, rows: int | None) -> list[RowCase]:
-    """Return the random rows of a seed, 96 of them where `rows` is None."""
-    maker = RowMaker(target, Sampler(seed, "attention_row.random"))
-    return [_random_row(maker, index) for index in range(_ROWS if rows is None else rows)]
+def random_rows(maker: RowMaker, rows: int) -> list[RowCase]:
+    """Return random rows."""
+    return [_random_row(maker, index) for index in range(rows)]
 
 
 def _random_row(maker: RowMaker, index: int) -> RowCase:

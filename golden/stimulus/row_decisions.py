@@ -22,7 +22,7 @@ from bitlog2.sim.table import exp2_table
 from .log2_quantizer import dividing_levels
 from .row_shapes import RowMaker, farthest, vanishing_distance
 from .rows import RowCase
-from .unit import Tables
+from .unit import Point, Tables
 
 
 @dataclass(frozen=True)
@@ -352,8 +352,8 @@ def _truncated_table(config: AttentionConfig) -> tuple[int, ...]:
     return tuple(entry >> _FINER for entry in fine)
 
 
-def observability_points(config: AttentionConfig) -> list[tuple[str, str, bool]]:
-    """Return the bins with their requirement, and whether the configuration reaches them."""
+def observability_points(config: AttentionConfig) -> list[Point]:
+    """Return the bins that show in o."""
     found = Decisions.of(config)
     vanishing, reach = vanishing_distance(config), config.t_max - config.t_min
     near = bool(found.near)
@@ -363,7 +363,7 @@ def observability_points(config: AttentionConfig) -> list[tuple[str, str, bool]]
     truncated = _truncated_table(config)
     wraps = room and vanishing is not None and reach > config.d_max
     return [
-        (f"o_shows_{name}", requirement, reached)
+        Point(f"o_shows_{name}", requirement, reachable=reached)
         for name, requirement, reached in (
             ("masked_maximum", "BL2-MAX-01", bool(found.masked)),
             ("masked_maximum_blanks", "BL2-MAX-01", blank),

@@ -1,9 +1,9 @@
 """Vectors of row max and distance: t and mask of a row's keys to its maximum, and d of each key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants
@@ -11,23 +11,29 @@ from bitlog2.sim.spec import distance, row_max
 from bitlog2.sim.units import row_max as row_max_unit
 from bitlog2.sim.units.row_max import distance_kernel, keep_distance, row_max_kernel
 
-from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
-from .cases import Sampler, check_inputs, check_range, near_powers
-from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit
+from ..words.framing import row_lengths, row_slices, row_starts, sums_of_rows
+from .cases import near_powers
+from .sampler import Sampler
+from .unit import (
+    CaseGroup,
+    Point,
+    Progress,
+    Row,
+    Signals,
+    Tables,
+    Target,
+    Unit,
+    check_range,
+    ends,
+    row_groups,
+)
 
-_RANDOM_ROWS = 128
 _LONGEST = 200
-_Row = Mapping[str, ArrayLike]
 
 
-def row_max_cases(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
-    """Return the corner rows or the random rows of a seed."""
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
     config = target.config
-    if source == "random":
-        return [_random_rows(config, seed, _RANDOM_ROWS if cases is None else cases)]
-    sampler = Sampler(seed, "row_max.corners")
-    reasons: dict[str, Iterable[_Row]] = {
+    rows_of = {
         "one key: t at powers of two and their neighbours": (
             _row([t]) for t in near_powers(config.t_min, config.t_max)
         ),
@@ -39,17 +45,21 @@ def row_max_cases(target: Target, source: str, seed: int, cases: int | None) -> 
             config, sampler
         ),
     }
-    listed = ((reason, list(rows)) for reason, rows in reasons.items())
-    return [row_group("corners", reason, rows) for reason, rows in listed if rows]
+    return row_groups("corners", rows_of)
 
 
-def _row(t: Sequence[int] | np.ndarray, masked: Sequence[int] = ()) -> _Row:
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    rows = (_drawn(target.config, sampler) for _ in range(cases))
+    return row_groups("random", {"N, t about a centre, and masks drawn": rows})
+
+
+def _row(t: Sequence[int] | np.ndarray, masked: Sequence[int] = ()) -> Row:
     mask = np.zeros(len(t), np.int64)
     mask[list(masked)] = 1
     return {"mask": mask, "t": np.asarray(t, np.int64)}
 
 
-def _gaps(config: AttentionConfig) -> Iterable[_Row]:
+def _gaps(config: AttentionConfig) -> Iterable[Row]:
     reach = config.t_max - config.t_min
     gaps = {*near_powers(0, reach), *(config.d_max + step for step in (-1, 0, 1, 2))}
     for gap in sorted(gap for gap in gaps if gap <= reach) if config.max_tokens > 1 else ():
@@ -58,14 +68,14 @@ def _gaps(config: AttentionConfig) -> Iterable[_Row]:
             yield _row([top - gap, top])
 
 
-def _equal(config: AttentionConfig) -> Iterable[_Row]:
+def _equal(config: AttentionConfig) -> Iterable[Row]:
     for keys in (2, 3, 8, 17):
         if keys <= config.max_tokens:
             for t in (config.t_min, -1, 0, 1, config.t_max):
                 yield _row([t] * keys)
 
 
-def _places(config: AttentionConfig, sampler: Sampler) -> Iterable[_Row]:
+def _places(config: AttentionConfig, sampler: Sampler) -> Iterable[Row]:
     keys = min(9, config.max_tokens)
     for place in range(keys):
         for top in (config.t_max, config.t_min + 5, 0):
@@ -74,7 +84,7 @@ def _places(config: AttentionConfig, sampler: Sampler) -> Iterable[_Row]:
             yield _row(top - gaps)
 
 
-def _masked(config: AttentionConfig) -> Iterable[_Row]:
+def _masked(config: AttentionConfig) -> Iterable[Row]:
     for keys in (2, 3, 6):
         if keys > config.max_tokens:
             continue
@@ -89,7 +99,7 @@ def _masked(config: AttentionConfig) -> Iterable[_Row]:
             yield _row(t, [hidden])
 
 
-def _long(config: AttentionConfig, sampler: Sampler) -> Iterable[_Row]:
+def _long(config: AttentionConfig, sampler: Sampler) -> Iterable[Row]:
     keys = config.max_tokens
     for place in sorted({0, keys - 1}):
         t = config.t_max - sampler.integers(1, 2 * config.d_max, keys)
@@ -111,20 +121,15 @@ def random_length(config: AttentionConfig, sampler: Sampler) -> int:
     return sampler.integer(1, min(17, longest) if short else longest)
 
 
-def _random_rows(config: AttentionConfig, seed: int, count: int) -> CaseGroup:
-    sampler = Sampler(seed, "row_max.random")
-    rows = []
-    for _ in range(count):
-        keys = random_length(config, sampler)
-        drawn = sampler.integers(0, 3, keys) < sampler.integer(0, 3)
-        drawn[sampler.integer(0, keys - 1)] = False
-        rows.append(_row(_spread_t(config, sampler, keys), np.flatnonzero(drawn).tolist()))
-    return row_group("random", "N, t about a centre, and masks drawn", rows)
+def _drawn(config: AttentionConfig, sampler: Sampler) -> Row:
+    keys = random_length(config, sampler)
+    drawn = sampler.integers(0, 3, keys) < sampler.integer(0, 3)
+    drawn[sampler.integer(0, keys - 1)] = False
+    return _row(_spread_t(config, sampler, keys), np.flatnonzero(drawn).tolist())
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     config, beats = target.config, inputs["stimulus"]
-    check_inputs(row_max_unit.ROW_MAX, config, inputs)
     seen = sums_of_rows(beats["mask"] == 0, beats["last"])
     check_range("row_max", "keys that are not masked", seen, 1, config.max_tokens)
     layer = layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0))
@@ -159,17 +164,16 @@ def _points(target: Target) -> list[Point]:
     return [
         Point("one_key", "BL2-ROW-01", "keys", 1),
         Point("most_keys", "BL2-ROW-01", "keys", config.max_tokens),
-        Point("row_max_smallest", "BL2-MAX-01", "row_max", config.t_min),
-        Point("row_max_largest", "BL2-MAX-01", "row_max", config.t_max),
-        Point("masked_first", "BL2-MAX-01", "masked_first", reachable=several),
-        Point("masked_last", "BL2-MAX-01", "masked_last", reachable=several),
-        Point("masked_above_row_max", "BL2-MAX-01", "masked_above", reachable=several),
-        Point("masked_largest_t_over_smallest", "BL2-MAX-01", "masked_far", reachable=several),
-        Point("one_unmasked", "BL2-MAX-02", "one_unmasked", reachable=several),
-        Point("maximum_first", "BL2-MAX-01", "maximum_first", reachable=several),
-        Point("maximum_last", "BL2-MAX-01", "maximum_last", reachable=several),
-        Point("maximum_negative", "BL2-MAX-01", "maximum_negative"),
-        Point("all_equal", "BL2-MAX-03", "all_equal", reachable=several),
+        *ends(config, "BL2-MAX-01", "row_max"),
+        Point("masked_first", "BL2-MAX-01", reachable=several),
+        Point("masked_last", "BL2-MAX-01", reachable=several),
+        Point("masked_above_row_max", "BL2-MAX-01", reachable=several),
+        Point("masked_largest_t_over_smallest", "BL2-MAX-01", reachable=several),
+        Point("one_unmasked", "BL2-MAX-02", reachable=several),
+        Point("maximum_first", "BL2-MAX-01", reachable=several),
+        Point("maximum_last", "BL2-MAX-01", reachable=several),
+        Point("maximum_negative", "BL2-MAX-01"),
+        Point("all_equal", "BL2-MAX-03", reachable=several),
         Point("gap_0", "BL2-MAX-03", "gap", 0),
         *(
             Point(f"gap_{gap}", "BL2-MAX-03", "gap", gap, several and gap <= reach)
@@ -205,8 +209,9 @@ def _signals(target: Target, tables: Tables) -> Signals:
         "row_max": row_max,
         "masked_first": ~seen[starts],
         "masked_last": ~seen[ends],
-        "masked_above": any_key(~seen & (t > of_key)),
-        "masked_far": any_key(~seen & (t == config.t_max)) & (row_max == config.t_min),
+        "masked_above_row_max": any_key(~seen & (t > of_key)),
+        "masked_largest_t_over_smallest": any_key(~seen & (t == config.t_max))
+        & (row_max == config.t_min),
         "one_unmasked": (visible == 1) & (keys > 1),
         "maximum_first": alone & maximum[starts],
         "maximum_last": alone & maximum[ends],
@@ -216,14 +221,13 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-_COVERAGE = Coverage(_points, _signals)
-
 ROW_MAX = Unit(
     declared=row_max_unit.ROW_MAX,
-    stimulus=row_max_cases,
-    simulate=_simulate,
+    corners=_corners,
+    random=_random,
+    random_cases=128,
+    kernels=_simulate,
     specify=_specify,
-    bins=_COVERAGE.bins,
-    hits=_COVERAGE.hits,
-    requirements=_COVERAGE.requirements,
+    points=_points,
+    signals=_signals,
 )

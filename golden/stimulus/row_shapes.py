@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.spec import exp2, log2_quantizer
 
-from .cases import Sampler
 from .rows import RowCase
+from .sampler import Sampler
 from .unit import Target
 
 

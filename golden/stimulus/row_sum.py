@@ -1,6 +1,6 @@
 """Vectors of the row sum: a row of e to s."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -9,14 +9,22 @@ from bitlog2.sim.spec import row_sum
 from bitlog2.sim.units import row_sum as row_sum_unit
 from bitlog2.sim.units.row_sum import row_sum_kernel
 
-from ..words.framing import row_group, row_lengths, row_slices, row_starts, sums_of_rows
-from .cases import Sampler, check_inputs, check_range
-from .coverage import Coverage, Point, Signals
+from ..words.framing import row_lengths, row_slices, row_starts, sums_of_rows
 from .log2_quantizer import range_of_s
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit
-
-_RANDOM_ROWS = 128
+from .sampler import Sampler
+from .unit import (
+    CaseGroup,
+    Point,
+    Progress,
+    Signals,
+    Specified,
+    Tables,
+    Target,
+    Unit,
+    check_range,
+    row_groups,
+)
 
 
 def _sums(config: AttentionConfig) -> list[int]:
@@ -62,52 +70,42 @@ def _longest(config: AttentionConfig, sampler: Sampler) -> Iterable[np.ndarray]:
         yield row
 
 
-def _random(config: AttentionConfig, seed: int, count: int) -> Iterable[np.ndarray]:
-    sampler = Sampler(seed, "row_sum.random")
-    for _ in range(count):
-        keys = random_length(config, sampler)
-        row = sampler.below_power(sampler.integers(0, config.table_bits, keys))
-        row[sampler.integer(0, keys - 1)] = 1 << config.table_bits
-        yield row
-
-
-def _stimulus(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
     config = target.config
-    if source == "random":
-        count = _RANDOM_ROWS if cases is None else cases
-        reasons = {"N and the octaves of e drawn": _random(config, seed, count)}
-    else:
-        one = 1 << config.table_bits
-        reasons = {
-            "sums at every power of two and its neighbours, and at the limits": (
-                _row_of_sum(s, one, index % 2 == 0) for index, s in enumerate(_sums(config))
-            ),
-            "uniform rows": _uniform(config),
-            "one key at the maximum, the others equal": _one_hot(config),
-            "the largest N": _longest(config, Sampler(seed, "row_sum.corners")),
-        }
-    listed = ((reason, [{"e": row} for row in rows]) for reason, rows in reasons.items())
-    return [row_group(source, reason, rows) for reason, rows in listed if rows]
+    one = 1 << config.table_bits
+    rows_of = {
+        "sums at every power of two and its neighbours, and at the limits": (
+            _row_of_sum(s, one, index % 2 == 0) for index, s in enumerate(_sums(config))
+        ),
+        "uniform rows": _uniform(config),
+        "one key at the maximum, the others equal": _one_hot(config),
+        "the largest N": _longest(config, sampler),
+    }
+    return _groups("corners", rows_of)
+
+
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    rows = (_drawn(target.config, sampler) for _ in range(cases))
+    return _groups("random", {"N and the octaves of e drawn": rows})
+
+
+def _drawn(config: AttentionConfig, sampler: Sampler) -> np.ndarray:
+    keys = random_length(config, sampler)
+    row = sampler.below_power(sampler.integers(0, config.table_bits, keys))
+    row[sampler.integer(0, keys - 1)] = 1 << config.table_bits
+    return row
+
+
+def _groups(source: str, rows_of: Mapping[str, Iterable[np.ndarray]]) -> list[CaseGroup]:
+    return row_groups(source, {why: ({"e": row} for row in rows) for why, rows in rows_of.items()})
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
-    config, beats = target.config, inputs["stimulus"]
-    check_inputs(row_sum_unit.ROW_SUM, config, inputs)
-    one = 1 << config.table_bits
-    rows, e = row_slices(beats["last"]), beats["e"].astype(np.int32)
+    beats, one = inputs["stimulus"], 1 << target.config.table_bits
     largest = np.maximum.reduceat(beats["e"], row_starts(beats["last"]))
     check_range("row_sum", "the largest e", largest, one, one)
-    sums = [row_sum_kernel(e[row]) for row in rows]
-    return {"expected": {"s": np.array(sums, np.int64)}}
-
-
-def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
-    beats = inputs["stimulus"]
-    rows = row_slices(beats["last"])
-    sums = [
-        row_sum(beats["e"][row].tolist())
-        for row in progress(rows, "row_sum: specification", len(rows))
-    ]
+    e = beats["e"].astype(np.int32)
+    sums = [row_sum_kernel(e[row]) for row in row_slices(beats["last"])]
     return {"expected": {"s": np.array(sums, np.int64)}}
 
 
@@ -125,10 +123,10 @@ def _points(target: Target) -> list[Point]:
         ),
         Point("s_smallest", "BL2-SUM-02", "s", low),
         Point("s_largest", "BL2-SUM-01", "s", high),
-        Point("one_hot", "BL2-SUM-02", "one_hot", reachable=several),
-        Point("uniform", "BL2-SUM-01", "uniform", reachable=several),
-        Point("largest_e_first", "BL2-SUM-02", "first", reachable=several),
-        Point("largest_e_last", "BL2-SUM-02", "last", reachable=several),
+        Point("one_hot", "BL2-SUM-02", reachable=several),
+        Point("uniform", "BL2-SUM-01", reachable=several),
+        Point("largest_e_first", "BL2-SUM-02", reachable=several),
+        Point("largest_e_last", "BL2-SUM-02", reachable=several),
     ]
 
 
@@ -143,19 +141,18 @@ def _signals(target: Target, tables: Tables) -> Signals:
         "s": tables["expected"]["s"],
         "one_hot": several & (nonzero == 1),
         "uniform": several & (largest == keys),
-        "first": several & (largest == 1) & full[starts],
-        "last": several & (largest == 1) & full[starts + keys - 1],
+        "largest_e_first": several & (largest == 1) & full[starts],
+        "largest_e_last": several & (largest == 1) & full[starts + keys - 1],
     }
 
 
-_COVERAGE = Coverage(_points, _signals)
-
 ROW_SUM = Unit(
     declared=row_sum_unit.ROW_SUM,
-    stimulus=_stimulus,
-    simulate=_simulate,
-    specify=_specify,
-    bins=_COVERAGE.bins,
-    hits=_COVERAGE.hits,
-    requirements=_COVERAGE.requirements,
+    corners=_corners,
+    random=_random,
+    random_cases=128,
+    kernels=_simulate,
+    specify=Specified(row_sum_unit.ROW_SUM, "s", row_sum, ("e",), configured=False),
+    points=_points,
+    signals=_signals,
 )

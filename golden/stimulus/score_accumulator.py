@@ -5,7 +5,6 @@ lanes is the device's own affair: so a device of L lanes takes L beats at a time
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -16,117 +15,114 @@ from bitlog2.sim.spec import score_accumulator
 from bitlog2.sim.units import score_accumulator as score_accumulator_unit
 from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
 
-from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
-from .cases import EXHAUSTIVE, Sampler, check_inputs
-from .coverage import Coverage, Point, Signals
-from .unit import CaseGroup, Progress, Tables, Target, Unit
+from ..words.framing import row_lengths, row_slices, sums_of_rows
+from .cases import EXHAUSTIVE
+from .sampler import Sampler
+from .unit import (
+    CaseGroup,
+    Point,
+    Progress,
+    Row,
+    Signals,
+    Specified,
+    Tables,
+    Target,
+    Unit,
+    bounds,
+    ends,
+    row_groups,
+)
 
-_RANDOM_CASES = 256
+
+def _pair(q: np.ndarray, k: np.ndarray, zq: int, zk: int) -> Row:
+    """Return the codes of a query and a key (D,), and their zero points."""
+    return {"q": q, "k": k, "zq": zq, "zk": zk}
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Codes of a query and a key (D,) and their zero points."""
-
-    q: np.ndarray
-    k: np.ndarray
-    zq: int
-    zk: int
-
-
-def score_accumulator_cases(
-    target: Target, source: str, seed: int, cases: int | None
-) -> list[CaseGroup]:
-    """Return every code with every zero point, the corner pairs, or the random pairs of a seed."""
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
     config = target.config
-    sampler = Sampler(seed, f"score_accumulator.{source}")
-    if source == "random":
-        count = _RANDOM_CASES if cases is None else cases
-        reason = "D, codes and zero points drawn"
-        return [_group(source, reason, (_drawn(config, sampler) for _ in range(count)))]
-    groups = [
-        _group(source, "scores at both bounds, of either sign of q and k", _bounds(config)),
-        _group(source, "one channel at a bound, in every place", _one_channel(config)),
-        _group(source, "every D from 1 to 33, and the largest", _lengths(config, sampler)),
-    ]
-    if config.max_head_dim >= 2:
-        groups.append(_group(source, "channels that cancel", _cancelling(config)))
+    rows_of = {
+        "scores at both bounds, of either sign of q and k": _bounds(config),
+        "one channel at a bound, in every place": _one_channel(config),
+        "every D from 1 to 33, and the largest": _lengths(config, sampler),
+        "channels that cancel": _cancelling(config),
+    }
+    groups = row_groups("corners", rows_of)
     if 1 << 2 * (config.q_bits + config.k_bits) <= EXHAUSTIVE:
         reason = "every q, zq and zk, with every k in the channels"
-        groups.append(_group("exhaustive", reason, _every_code(config)))
+        groups += row_groups("exhaustive", {reason: _every_code(config)})
     return groups
 
 
-def _group(source: str, reason: str, pairs: Iterable[_Pair]) -> CaseGroup:
-    listed = list(pairs)
-    beats = [{"q": pair.q, "k": pair.k} for pair in listed]
-    zeros = {"zq": [pair.zq for pair in listed], "zk": [pair.zk for pair in listed]}
-    return row_group(source, reason, beats, zeros)
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    rows = (_drawn(target.config, sampler) for _ in range(cases))
+    return row_groups("random", {"D, codes and zero points drawn": rows})
 
 
 def _tops(config: AttentionConfig) -> tuple[int, int]:
     return (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
 
 
-def _corner(config: AttentionConfig, channels: int, q_side: int, k_side: int) -> _Pair:
+def _corner(config: AttentionConfig, channels: int, q_side: int, k_side: int) -> Row:
     """Return codes at their zero point (side 0), or as far above (1) or below (-1) as they go."""
     q_top, k_top = _tops(config)
-    return _Pair(
-        q=np.full(channels, q_top if q_side >= 0 else 0),
-        k=np.full(channels, k_top if k_side >= 0 else 0),
-        zq=0 if q_side == 1 else q_top,
-        zk=0 if k_side == 1 else k_top,
+    return _pair(
+        np.full(channels, q_top if q_side >= 0 else 0),
+        np.full(channels, k_top if k_side >= 0 else 0),
+        0 if q_side == 1 else q_top,
+        0 if k_side == 1 else k_top,
     )
 
 
-def _bounds(config: AttentionConfig) -> Iterable[_Pair]:
+def _bounds(config: AttentionConfig) -> Iterable[Row]:
     most = config.max_head_dim
     for channels in sorted({each for each in (1, 2, 3, 64, most) if each <= most}):
         for q_side, k_side in product((-1, 0, 1), repeat=2):
             yield _corner(config, channels, q_side, k_side)
 
 
-def _one_channel(config: AttentionConfig) -> Iterable[_Pair]:
+def _one_channel(config: AttentionConfig) -> Iterable[Row]:
     channels = min(17, config.max_head_dim)
     for place in range(channels):
         for q_side, k_side in product((-1, 1), repeat=2):
             pair = _corner(config, channels, q_side, k_side)
             others = np.arange(channels) != place
-            yield _Pair(np.where(others, pair.zq, pair.q), pair.k, pair.zq, pair.zk)
-            yield _Pair(pair.q, np.where(others, pair.zk, pair.k), pair.zq, pair.zk)
+            yield {**pair, "q": np.where(others, pair["zq"], pair["q"])}
+            yield {**pair, "k": np.where(others, pair["zk"], pair["k"])}
 
 
-def _drawn(config: AttentionConfig, sampler: Sampler, channels: int | None = None) -> _Pair:
+def _drawn(config: AttentionConfig, sampler: Sampler, channels: int | None = None) -> Row:
     q_top, k_top = _tops(config)
     if channels is None:
         short = sampler.integer(0, 1) == 1
         most = config.max_head_dim
         channels = sampler.integer(1, min(17, most) if short else most)
     q, k = sampler.integers(0, q_top, channels), sampler.integers(0, k_top, channels)
-    return _Pair(q, k, sampler.integer(0, q_top), sampler.integer(0, k_top))
+    return _pair(q, k, sampler.integer(0, q_top), sampler.integer(0, k_top))
 
 
-def _lengths(config: AttentionConfig, sampler: Sampler) -> Iterable[_Pair]:
+def _lengths(config: AttentionConfig, sampler: Sampler) -> Iterable[Row]:
     for channels in sorted({*range(1, min(33, config.max_head_dim) + 1), config.max_head_dim}):
         yield _drawn(config, sampler, channels)
 
 
-def _cancelling(config: AttentionConfig) -> Iterable[_Pair]:
+def _cancelling(config: AttentionConfig) -> Iterable[Row]:
     """Neighbouring channels with opposite signs: partial sums go up and down."""
-    for channels in sorted({2, 2 * (config.max_head_dim // 2)}):
+    most = 2 * (config.max_head_dim // 2)
+    for channels in sorted({2, most}) if most else ():
         for step in (0, 1):
             k = 2 * ((np.arange(channels) + step) % 2)
-            yield _Pair(np.full(channels, (1 << config.q_bits) - 1), k, 0, 1)
+            yield _pair(np.full(channels, (1 << config.q_bits) - 1), k, 0, 1)
 
 
-def _every_code(config: AttentionConfig) -> Iterable[_Pair]:
+def _every_code(config: AttentionConfig) -> Iterable[Row]:
     q_top, k_top = _tops(config)
     codes = np.arange(k_top + 1)
     parts = np.split(codes, range(config.max_head_dim, k_top + 1, config.max_head_dim))
     zeros = product(range(q_top + 1), range(k_top + 1))
     for (zq, zk), q in product(zeros, range(q_top + 1)):
         for part in parts:
-            yield _Pair(np.full(len(part), q), part, zq, zk)
+            yield _pair(np.full(len(part), q), part, zq, zk)
 
 
 _EXTREMES = ("lowest", "zero", "highest")
@@ -134,7 +130,6 @@ _EXTREMES = ("lowest", "zero", "highest")
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     beats, params = inputs["stimulus"], inputs["params"]
-    check_inputs(score_accumulator_unit.SCORE_ACCUMULATOR, target.config, inputs)
     rows = row_slices(beats["last"])
     q, k = beats["q"].astype(np.int32), beats["k"].astype(np.int32)
     score = np.empty((len(rows), 1, 1), np.int32)
@@ -144,38 +139,22 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     return {"expected": {"score": score.reshape(-1).astype(np.int64)}}
 
 
-def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
-    beats, params = inputs["stimulus"], inputs["params"]
-    q, k = beats["q"].tolist(), beats["k"].tolist()
-    rows = row_slices(beats["last"])
-    zeros = list(zip(params["zq"].tolist(), params["zk"].tolist(), strict=True))
-    cases = progress(list(zip(rows, zeros, strict=True)), "score_accumulator: specify", len(rows))
-    score = [score_accumulator(q[row], k[row], zq, zk) for row, (zq, zk) in cases]
-    return {"expected": {"score": np.array(score, np.int64)}}
-
-
 def _points(target: Target) -> list[Point]:
     config = target.config
-    q_top, k_top = (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
-    bound = q_top * k_top * config.max_head_dim
     return [
         *(
             Point(f"dq_{of_q}_dk_{of_k}", "BL2-SCORE-01", "extremes", 3 * i + j)
             for i, of_q in enumerate(_EXTREMES)
             for j, of_k in enumerate(_EXTREMES)
         ),
-        *(
-            Point(f"{name}_{side}", "BL2-PARAM-02" if name[0] == "z" else "BL2-SCORE-01", name, x)
-            for name, top in (("q", q_top), ("k", k_top), ("zq", q_top), ("zk", k_top))
-            for side, x in (("smallest", 0), ("largest", top))
-        ),
-        Point("score_bound_low", "BL2-SCORE-02", "score", -bound),
-        Point("score_bound_high", "BL2-SCORE-02", "score", bound),
-        Point("score_bound_low_dq_negative", "BL2-SCORE-02", "low_of_negative_q"),
-        Point("score_bound_low_dk_negative", "BL2-SCORE-02", "low_of_negative_k"),
-        Point("score_bound_high_both_positive", "BL2-SCORE-02", "high_of_positive"),
-        Point("score_bound_high_both_negative", "BL2-SCORE-02", "high_of_negative"),
-        Point("score_cancelled", "BL2-SCORE-01", "cancelled", 1, config.max_head_dim >= 2),
+        *ends(config, "BL2-SCORE-01", "q", "k"),
+        *ends(config, "BL2-PARAM-02", "zq", "zk"),
+        *bounds(config, "BL2-SCORE-02", "score"),
+        Point("score_bound_low_dq_negative", "BL2-SCORE-02"),
+        Point("score_bound_low_dk_negative", "BL2-SCORE-02"),
+        Point("score_bound_high_both_positive", "BL2-SCORE-02"),
+        Point("score_bound_high_both_negative", "BL2-SCORE-02"),
+        Point("score_cancelled", "BL2-SCORE-01", reachable=config.max_head_dim >= 2),
         Point("one_channel", "BL2-ROW-01", "channels", 1),
         Point("most_channels", "BL2-ROW-01", "channels", config.max_head_dim),
     ]
@@ -185,8 +164,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     config, beats, params = target.config, tables["stimulus"], tables["params"]
     last, score = beats["last"], tables["expected"]["score"]
     channels = row_lengths(last)
-    q_top, k_top = (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
-    bound = q_top * k_top * config.max_head_dim
+    (q_top, k_top), bound = _tops(config), config.registers["score"].bound
     dq = beats["q"] - np.repeat(params["zq"], channels)
     dk = beats["k"] - np.repeat(params["zk"], channels)
     negative_q, negative_k = dq[last == 1] < 0, dk[last == 1] < 0
@@ -196,11 +174,11 @@ def _signals(target: Target, tables: Tables) -> Signals:
         **{name: params[name] for name in ("zq", "zk")},
         "extremes": _place(dq, q_top) * 3 + _place(dk, k_top),
         "score": score,
-        "low_of_negative_q": (score == -bound) & negative_q,
-        "low_of_negative_k": (score == -bound) & negative_k,
-        "high_of_positive": (score == bound) & ~negative_q,
-        "high_of_negative": (score == bound) & negative_q,
-        "cancelled": (terms > 0) & (score == 0),
+        "score_bound_low_dq_negative": (score == -bound) & negative_q,
+        "score_bound_low_dk_negative": (score == -bound) & negative_k,
+        "score_bound_high_both_positive": (score == bound) & ~negative_q,
+        "score_bound_high_both_negative": (score == bound) & negative_q,
+        "score_cancelled": (terms > 0) & (score == 0),
         "channels": channels,
     }
 
@@ -211,14 +189,19 @@ def _place(difference: NDArray[np.int64], top: int) -> NDArray[np.int64]:
     return np.select(places, [0, 1, 2], -10)
 
 
-_COVERAGE = Coverage(_points, _signals)
-
 SCORE_ACCUMULATOR = Unit(
     declared=score_accumulator_unit.SCORE_ACCUMULATOR,
-    stimulus=score_accumulator_cases,
-    simulate=_simulate,
-    specify=_specify,
-    bins=_COVERAGE.bins,
-    hits=_COVERAGE.hits,
-    requirements=_COVERAGE.requirements,
+    corners=_corners,
+    random=_random,
+    random_cases=256,
+    kernels=_simulate,
+    specify=Specified(
+        score_accumulator_unit.SCORE_ACCUMULATOR,
+        "score",
+        score_accumulator,
+        ("q", "k", "zq", "zk"),
+        configured=False,
+    ),
+    points=_points,
+    signals=_signals,
 )

@@ -13,22 +13,24 @@ from bitlog2.sim.spec import code_register, level_of_code, shift_add
 from bitlog2.sim.units import shift_add as shift_add_unit
 from bitlog2.sim.units.shift_add import shift_add_kernel
 
-from ..words.framing import row_group, row_lengths, row_slices, sums_of_rows
-from .cases import Sampler, check_inputs, check_range, level_name
-from .coverage import Coverage, Point, Signals
+from ..words.framing import row_lengths, row_slices, sums_of_rows
+from .cases import level_name
 from .row_max import random_length
-from .unit import CaseGroup, Progress, Tables, Target, Unit
-
-_RANDOM_ROWS = 64
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Levels (N,), codes v (N, D) and the zero point of a row."""
-
-    levels: Sequence[int]
-    v: np.ndarray
-    zv: int
+from .sampler import Sampler
+from .unit import (
+    CaseGroup,
+    Point,
+    Progress,
+    Row,
+    Signals,
+    Tables,
+    Target,
+    Unit,
+    bounds,
+    check_range,
+    ends,
+    row_groups,
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,20 @@ class _Maker:
         """The largest code of v."""
         return (1 << self.config.v_bits) - 1
 
-    def flat(self, levels: Sequence[int], v: int, zv: int) -> _Row:
-        """Return a row with one code in every key and lane."""
-        return _Row(levels, np.full((len(levels), self.lanes), v), zv)
+    def row(self, levels: Sequence[int], v: np.ndarray, zv: int) -> Row:
+        """Return a row of levels (N,), codes v (N, D) and their zero point."""
+        codes = [code_register(level, self.config.code) for level in levels]
+        nibble, flag = np.array(codes).T
+        return {"nibble": nibble, "flag": flag, "v": v, "zv": zv}
 
-    def drawn(self, levels: Sequence[int]) -> _Row:
+    def flat(self, levels: Sequence[int], v: int, zv: int) -> Row:
+        """Return a row with one code in every key and lane."""
+        return self.row(levels, np.full((len(levels), self.lanes), v), zv)
+
+    def drawn(self, levels: Sequence[int]) -> Row:
         """Return a row with codes and zero point drawn: every lane differs."""
         v = self.sampler.integers(0, self.top, len(levels) * self.lanes)
-        return _Row(levels, v.reshape(-1, self.lanes), self.sampler.integer(0, self.top))
+        return self.row(levels, v.reshape(-1, self.lanes), self.sampler.integer(0, self.top))
 
     def levels(self, keys: int, left: int) -> list[int]:
         """Return drawn levels whose values sum to at most `left`, the larger anywhere."""
@@ -63,33 +71,24 @@ class _Maker:
         return levels[turn:] + levels[:turn]
 
 
-def shift_add_cases(target: Target, source: str, seed: int, cases: int | None) -> list[CaseGroup]:
-    """Return the corner rows or the random rows of a seed."""
-    maker = _Maker(target.config, target.head_dim, Sampler(seed, f"shift_add.{source}"))
-    if source == "random":
-        count = _RANDOM_ROWS if cases is None else cases
-        return [_group(maker, source, "N, levels, v and zero point drawn", _random(maker, count))]
-    reasons = {
+def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
+    maker = _Maker(target.config, target.head_dim, sampler)
+    rows_of = {
         "every level alone: v - zv at both bounds, at 0 and drawn": _alone(maker),
         "every pair of levels whose values sum to at most A": _pairs(maker),
         "values that sum to A: accumulators at both bounds, and 0 by cancellation": _bounds(maker),
         "the largest N, and a row that has vanished": _lengths(maker),
     }
-    listed = ((reason, list(rows)) for reason, rows in reasons.items())
-    return [_group(maker, source, reason, rows) for reason, rows in listed if rows]
+    return row_groups("corners", rows_of)
 
 
-def _group(maker: _Maker, source: str, reason: str, rows: Iterable[_Row]) -> CaseGroup:
-    listed = list(rows)
-    codes = np.array([code_register(k, maker.config.code) for k in range(maker.config.code.levels)])
-    beats = [
-        {"nibble": codes[list(row.levels), 0], "flag": codes[list(row.levels), 1], "v": row.v}
-        for row in listed
-    ]
-    return row_group(source, reason, beats, {"zv": [row.zv for row in listed]})
+def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
+    maker = _Maker(target.config, target.head_dim, sampler)
+    rows = (_any_row(maker) for _ in range(cases))
+    return row_groups("random", {"N, levels, v and zero point drawn": rows})
 
 
-def _alone(maker: _Maker) -> Iterable[_Row]:
+def _alone(maker: _Maker) -> Iterable[Row]:
     top = maker.top
     for level in range(maker.config.code.levels):
         for v, zv in ((0, top), (top, 0), (1, 1)):
@@ -97,7 +96,7 @@ def _alone(maker: _Maker) -> Iterable[_Row]:
         yield maker.drawn([level])
 
 
-def _pairs(maker: _Maker) -> Iterable[_Row]:
+def _pairs(maker: _Maker) -> Iterable[Row]:
     scheme = maker.config.code
     for first in range(scheme.levels if maker.config.max_tokens >= 2 else 0):
         for second in range(scheme.levels):
@@ -105,7 +104,7 @@ def _pairs(maker: _Maker) -> Iterable[_Row]:
                 yield maker.drawn([first, second])
 
 
-def _bounds(maker: _Maker) -> Iterable[_Row]:
+def _bounds(maker: _Maker) -> Iterable[Row]:
     """Two equal keys have the value A / 2 each; with level 1 alone it takes A keys."""
     scheme, most, top = maker.config.code, maker.config.max_tokens, maker.top
     if most < 2:
@@ -120,20 +119,19 @@ def _bounds(maker: _Maker) -> Iterable[_Row]:
         for v, zv in ((0, top), (top, 0), (top, top)):
             yield maker.flat(levels, v, zv)
     cancelling = np.array([[0], [2]]).repeat(maker.lanes, axis=1)
-    yield _Row([half, half], cancelling, 1)
-    yield _Row([half, half], cancelling[::-1], 1)
+    yield maker.row([half, half], cancelling, 1)
+    yield maker.row([half, half], cancelling[::-1], 1)
 
 
-def _lengths(maker: _Maker) -> Iterable[_Row]:
+def _lengths(maker: _Maker) -> Iterable[Row]:
     most = maker.config.max_tokens
     yield maker.drawn(maker.levels(most, maker.config.code.int_max))
     yield maker.drawn([0] * min(most, 5))
 
 
-def _random(maker: _Maker, count: int) -> Iterable[_Row]:
-    for _ in range(count):
-        keys = random_length(maker.config, maker.sampler)
-        yield maker.drawn(maker.levels(keys, maker.config.code.int_max))
+def _any_row(maker: _Maker) -> Row:
+    keys = random_length(maker.config, maker.sampler)
+    return maker.drawn(maker.levels(keys, maker.config.code.int_max))
 
 
 _Integers = NDArray[np.int64]
@@ -145,8 +143,7 @@ def _levels(scheme: Scheme, nibble: _Integers, flag: _Integers) -> _Integers:
 
 
 def _checked(target: Target, inputs: Tables) -> None:
-    """Refuse what no row has: inputs that are not declared, values that sum to more than A."""
-    check_inputs(shift_add_unit.SHIFT_ADD, target.config, inputs)
+    """Refuse values that sum to more than A: no row has them."""
     scheme, beats = target.config.code, inputs["stimulus"]
     values = np.array(scheme.values)[_levels(scheme, beats["nibble"], beats["flag"])]
     total = sums_of_rows(values, beats["last"])
@@ -180,7 +177,7 @@ def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
 def _points(target: Target) -> list[Point]:
     config = target.config
     scheme, several = config.code, config.max_tokens >= 2
-    bound, top = config.registers["acc"].bound, (1 << config.v_bits) - 1
+    top = (1 << config.v_bits) - 1
     return [
         *(
             Point(f"{level_name(level, config)}_x_{sign}", "BL2-ACC-01", "term", 3 * level + index)
@@ -189,11 +186,9 @@ def _points(target: Target) -> list[Point]:
         ),
         Point("x_smallest", "BL2-ACC-01", "x", -top),
         Point("x_largest", "BL2-ACC-01", "x", top),
-        Point("zv_smallest", "BL2-PARAM-02", "zv", 0),
-        Point("zv_largest", "BL2-PARAM-02", "zv", top),
-        Point("acc_bound_low", "BL2-ACC-02", "acc", -bound, several),
-        Point("acc_bound_high", "BL2-ACC-02", "acc", bound, several),
-        Point("acc_cancelled", "BL2-ACC-01", "cancelled", reachable=several),
+        *ends(config, "BL2-PARAM-02", "zv"),
+        *bounds(config, "BL2-ACC-02", "acc", several),
+        Point("acc_cancelled", "BL2-ACC-01", reachable=several),
         Point("values_sum_to_a", "BL2-ACC-02", "total", scheme.int_max, several),
         Point("vanished", "BL2-ACC-01", "total", 0),
         Point("one_key", "BL2-ROW-01", "keys", 1),
@@ -215,20 +210,19 @@ def _signals(target: Target, tables: Tables) -> Signals:
         "x": x,
         "zv": zv,
         "acc": acc,
-        "cancelled": adds & (acc == 0).any(axis=1),
+        "acc_cancelled": adds & (acc == 0).any(axis=1),
         "total": total,
         "keys": keys,
     }
 
 
-_COVERAGE = Coverage(_points, _signals)
-
 SHIFT_ADD = Unit(
     declared=shift_add_unit.SHIFT_ADD,
-    stimulus=shift_add_cases,
-    simulate=_simulate,
+    corners=_corners,
+    random=_random,
+    random_cases=64,
+    kernels=_simulate,
     specify=_specify,
-    bins=_COVERAGE.bins,
-    hits=_COVERAGE.hits,
-    requirements=_COVERAGE.requirements,
+    points=_points,
+    signals=_signals,
 )

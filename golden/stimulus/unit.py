@@ -1,17 +1,20 @@
 """What vectors are made for, and what a unit declares so that they can be made and checked."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.expressions import Expression
 from bitlog2.sim.ports import PORTS
 
 from ..words.fields import Columns, Field
+from ..words.framing import row_lengths, row_slices
+from .sampler import Sampler
 
 _USUAL_HEAD_DIM = 64
 
@@ -118,28 +121,59 @@ class CaseGroup:
     origin: Origin | None = None
 
 
+#: What points look at, by name: one entry per case, beat or lane, or the number of hits itself.
+Signals = Mapping[str, NDArray[Any] | int]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A coverage bin: hit by every entry of a signal that has one value.
+
+    Attributes:
+        name: of the bin, lower case.
+        requirement: the id of SPEC.md that it belongs to.
+        signal: what it looks at; empty for the signal of its own name.
+        value: what hits it; 1 is also True.
+        reachable: whether some legal input of the configuration hits it.
+    """
+
+    name: str
+    requirement: str
+    signal: str = ""
+    value: int = 1
+    reachable: bool = True
+
+    def hits(self, signals: Signals) -> int:
+        """Return how many entries hit it."""
+        found = signals[self.signal or self.name]
+        return found if isinstance(found, int) else int(np.count_nonzero(found == self.value))
+
+
 @dataclass(frozen=True)
 class Unit:
-    """A unit of the datapath as the vector sets see it: one of these per file of `units/`.
+    """A unit of the datapath as the vector sets see it.
 
     Attributes:
         declared: the unit of the simulator: its name, its streams, what makes each output.
-        stimulus: (target, "corners" or "random", seed, random cases) -> the groups of that
-            source; None for the usual number of random cases.
-        simulate: (target, inputs, progress) -> outputs, by the kernels.
+        corners: (target, sampler) -> the groups of its corners; the sampler draws what they leave
+            open.
+        random: (target, sampler, cases) -> the groups of that many random cases.
+        random_cases: the usual number of them.
+        kernels: (target, inputs, progress) -> outputs of inputs in range, by the kernels.
         specify: the same by the specification; the two never call each other.
-        bins: the coverage bins that this target can reach, by formula, before any stimulus.
-        hits: (target, all streams) -> how often each bin was hit.
-        requirements: (target) -> the id of SPEC.md that each of these bins belongs to.
+        points: (target) -> the coverage bins, by formula and before any stimulus, also those that
+            this target cannot reach.
+        signals: (target, all streams) -> what the points look at.
     """
 
     declared: declarations.Unit
-    stimulus: Callable[[Target, str, int, int | None], list[CaseGroup]]
-    simulate: Callable[[Target, Tables, Progress], Tables]
+    corners: Callable[[Target, Sampler], list[CaseGroup]]
+    random: Callable[[Target, Sampler, int], list[CaseGroup]]
+    random_cases: int
+    kernels: Callable[[Target, Tables, Progress], Tables]
     specify: Callable[[Target, Tables, Progress], NarrowTables]
-    bins: Callable[[Target], tuple[str, ...]]
-    hits: Callable[[Target, Tables], dict[str, int]]
-    requirements: Callable[[Target], dict[str, str]]
+    points: Callable[[Target], Iterable[Point]]
+    signals: Callable[[Target, Tables], Signals]
 
     @property
     def name(self) -> str:
@@ -170,6 +204,33 @@ class Unit:
         """Return the name of the stream's file."""
         return f"{self.name}.{stream.name}.mem"
 
+    def stimulus(
+        self, target: Target, source: str, seed: int, cases: int | None
+    ) -> list[CaseGroup]:
+        """Return the groups of the source corners or random; None for the usual number of cases."""
+        sampler = Sampler(seed, f"{self.name}.{source}")
+        if source == "corners":
+            return self.corners(target, sampler)
+        return self.random(target, sampler, self.random_cases if cases is None else cases)
+
+    def simulate(self, target: Target, inputs: Tables, progress: Progress) -> Tables:
+        """Return the outputs by the kernels.
+
+        Raises:
+            ValueError: as `check_inputs`.
+        """
+        check_inputs(self.declared, target.config, inputs)
+        return self.kernels(target, inputs, progress)
+
+    def reachable(self, target: Target) -> dict[str, Point]:
+        """Return the points that the target can reach, by name."""
+        return {point.name: point for point in self.points(target) if point.reachable}
+
+    def hits(self, target: Target, tables: Tables) -> dict[str, int]:
+        """Return how many entries of these streams hit each point that the target can reach."""
+        signals = self.signals(target, tables)
+        return {name: point.hits(signals) for name, point in self.reachable(target).items()}
+
     def guard(self, stream: str, field: str) -> tuple[str, str, int] | None:
         """Return (stream, port, value): where that port has that value the field means nothing.
 
@@ -187,6 +248,36 @@ class Unit:
         """Return in which words of an output a field means nothing; None for in none."""
         guard = self.guard(stream, field)
         return None if guard is None else tables[guard[0]][guard[1]] == guard[2]
+
+
+def case_group(source: str, reason: str, columns: Mapping[str, ArrayLike]) -> CaseGroup:
+    """Return cases of one word each, the columns of their stream `stimulus` given."""
+    stimulus: Columns = {name: np.asarray(x, np.int64) for name, x in columns.items()}
+    return CaseGroup(source, reason, len(next(iter(stimulus.values()))), {"stimulus": stimulus})
+
+
+#: A case that is a row: the values of each beat by port, and single values that the row loads.
+Row = Mapping[str, ArrayLike]
+
+
+def row_groups(source: str, rows_of: Mapping[str, Iterable[Row]]) -> list[CaseGroup]:
+    """Return groups of rows by their reasons; a reason without rows has none."""
+    listed = ((reason, list(rows)) for reason, rows in rows_of.items())
+    return [CaseGroup(source, why, len(rows), tables_of(rows)) for why, rows in listed if rows]
+
+
+def tables_of(rows: Sequence[Row]) -> Tables:
+    """Return the streams `params`, where rows load any, and `stimulus` with `last` set."""
+    loads = [name for name, value in rows[0].items() if np.ndim(value) == 0]
+    names = [name for name in rows[0] if name not in loads]
+    lengths = [len(np.asarray(row[names[0]])) for row in rows]
+    last = np.zeros(sum(lengths), np.int64)
+    last[np.cumsum(lengths) - 1] = 1
+    stimulus: Columns = {"last": last}
+    for name in names:
+        stimulus[name] = np.concatenate([np.asarray(row[name], np.int64) for row in rows])
+    params = {name: np.array([row[name] for row in rows], np.int64) for name in loads}
+    return ({"params": params} if loads else {}) | {"stimulus": stimulus}
 
 
 def join_tables(parts: Sequence[Tables]) -> Tables:
@@ -239,3 +330,126 @@ def case_count(unit: Unit, tables: Tables) -> int:
 def port(name: str, target: Target, lanes: int = 1) -> Field:
     """Return the field of that name: `lanes` values side by side."""
     return Field(name, target.config.width(name), target.config.ports[name].signed, lanes)
+
+
+def ends(config: AttentionConfig, requirement: str, *names: str) -> list[Point]:
+    """Return the points at both limits of ports: `<name>_smallest`, `<name>_largest`."""
+    sides = ("smallest", "largest")
+    return [
+        Point(f"{name}_{side}", requirement, name, value)
+        for name in names
+        for side, value in zip(sides, config.ports[name].limits(config), strict=True)
+    ]
+
+
+def bounds(
+    config: AttentionConfig, requirement: str, name: str, reachable: bool = True
+) -> list[Point]:
+    """Return the points at both bounds of a signed register: `<name>_bound_low`, and `_high`."""
+    bound = config.registers[name].bound
+    return [
+        Point(f"{name}_bound_{side}", requirement, name, value, reachable)
+        for side, value in (("low", -bound), ("high", bound))
+    ]
+
+
+def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
+    """Refuse a case that the declaration of a unit excludes.
+
+    Raises:
+        ValueError: a row is too long, a value passes the limits of its port, or an assumption of
+            the unit does not hold; names the first such case.
+    """
+    for stream in (each for each in unit.streams if each.role == "input"):
+        columns, case_of = inputs[stream.name], None
+        if stream.per == "beat":
+            lengths = row_lengths(columns["last"])
+            case_of = np.repeat(np.arange(len(lengths)), lengths)
+            if unit.longest is not None:
+                check_range(unit.name, "beats", lengths, 1, unit.longest(config))
+        for name in unit.ports(stream.name):
+            low, high = unit.limits(name, config)
+            check_range(unit.name, name, columns[name], low, high, case_of)
+        for each in unit.assumes:
+            if set(each.ports) <= columns.keys():
+                _check_condition(unit.name, each, config, columns, case_of)
+
+
+def _check_condition(
+    unit: str,
+    condition: Expression,
+    config: AttentionConfig,
+    columns: Columns,
+    case_of: NDArray[np.int64] | None,
+) -> None:
+    broken = np.flatnonzero(~condition.value(config, columns))
+    if broken.size:
+        word = int(broken[0])
+        case = word if case_of is None else int(case_of[word])
+        values = ", ".join(f"{name} = {int(columns[name][word])}" for name in condition.ports)
+        raise ValueError(f"{unit} case {case}: {condition} must hold, got {values}")
+
+
+def check_range(
+    unit: str,
+    name: str,
+    values: NDArray[np.int64],
+    low: int,
+    high: int,
+    case_of: NDArray[np.int64] | None = None,
+) -> None:
+    """Refuse a value out of range.
+
+    Args:
+        unit, name: what errors call the unit and the field.
+        values: (words,) or (words, lanes).
+        low, high: the legal range, both included.
+        case_of: (words,) the case of each word; None where a word is a case.
+
+    Raises:
+        ValueError: names the first such case.
+    """
+    if values.size and low <= values.min() and values.max() <= high:
+        return
+    wrong = np.argwhere((values < low) | (values > high))
+    if wrong.size:
+        word = int(wrong[0][0])
+        case = word if case_of is None else int(case_of[word])
+        raise ValueError(
+            f"{unit} case {case}: {name} must be from {low} to {high}, "
+            f"got {int(values[tuple(wrong[0])])}"
+        )
+
+
+@dataclass(frozen=True)
+class Specified:
+    """The specification of a unit that gives one value per case, as `Unit.specify`.
+
+    Attributes:
+        unit: the unit.
+        port: the value, in the stream `expected`.
+        function: (*inputs, configuration) -> the value.
+        names: the inputs: a value per case as an integer, one per beat as the list of a row.
+        configured: whether the function takes the configuration.
+    """
+
+    unit: declarations.Unit
+    port: str
+    function: Callable[..., int]
+    names: tuple[str, ...]
+    configured: bool = True
+
+    def __call__(self, target: Target, inputs: Tables, progress: Progress) -> NarrowTables:
+        """Return the value of every case."""
+        columns = {name: column for table in inputs.values() for name, column in table.items()}
+        values: list[list[Any]] = [columns[name].tolist() for name in self.names]
+        if "last" in columns:
+            rows = row_slices(columns["last"])
+            values = [
+                [column[row] for row in rows] if name in inputs["stimulus"] else column
+                for name, column in zip(self.names, values, strict=True)
+            ]
+        cases, config = list(zip(*values, strict=True)), [target.config] * self.configured
+        label = f"{self.unit.name}: specification"
+        found = [self.function(*case, *config) for case in progress(cases, label, len(cases))]
+        return {"expected": {self.port: np.array(found, np.int64)}}

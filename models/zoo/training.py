@@ -239,5 +239,7 @@ def _fit(
 
 def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW with decay on weight matrices, none on biases, norms and embeddings."""
-    groups = param_groups_weight_decay(model, recipe.weight_decay, model.no_weight_decay())
+    groups = param_groups_weight_decay(
+        model, recipe.weight_decay, no_weight_decay_list=model.no_weight_decay()
+    )
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)

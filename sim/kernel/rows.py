@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..jit import borrowing_kernel as kernel
+from ..ports import PORTS
 from ..units.code_register import code_register_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import row_thresholds, threshold_quantizer
@@ -65,19 +66,9 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 def new_registers(heads: int, rows: int, keys: int, channels: int) -> Registers:
     """Return registers to be filled."""
-    grid = (heads, rows, keys)
-    return Registers(
-        score=np.empty(grid, np.int32),
-        t=np.empty(grid, np.int32),
-        row_max=np.empty(grid[:2], np.int32),
-        d=np.empty(grid, np.int32),
-        e=np.empty(grid, np.int32),
-        row_sum=np.empty(grid[:2], np.int64),
-        level=np.empty(grid, np.uint8),
-        nibble=np.empty(grid, np.uint8),
-        flag=np.empty(grid, np.uint8),
-        acc=np.empty((heads, rows, channels), np.int32),
-    )
+    shapes = {"key": (keys,), "row": (), "channel": (channels,)}
+    ports = (PORTS[name] for name in Registers._fields)
+    return Registers(*(np.empty((heads, rows, *shapes[p.per]), p.dtype) for p in ports))
 
 
 def row_block(keys: int) -> RowBlock:

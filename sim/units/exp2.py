@@ -22,6 +22,7 @@ EXP2 = Unit(
     assumes=(bounded("d"),),
     clocked=False,
     table=True,
+    lane="exp2",
 )
 
 

@@ -32,6 +32,7 @@ LOG2_QUANTIZER = Unit(
     clocked=False,
     helpers=(Helper("leading_one", None),),
     stand_ins=("log2_quantizer_divide",),
+    lane="log2_quantizer",
 )
 
 

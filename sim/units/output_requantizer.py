@@ -17,6 +17,7 @@ OUTPUT_REQUANTIZER = Unit(
     makes=(("output_requantizer", "expected", "o"),),
     assumes=(bounded("n2"),),
     clocked=False,
+    lane="output_requantizer",
 )
 
 

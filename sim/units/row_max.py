@@ -19,6 +19,7 @@ ROW_MAX = Unit(
     makes=(("row_max", "expected", "row_max"), ("distance", "keys", "d")),
     longest=parameter("max_tokens"),
     helpers=(Helper("distance", (port("t") <= port("row_max"),)),),
+    lane="distance",
 )
 
 

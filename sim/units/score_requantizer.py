@@ -17,6 +17,7 @@ SCORE_REQUANTIZER = Unit(
     makes=(("score_requantizer", "expected", "t"),),
     assumes=(bounded("n"),),
     clocked=False,
+    lane="score_requantizer",
 )
 
 

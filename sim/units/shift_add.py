@@ -21,6 +21,7 @@ SHIFT_ADD = Unit(
     assumes=(FLAG_ALONE,),
     longest=parameter("max_tokens"),
     helpers=(Helper("shift_add_lane", (FLAG_ALONE,)),),
+    lane="shift_add_lane",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bitlog2.golden.words.framing import row_group
+from bitlog2.golden.stimulus.unit import tables_of
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.lane_product import (
@@ -68,9 +68,12 @@ def corners(low: int, high: int) -> list[int]:
     return sorted(x for x in near if low <= x <= high)
 
 
-def framed(rows: Sequence[dict[str, ArrayLike]], **params: ArrayLike) -> dict[str, Any]:
+def framed(rows: Sequence[dict[str, ArrayLike]], **params: Sequence[int]) -> dict[str, Any]:
     """Rows as the input streams of a unit, with their last bits."""
-    return row_group("", "", rows, params or None).inputs
+    loaded = (
+        dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)
+    )
+    return tables_of([row | next(loaded, {}) for row in rows])
 
 
 def scores_of(q: ArrayLike, k: ArrayLike, zq: int, zk: int) -> np.ndarray:

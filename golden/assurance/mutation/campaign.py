@@ -18,6 +18,7 @@ from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
 from ...simulation.contract import Contract
+from ...simulation.tools import finished
 from ...stimulus.unit import Progress, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import render_testbench
@@ -222,18 +223,9 @@ class MutantBench:
         words = [str(self.program), f"+dir={self.vectors}", "+stop", f"+seed={seed}"]
         words += [f"+mutant={first}", f"+mutants={left}"]
         try:
-            done = subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=timeout * left,
-                check=False,
-            )
+            return finished(words, timeout=timeout * left)[1]
         except subprocess.TimeoutExpired as expired:
             return expired.stdout.decode() if isinstance(expired.stdout, bytes) else ""
-        return done.stdout
 
 
 def build_bench(

@@ -1,22 +1,80 @@
-"""Memory files: what `$writememh` writes is read, what is no word is refused in one line."""
+"""Fields in words, memory files and `vectors.npz`: worked by hand, read back, refused in a line."""
 
 from __future__ import annotations
+
+import io
+import zipfile
 
 import numpy as np
 import pytest
 
+from bitlog2.golden.words.fields import Field, hex_digits, pack, unpack, word_width
 from bitlog2.golden.words.memfile import UNKNOWN, MemoryImage, parse_mem, render_mem
+from bitlog2.golden.words.npz import render_npz
+
+# Fields: packed most significant bit first, two's complement, lanes.
+
+FIELDS = (Field("a", 3), Field("b", 4, signed=True), Field("c", 2, lanes=3))
+
+
+def words_of(columns: dict[str, list]) -> bytes:
+    return render_mem(pack(FIELDS, {name: np.array(values) for name, values in columns.items()}))
+
+
+def test_golden_fields_pack_a_word_worked_by_hand() -> None:
+    # 101 | 1101 | 11 10 01: thirteen bits, the highest lane first, padded on the left.
+    assert words_of({"a": [5], "b": [-3], "c": [[1, 2, 3]]}) == b"1779\n"
+
+
+def test_golden_fields_pack_the_limits() -> None:
+    columns = {"a": [0, 7], "b": [-8, 7], "c": [[0, 0, 0], [3, 3, 3]]}
+    assert words_of(columns) == b"0200\n1dff\n"
+
+
+def test_golden_fields_count_the_bits_of_all_lanes() -> None:
+    assert word_width(FIELDS) == 13
+
+
+@pytest.mark.parametrize(("width", "digits"), [(1, 1), (4, 1), (5, 2), (256, 64), (257, 65)])
+def test_golden_fields_take_a_quarter_of_their_width_in_digits(width: int, digits: int) -> None:
+    assert hex_digits(width) == digits
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_golden_fields_unpack_what_they_packed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fields = tuple(
+        Field(f"f{i}", int(rng.integers(1, 63)), bool(rng.integers(0, 2)), int(rng.integers(1, 9)))
+        for i in range(6)
+    )
+    columns = {
+        f.name: rng.integers(f.low, f.high, (5000, f.lanes), endpoint=True).squeeze()
+        for f in fields
+    }
+    found = unpack(fields, pack(fields, columns))
+    assert all(np.array_equal(found[name], columns[name]) for name in columns)
+
+
+@pytest.mark.parametrize(("value", "field"), [(8, "a"), (-1, "a"), (8, "b"), (-9, "b")])
+def test_golden_fields_refuse_a_value_that_does_not_fit(value: int, field: str) -> None:
+    columns = {"a": np.array([0]), "b": np.array([0]), "c": np.array([[0, 0, 0]])}
+    with pytest.raises(ValueError, match=rf"{field} must be from .* got {value}$"):
+        pack(FIELDS, columns | {field: np.array([value])})
+
+
+@pytest.mark.parametrize("bits", [0, 63])
+def test_golden_fields_refuse_a_width_that_no_register_has(bits: int) -> None:
+    with pytest.raises(ValueError, match=f"from 1 to 62, got {bits}"):
+        Field("x", bits)
+
+
+# Memory files: what `$writememh` writes is read.
 
 WORDS = b"0a5\n1ff\n000\n"
 
 
 def read(data: bytes, count: int = 3, width: int = 9) -> MemoryImage:
     return parse_mem(data, "dut.mem", width, count)
-
-
-def assert_whole(data: bytes) -> None:
-    image = read(data)
-    assert (render_mem(image.digits), image.present.all(), image.surplus) == (WORDS, True, 0)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +98,8 @@ def assert_whole(data: bytes) -> None:
     ids=range(14),
 )
 def test_golden_memfile_reads_every_dialect(data: bytes) -> None:
-    assert_whole(data)
+    image = read(data)
+    assert (render_mem(image.digits), image.present.all(), image.surplus) == (WORDS, True, 0)
 
 
 def test_golden_memfile_reads_an_upper_case_address() -> None:
@@ -106,11 +165,11 @@ def test_golden_memfile_refuses_what_is_no_word(data: bytes, message: str) -> No
         read(data)
 
 
-@pytest.mark.parametrize("seed", range(11, 111))
-def test_golden_memfile_refuses_garbage_in_one_line(seed: int) -> None:
-    data = bytes(np.random.default_rng(seed).integers(128, 256, 40, dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"^dut\.mem line 1: must be a [^\n]+$"):
-        read(data)
+def test_golden_memfile_refuses_garbage_in_one_line() -> None:
+    for seed in range(11, 111):
+        data = bytes(np.random.default_rng(seed).integers(128, 256, 40, dtype=np.uint8))
+        with pytest.raises(ValueError, match=r"^dut\.mem line 1: must be a [^\n]+$"):
+            read(data)
 
 
 @pytest.mark.parametrize("width", [1, 3, 4, 5, 64, 1000])
@@ -126,3 +185,38 @@ def test_golden_memfile_reads_the_same_fast_and_slow() -> None:
     fast, slow = read(data), read(b"// slow\n" + data)
     assert np.array_equal(fast.digits, slow.digits)
     assert (fast.surplus, slow.surplus) == (1, 1)
+
+
+# `vectors.npz`: the bytes of numpy's own writer in a plain zip file.
+
+ARRAYS = {
+    "a.b": np.arange(70000, dtype="<i4"),
+    "lanes": np.arange(12, dtype="<u1").reshape(4, 3),
+    "columns first": np.asfortranarray(np.arange(12, dtype="<i8").reshape(4, 3)),
+    "every second": np.arange(12, dtype="<i2")[::2],
+    "none": np.zeros(0, "<u2"),
+    "no rows": np.zeros((0, 5), "<i8"),
+}
+
+
+def plain_npz() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in ARRAYS.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0))
+            archive.writestr(entry, content.getvalue())
+    return buffer.getvalue()
+
+
+def test_golden_npz_has_the_bytes_of_a_plain_writer() -> None:
+    assert render_npz(ARRAYS.items()) == plain_npz()
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_golden_npz_is_read_by_numpy(name: str) -> None:
+    with np.load(io.BytesIO(render_npz(ARRAYS.items()))) as arrays:
+        assert np.array_equal(arrays[name], ARRAYS[name])
+        assert arrays[name].dtype == ARRAYS[name].dtype
