@@ -5,31 +5,40 @@ device under test with the simulator, `verify` compares a set, an export and a d
 it. A unit is declared in one file of `stimulus/`.
 """
 
-from .package.comparison import Mismatch, StreamCount, UnitComparison
-from .package.emission import (
-    Emission,
-    emit,
-    emit_from,
-    emit_rows,
-    emit_stimulus,
-    run_device,
-)
-from .package.export import ExportReport, write_export
-from .package.export_manifest import (
-    AttentionLayer,
-    ConvolutionLayer,
-    ExportManifest,
-    LinearLayer,
-    Params,
-    Quantization,
-)
-from .package.generation import MOST_CASES, SOURCES, generate
-from .package.plan import Plan
-from .package.presets import PRESETS, load_config
-from .package.verification import Verification, emit_and_verify_seconds, verify
-from .stimulus.rows import RowCase
-from .stimulus.unit import Origin
-from .stimulus.units import UNITS
+from typing import TYPE_CHECKING
+
+from bitlog2.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from bitlog2.names import MOST_CASES, SOURCES
+
+    from .package.comparison import Mismatch, StreamCount, UnitComparison
+    from .package.emission import (
+        Emission,
+        emit,
+        emit_from,
+        emit_rows,
+        emit_stimulus,
+        run_device,
+    )
+    from .package.export import ExportReport, write_export
+    from .package.export_manifest import (
+        AttentionLayer,
+        ConvolutionLayer,
+        ExportManifest,
+        LinearLayer,
+        Params,
+        Quantization,
+    )
+    from .package.generation import generate
+    from .package.plan import Plan
+    from .package.presets import PRESETS, load_config
+    from .package.verification import Verification, emit_and_verify_seconds, verify
+    from .stimulus.rows import RowCase
+    from .stimulus.unit import Origin
+    from .stimulus.units import UNITS
+else:
+    __getattr__ = on_first_use(__name__, __file__)
 
 __all__ = [
     "MOST_CASES",

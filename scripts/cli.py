@@ -1,132 +1,99 @@
-"""`bitlog2`: the one console command."""
+"""`bitlog2`: the one console command; a command's module is imported when that command runs."""
 
-import argparse
-import os
-import re
 import sys
-import warnings
-from collections.abc import Callable, Sequence
-from errno import ENOSPC
-from typing import TextIO
+from collections.abc import Sequence
+
+from cyclopts import App
 
 from bitlog2 import SPEC_VERSION, __version__
-from bitlog2.extras import refusal
 
-from . import bench, compare, evaluate, export, golden, grid, report, selftest, sweep
+from .terminal import STYLE, PlainHelp, run
 
-_EPILOG = """examples:
+#: Command -> its module, and its line in the help.
+COMMANDS = {
+    "evaluate": (
+        "evaluate:app",
+        "accuracy of a quantized model, registers checked against the simulator",
+    ),
+    "status": ("runs:status_app", "how far a run is"),
+    "resume": ("runs:resume_app", "go on with a run that was stopped"),
+    "report": ("runs:report_app", "finished runs as one HTML page, or as a LaTeX table"),
+    "compare": (
+        "runs:compare_app",
+        "which images two runs see differently, and where their registers part",
+    ),
+    "sweep": ("sweep:app", "accuracy, error and cost over choices of the hardware"),
+    "export": ("export:app", "parameters and integer codes of a model's layers, .mem and .npz"),
+    "selftest": ("selftest:app", "compare specification and kernels with known answers"),
+    "bench": ("bench:app", "speed against named peers, as ratios"),
+}
+#: The same of `bitlog2 golden`.
+GOLDEN = {
+    "emit": ("golden_sets:emit_app", "make a vector set"),
+    "plan": ("golden_sets:plan_app", "show what a vector set will hold, without writing it"),
+    "run": ("golden_sets:run_app", "play the device: stimulus in, result files out"),
+    "verify": (
+        "golden_sets:verify_app",
+        "check a vector set, and the outputs of a device against it",
+    ),
+    "cosim": ("golden_cosim:app", "run vectors against a device in a simulator"),
+    "coverage": (
+        "golden_assurance:coverage_app",
+        "lines and toggles of the reference RTL that a vector set reaches",
+    ),
+    "mutation": (
+        "golden_assurance:mutation_app",
+        "change the reference RTL in hundreds of places and see which changes a set finds",
+    ),
+    "proof": (
+        "golden_assurance:proof_app",
+        "prove the specification's claims, and the reference RTL against it",
+    ),
+    "cost": ("golden_assurance:cost_app", "gates, LUTs and logic levels of each choice"),
+}
+_EXAMPLES = """examples:
   bitlog2 selftest
   bitlog2 evaluate --model digits --scheme BitLog2_Half_17 --check all
   bitlog2 golden emit --out build/vectors
 
 exit status: 0 all that was asked was done and agreed, 1 something differed, 2 wrong usage"""
+_GOLDEN_EXAMPLES = """example, the simulator playing the device:
+  bitlog2 golden emit --out vectors
+  bitlog2 golden run vectors --out results
+  bitlog2 golden verify vectors --actual attention_row=results/attention_row.expected.mem"""
 
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command."""
-    top = argparse.ArgumentParser(
-        prog="bitlog2",
-        description="Bit-exact integer attention for 4-bit vision transformers: simulator, golden "
-        "vectors, checked PyTorch models.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    version = f"bitlog2 {__version__}, specification version {SPEC_VERSION}"
-    top.add_argument("--version", action="version", version=version)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (evaluate, grid, report, compare, sweep, golden, export, selftest, bench):
-        part.add_parser(commands)
-    return top
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    print(f"bitlog2: warning: {message}", file=sys.stderr)
-
-
-def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = "") -> int:
-    """Run a command; return its exit status, 2 with one line on standard error for wrong usage.
-
-    Args:
-        command: returns the status.
-        program: as the line begins.
-        name: of the command, for the line on an extra that it needs.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            status = command()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        message = _reason(error, name or program)
-        if message is None:
-            raise
-        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
-    return status
-
-
-def _reason(error: Exception, name: str) -> str | None:
-    """Return what is wrong; None for a fault of the code, as an import of ours that fails."""
-    if isinstance(error, MemoryError | RuntimeError):
-        return _memory(error, name)
-    if isinstance(error, ImportError):
-        message = refusal(name, error.name)
-        missing = isinstance(error, ModuleNotFoundError) and "." not in str(error.name)
-        return f"{message} ({error})" if message and not missing else message
-    if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
-        return f"{error}: standard output or a temporary file"
-    return str(error)
-
-
-def _memory(error: MemoryError | RuntimeError, name: str) -> str | None:
-    """Return what to do where memory ran out: Python's, of a CUDA device, or torch's on the CPU."""
-    words = r"allocate memory|out of memory|not enough memory|ALLOC_FAILED"
-    if not isinstance(error, MemoryError) and re.search(words, str(error)) is None:
-        return None
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if name.startswith("golden"):
-        return f"memory ran out: {first}"
-    return (
-        "memory must hold a batch: a smaller --batch-size takes less, and --calibration-images, "
-        "which go through the model as one batch, as a layer is calibrated from all of its values; "
-        f"got {first}"
-    )
-
-
-def check_alone(program: str) -> None:
-    """Refuse processes of torchrun that would each do all of it, and write the same files."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    if "RANK" in os.environ and size != "1":
-        raise ValueError(
-            f"{program} must be run by one process, got WORLD_SIZE {size}: what torchrun's "
-            "processes share is a run (bitlog2 resume RUN)"
-        )
+app = App(
+    name="bitlog2",
+    help="Bit-exact integer attention for 4-bit vision transformers: simulator, golden vectors, "
+    "checked PyTorch models.",
+    version=f"bitlog2 {__version__}, specification version {SPEC_VERSION}",
+    help_formatter=PlainHelp(_EXAMPLES),
+    **STYLE,
+)
+golden = App(
+    name="golden",
+    sort_key=len(COMMANDS),
+    help="Golden vectors for RTL: make a set, play the device, verify.",
+    help_formatter=PlainHelp(_GOLDEN_EXAMPLES),
+)
+for _parent, _commands in ((app, COMMANDS), (golden, GOLDEN)):
+    for _place, (_name, (_where, _text)) in enumerate(_commands.items()):
+        _parent.command(f"{__package__}.{_where}", name=_name, help=_text, sort_key=_place)
+app.command(golden)
+app.register_install_completion_command(add_to_startup=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    args = parser().parse_args(argv)
-    name = " ".join(filter(None, (args.command, getattr(args, "golden_command", None))))
-
-    def command() -> int:
-        if args.command != "resume" and getattr(args, "folder", None) is None:
-            check_alone(f"bitlog2 {args.command}")
-        return int(args.run(args))
-
-    return guarded(command, name=name)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words in ([], ["golden"]):
+        known = ", ".join(GOLDEN if words else (*COMMANDS, "golden"))
+        print(
+            f"{' '.join(('bitlog2', *words))}: error: COMMAND must be one of {known}",
+            file=sys.stderr,
+        )
+        return 2
+    return run(app, "bitlog2", words)
 
 
 if __name__ == "__main__":

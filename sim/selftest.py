@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import spec
-from .attention import AttentionTrace, attention, attention_from_scores
 from .config import AttentionConfig, LayerParams, config_from_mapping
+from .heads import AttentionTrace, attention, attention_from_scores
 from .kernel.constants import layer_constants, scheme_constants
 from .registers import REGISTERS
 from .scheme import SCHEMES

@@ -9,15 +9,16 @@ from support.models import digits_task, images, quantized_digits, quantized_swin
 from bitlog2.flow import capture as flow
 from bitlog2.flow.capture import (
     CaptureChoice,
-    CaptureRequest,
     capture,
     capture_layers,
     chosen_images,
+    datapath_of,
 )
 from bitlog2.flow.selection import Selection
 from bitlog2.models.images.data import Batch
 from bitlog2.models.ptq.attention import SelfAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.runs.request import EvaluationRequest, fields_of_file
 from bitlog2.models.watch.capture import attention_heads
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.sim import attention
@@ -117,23 +118,30 @@ def test_capture_refuses_no_images():
         capture_layers(quantized_digits(SCHEME), [], ["blocks.0.attn"])
 
 
+def request(**fields):
+    """A request for digits whose registers are not checked."""
+    usual = {"models": ("digits",), "schemes": (SCHEME,), "check": "none"}
+    return EvaluationRequest(**usual | fields)
+
+
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("fields", "message"),
     [
-        (QuantizationSpec("none"), "have an integer datapath, got 'none'"),
-        (QuantizationSpec("uniform_4"), "have an integer datapath, got 'uniform_4'"),
-        (QuantizationSpec(arithmetic="float"), "arithmetic must be integer"),
+        ({"schemes": ("none",)}, "have an integer datapath, got 'none'"),
+        ({"schemes": ("uniform_4",)}, "have an integer datapath, got 'uniform_4'"),
+        ({"arithmetics": ("float",)}, "arithmetic must be integer"),
+        ({"seeds": (0, 1)}, "must have one quantized model, got 2"),
     ],
 )
-def test_capture_refuses_a_model_without_a_datapath(spec, said):
-    with pytest.raises(ValueError, match=said):
-        CaptureRequest(spec=spec)
+def test_capture_refuses_a_model_without_a_datapath(fields, message):
+    with pytest.raises(ValueError, match=message):
+        datapath_of(request(**fields))
 
 
 def loaded(folder, spec, seed=0):
     saved = QuantizedModel(quantized_digits(SCHEME, spec.arithmetic), "digits", 10, spec, seed)
     save_quantized(folder / "q.safetensors", saved)
-    return CaptureRequest(load=folder / "q.safetensors")
+    return request(**fields_of_file(folder / "q.safetensors"))
 
 
 def choice(layers="0", images="0"):
@@ -143,8 +151,15 @@ def choice(layers="0", images="0"):
 def test_capture_takes_what_a_loaded_file_says(tmp_path):
     spec = QuantizationSpec(SCHEME)
     captured = capture(loaded(tmp_path, spec, 7), choice("blocks.3.attn"), quiet)
-    assert (captured.request.seed, captured.request.spec) == (7, spec)
+    assert datapath_of(captured.request) == ("digits", spec, 7)
     assert captured.chosen == {"layers": (3,), "images": (0,)}
+
+
+def test_capture_refuses_a_file_that_is_another_model_meanwhile(tmp_path):
+    asked = loaded(tmp_path, QuantizationSpec(SCHEME), 7)
+    loaded(tmp_path, QuantizationSpec(SCHEME), 8)
+    with pytest.raises(ValueError, match="must be what was asked for, got another model"):
+        capture(asked, choice(), quiet)
 
 
 def test_capture_refuses_a_loaded_float_model(tmp_path):
@@ -156,4 +171,4 @@ def test_capture_refuses_a_loaded_float_model(tmp_path):
 def test_capture_refuses_a_selection_before_it_quantizes(chosen, monkeypatch):
     monkeypatch.setattr(flow, "quantize", None)
     with pytest.raises(ValueError, match="must be from 0 to"):
-        capture(CaptureRequest(), choice(**chosen), quiet)
+        capture(request(), choice(**chosen), quiet)

@@ -1,11 +1,11 @@
 """`golden emit --source model`: rows of a model as a vector set that verifies."""
 
-import argparse
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.command import call
 from support.models import quantized_digits
 from test_capture import SCHEME, digits_layers, swin_layers
 
@@ -13,17 +13,13 @@ from bitlog2.flow.capture import row_cases
 from bitlog2.golden import emit_rows, run_device, verify
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
-from bitlog2.scripts.golden import add_parser
 
 FEW = {"heads": (1,), "rows": (0, 64)}
 TAPS = ("expected", "keys", "rows")
 
 
 def command(*words):
-    parser = argparse.ArgumentParser("bitlog2")
-    add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["golden", *map(str, words)])
-    return args.run(args)
+    return call("golden", *words)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +175,11 @@ def test_captured_rows_command_refuses(tmp_path, saved, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--layers", "0"], "--layers must go with --source model"),
-        (["--source", "random", "--model", "digits"], "--model must go with --source model"),
+        (["--layers", "0"], "--layers must be left out without --source model"),
+        (
+            ["--source", "random", "--model", "digits"],
+            "--model must be left out without --source model",
+        ),
         (["--source", "model", "--scheme", "none"], "have an integer datapath, got 'none'"),
         (["--source", "model", "--seed", "2147483648"], "--seed must be from 0 to 2147483647"),
         (["--source", "model", "--model", "vit_small"], "data must be given for vit_small"),

@@ -3,70 +3,167 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
 import torch
+from cyclopts import App, Parameter
 from torch.distributed.run import get_args_parser as torchrun_parser
 
-from bitlog2 import SPEC_VERSION, __version__
+from bitlog2 import SPEC_VERSION, __version__, names
+from bitlog2.golden import PRESETS, UNITS
+from bitlog2.golden.assurance.cost import CHOICES, TECHNOLOGIES
+from bitlog2.golden.assurance.mutation import SUBJECTS
+from bitlog2.golden.cosim import DEVICES
 from bitlog2.models.ptq import datapath
 from bitlog2.models.watch import check
-from bitlog2.scripts import test_quant
-from bitlog2.scripts.cli import guarded, main
-from bitlog2.sim import REGISTERS
+from bitlog2.scripts import cli, test_quant
+from bitlog2.scripts.cli import main
+from bitlog2.scripts.terminal import guarded
+from bitlog2.sim import REGISTERS, AttentionConfig
 
 QUICK = ("evaluate", "--model", "digits", "--limit", "64")
-COMMANDS = [
-    (),
-    ("evaluate",),
-    ("golden",),
-    ("golden", "emit"),
-    ("golden", "run"),
-    ("golden", "verify"),
-    ("selftest",),
-    ("bench",),
-]
+COMMANDS = [(), ("golden",), *((name,) for name in cli.COMMANDS)]
+COMMANDS += [("golden", name) for name in cli.GOLDEN]
+#: Modules that take long to import, or are no part of a plain installation.
+HEAVY = {"numba", "llvmlite", "numpy", "torch", "timm", "jsonschema", "matplotlib", "cocotb", "z3"}
+#: Prints the heavy modules that help and errors of every command imported.
+IMPORTS = """
+import contextlib, io, sys
+from bitlog2.scripts.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    for command in {commands}:
+        assert main([*command, "--help"]) == 0, command
+        assert main([*command, "--nonsense"]) == 2, command
+    assert main(["--version"]) == 0
+print(*sorted({heavy} & sys.modules.keys()))
+"""
 
 
 def usage_error(capsys, *argv):
-    """Status 2 and what is on standard error."""
-    try:
-        status = main(argv)
-    except SystemExit as stop:
-        status = stop.code
-    assert status == 2
-    return capsys.readouterr().err
+    """Status 2, and the one line on standard error."""
+    assert main(argv) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
 
 
 def test_cli_version_has_package_and_specification(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--version"])
-    said = capsys.readouterr().out
-    assert (stop.value.code, said) == (
-        0,
-        f"bitlog2 {__version__}, specification version {SPEC_VERSION}\n",
-    )
+    assert main(["--version"]) == 0
+    version = f"bitlog2 {__version__}, specification version {SPEC_VERSION}\n"
+    assert capsys.readouterr().out == version
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_cli_help_has_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--help"])
-    assert stop.value.code == 0
-    assert "bitlog2 " in capsys.readouterr().out.split("example", 1)[1]
+def test_cli_help_has_an_example_and_lines_of_80(command, capsys):
+    assert main([*command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    options, _, examples = printed.partition("\nexample")
+    assert command == ("status",) or "bitlog2 " in examples
+    assert max(map(len, options.splitlines())) <= 80
 
 
 def test_cli_help_has_the_defaults(capsys):
-    with pytest.raises(SystemExit):
-        main(["evaluate", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "width of weight codes (default: 4)" in said
+    assert main(["evaluate", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "width of weight codes (default: 4)" in printed
+    assert "cpu, cuda or cuda:N: where torch runs (default: cpu)" in printed
+
+
+def test_cli_help_and_errors_import_nothing_heavy():
+    script = IMPORTS.format(commands=COMMANDS, heavy=HEAVY)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"
+
+
+def names_twice(app):
+    """The option names of a command that two of its fields have."""
+    found = Counter(n for argument in app.assemble_argument_collection() for n in argument.names)
+    return [name for name, count in found.items() if count > 1 and name != "*"]
+
+
+@pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
+def test_cli_no_two_options_of_a_command_have_one_name(command):
+    """Of two dataclasses with a field of one name, one would hide the other silently."""
+    app = cli.app
+    for name in command:
+        app = app[name]
+    assert names_twice(app) == []
+
+
+def test_cli_a_name_that_two_options_have_is_found():
+    @dataclass
+    class Other:
+        seed: int = 0
+
+    def function(*, seed: int = 0, other: Annotated[Other, Parameter(name="*")]) -> int:
+        return 0
+
+    assert names_twice(App(default_command=function)) == ["--seed"]
+
+
+def test_cli_names_that_commands_offer_are_those_of_the_library():
+    assert tuple(UNITS) == names.UNITS
+    assert tuple(DEVICES) == names.DEVICES
+    assert tuple(SUBJECTS) == names.SUBJECTS
+    assert (tuple(CHOICES), tuple(TECHNOLOGIES)) == (names.COSTED, names.TECHNOLOGIES)
+    assert tuple(PRESETS) == names.PRESETS
+    assert AttentionConfig.swept() == names.SWEPT
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ((), "bitlog2: error: COMMAND must be one of evaluate, status, "),
+        (("golden",), "bitlog2 golden: error: COMMAND must be one of emit, plan, "),
+        (("evalute",), 'bitlog2: error: Unknown command "evalute". Did you mean "evaluate"?'),
+        (
+            ("evaluate", "--w-bits", "9"),
+            "bitlog2 evaluate: error: --w-bits must be an integer from 2 to 8, got '9'\n",
+        ),
+        (
+            ("evaluate", "--modell", "digits"),
+            "bitlog2 evaluate: error: Unknown option: --modell. Did you mean --model?",
+        ),
+        (("evaluate", "--water"), "bitlog2 evaluate: error: Unknown option: --water. Did you mean"),
+        (
+            ("evaluate", "--w-bits"),
+            "bitlog2 evaluate: error: --w-bits must be given with a value\n",
+        ),
+        (("golden", "emit"), "bitlog2 golden emit: error: --out must be given with a value\n"),
+        (
+            ("evaluate", "--seed", "1", "--seed", "2"),
+            "bitlog2 evaluate: error: --seed must be given once\n",
+        ),
+        (
+            ("selftest", "more"),
+            "bitlog2 selftest: error: argument must be one that the help lists, got 'more'\n",
+        ),
+        (
+            ("evaluate", "--seed", "1", "--seeds", "2"),
+            "bitlog2: error: --seed must be left out with",
+        ),
+        (
+            ("evaluate", "--scheme", "none", "--schemes", "all"),
+            "bitlog2: error: --scheme must be left out with --schemes\n",
+        ),
+        (
+            ("golden", "cosim", "--regression", "--lanes", "2"),
+            "bitlog2: error: --lanes must be left out with --regression, which takes its sets as",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_cli_wrong_usage_is_one_line_with_command_argument_and_suggestion(argv, line, capsys):
+    assert usage_error(capsys, *argv).startswith(line)
 
 
 @pytest.mark.parametrize(
     ("argv", "legal"),
     [
-        (("--scheme", "Half"), "BitLog2_Half_17"),
+        (("--scheme", "BitLog2_Half17"), "did you mean 'BitLog2_Half_17'?"),
         (("--schemes", "none,Half"), "BitLog2_Half_17"),
         (("--model", "resnet"), "digits"),
         (("--arithmetic", "fixed"), "integer"),

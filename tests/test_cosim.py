@@ -548,9 +548,12 @@ def test_cosim_refuses(
     ("words", "message"),
     [
         ("SET", "must be given a vector set and --unit"),
-        ("--regression --out exp2", "--regression takes its sets as they are, got out too"),
-        ("set --unit exp2 --no-back-pressure", "--no-back-pressure must go with --rtl or -f"),
-        ("set --unit exp2 --top my", "--top must go with --rtl or -f"),
+        ("--regression --out exp2", "--out must be left out with --regression"),
+        (
+            "set --unit exp2 --no-back-pressure",
+            "--no-back-pressure must be left out without --rtl and -f",
+        ),
+        ("set --unit exp2 --top my", "--top must be left out without --rtl and -f"),
         ("set --unit exp2 --rtl my.sv --param P", "--param must be NAME=VALUE, got 'P'"),
         (
             "set --unit exp2 --rtl my.sv --tie e=1 --tie e=0",

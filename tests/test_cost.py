@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
 
 import pytest
+from support.command import call
 
 from bitlog2.documents import render
 from bitlog2.golden.assurance.cost import (
@@ -28,7 +28,7 @@ from bitlog2.golden.assurance.cost import measure as table_module
 from bitlog2.golden.assurance.cost.measure import design_files
 from bitlog2.golden.simulation import ToolError, tools, yosys
 from bitlog2.golden.stimulus.unit import Target
-from bitlog2.scripts.golden_cost import add_cost_options
+from bitlog2.scripts.cli import main
 from bitlog2.sim import AttentionConfig
 
 TARGET = Target.of(AttentionConfig())
@@ -259,10 +259,7 @@ def test_cost_refuses_unknown_names():
 
 
 def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_cost_options(parser)
-    args = parser.parse_args(arguments)
-    return int(args.run(args))
+    return call("golden", "cost", *arguments)
 
 
 def test_cost_command_prints_and_writes(
@@ -276,9 +273,7 @@ def test_cost_command_prints_and_writes(
 
 
 def test_cost_command_refuses_a_choice_that_is_none(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        run("--choice", "everything")
-    assert stop.value.code == 2
+    assert main(["golden", "cost", "--choice", "everything"]) == 2
     assert "table_bits" in capsys.readouterr().err
 
 

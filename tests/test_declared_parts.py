@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from bitlog2.scripts.make_derived import PARTS, SCHEMAS, page_with_part
+from bitlog2.flow.derived import PARTS, SCHEMAS, page_with_part
 from bitlog2.sim import AttentionConfig
 
 

@@ -1,16 +1,16 @@
 """`bitlog2 export`: a model's layers as files, which fed back give the outputs in them."""
 
-import argparse
 import json
 from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
+from support.command import call
 from support.models import quantized_digits, quantized_swin
-from test_capture import SCHEME, SWIN_LAYERS, digits_layers, swin_layers
+from test_capture import SCHEME, SWIN_LAYERS, digits_layers, request, swin_layers
 
-from bitlog2.flow.capture import Captured, CaptureRequest, command_of
+from bitlog2.flow.capture import Captured, command_of
 from bitlog2.flow.export import attention_scales, export_of, linear_layer
 from bitlog2.golden import ConvolutionLayer, run_device, verify, write_export
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
@@ -18,7 +18,6 @@ from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.ptq.quantizers import CodeUniform
 from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.scripts.cli import main
-from bitlog2.scripts.export import add_parser
 
 
 def exported(model, request, layers):
@@ -41,14 +40,14 @@ def linear_layers(model):
 def digits_export():
     """Two attention layers of digits for two images, and every linear layer."""
     model = quantized_digits(SCHEME)
-    return exported(model, CaptureRequest(), digits_layers((0, 7)))
+    return exported(model, request(), digits_layers((0, 7)))
 
 
 @lru_cache(maxsize=1)
 def swin_export():
     """Every layer of the small Swin for two images: masks, biases, two sizes of heads."""
     model = quantized_swin(SCHEME)
-    return exported(model, CaptureRequest(), swin_layers())
+    return exported(model, request(), swin_layers())
 
 
 def contents(folder):
@@ -57,10 +56,7 @@ def contents(folder):
 
 
 def command(*words):
-    parser = argparse.ArgumentParser("bitlog2")
-    add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["export", *map(str, words)])
-    return args.run(args)
+    return call("export", *words)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +105,10 @@ def test_export_counts_what_it_compares(digits_folder):
 
 def test_export_of_sixteen_levels_has_no_flags(tmp_path):
     model = quantized_swin("BitLog2_Single_16")
-    spec = QuantizationSpec("BitLog2_Single_16")
     captured = swin_layers((0,), "BitLog2_Single_16")
-    write_export(tmp_path / "e", *exported(model, CaptureRequest(spec=spec), captured))
+    write_export(
+        tmp_path / "e", *exported(model, request(schemes=("BitLog2_Single_16",)), captured)
+    )
     assert verify(tmp_path / "e").ok
     assert not any(path.endswith("flag.mem") for path in contents(tmp_path / "e"))
 

@@ -17,7 +17,7 @@ import bitlog2.models
 import bitlog2.scripts
 import bitlog2.sim
 from bitlog2.extras import EXTRAS, refusal, require
-from bitlog2.scripts.cli import guarded
+from bitlog2.scripts.terminal import guarded
 
 FOLDERS = [Path(p.__file__).parent for p in (bitlog2.sim, bitlog2.golden, bitlog2.models)]
 FOLDERS.append(Path(bitlog2.scripts.__file__).parent)
@@ -57,10 +57,7 @@ found = {{}}
 for line in {lines}:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = main(line.split())
-        except SystemExit as stop:
-            status = stop.code
+        status = main(line.split())
     found[line] = [status, out.getvalue(), err.getvalue()]
 print(json.dumps(found))
 """

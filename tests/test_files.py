@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from bitlog2.scripts.cli import guarded, main
+from bitlog2.scripts.cli import main
+from bitlog2.scripts.terminal import guarded
 from bitlog2.sim import files
 from bitlog2.sim.files import write_whole
 

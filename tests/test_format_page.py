@@ -9,9 +9,9 @@ import sys
 import pytest
 from test_export import swin_export
 
+from bitlog2.flow.derived import PARTS
 from bitlog2.golden import emit, write_export
 from bitlog2.golden.package.presets import PRESETS
-from bitlog2.scripts.make_derived import PARTS
 
 TEXT = PARTS["units"][0].read_text(encoding="utf-8")
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
+from support.command import call
 from test_golden_helpers import SMALL, contents, emit_hand_row
 
 from bitlog2.golden import UNITS
 from bitlog2.golden.stimulus.unit import Target
-from bitlog2.scripts.golden import add_parser
 from bitlog2.sim import AttentionConfig
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser("bitlog2")
-    add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["golden", *map(str, words)])
-    return args.run(args)
+    return call("golden", *words)
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def test_golden_cli_emit_reports_cases_and_bins(
         (["--config", "BitLog2_Half_18"], "must be a JSON file or one of BitLog2_Single_16"),
         (["--head-dim", "129"], "head_dim must be from 1 to 128"),
         (["--from", "nowhere/manifest.json"], "manifest must be a file"),
-        (["--from", "manifest.json", "--seed", "1"], "--from takes everything"),
+        (["--from", "manifest.json", "--seed", "1"], "--seed must be left out with --from"),
     ],
     ids=range(4),
 )

@@ -32,7 +32,8 @@ from bitlog2.golden.package.manifest import File
 from bitlog2.golden.package.presets import load_config
 from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.models.zoo.checkpoint import quantized_about
-from bitlog2.scripts.cli import guarded, main
+from bitlog2.scripts.cli import main
+from bitlog2.scripts.terminal import guarded
 from bitlog2.sim import AttentionConfig
 
 #: Characters of the longest error that still is a line to read.

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,9 @@ import bitlog2.models
 import bitlog2.scripts
 import bitlog2.sim
 from bitlog2 import documents
+from bitlog2.golden.assurance.requirements import ids_of
 from bitlog2.golden.package.export_manifest import ExportManifest
 from bitlog2.golden.package.vector_manifest import VectorManifest
-from bitlog2.scripts.make_requirements import ids_of
 
 FOLDERS = {
     "sim": Path(bitlog2.sim.__file__).parent,
@@ -215,6 +216,16 @@ def test_house_ids_that_are_named_are_specified(package: str):
 def test_house_id_scan_reads_lists_and_ranges():
     assert ids_of("BL2-X-01 to -03") == {"BL2-X-01", "BL2-X-02", "BL2-X-03"}
     assert ids_of("(BL2-X-01,\n    -03)") == {"BL2-X-01", "BL2-X-03"}
+
+
+@pytest.mark.parametrize("package", [bitlog2.sim, bitlog2.golden])
+def test_house_names_of_a_lazy_package_are_there_and_no_module_hides_one(package):
+    """A module that is imported becomes an attribute of its package, of the same name."""
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        assert find_spec(f"{package.__name__}.{name}") is None
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'no'"):
+        _ = package.no
 
 
 def loose_documents(source: str, *, files: bool = True) -> list[str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import z3
+from support.command import call
 from test_house import SPECIFIED
 
 from bitlog2.golden.assurance.proof import CLAIMS, Claim, Setting, decide, selected
 from bitlog2.golden.assurance.proof.claim import UNDECIDED, Checked, Deadline, Holds
-from bitlog2.scripts.golden_proof import add_proof_options
-from bitlog2.scripts.make_requirements import ids_of
+from bitlog2.golden.assurance.requirements import ids_of
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.scheme import SCHEMES
 
@@ -44,10 +43,7 @@ QUICK = (
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser("proof")
-    add_proof_options(parser)
-    args = parser.parse_args([str(word) for word in words])
-    return args.run(args)
+    return call("golden", "proof", *words)
 
 
 def hard() -> Holds:

@@ -5,8 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-
-from bitlog2.scripts.cli import parser
+from support.command import parsed
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 COMMANDS = sorted(set(re.findall(r"^\.venv/bin/bitlog2 ([^#\n]*)", README, re.MULTILINE)))
@@ -18,7 +17,7 @@ def test_readme_has_commands():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_command_is_accepted_by_the_parser(command):
-    assert callable(parser().parse_args(shlex.split(command)).run)
+    assert callable(parsed(*shlex.split(command))[0])
 
 
 def test_readme_python_example_runs(capsys):

@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 
 import jsonschema
 import pytest
+from support.command import parsed
 from support.evaluations import run_once
 
+from bitlog2.flow.derived import SCHEMAS
 from bitlog2.models.report import Evidence, figures, render_page
 from bitlog2.models.runs import compare
 from bitlog2.models.runs.request import EvaluationRequest
@@ -17,7 +19,6 @@ from bitlog2.models.runs.result import Share, latex_table, read_result
 from bitlog2.models.runs.sweep import front, sweep_csv, sweep_rows
 from bitlog2.models.sealed import digest_of
 from bitlog2.scripts.cli import main
-from bitlog2.scripts.make_derived import SCHEMAS
 
 REQUEST = EvaluationRequest(
     models=("digits",),
@@ -80,12 +81,10 @@ def test_report_shows_every_cell_and_its_command(page, result):
 
 
 def test_report_commands_are_accepted(page):
-    from bitlog2.scripts.cli import parser
-
     commands = re.findall(r"<code>bitlog2 (.*?)</code>", page)
     assert len(commands) == len(REQUEST.cells())
     for command in commands:
-        assert callable(parser().parse_args(command.split()).run)
+        assert callable(parsed(*command.split())[0])
 
 
 def test_report_of_the_same_result_has_the_same_bytes(page, result):

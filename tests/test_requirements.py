@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from bitlog2.scripts import make_requirements
-from bitlog2.scripts.make_requirements import (
+from bitlog2.golden.assurance import requirements as make_requirements
+from bitlog2.golden.assurance.requirements import (
     PAGE,
     ROOT,
     covering_tests,

@@ -25,8 +25,8 @@ from support.rtl import (
 from test_house import SPECIFIED
 
 from bitlog2.golden import UNITS
+from bitlog2.golden.assurance.requirements import ids_of
 from bitlog2.golden.simulation.tools import ToolError
-from bitlog2.scripts.make_requirements import ids_of
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 HALF_17 = "BitLog2_Half_17"

@@ -1,6 +1,5 @@
 """Mutants of the reference RTL: caught, proved, or a gap; the whole of it is `make mutation`."""
 
-import argparse
 import json
 import re
 import shutil
@@ -9,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.command import call
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
@@ -20,7 +20,6 @@ from bitlog2.golden.assurance.mutation.catalogue import (
     selector_bits,
 )
 from bitlog2.golden.testbench.files import RTL
-from bitlog2.scripts.golden_mutation import add_mutation_options
 
 LIST = """\
 mutate -mode inv -module $paramod$1f\\lod -cell $add$lod.sv:7$3 -port Y -portbit 2 -src a/lod.sv:7.1
@@ -129,13 +128,9 @@ def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
 def test_rtl_mutation_blind_vectors_leave_gaps(
     blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    parser = argparse.ArgumentParser()
-    add_mutation_options(parser)
     report = tmp_path / "mutation.json"
-    args = parser.parse_args(
-        [str(blind), "--module", "exp2", "--most", "20", "--json", str(report)]
-    )
-    assert args.run(args) == 1
+    words = ("--module", "exp2", "--most", "20", "--json", report)
+    assert call("golden", "mutation", blind, *words) == 1
     assert "exp2: gap, " in capsys.readouterr().out
     (module,) = json.loads(report.read_text())["modules"]
     gaps = [each for each in module["survivors"] if each["verdict"] == "gap"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import bitlog2
-from bitlog2.scripts.make_known_answers import known_answers
 from bitlog2.sim import KEY_REGISTERS, REGISTERS, SCHEMES
+from bitlog2.sim.known_answers import known_answers
 from bitlog2.sim.selftest import load_known_answers, selftest
 
 POINTS = {

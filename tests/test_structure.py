@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+from support.command import call
 from support.devices import NEVER_STALLED, PIPELINED
 
 from bitlog2.golden import emit
@@ -24,7 +24,6 @@ from bitlog2.golden.assurance.coverage.measure import BENCHES, judged_modules
 from bitlog2.golden.assurance.coverage.points import collapse, text_of
 from bitlog2.golden.simulation import Rtl
 from bitlog2.golden.testbench import reference_files
-from bitlog2.scripts.golden_coverage import add_coverage_options
 from bitlog2.sim import AttentionConfig
 
 HEAD = "# SystemC::Coverage-3\n"
@@ -233,11 +232,9 @@ def test_structure_command_prints_writes_and_has_the_status(
 ):
     report = judge({BIT: 0}, SOURCES, (), "Verilator 5")
     monkeypatch.setattr(
-        "bitlog2.scripts.golden_coverage.measure_structure", lambda *_, **__: report
+        "bitlog2.golden.assurance.coverage.measure_structure", lambda *_, **__: report
     )
-    parser = argparse.ArgumentParser()
-    add_coverage_options(parser)
-    args = parser.parse_args(["set", "--unit", "exp2", "--json", str(tmp_path / "c.json")])
-    assert args.run(args) == 1
+    words = ("set", "--unit", "exp2", "--json", tmp_path / "c.json")
+    assert call("golden", "coverage", *words) == 1
     assert "no reason: exp2.sv:18 toggle d[3]:0->1" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["simulator"] == "Verilator 5"

@@ -1,5 +1,6 @@
 """Speed as a ratio against a named peer, both sides alternating in the same run."""
 
+import json
 import os
 import platform
 import statistics
@@ -27,6 +28,7 @@ from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.watching import watch
 from bitlog2.sim import AttentionConfig, LayerParams, attention
+from bitlog2.sim.files import write_whole
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.rows import code_rows, new_registers, row_block
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
@@ -73,6 +75,10 @@ class ThroughputCase:
     repetitions: int = 3
 
 
+def _verdict(met: bool) -> str:
+    return "met" if met else "NOT MET"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a case took: seconds of each repetition, alternating."""
@@ -97,6 +103,19 @@ class Comparison:
     def met(self) -> bool | None:
         """Whether the target is met; None where there is no peer."""
         return self.value <= self.target if self.peers else None
+
+    def line(self) -> str:
+        """Return the medians, the ratio and its targets on one line."""
+        if self.met is None:
+            return f"{self.name:<60}  not run: {self.note}"
+        digits = 2 if self.aim >= 0.05 else 4
+        note = f"; {self.note}" if self.note else ""
+        ours, peer = (1000 * statistics.median(side) for side in (self.ours, self.peers))
+        return (
+            f"{self.name:<60}{ours:>10.2f}{peer:>10.2f}{self.value:>8.{digits}f}"
+            f"{self.target:>8.{digits}f}{self.aim:>7.{digits}f}  {_verdict(self.met)}  "
+            f"(peer: {self.peer}){note}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
@@ -124,12 +143,28 @@ class Throughput:
         """Whether the target is met."""
         return self.value >= self.target
 
+    def line(self) -> str:
+        """Return the rate and its target on one line."""
+        return (
+            f"{self.name:<60}{self.value:>28.1f} MB/s, to reach {self.target:.0f}  "
+            f"{_verdict(self.met)}"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
         return {**asdict(self), "value": self.value, "met": self.met}
 
 
 Row = Comparison | Throughput
+
+#: The head of the lines.
+HEAD = f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}"
+
+
+def write_samples(path: Path, rows: Sequence[Row]) -> None:
+    """Write the machine and every row with its raw samples, as JSON."""
+    content = {**machine(), "rows": [row.as_dict() for row in rows]}
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 #: Makes a case, or what there is to say where it cannot be run.

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -12,12 +12,12 @@ from bitlog2.golden.package.export_manifest import ranges_of
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.golden.stimulus.unit import Progress
-from bitlog2.models.images.data import CALIBRATION_IMAGES, Batch, ImageData
+from bitlog2.models.images.data import Batch, ImageData
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
+from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import Capture, LayerCapture, attention_heads
 from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.checkpoint import load_quantized
-from bitlog2.models.zoo.task import DataSource, load_task
 from bitlog2.sim import SCHEMES
 
 from .selection import Selection
@@ -25,34 +25,29 @@ from .selection import Selection
 _BATCH = 16
 
 
-@dataclass(frozen=True)
-class CaptureRequest:
-    """The quantized model that is looked into; fields as the options of `evaluate`.
+def datapath_of(request: EvaluationRequest) -> tuple[str, QuantizationSpec, int]:
+    """Return model, quantization and seed of a request for one quantized model.
 
     Raises:
-        ValueError: the scheme has no integer datapath, or a width is out of range.
+        ValueError: it has several, or no integer datapath.
     """
-
-    model: str = "digits"
-    spec: QuantizationSpec = field(default_factory=QuantizationSpec)
-    seed: int = 0
-    calibration_images: int = CALIBRATION_IMAGES
-    source: DataSource = field(default_factory=DataSource)
-    checkpoint: Path | None = None
-    load: Path | None = None
-    ema: bool = False
-
-    def __post_init__(self) -> None:
-        if self.spec.scheme not in SCHEMES:
-            raise ValueError(
-                f"scheme must be one of {', '.join(SCHEMES)}, which have an integer datapath, "
-                f"got {self.spec.scheme!r}"
-            )
-        if self.spec.arithmetic != "integer":
-            raise ValueError(
-                f"arithmetic must be integer, which has the datapath's registers, "
-                f"got {self.spec.arithmetic!r}"
-            )
+    quantized = [cell for cell in request.cells() if cell.spec is not None]
+    if len(quantized) != 1:
+        raise ValueError(f"request must have one quantized model, got {len(quantized)}")
+    model, spec, seed = quantized[0].model, quantized[0].spec, quantized[0].seed
+    assert spec is not None
+    assert seed is not None
+    if spec.scheme not in SCHEMES:
+        raise ValueError(
+            f"scheme must be one of {', '.join(SCHEMES)}, which have an integer datapath, "
+            f"got {spec.scheme!r}"
+        )
+    if spec.arithmetic != "integer":
+        raise ValueError(
+            f"arithmetic must be integer, which has the datapath's registers, "
+            f"got {spec.arithmetic!r}"
+        )
+    return model, spec, seed
 
 
 @dataclass(frozen=True)
@@ -79,19 +74,19 @@ class Captured:
     """Layers of a model as they ran on the chosen images.
 
     Attributes:
-        request: with name, quantization and seed of the file where a model was loaded.
+        request: what was asked for.
         model: quantized.
         layers: captured attention layers.
         chosen: numbers by option: `layers`, `images`, and `heads` where there was a choice.
     """
 
-    request: CaptureRequest
+    request: EvaluationRequest
     model: nn.Module
     layers: list[LayerCapture]
     chosen: dict[str, tuple[int, ...]]
 
 
-def capture(request: CaptureRequest, choice: CaptureChoice, progress: Progress) -> Captured:
+def capture(request: EvaluationRequest, choice: CaptureChoice, progress: Progress) -> Captured:
     """Load or quantize a model and capture the chosen layers on the chosen images.
 
     What was chosen is checked before anything is quantized.
@@ -100,13 +95,12 @@ def capture(request: CaptureRequest, choice: CaptureChoice, progress: Progress) 
         ValueError, OSError: model, weights or images are wrong or not there, a loaded model has no
             integer datapath, or a selection is out of range.
     """
-    loaded = None if request.load is None else load_quantized(request.load)
-    if loaded is not None:
-        request = replace(request, model=loaded.name, spec=loaded.spec, seed=loaded.seed)
+    name, spec, seed = datapath_of(request)
+    loaded = None if request.load is None else load_quantized(Path(request.load))
+    if loaded is not None and (loaded.name, loaded.spec, loaded.seed) != (name, spec, seed):
+        raise ValueError(f"{request.load} must be what was asked for, got another model")
     given = None if loaded is None else loaded.model
-    task = load_task(
-        request.model, "cpu", request.source, request.checkpoint, given, ema=request.ema
-    )
+    task = request.task(name, loaded)
     heads = attention_heads(task.model)
     names = tuple(heads)
     chosen = {"layers": choice.layers.resolve("--layers", len(names), names)}
@@ -116,8 +110,8 @@ def capture(request: CaptureRequest, choice: CaptureChoice, progress: Progress) 
         chosen["heads"] = choice.heads.resolve("--heads", least)
     chosen["images"] = choice.images.resolve("--images", len(task.data))
     if given is None:
-        images = task.calibration_images(request.seed, request.calibration_images)
-        given = quantize(task.model, images, request.spec)
+        images = task.calibration_images(seed, request.calibration_images)
+        given = quantize(task.model, images, spec)
     batches = chosen_images(task.data, chosen["images"], progress)
     return Captured(request, given, capture_layers(given, batches, layers), chosen)
 
@@ -162,7 +156,7 @@ def capture_layers(
 
 
 def command_of(
-    request: CaptureRequest, words: Sequence[str], chosen: Mapping[str, tuple[int, ...]]
+    request: EvaluationRequest, words: Sequence[str], chosen: Mapping[str, tuple[int, ...]]
 ) -> str:
     """Return the command that takes the same of the same model again, output folder left out.
 
@@ -173,28 +167,28 @@ def command_of(
         words: the command up to the model's name.
         chosen: numbers by option.
     """
-    line = [*words, request.model]
+    name, spec, seed = datapath_of(request)
+    line = [*words, name]
     for option, numbers in chosen.items():
         line += [f"--{option}", ranges_of(numbers)]
     if request.load is not None:
         line += ["--load", "FILE"]
     else:
-        spec = request.spec
         line += ["--scheme", spec.scheme, "--w-bits", str(spec.w_bits)]
-        line += ["--a-bits", str(spec.a_bits), "--seed", str(request.seed)]
+        line += ["--a-bits", str(spec.a_bits), "--seed", str(seed)]
         line += ["--calibration-images", str(request.calibration_images)]
-    if request.source.root is not None:
+    if request.data is not None:
         line += ["--data", "DIR"]
-    if request.source.classes is not None:
+    if request.classes is not None:
         line += ["--classes", "FILE"]
-    if request.checkpoint is not None:
+    if request.checkpoints:
         line += ["--checkpoint", "FILE", *["--ema"] * request.ema]
     return shlex.join(line)
 
 
 def emit_captured(
     out: str | Path,
-    request: CaptureRequest,
+    request: EvaluationRequest,
     choice: CaptureChoice,
     *,
     testbench: bool,
@@ -214,7 +208,7 @@ def emit_captured(
     chosen["rows"] = (choice.rows or Selection.of("all")).resolve("--rows", tokens)
     words = ("bitlog2", "golden", "emit", "--source", "model", "--model")
     reason = f"captured by: {command_of(captured.request, words, chosen)}"
-    cases = list(row_cases(captured.request.model, layers, chosen, reason))
+    cases = list(row_cases(datapath_of(request)[0], layers, chosen, reason))
     return emit_rows(out, layers[0].config, cases, testbench=testbench, progress=progress)
 
 

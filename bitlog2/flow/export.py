@@ -21,16 +21,17 @@ from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
 from bitlog2.models.ptq.attention import IntegerAttention
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
+from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import LayerCapture
 
-from .capture import CaptureChoice, Captured, CaptureRequest, capture, command_of
+from .capture import CaptureChoice, Captured, capture, command_of, datapath_of
 
 #: The numbers of a layer by field name; None for an optional field that it has not.
 Arrays = dict[str, Any]
 
 
 def export_model(
-    out: str | Path, request: CaptureRequest, choice: CaptureChoice, progress: Progress
+    out: str | Path, request: EvaluationRequest, choice: CaptureChoice, progress: Progress
 ) -> ExportReport:
     """Capture layers of a model and write them, with all of its linear layers, as an export.
 
@@ -58,15 +59,15 @@ def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[st
         for name, module in model.named_modules()
         if isinstance(module, IntegerLinear)
     }
-    spec = request.spec
+    name, spec, seed = datapath_of(request)
     export = ExportManifest.of(
-        model=request.model,
+        model=name,
         quantization=Quantization(
             scheme=spec.scheme,
             arithmetic="integer",
             w_bits=spec.w_bits,
             a_bits=spec.a_bits,
-            seed=request.seed,
+            seed=seed,
             calibration_images=None if request.load else request.calibration_images,
         ),
         config=first.config,

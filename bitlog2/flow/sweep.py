@@ -1,17 +1,72 @@
-"""Gates of the datapaths of a sweep, counted by Yosys."""
+"""Sweeps: the datapaths that are varied, their gates counted by Yosys, and the table."""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.assurance.cost import measure
 from bitlog2.golden.simulation import ToolError
 from bitlog2.golden.stimulus.unit import Progress, Target
-from bitlog2.models.runs.result import Result
-from bitlog2.models.runs.sweep import is_datapath, read_gates, write_gates
+from bitlog2.models.runs.result import Result, read_result
+from bitlog2.models.runs.sweep import (
+    SweepRow,
+    is_datapath,
+    read_gates,
+    sweep_csv,
+    sweep_rows,
+    write_gates,
+)
+from bitlog2.names import SWEPT
 from bitlog2.sim.datapath import ATTENTION
+from bitlog2.sim.files import write_whole
 
 #: The modules whose gates a sweep counts: one key's lane.
 UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
+
+
+_HEAD = (
+    f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}{'output error %':>16}"
+    f"{'map error %':>13}{'register bits':>15}{'map bits':>10}{'gates':>8}"
+)
+
+
+def datapaths(lists: Mapping[str, Sequence[int]]) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """Return every datapath of some values by the names that `SWEPT` gives to fields."""
+    return tuple(
+        tuple((SWEPT[name], value) for name, value in zip(lists, values, strict=True))
+        for values in product(*lists.values())
+    )
+
+
+def table(run: Path, wanted: bool | None, csv: Path | None, progress: Progress) -> list[str]:
+    """Return the lines of a sweep that was run, and write its rows.
+
+    Args:
+        run: its folder.
+        wanted: whether gates are counted, as `gates`.
+        csv: file of the rows; None for none.
+        progress: shows progress.
+
+    Raises:
+        ToolError, ValueError, OSError: as `gates`, or a file cannot be read or written.
+    """
+    result = read_result(run)
+    counts, why_not = gates(run, result, wanted, progress)
+    rows = sweep_rows(result, counts)
+    if csv is not None:
+        write_whole(csv, sweep_csv(rows).encode())
+    lines = [f"gates not counted: {why_not}"] if why_not else []
+    return [*lines, _HEAD, *map(_line, rows)]
+
+
+def _line(row: SweepRow) -> str:
+    return (
+        f"{row.scheme:<19}{row.fraction_bits:>3}{row.table_bits:>4}{row.top1:>9.2f}"
+        f"{row.changed_levels:>18.2f}{row.output_error:>16.2f}{row.map_error:>13.2f}"
+        f"{row.register_bits:>15}{row.storage_bits:>10}"
+        f"{'-' if row.gates is None else f'{row.gates:,}':>8}"
+    )
 
 
 def gates(

@@ -5,10 +5,11 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 `Scoreboard`. `regression` plays small sets of many configurations.
 """
 
+from bitlog2.names import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, SIMULATORS, STALL_PERCENT
+
 from ..simulation import Rtl
-from .job import PROFILES
 from .model import DEVICES
-from .options import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT, CosimOptions
+from .options import CosimOptions
 from .regression import (
     CHOICES,
     CONFIGURATIONS,
@@ -20,7 +21,7 @@ from .regression import (
 )
 from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
 from .run import cosim
-from .simulators import SIMULATORS, ended_by_signals, simulator_named
+from .simulators import ended_by_signals, simulator_named
 
 __all__ = [
     "CHOICES",

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from bitlog2.documents import Count, Document, from_json
+from bitlog2.names import PROFILES
 from bitlog2.sim.files import write_whole
 
 from .model import Words
 
-#: The runs of a device.
-PROFILES = ("none", "source", "sink", "both", "reset")
 #: Resets of the last one, and its rows: after each reset one or two are played whole.
 _RESETS, _RESET_ROWS = 32, 64
 

@@ -4,16 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bitlog2.names import IDLE_CYCLES, LIMIT_SECONDS, STALL_PERCENT
 from bitlog2.sim.checks import check_int
 
 from ..package.manifest import MANIFEST_NAME
 
-#: Cycles without a transfer after which a device counts as stuck.
-IDLE_CYCLES = 10_000
-#: Chance of a stall in a cycle.
-STALL_PERCENT = 30
-#: After which a simulator is ended.
-LIMIT_SECONDS = 900
 _PLACES = ("waves", "out", "builds", "log")
 
 

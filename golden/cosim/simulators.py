@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2.extras import require
+from bitlog2.names import SIMULATORS
 
 from ..simulation import MAKE_PYTHON, ToolError, icarus_found, verilator_environment
 from ..simulation.tools import finished
 
-SIMULATORS = ("verilator", "icarus")
 #: A path that make takes as it is.
 MAKE_PATH = re.compile(r"""[^\s$#'"\\]+""")
 #: The first major version that there is `cocotb_tools` with.

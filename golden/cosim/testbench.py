@@ -14,8 +14,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
 
+from bitlog2.names import IDLE_CYCLES
+
 from .model import AttentionModel, Beat, Model, Words, compare_words
-from .options import IDLE_CYCLES
 from .result import ProfileRun
 
 __all__ = [

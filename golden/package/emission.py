@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bitlog2 import __version__
+from bitlog2.names import SOURCES
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
@@ -16,7 +17,7 @@ from ..words.memfile import render_stream
 from .export import run_export
 from .export_manifest import ExportManifest
 from .folder import check_replaceable, open_folder, rendered, replace_folder, sha256
-from .generation import SOURCES, cross_check, generate
+from .generation import cross_check, generate
 from .manifest import MANIFEST_NAME
 from .reading import open_set, read_inputs, read_stimulus
 from .vector_manifest import VectorManifest

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bitlog2.names import MOST_CASES, SOURCES
 from bitlog2.sim import AttentionConfig
 
 from ..stimulus.unit import Progress, Tables, Target, Unit, join_tables, no_progress
 from ..stimulus.units import UNITS
 from .vector_set import UnitVectors, VectorSet, make_vectors
 
-#: The sources that a seed makes.
-SOURCES = ("corners", "random")
-#: The largest number of random cases that can be asked for.
-MOST_CASES = 100_000_000
 _LARGEST_SEED = (1 << 63) - 1
 
 

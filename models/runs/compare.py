@@ -1,5 +1,6 @@
 """Where two runs part: images whose prediction changed, and the first register that differs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from ..zoo.checkpoint import load_quantized
 from .folder import RunFolder
 from .request import Cell, EvaluationRequest
 from .result import CellAnswers
+
+#: Changed images that are listed.
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,47 @@ class CellComparison:
     def same(self) -> bool:
         """Whether predictions, pixels and registers agree."""
         return not (self.changes or self.other_pixels or self.other_registers)
+
+    def lines(self) -> list[str]:
+        """Return the differences in words, the first few images alone."""
+        title = self.a if self.a == self.b else f"{self.a} and {self.b}"
+        lines = [
+            f"{title}: {self.images:,} images, {len(self.changes):,} predictions changed; pixels "
+            f"{_in_words(self.other_pixels)}, attention registers "
+            f"{_in_words(self.other_registers)}"
+        ]
+        for change in self.changes[:_SHOWN]:
+            lines.append(
+                f"  image {change.number} (label {change.label}): {change.a} and {change.b}"
+            )
+        if len(self.changes) > _SHOWN:
+            lines.append(f"  ... and {len(self.changes) - _SHOWN:,} more")
+        return lines if self.parting is None else [*lines, f"  {self.parting}"]
+
+
+def _in_words(differing: int | None) -> str:
+    if differing is None:
+        return "not kept"
+    return f"DIFFERENT in {differing:,} images" if differing else "the same"
+
+
+def compare_cells(
+    a: RunFolder, b: RunFolder, names: tuple[str, str] | None = None
+) -> Iterator[CellComparison]:
+    """Yield the comparison of each cell that two runs have in common, or of two cells by name.
+
+    Raises:
+        ValueError: there is no such cell; else as `compare_runs`.
+    """
+    of_a, of_b = ({cell.name: cell for cell in run.request.cells()} for run in (a, b))
+    pairs = [(name, name) for name in of_a if name in of_b] if names is None else [names]
+    if not pairs:
+        raise ValueError(f"runs must have a cell in common, got none in {a.path} and {b.path}")
+    for pair in pairs:
+        for name, known in zip(pair, (of_a, of_b), strict=True):
+            if name not in known:
+                raise ValueError(f"cell must be one of {', '.join(known)}, got {name!r}")
+        yield compare_runs(a, b, of_a[pair[0]], of_b[pair[1]])
 
 
 def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> CellComparison:

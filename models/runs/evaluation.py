@@ -209,6 +209,11 @@ def _taken_back(path: Path) -> Iterator[None]:
         raise
 
 
+def usual_threads(folder: Path | None) -> int:
+    """Return torch's threads where none are asked for: a run gives the same on every machine."""
+    return torch.get_num_threads() if folder is None else 1
+
+
 @contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()

@@ -305,6 +305,14 @@ class CellStatus:
     finished: bool
     mismatched: int
 
+    def line(self, width: int) -> str:
+        """Return the same on one line, the name in this many columns."""
+        state = "finished" if self.finished else "started" if self.batches else "waiting"
+        return (
+            f"{self.name:<{width}}  {state:<9}{self.batches:>8,} batches{self.images:>10,} images"
+            f"{self.mismatched:>8,} mismatches"
+        )
+
 
 class RunFolder:
     """A run on the disk.
@@ -596,6 +604,15 @@ class RunFolder:
             finished=rules is not None and len(records) == rules.batches,
             mismatched=sum(sum(record.mismatched.values()) for record in records),
         )
+
+    def status_lines(self) -> list[str]:
+        """Return the same in words, and how many cells are finished."""
+        cells = self.status()
+        width = max(len(cell.name) for cell in cells)
+        done = sum(cell.finished for cell in cells)
+        written = f", result in {self.result_file}" if self.result_file.exists() else ""
+        total = f"{done} of {len(cells)} cells finished{written}"
+        return [*(cell.line(width) for cell in cells), total]
 
 
 _REQUEST, _LOCK, _CELLS = "run.json", "lock", "cells"

@@ -12,10 +12,12 @@ from bitlog2.documents import Document, brief, check_once
 from bitlog2.names import (
     ARITHMETICS,
     CONTROLS,
+    DIGESTS,
     FLOAT_ONLY,
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
+    SWEPT,
 )
 from bitlog2.sim import SCHEMES
 from bitlog2.sim.checks import check_choice, check_int
@@ -23,13 +25,11 @@ from bitlog2.sim.checks import check_choice, check_int
 from ..images.data import CALIBRATION_IMAGES
 from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
-from ..zoo.checkpoint import QuantizedModel
+from ..zoo.checkpoint import QuantizedModel, quantized_about
 from ..zoo.task import DataSource, Task, load_task
 
-#: The letters of SPEC.md for what a datapath is built with.
-SHORT_NAMES = {"fraction_bits": "F", "table_bits": "P", "distance_int_bits": "I"}
-#: Which attention registers go into a cell's digest.
-DIGESTS = ("none", "codes", "all")
+#: The name that a sweep takes for a field of the configuration.
+SHORT_NAMES = {field: name for name, field in SWEPT.items()}
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,24 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         ready = None if loaded is None else loaded.model
         ema = self.ema and file is not None
         return load_task(model, self.device, source, _path(file), ready, ema=ema)
+
+
+def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
+    """Return the fields of a request for the quantized model in a file.
+
+    Raises:
+        ValueError, OSError: as `quantized_about`; `name` is that of the model that it must be.
+    """
+    model, spec, seed = quantized_about(path, name)
+    return {
+        "models": (model,),
+        "schemes": (spec.scheme,),
+        "arithmetics": (spec.arithmetic,),
+        "bits": ((spec.w_bits, spec.a_bits),),
+        "datapaths": (spec.datapath,),
+        "seeds": (seed,),
+        "load": str(path),
+    }
 
 
 def _path(text: str | None) -> Path | None:

@@ -45,6 +45,14 @@ class Parting:
     a: int | None = None
     b: int | None = None
 
+    def __str__(self) -> str:
+        names = ("head", "row", "key or channel")
+        place = " ".join(f"{n} {i}" for n, i in zip(names, self.place, strict=False))
+        values = "" if self.a is None else f": {self.a} and {self.b}"
+        return (
+            f"image {self.image} parts first at layer {self.layer}, {self.register} {place}{values}"
+        )
+
 
 def first_difference(a: Mapping[str, Observation], b: Mapping[str, Observation]) -> Parting | None:
     """Return where two models' observations differ first; None where they are the same.

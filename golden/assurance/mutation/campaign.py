@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bitlog2.documents import Count, Document
+from bitlog2.names import MOST_MUTANTS
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
@@ -257,8 +258,6 @@ def build_bench(
     return MutantBench(program, vectors, len(design.mutants))
 
 
-#: Mutants of a module, unless another number is asked for.
-MOST_MUTANTS = 200
 #: Seconds for one mutant in the bench, and for one question to the solver.
 _BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
 #: As many times as long for a survivor of a unit, which must not stay undetermined.

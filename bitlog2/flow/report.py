@@ -1,11 +1,27 @@
-"""Tables of a report on the vectors and on the reference RTL."""
+"""The page of some runs, with tables on the vectors and on the reference RTL."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bitlog2.documents import parse
 from bitlog2.golden.assurance.mutation import TABLE, Campaign
 from bitlog2.golden.package.reading import open_set
-from bitlog2.models.report.page import Evidence
+from bitlog2.models.report import Evidence, render_page
+from bitlog2.models.runs.result import Result
+from bitlog2.models.runs.sweep import read_gates
+from bitlog2.sim.files import write_whole
+
+
+def write_page(out: Path, runs: Mapping[Path, Result], vectors: Path | None) -> None:
+    """Write the page of some runs: the result of each, by its folder.
+
+    Raises:
+        ValueError, OSError: as `read_gates`, `evidence`, or the page cannot be written.
+    """
+    gates: dict[str, int] = {}
+    for path, result in runs.items():
+        gates |= read_gates(path, result)
+    write_whole(out, render_page(list(runs.values()), evidence(vectors), gates).encode())
 
 
 def evidence(vectors: Path | None) -> list[Evidence]:

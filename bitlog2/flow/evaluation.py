@@ -1,19 +1,103 @@
-"""The table of an evaluation: a row as each cell is finished, and what follows the rows."""
+"""An evaluation with its table: a row as each cell is finished, and what follows the rows."""
 
+import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bitlog2.flow.replay import write_replay
-from bitlog2.models.runs.evaluation import Events
-from bitlog2.models.runs.folder import Inputs
+import msgspec
+
+from bitlog2.golden import RowCase, emit_rows
+from bitlog2.models.images.data import Progress
+from bitlog2.models.runs.evaluation import Events, evaluate
+from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
-from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
+from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, write_result
 from bitlog2.models.watch.check import Mismatch
 from bitlog2.models.watch.watermarks import WATERMARKED
+from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
 from bitlog2.sim import REGISTERS
+
+from .capture import origin_of
 
 _SKIPPED_SHOWN = 5
 _SHORT = {"row_max": "max", "row_sum": "sum", "out_product": "out_prod", "nibble": "nibb"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files of an evaluation beside its run; None for those that are not written.
+
+    Attributes:
+        result: the result with its timings.
+        model: the quantized model.
+        quantizers: scales, zero points and reparameterizations.
+        mismatches: folder of the rows that differ; None for `mismatch` in the folder of a run, or
+            `bitlog2-mismatch`.
+    """
+
+    result: Path | None = None
+    model: Path | None = None
+    quantizers: Path | None = None
+    mismatches: Path | None = None
+
+    def writer(self, request: EvaluationRequest) -> Callable[[QuantizedModel], None] | None:
+        """Return what writes a quantized model; None where it is not wanted.
+
+        Raises:
+            ValueError: there are several.
+        """
+        cells = sum(cell.spec is not None for cell in request.cells())
+        for file, name in ((self.model, "save"), (self.quantizers, "dump_quantizers")):
+            if file is not None and cells != 1:
+                raise ValueError(f"{name} must go with one scheme and one seed, got {cells} cells")
+
+        def write(quantized: QuantizedModel) -> None:
+            if self.model is not None:
+                save_quantized(self.model, quantized)
+            if self.quantizers is not None:
+                dump_quantizers(self.quantizers, quantized)
+
+        return None if self.model is None and self.quantizers is None else write
+
+
+def evaluated(
+    folder: Path | None,
+    request: EvaluationRequest | None,
+    check_threads: int | None,
+    progress: Progress,
+    outputs: Outputs | None = None,
+) -> int:
+    """Evaluate, or go on with a run; print its table and return the exit status.
+
+    Args:
+        folder: of the run; None for one that is gone afterwards.
+        request: what is evaluated; None for what the run was asked for.
+        check_threads: that compare registers; None for a number by the processors.
+        progress: shows progress.
+        outputs: what is written beside the run.
+
+    Raises:
+        ValueError, OSError: as `evaluate`, `RunFolder.open`, `Outputs.writer`.
+    """
+    outputs = outputs or Outputs()
+    mismatches = outputs.mismatches or Path("bitlog2-mismatch")
+    if folder is not None:
+        mismatches = outputs.mismatches or folder / "mismatch"
+        request = request or RunFolder.open(folder).request
+    assert request is not None
+    table = Table(request, mismatches)
+    events = Events(table.header, outputs.writer(request), table.replay, table.row)
+    result = evaluate(folder, request, progress, events, check_threads)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    status = table.finish(result)
+    if folder is not None:
+        print(f"result in {folder / 'result.json'}")
+    if outputs.result is not None:
+        write_result(outputs.result, msgspec.structs.replace(result, timings=table.timings))
+    return status
 
 
 class Table:
@@ -38,12 +122,7 @@ class Table:
         self._replayed: set[Cell] = set()
         self.timings: dict[str, float] = {}
 
-    @property
-    def events(self) -> Events:
-        """What the evaluation calls."""
-        return Events(inputs=self._header, mismatch=self._replay, cell=self._row)
-
-    def _header(self, inputs: Inputs) -> None:
+    def header(self, inputs: Inputs) -> None:
         """Print what a model is evaluated on; before the first one's rows the table's head."""
         request = self._request
         seeds = ", ".join(str(seed) for seed in request.seeds)
@@ -66,7 +145,7 @@ class Table:
             flush=True,
         )
 
-    def _row(self, cell: CellResult, images_per_second: float) -> None:
+    def row(self, cell: CellResult, images_per_second: float) -> None:
         """Print one row of the table, and warn where no figure of its model can be compared."""
         self.timings[cell.name] = images_per_second
         if cell.warning is not None:
@@ -143,12 +222,22 @@ class Table:
             return 1
         return 0
 
-    def _replay(self, cell: Cell, mismatch: Mismatch) -> None:
-        """Write the row of a cell's first mismatch as a vector set."""
+    def replay(self, cell: Cell, mismatch: Mismatch) -> None:
+        """Write the row of a cell's first mismatch as a vector set, for `golden verify`."""
         if cell in self._replayed:
             return
         self._replayed.add(cell)
-        write_replay(self._folder / cell.name, cell.model, mismatch)
+        place = (mismatch.layer, mismatch.window, mismatch.head, mismatch.image, mismatch.row)
+        row = RowCase(
+            scores=mismatch.score,
+            v=mismatch.v,
+            params=mismatch.params,
+            masked=mismatch.masked,
+            bias=mismatch.bias,
+            reason=f"register {mismatch.register} differed",
+            origin=origin_of(cell.model, *place),
+        )
+        emit_rows(self._folder / cell.name, mismatch.config, [row])
 
 
 def _print_skipped(cell: CellResult, of_model: str) -> None:

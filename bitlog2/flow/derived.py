@@ -1,0 +1,123 @@
+"""What follows from declarations: parts of pages and headers, and the JSON schemas."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+from bitlog2 import documents
+from bitlog2.golden.package.export_manifest import ExportManifest
+from bitlog2.golden.package.vector_manifest import VectorManifest
+from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.words.fields import Field, hex_digits, word_width
+from bitlog2.models.runs.result import Result
+from bitlog2.models.sealed import sealed_schema
+from bitlog2.sim import AttentionConfig
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def unit_tables() -> str:
+    """Return the streams and fields of every unit, in Markdown."""
+    target = Target.of(AttentionConfig())
+    lines = []
+    for unit in UNITS.values():
+        lines += [f"**{unit.name}**", ""]
+        lines += ["| file | role | a word per | bits | digits | fields, most significant first |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for stream in unit.streams:
+            fields_of = stream.fields(target)
+            width = word_width(fields_of)
+            lines.append(
+                f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
+                f"{hex_digits(width)} | {', '.join(map(_field, fields_of))} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _field(field: Field) -> str:
+    lanes = f" x {field.lanes} lanes" if field.lanes > 1 else ""
+    return f"{field.name} {field.bits}{' signed' if field.signed else ''}{lanes}"
+
+
+def configuration_table() -> str:
+    """Return the fields of a configuration that are chosen, in Markdown."""
+    lines = ["| field | meaning | default | range |", "|---|---|---|---|"]
+    for each in fields(AttentionConfig):
+        facts = each.metadata
+        if "names" in facts:
+            legal = f"one of {len(facts['names'])}"
+        elif "low" in facts:
+            legal = f"{facts['low']} to {facts['high']}"
+        else:
+            continue
+        lines.append(f"| `{each.name}` | {facts['text']} | {each.default} | {legal} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def configuration_limits() -> str:
+    """Return the ranges of a configuration's fields as macros of C."""
+    lines = []
+    for each in AttentionConfig.choices():
+        name, facts = f"BL2_{each.name.upper()}", each.metadata
+        lines += [f"#define {name}_LOW {facts['low']}", f"#define {name}_HIGH {facts['high']}"]
+    return "\n".join(lines) + "\n"
+
+
+#: Each part: its page, the marks before and after it, and what makes it.
+PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
+    "units": (
+        _ROOT / "golden" / "FORMAT.md",
+        "<!-- units: begin -->\n",
+        "<!-- units: end -->",
+        lambda: "\n" + unit_tables(),
+    ),
+    "configuration": (
+        _ROOT / "sim" / "SPEC.md",
+        "<!-- configuration: begin -->\n",
+        "<!-- configuration: end -->",
+        lambda: "\n" + configuration_table(),
+    ),
+    "limits": (
+        _ROOT / "golden" / "c" / "bitlog2.h",
+        "/* limits of a configuration: begin */\n",
+        "/* limits of a configuration: end */",
+        configuration_limits,
+    ),
+}
+
+
+def page_with_part(name: str, page: str) -> str:
+    """Return the page with the part between its two marks made anew.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    _, begin_mark, end_mark, made = PARTS[name]
+    before, begin, rest = page.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
+    if not begin or not end:
+        raise ValueError(f"page must hold the marks {begin_mark.strip()} and {end_mark}")
+    return f"{before}{begin}{made()}{end}{after}"
+
+
+def _manifest_schema(kind: type[documents.Document]) -> str:
+    title = f"{(kind.__doc__ or '').rstrip('.')}, schema version 2"
+    found = documents.schema(kind, title)
+    configuration = found["$defs"][kind.__name__]["properties"]["configuration"]
+    configuration["additionalProperties"] = False  # msgspec gives that of any dict
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _result_schema() -> str:
+    return json.dumps(sealed_schema(Result, "Result of an evaluation by BitLog2"), indent=2) + "\n"
+
+
+#: Each published schema, and what makes it.
+SCHEMAS: dict[Path, Callable[[], str]] = {
+    _ROOT / "golden/package/manifest.schema.json": lambda: _manifest_schema(VectorManifest),
+    _ROOT / "golden/package/export.schema.json": lambda: _manifest_schema(ExportManifest),
+    _ROOT / "models/runs/result.schema.json": _result_schema,
+}

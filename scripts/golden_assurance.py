@@ -1,0 +1,181 @@
+"""`bitlog2 golden coverage`, `mutation`, `proof` and `cost`: how good vectors and RTL are."""
+
+from pathlib import Path
+from typing import Annotated
+
+from bitlog2.names import CODED, COSTED, DEVICES, MOST_MUTANTS, SUBJECTS, TECHNOLOGIES
+
+from .options import RtlOptions
+from .terminal import command, progress, report, write_json
+from .values import SEED, Json, Lanes, integer, one_of, value
+
+COVERAGE_EXAMPLES = """example:
+  bitlog2 golden emit --out vectors
+  bitlog2 golden coverage vectors
+  bitlog2 golden coverage vectors --unit exp2 --json coverage.json
+  bitlog2 golden coverage vectors --unit exp2 --rtl my.sv --top my --reasons my_reasons.json
+
+exit status: 0 every point is reached or has its reason, 1 a point lacks one, or a reason its
+point, 2 the set cannot be used"""
+
+
+def coverage(
+    set: Path,
+    /,
+    *,
+    unit: Annotated[tuple[str, ...], value(one_of(DEVICES), repeated=True)] = (),
+    lanes: Lanes = None,
+    reasons: Path | None = None,
+    json: Json = None,
+    rtl: RtlOptions | None = None,
+) -> int:
+    """Measure the lines and toggles of the reference RTL that a vector set reaches.
+
+    Args:
+        unit: devices; may be repeated (default: all)
+        set: the vector set
+        reasons: JSON list of reasons why points are not reached
+    """
+    device = (rtl or RtlOptions()).device()
+    if device is None and lanes is not None:
+        raise ValueError("--lanes must be left out without --rtl and -f")
+    from bitlog2.golden.assurance.coverage import measure_structure, read_reasons
+
+    known = None if reasons is None else read_reasons(reasons.read_bytes(), str(reasons))
+    found = measure_structure(
+        set, unit or None, rtl=device, lanes=lanes, reasons=known, progress=progress
+    )
+    return report(found, json)
+
+
+MUTATION_EXAMPLES = """example:
+  bitlog2 golden mutation
+  bitlog2 golden mutation vectors --module exp2 --module row_max --seed 1
+  bitlog2 golden mutation --json mutation.json
+
+Yosys puts up to 200 mutants of a module into one netlist, of which one is chosen at run time; a
+bench compiled by Verilator runs the vectors against each. A survivor is proved equivalent under the
+assumptions that are printed, or it is a gap; of row modules 2 % may stay undetermined.
+
+exit status: 0 every mutant is caught or proved equivalent, 1 a gap is left, 2 wrong usage"""
+
+
+def mutation(
+    set: Path | None = None,
+    /,
+    *,
+    module: Annotated[tuple[str, ...], value(one_of(SUBJECTS), repeated=True)] = (),
+    most: Annotated[int, value(integer(1, 10000))] = MOST_MUTANTS,
+    seed: Annotated[int, value(SEED)] = 0,
+    processes: Annotated[int, value(integer(1, 64))] = 2,
+    json: Json = None,
+    keep: bool = False,
+) -> int:
+    """Change the reference RTL in hundreds of places and see which changes a set finds.
+
+    Args:
+        set: the vector set (default: the default one, made)
+        module: may be repeated (default: all)
+        most: mutants per module
+        seed: seed of the choice of mutants, and of the pauses on streams
+        processes: modules at a time
+        keep: write the table that the package keeps, too
+    """
+    import tempfile
+
+    from bitlog2.golden import emit
+    from bitlog2.golden.assurance.mutation import TABLE, mutate
+
+    with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as folder:
+        if set is None:
+            set = Path(folder) / "set"
+            emit(set, progress=progress)
+        found = mutate(
+            set, module or None, most=most, seed=seed, processes=processes, progress=progress
+        )
+    write_json(TABLE if keep else None, found)
+    return report(found, json)
+
+
+PROOF_EXAMPLES = """example:
+  bitlog2 golden proof
+  bitlog2 golden proof --claim comparing_counts --claim rtl_exp2 --scheme BitLog2_Half_17
+  bitlog2 golden proof --json proof.json
+
+exit status: 0 every claim is proved, 1 one is refuted or not proved, 2 wrong usage"""
+
+
+def proof(
+    *,
+    claim: tuple[str, ...] = (),
+    scheme: Annotated[tuple[str, ...], value(one_of(CODED), repeated=True)] = (),
+    timeout: Annotated[int, value(integer(1, 86400))] = 600,
+    json: Json = None,
+) -> int:
+    """Prove the specification's claims, and the reference RTL against it.
+
+    Args:
+        claim: may be repeated (default: all)
+        scheme: may be repeated (default: all)
+        timeout: seconds of the solver per claim
+    """
+    # The solver belongs to an extra: the other commands work without it.
+    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
+    from bitlog2.golden.assurance.table import Columns
+
+    chosen = selected(CLAIMS, claim or None, scheme or CODED)
+    lines = []
+    head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
+    known = [
+        (c.name, s.scheme.name, c.requirements, c.over(s), c.by, " " * 10, "") for c, s in chosen
+    ]
+    columns = Columns([head, *known], "<" * len(head))
+    print(columns.line(head))
+    for one, setting in chosen:
+        line = decide(one, setting, timeout)
+        lines.append(line)
+        cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
+        print(columns.line((*cells, f"{line.seconds:.1f}")), flush=True)
+        if line.detail:
+            print(f"  {line.detail}", flush=True)
+    write_json(json, Lines(claims=tuple(lines)))
+    held = sum(line.holds for line in lines)
+    seconds = sum(line.seconds for line in lines)
+    print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")
+    return 0 if held == len(lines) else 1
+
+
+COST_EXAMPLES = """example:
+  bitlog2 golden cost --choice log2 --choice exp2
+  bitlog2 golden cost --target ice40 --json cost.json
+  bitlog2 golden cost --markdown
+
+Everything takes some six minutes of one core."""
+
+
+def cost(
+    *,
+    choice: Annotated[tuple[str, ...], value(one_of(COSTED), repeated=True)] = (),
+    target: Annotated[tuple[str, ...], value(one_of(TECHNOLOGIES), repeated=True)] = (),
+    markdown: bool = False,
+    json: Json = None,
+) -> int:
+    """Count gates, LUTs and logic levels of each choice.
+
+    Args:
+        choice: may be repeated (default: all)
+        target: gates or an FPGA; may be repeated (default: all)
+        markdown: print Markdown tables
+    """
+    from bitlog2.golden.assurance.cost import measure_cost
+
+    table = measure_cost(choice or None, target or None, progress=progress)
+    write_json(json, table)
+    print("\n".join(table.markdown() if markdown else table.lines()))
+    return 0
+
+
+coverage_app = command(coverage, COVERAGE_EXAMPLES)
+mutation_app = command(mutation, MUTATION_EXAMPLES)
+proof_app = command(proof, PROOF_EXAMPLES)
+cost_app = command(cost, COST_EXAMPLES)

@@ -1,0 +1,112 @@
+"""`bitlog2 status`, `resume`, `report` and `compare`: what is done with runs in folders."""
+
+from pathlib import Path
+from typing import Annotated
+
+from .terminal import command, progress
+from .values import CheckThreads, output_file, value
+
+Run = Annotated[Path, value(help="folder of a run")]
+
+
+def status(run: Run, /) -> int:
+    """Show how far the cells of a run are, whether or not it is being run."""
+    from bitlog2.models.runs.folder import RunFolder
+
+    print("\n".join(RunFolder.open(run).status_lines()))
+    return 0
+
+
+def resume(run: Run, /, *, check_threads: CheckThreads = None) -> int:
+    """Evaluate what is missing of a run; a finished one shows its result again."""
+    from bitlog2.flow.evaluation import evaluated
+
+    return evaluated(run, None, check_threads, progress)
+
+
+RESUME_EXAMPLES = """examples:
+  bitlog2 resume RUN
+  torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes
+
+Versions, weights and images must be those that the run began with."""
+
+
+def report(
+    run: Path,
+    /,
+    *more: Path,
+    out: Annotated[Path | None, value(output_file)] = None,
+    latex: Annotated[Path | None, value(output_file)] = None,
+    vectors: Path | None = None,
+) -> int:
+    """Draw finished runs in one file that needs nothing else.
+
+    Accuracy, spread, comparisons, what each code does to the attention map, watermarks.
+
+    Args:
+        run: folder of a run
+        more: folders of other runs
+        out: the page
+        latex: the table alone
+        vectors: show the coverage of this vector set too
+    """
+    if out is None and latex is None:
+        raise ValueError("--out FILE or --latex FILE must be given, got neither")
+    from bitlog2.models.runs.result import latex_table, read_result
+    from bitlog2.sim.files import write_whole
+
+    results = {path: read_result(path) for path in (run, *more)}
+    if out is not None:
+        from bitlog2.flow.report import write_page
+
+        write_page(out, results, vectors)
+        print(f"{out}: {sum(len(result.cells) for result in results.values())} cells")
+    if latex is not None:
+        write_whole(latex, latex_table(list(results.values())).encode())
+        print(f"{latex}: the table")
+    return 0
+
+
+REPORT_EXAMPLES = """examples:
+  bitlog2 report RUN --out report.html
+  bitlog2 report RUN1 RUN2 --out report.html --vectors build/vectors
+  bitlog2 report RUN --latex table.tex"""
+
+
+def compare(
+    a: Path,
+    b: Path,
+    /,
+    *,
+    cell: tuple[str, str] | None = None,
+) -> int:
+    """Compare the cells that two runs have in common, or two cells by name.
+
+    Shown are the images whose prediction changed, and the first layer and register that differs.
+
+    Args:
+        a: folder of a run
+        b: folder of another, or the same
+        cell: two cells by name
+    """
+    from bitlog2.models.runs.compare import compare_cells
+    from bitlog2.models.runs.folder import RunFolder
+
+    same = True
+    for found in compare_cells(RunFolder.open(a), RunFolder.open(b), cell):
+        same = same and found.same
+        print("\n".join(found.lines()))
+    return 0 if same else 1
+
+
+COMPARE_EXAMPLES = """examples:
+  bitlog2 compare RUN_A RUN_B
+  bitlog2 compare RUN RUN --cell digits-BitLog2_Half_16-integer-w4a4-seed0 \\
+      digits-BitLog2_Half_17-integer-w4a4-seed0
+
+exit status: 0 nothing differs, 1 something does, 2 they cannot be compared"""
+
+status_app = command(status)
+resume_app = command(resume, RESUME_EXAMPLES)
+report_app = command(report, REPORT_EXAMPLES)
+compare_app = command(compare, COMPARE_EXAMPLES)

@@ -1,0 +1,149 @@
+"""Values of the command line: a parser takes one word, and names the legal range where it is wrong.
+
+Nothing is imported here, nor in a command's module outside its function, that takes time: help and
+errors are there at once.
+"""
+
+import difflib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import Parameter
+
+from bitlog2.names import LARGEST_SEED, MODELS, UNITS
+
+T = TypeVar("T")
+
+
+def value(
+    parse: Callable[[str], Any] | None = None, *, repeated: bool = False, **rest: Any
+) -> Parameter:
+    """Return the declaration of an option; the docstring below a field is its line in the help.
+
+    Args:
+        parse: what makes the value of a word; None for what its type makes.
+        repeated: whether the value is a tuple, of one word per occurrence.
+        rest: as `Parameter` takes it.
+    """
+    if parse is None:
+        return Parameter(**rest)
+
+    def convert(_: Any, tokens: Sequence[Any]) -> Any:
+        found = tuple(parse(token.value) for token in tokens)
+        if not repeated and len(found) > 1:
+            raise ValueError("must be given once")
+        return found if repeated else found[0]
+
+    convert.names = getattr(parse, "names", ())  # type: ignore[attr-defined]
+    return Parameter(converter=convert, n_tokens=1, accepts_keys=False, **rest)
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return the parser of an integer from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise ValueError(f"must be an integer from {low} to {high}, got {text!r}")
+        return number
+
+    return parse
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """Return the parser of one of some names, which has them as `names`."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            near = difflib.get_close_matches(text, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(names)}, got {text!r}{hint}")
+        return text
+
+    parse.names = tuple(names)  # type: ignore[attr-defined]
+    return parse
+
+
+def comma_list(parse: Callable[[str], T], every: str | None = None) -> Callable[[str], Any]:
+    """Return the parser of a list with commas, each value once; `every`: a word for all."""
+
+    def parse_list(text: str) -> Any:
+        if text == every:
+            return (every,)
+        found = tuple(parse(part) for part in text.split(","))
+        for one in found:
+            if found.count(one) > 1:
+                raise ValueError(f"must name each once, got {one!r} twice")
+        return found
+
+    parse_list.names = getattr(parse, "names", ())  # type: ignore[attr-defined]
+    return parse_list
+
+
+def pair(form: str) -> Callable[[str], tuple[str, str]]:
+    """Return the parser of a name and a value, such as `NAME=VALUE`."""
+
+    def parse(text: str) -> tuple[str, str]:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise ValueError(f"must be {form}, got {text!r}")
+        return name, value
+
+    return parse
+
+
+def mapping(name: str, pairs: Sequence[tuple[str, T]]) -> dict[str, T]:
+    """Return pairs as a dictionary.
+
+    Raises:
+        ValueError: one of them is given twice; `name` is that of the option.
+    """
+    found: dict[str, T] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{name} must give {key} once, got {found[key]} and {value}")
+        found[key] = value
+    return found
+
+
+def output_file(text: str) -> Path:
+    """Parse a file to be written: its folder must be there before the work begins."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"must be a file in a folder that exists, got {text!r}")
+    return path
+
+
+#: Seeds of a calibration, and of what else is random.
+SEED, LONG_SEED = integer(0, LARGEST_SEED), integer(0, 2**63 - 1)
+#: Options that several commands have.
+Json = Annotated[Path | None, value(output_file, help="write everything there, as JSON")]
+Limit = Annotated[
+    int | None,
+    value(integer(1, 10**9), help="first N images only (an ImageNet folder is sorted by class)"),
+]
+CheckThreads = Annotated[
+    int | None,
+    value(
+        integer(1, 256),
+        help="threads per process that compare registers while the model goes on; nothing that is "
+        "reported depends on them (default: the processors that torch leaves free, 1 to 4)",
+    ),
+]
+Model = Annotated[str | None, value(one_of(MODELS), help="model (default: digits)")]
+Units = Annotated[
+    tuple[str, ...],
+    value(one_of(UNITS), repeated=True, help="units; may be repeated (default: all)"),
+]
+HeadDim = Annotated[
+    int | None,
+    value(integer(1, 1024), help="lanes of v (default: 64, or the largest that fits)"),
+]
+Lanes = Annotated[
+    int | None,
+    value(integer(1, 64), help="keys per beat, the parameter LANES (default: the module's own)"),
+]
