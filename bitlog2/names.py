@@ -94,32 +94,9 @@ ZOO: dict[str, ZooModel] = {
 #: What `--model` takes: the embedded network and the pretrained ones.
 MODELS = ("digits", *ZOO)
 
-#: The units of a vector set, in datapath order.
-UNITS = (
-    *("score_accumulator", "score_requantizer", "row_max", "exp2", "row_sum", "log2_quantizer"),
-    *("code_register", "shift_add", "output_requantizer", "attention_row"),
-)
-#: The modules that a set is played to: those of the units, and others that take their words.
-DEVICES = (
-    *("score_accumulator", "score_requantizer", "row_max", "exp2", "row_sum", "log2_quantizer"),
-    *("log2_quantizer_divide", "code_register", "code_memory", "shift_add", "output_requantizer"),
-    *("softmax_row", "attention_row"),
-)
-#: The parts of the reference RTL that are mutated.
-SUBJECTS = (
-    *("score_accumulator", "score_requantizer", "row_max", "distance", "exp2", "exp2 table"),
-    *("row_sum", "log2_quantizer", "leading_one", "log2_quantizer_divide", "code_register"),
-    *("code_memory", "shift_add", "shift_add_lane", "output_requantizer", "softmax_row"),
-    "attention_row",
-)
 #: The choices of the design whose cost is measured, and what it is counted in.
 COSTED = ("log2", "exp2", "table_bits", "single_half", "levels", "multiplier", "float32", "rows")
 TECHNOLOGIES = ("generic", "ice40")
-#: The fields of a configuration that a sweep varies, by the name that it takes.
-SWEPT = {
-    **{"F": "fraction_bits", "P": "table_bits", "I": "distance_int_bits"},
-    **{name: name for name in ("m_bits", "max_n", "m2_bits", "max_n2", "t_bits")},
-}
 #: Configurations of the hardware by name: each scheme with all else as it is by default.
 PRESETS = (*SCHEMES, "default")
 #: Where the cases of a vector set come from, and the most random ones of a unit.

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import CODED, COSTED, DEVICES, MOST_MUTANTS, SUBJECTS, TECHNOLOGIES
+from bitlog2.golden.assurance.modules import MUTATED
+from bitlog2.golden.simulation.contract import DEVICES
+from bitlog2.names import CODED, COSTED, MOST_MUTANTS, TECHNOLOGIES
 
 from .options import RtlOptions
 from .terminal import command, progress, report, write_json
@@ -23,7 +25,7 @@ def coverage(
     set: Path,
     /,
     *,
-    unit: Annotated[tuple[str, ...], value(one_of(DEVICES), repeated=True)] = (),
+    unit: Annotated[tuple[str, ...], value(one_of(tuple(DEVICES)), repeated=True)] = (),
     lanes: Lanes = None,
     reasons: Path | None = None,
     json: Json = None,
@@ -64,7 +66,7 @@ def mutation(
     set: Path | None = None,
     /,
     *,
-    module: Annotated[tuple[str, ...], value(one_of(SUBJECTS), repeated=True)] = (),
+    module: Annotated[tuple[str, ...], value(one_of(tuple(MUTATED)), repeated=True)] = (),
     most: Annotated[int, value(integer(1, 10000))] = MOST_MUTANTS,
     seed: Annotated[int, value(SEED)] = 0,
     processes: Annotated[int, value(integer(1, 64))] = 2,

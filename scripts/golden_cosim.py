@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from bitlog2.extras import require
+from bitlog2.golden.simulation.contract import DEVICES
 from bitlog2.names import (
-    DEVICES,
     IDLE_CYCLES,
     LIMIT_SECONDS,
     PROFILES,

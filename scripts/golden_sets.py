@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bitlog2.names import LARGEST_SEED, MOST_CASES, PRESETS, SOURCES
+from bitlog2.sim.datapath import ATTENTION
 
 from .options import (
     ModelData,
@@ -16,13 +17,18 @@ from .options import (
     selection,
 )
 from .terminal import command, progress, report
-from .values import LONG_SEED, HeadDim, Json, Model, Units, integer, mapping, one_of, pair, value
+from .values import LONG_SEED, HeadDim, Json, Model, integer, mapping, one_of, pair, value
 
 if TYPE_CHECKING:
     from bitlog2.golden import Emission
 
 Config = Annotated[
     str, value(help=f"JSON file of fields, a manifest, or one of {', '.join(PRESETS)}")
+]
+
+Units = Annotated[
+    tuple[str, ...],
+    value(one_of(tuple(ATTENTION)), repeated=True, help="units; may be repeated (default: all)"),
 ]
 
 

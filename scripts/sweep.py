@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import CODED, SWEPT
+from bitlog2.names import CODED
+from bitlog2.sim.config import AttentionConfig
 
 from .terminal import command, progress
 from .values import (
@@ -28,7 +29,7 @@ A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
 
 
 #: What can be varied.
-NAMES = (*SWEPT, "scheme")
+NAMES = (*AttentionConfig.swept(), "scheme")
 
 
 def varied(text: str) -> tuple[str, tuple[Any, ...]]:

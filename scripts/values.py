@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from bitlog2.names import LARGEST_SEED, MODELS, UNITS
+from bitlog2.names import LARGEST_SEED, MODELS
 
 T = TypeVar("T")
 
@@ -135,10 +135,6 @@ CheckThreads = Annotated[
     ),
 ]
 Model = Annotated[str | None, value(one_of(MODELS), help="model (default: digits)")]
-Units = Annotated[
-    tuple[str, ...],
-    value(one_of(UNITS), repeated=True, help="units; may be repeated (default: all)"),
-]
 HeadDim = Annotated[
     int | None,
     value(integer(1, 1024), help="lanes of v (default: 64, or the largest that fits)"),

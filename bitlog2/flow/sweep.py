@@ -17,7 +17,7 @@ from bitlog2.models.runs.sweep import (
     sweep_rows,
     write_gates,
 )
-from bitlog2.names import SWEPT
+from bitlog2.sim.config import AttentionConfig
 from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.files import write_whole
 
@@ -32,9 +32,10 @@ _HEAD = (
 
 
 def datapaths(lists: Mapping[str, Sequence[int]]) -> tuple[tuple[tuple[str, int], ...], ...]:
-    """Return every datapath of some values by the names that `SWEPT` gives to fields."""
+    """Return every datapath of some values by the names that a sweep has for fields."""
+    fields = AttentionConfig.swept()
     return tuple(
-        tuple((SWEPT[name], value) for name, value in zip(lists, values, strict=True))
+        tuple((fields[name], value) for name, value in zip(lists, values, strict=True))
         for values in product(*lists.values())
     )
 

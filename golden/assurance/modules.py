@@ -57,3 +57,10 @@ def _modules() -> list[Module]:
 
 #: Every module by name, in the order of the datapath.
 MODULES: dict[str, Module] = {module.name: module for module in _modules()}
+#: What is mutated, by name: the cells of each module, and the entries of its table if it has one.
+MUTATED: dict[str, tuple[Module, bool]] = {
+    name: (module, entries)
+    for module in MODULES.values()
+    for name, entries in ((module.name, False), (f"{module.name} table", True))
+    if not entries or (module.unit.table and module.name == module.unit.name)
+}

@@ -17,9 +17,8 @@ from bitlog2.names import (
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
-    SWEPT,
 )
-from bitlog2.sim import SCHEMES
+from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 
 from ..images.data import CALIBRATION_IMAGES
@@ -29,7 +28,7 @@ from ..zoo.checkpoint import QuantizedModel, quantized_about
 from ..zoo.task import DataSource, Task, load_task
 
 #: The name that a sweep takes for a field of the configuration.
-SHORT_NAMES = {field: name for name, field in SWEPT.items()}
+SHORT_NAMES = {field: name for name, field in AttentionConfig.swept().items()}
 
 
 @dataclass(frozen=True)

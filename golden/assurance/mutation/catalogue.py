@@ -15,7 +15,7 @@ from bitlog2.sim.files import write
 from ...simulation import yosys
 from ...simulation.contract import CONTRACTS
 from ...testbench.files import RTL
-from ..modules import MODULES, Module
+from ..modules import MODULES, MUTATED, Module
 from ..yosys import run_script
 
 #: The input that chooses the mutant; 0 is the design as it was written.
@@ -325,12 +325,5 @@ class Subject:
         return boundary_of(self.module.device if self.module.assumes is None else self.module.name)
 
 
-def _subjects() -> Iterable[Subject]:
-    for module in MODULES.values():
-        yield Subject(module.name, module)
-        if module.unit.table and module.name == module.unit.name:
-            yield Subject(f"{module.name} table", module, entries=True)
-
-
 #: Every subject by name, in datapath order.
-SUBJECTS: dict[str, Subject] = {each.name: each for each in _subjects()}
+SUBJECTS: dict[str, Subject] = {name: Subject(name, *facts) for name, facts in MUTATED.items()}
