@@ -1,32 +1,21 @@
 """The attention datapath: its units and its ports, in order."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
+from . import units
 from .declarations import Port, Unit
-from .units.attention_row import ATTENTION_ROW
-from .units.code_register import CODE_REGISTER
-from .units.exp2 import EXP2
-from .units.log2_quantizer import LOG2_QUANTIZER
-from .units.output_requantizer import OUTPUT_REQUANTIZER
-from .units.row_max import ROW_MAX
-from .units.row_sum import ROW_SUM
-from .units.score_accumulator import SCORE_ACCUMULATOR
-from .units.score_requantizer import SCORE_REQUANTIZER
-from .units.shift_add import SHIFT_ADD
+
+
+def _declared() -> list[Unit]:
+    """Return the unit that each module of `units` declares, named as the module is."""
+    names = [module.name for module in iter_modules(units.__path__)]
+    return [getattr(import_module(f"{units.__name__}.{name}"), name.upper()) for name in names]
+
 
 #: The nine units by name, and after them the row that they make.
 ATTENTION: dict[str, Unit] = {
-    unit.name: unit
-    for unit in (
-        SCORE_ACCUMULATOR,
-        SCORE_REQUANTIZER,
-        ROW_MAX,
-        EXP2,
-        ROW_SUM,
-        LOG2_QUANTIZER,
-        CODE_REGISTER,
-        SHIFT_ADD,
-        OUTPUT_REQUANTIZER,
-        ATTENTION_ROW,
-    )
+    unit.name: unit for unit in sorted(_declared(), key=lambda unit: unit.number)
 }
 
 #: Every port and register by name.

@@ -324,6 +324,7 @@ class Unit:
 
     Attributes:
         name: the unit's name, that of its RTL module.
+        number: its place in the datapath, by which SPEC.md calls it.
         declares: the ports that it loads, is the first to take, or makes.
         streams: inputs first.
         makes: (unit or part of it, stream, port) of each output, in datapath order.
@@ -339,6 +340,7 @@ class Unit:
     """
 
     name: str
+    number: int
     declares: tuple[Port, ...]
     streams: tuple[Stream, ...]
     makes: tuple[tuple[str, str, str], ...]

@@ -53,6 +53,7 @@ class NormParams(Parameters):
 
 NORM = Unit(
     "norm",
+    number=1,
     declares=DECLARED,
     streams=(
         Stream("params", "input", "case", ("shift",)),

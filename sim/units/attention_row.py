@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ATTENTION_ROW = Unit(
     "attention_row",
+    number=10,
     declares=(),
     streams=(
         Stream("params", "input", "case", ("m", "n", "m2", "n2", "zv", "zo")),

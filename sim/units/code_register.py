@@ -23,6 +23,7 @@ FLAG_BYTE = Port("flag_byte", "beat", number(255), hidden=("flag_write", 0))
 
 CODE_REGISTER = Unit(
     "code_register",
+    number=7,
     declares=(NIBBLE, FLAG, NIBBLE_WRITE, NIBBLE_BYTE, FLAG_WRITE, FLAG_BYTE),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "level")),

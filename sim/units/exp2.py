@@ -24,6 +24,7 @@ E = Port("e", "key", 1 << parameter("table_bits"), register=True, dtype="int32",
 
 EXP2 = Unit(
     "exp2",
+    number=4,
     declares=(E,),
     streams=(
         Stream("stimulus", "input", "case", ("mask", "d")),

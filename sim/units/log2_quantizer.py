@@ -24,6 +24,7 @@ LEVEL = Port("level", "key", parameter("code.top_level"), bits=5, dtype="uint8")
 
 LOG2_QUANTIZER = Unit(
     "log2_quantizer",
+    number=6,
     declares=(COMPARE, LEVEL),
     streams=(
         Stream("stimulus", "input", "case", ("s", "e")),

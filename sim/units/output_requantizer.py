@@ -30,6 +30,7 @@ OUTPUT = Port("o", "channel", ones("o_bits"), register=True, dtype="uint8")
 
 OUTPUT_REQUANTIZER = Unit(
     "output_requantizer",
+    number=9,
     declares=(M2, N2, ZO, OUT_PRODUCT, OUTPUT),
     streams=(
         Stream("stimulus", "input", "case", ("acc", "m2", "n2", "zo")),

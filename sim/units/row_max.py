@@ -29,6 +29,7 @@ D = Port(
 
 ROW_MAX = Unit(
     "row_max",
+    number=3,
     declares=(MASK, MAXIMUM, D),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "mask", "t")),

@@ -21,6 +21,7 @@ S = Port("s", "row", SUM.bound, same_as="row_sum")
 
 ROW_SUM = Unit(
     "row_sum",
+    number=5,
     declares=(SUM, S),
     streams=(
         Stream("stimulus", "input", "beat", ("last", "e")),

@@ -24,6 +24,7 @@ SCORE = Port(
 
 SCORE_ACCUMULATOR = Unit(
     "score_accumulator",
+    number=1,
     declares=(LAST, ZQ, ZK, Q, K, SCORE),
     streams=(
         Stream("params", "input", "case", ("zq", "zk")),

@@ -31,6 +31,7 @@ T = Port("t", "key", _T_MAX, signed=True, saturates=True, register=True, dtype="
 
 SCORE_REQUANTIZER = Unit(
     "score_requantizer",
+    number=2,
     declares=(M, N, PRODUCT, BIAS, T),
     streams=(
         Stream("stimulus", "input", "case", ("score", "m", "n", "bias")),

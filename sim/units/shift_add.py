@@ -24,6 +24,7 @@ ACC = Port(
 
 SHIFT_ADD = Unit(
     "shift_add",
+    number=8,
     declares=(ZV, V, ACC),
     streams=(
         Stream("params", "input", "case", ("zv",)),

@@ -1,32 +1,19 @@
 """Proofs of the arithmetic of SPEC.md, and of the RTL against it."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from bitlog2.extras import require
 
 require("bitlog2.golden.assurance.proof", "z3")
 
-from . import (
-    claims_accumulators,
-    claims_bounds,
-    claims_code_memory,
-    claims_exp2,
-    claims_log2,
-    claims_rounding,
-    claims_row_max,
-    claims_rtl,
-)
 from .claim import Claim, Setting, claims_of
 from .proving import Line, Lines, decide, selected
 
 __all__ = ["CLAIMS", "Claim", "Line", "Lines", "Setting", "decide", "selected"]
 
-_FILES = (
-    claims_log2,
-    claims_exp2,
-    claims_rounding,
-    claims_bounds,
-    claims_rtl,
-    claims_row_max,
-    claims_code_memory,
-    claims_accumulators,
+_FILES = [file.name for file in iter_modules(__path__) if file.name.startswith("claims_")]
+#: The claims of every file `claims_*.py`.
+CLAIMS: tuple[Claim, ...] = tuple(
+    claim for file in _FILES for claim in claims_of(import_module(f".{file}", __package__))
 )
-CLAIMS: tuple[Claim, ...] = tuple(each for file in _FILES for each in claims_of(file))
