@@ -1,6 +1,7 @@
 """What follows from declarations: parts of pages and headers, and the JSON schemas."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -66,6 +67,16 @@ def configuration_limits() -> str:
     return "\n".join(lines) + "\n"
 
 
+#: A function of the C model with its comment: `/** comment */`, its signature, its body.
+_C_FUNCTION = re.compile(r"^/\*\*(.*?\*/\n\w[^;{}]*\))\n\{", re.DOTALL | re.MULTILINE)
+
+
+def c_prototypes() -> str:
+    """Return the functions of the C model that are meant for others, as its header has them."""
+    source = (_ROOT / "golden" / "c" / "bitlog2.c").read_text(encoding="utf-8")
+    return "".join(f"\n/*{found};\n" for found in _C_FUNCTION.findall(source)) + "\n"
+
+
 #: Each part: its page, the marks before and after it, and what makes it.
 PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "units": (
@@ -85,6 +96,12 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
         "/* limits of a configuration: begin */\n",
         "/* limits of a configuration: end */",
         configuration_limits,
+    ),
+    "functions": (
+        _ROOT / "golden" / "c" / "bitlog2.h",
+        "/* functions, of bitlog2.c: begin */\n",
+        "/* functions: end */",
+        c_prototypes,
     ),
 }
 

@@ -195,6 +195,7 @@ static bl2_status apply_pin(int32_t pinned, int32_t *width)
     return BL2_OK;
 }
 
+/** BL2-CONF-02: the width of every register, pinned ones included. */
 bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths)
 {
     bl2_widths found;
@@ -213,12 +214,14 @@ bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths)
     return BL2_OK;
 }
 
+/** BL2-CONF-01, BL2-CONF-03: is the configuration legal? */
 bl2_status bl2_check_config(const bl2_config *config)
 {
     bl2_widths widths;
     return bl2_register_widths(config, &widths);
 }
 
+/** The default configuration of section 2 with the given scheme. */
 bl2_config bl2_default_config(bl2_scheme scheme)
 {
     const bl2_config config = {
@@ -232,6 +235,7 @@ bl2_config bl2_default_config(bl2_scheme scheme)
     return config;
 }
 
+/** Checks the configuration and makes the exp2 table. */
 bl2_status bl2_model_init(bl2_model *model, const bl2_config *config)
 {
     REFUSE_UNLESS(model != NULL && config != NULL, BL2_NULL_POINTER);
@@ -247,6 +251,7 @@ static int is_code(int32_t x, int32_t bits)
     return within(x, 0, largest_code(bits));
 }
 
+/** BL2-PARAM-02: are the layer parameters legal for this configuration? */
 bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params)
 {
     REFUSE_UNLESS(model != NULL && params != NULL, BL2_NULL_POINTER);
@@ -307,6 +312,7 @@ static int32_t power_bits(uint32_t base, int32_t squarings)
 /* T[f] is the largest T with T - 1/2 <= 2^(P - f/2^F). Both sides doubled and raised to the power
  * 2^F: (2T - 1)^(2^F) <= 2^((P + 1) * 2^F - f). The left side is odd, and 1 only for T = 1, which
  * no entry is; so it is never equal, and its length in binary decides. */
+/** BL2-EXP2-01: T[f] for f = 0 .. 2^F - 1, exact. F from 1 to 8, P from 4 to 20. */
 bl2_status bl2_exp2_table(int32_t fraction_bits, int32_t table_bits, uint32_t *table)
 {
     REFUSE_UNLESS(table != NULL, BL2_NULL_POINTER);
@@ -358,6 +364,7 @@ static bl2_status check_head_dim(const bl2_config *config, size_t head_dim)
     return BL2_OK;
 }
 
+/** Unit 1: the score of one key; q and k have head_dim codes. */
 bl2_status bl2_score_accumulator(const bl2_model *model, const bl2_params *params,
                                  size_t head_dim, const uint8_t *q, const uint8_t *k,
                                  int32_t *score)
@@ -393,6 +400,7 @@ static int has_t_range(const bl2_config *config, int32_t x)
     return within(x, t_low(config), t_high(config));
 }
 
+/** Unit 2: one rounding, bias, one saturation. */
 bl2_status bl2_score_requantizer(const bl2_model *model, const bl2_params *params, int32_t score,
                                  int32_t bias, int32_t *t)
 {
@@ -442,6 +450,7 @@ static bl2_status check_mask(size_t tokens, const uint8_t *masked)
     return BL2_OK;
 }
 
+/** Unit 3: the maximum over the keys that are not masked. */
 bl2_status bl2_row_max(const bl2_model *model, size_t tokens, const int32_t *t,
                        const uint8_t *masked, int32_t *row_max)
 {
@@ -462,6 +471,7 @@ static uint32_t distance_to(const bl2_config *config, int32_t row_max, int32_t t
     return (uint32_t)(masked ? largest : sat((int64_t)row_max - t, 0, largest));
 }
 
+/** Unit 3: the saturating distance; d_max for a masked key (BL2-MAX-04). */
 bl2_status bl2_distance(const bl2_model *model, int32_t row_max, int32_t t, uint8_t masked,
                         uint32_t *d)
 {
@@ -486,6 +496,7 @@ static uint32_t power_of_distance(const bl2_model *model, uint32_t d, int masked
     return (uint32_t)rnd(model->table[d & (((uint32_t)1 << fraction_bits) - 1)], shift);
 }
 
+/** Unit 4: table, rounding barrel shifter; 0 for a masked key. */
 bl2_status bl2_exp2(const bl2_model *model, uint32_t d, uint8_t masked, uint32_t *e)
 {
     REFUSE_UNLESS(model != NULL && e != NULL, BL2_NULL_POINTER);
@@ -507,6 +518,7 @@ static uint64_t sum_of_row(size_t tokens, const uint32_t *e)
     return sum;
 }
 
+/** Unit 5: the exact sum. */
 bl2_status bl2_row_sum(const bl2_model *model, size_t tokens, const uint32_t *e,
                        uint64_t *row_sum)
 {
@@ -580,6 +592,7 @@ static bl2_status check_share(const bl2_model *model, uint32_t e, uint64_t row_s
     return BL2_OK;
 }
 
+/** Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum. */
 bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_sum,
                               uint8_t *level)
 {
@@ -588,6 +601,7 @@ bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_s
     return BL2_OK;
 }
 
+/** Unit 6, dividing form (BL2-LOG2-01 to -03): the same function. */
 bl2_status bl2_log2_quantizer_dividing(const bl2_model *model, uint32_t e, uint64_t row_sum,
                                        uint8_t *level)
 {
@@ -604,6 +618,7 @@ static int has_flag(const scheme_facts *facts)
     return facts->top_level == 16;
 }
 
+/** Unit 7: level to nibble and zero flag. */
 bl2_status bl2_code_register(const bl2_model *model, uint8_t level, uint8_t *nibble,
                              uint8_t *flag)
 {
@@ -615,6 +630,7 @@ bl2_status bl2_code_register(const bl2_model *model, uint8_t level, uint8_t *nib
     return BL2_OK;
 }
 
+/** Unit 7 read back: nibble and zero flag to level. */
 bl2_status bl2_code_level(const bl2_model *model, uint8_t nibble, uint8_t flag, uint8_t *level)
 {
     REFUSE_UNLESS(model != NULL && level != NULL, BL2_NULL_POINTER);
@@ -642,11 +658,13 @@ static bl2_status pack(size_t tokens, const uint8_t *words, size_t words_in_byte
     return BL2_OK;
 }
 
+/** BL2-CODE-03, -04: a row's nibbles in (tokens + 1) / 2 bytes. */
 bl2_status bl2_pack_nibbles(size_t tokens, const uint8_t *nibble, uint8_t *plane)
 {
     return pack(tokens, nibble, 2, 15, plane);
 }
 
+/** BL2-CODE-03, -04: a row's flags in (tokens + 7) / 8 bytes. Only 17 levels have this plane. */
 bl2_status bl2_pack_flags(size_t tokens, const uint8_t *flag, uint8_t *plane)
 {
     return pack(tokens, flag, 8, 1, plane);
@@ -672,6 +690,7 @@ static int64_t term(const scheme_facts *facts, int32_t level, int32_t x)
 
 /* No sum of 65536 terms passes 2^16 * 2^15 * 2^8, whatever the levels are; those of a row stay
  * within the bound of BL2-ACC-02. */
+/** Unit 8: one output channel; key j's code is v[j * stride]. */
 bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_t tokens,
                          const uint8_t *nibble, const uint8_t *flag, const uint8_t *v,
                          size_t stride, int32_t *acc)
@@ -698,6 +717,7 @@ bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_
 /* ---- unit 9, output requantizer ---- */
 
 /* BL2-OUT-01; the product is below 2^49 (BL2-OUT-02). */
+/** Unit 9: one rounding, zero point, one saturation. */
 bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *params, int32_t acc,
                                   uint8_t *o)
 {
@@ -771,6 +791,7 @@ static bl2_status run_from_scores(const bl2_model *model, const bl2_params *para
     return BL2_OK;
 }
 
+/** The whole row, every register kept. */
 bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
                              bl2_registers *registers)
 {
@@ -786,6 +807,8 @@ bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, c
     return run_from_scores(model, params, row, registers);
 }
 
+/** The row from unit 2 on: `scores` has row->tokens scores; row->q, row->k and row->head_dim are
+ * not looked at. `scores` may be registers->score itself. */
 bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_params *params,
                                          const bl2_row *row, const int32_t *scores,
                                          bl2_registers *registers)
@@ -803,6 +826,7 @@ bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_param
 
 /* ---- texts ---- */
 
+/** The status as a sentence, for any value. Never null. */
 const char *bl2_status_text(bl2_status status)
 {
     static const char *const texts[BL2_STATUS_COUNT] = {

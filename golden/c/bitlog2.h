@@ -156,17 +156,16 @@ typedef struct bl2_registers {
     uint64_t row_sum;
 } bl2_registers;
 
-/* The status as a sentence, for any value. Never null. */
-const char *bl2_status_text(bl2_status status);
+/* functions, of bitlog2.c: begin */
 
-/* The default configuration of section 2 with the given scheme. */
-bl2_config bl2_default_config(bl2_scheme scheme);
+/* BL2-CONF-02: the width of every register, pinned ones included. */
+bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths);
 
 /* BL2-CONF-01, BL2-CONF-03: is the configuration legal? */
 bl2_status bl2_check_config(const bl2_config *config);
 
-/* BL2-CONF-02: the width of every register, pinned ones included. */
-bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths);
+/* The default configuration of section 2 with the given scheme. */
+bl2_config bl2_default_config(bl2_scheme scheme);
 
 /* Checks the configuration and makes the exp2 table. */
 bl2_status bl2_model_init(bl2_model *model, const bl2_config *config);
@@ -240,6 +239,11 @@ bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, c
 bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_params *params,
                                          const bl2_row *row, const int32_t *scores,
                                          bl2_registers *registers);
+
+/* The status as a sentence, for any value. Never null. */
+const char *bl2_status_text(bl2_status status);
+
+/* functions: end */
 
 #ifdef __cplusplus
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ATTENTION_ROW = Unit(
     "attention_row",
-    number=10,
+    number=99,  # after every unit
     declares=(),
     streams=(
         Stream("params", "input", "case", ("m", "n", "m2", "n2", "zv", "zo")),
