@@ -1,0 +1,20 @@
+"""A claim about a module of RTL is refuted where an error is planted in the module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitlog2.golden.assurance.proof import CLAIMS, Setting, decide
+from bitlog2.sim import AttentionConfig
+from support.defects import planted
+
+
+def assert_refuted(
+    folder: Path, name: str, module: str, change: tuple[str, str], config: AttentionConfig
+) -> None:
+    """Plant a change in a module, and see the claim of that name refuted by an example."""
+    planted(folder, module, change)
+    claim = next(claim for claim in CLAIMS if claim.name == name)
+    line = decide(claim, Setting(config, folder), 120)
+    assert line.result == "REFUTED"
+    assert " = " in line.detail
