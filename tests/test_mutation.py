@@ -250,7 +250,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         compiled_quickly(patch)
         patch.syspath_prepend(str(folder))
-        other = importlib.import_module(f"{COPY}.attention")
+        other = importlib.import_module(f"{COPY}.heads")
         checked_by(other, patch)
         assert not digits_differ(lambda model: None, all_images=False)
         assert not rows_differ(other)
@@ -273,7 +273,7 @@ def mutated(mutant: Mutant, copied: Path, folder: Path) -> types.ModuleType:
                 changed.add(name)
     for name in changed | {COPY, f"{COPY}.units", f"{COPY}.kernel"}:
         sys.modules.pop(name, None)  # `attention` takes nothing from units that only make vectors
-    return importlib.import_module(f"{COPY}.attention")
+    return importlib.import_module(f"{COPY}.heads")
 
 
 def kernel_verdict(mutant: Mutant, copied: Path, folder: Path) -> int:

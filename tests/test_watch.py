@@ -638,7 +638,9 @@ def test_threads_out_of_range_are_refused(asked):
         check_threads("cpu", asked)
 
 
-@pytest.mark.parametrize("command", [["evaluate"], ["resume", "run"], ["sweep", "--run", "run"]])
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["resume", "run"], ["sweep", "--run", "run", "--vary", "F=4"]]
+)
 def test_threads_option_is_refused_out_of_range(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([*command, "--check-threads", "0"]) == 2
