@@ -9,6 +9,7 @@ from pathlib import Path
 from bitlog2 import documents
 from bitlog2.golden.package.export_manifest import ExportManifest
 from bitlog2.golden.package.vector_manifest import VectorManifest
+from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
@@ -67,6 +68,17 @@ def configuration_limits() -> str:
     return "\n".join(lines) + "\n"
 
 
+def plain_units() -> str:
+    """Return the units with ports by name, in Markdown; a stand-in in the line of its unit."""
+    lines = ["| unit | in | out |", "|---|---|---|"]
+    for contract in CONTRACTS.values():
+        if contract.plain:
+            names = ", ".join(f"`{name}`" for name in (contract.module, *contract.stand_ins))
+            words = (", ".join(each.fields) for each in contract.channels)
+            lines.append(f"| {names} | {' | '.join(words)} |")
+    return "\n".join(lines) + "\n\n"
+
+
 #: A function of the C model with its comment: `/** comment */`, its signature, its body.
 _C_FUNCTION = re.compile(r"^/\*\*(.*?\*/\n\w[^;{}]*\))\n\{", re.DOTALL | re.MULTILINE)
 
@@ -84,6 +96,12 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
         "<!-- units: begin -->\n",
         "<!-- units: end -->",
         lambda: "\n" + unit_tables(),
+    ),
+    "plain units": (
+        _ROOT / "golden" / "README.md",
+        "<!-- plain units: begin -->\n",
+        "<!-- plain units: end -->",
+        lambda: "\n" + plain_units(),
     ),
     "configuration": (
         _ROOT / "sim" / "SPEC.md",

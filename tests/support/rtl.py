@@ -42,16 +42,9 @@ CHECKS_FILE = "checks.sv"
 #: Modules that synthesize, by their files.
 MODULES = tuple(path.stem for path in sorted(RTL.glob("*.sv")) if path.name != CHECKS_FILE)
 #: Those that no other module has an instance of: together they reach every module.
-TOPS = (
-    "score_accumulator",
-    "row_max",
-    "row_sum",
-    "code_memory",
-    "shift_add",
-    "log2_quantizer_divide",
-    "attention_row",
-    *CHECKERS,
-)
+_INSTANCE = re.compile(r"^ +(\w+) (?:#\(|\w+ \()", re.MULTILINE)
+_INSTANCES = {name for path in RTL.glob("*.sv") for name in _INSTANCE.findall(path.read_text())}
+TOPS = tuple(name for name in (*MODULES, *CHECKERS) if name not in _INSTANCES)
 _SLANG = ("slang", "-Wextra", "-Wno-useless-cast")
 
 
