@@ -239,7 +239,8 @@ def differing(
 
 
 def test_c_model_has_every_unit_of_a_vector_set():
-    assert list(C_UNITS) == list(UNITS)
+    assert [name for name in UNITS if not hasattr(library(), f"bl2_{name}")] == []
+    assert set(C_UNITS) <= set(UNITS)
 
 
 #: The requirements of each unit, which its vectors hold: their bins are all filled.
