@@ -15,9 +15,10 @@ from bitlog2.golden.stimulus.units import UNITS
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.models.runs.result import Result
 from bitlog2.models.sealed import sealed_schema
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
 
 _ROOT = Path(__file__).resolve().parents[2]
+_C = _ROOT / "golden" / "c"
 
 
 def unit_tables() -> str:
@@ -79,47 +80,105 @@ def plain_units() -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def scheme_table() -> str:
+    """Return the schemes, in Markdown."""
+    lines = ["| scheme | A | A as odd * 2^a | nonzero values | levels | bits stored for a key |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, each in SCHEMES.items():
+        values = " ".join(map(str, (*each.values[1:8], "...", *each.values[-2:])))
+        seen = values if each.half else f"2^0 to 2^{each.top_level - 1}"
+        power = f"{each.odd_factor} * 2^{each.base_shift}"
+        cells = (name, each.int_max, power, seen, each.levels, each.storage_bits)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def level_table() -> str:
+    """Return the value of every level, in Markdown."""
+    most = max(each.levels for each in SCHEMES.values())
+    lines = [f"| level | {' | '.join(map(str, range(most)))} |", "|---|" + "---|" * most]
+    for name, each in SCHEMES.items():
+        cells = (*map(str, each.values), *[""] * (most - each.levels))
+        lines.append(f"| {name} | {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines) + "\n\n"
+
+
+def width_table() -> str:
+    """Return the default widths of the registers by scheme, in Markdown."""
+    names = AttentionConfig().registers
+    lines = [f"| scheme | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for scheme in SCHEMES:
+        bits = (str(each.bits) for each in AttentionConfig(scheme).registers.values())
+        lines.append(f"| {scheme} | {' | '.join(bits)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _of_schemes(line: Callable[[str, int, Scheme], str]) -> str:
+    """Return a line per scheme, from its name in C, its number and the scheme."""
+    named = ((name.upper().replace("BITLOG2", "BL2"), each) for name, each in SCHEMES.items())
+    return "".join(f"{line(name, i, each)}\n" for i, (name, each) in enumerate(named))
+
+
+def _c_facts(name: str, number: int, each: Scheme) -> str:
+    facts = (int(each.half), each.top_level, each.odd_factor, each.base_shift)
+    return f"        {{{', '.join(map(str, facts))}}}, /* {name} */"
+
+
+def _part(
+    path: str, name: str, made: Callable[[], str]
+) -> tuple[Path, str, str, Callable[[], str]]:
+    """Return a part of a page in Markdown, between blank lines."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    return _ROOT / path, begin, end, lambda: "\n" + made()
+
+
 #: A function of the C model with its comment: `/** comment */`, its signature, its body.
 _C_FUNCTION = re.compile(r"^/\*\*(.*?\*/\n\w[^;{}]*\))\n\{", re.DOTALL | re.MULTILINE)
 
 
 def c_prototypes() -> str:
     """Return the functions of the C model that are meant for others, as its header has them."""
-    source = (_ROOT / "golden" / "c" / "bitlog2.c").read_text(encoding="utf-8")
+    source = (_C / "bitlog2.c").read_text(encoding="utf-8")
     return "".join(f"\n/*{found};\n" for found in _C_FUNCTION.findall(source)) + "\n"
 
 
 #: Each part: its page, the marks before and after it, and what makes it.
 PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
-    "units": (
-        _ROOT / "golden" / "FORMAT.md",
-        "<!-- units: begin -->\n",
-        "<!-- units: end -->",
-        lambda: "\n" + unit_tables(),
-    ),
-    "plain units": (
-        _ROOT / "golden" / "README.md",
-        "<!-- plain units: begin -->\n",
-        "<!-- plain units: end -->",
-        lambda: "\n" + plain_units(),
-    ),
-    "configuration": (
-        _ROOT / "sim" / "SPEC.md",
-        "<!-- configuration: begin -->\n",
-        "<!-- configuration: end -->",
-        lambda: "\n" + configuration_table(),
-    ),
+    "units": _part("golden/FORMAT.md", "units", unit_tables),
+    "plain units": _part("golden/README.md", "plain units", plain_units),
+    "configuration": _part("sim/SPEC.md", "configuration", configuration_table),
+    "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
+    "levels": _part("sim/SPEC.md", "levels", level_table),
+    "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
-        _ROOT / "golden" / "c" / "bitlog2.h",
+        _C / "bitlog2.h",
         "/* limits of a configuration: begin */\n",
         "/* limits of a configuration: end */",
         configuration_limits,
     ),
     "functions": (
-        _ROOT / "golden" / "c" / "bitlog2.h",
+        _C / "bitlog2.h",
         "/* functions, of bitlog2.c: begin */\n",
         "/* functions: end */",
         c_prototypes,
+    ),
+    "schemes of C": (
+        _C / "bitlog2.h",
+        "    /* schemes: begin */\n",
+        "    /* schemes: end */",
+        lambda: _of_schemes(lambda name, number, _: f"    {name} = {number},"),
+    ),
+    "facts of schemes": (
+        _C / "bitlog2.c",
+        "        /* schemes: begin */\n",
+        "        /* schemes: end */",
+        lambda: _of_schemes(_c_facts),
+    ),
+    "schemes of DPI-C": (
+        _C / "bitlog2_dpi.sv",
+        "    // schemes: begin\n",
+        "    // schemes: end",
+        lambda: _of_schemes(lambda name, number, _: f"    {name} = {number},"),
     ),
 }
 

@@ -70,10 +70,12 @@ typedef struct scheme_facts {
 static scheme_facts facts_of(int32_t scheme)
 {
     static const scheme_facts facts[BL2_SCHEME_COUNT] = {
+        /* schemes: begin */
         {0, 15, 1, 15}, /* BL2_SINGLE_16 */
         {0, 16, 1, 16}, /* BL2_SINGLE_17 */
-        {1, 15, 1, 8},  /* BL2_HALF_16 */
-        {1, 16, 3, 7},  /* BL2_HALF_17 */
+        {1, 15, 1, 8}, /* BL2_HALF_16 */
+        {1, 16, 3, 7}, /* BL2_HALF_17 */
+        /* schemes: end */
     };
     return facts[scheme];
 }

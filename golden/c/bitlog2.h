@@ -100,10 +100,12 @@ typedef enum bl2_status {
 } bl2_status;
 
 typedef enum bl2_scheme {
+    /* schemes: begin */
     BL2_SINGLE_16 = 0,
-    BL2_SINGLE_17,
-    BL2_HALF_16,
-    BL2_HALF_17,
+    BL2_SINGLE_17 = 1,
+    BL2_HALF_16 = 2,
+    BL2_HALF_17 = 3,
+    /* schemes: end */
     BL2_SCHEME_COUNT
 } bl2_scheme;
 

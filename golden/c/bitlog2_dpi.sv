@@ -10,10 +10,13 @@
 package bitlog2_dpi;
 
   typedef enum int {
+    // schemes: begin
     BL2_SINGLE_16 = 0,
     BL2_SINGLE_17 = 1,
-    BL2_HALF_16   = 2,
-    BL2_HALF_17   = 3
+    BL2_HALF_16 = 2,
+    BL2_HALF_17 = 3,
+    // schemes: end
+    BL2_SCHEME_COUNT
   } bl2_scheme_e;
 
   localparam int BL2_OK = 0;
