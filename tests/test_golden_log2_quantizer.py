@@ -13,9 +13,8 @@ from test_golden_helpers import SMALL, contents
 from bitlog2.golden import emit, emit_from, verify
 from bitlog2.golden.stimulus import log2_quantizer
 from bitlog2.golden.stimulus.cases import level_name
-from bitlog2.golden.stimulus.log2_quantizer import threshold
+from bitlog2.golden.stimulus.log2_quantizer import LOG2_QUANTIZER, threshold
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
-from bitlog2.golden.stimulus.units import LOG2_QUANTIZER
 from bitlog2.sim import SCHEMES, AttentionConfig, spec
 
 UNIT = "log2_quantizer"

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from bitlog2.flow import evaluation
-from bitlog2.names import ZOO
+from bitlog2.names import CODED, CONTROLS, MODEL_SCHEMES, ZOO
 from bitlog2.scripts.cli import main
+
+#: The schemes that have an integer form, and the controls.
+INTEGER = (*CODED, *CONTROLS)
 
 
 @pytest.fixture
@@ -38,15 +41,17 @@ def test_grid_options_all_models_are_the_pretrained_ones(request_of):
     )
     assert request.models == tuple(ZOO)
     cells = request.cells_of("vit_small")
-    assert len(cells) == 1 + 8 + 6  # Sqrt2 has a float form alone
+    assert len(cells) == 1 + len(MODEL_SCHEMES) + len(INTEGER)
     assert request.workers > 0
 
 
-@pytest.mark.parametrize(("arithmetic", "count"), [("float", 8), ("integer", 6)])
-def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithmetic, count):
+@pytest.mark.parametrize(
+    ("arithmetic", "schemes"), [("float", MODEL_SCHEMES), ("integer", INTEGER)]
+)
+def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithmetic, schemes):
     words = ["--check", "none"] if arithmetic == "float" else []
     request = request_of("--schemes", "all", "--arithmetic", arithmetic, *words)
-    assert len(request.cells()) == 1 + count
+    assert [cell.spec.scheme for cell in request.cells()[1:]] == list(schemes)
 
 
 def test_grid_options_weights_of_several_models(request_of):
