@@ -290,7 +290,7 @@ def run_bound(vectors: Path, top: str, files: list[Path], build: Path) -> str:
     "scheme",
     [
         "BitLog2_Half_17",
-        "BitLog2_Single_16",
+        pytest.param("BitLog2_Single_16", marks=LONG),
         pytest.param("BitLog2_Half_16", marks=LONG),
         pytest.param("BitLog2_Single_17", marks=LONG),
     ],

@@ -13,7 +13,7 @@ from bitlog2.models.zoo.architectures import load_zoo_model
 from bitlog2.names import ZOO
 
 #: Larger models are the same code with more of it.
-LARGE = ("vit_base", "deit_small", "deit_base", "swin_small")
+LARGE = ("vit_small", "vit_base", "deit_small", "deit_base", "swin_small")
 MODELS = [pytest.param(n, marks=pytest.mark.long if n in LARGE else ()) for n in ZOO]
 
 
