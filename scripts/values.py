@@ -59,8 +59,9 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in names:
-            near = difflib.get_close_matches(text, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            same = {name.lower(): name for name in names}
+            near = difflib.get_close_matches(text.lower(), same, n=1)
+            hint = f"; did you mean {same[near[0]]!r}?" if near else ""
             raise ValueError(f"must be one of {', '.join(names)}, got {text!r}{hint}")
         return text
 

@@ -215,7 +215,7 @@ def unit_tables():
 def vectors_differ() -> bool:
     """Whether vectors that the copy's kernels make differ from what the specification says."""
     for unit in UNITS_ALONE.values():
-        module = sys.modules[unit.simulate.__module__]
+        module = sys.modules[unit.kernels.__module__]
         for name, kernel in list(vars(module).items()):
             if isinstance(kernel, Kernel):
                 twin = importlib.import_module(kernel.__module__.replace(sim.__name__, COPY))
