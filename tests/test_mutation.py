@@ -97,6 +97,9 @@ EQUIVALENT = {
     "units/code_register.py:pack_row_kernel: flags.size > 0 -> flags.size >= 0": (
         "no value differs, memory is misused: flags that are 0 are written to no bytes"
     ),
+    "units/log2_quantizer.py:_logarithm: s < odd << k -> s <= odd << k": (
+        "odd * 2**k is twice odd * 2**(k-1): k - 1 and a rest of one octave are k and none"
+    ),
     "kernel/lane_product.py:laid_out: -depth // DEPTH -> -depth * DEPTH": (
         "pads a block with more rows of zeros, which add nothing to a product"
     ),
