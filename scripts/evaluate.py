@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from bitlog2.names import ARITHMETICS, CODED, CONTROLS, DIGESTS, MODEL_SCHEMES, MODELS
 
-from .options import ModelData, Quantization, group, quantized, refuse
+from .options import ModelData, QuantizationOptions, group, quantized, refuse
 from .terminal import command, progress
 from .values import (
     SEED,
@@ -74,8 +74,8 @@ class Reading:
 
 @group("evaluation", order=6)
 @dataclass(frozen=True)
-class Conduct:
-    """Conduct of an evaluation."""
+class EvaluationOptions:
+    """EvaluationOptions of an evaluation."""
 
     check: Annotated[str | None, value(check_mode)] = None
     """registers compared with the simulator: none, sample (one of eight heads), sample:K (K heads
@@ -143,7 +143,7 @@ class Grid:
 
 
 def cells_of(
-    model: str | None, data: ModelData, how: Quantization, seed: int | None, grid: Grid
+    model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None, grid: Grid
 ) -> dict[str, Any]:
     """Return the fields of a request that have its models and how each is quantized.
 
@@ -178,7 +178,7 @@ def cells_of(
 
 
 def request_of(
-    cells: dict[str, Any], reading: Reading, how: Conduct, folder: Path | None
+    cells: dict[str, Any], reading: Reading, how: EvaluationOptions, folder: Path | None
 ) -> "EvaluationRequest":
     """Return the request: the cells, and how each is evaluated.
 
@@ -209,9 +209,9 @@ def evaluate(
     model: Model = None,
     data: ModelData | None = None,
     reading: Reading | None = None,
-    quantization: Quantization | None = None,
+    quantization: QuantizationOptions | None = None,
     seed: Annotated[int | None, value(SEED)] = None,
-    how: Conduct | None = None,
+    how: EvaluationOptions | None = None,
     files: Files | None = None,
     grid: Grid | None = None,
 ) -> int:
@@ -220,8 +220,8 @@ def evaluate(
     Args:
         seed: seed of the calibration (default: 0)
     """
-    lists, conduct, kept = grid or Grid(), how or Conduct(), files or Files()
-    cells = cells_of(model, data or ModelData(), quantization or Quantization(), seed, lists)
+    lists, conduct, kept = grid or Grid(), how or EvaluationOptions(), files or Files()
+    cells = cells_of(model, data or ModelData(), quantization or QuantizationOptions(), seed, lists)
     request = request_of(cells, reading or Reading(), conduct, lists.run)
     from bitlog2.flow.evaluation import Outputs, evaluated
 

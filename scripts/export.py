@@ -5,7 +5,7 @@ from typing import Annotated
 
 from bitlog2.names import MODELS
 
-from .options import ModelData, Quantization, quantized, selection
+from .options import ModelData, QuantizationOptions, quantized, selection
 from .terminal import command, progress
 from .values import SEED, one_of, value
 
@@ -30,7 +30,7 @@ def export(
     images: Annotated[str, value(selection)] = "0",
     layers: Annotated[str, value(selection)] = "all",
     data: ModelData | None = None,
-    quantization: Quantization | None = None,
+    quantization: QuantizationOptions | None = None,
     seed: Annotated[int | None, value(SEED)] = None,
 ) -> int:
     """Quantize a model and write what its layers load and compute.
@@ -51,7 +51,7 @@ def export(
     from bitlog2.models.runs.request import EvaluationRequest
 
     choice = CaptureChoice(Selection.of(layers), Selection.of(images))
-    cells = quantized(model, data or ModelData(), quantization or Quantization(), seed)
+    cells = quantized(model, data or ModelData(), quantization or QuantizationOptions(), seed)
     report = export_model(out, EvaluationRequest(**cells, check="none"), choice, progress)
     print("\n".join(report.lines()))
     return 0

@@ -9,7 +9,7 @@ from bitlog2.sim.datapath import ATTENTION
 
 from .options import (
     ModelData,
-    Quantization,
+    QuantizationOptions,
     given,
     group,
     quantized,
@@ -40,7 +40,7 @@ class Cases:
     config: Config = "default"
     unit: Units = ()
     source: Annotated[str, value(one_of((*SOURCES, "all", "model")))] = "all"
-    """cases (corners: every input of a unit where there are few; model: rows captured from a model)
+    """cases (corners: every input of a narrow unit; model: rows captured from a model)
     """
     seed: Annotated[int, value(LONG_SEED)] = 0
     """seed of random cases"""
@@ -88,7 +88,7 @@ def emit(
     cases: Cases | None = None,
     rows: Rows | None = None,
     data: ModelData | None = None,
-    quantization: Quantization | None = None,
+    quantization: QuantizationOptions | None = None,
 ) -> int:
     """Make a vector set.
 
@@ -99,7 +99,7 @@ def emit(
             its manifest.json gives the configuration, or --config where it has none
     """
     chosen = cases or Cases()
-    of_model = (rows or Rows(), data or ModelData(), quantization or Quantization())
+    of_model = (rows or Rows(), data or ModelData(), quantization or QuantizationOptions())
     if chosen.source == "model":
         why = "with --source model, which takes it from the model"
         refuse(why, chosen, but=("--source", "--unit", "--seed", "--testbench"))
@@ -150,7 +150,7 @@ def _sources(text: str) -> tuple[str, ...]:
 
 
 def _emit_rows(
-    out: Path, cases: Cases, rows: Rows, data: ModelData, how: Quantization
+    out: Path, cases: Cases, rows: Rows, data: ModelData, how: QuantizationOptions
 ) -> "Emission":
     """Make a set of rows of a model."""
     if cases.unit not in ((), ("attention_row",)):

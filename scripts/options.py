@@ -88,8 +88,8 @@ class ModelData:
 
 @group("quantization", order=4)
 @dataclass(frozen=True)
-class Quantization:
-    """Quantization of a model."""
+class QuantizationOptions:
+    """QuantizationOptions of a model."""
 
     scheme: Annotated[str | None, value(one_of(MODEL_SCHEMES))] = None
     """code of the attention map (default: BitLog2_Half_17)"""
@@ -102,7 +102,7 @@ class Quantization:
 
 
 def quantized(
-    model: str | None, data: ModelData, how: Quantization, seed: int | None
+    model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None
 ) -> dict[str, Any]:
     """Return the fields of an `EvaluationRequest` that name one quantized model.
 

@@ -23,25 +23,26 @@ from .units.score_requantizer import score_requantizer_kernel
 #: Mismatches that a report prints.
 _SHOWN = 10
 
-Voices = Iterator[tuple[str, list[int]]]
+#: Implementations by name, each with what it answers.
+Answers = Iterator[tuple[str, list[int]]]
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class AnswerMismatch:
     """One value that differs from its known answer.
 
     Attributes:
         unit: the register.
         case: name of the row or of the point list.
-        voice: "spec", "kernel", or "kernel from scores".
-        key: index in the register: key, output channel or point; 0 for a value a row.
+        implementation: "spec", "kernel", or "kernel from scores".
+        key: index in the register: key, output channel or point; 0 for a value of the whole row.
         expected, actual: None where the value is missing.
         bits: width of the register, for the hexadecimal digits.
     """
 
     unit: str
     case: str
-    voice: str
+    implementation: str
     key: int
     expected: int | None
     actual: int | None
@@ -50,7 +51,7 @@ class Mismatch:
     def __str__(self) -> str:
         """Return one line: where, then expected and actual, hexadecimal and decimal."""
         return (
-            f"{self.unit}: case {self.case}, {self.voice}, key {self.key}: "
+            f"{self.unit}: case {self.case}, {self.implementation}, key {self.key}: "
             f"expected {self._shown(self.expected)}, got {self._shown(self.actual)}"
         )
 
@@ -65,7 +66,7 @@ class SelfTestReport:
     """What a self-test compared, by register, and what differed."""
 
     compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatches: list[Mismatch] = field(default_factory=list)
+    mismatches: list[AnswerMismatch] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -90,7 +91,13 @@ class SelfTestReport:
         return "\n".join(lines)
 
     def compare(
-        self, unit: str, case: str, voice: str, expected: list[int], actual: list[int], bits: int
+        self,
+        unit: str,
+        case: str,
+        implementation: str,
+        expected: list[int],
+        actual: list[int],
+        bits: int,
     ) -> None:
         """Count the values of `expected`, and keep what differs, missing and surplus included."""
         self.compared[unit] += len(expected)
@@ -98,7 +105,9 @@ class SelfTestReport:
             want = expected[key] if key < len(expected) else None
             got = actual[key] if key < len(actual) else None
             if want != got:
-                self.mismatches.append(Mismatch(unit, case, voice, key, want, got, bits))
+                self.mismatches.append(
+                    AnswerMismatch(unit, case, implementation, key, want, got, bits)
+                )
 
 
 @lru_cache(maxsize=1)
@@ -130,8 +139,10 @@ def selftest(answers: Mapping[str, Any] | None = None) -> SelfTestReport:
             config = config_from_mapping(case["config"])
             register, expected = _ANSWER_OF[unit], case[_ANSWER_OF[unit]]
             bits = 5 if register == "level" else config.width(register)
-            for voice, actual in runner(case, config):
-                report.compare(register, f"{unit}/{case['name']}", voice, expected, actual, bits)
+            for implementation, actual in runner(case, config):
+                report.compare(
+                    register, f"{unit}/{case['name']}", implementation, expected, actual, bits
+                )
     return report
 
 
@@ -153,11 +164,11 @@ def _compare_row(report: SelfTestReport, case: Mapping[str, Any]) -> None:
     }
     widths = {name: register.bits for name, register in config.registers.items()}
     widths |= {"level": 5, "nibble": 4, "flag": 1}
-    for voice, trace in traces.items():
+    for implementation, trace in traces.items():
         for name in REGISTERS:
             actual = _values(getattr(trace, name), isinstance(trace, AttentionTrace))
             want = expected[name] if isinstance(expected[name], list) else [expected[name]]
-            report.compare(name, case["name"], voice, want, actual, widths[name])
+            report.compare(name, case["name"], implementation, want, actual, widths[name])
 
 
 def _values(register: Any, batched: bool) -> list[int]:
@@ -166,7 +177,7 @@ def _values(register: Any, batched: bool) -> list[int]:
     return register if isinstance(register, list) else [register]
 
 
-def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     pairs = list(zip(case["e"], case["s"], strict=True))
     scheme = SCHEMES[config.scheme]
     yield "spec, dividing", [spec.log2_quantizer(e, s, scheme) for e, s in pairs]
@@ -179,7 +190,7 @@ def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", level.tolist()
 
 
-def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     d, masked = case["d"], [bool(flag) for flag in case["masked"]]
     yield "spec", [spec.exp2(a, b, config) for a, b in zip(d, masked, strict=True)]
     e = np.empty(len(d), np.int32)
@@ -188,7 +199,7 @@ def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", e.tolist()
 
 
-def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     params = LayerParams(case["m"], case["n"], 1, 0)
     pairs = zip(case["score"], case["bias"], strict=True)
     yield "spec", [spec.score_requantizer(s, params.m, params.n, b, config) for s, b in pairs]
@@ -198,7 +209,7 @@ def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", t.tolist()
 
 
-def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     params = LayerParams(1, 0, case["m2"], case["n2"], zo=case["zo"])
     yield (
         "spec",
@@ -213,13 +224,13 @@ def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", o.tolist()
 
 
-_POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Voices]] = {
+_POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Answers]] = {
     "score_requantizer": _score_points,
     "exp2": _exp2_points,
     "log2_quantizer": _log2_points,
     "output_requantizer": _output_points,
 }
-#: The register that each point list carries the answers of.
+#: The register whose answers each list of points holds.
 _ANSWER_OF = {
     "score_requantizer": "t",
     "exp2": "e",

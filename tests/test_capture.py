@@ -15,7 +15,7 @@ from bitlog2.flow.capture import (
     datapath_of,
 )
 from bitlog2.flow.selection import Selection
-from bitlog2.models.images.data import Batch
+from bitlog2.models.images.data import ImageBatch
 from bitlog2.models.ptq.attention import SelfAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.runs.request import EvaluationRequest, fields_of_file
@@ -28,7 +28,7 @@ SWIN_LAYERS = tuple(f"layers.{stage}.blocks.{block}.attn" for stage in (0, 1) fo
 
 
 def batches(model_images, numbers):
-    return [Batch(model_images[n : n + 1], torch.zeros(1), torch.tensor([n])) for n in numbers]
+    return [ImageBatch(model_images[n : n + 1], torch.zeros(1), torch.tensor([n])) for n in numbers]
 
 
 def digits_layers(numbers, layers=("blocks.0.attn", "blocks.3.attn")):

@@ -12,7 +12,7 @@ from bitlog2.golden.package.export_manifest import ranges_of
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.golden.stimulus.unit import Progress
-from bitlog2.models.images.data import Batch, ImageData
+from bitlog2.models.images.data import ImageBatch, ImageData
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import Capture, LayerCapture, attention_heads
@@ -116,7 +116,9 @@ def capture(request: EvaluationRequest, choice: CaptureChoice, progress: Progres
     return Captured(request, given, capture_layers(given, batches, layers), chosen)
 
 
-def chosen_images(data: ImageData, numbers: Sequence[int], progress: Progress) -> Iterator[Batch]:
+def chosen_images(
+    data: ImageData, numbers: Sequence[int], progress: Progress
+) -> Iterator[ImageBatch]:
     """Yield the validation images of these numbers, one per batch, in their order in the set.
 
     Images before the last chosen one are read too, and an unreadable one among them is an error.
@@ -130,11 +132,11 @@ def chosen_images(data: ImageData, numbers: Sequence[int], progress: Progress) -
     for batch in data.batches(_BATCH, end):
         for place, number in enumerate(batch.numbers.tolist()):
             if number in wanted:
-                yield Batch(*(part[place : place + 1] for part in batch))
+                yield ImageBatch(*(part[place : place + 1] for part in batch))
 
 
 def capture_layers(
-    model: nn.Module, images: Iterable[Batch], layers: Sequence[str]
+    model: nn.Module, images: Iterable[ImageBatch], layers: Sequence[str]
 ) -> list[LayerCapture]:
     """Run images one by one and return what these attention layers saw and gave.
 

@@ -14,7 +14,7 @@ from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, write_result
-from bitlog2.models.watch.check import Mismatch
+from bitlog2.models.watch.check import RegisterMismatch
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
 from bitlog2.sim import REGISTERS
@@ -222,7 +222,7 @@ class Table:
             return 1
         return 0
 
-    def replay(self, cell: Cell, mismatch: Mismatch) -> None:
+    def replay(self, cell: Cell, mismatch: RegisterMismatch) -> None:
         """Write the row of a cell's first mismatch as a vector set, for `golden verify`."""
         if cell in self._replayed:
             return

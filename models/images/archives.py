@@ -129,7 +129,7 @@ def _members(file: IO[bytes], size: int, inside: str = "") -> Iterator[tuple[str
         for member in archive:
             name = inside + normpath(member.name)
             if not 0 <= member.size <= size - member.offset_data or member.issparse():
-                raise ValueError(f"{member.name} is said to have {member.size} bytes")
+                raise ValueError(f"the header of {member.name} gives {member.size} bytes")
             if (member.islnk() or member.issym()) and is_image(name):
                 raise ValueError(f"{member.name} is a link")
             nested = name.lower().endswith(".tar")

@@ -16,7 +16,7 @@ CALIBRATION_IMAGES = 32
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
-class Batch(NamedTuple):
+class ImageBatch(NamedTuple):
     """Validation images with what they are.
 
     Attributes:
@@ -56,7 +56,7 @@ class ImageData(ABC):
     @abstractmethod
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[ImageBatch]:
         """Yield the first `limit` validation images in order, all for None.
 
         Of these the batches with the numbers `wanted`, counted from 0; all for None.
@@ -106,11 +106,11 @@ class TensorImages(ImageData):
 
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[ImageBatch]:
         """Yield the first `limit` test images in order, all for None; of these `wanted` batches."""
         for numbers in chosen(position_batches(len(self.test), batch_size, limit), wanted):
             images, labels = self.test[numbers[0] : numbers[-1] + 1]
-            yield Batch(images, labels, torch.tensor(numbers))
+            yield ImageBatch(images, labels, torch.tensor(numbers))
 
 
 def shuffled_positions(total: int, count: int, seed: int) -> list[int]:

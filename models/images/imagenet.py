@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..naming import listed, printable
 from .data import (
     CALIBRATION_IMAGES,
-    Batch,
+    ImageBatch,
     ImageData,
     Progress,
     chosen,
@@ -65,7 +65,7 @@ _Sample = tuple[int, int, Tensor]
 class _Loaded(NamedTuple):
     """What a worker hands over; without `batch` none of its images could be read."""
 
-    batch: Batch | None
+    batch: ImageBatch | None
     failures: list[_Failure]
 
 
@@ -249,7 +249,7 @@ class ImageFolders(ImageData):
 
     def batches(
         self, batch_size: int, limit: int | None, wanted: Sequence[int] | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[ImageBatch]:
         """Yield the first `limit` validation images in order, all for None; of these `wanted`.
 
         A batch holds the images of `batch_size` consecutive positions, fewer where some can't be
@@ -360,7 +360,7 @@ def _collate(samples: list[_Sample | _Failure]) -> _Loaded:
         return _Loaded(None, failures)
     numbers, labels, images = zip(*read, strict=True)
     return _Loaded(
-        Batch(torch.stack(images), torch.tensor(labels), torch.tensor(numbers)), failures
+        ImageBatch(torch.stack(images), torch.tensor(labels), torch.tensor(numbers)), failures
     )
 
 

@@ -134,7 +134,7 @@ def flat_classes(split: str, path: Path, names: list[str]) -> list[str]:
     wanted = "members class/image" if path.is_file() else "a folder or a tar for each class"
     raise ValueError(
         f"{split} must hold {wanted}, got {first_three(names)} in {path}, and no {_SOLUTION} "
-        f"or {_DEVKIT} near it that says the classes"
+        f"or {_DEVKIT} near it that names the classes"
     )
 
 
@@ -256,7 +256,7 @@ def head_indices(
     else:
         raise ValueError(
             f"val must have {classes} classes as the model has, got {len(order)} in {where}; "
-            "--classes FILE says which of the model's these are"
+            "--classes FILE names those of the model"
         )
     wrong = [name for name in names if not 0 <= known.get(name, -1) < classes]
     if wrong:

@@ -41,7 +41,7 @@ class OutputRegisters(NamedTuple):
     o: Tensor
 
 
-class Registers(NamedTuple):
+class DatapathRegisters(NamedTuple):
     """Every register of a batch of heads."""
 
     map: MapRegisters
@@ -78,7 +78,7 @@ class AttentionDatapath(nn.Module):
         params: LayerParams,
         masked: Tensor | None = None,
         bias: Tensor | None = None,
-    ) -> Registers:
+    ) -> DatapathRegisters:
         """Return every register.
 
         Args:
@@ -89,7 +89,7 @@ class AttentionDatapath(nn.Module):
         """
         attention_map = self.attention_map(q, k, params, masked, bias)
         acc = self.accumulate(attention_map.level, v, params)
-        return Registers(attention_map, OutputRegisters(acc, self.output(acc, params)))
+        return DatapathRegisters(attention_map, OutputRegisters(acc, self.output(acc, params)))
 
     def attention_map(
         self,

@@ -62,7 +62,7 @@ class CellComparison:
         return not (self.changes or self.other_pixels or self.other_registers)
 
     def lines(self) -> list[str]:
-        """Return the differences in words, the first few images alone."""
+        """Return the differences in words, of the first images alone."""
         title = self.a if self.a == self.b else f"{self.a} and {self.b}"
         lines = [
             f"{title}: {self.images:,} images, {len(self.changes):,} predictions changed; pixels "

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from bitlog2 import SPEC_VERSION, __version__
 
-from ..images.data import Batch, Progress, position_batches
+from ..images.data import ImageBatch, Progress, position_batches
 from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
 from ..sealed import digest_of
-from ..watch.check import Checker, Mismatch, Shapes, check_threads
+from ..watch.check import Checker, RegisterMismatch, Shapes, check_threads
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
 from ..watch.watching import Watcher, watch
@@ -51,7 +51,7 @@ class Events:
 
     inputs: Callable[[Inputs], None] = _ignore
     model: Callable[[QuantizedModel], None] | None = None
-    mismatch: Callable[[Cell, Mismatch], None] = _ignore
+    mismatch: Callable[[Cell, RegisterMismatch], None] = _ignore
     cell: Callable[[CellResult, float], None] = _ignore
 
 
@@ -525,7 +525,7 @@ class _Watchers:
             Watermarks() if registers and request.watermarks else None,
         )
 
-    def run(self, model: nn.Module, batch: Batch, device: str) -> Tensor:
+    def run(self, model: nn.Module, batch: ImageBatch, device: str) -> Tensor:
         """Return the model's logits on the CPU; the check goes on."""
         watching: tuple[Watcher | None, ...] = (self.checker, self.digest, self.marks)
         with watch(model, *(each for each in watching if each is not None)) as watched:
@@ -537,7 +537,7 @@ class _Watchers:
             self.checker.cancel()
 
 
-def _answers(logits: Tensor, batch: Batch) -> dict[str, Any]:
+def _answers(logits: Tensor, batch: ImageBatch) -> dict[str, Any]:
     best, hit = top5(logits, batch.labels)
     return {
         "numbers": tuple(batch.numbers.tolist()),

@@ -50,7 +50,7 @@ _WHOLE_ROW = ("row_max", "row_sum", "acc")
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class RegisterMismatch:
     """The first differing value of a register in a batch of heads, and the row it lies in.
 
     `index` is the key for a register with a value per key, the channel for acc and o, else None.
@@ -214,13 +214,13 @@ class SimulatedPart:
 
     def mismatch(
         self, name: str, where: tuple[int, ...], got: NDArray[Any], count: int
-    ) -> Mismatch:
+    ) -> RegisterMismatch:
         """Return the mismatch of a register at `where`, the first of `count`, its arrays copies."""
         (group, row), run = where[:2], self.run
         batch_row, head = divmod(int(run.chosen[self.part][group]), run.heads)
         image, window = divmod(batch_row, run.windows)
         index = where[2] if len(where) == 3 else None
-        return Mismatch(
+        return RegisterMismatch(
             register=name,
             layer=run.layer,
             image=run.numbers[image],
@@ -357,7 +357,7 @@ class Outcome:
 
     compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
     mismatched: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatches: list[Mismatch] = field(default_factory=list)
+    mismatches: list[RegisterMismatch] = field(default_factory=list)
 
 
 def _picked(values: Tensor, chosen: NDArray[np.int64]) -> Tensor:
@@ -385,7 +385,7 @@ def compare_run(run: HeldRun, simulate: Simulate) -> Outcome:
     if run.copied is not None:
         run.copied.synchronize()
     outcome = Outcome()
-    first: dict[str, Mismatch] = {}
+    first: dict[str, RegisterMismatch] = {}
     for part in run.parts():
         seen = run.simulated(part, simulate)
         for name, values in run.registers.items():
@@ -403,7 +403,7 @@ def _compare_register(
     got: NDArray[Any],
     seen: SimulatedPart,
     outcome: Outcome,
-    first: dict[str, Mismatch],
+    first: dict[str, RegisterMismatch],
 ) -> None:
     differ = got != getattr(seen.expected, name)
     outcome.compared[name] += differ.size
@@ -522,7 +522,7 @@ class Checker(Watcher):
         return self._found.mismatched
 
     @property
-    def mismatches(self) -> list[Mismatch]:
+    def mismatches(self) -> list[RegisterMismatch]:
         """The first ones, by batch, layer and register in datapath order; errors as `finish`."""
         self.finish()
         return self._found.mismatches

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bitlog2.sim import HIDDEN_REGISTERS, AttentionConfig, LayerParams
 
 from ..ptq.attention import FloatAttention, IntegerAttention
-from ..ptq.datapath import AttentionDatapath, Registers
+from ..ptq.datapath import AttentionDatapath, DatapathRegisters
 
 Mask = TypeVar("Mask")
 
@@ -66,7 +66,7 @@ class Observation:
         layer: str,
         config: AttentionConfig,
         inputs: tuple[Any, ...],
-        output: Registers,
+        output: DatapathRegisters,
         numbers: tuple[int, ...],
         delta: Tensor | None = None,
     ) -> "Observation":
@@ -144,7 +144,7 @@ class Watched:
     def datapath_hook(self, layer: str, delta: Tensor | None) -> Callable[..., None]:
         """Return the hook that hands out the runs of a layer's datapath."""
 
-        def hook(module: Any, inputs: tuple[Any, ...], output: Registers) -> None:
+        def hook(module: Any, inputs: tuple[Any, ...], output: DatapathRegisters) -> None:
             seen = Observation.of_run(layer, module.config, inputs, output, self._numbers, delta)
             for watcher in self._watchers:
                 watcher.take(seen)

@@ -9,7 +9,7 @@ rate, gains of 4, 7 and 10 gave sharper maps than needed. Nothing in the loss or
 touches the attention.
 
 The held-out images steer nothing during a run: no early stopping, and the last step's weights are
-kept. They were in view when the recipe's few settings were chosen.
+kept. They were in view when the recipe's settings were chosen.
 """
 
 from __future__ import annotations

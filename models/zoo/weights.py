@@ -361,7 +361,7 @@ def _read_parts(path: Path) -> dict[str, Tensor]:
         wanted = {name for name, place in places.items() if place == part}
         if not isinstance(found, dict) or set(found) != wanted:
             raise ValueError(
-                f"checkpoint part {path.parent / part} must hold the tensors that {path} says"
+                f"checkpoint part {path.parent / part} must hold the tensors that {path} names"
             )
         tensors |= found
     return tensors
