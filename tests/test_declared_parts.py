@@ -47,3 +47,15 @@ def test_declared_schemas_of_manifests_are_closed(name):
     configuration = manifest["properties"]["configuration"]
     assert configuration["required"] == list(AttentionConfig().as_dict())
     assert configuration["additionalProperties"] is False
+
+
+def test_declared_result_describes_every_field():
+    path = next(path for path in SCHEMAS if path.name == "result.schema.json")
+    kinds = json.loads(SCHEMAS[path]())["$defs"]
+    bare = [
+        (kind, name)
+        for kind, found in kinds.items()
+        for name, field in found["properties"].items()
+        if "description" not in field
+    ]
+    assert bare == []

@@ -86,7 +86,7 @@ def test_selftest_one_key_row_spot_checked_by_hand():
 
 
 def test_selftest_names_an_altered_answer():
-    """One integer of one row: each implementation is named, with unit, case, key and both values."""
+    """One integer of one row: each implementation is named, with case, key and both values."""
     answers = load_known_answers()
     case = row_case(answers, "BitLog2_Single_16/9 keys")
     right = case["registers"]["e"][4]

@@ -10,7 +10,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from bitlog2.documents import Document, brief
+from bitlog2.documents import Document, brief, of
 from bitlog2.names import ARITHMETICS, CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
@@ -105,24 +105,29 @@ def _one_of(names: tuple[str, ...]) -> Meta:
 
 
 class QuantizationSpec(Document, frozen=True):
-    """How a model is quantized.
-
-    Attributes:
-        scheme: the attention map's code, one of `MODEL_SCHEMES`.
-        arithmetic: `float` (published fake quantization) or `integer`.
-        w_bits, a_bits: widths of weight and activation codes, 2 to 8.
-        datapath: (field, value) pairs of `AttentionConfig` that differ from its defaults, of
-            `DATAPATH_FIELDS`; for a BitLog2 scheme in integer arithmetic.
+    """Quantization of a model.
 
     Raises:
         TypeError, ValueError: a field is out of range, or the scheme has no integer form.
     """
 
-    scheme: Annotated[str, _one_of(MODEL_SCHEMES)] = "BitLog2_Half_17"
-    arithmetic: Annotated[str, _one_of(ARITHMETICS)] = "integer"
-    w_bits: Annotated[int, Meta(ge=2, le=8)] = 4
-    a_bits: Annotated[int, Meta(ge=2, le=8)] = 4
-    datapath: tuple[tuple[str, int], ...] = ()
+    scheme: Annotated[str, _one_of(MODEL_SCHEMES), of("Code of the attention map.")] = (
+        "BitLog2_Half_17"
+    )
+    arithmetic: Annotated[
+        str,
+        _one_of(ARITHMETICS),
+        of("`float`: the published fake quantization; `integer`: the datapath's."),
+    ] = "integer"
+    w_bits: Annotated[int, Meta(ge=2, le=8, description="Width of weight codes.")] = 4
+    a_bits: Annotated[int, Meta(ge=2, le=8, description="Width of activation codes.")] = 4
+    datapath: Annotated[
+        tuple[tuple[str, int], ...],
+        of(
+            "Fields of the hardware that differ from their defaults, with their values; none but "
+            "for a BitLog2 scheme in integer arithmetic."
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_choice("scheme", self.scheme, MODEL_SCHEMES)

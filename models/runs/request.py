@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from bitlog2.documents import Document, brief, check_once
+from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
     CONTROLS,
@@ -72,61 +72,77 @@ class Cell:
 class EvaluationRequest(Document, frozen=True, kw_only=True):
     """The cells of an evaluation, and how each is evaluated. It never changes once it has begun.
 
-    Attributes:
-        models: names of `MODELS`, each once; so the other lists.
-        schemes: names of `MODEL_SCHEMES`, each with a form in at least one of the arithmetics, and
-            left out of the other one.
-        arithmetics: names of `ARITHMETICS`.
-        bits: (w_bits, a_bits) pairs, each 2 to 8.
-        seeds: seeds of the calibration, 0 to 2**31 - 1.
-        datapaths: as `QuantizationSpec.datapath`, one for each kind of hardware; only the cells
-            that are a datapath differ by it.
-        check: `none`, `sample`, `sample:K` or `all`: registers held against the simulator, in the
-            cells that have any; `none` where none has.
-        digest: one of `DIGESTS`.
-        watermarks: collect the range of every register; False where no cell has any.
-        statistics: collect what each code does to the attention map of the calibration images.
-        limit: images at most, None for all.
-        batch_size: images per batch, 1 to 4096; a batch is what a stopped run loses at most.
-        calibration_images: number of training images that calibrate.
-        threads: threads of torch, 1 to 4096, which belong to the request because the order of a
-            float sum may depend on them.
-        device: torch device.
-        data: root of the images, made absolute; None for digits.
-        workers: processes that read images.
-        skip_unreadable: leave unreadable validation images out, and count them.
-        checkpoints: (model, file of weights) pairs, made absolute; without one the hub's are taken.
-        ema: take the averaged weights of the checkpoints.
-        classes: file of the models' class names, as `DataSource`, made absolute.
-        load: file of a quantized model, made absolute. Its cell, which the lists must name, is then
-            the only one; weights are not looked for.
-
     Raises:
         TypeError, ValueError: a field is out of range, or fields do not go with one another.
     """
 
-    models: tuple[str, ...]
-    schemes: tuple[str, ...]
-    arithmetics: tuple[str, ...] = ("integer",)
-    bits: tuple[tuple[int, int], ...] = ((4, 4),)
-    seeds: tuple[int, ...] = (0,)
-    datapaths: tuple[tuple[tuple[str, int], ...], ...] = ((),)
-    check: str = "all"
-    digest: str = "codes"
-    watermarks: bool = False
-    statistics: bool = True
-    limit: int | None = None
-    batch_size: int = 16
-    calibration_images: int = CALIBRATION_IMAGES
-    threads: int = 1
-    device: str = "cpu"
-    data: str | None = None
-    workers: int = 0
-    skip_unreadable: bool = False
-    checkpoints: tuple[tuple[str, str], ...] = ()
-    ema: bool = False
-    classes: str | None = None
-    load: str | None = None
+    models: Annotated[tuple[str, ...], of("Names of models, each once; so the other lists.")]
+    schemes: Annotated[
+        tuple[str, ...],
+        of(
+            "Codes of the attention map, each with a form in at least one of the arithmetics, and "
+            "left out of the other one."
+        ),
+    ]
+    arithmetics: Annotated[tuple[str, ...], of("`float` and `integer`, or one of them.")] = (
+        "integer",
+    )
+    bits: Annotated[
+        tuple[tuple[int, int], ...], of("Widths of weight and activation codes, 2 to 8 each.")
+    ] = ((4, 4),)
+    seeds: Annotated[tuple[int, ...], of("Seeds of the calibration, 0 to 2**31 - 1.")] = (0,)
+    datapaths: Annotated[
+        tuple[tuple[tuple[str, int], ...], ...],
+        of(
+            "Fields of the hardware that differ from their defaults, with their values, for each "
+            "kind of hardware; cells without a datapath do not differ by it."
+        ),
+    ] = ((),)
+    check: Annotated[
+        str,
+        of(
+            "Registers held against the simulator, in the cells that have any: `none`, `sample`, "
+            "`sample:K` or `all`; `none` where no cell has any."
+        ),
+    ] = "all"
+    digest: Annotated[str, of("Attention registers in a digest: `none`, `codes` or `all`.")] = (
+        "codes"
+    )
+    watermarks: Annotated[
+        bool, of("Whether the range of every register is collected; false where no cell has any.")
+    ] = False
+    statistics: Annotated[
+        bool, of("Whether the effect of each code on the map of calibration images is collected.")
+    ] = True
+    limit: Annotated[int | None, of("Most images; null for all.")] = None
+    batch_size: Annotated[
+        int, of("Images per batch, 1 to 4096: the most that a stopped run loses.")
+    ] = 16
+    calibration_images: Annotated[int, of("Training images that calibrate.")] = CALIBRATION_IMAGES
+    threads: Annotated[
+        int, of("Threads of torch, 1 to 4096: the order of a float sum may depend on them.")
+    ] = 1
+    device: Annotated[str, of("Device of torch.")] = "cpu"
+    data: Annotated[str | None, of("Absolute path of the images; null for digits.")] = None
+    workers: Annotated[int, of("Processes that read images.")] = 0
+    skip_unreadable: Annotated[
+        bool, of("Whether unreadable validation images are left out, and counted.")
+    ] = False
+    checkpoints: Annotated[
+        tuple[tuple[str, str], ...],
+        of("Models with the absolute paths of their weights; any other takes the hub's."),
+    ] = ()
+    ema: Annotated[bool, of("Whether the averaged weights of checkpoints are taken.")] = False
+    classes: Annotated[
+        str | None, of("Absolute path of the models' class names; null where the data has them.")
+    ] = None
+    load: Annotated[
+        str | None,
+        of(
+            "Absolute path of a quantized model. Its cell, which the lists must name, is then the "
+            "only one; weights are not looked for."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         self._make_absolute()

@@ -43,10 +43,10 @@ class Share(Document, frozen=True, kw_only=True):
     Source: Wilson (1927), score interval without continuity correction.
     """
 
-    hits: Exact
-    total: Positive
-    percent: Percent
-    wilson95: tuple[Percent, Percent]
+    hits: Annotated[Exact, of("Number of hits.")]
+    total: Annotated[Positive, of("Number of images.")]
+    percent: Annotated[Percent, of("Hits in percent of the total.")]
+    wilson95: Annotated[tuple[Percent, Percent], of("Both ends of the interval, percent.")]
 
     def __post_init__(self) -> None:
         if self.hits > self.total:
@@ -64,26 +64,28 @@ class Share(Document, frozen=True, kw_only=True):
 class CheckCounts(Document, frozen=True, kw_only=True):
     """Registers compared with the simulator."""
 
-    mode: Annotated[str, matching("(sample(:[0-9]+)?|all)")]
-    compared: Counts
-    mismatched: Counts
-    total_compared: Exact
-    total_mismatched: Exact
-    passed: bool
-    first_mismatches: tuple[str, ...]
+    mode: Annotated[
+        str, matching("(sample(:[0-9]+)?|all)"), of("Share of the heads that is compared.")
+    ]
+    compared: Annotated[Counts, of("Values compared, by register.")]
+    mismatched: Annotated[Counts, of("Values that differ, by register.")]
+    total_compared: Annotated[Exact, of("Values compared, of all registers.")]
+    total_mismatched: Annotated[Exact, of("Values that differ, of all registers.")]
+    passed: Annotated[bool, of("Whether every register was compared and none differed.")]
+    first_mismatches: Annotated[tuple[str, ...], of("First mismatches in words.")]
 
 
 class MarkRecord(Document, frozen=True, kw_only=True):
-    """What a register has held: `Mark`, with the bits that this takes and those that it has."""
+    """Range of values that a register has held, and its bits."""
 
-    smallest: Int64
-    largest: Int64
-    values: Exact
+    smallest: Annotated[Int64, of("Smallest value.")]
+    largest: Annotated[Int64, of("Largest value.")]
+    values: Annotated[Exact, of("Number of values.")]
     saturated: Annotated[
         Exact | None, of("Values limited; null where the register cannot saturate.")
     ]
-    bits_used: Positive
-    bits_provided: Positive
+    bits_used: Annotated[Positive, of("Bits that these values take.")]
+    bits_provided: Annotated[Positive, of("Bits of the register.")]
 
     @classmethod
     def of(cls, mark: Mark, register: str, config: AttentionConfig) -> "MarkRecord":
@@ -98,27 +100,32 @@ class MarkRecord(Document, frozen=True, kw_only=True):
 class Digests(Document, frozen=True, kw_only=True):
     """SHA-256 of the digests of all images: of their pixels, and of their attention registers."""
 
-    pixels: Digest
-    registers: Digest
+    pixels: Annotated[Digest, of("Of the images as the model gets them.")]
+    registers: Annotated[Digest, of("Of the attention registers; empty where there are none.")]
 
 
 class CellResult(Document, frozen=True, kw_only=True):
     """A cell: a row of the table."""
 
-    name: str
-    model: str
-    quantization: QuantizationSpec | None
-    seed: int | None
+    name: Annotated[str, of("Name within the evaluation.")]
+    model: Annotated[str, of("Name of the model.")]
+    quantization: Annotated[QuantizationSpec | None, of("Null for the unquantized model.")]
+    seed: Annotated[int | None, of("Seed of the calibration; null for the unquantized model.")]
     map_bits: Annotated[
         int | None,
         of("Storage of one attention value, a zero flag counted; null for floats."),
     ]
-    images: Positive
-    skipped: tuple[str, ...]
-    top1: Share
-    top5: Share
-    agreement_with_unquantized: Share | None
-    published_top1: Percent | None
+    images: Annotated[Positive, of("Images that were read.")]
+    skipped: Annotated[tuple[str, ...], of("Names of the images that could not be read.")]
+    top1: Annotated[Share, of("Images whose label is the likeliest class.")]
+    top5: Annotated[Share, of("Images whose label is among the five likeliest classes.")]
+    agreement_with_unquantized: Annotated[
+        Share | None,
+        of("Images that get the unquantized model's class; null where that was not evaluated."),
+    ]
+    published_top1: Annotated[
+        Percent | None, of("Published accuracy; null where none was published for such images.")
+    ]
     warning: Annotated[
         str | None,
         of(
@@ -126,12 +133,19 @@ class CellResult(Document, frozen=True, kw_only=True):
             "in the model's first cell."
         ),
     ]
-    digests: Digests
-    check: CheckCounts | None
-    watermarks: dict[str, dict[str, MarkRecord]] | None
-    model_sha256: Sha256
-    attention_map: dict[str, LayerStatistics]
-    layer_params: dict[str, dict[str, int]]
+    digests: Annotated[Digests, of("Digests of pixels and registers.")]
+    check: Annotated[CheckCounts | None, of("Null where no register was compared.")]
+    watermarks: Annotated[
+        dict[str, dict[str, MarkRecord]] | None,
+        of("Ranges by layer and register; null where none were collected."),
+    ]
+    model_sha256: Annotated[Sha256, of("Of the model's tensors.")]
+    attention_map: Annotated[
+        dict[str, LayerStatistics], of("Statistics by layer; empty where none were collected.")
+    ]
+    layer_params: Annotated[
+        dict[str, dict[str, int]], of("Parameters of each layer's datapath; empty without any.")
+    ]
 
     def __post_init__(self) -> None:
         for name in ("top1", "top5", "agreement_with_unquantized"):
@@ -174,21 +188,21 @@ class Comparison(Document, frozen=True, kw_only=True):
     Source: McNemar (1947); the exact binomial form, which needs no large counts.
     """
 
-    a: str
-    b: str
-    only_a_right: Exact
-    only_b_right: Exact
-    mcnemar_p: Annotated[float, Meta(ge=0, le=1)]
+    a: Annotated[str, of("Name of a cell.")]
+    b: Annotated[str, of("Name of another cell.")]
+    only_a_right: Annotated[Exact, of("Images that a alone gets right.")]
+    only_b_right: Annotated[Exact, of("Images that b alone gets right.")]
+    mcnemar_p: Annotated[float, Meta(ge=0, le=1, description="Two-sided p value.")]
 
 
 class Spread(Document, frozen=True, kw_only=True):
-    """An accuracy over several calibration seeds, percent; the deviation is that of a sample."""
+    """An accuracy over several calibration seeds, percent."""
 
-    mean: Percent
-    least: Percent
-    most: Percent
-    deviation: Percent
-    seeds: Annotated[int, Meta(ge=2)]
+    mean: Annotated[Percent, of("Mean.")]
+    least: Annotated[Percent, of("Smallest value.")]
+    most: Annotated[Percent, of("Largest value.")]
+    deviation: Annotated[Percent, of("Standard deviation of a sample.")]
+    seeds: Annotated[int, Meta(ge=2, description="Number of seeds.")]
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
@@ -205,24 +219,32 @@ class Spread(Document, frozen=True, kw_only=True):
 class SchemeSpread(Document, frozen=True, kw_only=True):
     """Top-1 of a quantization over its seeds."""
 
-    model: str
-    quantization: QuantizationSpec
-    top1: Spread
+    model: Annotated[str, of("Name of the model.")]
+    quantization: Annotated[QuantizationSpec, of("The same for all seeds.")]
+    top1: Annotated[Spread, of("Spread of the accuracy.")]
 
 
 class Result(Sealed, frozen=True, kw_only=True):
     """The same bytes on every resumption: nothing but `timings` depends on time."""
 
-    format: Literal["bitlog2-result-3"] = "bitlog2-result-3"
-    request: EvaluationRequest
+    format: Annotated[Literal["bitlog2-result-3"], of("Kind and version of the document.")] = (
+        "bitlog2-result-3"
+    )
+    request: Annotated[EvaluationRequest, of("What was evaluated, and how.")]
     versions: Annotated[dict[str, str], of("Of the packages that the evaluation began with.")]
     data: Annotated[
         dict[str, tuple[str, ...]],
         of("What a user should know of the images of a model."),
     ]
-    cells: Annotated[tuple[CellResult, ...], Meta(min_length=1)]
-    comparisons: tuple[Comparison, ...]
-    spread: tuple[SchemeSpread, ...]
+    cells: Annotated[
+        tuple[CellResult, ...], Meta(min_length=1, description="In the order of the request.")
+    ]
+    comparisons: Annotated[
+        tuple[Comparison, ...], of("Cells of a model that differ in the scheme alone, in pairs.")
+    ]
+    spread: Annotated[
+        tuple[SchemeSpread, ...], of("Quantizations that were calibrated with several seeds.")
+    ]
     timings: Annotated[
         dict[str, Annotated[float, Meta(ge=0)]],
         of("Images per second by cell; empty in the folder of a run."),
