@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from bitlog2.names import ARITHMETICS, CODED, CONTROLS, DIGESTS, MODEL_SCHEMES, MODELS
+from bitlog2.names import ARITHMETICS, DIGESTS, MODEL_SCHEMES, MODELS
 
 from .options import ModelData, QuantizationOptions, group, quantized, refuse
 from .terminal import command, progress
@@ -21,9 +21,6 @@ from .values import (
     pair,
     value,
 )
-
-if TYPE_CHECKING:
-    from bitlog2.models.runs.request import EvaluationRequest
 
 EXAMPLES = """examples:
   bitlog2 evaluate --model digits
@@ -129,7 +126,9 @@ class Grid:
         None
     )
     """list; all: every scheme and control of the arithmetic"""
-    arithmetic: Annotated[tuple[str, ...] | None, value(comma_list(one_of(ARITHMETICS)))] = None
+    arithmetics: Annotated[
+        tuple[str, ...] | None, value(comma_list(one_of(ARITHMETICS)), name="--arithmetic")
+    ] = None
     """integer: the datapath's; float: the published fake quantization; both as integer,float
     (default: integer)"""
     bits: Annotated[tuple[tuple[int, int], ...] | None, value(comma_list(bits_pair))] = None
@@ -142,17 +141,16 @@ class Grid:
     """MODEL=FILE, weights of one of several models; may be repeated"""
 
 
-def cells_of(
+def asked(
     model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None, grid: Grid
 ) -> dict[str, Any]:
-    """Return the fields of a request that have its models and how each is quantized.
+    """Return what `usual_request` takes of models and their quantization.
 
     Raises:
         ValueError: options that do not go with one another.
     """
-    lists = ("models", "schemes", "arithmetic", "bits", "seeds")
     if data.load is not None:
-        refuse("with --load", *((f"--{name}", getattr(grid, name)) for name in lists))
+        refuse("with --load", grid, but=("--run",))
     for one, many, both in (
         ("--model", "--models", model and grid.models),
         ("--scheme", "--schemes", how.scheme and grid.schemes),
@@ -161,47 +159,8 @@ def cells_of(
         ("--a-bits", "--bits", how.a_bits and grid.bits),
     ):
         refuse(f"with {many}", (one, both or None))
-    cells = quantized(model, data, how, seed)
-    models = grid.models or cells["models"]
-    if data.checkpoint is not None and len(models) > 1:
-        raise ValueError("--checkpoints MODEL=FILE must be used for several models")
-    arithmetics = grid.arithmetic or cells.get("arithmetics", ("integer",))
-    every = MODEL_SCHEMES if "float" in arithmetics else (*CODED, *CONTROLS)
-    return cells | {
-        "models": MODELS[1:] if models == ("all",) else models,
-        "schemes": every if grid.schemes == ("all",) else grid.schemes or cells["schemes"],
-        "arithmetics": arithmetics,
-        "bits": grid.bits or cells["bits"],
-        "seeds": grid.seeds or cells["seeds"],
-        "checkpoints": cells.get("checkpoints") or grid.checkpoints,
-    }
-
-
-def request_of(
-    cells: dict[str, Any], reading: Reading, how: EvaluationOptions, folder: Path | None
-) -> "EvaluationRequest":
-    """Return the request: the cells, and how each is evaluated.
-
-    Raises:
-        TypeError, ValueError: options that do not go with one another.
-    """
-    from bitlog2.models.runs.evaluation import usual_threads
-    from bitlog2.models.runs.request import EvaluationRequest
-
-    coded = "integer" in cells["arithmetics"] and set(cells["schemes"]) & set(CODED)
-    return EvaluationRequest(
-        **cells,
-        check=how.check or ("all" if coded else "none"),
-        digest=how.digest,
-        watermarks=how.watermarks,
-        statistics=folder is not None,
-        limit=how.limit,
-        batch_size=how.batch_size or (16 if how.device == "cpu" else 128),
-        threads=how.threads or usual_threads(folder),
-        device=how.device,
-        workers=0 if cells["data"] is None else reading.workers,
-        skip_unreadable=reading.skip_unreadable,
-    )
+    lists = {name: chosen for name, chosen in vars(grid).items() if chosen}
+    return quantized(model, data, how, seed) | lists
 
 
 def evaluate(
@@ -220,13 +179,16 @@ def evaluate(
     Args:
         seed: seed of the calibration (default: 0)
     """
-    lists, conduct, kept = grid or Grid(), how or EvaluationOptions(), files or Files()
-    cells = cells_of(model, data or ModelData(), quantization or QuantizationOptions(), seed, lists)
-    request = request_of(cells, reading or Reading(), conduct, lists.run)
+    lists, kept = grid or Grid(), files or Files()
+    fields = asked(model, data or ModelData(), quantization or QuantizationOptions(), seed, lists)
+    fields |= vars(reading or Reading()) | vars(how or EvaluationOptions())
+    folder, check_threads = fields.pop("run", None), fields.pop("check_threads")
     from bitlog2.flow.evaluation import Outputs, evaluated
+    from bitlog2.models.runs.request import usual_request
 
+    request = usual_request(**fields, keep=folder is not None)
     outputs = Outputs(kept.json, kept.save, kept.dump_quantizers, kept.mismatch_dir)
-    return evaluated(lists.run, request, conduct.check_threads, progress, outputs)
+    return evaluated(folder, request, check_threads, progress, outputs)
 
 
 app = command(evaluate, EXAMPLES)

@@ -48,11 +48,11 @@ def export(
     from bitlog2.flow.capture import CaptureChoice
     from bitlog2.flow.export import export_model
     from bitlog2.flow.selection import Selection
-    from bitlog2.models.runs.request import EvaluationRequest
+    from bitlog2.models.runs.request import usual_request
 
     choice = CaptureChoice(Selection.of(layers), Selection.of(images))
-    cells = quantized(model, data or ModelData(), quantization or QuantizationOptions(), seed)
-    report = export_model(out, EvaluationRequest(**cells, check="none"), choice, progress)
+    given = quantized(model, data or ModelData(), quantization or QuantizationOptions(), seed)
+    report = export_model(out, usual_request(**given, check="none", keep=True), choice, progress)
     print("\n".join(report.lines()))
     return 0
 

@@ -161,7 +161,7 @@ def _emit_rows(
         raise ValueError(f"--seed must be from 0 to {LARGEST_SEED} for a model, got {cases.seed}")
     from bitlog2.flow.capture import CaptureChoice, emit_captured
     from bitlog2.flow.selection import Selection
-    from bitlog2.models.runs.request import EvaluationRequest
+    from bitlog2.models.runs.request import usual_request
 
     choice = CaptureChoice(
         layers=Selection.of(rows.layers or "0"),
@@ -171,7 +171,7 @@ def _emit_rows(
         rows=Selection.of(rows.rows or "all"),
     )
     seed = dict(given(cases)).get("--seed")
-    request = EvaluationRequest(**quantized(rows.model, data, how, seed), check="none")
+    request = usual_request(**quantized(rows.model, data, how, seed), check="none", keep=True)
     return emit_captured(out, request, choice, testbench=cases.testbench, progress=progress)
 
 

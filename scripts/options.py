@@ -1,4 +1,4 @@
-"""Options that commands share: a dataclass per group, and what can be asked of any of them."""
+"""Options that commands share: a dataclass per group, and functions on any of them."""
 
 import shlex
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Group, Parameter
 
 from bitlog2.flow.selection import Selection
-from bitlog2.names import MODEL_SCHEMES, MODELS
+from bitlog2.names import MODEL_SCHEMES
 
 from .values import integer, mapping, one_of, pair, value
 
@@ -104,31 +104,18 @@ class QuantizationOptions:
 def quantized(
     model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None
 ) -> dict[str, Any]:
-    """Return the fields of an `EvaluationRequest` that name one quantized model.
+    """Return what `usual_request` takes of one quantized model; None for what was not given.
 
     Raises:
-        ValueError, OSError: options that do not go with --load, or its file cannot be read.
+        ValueError: options that do not go with --load.
     """
-    found: dict[str, Any] = {
-        "data": None if data.data is None else str(data.data),
-        "classes": None if data.classes is None else str(data.classes),
-        "ema": data.ema,
-    }
     if data.load is not None:
-        from bitlog2.models.runs.request import fields_of_file
-
         why = "with --load, whose file has the quantization"
         refuse(why, how, ("--seed", seed), ("--checkpoint", data.checkpoint))
-        return found | fields_of_file(data.load, model)
-    name = model or MODELS[0]
-    return found | {
-        "models": (name,),
-        "schemes": (how.scheme or "BitLog2_Half_17",),
-        "bits": ((how.w_bits or 4, how.a_bits or 4),),
-        "seeds": (seed or 0,),
-        "calibration_images": how.calibration_images or 32,
-        "checkpoints": () if data.checkpoint is None else ((name, str(data.checkpoint)),),
-    }
+    bits = (how.w_bits or 4, how.a_bits or 4) if how.w_bits or how.a_bits else None
+    one = {"models": model, "schemes": how.scheme, "seeds": seed, "bits": bits}
+    lists = {name: None if value is None else (value,) for name, value in one.items()}
+    return lists | vars(data) | {"calibration_images": how.calibration_images}
 
 
 @group("RTL of your own", "The reference RTL without --rtl and -f.", 5)

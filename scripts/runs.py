@@ -1,4 +1,4 @@
-"""`bitlog2 status`, `resume`, `report` and `compare`: what is done with runs in folders."""
+"""`bitlog2 status`, `resume`, `report` and `compare`: commands on runs in folders."""
 
 from pathlib import Path
 from typing import Annotated

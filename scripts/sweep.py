@@ -1,4 +1,4 @@
-"""`bitlog2 sweep`: what each choice of hardware brings and costs."""
+"""`bitlog2 sweep`: accuracy and cost of each choice of hardware."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
 
 
-#: What can be varied.
+#: Fields that can be varied.
 NAMES = (*AttentionConfig.swept(), "scheme")
 
 
@@ -79,21 +79,20 @@ def sweep(
     lists = mapping("--vary", vary)
     from bitlog2.flow.evaluation import evaluated
     from bitlog2.flow.sweep import datapaths, table
-    from bitlog2.models.runs.request import EvaluationRequest
+    from bitlog2.models.runs.request import usual_request
 
-    schemes = lists.pop("scheme", ("BitLog2_Half_17",))
-    name = model or "digits"
-    request = EvaluationRequest(
-        models=(name,),
-        schemes=schemes,
+    request = usual_request(
+        keep=True,
+        models=None if model is None else (model,),
+        schemes=lists.pop("scheme", None),
         seeds=(seed,),
         datapaths=datapaths(lists),
         check=check,
         limit=limit,
         batch_size=batch_size,
         threads=threads,
-        data=None if data is None else str(data),
-        checkpoints=() if checkpoint is None else ((name, str(checkpoint)),),
+        data=data,
+        checkpoint=checkpoint,
     )
     status = evaluated(run, request, check_threads, progress)
     print("\n".join(table(run, gates, csv, progress)))

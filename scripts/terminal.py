@@ -1,4 +1,4 @@
-"""What every command line shares: its help, its errors in one line, its exit status."""
+"""Parts of every command line: help, errors in one line, exit status."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""An evaluation being carried out: what is missing of it is run, then its result is made."""
+"""Execution of an evaluation: missing batches are run, then the result is made."""
 
 import os
 import platform
@@ -34,7 +34,7 @@ from .result import CellAnswers, CellResult, Result, build_result, cell_result, 
 
 
 def _ignore(*_: Any) -> None:
-    """What is done where nobody asks."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +209,6 @@ def _taken_back(path: Path) -> Iterator[None]:
         raise
 
 
-def usual_threads(folder: Path | None) -> int:
-    """Return torch's threads where none are asked for: a run gives the same on every machine."""
-    return torch.get_num_threads() if folder is None else 1
-
-
 @contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -238,7 +233,7 @@ def exact_float32() -> None:
 
 @dataclass
 class _Share:
-    """What one of the processes of a run works with; `keep` is False where the folder goes."""
+    """State of one process of a run; `keep` is False where the folder is removed afterwards."""
 
     folder: RunFolder
     team: Team
@@ -286,7 +281,7 @@ def _run_model(share: _Share, model: str) -> None:
         _run_cell(share, cell, task)
 
 
-#: What a run holds of what it is given, and what errors call it.
+#: Inputs that must stay the same as a run goes on, by their names in errors.
 _INPUTS = {
     "weights": "weights",
     "classes": "number of classes",
@@ -509,7 +504,7 @@ def _skipped(
 
 @dataclass(frozen=True)
 class _Watchers:
-    """What watches a batch: a check, digests and watermarks of its registers, as asked for."""
+    """Watchers of a batch: check, digests and watermarks of its registers, as asked for."""
 
     checker: Checker | None
     digest: RegisterDigest | None

@@ -1,4 +1,4 @@
-"""What an evaluation is asked for: its cells and how each is evaluated."""
+"""Requests for an evaluation: its cells, and how each is evaluated."""
 
 import os
 from collections.abc import Sequence
@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import torch
 
 from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
+    CODED,
     CONTROLS,
     DIGESTS,
     FLOAT_ONLY,
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
+    ZOO,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
@@ -248,6 +251,53 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         ready = None if loaded is None else loaded.model
         ema = self.ema and file is not None
         return load_task(model, self.device, source, _path(file), ready, ema=ema)
+
+
+def usual_request(
+    *,
+    load: Path | None = None,
+    checkpoint: Path | None = None,
+    keep: bool = False,
+    **given: Any,
+) -> EvaluationRequest:
+    """Return the request of what a user gives, with the usual choice for everything else.
+
+    Args:
+        load: file of a quantized model, which gives the fields of its quantization.
+        checkpoint: weights of the one model.
+        keep: whether the evaluation is kept in a folder. Statistics are then collected, and torch
+            has one thread: the order of a float sum may depend on them, and a run gives the same
+            on every machine.
+        given: fields of `EvaluationRequest`; None for the usual choice. `("all",)` stands for the
+            pretrained models, and for every scheme and control of the arithmetics.
+
+    Raises:
+        TypeError, ValueError, OSError: as `EvaluationRequest`, or a file cannot be used.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {name: str(fields[name]) for name in ("data", "classes") if name in fields}
+    if load is not None:
+        fields |= fields_of_file(load, *fields.get("models", ()))
+    models = fields.get("models", MODELS[:1])
+    models = tuple(ZOO) if models == ("all",) else models
+    arithmetics = fields.get("arithmetics", ("integer",))
+    schemes = fields.get("schemes", (QuantizationSpec().scheme,))
+    if schemes == ("all",):
+        schemes = MODEL_SCHEMES if "float" in arithmetics else (*CODED, *CONTROLS)
+    if checkpoint is not None:
+        if len(models) > 1:
+            raise ValueError("--checkpoints MODEL=FILE must be used for several models")
+        fields["checkpoints"] = ((models[0], str(checkpoint)),)
+    if "data" not in fields:
+        fields["workers"] = 0
+    has_registers = "integer" in arithmetics and set(schemes) & set(CODED)
+    usual = {
+        "check": "all" if has_registers else "none",
+        "statistics": keep,
+        "batch_size": 16 if fields.get("device", "cpu") == "cpu" else 128,
+        "threads": 1 if keep else torch.get_num_threads(),
+    }
+    return EvaluationRequest(**usual | fields | {"models": models, "schemes": schemes})
 
 
 def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
