@@ -1,12 +1,14 @@
 """A quantized model saved and loaded gives the same bits; its quantizers are dumped by name."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from support.models import digits_task, images, quantized_digits, quantized_swin, swin
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path, quantize
@@ -117,6 +119,92 @@ def test_checkpoint_that_was_edited_is_refused(tmp_path, old, new, message):
     path.write_bytes(len(header.encode()).to_bytes(8, "little") + header.encode() + data)
     with pytest.raises(ValueError, match=message):
         load_quantized(path)
+
+
+# Files whose metadata or tensors are wrong under a right digest
+
+
+def load_changed(path, change):
+    """Load digits, quantized, with some tensors replaced; None: gone."""
+    saved = digits()
+    kept = {**saved.model.state_dict(), **change}
+    kept = {name: tensor for name, tensor in kept.items() if tensor is not None}
+    model = SimpleNamespace(state_dict=lambda: kept)
+    save_quantized(path, replace(saved, model=model))
+    return load_quantized(path)
+
+
+A, F = "blocks.0.attn.", "blocks.0.mlp.fc1."
+SCALAR, NAN = torch.tensor, torch.tensor(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        (f"{A}delta", None, f"missing: {A}delta"),
+        ("more", torch.zeros(1), "unexpected: more"),
+        (f"{A}delta", torch.zeros(2).double(), f"wrong shape: {A}delta (2,) for ()"),
+        (f"{A}delta", SCALAR(327.0), f"wrong type: {A}delta float32 for float64"),
+        (f"{A}delta", SCALAR(0.0).double(), f"{A}delta not positive"),
+        (
+            f"{A}q_quantizer.delta",
+            SCALAR(float("nan")),
+            f"not finite: {A}q_quantizer.delta (1 of 1",
+        ),
+        (f"{A}q_quantizer.delta", SCALAR(-0.5), f"{A}q_quantizer.delta not positive"),
+        (f"{A}q_quantizer.delta", SCALAR(1e30), "score scale must be below"),
+        (f"{A}q_quantizer.delta", torch.zeros(0), "wrong shape"),
+        (f"{A}q_quantizer.zero_point", SCALAR(16.0), f"{A}q_quantizer.zero_point not from 0 to 15"),
+        (f"{A}q_quantizer.zero_point", SCALAR(7.5), "zero_point not from 0 to 15"),
+        (f"{F}weight_codes", torch.zeros(384, 95, dtype=torch.int16), "wrong shape"),
+        (f"{F}weight_codes", torch.zeros(384, 96), f"{F}weight_codes float32 for int16"),
+        (f"{F}weight_codes", torch.full((384, 96), -(1 << 15), dtype=torch.int16), "-15 to 15"),
+        (f"{F}weight_quantizer.delta", torch.ones(384), "(384,) for (384, 1)"),
+        (f"{F}reparam_r", torch.ones(95), f"{F}reparam_r (95,) for (96,)"),
+    ],
+    ids=range(16),
+)
+def test_hostile_quantized_models_are_refused_with_the_list(name, tensor, message, tmp_path):
+    with pytest.raises(ValueError, match=r"quantized model /.* must hold the tensors of") as caught:
+        load_changed(tmp_path / "q.safetensors", {name: tensor})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_hostile_quantized_model_itself_loads(tmp_path):
+    assert load_changed(tmp_path / "q.safetensors", {}).name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", "11"),
+        ("classes", "1_0"),
+        ("classes", " 10"),
+        ("classes", "-1"),
+        ("classes", "9" * 5000),
+        ("classes", "ten"),
+        ("seed", ""),
+        ("seed", "1e3"),
+        ("seed", "99999999999999999999"),
+        ("quantization", "[" * 100_000),
+        ("quantization", "{"),
+        ("quantization", "[]"),
+        ("quantization", '{"colour": 3}'),
+        ("quantization", '{"scheme": "Half"}'),
+        ("quantization", '{"scheme": {}}'),
+        ("quantization", json.dumps({"scheme": "x" * 10**5})),
+        ("model", "x" * 10**5),
+    ],
+    ids=range(17),
+)
+def test_hostile_quantized_model_with_other_metadata_is_refused(name, value, tmp_path):
+    good = {"format": "bitlog2-quantized-3", "model": "digits", "classes": "10", "seed": "0"}
+    content = save({"x": torch.zeros(1)}, {**good, "quantization": "{}", name: value})
+    (tmp_path / "q.safetensors").write_bytes(content)
+    told = "must be" if name == "model" else "[^ ]* must say how it was made"
+    with pytest.raises(ValueError, match=rf"^quantized model {told}[^\n]{{1,900}}$"):
+        load_quantized(tmp_path / "q.safetensors")
 
 
 # Quantizers by module name, so that another implementation can be compared
