@@ -1,4 +1,4 @@
-"""Names out of files, as they may be printed."""
+"""Printable forms of names from files."""
 
 from collections.abc import Sequence
 

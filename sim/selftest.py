@@ -63,7 +63,7 @@ class AnswerMismatch:
 
 @dataclass
 class SelfTestReport:
-    """What a self-test compared, by register, and what differed."""
+    """Result of a self-test: values compared, by register, and mismatches."""
 
     compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
     mismatches: list[AnswerMismatch] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Tars and parquet files of images: what they hold, and one image of them."""
+"""Tars and parquet files of images: their lists of images, and one image of them."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from bitlog2.extras import require
 from ..naming import first_three, printable, shown
 from .labels import SPLITS, Entry, Listing, is_hidden, is_image, is_number, left_out
 
-#: What tarfile raises on headers that lie.
+#: Errors of tarfile on headers with wrong sizes.
 _TAR_FAILS = (
     tarfile.TarError,
     ValueError,
@@ -48,7 +48,7 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
 
 
 def list_tars(split: str, path: Path, tars: list[Path]) -> Listing:
-    """List the images of tars, and what to note; the label of an image in no class is empty.
+    """List the images of tars, with remarks; the label of an image in no class is empty.
 
     Raises:
         ValueError: a tar is none, is compressed or damaged, holds no images, or is a webdataset
@@ -122,7 +122,7 @@ def _members(file: IO[bytes], size: int, inside: str = "") -> Iterator[tuple[str
     """Yield the files of a tar and of the tars in it, without a byte of them read.
 
     Raises:
-        ValueError: a header lies about a size (a reader would skip bytes for years), or an image
+        ValueError: a header has a wrong size (a reader would skip bytes for years), or an image
             is a link.
     """
     with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -142,7 +142,7 @@ def _members(file: IO[bytes], size: int, inside: str = "") -> Iterator[tuple[str
 
 
 def list_parquet(split: str, path: Path, shards: list[Path]) -> Listing:
-    """List the rows of parquet files as the Hugging Face hub has them, and what to note.
+    """List the rows of parquet files as the Hugging Face hub has them, with remarks.
 
     Columns: `image` (a struct of bytes and path) and `label` (integers from 0). Labels are class
     names by the file's metadata, unless these are ImageNet's 1,000: then the integers are.

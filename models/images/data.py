@@ -1,4 +1,4 @@
-"""Images that calibrate a model and images that judge it, wherever they come from."""
+"""Images that calibrate a model and images that it is evaluated on, of any source."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 class ImageBatch(NamedTuple):
-    """Validation images with what they are.
+    """Validation images with their labels and numbers.
 
     Attributes:
         images: (B, C, H, W) float32, on the CPU.
@@ -31,7 +31,7 @@ class ImageBatch(NamedTuple):
 
 
 class ImageData(ABC):
-    """A training set that calibrates a model and a validation set that judges it.
+    """A training set that calibrates a model, and a validation set that it is evaluated on.
 
     Attributes:
         classes: number of classes.
@@ -67,7 +67,7 @@ class ImageData(ABC):
 
     @abstractmethod
     def scan(self, limit: int | None, progress: Progress) -> None:
-        """Find what can't be read among the first `limit` validation images, before long work."""
+        """Find unreadable images among the first `limit` validation images, before long work."""
 
     def name(self, position: int) -> str:
         """Return the name of a validation image."""
@@ -97,7 +97,7 @@ class TensorImages(ImageData):
         return len(self.test)
 
     def scan(self, limit: int | None, progress: Progress) -> None:
-        """Nothing to find."""
+        """Find nothing: all images are in memory."""
 
     def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
         """Return the first `count` training images of a shuffle; ValueError for too many."""

@@ -24,10 +24,10 @@ from PIL import Image, UnidentifiedImageError
 
 #: Recognized by their content, not by the suffix.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-#: Of the longer side to the shorter: at a shorter side of 256, 65 million pixels.
+#: Largest ratio of the sides: at a shorter side of 256, 65 million pixels.
 _LARGEST_RATIO = 1000
 
-#: What one version of Pillow or another raises on files that are no images, or damaged ones.
+#: Errors of the versions of Pillow on files that are no images, or damaged ones.
 _PILLOW_FAILS = (
     OSError,
     SyntaxError,

@@ -91,7 +91,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
     folder val, validation or ILSVRC2012_img_val; a tar of one of these names; shards whose names
     hold one of them and a number. A root that holds class folders itself is val.
 
-    A tar holds members class/image, is a tar of tars, one a class, or a webdataset shard (.cls
+    A tar holds members class/image, is a tar of tars, one per class, or a webdataset shard (.cls
     beside each image). Flat images get their classes from what lies near (`flat_classes`). A tar
     is read from end to end to list it, and nothing is written beside it.
 

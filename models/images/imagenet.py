@@ -39,15 +39,15 @@ from .files import (
 from .labels import IMAGENET_CLASSES, head_indices, read_classes
 
 _SCAN_THREADS = 8
-#: Without train, one of so many validation images may calibrate; it never judges.
+#: Without train, one of so many validation images may calibrate; it is never evaluated.
 _CALIBRATES_EVERY = 10
 #: Validation images of each class of ImageNet.
 _OF_A_CLASS = 50
-#: Where processes hand images over, on Linux; a container of Docker's has 64 MB.
+#: Shared memory, by which processes hand images over on Linux; Docker gives 64 MB.
 _SHARED_MEMORY = Path("/dev/shm")
 #: Batches that a worker makes ahead.
 _AHEAD = 2
-#: Seconds after which a batch that does not come is given up.
+#: Seconds after which a missing batch is an error.
 _LONGEST_WAIT = 600
 
 
@@ -63,7 +63,7 @@ _Sample = tuple[int, int, Tensor]
 
 
 class _Loaded(NamedTuple):
-    """What a worker hands over; without `batch` none of its images could be read."""
+    """Images from a worker; no `batch` where none of them could be read."""
 
     batch: ImageBatch | None
     failures: list[_Failure]

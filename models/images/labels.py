@@ -1,4 +1,4 @@
-"""Of which class an image is: its name in a listing, and its index in a model's head."""
+"""Classes of images: the name in a listing, and the index in a model's head."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What archives hold: entries, what to note, and the classes in order where they are known."""
+    """Images of archives, with remarks, and the classes in order where they are known."""
 
     entries: list[Entry]
     notes: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a path is what tools leave behind: hidden, or in Synology's or macOS's folders."""
+    """Whether a path is hidden, or in a folder that Synology, macOS or a file system makes."""
     return re.search(r"(^|/)(\.|[@#][^/]*/|__MACOSX/|lost\+found/)", path) is not None
 
 
@@ -95,7 +95,7 @@ def ordered(names: Iterable[str]) -> list[str]:
 def left_out(
     split: str, names: list[str], why: str = "of hidden names or folders"
 ) -> tuple[str, ...]:
-    """Return what to note of images that are left out: nothing where there are none."""
+    """Return the remark on images that are left out: nothing where there are none."""
     return (
         (f"{split}: {len(names):,} images {why} left out ({first_three(names)})",) if names else ()
     )

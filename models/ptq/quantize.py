@@ -80,8 +80,8 @@ def _observer(name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], Non
     return observe
 
 
-#: What of a datapath may differ from the default; the rest follows from the bits. `quantize` raises
-#: the last two to what a model needs, unless they are given.
+#: Fields of a datapath that may differ from the default; the others follow from the bits.
+#: `quantize` raises the last two to the sizes of a model, unless they are given.
 DATAPATH_FIELDS = (
     "fraction_bits",
     "table_bits",

@@ -1,4 +1,4 @@
-"""What of a model would stay as it is while its quantized form is made: refused by name."""
+"""Refusal, by name, of the parts of a model that have no quantized form."""
 
 import re
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Heads(NamedTuple):
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse what cannot calibrate a model.
+    """Refuse images that cannot calibrate a model.
 
     Raises:
         TypeError, ValueError: not (B, C, H, W) float32 of at least one image, all finite; or this

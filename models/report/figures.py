@@ -1,4 +1,4 @@
-"""What the report draws."""
+"""Figures of the report."""
 
 import base64
 from collections.abc import Callable, Iterator, Sequence

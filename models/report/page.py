@@ -15,7 +15,7 @@ from .figures import accuracy, errors, histograms, pareto, transfer_curves
 
 @dataclass(frozen=True)
 class Evidence:
-    """What else is known of the vectors, in rows to be shown.
+    """A table on the vectors or the RTL.
 
     Attributes:
         title: title of the table.

@@ -1,1 +1,1 @@
-"""Evaluations: what is asked for, the folder of a run, its execution and its result."""
+"""Evaluations: request, folder of a run, execution and result."""

@@ -1,4 +1,4 @@
-"""Where two runs part: images whose prediction changed, and the first register that differs."""
+"""Comparison of two runs: images whose prediction changed, and the first register that differs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

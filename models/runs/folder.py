@@ -1,4 +1,4 @@
-"""The folder of a run: what it is asked for, what it is evaluated on, and every finished batch."""
+"""The folder of a run: its request, its inputs, and every finished batch."""
 
 import fcntl
 import json
@@ -94,13 +94,13 @@ class BatchRecord(Document, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> tuple[tuple[Any, ...], ...]:
-        """What the model was given: two records of the same images agree in it."""
+        """Inputs of the model: equal in two records of the same images."""
         return self.numbers, self.labels, self.pixels, self.skipped
 
 
 @dataclass(frozen=True)
 class BatchRules:
-    """What the batches of a cell must hold: it follows from its request, model and images.
+    """Rules for the batches of a cell: they follow from its request, model and images.
 
     Attributes:
         images: positions in the validation set, those of images that cannot be read counted.
@@ -238,7 +238,7 @@ class RunFile(Sealed, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """What the other files of the run name."""
+        """SHA-256 that the other files of the run name."""
         return digest_of(msgspec.to_builtins(self))
 
 

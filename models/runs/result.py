@@ -31,7 +31,7 @@ from .request import Cell, EvaluationRequest
 _SHOWN = 5
 #: Points by which the unquantized model may miss its published top-1.
 _LARGEST_DEVIATION = 0.3
-#: Images that published accuracies are of.
+#: Images of the published accuracies.
 _PUBLISHED_IMAGES = 50_000
 
 Digest = Annotated[str, matching("([0-9a-f]{64})?")]
@@ -165,7 +165,7 @@ class CellResult(Document, frozen=True, kw_only=True):
 
     @property
     def config(self) -> AttentionConfig:
-        """What the hardware of a datapath is built with."""
+        """Configuration of the hardware."""
         assert self.quantization is not None
         return self.quantization.attention_config()
 
@@ -231,10 +231,12 @@ class Result(Sealed, frozen=True, kw_only=True):
         "bitlog2-result-3"
     )
     request: Annotated[EvaluationRequest, of("What was evaluated, and how.")]
-    versions: Annotated[dict[str, str], of("Of the packages that the evaluation began with.")]
+    versions: Annotated[
+        dict[str, str], of("Versions of the packages that the evaluation began with.")
+    ]
     data: Annotated[
         dict[str, tuple[str, ...]],
-        of("What a user should know of the images of a model."),
+        of("Remarks on the images of a model."),
     ]
     cells: Annotated[
         tuple[CellResult, ...], Meta(min_length=1, description="In the order of the request.")
@@ -406,7 +408,7 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
 
 
 def is_comparable(inputs: Inputs) -> bool:
-    """Whether the images are such as published accuracies are of: of every class of ImageNet."""
+    """Whether published accuracies are of such images: of every class of ImageNet."""
     return inputs.model in ZOO and inputs.classes == IMAGENET_CLASSES and inputs.complete
 
 

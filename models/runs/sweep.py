@@ -1,4 +1,4 @@
-"""What each choice of hardware costs and brings: the rows of a sweep, from its result."""
+"""Cost and accuracy of each choice of hardware: the rows of a sweep, from its result."""
 
 import csv
 from collections.abc import Mapping

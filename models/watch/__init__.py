@@ -1,1 +1,1 @@
-"""What is seen of a running datapath: checks, watermarks, digests, captures."""
+"""Watchers of a running datapath: checks, watermarks, digests, captures."""

@@ -1,4 +1,4 @@
-"""Every register that the network makes, held against the simulator."""
+"""Every register of a network's datapaths, compared with the simulator's."""
 
 import hashlib
 import os
@@ -95,7 +95,7 @@ def _hex(value: int) -> str:
     return f"{'-' if value < 0 else ''}{abs(value):#x} ({value})"
 
 
-#: Of how many (image, head) pairs a plain sample takes one.
+#: Pairs (image, head) of which a plain sample takes one.
 _SAMPLE_EVERY = 8
 _MODE = re.compile(r"all|sample(?::([1-9][0-9]{0,8}))?")
 
@@ -154,7 +154,7 @@ class HeadChoice:
         return np.frombuffer(hashlib.shake_128(name).digest(8 * heads), "<u8")
 
 
-#: By default not more: each holds the registers of a layer and a batch in memory.
+#: Most threads by default: each holds the registers of a layer and a batch in memory.
 _MOST = 4
 
 
@@ -241,7 +241,7 @@ class SimulatedPart:
         )
 
     def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
-        """Return what the register's unit was given, from the simulator's side."""
+        """Return the inputs of the register's unit, as the simulator has them."""
         trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
         if name == "score":
             return {
@@ -262,10 +262,10 @@ class SimulatedPart:
 
 @dataclass(frozen=True)
 class HeldRun:
-    """The chosen heads of a datapath's run, as arrays on the host, until they are compared.
+    """The chosen heads of a run of a datapath, as arrays on the host.
 
-    Nothing here may be changed before that. Where all pairs were chosen, arrays of the CPU are the
-    tensors' own memory.
+    Nothing here may be changed before they are compared. Where all pairs were chosen, arrays of the
+    CPU are the tensors' own memory.
 
     Attributes:
         layer: name of the attention layer.
@@ -348,7 +348,7 @@ def _pairs(values: NDArray[Any], part: slice) -> NDArray[Any]:
 
 @dataclass
 class Outcome:
-    """What the comparison of a run found.
+    """Result of the comparison of a run.
 
     Attributes:
         compared, mismatched: values, by register.
@@ -424,7 +424,7 @@ Counts = Annotated[
 
 
 class LayerShape(Document, frozen=True, kw_only=True):
-    """What the datapath of one layer is given for an image.
+    """Shape of a layer's datapath for one image.
 
     Attributes:
         heads: (window, head) pairs; window after window.
@@ -470,7 +470,7 @@ def values_compared(
     return counts
 
 
-#: Names of classes that attend: what `quantize` doesn't know, it refuses; a model may be another's.
+#: Names of attention classes, in models that `quantize` did not make too.
 _ATTENTION = re.compile(r"atte?n", re.IGNORECASE)
 
 

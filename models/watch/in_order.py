@@ -30,7 +30,7 @@ class InOrder(Generic[T]):
             raise ValueError(f"waiting must be at least 0, got {waiting}")
         self._threads, self._most = threads, threads + waiting
         self._results: deque[Future[T]] = deque()
-        self._taken: list[T] = []  # what an interrupted wait has not returned yet
+        self._taken: list[T] = []  # not returned yet by an interrupted wait
         self._pool: ThreadPoolExecutor | None = None
         self._error: BaseException | None = None
 

@@ -1,4 +1,4 @@
-"""What a code does to the attention map, layer by layer: histograms before and after, and error."""
+"""Effect of a code on the attention map of each layer: histograms before and after, and error."""
 
 import math
 from typing import Annotated
@@ -40,7 +40,7 @@ class LayerStatistics(Document, frozen=True, kw_only=True):
 
 
 class _Part:
-    """What one run of a layer adds to its statistics."""
+    """Statistics of one run of a layer."""
 
     def __init__(self, before: Tensor, after: Tensor) -> None:
         before, after = before.double(), after.double()

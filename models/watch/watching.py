@@ -96,7 +96,7 @@ class MapObservation:
 
 
 class Watcher:
-    """What `watch` calls; a watcher overrides what it needs.
+    """Base of the watchers; one overrides the calls that it needs.
 
     Attributes:
         requires: name in errors of a watcher that needs a datapath; empty where it needs none.
@@ -105,7 +105,7 @@ class Watcher:
     requires = ""
 
     def attach(self, model: nn.Module, layers: Sequence[str]) -> None:
-        """Take note of the layers with a datapath, before any runs."""
+        """Learn the layers with a datapath, before any runs."""
 
     def begin(self, numbers: tuple[int, ...]) -> None:
         """Prepare for a batch of these images."""
@@ -128,7 +128,7 @@ class Watched:
         self._numbers: tuple[int, ...] = ()
 
     def run(self, images: Tensor, numbers: Sequence[int] | None = None) -> Tensor:
-        """Return what the model makes of a batch.
+        """Return the output of the model for a batch.
 
         Args:
             images: (B, C, H, W) float32, on the model's device.

@@ -1,4 +1,4 @@
-"""A model with its data, by the name that a user types."""
+"""A model with its data, by name."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where images come from.
+    """Source of images.
 
     Attributes:
         root: folder with `train/` and `val/`, or as ImageNet is downloaded (`list_images`); None
@@ -37,7 +37,7 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Task:
-    """A trained model, and the images that may calibrate it and that judge it.
+    """A trained model, and the images that may calibrate it and that it is evaluated on.
 
     Attributes:
         name: one of `MODELS`.
@@ -93,7 +93,7 @@ def load_task(
     if source.root is None:
         raise ValueError(
             f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
-            "val.tar), one folder of images a class, or ImageNet as downloaded"
+            "val.tar), one folder of images per class, or ImageNet as downloaded"
         )
     data = ImageFolders(
         source.root,

@@ -22,7 +22,7 @@ from ..naming import listed, shown
 
 
 class Wanted(NamedTuple):
-    """What one tensor must be.
+    """Shape and type that a tensor must have.
 
     Attributes:
         shape: its shape.
@@ -36,8 +36,8 @@ class Wanted(NamedTuple):
 def differences(wanted: Mapping[str, Wanted], found: Mapping[str, Tensor]) -> str:
     """Return how tensors differ from what is wanted, "" where they don't.
 
-    Numbers are looked at only where name, shape and type are right, and as float32: so a file that
-    lies about sizes costs no more than the model.
+    Numbers are looked at only where name, shape and type are right, and as float32: so a file with
+    wrong sizes costs no more than the model.
     """
     known = {key: tensor for key, tensor in found.items() if key in wanted}
     shaped = {key: tensor for key, tensor in known.items() if tensor.shape == wanted[key].shape}
@@ -84,7 +84,7 @@ _Renames = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
 
 def _next_stage(match: re.Match[str]) -> str:
-    """Downsampling ends a stage where timm's begins the next."""
+    """Return the place of a stage's last downsampling in timm, where it begins the next one."""
     return f"layers.{int(match[1]) + 1}.downsample."
 
 
@@ -97,7 +97,7 @@ _BLOCKS_OF_TRANSFORMERS: _Renames = (
     (r"\.output\.dense\.", ".mlp.fc2."),
 )
 
-#: By a name that only this layout has: each pattern and what stands in its place, in order.
+#: Layouts by a name that only one of them has: patterns and their replacements, in order.
 _LAYOUTS: dict[str, _Renames] = {
     # Hugging Face transformers: ViT and DeiT
     r"(?:(?:vit|deit)\.)?encoder\.layer\.0\.layernorm_before\.weight": (
@@ -412,7 +412,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 class _Skipped(type):
-    """Of classes that stand for foreign ones; called, as code would be, they refuse."""
+    """Metaclass of the classes that stand for foreign ones: a call, as of code, is refused."""
 
     def __call__(cls, *_args: Any) -> Any:
         name = f"{cls.__module__}.{cls.__qualname__}"
@@ -503,7 +503,7 @@ def _wrapper(stored: dict[Any, Any], path: Path, ema: bool) -> str:
 
 
 def _is_swin_buffer(name: str) -> bool:
-    """Tables that the architecture fixes; old Swin files store them, as integers."""
+    """Whether this is a table that the architecture fixes, which old Swin files store."""
     return name.endswith((".relative_position_index", ".attn_mask"))
 
 
