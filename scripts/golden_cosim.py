@@ -35,7 +35,7 @@ exit status: 0 everything agrees, 1 something differs, 2 nothing could be simula
 class SimulationOptions:
     """Treatment of the device; taken by --regression too."""
 
-    sim: Annotated[str, value(one_of(SIMULATORS))] = SIMULATORS[0]
+    simulator: Annotated[str, value(one_of(SIMULATORS), name="--sim")] = SIMULATORS[0]
     """simulator"""
     seed: Annotated[int, value(LONG_SEED)] = 0
     """seed of the stalls"""
@@ -114,7 +114,7 @@ def cosim(
 def _regression(unit: str | None, how: SimulationOptions, device: RtlOptions) -> int:
     from bitlog2.golden.cosim import CosimOptions, ended_by_signals, regression
 
-    options = CosimOptions(how.sim, how.seed, how.stall, how.idle, how.limit)
+    options = CosimOptions(**vars(how))
     with ended_by_signals():
         result = regression(unit, options, rtl=device.device(), progress=progress)
     print("\n".join(result.lines()))
@@ -140,18 +140,13 @@ def _of_set(
     write_junit(render_error("the run has not ended"))  # a report of an earlier run must not stay
     try:
         options = CosimOptions(
-            simulator=how.sim,
-            seed=how.seed,
-            stall=how.stall,
-            idle=how.idle,
-            limit=how.limit,
-            lanes=build.lanes,
+            **vars(how),
+            **vars(build),
             cases=part.case or None,
             profiles=part.profile or None,
             stop_first=part.stop_first,
             waves=None if part.waves is None else Path(*part.waves),
             out=part.out,
-            builds=build.builds,
             log=part.log,
         )
         with ended_by_signals():

@@ -25,7 +25,6 @@ from bitlog2.models.ptq.quantize import quantize
 from bitlog2.models.runs import evaluation, result
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import not_comparable
-from bitlog2.models.zoo import task
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
@@ -277,7 +276,7 @@ def test_evaluate_of_a_saved_model_warns_that_nothing_is_known_of_the_data(
 def test_evaluate_published_command_line_warns_that_nothing_is_known_of_the_data(
     data, tiny, monkeypatch, capsys
 ):
-    monkeypatch.setattr(task, "IMAGENET_CLASSES", 3)
+    monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = ("--model", "deit_tiny", "--dataset", str(data), "--checkpoint", str(tiny))
     assert test_quant.main((*argv, *PUBLISHED_OPTIONS)) == 0
     assert NONE in capsys.readouterr().err

@@ -136,7 +136,7 @@ class Table:
             print(f"data: {note}")
         if self._published is not None:
             return
-        self._published = len(request.models) > 1 or is_comparable(inputs)
+        self._published = len(request.models) > 1 or is_comparable(inputs.model, inputs)
         print(
             f"{'scheme' if self._width == 19 else 'cell':<{self._width}}{'map':>5}"
             f"{'  seed' * self._seeds}  {'top-1 % [Wilson 95 %]':<23}"

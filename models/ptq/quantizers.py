@@ -12,7 +12,19 @@ from bitlog2.sim import Scheme
 
 from .levels import level_of, value_of
 
-_NOT_FROZEN = "quantizer is not calibrated: run a calibration pass first"
+
+class Quantizer(nn.Module):
+    """Base of the quantizers that a calibration pass freezes."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the quantizer has its parameters."""
+        raise NotImplementedError
+
+    def require_frozen(self) -> None:
+        """Raise RuntimeError unless the quantizer is frozen."""
+        if not self.frozen:
+            raise RuntimeError("quantizer is not calibrated: run a calibration pass first")
 
 
 class LateBuffers(nn.Module):
@@ -113,7 +125,7 @@ def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor
     return error.nan_to_num(nan=float("inf"))
 
 
-class UniformQuantizer(LateBuffers):
+class UniformQuantizer(LateBuffers, Quantizer):
     """Base of the uniform quantizers: bits, channel axis, `delta` and `zero_point` as buffers.
 
     Attributes:
@@ -136,7 +148,7 @@ class UniformQuantizer(LateBuffers):
 
     @property
     def frozen(self) -> bool:
-        """Whether the quantizer has its parameters."""
+        """Whether scale and zero point are known."""
         return self.delta.numel() > 0
 
     @property
@@ -169,11 +181,6 @@ class UniformQuantizer(LateBuffers):
         """Forget the parameters, so that the next calibration pass observes anew."""
         self.delta = self.delta.new_empty(0)
         self.zero_point = self.zero_point.new_empty(0)
-
-    def require_frozen(self) -> None:
-        """Raise RuntimeError unless the quantizer is frozen."""
-        if not self.frozen:
-            raise RuntimeError(_NOT_FROZEN)
 
 
 class PublishedUniform(UniformQuantizer):
@@ -246,7 +253,7 @@ def best_delta(level: Tensor, x: Tensor, scheme: Scheme, *, largest: int) -> int
     return min(candidates, key=error)
 
 
-class MapQuantizer(nn.Module):
+class MapQuantizer(Quantizer):
     """A quantizer of the attention map with one scale; values in, dequantized values out.
 
     Attributes:
@@ -263,11 +270,6 @@ class MapQuantizer(nn.Module):
     def frozen(self) -> bool:
         """Whether delta is known."""
         return bool(self.delta != 0)
-
-    def require_frozen(self) -> None:
-        """Raise RuntimeError unless the quantizer is frozen."""
-        if not self.frozen:
-            raise RuntimeError(_NOT_FROZEN)
 
 
 class Sqrt2Map(MapQuantizer):

@@ -1,12 +1,13 @@
 """The page: tables and figures of runs in one HTML file that needs nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
+import msgspec
 
+from ..ptq.quantize import QuantizationSpec
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult, Result
 from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
@@ -51,8 +52,9 @@ def render_page(
         rows for result in results if len(rows := sweep_rows(result, gates)) > 1 and _varies(rows)
     ]
     pictures += [pareto(rows) for rows in sweeps]
-    first_seeds = _first_seeds(cells)
-    pictures += [found for cell in _first_datapaths(first_seeds) if (found := histograms(cell))]
+    first_seeds = _first_of(cells, lambda how: how)
+    distinct = _first_of(cells, lambda how: msgspec.structs.replace(how, datapath=()))
+    pictures += [found for cell in distinct if (found := histograms(cell))]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -94,21 +96,14 @@ def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def _first_seeds(cells: list[CellResult]) -> list[CellResult]:
-    """Return the cells of the first seed of each model and quantization."""
-    found: dict[Any, CellResult] = {}
-    for cell in cells:
-        if cell.quantization is not None:
-            found.setdefault((cell.model, cell.quantization), cell)
-    return list(found.values())
-
-
-def _first_datapaths(cells: list[CellResult]) -> list[CellResult]:
-    """Return those of the cells that differ in more than what the datapath is built with."""
-    found: dict[Any, CellResult] = {}
+def _first_of(
+    cells: list[CellResult], kind: Callable[[QuantizationSpec], QuantizationSpec]
+) -> list[CellResult]:
+    """Return the first cell of each model and kind of quantization."""
+    found: dict[tuple[str, QuantizationSpec], CellResult] = {}
     for cell in cells:
         if (how := cell.quantization) is not None:
-            found.setdefault((cell.model, how.scheme, how.arithmetic, how.w_bits, how.a_bits), cell)
+            found.setdefault((cell.model, kind(how)), cell)
     return list(found.values())
 
 

@@ -16,6 +16,7 @@ from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matchi
 from bitlog2.names import ZOO, map_bits
 from bitlog2.sim import REGISTERS, AttentionConfig
 
+from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
 from ..sealed import Sealed, read_sealed, write_sealed
@@ -372,7 +373,7 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
     about, inputs = folder.cell_file(cell), folder.inputs(cell.model)
     assert about is not None
     assert inputs is not None
-    comparable = is_comparable(inputs)
+    comparable = is_comparable(cell.model, inputs)
     top1, warning = Share.of(int(answers.right.sum()), total), None
     if answers is first and comparable:
         reached = top1.percent if spec is None else None
@@ -407,9 +408,9 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
     )
 
 
-def is_comparable(inputs: Inputs) -> bool:
-    """Whether published accuracies are of such images: of every class of ImageNet."""
-    return inputs.model in ZOO and inputs.classes == IMAGENET_CLASSES and inputs.complete
+def is_comparable(model: str, data: ImageData | Inputs) -> bool:
+    """Whether published accuracies of a model are of such images: of every class of ImageNet."""
+    return model in ZOO and data.classes == IMAGENET_CLASSES and data.complete
 
 
 def _published(cell: Cell) -> float | None:

@@ -37,7 +37,7 @@ class DigitsSplit(NamedTuple):
 
 
 def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
-    """Read the raw digits: uint8 pixels (1797, 8, 8) in 0..16 and int64 labels (1797,) in 0..9.
+    """Return the raw digits: uint8 pixels (1797, 8, 8) in 0..16 and int64 labels (1797,) in 0..9.
 
     Source: `sklearn.datasets.load_digits`, the test part of the UCI "Optical Recognition of
     Handwritten Digits" data, which ships inside scikit-learn, so nothing is downloaded.
@@ -49,7 +49,7 @@ def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out_mask(labels: np.ndarray) -> np.ndarray:
-    """Mark the held-out samples: a bool array shaped as the integer array `labels` (n,).
+    """Return which samples are held out: bool, of the shape of the integer array `labels` (n,).
 
     A sample is held out when its index within its own class, in data-set order, leaves 0, 3 or 6
     modulo 10. This is stratified by construction and uses no random generator, so no version of
@@ -65,14 +65,15 @@ def held_out_mask(labels: np.ndarray) -> np.ndarray:
 
 
 def digits_input(pixels: np.ndarray) -> Tensor:
-    """Turn uint8 pixels (n, 8, 8) in 0..16 into float32 images (n, 1, 32, 32) in [-1, 1].
+    """Return float32 images (n, 1, 32, 32) in [-1, 1] of uint8 pixels (n, 8, 8) in 0..16.
 
     Bilinear upsampling by 4 without aligned corners weighs source pixels by odd multiples of 1/8
     per axis, that is by multiples of 1/64. Sums of integer pixels under these weights and the
     normalisation x/8 - 1 (which is (x/16 - 0.5)/0.5) need at most 11 significant bits, so the
     result is exact in float32 whatever the order of additions: the same on every machine.
 
-    Raises ValueError for another shape, another dtype or a pixel above 16.
+    Raises:
+        ValueError: the shape or type is another, or a pixel is above 16.
     """
     if pixels.ndim != 3 or pixels.shape[1:] != (8, 8) or pixels.dtype != np.uint8:
         raise ValueError(f"expected uint8 pixels (n, 8, 8), got {pixels.dtype} {pixels.shape}")
@@ -84,7 +85,7 @@ def digits_input(pixels: np.ndarray) -> Tensor:
 
 
 def digits_split() -> DigitsSplit:
-    """Load the fixed split: 1253 training and 544 held-out images of the 1797 digits.
+    """Return the fixed split: 1253 training and 544 held-out images of the 1797 digits.
 
     See `held_out_mask` for the rule and `digits_input` for shapes, dtypes and the exact
     preprocessing. Both parts keep the data-set order.
@@ -100,7 +101,7 @@ def digits_split() -> DigitsSplit:
 
 
 def build_digits() -> VisionTransformer:
-    """Build the untrained network: timm's VisionTransformer with 64 patches and a class token.
+    """Return the untrained network: timm's VisionTransformer with 64 patches and a class token.
 
     Input float32 (n, 1, 32, 32), output logits float32 (n, 10); 65 tokens of width 96, 4 blocks of
     3 heads with 32 channels each. Parameters are drawn from torch's global generator.
@@ -121,12 +122,14 @@ def build_digits() -> VisionTransformer:
 
 
 def load_digits() -> VisionTransformer:
-    """Load the trained network: `build_digits` in eval mode with float32 parameters.
+    """Return the trained network: `build_digits` in eval mode with float32 parameters.
 
     The weights are stored as float16 in `models/zoo/data/digits.safetensors`; every half value is a
     float32 value, so the conversion is exact. Trained by `bitlog2.models.zoo.training`.
 
-    Raises FileNotFoundError if the file is missing and RuntimeError if it doesn't fit the network.
+    Raises:
+        FileNotFoundError: the file is missing.
+        RuntimeError: it does not fit the network.
     """
     stored = load_file(WEIGHTS_PATH)
     model = build_digits()

@@ -12,7 +12,6 @@ from bitlog2.names import MODELS, ZOO
 
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
-from ..images.labels import IMAGENET_CLASSES
 from .architectures import build_zoo_model, load_zoo_model, transform
 from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
 
@@ -44,15 +43,12 @@ class Task:
         model: the network in eval mode, on its device.
         data: its images.
         device: torch device of the model.
-        published_top1: published accuracy of the unquantized model, percent; None where there is
-            none for this data.
     """
 
     name: str
     model: nn.Module
     data: ImageData
     device: str
-    published_top1: float | None
 
     def calibration_images(self, seed: int, count: int = CALIBRATION_IMAGES) -> Tensor:
         """Return the first training images of a shuffle seeded with `seed`, on the device."""
@@ -104,11 +100,8 @@ def load_task(
         classes=source.classes,
     )  # refused before weights are looked for
     model = model or load_zoo_model(name, checkpoint, ema=ema)
-    classes = model.get_parameter(_head(model)).shape[0]
-    data.require_classes(classes)
-    comparable = classes == IMAGENET_CLASSES and data.complete
-    published = ZOO[name].published_top1 if comparable else None
-    return Task(name, model.to(device), data, device, published)
+    data.require_classes(model.get_parameter(_head(model)).shape[0])
+    return Task(name, model.to(device), data, device)
 
 
 def _check_device(device: str) -> None:
@@ -144,7 +137,7 @@ def _digits(
         TensorDataset(split.test_images, split.test_labels),
         NUM_CLASSES,
     )
-    return Task("digits", (model or load_digits()).to(device), data, device, None)
+    return Task("digits", (model or load_digits()).to(device), data, device)
 
 
 def _head(model: nn.Module) -> str:

@@ -47,10 +47,11 @@ EpochDone = Callable[[int, float], None]
 class Recipe:
     """Settings of a training run; the defaults are those of the shipped weights.
 
-    qk_gains: factor on the initial query and key weights of head 0, 1 and 2 of every block.
-    max_degrees, max_scaling, max_shift: half-widths of the uniform augmentation ranges: rotation
-    in degrees, zoom as a fraction, shift in half image sides.
-    threads: CPU threads; the order of float additions, hence the result, depends on it.
+    Attributes:
+        qk_gains: factor on the initial query and key weights of head 0, 1 and 2 of every block.
+        max_degrees, max_scaling, max_shift: half-widths of the uniform augmentation ranges:
+            rotation in degrees, zoom as a fraction, shift in half image sides.
+        threads: CPU threads; the order of float additions, hence the result, depends on it.
     """
 
     batch_size: int = 32
@@ -79,7 +80,8 @@ def train(
     global random state and thread count are left as found. Equal arguments give equal weights on
     one machine with one set of library versions.
 
-    Raises ValueError if `epochs` is below 1.
+    Raises:
+        ValueError: `epochs` is below 1.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
@@ -112,7 +114,7 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
 
 def learning_rate_factor(step: int, warmup_steps: int, total_steps: int) -> float:
-    """Give the factor in [0, 1] on the peak learning rate at `step` (from 0).
+    """Return the factor in [0, 1] on the peak learning rate at `step` (from 0).
 
     It rises linearly over `warmup_steps`, then falls to 0 at `total_steps` along half a cosine.
     """
@@ -145,8 +147,9 @@ def save_weights(model: VisionTransformer, path: Path, about: dict[str, str]) ->
     `about` goes into the metadata as JSON under the one key "digits": the format stores several
     keys in an order that changes from run to run, and equal weights should give equal files.
 
-    Raises ValueError if a parameter isn't exactly a finite float16 value, and OSError if the
-    folder can't be written to.
+    Raises:
+        ValueError: a parameter is not exactly a finite float16 value.
+        OSError: the folder cannot be written to.
     """
     halves = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     for name, tensor in model.state_dict().items():
@@ -162,7 +165,10 @@ def train_and_save(
     """Train with the default recipe, write the weights to `path`, return the file's metadata.
 
     The metadata has the architecture, the training command and the held-out top-1 (percent) of the
-    rounded weights. Raises as `train` and `save_weights` do.
+    rounded weights.
+
+    Raises:
+        ValueError, OSError: as `train` and `save_weights`.
     """
     model = train(epochs, seed, progress=progress)
     split = digits_split()
