@@ -9,7 +9,7 @@ def printable(text: str) -> str:
 
 
 def shown(text: str, longest: int = 100) -> str:
-    """Return a printable name or message, cut after so many characters."""
+    """Return a printable name or message, cut after `longest` characters."""
     text = printable(text)
     return text if len(text) <= longest else f"{text[:longest]}..."
 

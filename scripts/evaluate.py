@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from bitlog2.names import ARITHMETICS, DIGESTS, MODEL_SCHEMES, MODELS
 
-from .options import ModelData, QuantizationOptions, group, quantized, refuse
+from .options import ModelData, QuantizationOptions, group, model_fields, refuse
 from .terminal import command, progress
 from .values import (
     SEED,
@@ -141,10 +141,10 @@ class Grid:
     """MODEL=FILE, weights of one of several models; may be repeated"""
 
 
-def asked(
+def grid_fields(
     model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None, grid: Grid
 ) -> dict[str, Any]:
-    """Return what `usual_request` takes of models and their quantization.
+    """Return the arguments of `usual_request` for the models and their quantization.
 
     Raises:
         ValueError: options that do not go with one another.
@@ -160,7 +160,7 @@ def asked(
     ):
         refuse(f"with {many}", (one, both or None))
     lists = {name: chosen for name, chosen in vars(grid).items() if chosen}
-    return quantized(model, data, how, seed) | lists
+    return model_fields(model, data, how, seed) | lists
 
 
 def evaluate(
@@ -179,8 +179,8 @@ def evaluate(
     Args:
         seed: seed of the calibration (default: 0)
     """
-    lists, kept = grid or Grid(), files or Files()
-    fields = asked(model, data or ModelData(), quantization or QuantizationOptions(), seed, lists)
+    lists, kept, bits = grid or Grid(), files or Files(), quantization or QuantizationOptions()
+    fields = grid_fields(model, data or ModelData(), bits, seed, lists)
     fields |= vars(reading or Reading()) | vars(how or EvaluationOptions())
     folder, check_threads = fields.pop("run", None), fields.pop("check_threads")
     from bitlog2.flow.evaluation import Outputs, evaluated

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from bitlog2.names import MODELS
 
-from .options import ModelData, QuantizationOptions, quantized, selection
+from .options import ModelData, QuantizationOptions, model_fields, selection
 from .terminal import command, progress
 from .values import SEED, one_of, value
 
@@ -51,7 +51,7 @@ def export(
     from bitlog2.models.runs.request import usual_request
 
     choice = CaptureChoice(Selection.of(layers), Selection.of(images))
-    given = quantized(model, data or ModelData(), quantization or QuantizationOptions(), seed)
+    given = model_fields(model, data or ModelData(), quantization or QuantizationOptions(), seed)
     report = export_model(out, usual_request(**given, check="none", keep=True), choice, progress)
     print("\n".join(report.lines()))
     return 0

@@ -12,7 +12,7 @@ from .options import (
     QuantizationOptions,
     given,
     group,
-    quantized,
+    model_fields,
     refuse,
     selection,
 )
@@ -171,7 +171,7 @@ def _emit_rows(
         rows=Selection.of(rows.rows or "all"),
     )
     seed = dict(given(cases)).get("--seed")
-    request = usual_request(**quantized(rows.model, data, how, seed), check="none", keep=True)
+    request = usual_request(**model_fields(rows.model, data, how, seed), check="none", keep=True)
     return emit_captured(out, request, choice, testbench=cases.testbench, progress=progress)
 
 

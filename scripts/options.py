@@ -101,10 +101,10 @@ class QuantizationOptions:
     """training images that calibrate (default: 32)"""
 
 
-def quantized(
+def model_fields(
     model: str | None, data: ModelData, how: QuantizationOptions, seed: int | None
 ) -> dict[str, Any]:
-    """Return what `usual_request` takes of one quantized model; None for what was not given.
+    """Return the arguments of `usual_request` for one quantized model; None where not given.
 
     Raises:
         ValueError: options that do not go with --load.

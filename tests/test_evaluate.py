@@ -83,19 +83,19 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "2", "--arithmetic", "float", model=name)
-    status, said = results(tmp_path / "f.json", *argv)
-    top1 = [row["top1"] for row in said["cells"]]
+    status, document = results(tmp_path / "f.json", *argv)
+    top1 = [row["top1"] for row in document["cells"]]
     assert (status, [share["total"] for share in top1]) == (0, [2, 2])
 
 
 def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys):
     argv = options(data, tiny, "--seeds", "0,1,2", "--limit", "3")
-    _, said = results(tmp_path / "r.json", *argv)
-    rows = said["cells"][1:]
+    _, document = results(tmp_path / "r.json", *argv)
+    rows = document["cells"][1:]
     shares = [row["top1"]["percent"] for row in rows]
     assert [row["seed"] for row in rows] == [0, 1, 2]
     assert rows[0]["layer_params"] != rows[1]["layer_params"]
-    (spread,) = (each["top1"] for each in said["spread"])
+    (spread,) = (each["top1"] for each in document["spread"])
     assert (spread["least"], spread["most"], spread["seeds"]) == (min(shares), max(shares), 3)
     assert f"over 3 seeds: mean {np.mean(shares):.2f} %" in capsys.readouterr().out
 
@@ -104,8 +104,8 @@ def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys)
 def test_evaluate_sample_of_a_size_checks_so_many_heads(data, tiny, tmp_path, size):
     """12 layers, batches of 2, 2 and 1 images, 3 heads and 197 rows each."""
     argv = options(data, tiny, "--limit", "5", "--batch-size", "2", "--check", f"sample:{size}")
-    status, said = results(tmp_path / "r.json", *argv)
-    check = said["cells"][1]["check"]
+    status, document = results(tmp_path / "r.json", *argv)
+    check = document["cells"][1]["check"]
     heads = 12 * sum(min(size, 3 * images) for images in (2, 2, 1))
     assert (status, check["mode"], check["passed"]) == (0, f"sample:{size}", True)
     assert check["compared"]["row_max"] == heads * 197
@@ -160,13 +160,13 @@ def test_evaluate_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
 def test_evaluate_is_the_same_twice(data, tiny, tmp_path, monkeypatch):
     """But for the time that it took; calibrated anew."""
     monkeypatch.setattr(evaluation, "quantize", quantize)
-    said = [
+    documents = [
         results(tmp_path / f"{time}.json", *options(data, tiny, "--limit", "3"))[1]
         for time in range(2)
     ]
-    for each in said:
+    for each in documents:
         del each["timings"], each["sha256"]
-    assert said[0] == said[1]
+    assert documents[0] == documents[1]
 
 
 def test_evaluate_keeps_no_images(monkeypatch):
@@ -225,11 +225,11 @@ def test_evaluate_one_file_of_several_models_is_refused(data, tiny, tmp_path, ca
 def test_evaluate_shows_the_published_figure_and_warns_when_off(data, tiny, monkeypatch, capsys):
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--arithmetic", "float")) == 0
-    said = capsys.readouterr()
-    unquantized, quantized = said.out.splitlines()[2:4]
+    printed = capsys.readouterr()
+    unquantized, quantized = printed.out.splitlines()[2:4]
     assert re.match(r"unquantized .* 72\.21 ", unquantized)
     assert re.match(r"BitLog2_Half_17 .* 58\.35 ", quantized)
-    assert "published are 72.21 %: data, weights or preprocessing differ" in said.err
+    assert "published are 72.21 %: data, weights or preprocessing differ" in printed.err
 
 
 def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
@@ -237,16 +237,16 @@ def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
 ):
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     assert main(options(data, tiny, "--scheme", "none", "--check", "none", "--limit", "4")) == 0
-    told = capsys.readouterr().err
-    assert "differ" not in told
-    assert "50,000 images, these are of 4, so that no figure here can be compared" in told
+    message = capsys.readouterr().err
+    assert "differ" not in message
+    assert "50,000 images, these are of 4, so that no figure here can be compared" in message
 
 
 NONE = "so that no figure here can be compared with a published one"
 
 
 @pytest.mark.parametrize(
-    ("published", "reached", "images", "limit", "told"),
+    ("published", "reached", "images", "limit", "message"),
     [
         (None, 10.0, 4, 4, None),
         (72.21, 72.5, 50_000, None, None),
@@ -256,9 +256,9 @@ NONE = "so that no figure here can be compared with a published one"
         (72.21, None, 50_000, None, f"was not evaluated: .* may differ, {NONE}"),
     ],
 )
-def test_evaluate_says_why_no_figure_can_be_compared(published, reached, images, limit, told):
+def test_evaluate_says_why_no_figure_can_be_compared(published, reached, images, limit, message):
     found = not_comparable(published, reached, images, limit)
-    assert found is None if told is None else re.search(told, found)
+    assert found is None if message is None else re.search(message, found)
 
 
 def test_evaluate_of_a_saved_model_warns_that_nothing_is_known_of_the_data(
@@ -285,34 +285,34 @@ def test_evaluate_published_command_line_warns_that_nothing_is_known_of_the_data
 def test_evaluate_at_six_bits_agrees_and_nothing_is_published(data, tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = options(data, tiny, "--w-bits", "6", "--a-bits", "6", "--limit", "2")
-    status, said = results(tmp_path / "r.json", *argv)
-    assert (status, said["cells"][1]["check"]["total_mismatched"]) == (0, 0)
-    assert said["cells"][1]["published_top1"] is None
+    status, document = results(tmp_path / "r.json", *argv)
+    assert (status, document["cells"][1]["check"]["total_mismatched"]) == (0, 0)
+    assert document["cells"][1]["published_top1"] is None
 
 
 def test_evaluate_of_other_classes_has_no_published_figure(data, tiny, tmp_path, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, said = results(tmp_path / "r.json", *options(data, tiny, "--arithmetic", "float"))
-    assert said["cells"][0]["published_top1"] is None
+        _, document = results(tmp_path / "r.json", *options(data, tiny, "--arithmetic", "float"))
+    assert document["cells"][0]["published_top1"] is None
     assert "published" not in capsys.readouterr().out
 
 
 def test_evaluate_without_data_says_what_is_needed(tiny, capsys):
-    said = refused(capsys, "evaluate", "--model", "deit_tiny", "--checkpoint", str(tiny))
-    assert "data must be given for deit_tiny: a folder with train/ and val/" in said
+    printed = refused(capsys, "evaluate", "--model", "deit_tiny", "--checkpoint", str(tiny))
+    assert "data must be given for deit_tiny: a folder with train/ and val/" in printed
 
 
 @pytest.mark.parametrize("option", ["--data", "--checkpoint"])
 def test_evaluate_digits_takes_neither_data_nor_weights(option, tmp_path, capsys):
-    said = refused(capsys, "evaluate", "--model", "digits", option, str(tmp_path))
-    assert f"{option.removeprefix('--')} must be left out for digits" in said
+    printed = refused(capsys, "evaluate", "--model", "digits", option, str(tmp_path))
+    assert f"{option.removeprefix('--')} must be left out for digits" in printed
 
 
 def test_evaluate_other_number_of_classes_is_told(data, tmp_path, capsys):
     checkpoint = random_checkpoint(tmp_path, "deit_tiny", 5)
-    said = refused(capsys, *options(data, checkpoint))
-    assert re.search(r"must have 5 classes.*got 3", said)
+    printed = refused(capsys, *options(data, checkpoint))
+    assert re.search(r"must have 5 classes.*got 3", printed)
 
 
 def test_evaluate_load_of_another_model_is_refused(data, tmp_path, capsys):
@@ -339,26 +339,26 @@ def test_evaluate_published_command_line_gives_the_same_accuracy(
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert ended.value.code == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     argv = options(data, tiny, "--arithmetic", "float", "--scheme", "Sqrt2_17")
     _, ours = results(tmp_path / "r.json", *argv, "--batch-size", "4")
     row = ours["cells"][1]
-    assert "Performing scale reparameterization ..." in said
+    assert "Performing scale reparameterization ..." in printed
     line = (
         r"Test: \[1/2\]\tTime [\d.]+ \([\d.]+\)\tLoss [\d.]+ \([\d.]+\)\tPrec@1 [\d.]+ \([\d.]+\)"
     )
-    assert re.search(line + r"\tPrec@5 100\.000 \(100\.000\)", said)
+    assert re.search(line + r"\tPrec@5 100\.000 \(100\.000\)", printed)
     last = f" * Prec@1 {row['top1']['percent']:.3f} Prec@5 {row['top5']['percent']:.3f} Time "
-    assert said.splitlines()[-1].startswith(last)
+    assert printed.splitlines()[-1].startswith(last)
 
 
 @pytest.mark.parametrize("ending", ["bit", "bits"])
 def test_evaluate_published_command_line_takes_both_spellings(ending, capsys):
     argv = ("--model", "digits", f"--w_{ending}", "6", f"--a_{ending}", "8", *PUBLISHED_OPTIONS)
     assert test_quant.main(argv) == 0
-    said = capsys.readouterr().out
-    assert "a_bits=8" in said
-    assert "w_bits=6" in said
+    printed = capsys.readouterr().out
+    assert "a_bits=8" in printed
+    assert "w_bits=6" in printed
 
 
 def test_evaluate_published_command_line_tells_errors_in_one_line(tmp_path, capsys):

@@ -71,7 +71,7 @@ def test_grid_options_threads_are_torchs_own_choice_without_a_folder(request_of)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--bits", "4/4,6/6", "--save", "q"], "save must go with one scheme and one seed, got 2"),
         (["--load", "x", "--bits", "4/4"], "--bits must be left out with --load"),
@@ -91,11 +91,11 @@ def test_grid_options_threads_are_torchs_own_choice_without_a_folder(request_of)
     ],
 )
 def test_grid_options_that_do_not_go_together_are_refused(
-    words, said, tmp_path, monkeypatch, capsys
+    words, message, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,7 +110,7 @@ def test_grid_options_error_in_a_run_that_has_begun_leaves_it(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--models", "digits,digits"], "each once"),
         (["--models", "vit"], "must be one of digits"),
@@ -121,6 +121,6 @@ def test_grid_options_error_in_a_run_that_has_begun_leaves_it(tmp_path, capsys):
         (["--check", "sample:0"], "sample:K"),
     ],
 )
-def test_grid_options_malformed_are_refused(words, said, capsys):
+def test_grid_options_malformed_are_refused(words, message, capsys):
     assert main(["evaluate", "--run", "x", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -92,9 +92,9 @@ def test_hostile_image_that_cannot_be_read_is_named_with_the_reason(root, name, 
     os.link(root / path_of(name), bad, follow_symlinks=False)
     with pytest.raises(ValueError, match="validation images must be readable") as caught:
         joined(folders(own, classes=1))
-    told = re.search(rf"{re.escape(str(bad))} \(([^\n]*)\);", str(caught.value))
-    assert told is not None
-    assert re.search(UNREADABLE[name][1], told[1])
+    named = re.search(rf"{re.escape(str(bad))} \(([^\n]*)\);", str(caught.value))
+    assert named is not None
+    assert re.search(UNREADABLE[name][1], named[1])
 
 
 def test_hostile_image_of_many_pixels_is_read_without_a_warning(root, monkeypatch, recwarn):
@@ -202,9 +202,9 @@ def test_hostile_folder_is_evaluated_by_the_command_and_what_it_left_out_is_coun
     out, err = capfd.readouterr()
     assert (status, err) == (0, "")
     assert f"{len(UNREADABLE)} unreadable images left out: val/{FIRST}/bomb.png, " in out
-    said = json.loads((tmp_path / "r.json").read_text())
-    assert [row["top1"]["total"] for row in said["cells"]] == [len(READ) + 2] * 2
-    assert [len(row["skipped"]) for row in said["cells"]] == [len(UNREADABLE)] * 2
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert [row["top1"]["total"] for row in document["cells"]] == [len(READ) + 2] * 2
+    assert [len(row["skipped"]) for row in document["cells"]] == [len(UNREADABLE)] * 2
 
 
 def test_hostile_folder_is_refused_by_the_command_in_one_line(evaluate, capfd):

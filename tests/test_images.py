@@ -476,7 +476,7 @@ def test_imagenet_class_file_gives_the_indices(own, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("fish\nshark\ncat\nfish\n", "got fish, whale in"),
         ("fish\nshark\n", "got whale in"),
@@ -484,10 +484,10 @@ def test_imagenet_class_file_gives_the_indices(own, tmp_path, name):
         ("fish\n\nwhale\n", "lines of names or JSON .* an empty line"),
     ],
 )
-def test_imagenet_class_file_that_does_not_say_all_is_refused(own, tmp_path, text, told):
+def test_imagenet_class_file_that_does_not_name_all_is_refused(own, tmp_path, text, message):
     with_classes(own, ["fish", "shark", "whale"])
     (tmp_path / "names.txt").write_text(text)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         folders(own, classes=4, names=tmp_path / "names.txt")
 
 
@@ -499,7 +499,7 @@ def test_imagenet_root_of_class_folders_is_val(own):
     assert len(joined(data)[1]) == 15
 
 
-# What is left out, and what is said
+# Images that are left out, and remarks
 
 
 @pytest.mark.parametrize("name", [".ipynb_checkpoints/a.jpg", "@eaDir/a.jpg", "._a.JPEG"])
@@ -535,7 +535,7 @@ def test_imagenet_images_beside_the_class_folders_are_noted(own):
     assert folders(own).notes == ["val: 1 images in no class folder left out (stray.jpg)"]
 
 
-def test_imagenet_another_number_of_images_than_imagenets_is_said(own):
+def test_imagenet_another_number_of_images_than_imagenets_is_noted(own):
     assert (
         "val holds 15 images, where ImageNet's has 150 of 3 classes"
         in folders(own, classes=1000).notes
@@ -609,12 +609,12 @@ def test_imagenet_a_worker_that_hangs_is_an_error(root, monkeypatch):
         joined(folders(root, workers=1, change=Hang()))
 
 
-def test_imagenet_more_workers_than_processors_are_said_once(root, recwarn):
+def test_imagenet_more_workers_than_processors_are_named_once(root, recwarn):
     warnings.simplefilter("always")
     many = len(os.sched_getaffinity(0)) + 1
     joined(folders(root, workers=many))
-    (told,) = [str(each.message) for each in recwarn]
-    assert told.startswith(f"{many} processes (--workers) read images on {many - 1} processors")
+    (message,) = [str(each.message) for each in recwarn]
+    assert message.startswith(f"{many} processes (--workers) read images on {many - 1} processors")
 
 
 def test_imagenet_a_tar_is_listed_without_a_file_beside_it(own):

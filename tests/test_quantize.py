@@ -5,7 +5,7 @@ import copy
 import pytest
 import timm
 import torch
-from support.models import digits_task, quantized_digits, swin
+from support.models import FORMS, digits_task, quantized_digits, swin
 from support.models import images as swin_images
 from timm.layers import set_fused_attn
 from torch import nn
@@ -19,18 +19,11 @@ from bitlog2.models.ptq.quantize import (
 )
 from bitlog2.models.ptq.quantizers import UniformQuantizer
 from bitlog2.models.ptq.reparameterize import norm_and_linear, reparameterize
-from bitlog2.names import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.names import FLOAT_ONLY
 from bitlog2.sim import SCHEMES
 
-ARITHMETIC_OF_SCHEME = [
-    (scheme, arithmetic)
-    for scheme in MODEL_SCHEMES
-    for arithmetic in ("float", "integer")
-    if arithmetic == "float" or scheme not in FLOAT_ONLY
-]
 
-
-@pytest.mark.parametrize(("scheme", "arithmetic"), ARITHMETIC_OF_SCHEME)
+@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS)
 def test_quantize_every_quantizer_is_frozen_and_no_plain_layer_left(scheme, arithmetic):
     modules = list(quantized_digits(scheme, arithmetic).modules())
     quantizers = [module for module in modules if isinstance(module, UniformQuantizer)]

@@ -148,7 +148,7 @@ def write(folder, content):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("percent", "ninety", "cells[0].top1.percent must be a number from 0 to 100, got 'ninety'"),
         ("hits", 10**12, "cells[0].top1: hits must be from 0 to 16, the total, got 1000000000000"),
@@ -156,7 +156,7 @@ def write(folder, content):
     ],
     ids=["kind", "range", "edited"],
 )
-def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys, name, value, said):
+def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys, name, value, message):
     """Sealed anew; or, edited, under its old seal."""
     content = json.loads(run.result_file.read_bytes())
     if name is None:
@@ -167,7 +167,7 @@ def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys, name, va
         write(tmp_path, content)
     (tmp_path / "out.html").write_text("old")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out.html")]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert (tmp_path / "out.html").read_text() == "old"
 
 

@@ -122,8 +122,8 @@ def test_run_shared_by_processes_one_of_them_killed(finished, tmp_path, processe
         run(path, None)
     else:
         again = resume(path, then)
-        _, told = again.communicate()
-        assert again.returncode == 0, told
+        _, message = again.communicate()
+        assert again.returncode == 0, message
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
 
 
@@ -138,9 +138,9 @@ def test_run_killed_at_a_hundred_random_moments(finished, tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
-        _, told = process.communicate()
+        _, message = process.communicate()
         if process.returncode != -signal.SIGKILL:
-            assert process.returncode == 0, told
+            assert process.returncode == 0, message
             assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
             assert_each_batch_once(path)
             whole += 1

@@ -40,7 +40,7 @@ def test_request_comes_back_from_json():
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("models", (), "models must hold at least one"),
         ("models", ("resnet",), "models must be one of"),
@@ -63,8 +63,8 @@ def test_request_comes_back_from_json():
         ("arithmetics", ("float",), "check must be none for float arithmetic, got 'all'"),
     ],
 )
-def test_request_out_of_range_names_field_and_range(field, value, told):
-    with pytest.raises(ValueError, match=told):
+def test_request_out_of_range_names_field_and_range(field, value, message):
+    with pytest.raises(ValueError, match=message):
         EvaluationRequest(**USUAL | {field: value})
 
 
@@ -183,22 +183,29 @@ def test_folder_is_held_by_one(tmp_path):
 # Journals
 
 A, B = "0" * 63 + "a", "0" * 63 + "b"
-RECORD = BatchRecord(
-    run=A,
-    cell="digits-x",
-    model=B,
-    batch=3,
-    numbers=(6, 7),
-    labels=(1, 0),
-    top1=(1, 2),
-    hits5=(1, 0),
-    skipped=("val/n/broken.png",),
-    pixels=(A, B),
-    registers=(B, A),
-    compared={"score": 4},
-    mismatched={"score": 0},
-    watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
-)
+
+
+def batch(number, **changes):
+    """A batch of two images of which everything is there."""
+    record = BatchRecord(
+        run=A,
+        cell="digits-x",
+        model=B,
+        batch=number,
+        numbers=(2 * number, 2 * number + 1),
+        labels=(1, 0),
+        top1=(1, 2),
+        hits5=(1, 0),
+        pixels=(A, B),
+        registers=(B, A),
+        compared={"score": 16, "o": 12},
+        mismatched={"score": 0, "o": 1},
+        watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
+    )
+    return msgspec.structs.replace(record, **changes)
+
+
+RECORD = batch(3, skipped=("val/n/broken.png",))
 
 
 def line(number):
@@ -295,26 +302,6 @@ def test_record_malformed_is_refused_with_its_file(tmp_path, field, value):
 SHAPES = {"blocks.0": LayerShape(heads=2, sizes={"score": 4, "o": 3})}
 
 
-def batch(number, **changes):
-    """A batch of two images of which everything is there."""
-    record = BatchRecord(
-        run=A,
-        cell="digits-x",
-        model=B,
-        batch=number,
-        numbers=(2 * number, 2 * number + 1),
-        labels=(1, 0),
-        top1=(1, 2),
-        hits5=(1, 0),
-        pixels=(A, B),
-        registers=(B, A),
-        compared={"score": 16, "o": 12},
-        mismatched={"score": 0, "o": 1},
-        watermarks={"blocks.0": {"t": (-3, 5, 8, None)}},
-    )
-    return msgspec.structs.replace(record, **changes)
-
-
 def folder_with(tmp_path, *records, **bound):
     """A run of one cell that has begun; some of what its lines are bound to may be changed."""
     request = EvaluationRequest(
@@ -369,7 +356,7 @@ def test_folder_two_results_of_a_batch_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"batch": 4}, "batch 4 is none of 4"),
         ({"numbers": (2, 4)}, "is not of its images"),
@@ -389,9 +376,9 @@ def test_folder_two_results_of_a_batch_are_refused(tmp_path):
         ({"mismatched": {"o": 13}}, "compared 12 values of o"),
     ],
 )
-def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, changes, told):
+def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, changes, message):
     folder, cell = folder_with(tmp_path, batch(1, **changes))
-    with pytest.raises(ValueError, match=f"batches-0-.*{told}"):
+    with pytest.raises(ValueError, match=f"batches-0-.*{message}"):
         folder.records(cell)
 
 

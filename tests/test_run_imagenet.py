@@ -92,8 +92,8 @@ def test_run_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
 
 def test_run_imagenet_result_says_what_to_know_of_the_images(finished: RunFolder) -> None:
     data = json.loads(finished.result_file.read_bytes())["data"]
-    told = "val holds 1,000 images, where ImageNet's has 50,000 of 1,000 classes"
-    assert data == {"deit_tiny": [told]}
+    message = "val holds 1,000 images, where ImageNet's has 50,000 of 1,000 classes"
+    assert data == {"deit_tiny": [message]}
 
 
 @pytest.mark.long
@@ -106,8 +106,8 @@ def test_run_imagenet_killed_and_resumed_on_other_processes(
     kill_after(path, 24, resume(path, first))
     assert 24 <= batches(path) < 36
     again = resume(path, then)
-    _, told = again.communicate()
-    assert again.returncode == 0, told
+    _, message = again.communicate()
+    assert again.returncode == 0, message
     assert (path / "result.json").read_bytes() == finished.result_file.read_bytes()
 
 
@@ -177,9 +177,9 @@ def test_run_of_a_part_warns_that_no_figure_can_be_compared(
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     shutil.copytree(small.path, tmp_path / "run")
     assert main(["resume", str(tmp_path / "run")]) == 0
-    told = "deit_tiny: published are figures of 50,000 images, these are of 3, so that no figure"
-    assert f"warning: {told}" in capsys.readouterr().err
-    assert told in render_page([read_result(tmp_path / "run")])
+    message = "deit_tiny: published are figures of 50,000 images, these are of 3, so that no figure"
+    assert f"warning: {message}" in capsys.readouterr().err
+    assert message in render_page([read_result(tmp_path / "run")])
 
 
 def other_weights(root: Path) -> None:
@@ -222,7 +222,7 @@ def given(small: RunFolder, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("cell", [0, 1])
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (other_weights, "the weights that it began with"),
         (other_train, "the calibration images that it began with"),
@@ -231,7 +231,7 @@ def given(small: RunFolder, tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_run_resumed_on_other_weights_or_images_is_refused(
-    small: RunFolder, given: Path, change: Callable[[Path], None], told: str, cell: int
+    small: RunFolder, given: Path, change: Callable[[Path], None], message: str, cell: int
 ) -> None:
     """Stopped before the second batch of a cell."""
     for number, each in enumerate(small.request.cells()):
@@ -241,5 +241,5 @@ def test_run_resumed_on_other_weights_or_images_is_refused(
         elif number > cell:
             journal.unlink()
     change(given)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         run(small.path, None)

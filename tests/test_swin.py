@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.models import images, quantized_swin, run_watched, swin
+from support.models import FORMS, images, quantized_swin, run_watched, swin
 from timm.models.swin_transformer import SwinTransformer
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path, quantize
 from bitlog2.models.watch.check import Checker
-from bitlog2.names import FLOAT_ONLY, MODEL_SCHEMES
 from bitlog2.sim import SCHEMES, score_bias
 
 SHIFTED, PLAIN = "layers.0.blocks.1.attn", "layers.0.blocks.0.attn"
@@ -32,11 +31,8 @@ def seen_by(model, name, x):
     return seen[0]
 
 
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
-@pytest.mark.parametrize("scheme", MODEL_SCHEMES)
+@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS)
 def test_swin_every_scheme_runs(scheme, arithmetic):
-    if scheme in FLOAT_ONLY and arithmetic == "integer":
-        pytest.skip("refused: see test_quantize")
     with torch.inference_mode():
         out = quantized_swin(scheme, arithmetic)(images(4, 2))
     assert (out.shape, bool(out.isfinite().all())) == ((4, 10), True)

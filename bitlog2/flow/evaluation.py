@@ -13,7 +13,8 @@ from bitlog2.models.images.data import Progress
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
-from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, write_result
+from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
+from bitlog2.models.sealed import write_sealed
 from bitlog2.models.watch.check import RegisterMismatch
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
@@ -96,7 +97,7 @@ def evaluated(
     if folder is not None:
         print(f"result in {folder / 'result.json'}")
     if outputs.result is not None:
-        write_result(outputs.result, msgspec.structs.replace(result, timings=table.timings))
+        write_sealed(outputs.result, msgspec.structs.replace(result, timings=table.timings))
     return status
 
 

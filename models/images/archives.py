@@ -82,7 +82,7 @@ def _key(name: str) -> str:
 
 
 def _class_of(split: str, path: str) -> str:
-    """Return the folder that an image lies in; a tar counts as one, the split's own as none."""
+    """Return the folder of an image; a tar counts as one, the folder of the split as none."""
     label = path.split("/")[-2] if "/" in path else ""
     label = re.sub(r"\.tar$", "", label, flags=re.IGNORECASE)
     return "" if label in SPLITS[split] else label

@@ -1,4 +1,4 @@
-"""The images of a split of ImageNet: found, named, labelled, opened, however it is packed."""
+"""The images of a split of ImageNet in any packing: found, named, labelled, opened."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def list_images(root: Path, split: str) -> ImageFiles:
     hold one of them and a number. A root that holds class folders itself is val.
 
     A tar holds members class/image, is a tar of tars, one per class, or a webdataset shard (.cls
-    beside each image). Flat images get their classes from what lies near (`flat_classes`). A tar
+    beside each image). Flat images get their classes from files near them (`flat_classes`). A tar
     is read from end to end to list it, and nothing is written beside it.
 
     Args:
@@ -258,7 +258,7 @@ def _assembled(split: str, path: Path, found: Listing, archives: list[Path]) -> 
 
 
 def _refuse_loops(split: str, folder: Path) -> None:
-    """Refuse a link to a folder that it lies in: torchvision follows links, round and round.
+    """Refuse a link to a folder around it: torchvision would follow it without end.
 
     Raises:
         ValueError: names the link.
@@ -301,7 +301,7 @@ def check_no_empty_class(files: ImageFiles) -> None:
 
 
 def check_same_classes(train: ImageFiles, val: ImageFiles) -> None:
-    """Refuse a val with classes that train has not; integers are not held against other names.
+    """Refuse a val with classes that train has not; integers are not compared with other names.
 
     Raises:
         ValueError: names those that only one of them has.

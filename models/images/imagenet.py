@@ -72,12 +72,12 @@ class _Loaded(NamedTuple):
 class ImageFolders(ImageData):
     """The training and validation images of ImageNet, or of data of its shape.
 
-    Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder, however
-    they are packed. Validation images are sorted by class: the first N, which is what a limit of N
+    Where and how they lie: `list_images`. The order is that of torchvision's ImageFolder in
+    any packing. Validation images are sorted by class: the first N, which is what a limit of N
     takes, are of the first classes alone (50 images per class in ImageNet).
 
     Without train, each tenth validation image is left out of val, and calibration draws from
-    these: no image that judges a model has calibrated it, and all seeds are judged by the same.
+    these: no evaluated image has calibrated the model, and all seeds have the same images.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class ImageFolders(ImageData):
         """Look at the header of each validation image that `limit` leaves, before long work.
 
         Finds empty files and files that are no images; damage further on shows when a batch reads
-        it. With `skip_unreadable` what is found goes to `skipped`.
+        it. With `skip_unreadable` such images go to `skipped`.
 
         Raises:
             ValueError: without `skip_unreadable`: how many can't be read, and the first of them.
@@ -308,10 +308,10 @@ class ImageFolders(ImageData):
             yield part
 
     def _check_shared_memory(self, batches: list[list[int]]) -> None:
-        """Refuse to begin where workers could not hand their images over: some would wait for ever.
+        """Refuse workers that shared memory cannot serve: some would wait without end.
 
         Raises:
-            ValueError: there is less shared memory than the batches on their way take.
+            ValueError: there is less shared memory than the waiting batches take.
         """
         if self._workers == 0 or not batches or not _SHARED_MEMORY.is_dir():
             return

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     """An image of an archive or a flat folder.
 
     Attributes:
-        label: name of its class; empty where it lies in no class.
+        label: name of its class; empty where it has none.
         key: sorting key within a class.
         name, span: as in `ImageFiles`.
     """
@@ -274,7 +274,7 @@ def _places(names: list[str]) -> dict[str, int]:
 
 
 def _synsets(classes: int) -> list[str]:
-    """Return the WordNet IDs of a head of so many classes, none where timm has no list."""
+    """Return the WordNet IDs of a head of `classes` classes; empty where timm has no list."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset({"num_classes": classes})

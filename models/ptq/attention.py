@@ -120,7 +120,7 @@ class SelfAttention(nn.Module):
         *,
         mask: Tensor | None = None,
     ) -> None:
-        """Freeze what is not frozen, from this input: q, k and v, then what follows them."""
+        """Freeze what is not frozen, from this input: q, k and v, then the quantizers after."""
         parts = self.split(x)
         quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
         for quantizer, values in zip(quantizers, parts, strict=True):
@@ -133,7 +133,7 @@ class SelfAttention(nn.Module):
         raise NotImplementedError
 
     def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
-        """Freeze what follows the quantizers of q, k and v, from real q, k and v."""
+        """Freeze the quantizers after those of q, k and v, from real q, k and v."""
         raise NotImplementedError
 
 
@@ -230,17 +230,17 @@ class IntegerAttention(CodedAttention):
         self.register_buffer("score_bias", _raw_bias(form.position_bias, config))
 
     def params(self) -> LayerParams:
-        """Return what the datapath loads for this layer, from the frozen scales in float64.
+        """Return the parameters of the datapath, from the frozen scales in float64.
 
         Raises:
             ValueError: a scale does not fit multiplier and shift.
         """
         config = self.datapath.config
         m, n = self._score_multiplier()
-        sv, so = self.v_quantizer.delta.item(), self.proj.input_quantizer.delta.item()
-        ratio = sv / (self.delta.item() * so)
+        output = self.proj.input_quantizer
+        ratio = self.v_quantizer.delta.item() / (self.delta.item() * output.delta.item())
         m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_n2, "output scale")
-        return LayerParams(m, n, m2, n2, **self._zero_points(), zo=self._zero(self.proj))
+        return LayerParams(m, n, m2, n2, **self._zero_points(), zo=int(output.zero_point))
 
     def _score_multiplier(self) -> tuple[int, int]:
         config = self.datapath.config
@@ -254,10 +254,6 @@ class IntegerAttention(CodedAttention):
             "zk": int(self.k_quantizer.zero_point),
             "zv": int(self.v_quantizer.zero_point),
         }
-
-    @staticmethod
-    def _zero(layer: IntegerLinear) -> int:
-        return int(layer.input_quantizer.zero_point)
 
     def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
         """Freeze delta from the map, then the output codes."""
@@ -314,7 +310,7 @@ def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:
 class ControlAttention(CodedAttention):
     """Attention with a float softmax, its map left as it is (`none`) or coded in 4 bits, uniform.
 
-    What it lacks is the datapath: there are no registers to check.
+    There is no datapath, and so no register to check.
 
     Args:
         qkv, proj, form: as `SelfAttention`.

@@ -42,8 +42,8 @@ def calibrated_layers(model: nn.Module) -> dict[str, nn.Module]:
 def calibrate(model: nn.Module, images: Tensor) -> None:
     """Run one explicit pass over a calibration batch.
 
-    Before a layer runs, it observes what it is about to be given and freezes; what it passes on is
-    quantized already. What is frozen stays. Nothing is learnt outside of this function.
+    Before a layer runs, it observes its input and freezes; its output is then quantized already.
+    Frozen quantizers stay as they are. Nothing is learnt outside of this function.
 
     Args:
         model: a model with quantized layers.

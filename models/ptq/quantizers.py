@@ -58,7 +58,7 @@ def percentile(rows: Tensor, fraction: float) -> Tensor:
     """Return the percentile of each row, linear between order statistics.
 
     Args:
-        rows: (C, n) float32, in any order. Only the tail that the percentile lies in is selected,
+        rows: (C, n) float32, in any order. Only the tail with the percentile is selected,
             which near either end costs a twentieth of sorting.
         fraction: 0 to 1.
 
@@ -295,7 +295,7 @@ class Sqrt2Map(MapQuantizer):
         """Freeze delta: the upper percentile of x with the least squared error.
 
         Raises:
-            ValueError: a value is not finite, or so many are zero that every percentile is.
+            ValueError: a value is not finite, or every percentile is zero.
         """
         best_error = math.inf
         for fraction in PERCENTILES:

@@ -16,7 +16,7 @@ from bitlog2.documents import brief
 #: Layers that have a quantized form, beside the attentions.
 _LAYERS = (nn.Linear, nn.Conv2d)
 
-#: Operators that sum products of what a model computes; "attention" is in the fused ones' names.
+#: Operators that sum products; "attention" is in the fused ones' names.
 _PRODUCTS = re.compile(
     r"mm|mv|dot|conv(?!ert)|(?<!upsample_bi)(?<!upsample_tri)linear|attention|einsum|transformer|"
     r"rnn|lstm|gru|fft|cdist"
@@ -126,9 +126,8 @@ def refusal(name: str, module: nn.Module, must: str) -> ValueError:
 def require_supported(model: nn.Module, images: Tensor) -> dict[str, Heads]:
     """Run a model on one image; refuse it where it computes products outside of `replaced_modules`.
 
-    Seen are the operators that torch carries out, whatever calls them. Element by element
-    (norms, activations, gates, residuals) a model may compute what it likes: that stays float32 in
-    both arithmetics.
+    The operators that torch carries out are seen, with any caller. Operations element by element
+    (norms, activations, gates, residuals) are free: they stay float32 in both arithmetics.
 
     Args:
         model: a network in eval mode; left as it is.

@@ -85,7 +85,7 @@ def _varies(rows: Sequence[SweepRow]) -> bool:
 
 
 def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Return what was digested, pixels of each model first, and the digest."""
+    """Return the name of each digest and the digest, pixels of each model first."""
     found: dict[tuple[str, str], None] = {}
     for result in results:
         for cell in result.cells:

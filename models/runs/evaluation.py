@@ -20,7 +20,7 @@ from bitlog2 import SPEC_VERSION, __version__
 from ..images.data import ImageBatch, Progress, position_batches
 from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
-from ..sealed import digest_of
+from ..sealed import digest_of, write_sealed
 from ..watch.check import Checker, RegisterMismatch, Shapes, check_threads
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
@@ -30,7 +30,7 @@ from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, save_
 from ..zoo.task import Task
 from .folder import BatchRecord, Inputs, Journal, RunFolder
 from .request import Cell, EvaluationRequest
-from .result import CellAnswers, CellResult, Result, build_result, cell_result, write_result
+from .result import CellAnswers, CellResult, Result, build_result, cell_result
 
 
 def _ignore(*_: Any) -> None:
@@ -42,7 +42,7 @@ class Events:
     """Calls as an evaluation goes on; each process makes `mismatch`, the leading one all others.
 
     Attributes:
-        inputs: before the cells of a model, with what they are evaluated on.
+        inputs: before the cells of a model, with their inputs.
         model: with each quantized model, once it is calibrated or loaded; None where nobody needs
             the models of cells that are finished.
         mismatch: with the first mismatch of each batch.
@@ -144,7 +144,7 @@ def evaluate(
     Under torchrun the processes share the batches; each calls this.
 
     Args:
-        path: the folder of the run; None for one that is gone afterwards.
+        path: the folder of the run; None for a temporary one.
         request: request of a new run, or the same again; None goes on with the run that is there.
         progress: shows progress.
         events: is called as it goes on.
@@ -152,7 +152,7 @@ def evaluate(
             leaves free. No result depends on it.
 
     Raises:
-        ValueError: another process runs it, or it was asked for something else; model, weights or
+        ValueError: another process runs it, or its request is another; model, weights or
             images are wrong.
         OSError: weights or images are not there, or the folder cannot be written.
     """
@@ -191,7 +191,7 @@ def _evaluate(
         team.wait()
         result = build_result(folder)
         if team.leads:
-            write_result(folder.result_file, result)
+            write_sealed(folder.result_file, result)
         team.wait()
         return result
 
@@ -200,7 +200,7 @@ def _evaluate(
 def _taken_back(path: Path) -> Iterator[None]:
     """Remove a new run, which this process holds, if it fails before its first cell.
 
-    Wrong weights or images then do not leave a run that asks for them for ever.
+    A run with wrong weights or images would ask for them at every resumption.
     """
     try:
         yield
@@ -292,7 +292,7 @@ _INPUTS = {
 
 
 def _hold_inputs(share: _Share, task: Task) -> None:
-    """Write what a model is evaluated on; refuse other than was written."""
+    """Write the inputs of a model's cells; refuse others than those written before."""
     folder, request = share.folder, share.folder.request
     weights = model_digest(task.model)
     if share.team.leads:

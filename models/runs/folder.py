@@ -38,11 +38,10 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class BatchRecord(Document, frozen=True, kw_only=True):
-    """A batch that was evaluated, and checked where that was asked for: a line of a journal.
+    """An evaluated batch, checked where the request asks for it: a line of a journal.
 
     Attributes:
-        run, cell, model: what it belongs to: the run's digest, the cell's name and the SHA-256 of
-            its model.
+        run, cell, model: digest of the run, name of the cell and SHA-256 of its model.
         batch: its number, from 0, in the order of the images.
         numbers: positions of its images in the validation set; those left out are not among them.
         labels, top1: the class of each image, and the one that the model gave.
@@ -125,7 +124,7 @@ class BatchRules:
         return -(-self.images // self.batch_size)
 
     def check(self, record: BatchRecord, path: Path) -> None:
-        """Refuse a record that does not hold what it must; ValueError names `path`."""
+        """Refuse a record that breaks a rule; ValueError names `path`."""
         if fault := self._fault(record):
             raise ValueError(
                 f"{path} must hold what its run asks for: batch {record.batch} {fault}"
@@ -230,7 +229,7 @@ def read_journal(path: Path) -> list[BatchRecord]:
 
 
 class RunFile(Sealed, frozen=True, kw_only=True):
-    """run.json: what a run was asked for, and the versions of the packages that it began with."""
+    """run.json: request of a run, and the versions of the packages that it began with."""
 
     format: Literal["bitlog2-run-3"] = "bitlog2-run-3"
     request: EvaluationRequest
@@ -243,7 +242,7 @@ class RunFile(Sealed, frozen=True, kw_only=True):
 
 
 class Inputs(Sealed, frozen=True, kw_only=True):
-    """cells/MODEL.json: what the cells of a model are evaluated on.
+    """cells/MODEL.json: inputs of the cells of a model.
 
     Attributes:
         run: digest of the run.
@@ -270,7 +269,7 @@ class Inputs(Sealed, frozen=True, kw_only=True):
 
 
 class CellFile(Sealed, frozen=True, kw_only=True):
-    """cells/NAME/cell.json: what a cell begins with.
+    """cells/NAME/cell.json: model, parameters, shapes and statistics of a cell.
 
     Attributes:
         run, cell, model: as `BatchRecord`.
@@ -319,7 +318,7 @@ class RunFolder:
 
     run.json        the request and the versions that the run began with
     lock            held by the process that runs it
-    cells/MODEL.json  what the cells of a model are evaluated on
+    cells/MODEL.json  inputs of the cells of a model
     cells/NAME/     model.safetensors: the quantized model
                     cell.json: its digest, parameters, shapes and statistics
                     batches-*.jsonl: a line per finished batch
@@ -405,7 +404,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run, so that no second process runs it; what a killed one left is removed.
+        """Hold the run, so that no second process runs it; remove partial files of a killed one.
 
         Raises:
             ValueError: another process holds it, or its lock is no file.
@@ -433,12 +432,12 @@ class RunFolder:
         return self.cell_folder(cell) / "model.safetensors"
 
     def write_inputs(self, inputs: Inputs) -> None:
-        """Write what a model is evaluated on."""
+        """Write the inputs of a model's cells."""
         (self.path / _CELLS).mkdir(exist_ok=True)
         write_sealed(self.path / _CELLS / f"{inputs.model}.json", inputs)
 
     def inputs(self, model: str) -> Inputs | None:
-        """Return what a model is evaluated on; None where it has not begun.
+        """Return the inputs of a model's cells; None where none has begun.
 
         Raises:
             ValueError: the file was edited, or is of another run or model.
@@ -451,14 +450,14 @@ class RunFolder:
         return found
 
     def write_cell(self, cell: Cell, model: str, **content: Any) -> None:
-        """Write what a cell begins with: the SHA-256 of its model, and fields of `CellFile`."""
+        """Write cell.json: the SHA-256 of the cell's model, and fields of `CellFile`."""
         self.cell_folder(cell).mkdir(parents=True, exist_ok=True)
         write_sealed(
             self._cell_file(cell), CellFile(run=self.digest, cell=cell.name, model=model, **content)
         )
 
     def cell_file(self, cell: Cell) -> CellFile | None:
-        """Return what a cell began with; None where it has not.
+        """Return the content of cell.json; None where the cell has not begun.
 
         Raises:
             ValueError: the file was edited, or is of another run or cell.
@@ -474,7 +473,7 @@ class RunFolder:
         return self.cell_folder(cell) / "cell.json"
 
     def bound(self, cell: Cell, model: str) -> dict[str, str]:
-        """Return what each file of a cell names: the run, the cell and the model's SHA-256."""
+        """Return the fields of every file of a cell: run, cell and SHA-256 of the model."""
         return {"run": self.digest, "cell": cell.name, "model": model}
 
     def load_model(self, cell: Cell) -> tuple[QuantizedModel, str]:
@@ -505,7 +504,7 @@ class RunFolder:
             raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
 
     def rules(self, cell: Cell) -> BatchRules | None:
-        """Return what the batches of a cell must hold; None where it has not begun."""
+        """Return the rules for the batches of a cell; None where it has not begun."""
         request = self.request
         inputs, about = self.inputs(cell.model), self.cell_file(cell)
         if inputs is None or about is None:
@@ -526,15 +525,15 @@ class RunFolder:
         return self._status_of(cell).finished
 
     def new_journal(self, cell: Cell, rank: int) -> Path:
-        """Return the path of a journal that nobody has written yet."""
+        """Return the path of a new journal."""
         return self.cell_folder(cell) / f"batches-{rank}-{uuid4().hex}.jsonl"
 
     def records(self, cell: Cell) -> dict[int, BatchRecord]:
         """Return the finished batches of a cell by number, in order.
 
         Raises:
-            ValueError: a journal is damaged, or of another run, cell or model; a batch is not what
-                was asked for, or two of its records differ.
+            ValueError: a journal is damaged, or of another run, cell or model; a batch breaks the
+                rules, or two of its records differ.
         """
         found: dict[int, BatchRecord] = {}
         folder = self.cell_folder(cell)

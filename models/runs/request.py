@@ -104,7 +104,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
     check: Annotated[
         str,
         of(
-            "Registers held against the simulator, in the cells that have any: `none`, `sample`, "
+            "Registers compared with the simulator, in the cells that have any: `none`, `sample`, "
             "`sample:K` or `all`; `none` where no cell has any."
         ),
     ] = "all"
@@ -260,7 +260,7 @@ def usual_request(
     keep: bool = False,
     **given: Any,
 ) -> EvaluationRequest:
-    """Return the request of what a user gives, with the usual choice for everything else.
+    """Return the request with the given fields, and the usual choice of all others.
 
     Args:
         load: file of a quantized model, which gives the fields of its quantization.

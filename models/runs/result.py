@@ -19,7 +19,7 @@ from bitlog2.sim import REGISTERS, AttentionConfig
 from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
-from ..sealed import Sealed, read_sealed, write_sealed
+from ..sealed import Sealed, read_sealed
 from ..watch.check import Counts
 from ..watch.digest import digest_of_digests
 from ..watch.statistics import LayerStatistics
@@ -296,11 +296,6 @@ def read_result(run: Path) -> Result:
     return found
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Write a result, whole or not at all."""
-    write_sealed(path, result)
-
-
 class CellAnswers:
     """The classes that a cell's model gave every image, from its journals.
 
@@ -374,13 +369,9 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
     assert about is not None
     assert inputs is not None
     comparable = is_comparable(cell.model, inputs)
-    top1, warning = Share.of(int(answers.right.sum()), total), None
-    if answers is first and comparable:
-        reached = top1.percent if spec is None else None
-        warning = not_comparable(
-            ZOO[cell.model].published_top1, reached, total, folder.request.limit
-        )
-    agrees = spec is not None and first.cell.spec is None
+    top1, agreement = Share.of(int(answers.right.sum()), total), None
+    if spec is not None and first.cell.spec is None:
+        agreement = Share.of(int((answers.top1 == first.top1).sum()), total)
     return CellResult(
         name=cell.name,
         model=cell.model,
@@ -391,11 +382,9 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
         skipped=tuple(name for record in answers.records for name in record.skipped),
         top1=top1,
         top5=Share.of(answers.hits5, total),
-        agreement_with_unquantized=Share.of(int((answers.top1 == first.top1).sum()), total)
-        if agrees
-        else None,
+        agreement_with_unquantized=agreement,
         published_top1=_published(cell) if comparable else None,
-        warning=warning,
+        warning=_warning(cell, top1, folder) if answers is first and comparable else None,
         digests=Digests(
             pixels=digest_of_digests(answers.pixels),
             registers=digest_of_digests(answers.registers),
@@ -420,6 +409,12 @@ def _published(cell: Cell) -> float | None:
         return None
     found = published(cell.spec.scheme, cell.model)
     return None if found is None else found[0]
+
+
+def _warning(cell: Cell, top1: Share, folder: RunFolder) -> str | None:
+    reached = top1.percent if cell.spec is None else None
+    limit = folder.request.limit
+    return not_comparable(ZOO[cell.model].published_top1, reached, top1.total, limit)
 
 
 def not_comparable(

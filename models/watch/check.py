@@ -51,7 +51,7 @@ _WHOLE_ROW = ("row_max", "row_sum", "acc")
 
 @dataclass(frozen=True)
 class RegisterMismatch:
-    """The first differing value of a register in a batch of heads, and the row it lies in.
+    """First differing value of a register in a batch of heads, with its row.
 
     `index` is the key for a register with a value per key, the channel for acc and o, else None.
     `window` is that of Swin within its image, else None.
@@ -159,15 +159,15 @@ _MOST = 4
 
 
 def check_threads(device: str, asked: int | None = None) -> int:
-    """Return the number of a checker's threads: what was asked for, or what torch leaves free.
+    """Return the number of a checker's threads: `asked`, or the processors that torch leaves free.
 
-    Of the processors that this process may use, each of the processes that torchrun started on this
-    machine has its share. On the CPU torch keeps the threads that it is set to; with CUDA one
-    processor feeds the device. The number does not change what a check reports.
+    The processors that this process may use are divided among the processes that torchrun started
+    on this machine. On the CPU torch keeps the threads that it is set to; with CUDA one processor
+    feeds the device. The report of a check does not depend on the number.
 
     Args:
         device: `cpu` or `cuda`, where the model runs.
-        asked: 1 to 256; None for the default, from 1 to 4.
+        asked: number of threads, 1 to 256; None for the default, from 1 to 4.
 
     Raises:
         ValueError: `asked` is out of range.
@@ -187,7 +187,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-#: Bytes of a trace that the simulator is asked for at once.
+#: Bytes of a trace per call of the simulator.
 _TRACE_BYTES = 8 << 20
 #: Bytes of a trace per key of a row.
 _KEY_BYTES = 19
@@ -475,14 +475,14 @@ _ATTENTION = re.compile(r"atte?n", re.IGNORECASE)
 
 
 class Checker(Watcher):
-    """Compares what a model's datapaths compute with the simulator, and counts.
+    """Compares the registers of a model's datapaths with the simulator's, and counts.
 
-    What it reports is the same for any number of threads.
+    Its report is the same for any number of threads.
 
     Args:
         mode: `sample`, `sample:K` or `all`, as `HeadChoice`.
         seed: seed of the sample.
-        keep: number of mismatches that are kept whole.
+        keep: most mismatches that are kept, with their rows.
         threads: comparing threads beside inference, 0 to 256; at 0 inference waits.
         waiting: runs of a datapath whose registers may wait for a thread. One more, and inference
             waits: that many and one per thread are held in memory.
@@ -558,7 +558,7 @@ class Checker(Watcher):
         """Have one run of a datapath compared.
 
         Raises:
-            ValueError, TypeError: the simulator refuses what an earlier run was given.
+            ValueError, TypeError: the simulator refuses the inputs of an earlier run.
         """
         self._seen.add(seen.layer)
         run = HeldRun.of(seen, self._choice)
@@ -568,12 +568,12 @@ class Checker(Watcher):
         """Wait until all that was handed over has been compared. The threads end.
 
         Raises:
-            ValueError, TypeError: the simulator refuses what a run was given.
+            ValueError, TypeError: the simulator refuses the inputs of a run.
         """
         self._merge(self._work.drain())
 
     def cancel(self) -> None:
-        """Give up what waits to be compared. The threads end."""
+        """Drop the runs that wait to be compared. The threads end."""
         self._work.cancel()
 
     def _merge(self, outcomes: list[Outcome]) -> None:

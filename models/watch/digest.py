@@ -11,7 +11,7 @@ from bitlog2.sim import REGISTERS
 
 from .watching import Observation, Watcher
 
-#: Registers that go into a digest, each in one little-endian type whatever the device holds.
+#: Registers that go into a digest, each in one little-endian type on every device.
 _TYPES = dict.fromkeys(REGISTERS, "<i4") | {
     "row_sum": "<i8",
     "level": "u1",

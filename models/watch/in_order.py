@@ -11,9 +11,9 @@ T = TypeVar("T")
 class InOrder(Generic[T]):
     """Makes calls on threads of its own and hands their results back in the order of the calls.
 
-    What comes back is the same for any number of threads, whichever of them ends first. At most
-    `threads + waiting` calls are held: who submits one more waits for the oldest. The threads end
-    with `drain` and `cancel`, and with the process. One thread submits, drains and cancels.
+    The results are the same for any number of threads. At most `threads + waiting` calls are held:
+    the submission of one more waits for the oldest. The threads end with `drain` and `cancel`, and
+    with the process. One thread submits, drains and cancels.
 
     Args:
         threads: number of threads, 0 to 256; at 0 each call is made as it is submitted.
@@ -38,7 +38,7 @@ class InOrder(Generic[T]):
         """Take a call; return the results, in order, that are there by now.
 
         Raises:
-            BaseException: what an earlier call raised; this one is not made then.
+            BaseException: the error of an earlier call; this one is not made then.
         """
         if self._threads == 0:
             return [call()]
@@ -52,14 +52,14 @@ class InOrder(Generic[T]):
         """Wait for all calls; return the results that are left, in order. The threads end.
 
         Raises:
-            BaseException: what a call raised, the first that did; raised again by every later use.
+            BaseException: the error of the first call that failed; raised again by every later use.
         """
         results = self._take(most=0)
         self._end()
         return results
 
     def cancel(self) -> None:
-        """Give up the calls that no thread has begun, wait for the others. The threads end."""
+        """Drop the calls that no thread has begun, wait for the others. The threads end."""
         self._end()
         self._results.clear()
 

@@ -14,7 +14,7 @@ from bitlog2.documents import Document, Exact, Positive, of
 from ..ptq.levels import level_of
 from .watching import MapObservation, Observation, Watcher
 
-#: Bins of the histograms: half octaves from 2**-20 to 1; what is smaller, or 0, is counted apart.
+#: Bins of the histograms: half octaves from 2**-20 to 1; smaller values, and 0, are counted apart.
 OCTAVES = 20
 _BINS = 2 * OCTAVES
 

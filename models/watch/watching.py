@@ -23,11 +23,11 @@ def unobserved(register: str, masked: Mask | None) -> Mask | None:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """One run of a datapath: what the layer loads, what it was given, what every register held.
+    """One run of a datapath: parameters, inputs and every register.
 
     B rows of heads (images times windows), H heads, R queries, N keys, D channels. No layer of
-    these models writes into what a datapath was given or has returned (tests/test_watch.py), so a
-    watcher may keep all of it.
+    these models writes into the inputs or registers of a datapath (tests/test_watch.py), so a
+    watcher may keep all of them.
 
     Attributes:
         layer: name of the attention layer.
@@ -117,7 +117,7 @@ class Watcher:
         """Take in a run of the code of a float attention map."""
 
     def cancel(self) -> None:
-        """Give up what waits: the watching ended with an error."""
+        """Drop all waiting work: the watching ended with an error."""
 
 
 class Watched:

@@ -41,7 +41,8 @@ def check_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         tensors: tensors of the file by name.
 
     Raises:
-        ValueError: names what is missing, unexpected, of a wrong shape or type, or not finite.
+        ValueError: names the tensors that are missing, unexpected, of a wrong shape or type, or not
+            finite.
     """
     wanted = {
         name: Wanted(tuple(tensor.shape), tensor.dtype)
@@ -134,7 +135,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A quantized model and what it is.
+    """A quantized model with its name and quantization.
 
     Attributes:
         model: the network as `quantize` returns it.

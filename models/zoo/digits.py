@@ -70,7 +70,7 @@ def digits_input(pixels: np.ndarray) -> Tensor:
     Bilinear upsampling by 4 without aligned corners weighs source pixels by odd multiples of 1/8
     per axis, that is by multiples of 1/64. Sums of integer pixels under these weights and the
     normalisation x/8 - 1 (which is (x/16 - 0.5)/0.5) need at most 11 significant bits, so the
-    result is exact in float32 whatever the order of additions: the same on every machine.
+    result is exact in float32 in any order of additions: the same on every machine.
 
     Raises:
         ValueError: the shape or type is another, or a pixel is above 16.

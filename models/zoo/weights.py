@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         shape: its shape.
-        dtype: its type; None for whatever can be brought to the model's.
+        dtype: its type; None for any that converts to the model's.
     """
 
     shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
 
 
 def differences(wanted: Mapping[str, Wanted], found: Mapping[str, Tensor]) -> str:
-    """Return how tensors differ from what is wanted, "" where they don't.
+    """Return how tensors differ from the wanted ones, "" where they don't.
 
     Numbers are looked at only where name, shape and type are right, and as float32: so a file with
     wrong sizes costs no more than the model.
@@ -66,7 +66,7 @@ def differences(wanted: Mapping[str, Wanted], found: Mapping[str, Tensor]) -> st
 
 
 def kind(tensor: Tensor) -> str:
-    """Return a tensor's type in a word, its layout or device where that is odd."""
+    """Return a tensor's type in a word, or its layout or device where that is unusual."""
     if tensor.layout is not torch.strided:
         return str(tensor.layout).removeprefix("torch.")
     if tensor.device.type != "cpu":
@@ -290,8 +290,8 @@ def read_weights(path: Path, *, ema: bool = False) -> dict[str, Tensor]:
 
     A state dict, bare or under the first of `model`, `state_dict`, `model_state` and
     `model_state_dict` that holds a dictionary, one level deep; with `ema`, or where there is none
-    of these, under `model_ema`, `state_dict_ema` and the like, and a warning names it. Whatever
-    lies beside it is skipped: objects of foreign classes are never made. The prefixes `module.`,
+    of these, under `model_ema`, `state_dict_ema` and the like, and a warning names it. All else in
+    the file is skipped: objects of foreign classes are never made. The prefixes `module.`,
     `_orig_mod.` and `model.`, which parallel training, compilation and Lightning add, are taken
     off. Names of Hugging Face's transformers, of torchvision and of Swin's own repository, and
     Google's `.npz` files, are brought to timm's. A `.index.json` stands for its parts, which lie
@@ -321,7 +321,7 @@ def read_weights(path: Path, *, ema: bool = False) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
-    """Return what a file of any format holds."""
+    """Return the content of a file of any format."""
     if not path.exists():
         raise FileNotFoundError(f"checkpoint must be a file that exists, got {path}")
     if not path.is_file():
@@ -389,7 +389,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Any:
-    """Return what torch.save wrote, a plain dictionary in the place of each foreign object."""
+    """Return the content of a file of torch.save, foreign objects as plain dictionaries."""
     _require_plain(path, "torch.save")
     skipped: dict[str, type] = {}
     while True:
@@ -536,8 +536,8 @@ def fit_weights(model: nn.Module, weights: dict[str, Tensor], name: str, path: P
         name, path: name of the model and the file, for the message.
 
     Raises:
-        ValueError: names what is missing, unexpected, of a wrong shape or not finite, the first
-            ten of each and how many.
+        ValueError: names the tensors that are missing, unexpected, of a wrong shape or not finite,
+            the first ten of each and how many.
     """
     wanted = model.state_dict()
     found, expected = _size(weights), _size(wanted)

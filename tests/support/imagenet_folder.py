@@ -164,10 +164,10 @@ def write_shards(split: Path, names: list[Path]) -> None:
 def write_parquet(split: Path, names: list[Path], classes: list[str] | None = None) -> None:
     """Write parquet files as the Hugging Face hub has them, four rows a row group."""
     files = shuffled(split)
-    said = {"info": {"features": {"label": {"names": classes}}}} if classes else {}
+    features = {"info": {"features": {"label": {"names": classes}}}} if classes else {}
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     schema = pyarrow.schema(
-        [("image", kind), ("label", pyarrow.int64())], {"huggingface": json.dumps(said)}
+        [("image", kind), ("label", pyarrow.int64())], {"huggingface": json.dumps(features)}
     )
     for number, path in enumerate(names):
         path.parent.mkdir(parents=True, exist_ok=True)
