@@ -32,7 +32,7 @@ exit status: 0 everything agrees, 1 something differs, 2 nothing could be simula
 
 @group("conduct", order=2)
 @dataclass(frozen=True)
-class Conduct:
+class Simulation:
     """Treatment of the device; taken by --regression too."""
 
     sim: Annotated[str, value(one_of(SIMULATORS))] = SIMULATORS[0]
@@ -88,7 +88,7 @@ def cosim(
     *,
     unit: Annotated[str | None, value(one_of((*DEVICES, "all")))] = None,
     regression: bool = False,
-    conduct: Conduct | None = None,
+    simulation: Simulation | None = None,
     build: Build | None = None,
     part: Part | None = None,
     rtl: RtlOptions | None = None,
@@ -101,7 +101,7 @@ def cosim(
         regression: no set: small ones of every scheme, width and number of lanes, pairwise
     """
     require("golden cosim", "cocotb")
-    how, built, played = conduct or Conduct(), build or Build(), part or Part()
+    how, built, played = simulation or Simulation(), build or Build(), part or Part()
     device = rtl or RtlOptions()
     if regression:
         refuse("with --regression, which takes its sets as they are", ("SET", set), built, played)
@@ -111,7 +111,7 @@ def cosim(
     return _of_set(set, unit, how, built, played, device)
 
 
-def _regression(unit: str | None, how: Conduct, device: RtlOptions) -> int:
+def _regression(unit: str | None, how: Simulation, device: RtlOptions) -> int:
     from bitlog2.golden.cosim import CosimOptions, ended_by_signals, regression
 
     options = CosimOptions(how.sim, how.seed, how.stall, how.idle, how.limit)
@@ -122,7 +122,7 @@ def _regression(unit: str | None, how: Conduct, device: RtlOptions) -> int:
 
 
 def _of_set(
-    vectors: Path, unit: str, how: Conduct, build: Build, part: Part, device: RtlOptions
+    vectors: Path, unit: str, how: Simulation, build: Build, part: Part, device: RtlOptions
 ) -> int:
     from bitlog2.golden.cosim import (
         CosimOptions,

@@ -27,7 +27,7 @@ Voices = Iterator[tuple[str, list[int]]]
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class KnownAnswerMismatch:
     """One value that differs from its known answer.
 
     Attributes:
@@ -65,7 +65,7 @@ class SelfTestReport:
     """What a self-test compared, by register, and what differed."""
 
     compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatches: list[Mismatch] = field(default_factory=list)
+    mismatches: list[KnownAnswerMismatch] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -98,7 +98,7 @@ class SelfTestReport:
             want = expected[key] if key < len(expected) else None
             got = actual[key] if key < len(actual) else None
             if want != got:
-                self.mismatches.append(Mismatch(unit, case, voice, key, want, got, bits))
+                self.mismatches.append(KnownAnswerMismatch(unit, case, voice, key, want, got, bits))
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from ..package.vector_set import UnitVectors, make_vectors, shape_tables
 from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
 from ..stimulus.rows import RowCase, check_row, tables_of_rows
-from ..stimulus.unit import Tables, Target, Unit, case_count, no_progress, row_offsets
+from ..stimulus.unit import GoldenUnit, Tables, Target, case_count, no_progress, row_offsets
 from ..stimulus.units import UNITS
 from ..words.fields import hex_digits, pack, unpack
 from ..words.memfile import render_mem
@@ -36,7 +36,7 @@ class Device:
     """
 
     contract: Contract
-    unit: Unit
+    unit: GoldenUnit
     origins: Mapping[tuple[str, str], str]
 
     @property
@@ -74,7 +74,7 @@ def _device(name: str, held: Contract) -> Device:
     return Device(held, replace(unit, declared=shown), origins)
 
 
-def _part_of(unit: Unit, held: Contract) -> Device:
+def _part_of(unit: GoldenUnit, held: Contract) -> Device:
     """Return the device of a part of a unit: its input is a stimulus, its output is expected.
 
     An output that carries a whole stream of the unit keeps the stream's name.

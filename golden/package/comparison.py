@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stimulus.unit import Stream, Target, row_offsets
+from ..stimulus.unit import Target, WordStream, row_offsets
 from ..words.fields import Columns, Field, blocks, pack, unpack
 from ..words.memfile import UNKNOWN, MemoryImage
 from .vector_set import UnitVectors
@@ -18,7 +18,7 @@ SHOWN, _PRINTED = 10, 5
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class FieldMismatch:
     """A value that is not the expected one.
 
     Attributes:
@@ -65,7 +65,7 @@ class Difference:
     """The wrong values of a field, taken together.
 
     Attributes:
-        stream, field, maker: as of a `Mismatch`.
+        stream, field, maker: as of a `FieldMismatch`.
         values: that were compared.
         wrong: those that differ.
         cases: in which they are.
@@ -138,7 +138,7 @@ class UnitComparison:
 
     unit: str
     counts: tuple[StreamCount, ...]
-    mismatches: tuple[Mismatch, ...]
+    mismatches: tuple[FieldMismatch, ...]
     differences: tuple[Difference, ...]
     first: tuple[str, ...]
     reasons: dict[str, int]
@@ -201,7 +201,7 @@ class _Wrong:
     is how many were compared.
     """
 
-    stream: Stream
+    stream: WordStream
     field: Field
     maker: str
     words: NDArray[np.int64]
@@ -306,7 +306,7 @@ def _suspects(fields: tuple[Field, ...], expected: Columns, image: MemoryImage) 
 
 def _wrong(
     part: UnitVectors,
-    stream: Stream,
+    stream: WordStream,
     field: Field,
     maker: str,
     image: MemoryImage,
@@ -340,7 +340,7 @@ def _wrong(
 
 
 def _case_of(
-    stream: Stream, words: NDArray[np.int64], offsets: NDArray[np.int64] | None
+    stream: WordStream, words: NDArray[np.int64], offsets: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     if stream.per == "case" or offsets is None:
         return words
@@ -411,7 +411,7 @@ def _reason(part: UnitVectors, number: int) -> str:
 
 def _inputs(
     part: UnitVectors,
-    mismatch: Mismatch,
+    mismatch: FieldMismatch,
     case: int,
     offsets: NDArray[np.int64] | None,
     numbers: NDArray[np.int64],
@@ -448,7 +448,7 @@ def _first(
     offsets: NDArray[np.int64] | None,
     numbers: NDArray[np.int64],
     times: Mapping[str, Sequence[int]],
-) -> tuple[Mismatch, ...]:
+) -> tuple[FieldMismatch, ...]:
     """Return the first mismatches, of each value the first lanes alone."""
     places = sorted(
         (int(each.cases[i]), order, i)
@@ -474,7 +474,7 @@ def _mismatch(
     offsets: NDArray[np.int64] | None,
     numbers: NDArray[np.int64],
     times: Mapping[str, Sequence[int]],
-) -> Mismatch:
+) -> FieldMismatch:
     field, stream = wrong.field, wrong.stream
     case, word, lane, expected, value, unknown = (
         int(each[index])
@@ -488,7 +488,7 @@ def _mismatch(
         )
     )
     framed = stream.per == "beat" and offsets is not None
-    return Mismatch(
+    return FieldMismatch(
         unit=part.unit.name,
         stream=stream.name,
         maker=wrong.maker,

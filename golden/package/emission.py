@@ -11,7 +11,15 @@ from bitlog2.sim.files import write_whole
 
 from ..stimulus.attention_row import ATTENTION_ROW
 from ..stimulus.rows import RowCase, check_row, group_rows
-from ..stimulus.unit import CaseGroup, Progress, Target, Unit, case_count, join_tables, no_progress
+from ..stimulus.unit import (
+    CaseGroup,
+    GoldenUnit,
+    Progress,
+    Target,
+    case_count,
+    join_tables,
+    no_progress,
+)
 from ..stimulus.units import UNITS
 from ..words.memfile import render_stream
 from .export import run_export
@@ -234,7 +242,7 @@ def emit_stimulus(
     return _write(folder, VectorSet(target, None, ("user",), tuple(parts), testbench=testbench))
 
 
-def _inputs_there(folder: Path, unit: Unit) -> bool:
+def _inputs_there(folder: Path, unit: GoldenUnit) -> bool:
     return any((folder / unit.file_name(stream)).exists() for stream in unit.inputs)
 
 

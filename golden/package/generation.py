@@ -7,7 +7,7 @@ import numpy as np
 from bitlog2.names import MOST_CASES, SOURCES
 from bitlog2.sim import AttentionConfig
 
-from ..stimulus.unit import Progress, Tables, Target, Unit, join_tables, no_progress
+from ..stimulus.unit import GoldenUnit, Progress, Tables, Target, join_tables, no_progress
 from ..stimulus.units import UNITS
 from .vector_set import UnitVectors, VectorSet, make_vectors
 
@@ -63,7 +63,7 @@ def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> t
 
 def _generated(
     target: Target,
-    unit: Unit,
+    unit: GoldenUnit,
     sources: Sequence[str],
     seed: int,
     random_cases: int | None,

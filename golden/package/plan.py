@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..stimulus.unit import Stream
+from ..stimulus.unit import WordStream
 from ..words.fields import Field, hex_digits, word_width
 from .vector_set import UnitVectors, VectorSet
 
@@ -58,11 +58,11 @@ class Plan:
             "units": [self._unit_entry(part) for part in self.vectors.units],
         }
 
-    def _bytes(self, part: UnitVectors, stream: Stream) -> int:
+    def _bytes(self, part: UnitVectors, stream: WordStream) -> int:
         width = word_width(stream.fields(self.vectors.target))
         return part.words(stream) * (hex_digits(width) + 1)
 
-    def _stream_line(self, part: UnitVectors, stream: Stream) -> str:
+    def _stream_line(self, part: UnitVectors, stream: WordStream) -> str:
         fields = stream.fields(self.vectors.target)
         return (
             f"  {stream.name} ({stream.role}, a word a {stream.per}): "
@@ -84,7 +84,7 @@ class Plan:
             ],
         }
 
-    def _stream_entry(self, part: UnitVectors, stream: Stream) -> dict[str, Any]:
+    def _stream_entry(self, part: UnitVectors, stream: WordStream) -> dict[str, Any]:
         fields = stream.fields(self.vectors.target)
         return {
             "name": stream.name,

@@ -7,7 +7,7 @@ import numpy as np
 
 from bitlog2.sim.files import read_regular
 
-from ..stimulus.unit import Stream, Tables, Target, Unit
+from ..stimulus.unit import GoldenUnit, Tables, Target, WordStream
 from ..words.fields import unpack, word_width
 from ..words.memfile import MemoryImage, parse_mem
 from .folder import open_folder, title_of
@@ -27,7 +27,9 @@ def open_set(folder: Path) -> VectorManifest:
     return manifest
 
 
-def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
+def image_of(
+    data: bytes, path: Path, target: Target, stream: WordStream, words: int
+) -> MemoryImage:
     """Return the words of a file that has the format of `stream` and should hold `words` of them.
 
     Raises:
@@ -36,7 +38,7 @@ def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int
     return parse_mem(data, str(path), word_width(stream.fields(target)), words)
 
 
-def read_inputs(folder: Path, manifest: VectorManifest, unit: Unit) -> Tables:
+def read_inputs(folder: Path, manifest: VectorManifest, unit: GoldenUnit) -> Tables:
     """Return the input streams of a unit, read from a set's folder.
 
     Raises:
@@ -49,7 +51,7 @@ def read_inputs(folder: Path, manifest: VectorManifest, unit: Unit) -> Tables:
 
 
 def inputs_of(
-    folder: Path, files: Mapping[str, bytes], manifest: VectorManifest, unit: Unit
+    folder: Path, files: Mapping[str, bytes], manifest: VectorManifest, unit: GoldenUnit
 ) -> Tables:
     """Return the input streams of a unit from the files of a set by name.
 
@@ -75,7 +77,7 @@ def inputs_of(
     return tables
 
 
-def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
+def read_stimulus(folder: Path, target: Target, unit: GoldenUnit) -> Tables:
     """Return the input streams of a unit as a user wrote them: as many words as the files hold.
 
     Raises:

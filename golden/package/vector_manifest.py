@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, field, to_builtins
+from msgspec import Meta, field
 
 from bitlog2.documents import (
     UNIQUE,
@@ -17,8 +17,7 @@ from bitlog2.documents import (
     of,
 )
 
-from ..stimulus import unit as stimulus
-from ..stimulus.unit import CaseGroup, Stream, Target, Unit
+from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target, WordStream
 from ..stimulus.units import UNITS
 from .manifest import (
     MANIFEST_NAME,
@@ -56,16 +55,6 @@ Sources = Annotated[
 ]
 
 
-class Origin(Document, frozen=True, kw_only=True):
-    """Place in a model where a case was captured."""
-
-    model: Annotated[str, of("Name of the model.")]
-    layer: Annotated[str, of("Name of the attention layer.")]
-    head: Annotated[Count, of("Number of the head, from 0.")]
-    image: Annotated[Count, of("Number of the image in the validation set.")]
-    row: Annotated[Count, of("Number of the query, from 0.")]
-
-
 class Group(Document, frozen=True, kw_only=True):
     """Consecutive cases with one source and one reason."""
 
@@ -87,8 +76,7 @@ class Group(Document, frozen=True, kw_only=True):
     @property
     def cases(self) -> CaseGroup:
         """The group without its inputs."""
-        origin = None if self.origin is None else stimulus.Origin(**to_builtins(self.origin))
-        return CaseGroup(self.source, self.reason, self.count, {}, origin)
+        return CaseGroup(self.source, self.reason, self.count, {}, self.origin)
 
 
 class Coverage(Document, frozen=True, kw_only=True):
@@ -173,7 +161,7 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return Target(self.config, self.head_dim)
 
     @property
-    def units(self) -> tuple[Unit, ...]:
+    def units(self) -> tuple[GoldenUnit, ...]:
         """The units in the order of the set."""
         return tuple(UNITS[name] for name in self.unit_names)
 
@@ -196,7 +184,7 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return any(each.path == MAKEFILE_NAME for each in self.files)
 
 
-def stream_memory(target: Target, unit: Unit, stream: Stream, words: int) -> MemoryFile:
+def stream_memory(target: Target, unit: GoldenUnit, stream: WordStream, words: int) -> MemoryFile:
     """Return the entry of a stream's file, its checksum empty."""
     path, what = unit.file_name(stream), f"{stream.name} of {unit.name}, one word per {stream.per}"
     return memory(path, unit.name, what, {stream.per: words}, stream.fields(target))

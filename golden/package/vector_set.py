@@ -1,7 +1,7 @@
 """A vector set in memory: its cases, their expected values, and its files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..simulation.svpackage import render_package
 from ..stimulus.unit import (
     CaseGroup,
+    GoldenUnit,
     Progress,
-    Stream,
     Tables,
     Target,
-    Unit,
+    WordStream,
     case_count,
     no_progress,
     row_offsets,
@@ -24,7 +24,7 @@ from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
 from .manifest import File, common_fields
-from .vector_manifest import Coverage, Group, Origin, VectorManifest, emit_command, stream_memory
+from .vector_manifest import Coverage, Group, VectorManifest, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
 PACKAGE_NAME = "bitlog2_pkg.sv"
@@ -42,7 +42,7 @@ class UnitVectors:
         bins: how often each declared bin was hit.
     """
 
-    unit: Unit
+    unit: GoldenUnit
     groups: tuple[CaseGroup, ...]
     tables: Tables
     cases: int
@@ -53,7 +53,7 @@ class UnitVectors:
         """The declared bins that nothing hit."""
         return [name for name, hits in self.bins.items() if hits == 0]
 
-    def words(self, stream: Stream) -> int:
+    def words(self, stream: WordStream) -> int:
         """Return the words of a stream."""
         return len(next(iter(self.tables[stream.name].values())))
 
@@ -81,7 +81,7 @@ class VectorSet:
 
 def make_vectors(
     target: Target,
-    unit: Unit,
+    unit: GoldenUnit,
     groups: Sequence[CaseGroup],
     inputs: Tables,
     progress: Progress = no_progress,
@@ -102,7 +102,7 @@ def make_vectors(
     return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
 
 
-def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
+def shape_tables(target: Target, unit: GoldenUnit, tables: Tables) -> Tables:
     """Return the tables in the order of the unit's streams and fields, in their one shape."""
     return {
         stream.name: shaped(stream.fields(target), tables[stream.name])
@@ -171,14 +171,13 @@ def manifest_of(
 def _groups(part: UnitVectors) -> Iterator[Group]:
     first = 0
     for group in part.groups:
-        origin = None if group.origin is None else Origin(**asdict(group.origin))
         yield Group(
             unit=part.unit.name,
             first=first,
             count=group.count,
             source=group.source,  # type: ignore[arg-type]
             reason=group.reason,
-            origin=origin,
+            origin=group.origin,
         )
         first += group.count
 

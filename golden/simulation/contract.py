@@ -78,13 +78,15 @@ class ChannelWords:
     """
 
     channel: Channel
-    stream: stimulus.Stream
+    stream: stimulus.WordStream
     fields: tuple[Field, ...]
     width: int
     low: int
 
     @classmethod
-    def of(cls, channel: Channel, unit: stimulus.Unit, target: stimulus.Target) -> "ChannelWords":
+    def of(
+        cls, channel: Channel, unit: stimulus.GoldenUnit, target: stimulus.Target
+    ) -> "ChannelWords":
         """Return the words of a channel whose stream is one of the unit's."""
         stream = next(each for each in unit.streams if each.name == channel.stream)
         bits = {field.name: (field, low) for field, low in first_bits(stream.fields(target))}

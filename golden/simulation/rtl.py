@@ -14,7 +14,7 @@ _DIRECTIONS = {"In": "input", "Out": "output", "InOut": "inout"}
 
 
 @dataclass(frozen=True)
-class Port:
+class ModulePort:
     """A port of a module.
 
     Attributes:
@@ -46,7 +46,7 @@ class Elaborated:
         error: the first that slang reports; empty without any.
     """
 
-    ports: tuple[Port, ...]
+    ports: tuple[ModulePort, ...]
     parameters: tuple[str, ...]
     files: Mapping[str, Path]
     error: str
@@ -109,12 +109,16 @@ def elaborate(
     return Elaborated(ports, known, files, error)
 
 
-def _port(symbol: Any) -> Port:
+def _port(symbol: Any) -> ModulePort:
     kind = getattr(symbol, "type", None)
     direction = getattr(symbol, "direction", None)
     if kind is None or direction is None or not kind.isIntegral:
-        return Port(symbol.name, _DIRECTIONS.get(getattr(direction, "name", ""), "interface"), 0)
-    return Port(symbol.name, _DIRECTIONS.get(direction.name, direction.name.lower()), kind.bitWidth)
+        return ModulePort(
+            symbol.name, _DIRECTIONS.get(getattr(direction, "name", ""), "interface"), 0
+        )
+    return ModulePort(
+        symbol.name, _DIRECTIONS.get(direction.name, direction.name.lower()), kind.bitWidth
+    )
 
 
 _ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")

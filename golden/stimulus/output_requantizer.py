@@ -22,13 +22,13 @@ from .cases import (
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Signals,
     Specified,
     Tables,
     Target,
-    Unit,
     bounds,
     case_group,
     ends,
@@ -133,7 +133,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-OUTPUT_REQUANTIZER = Unit(
+OUTPUT_REQUANTIZER = GoldenUnit(
     declared=output_requantizer_unit.OUTPUT_REQUANTIZER,
     corners=_corners,
     random=_random,

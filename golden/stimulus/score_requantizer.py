@@ -24,13 +24,13 @@ from .cases import (
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Signals,
     Specified,
     Tables,
     Target,
-    Unit,
     bounds,
     case_group,
     ends,
@@ -153,7 +153,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-SCORE_REQUANTIZER = Unit(
+SCORE_REQUANTIZER = GoldenUnit(
     declared=score_requantizer_unit.SCORE_REQUANTIZER,
     corners=_corners,
     random=_random,

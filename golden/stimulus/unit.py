@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitlog2.documents import Count, Document, of
 from bitlog2.sim import AttentionConfig, declarations
 from bitlog2.sim.datapath import PORTS
 from bitlog2.sim.expressions import Expression
@@ -62,7 +63,7 @@ def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable
 
 
 @dataclass(frozen=True)
-class Stream:
+class WordStream:
     """A file of words that goes into a unit or comes out of it: `<unit>.<name>.mem`."""
 
     declared: declarations.Stream
@@ -91,15 +92,14 @@ class Stream:
         )
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where in a model a row was captured."""
+class Origin(Document, frozen=True):
+    """Place in a model where a case was captured."""
 
-    model: str
-    layer: str
-    head: int
-    image: int
-    row: int
+    model: Annotated[str, of("Name of the model.")]
+    layer: Annotated[str, of("Name of the attention layer.")]
+    head: Annotated[Count, of("Number of the head, from 0.")]
+    image: Annotated[Count, of("Number of the image in the validation set.")]
+    row: Annotated[Count, of("Number of the query, from 0.")]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Unit:
+class GoldenUnit:
     """A unit of the datapath as the vector sets see it.
 
     Attributes:
@@ -186,21 +186,21 @@ class Unit:
         return self.declared.makes
 
     @cached_property
-    def streams(self) -> tuple[Stream, ...]:
+    def streams(self) -> tuple[WordStream, ...]:
         """The streams, inputs first."""
-        return tuple(map(Stream, self.declared.streams))
+        return tuple(map(WordStream, self.declared.streams))
 
     @property
-    def inputs(self) -> tuple[Stream, ...]:
+    def inputs(self) -> tuple[WordStream, ...]:
         """The streams that go into the unit."""
         return tuple(stream for stream in self.streams if stream.role == "input")
 
     @property
-    def outputs(self) -> tuple[Stream, ...]:
+    def outputs(self) -> tuple[WordStream, ...]:
         """The streams that come out of it: expected values and taps."""
         return tuple(stream for stream in self.streams if stream.role == "output")
 
-    def file_name(self, stream: Stream) -> str:
+    def file_name(self, stream: WordStream) -> str:
         """Return the name of the stream's file."""
         return f"{self.name}.{stream.name}.mem"
 
@@ -293,7 +293,7 @@ def join_tables(parts: Sequence[Tables]) -> Tables:
     }
 
 
-def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
+def row_offsets(unit: GoldenUnit, tables: Tables) -> NDArray[np.int64] | None:
     """Return the first beat of each row and the number of beats; None for a unit without rows.
 
     Raises:
@@ -308,7 +308,7 @@ def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
     return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(last) + 1])
 
 
-def case_count(unit: Unit, tables: Tables) -> int:
+def case_count(unit: GoldenUnit, tables: Tables) -> int:
     """Return the number of cases in the input streams.
 
     Raises:
@@ -423,7 +423,7 @@ def check_range(
 
 @dataclass(frozen=True)
 class Specified:
-    """The specification of a unit that gives one value per case, as `Unit.specify`.
+    """The specification of a unit that gives one value per case, as `GoldenUnit.specify`.
 
     Attributes:
         unit: the unit.

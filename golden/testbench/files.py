@@ -10,7 +10,7 @@ from ..package.vector_manifest import MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
 from ..simulation.tools import finished
-from ..stimulus.unit import Target, Unit
+from ..stimulus.unit import GoldenUnit, Target
 from .render import render_testbench
 
 _FOLDER = Path(__file__).parent
@@ -101,7 +101,7 @@ def reference_files() -> list[Path]:
 
 
 def testbench_files(
-    target: Target, units: Sequence[Unit], words: Mapping[str, int]
+    target: Target, units: Sequence[GoldenUnit], words: Mapping[str, int]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the testbenches of the units, the reference RTL, and what lists and builds them.
 
@@ -131,7 +131,7 @@ def _filled(name: str, **values: str) -> bytes:
     return text.encode()
 
 
-def _makefile(units: Sequence[Unit]) -> bytes:
+def _makefile(units: Sequence[GoldenUnit]) -> bytes:
     contracts = [CONTRACTS[module] for unit in units for module in modules_of(unit.name)]
     stand_ins = {name: each.module for each in contracts for name in each.stand_ins}
     return _filled(
@@ -144,7 +144,7 @@ def _makefile(units: Sequence[Unit]) -> bytes:
     )
 
 
-def _core(units: Sequence[Unit], words: Mapping[str, int], listed: Sequence[str]) -> bytes:
+def _core(units: Sequence[GoldenUnit], words: Mapping[str, int], listed: Sequence[str]) -> bytes:
     """Return the description for FuseSoC."""
     benches, targets = [], []
     for unit in units:

@@ -20,7 +20,7 @@ from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ..table import Columns
 from ..yosys import PACKAGE, run_script
-from .catalogue import CHOICES, Alternative, Choice, Counts, Group
+from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -330,7 +330,7 @@ def measure_cost(
     for key, (each, name) in progress(built.items(), "synthesis", len(built)):
         counts[key] = synthesize(each.target, each.top, each.parameters, name)
 
-    def measured(group: Group) -> Group:
+    def measured(group: AlternativeGroup) -> AlternativeGroup:
         return replace(
             group,
             alternatives=tuple(

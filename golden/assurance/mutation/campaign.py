@@ -296,14 +296,14 @@ def mutate(
         if name not in SUBJECTS:
             raise ValueError(f"module must be one of {', '.join(SUBJECTS)}, got {name!r}")
     folder = Path(vectors).resolve()
-    run = _Run(folder, open_set(folder), most, seed, proof_seconds)
+    run = _MutationRun(folder, open_set(folder), most, seed, proof_seconds)
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [SUBJECTS[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
     return Campaign(seed=seed, most=most, modules=tested)
 
 
-class _Run:
+class _MutationRun:
     """One run over a set."""
 
     def __init__(
