@@ -5,7 +5,7 @@ from test_export import contents, swin_export
 from test_golden_helpers import emit_hand_row
 
 from bitlog2.golden import write_export
-from bitlog2.golden.package.folder import open_folder, paths_below, replace_folder, title_of
+from bitlog2.golden.package.folder import open_folder, paths_below, replace_folder
 
 OLD = (("a/x.mem", b"old"), ("manifest.json", b"{}"))
 
@@ -86,7 +86,7 @@ def test_export_files_are_not_written_over_a_file(tmp_path):
 
 def test_export_files_may_go_into_an_empty_folder(tmp_path):
     write_export(tmp_path, *swin_export())
-    assert title_of(open_folder(tmp_path).manifest) == "export"
+    assert open_folder(tmp_path).manifest.title == "export"
 
 
 def test_export_files_count_empty_folders(tmp_path):

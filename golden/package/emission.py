@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from pathlib import Path
 
 from bitlog2 import __version__
@@ -24,9 +25,17 @@ from ..stimulus.units import UNITS
 from ..words.memfile import render_stream
 from .export import run_export
 from .export_manifest import ExportManifest
-from .folder import check_replaceable, open_folder, rendered, replace_folder, sha256
+from .folder import (
+    KINDS,
+    a_folder_of,
+    check_replaceable,
+    open_folder,
+    rendered,
+    replace_folder,
+    sha256,
+)
 from .generation import cross_check, generate
-from .manifest import MANIFEST_NAME
+from .manifest import MANIFEST_NAME, FolderManifest
 from .reading import open_set, read_inputs, read_stimulus
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
@@ -285,17 +294,35 @@ def run_device(
     root, results = Path(folder), Path(out)
     manifest = open_folder(root).manifest
     if (results / MANIFEST_NAME).exists():
-        raise ValueError(f"output must not be a vector set or an export, got {results}")
-    if isinstance(manifest, ExportManifest):
-        if units is not None:
-            raise ValueError(f"unit must go with a vector set, got the export {folder}")
-        return run_export(root, manifest, results, progress)
-    assert isinstance(manifest, VectorManifest)
+        raise ValueError(f"output must not be {a_folder_of(*KINDS.values())}, got {results}")
+    return _played(manifest, root, results, units, progress)
+
+
+_Files, _Names = dict[str, Path], Sequence[str] | None
+
+
+@singledispatch
+def _played(
+    manifest: FolderManifest, root: Path, out: Path, units: _Names, progress: Progress
+) -> _Files:
+    """Write what the simulator makes of the inputs in a folder of the manifest's kind."""
+    raise ValueError(f"{manifest.title} {root} must have outputs that the simulator makes")
+
+
+@_played.register
+def _(manifest: ExportManifest, root: Path, out: Path, units: _Names, progress: Progress) -> _Files:
+    if units is not None:
+        raise ValueError(f"unit must go with a vector set, got the export {root}")
+    return run_export(root, manifest, out, progress)
+
+
+@_played.register
+def _(manifest: VectorManifest, root: Path, out: Path, units: _Names, progress: Progress) -> _Files:
     known = [unit.name for unit in manifest.units]
     for name in units or ():
         if name not in known:
             raise ValueError(f"unit must be one of {', '.join(known)}, got {name!r}")
-    results.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     written = {}
     for unit in manifest.units:
         if units and unit.name not in units:
@@ -303,7 +330,7 @@ def run_device(
         tables = unit.simulate(manifest.target, read_inputs(root, manifest, unit), progress)
         for stream in unit.outputs:
             data = render_stream(stream.fields(manifest.target), tables[stream.name])
-            path = results / unit.file_name(stream)
+            path = out / unit.file_name(stream)
             write_whole(path, data)
             written[f"{unit.name}.{stream.name}"] = path
     return written

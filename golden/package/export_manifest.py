@@ -224,6 +224,9 @@ _Held = tuple[str, Any, Any]
 class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=True):
     """Manifest of an export."""
 
+    title = "export"
+    schema_file = "export.schema.json"
+
     model: Annotated[Text, of("Name of the model.")]
     quantization: Quantization
     images: Images

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -30,6 +30,8 @@ from ..words.npz import smallest_dtype
 
 #: The two files of a folder that its manifest does not list.
 MANIFEST_NAME, SUMS_NAME = "manifest.json", "SHA256SUMS"
+#: What builds testbenches, and the folder that it builds them in: no part of its folder.
+MAKEFILE_NAME, BUILD_NAME = "Makefile", "build"
 
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Version = Annotated[str, matching(r"[0-9]+\.[0-9]+\.[0-9]+[0-9a-z.+]*")]
@@ -185,7 +187,14 @@ _M = TypeVar("_M", bound="FolderManifest")
 
 
 class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
-    """Fields that the manifest of every verified folder has."""
+    """Fields that the manifest of every verified folder has.
+
+    A kind of folder is a subclass in a module `*_manifest.py`: its tag is the format, `title` its
+    name in messages, `schema_file` its published schema.
+    """
+
+    title: ClassVar[str]
+    schema_file: ClassVar[str]
 
     schema_version: Annotated[Literal[2], of("Version of this schema.")]
     specification_version: Annotated[

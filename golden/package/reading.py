@@ -10,7 +10,7 @@ from bitlog2.sim.files import read_regular
 from ..stimulus.unit import GoldenUnit, Tables, Target, WordStream
 from ..words.fields import unpack, word_width
 from ..words.memfile import MemoryImage, parse_mem
-from .folder import open_folder, title_of
+from .folder import open_folder
 from .manifest import check_known
 from .vector_manifest import VectorManifest
 
@@ -21,9 +21,8 @@ def open_set(folder: Path) -> VectorManifest:
     Raises:
         ValueError: no folder, no set, or a manifest that cannot be used.
     """
-    manifest = open_folder(folder, "vector set").manifest
-    if not isinstance(manifest, VectorManifest):
-        raise ValueError(f"{folder} must be a vector set, got the {title_of(manifest)} in it")
+    manifest = open_folder(folder, VectorManifest).manifest
+    assert isinstance(manifest, VectorManifest)
     return manifest
 
 

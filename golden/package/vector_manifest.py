@@ -20,6 +20,7 @@ from bitlog2.documents import (
 from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target, WordStream
 from ..stimulus.units import UNITS
 from .manifest import (
+    MAKEFILE_NAME,
     MANIFEST_NAME,
     FolderManifest,
     MemoryFile,
@@ -27,8 +28,6 @@ from .manifest import (
     memory,
 )
 from .presets import preset_of
-
-MAKEFILE_NAME = "Makefile"
 
 HeadDim = Annotated[
     int,
@@ -98,6 +97,9 @@ class Coverage(Document, frozen=True, kw_only=True):
 
 class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only=True):
     """Manifest of a vector set."""
+
+    title = "vector set"
+    schema_file = "manifest.schema.json"
 
     head_dim: HeadDim
     seed: Seed

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -24,7 +25,7 @@ from .emission import emit
 from .export import OUTPUTS, fed_back, layer_arrays, read_memory
 from .export_manifest import AttentionLayer, ExportManifest, arrays_path
 from .folder import Folder, open_folder, sha256
-from .manifest import MANIFEST_NAME, File, MemoryFile
+from .manifest import MANIFEST_NAME, File, FolderManifest, MemoryFile
 from .reading import image_of, inputs_of
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
@@ -100,19 +101,23 @@ def verify(
         OSError: a file cannot be read.
     """
     opened = open_folder(Path(folder))
-    if isinstance(opened.manifest, ExportManifest):
-        if actual:
-            raise ValueError(f"actual must go with a vector set, got the export {folder}")
-        return _verified_export(opened, opened.manifest, progress)
-    assert isinstance(opened.manifest, VectorManifest)
-    return _verified_set(opened, opened.manifest, actual or {}, progress)
+    return _verified(opened.manifest, opened, actual or {}, progress)
 
 
-def _verified_set(
-    opened: Folder,
-    manifest: VectorManifest,
-    actual: Mapping[str, str | Path],
-    progress: Progress,
+_Actual = Mapping[str, str | Path]
+
+
+@singledispatch
+def _verified(
+    manifest: FolderManifest, opened: Folder, actual: _Actual, progress: Progress
+) -> Verification:
+    """Return the verification of a folder of the manifest's kind."""
+    raise ValueError(f"{manifest.title} {opened.root} must have outputs that can be compared")
+
+
+@_verified.register
+def _(
+    manifest: VectorManifest, opened: Folder, actual: _Actual, progress: Progress
 ) -> Verification:
     root, target = opened.root, manifest.target
     given = _files_given(manifest, actual)
@@ -145,9 +150,7 @@ def _verified_set(
     return Verification(root, tuple(failures), tuple(inside), tuple(devices))
 
 
-def _files_given(
-    manifest: VectorManifest, actual: Mapping[str, str | Path]
-) -> dict[str, dict[str, Path]]:
+def _files_given(manifest: VectorManifest, actual: _Actual) -> dict[str, dict[str, Path]]:
     """Return the device's files by unit and stream."""
     outputs = {
         f"{unit.name}.{stream.name}": (unit.name, stream.name)
@@ -300,7 +303,10 @@ class FedBack:
         return [*lines, *(f"  {mismatch}" for mismatch in self.mismatches[:SHOWN])]
 
 
-def _verified_export(opened: Folder, export: ExportManifest, progress: Progress) -> Verification:
+@_verified.register
+def _(export: ExportManifest, opened: Folder, actual: _Actual, progress: Progress) -> Verification:
+    if actual:
+        raise ValueError(f"actual must go with a vector set, got the export {opened.root}")
     root, compared = opened.root, dict[str, int]()
     found: list[ExportMismatch] = []
     failures = opened.faults() or _check_arrays(root, export)

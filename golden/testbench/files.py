@@ -5,13 +5,15 @@ from pathlib import Path
 
 from bitlog2 import SPEC_VERSION
 
-from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, RTL_NAME
-from ..package.vector_manifest import MAKEFILE_NAME
+from ..package.manifest import BUILD_NAME, MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
 from ..simulation.tools import finished
 from ..stimulus.unit import GoldenUnit, Target
 from .render import render_testbench
+
+#: The reference RTL of a set with testbenches, as a file list, and everything for FuseSoC.
+RTL_NAME, LIST_NAME, CORE_NAME = "rtl", "bitlog2.f", "bitlog2.core"
 
 _FOLDER = Path(__file__).parent
 #: The modules of every testbench, compiled before it.
