@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from msgspec import structs
 from test_capture import SWIN_LAYERS
-from test_export import contents, swin_export
-from test_golden_helpers import IRREGULAR, make_irregular
+from test_export import swin_export
+from test_golden_helpers import IRREGULAR, contents, make_irregular, renew_sums
 
 from bitlog2.golden import run_device, verify, write_export
-from bitlog2.golden.package.folder import SUMS_NAME, render_checksums, sha256
+from bitlog2.golden.package.folder import SUMS_NAME, sha256
 from bitlog2.scripts.cli import main
 
 LAYER = SWIN_LAYERS[1]
@@ -26,15 +26,6 @@ def original(tmp_path_factory):
 @pytest.fixture
 def folder(original, tmp_path):
     return shutil.copytree(original, tmp_path / "e")
-
-
-def renew_sums(folder):
-    """Write the checksums anew, as somebody would who edits an export."""
-    (folder / SUMS_NAME).write_bytes(
-        render_checksums(
-            {name: sha256(data) for name, data in contents(folder).items() if name != SUMS_NAME}
-        )
-    )
 
 
 def replace_sum(folder, old, new):
