@@ -23,7 +23,8 @@ from .units.score_requantizer import score_requantizer_kernel
 #: Mismatches that a report prints.
 _SHOWN = 10
 
-Voices = Iterator[tuple[str, list[int]]]
+#: Each implementation by name, with what it gives.
+Results = Iterator[tuple[str, list[int]]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class KnownAnswerMismatch:
     Attributes:
         unit: the register.
         case: name of the row or of the point list.
-        voice: "spec", "kernel", or "kernel from scores".
+        implementation: "spec", "kernel", or "kernel from scores".
         key: index in the register: key, output channel or point; 0 for a value a row.
         expected, actual: None where the value is missing.
         bits: width of the register, for the hexadecimal digits.
@@ -41,7 +42,7 @@ class KnownAnswerMismatch:
 
     unit: str
     case: str
-    voice: str
+    implementation: str
     key: int
     expected: int | None
     actual: int | None
@@ -50,7 +51,7 @@ class KnownAnswerMismatch:
     def __str__(self) -> str:
         """Return one line: where, then expected and actual, hexadecimal and decimal."""
         return (
-            f"{self.unit}: case {self.case}, {self.voice}, key {self.key}: "
+            f"{self.unit}: case {self.case}, {self.implementation}, key {self.key}: "
             f"expected {self._shown(self.expected)}, got {self._shown(self.actual)}"
         )
 
@@ -90,15 +91,21 @@ class SelfTestReport:
         return "\n".join(lines)
 
     def compare(
-        self, unit: str, case: str, voice: str, expected: list[int], actual: list[int], bits: int
+        self, place: tuple[str, str, str], expected: list[int], actual: list[int], bits: int
     ) -> None:
-        """Count the values of `expected`, and keep what differs, missing and surplus included."""
-        self.compared[unit] += len(expected)
+        """Count the values of `expected`, and keep what differs, missing and surplus included.
+
+        Args:
+            place: register, case and implementation.
+            expected, actual: values by key.
+            bits: width of a value.
+        """
+        self.compared[place[0]] += len(expected)
         for key in range(max(len(expected), len(actual))):
             want = expected[key] if key < len(expected) else None
             got = actual[key] if key < len(actual) else None
             if want != got:
-                self.mismatches.append(KnownAnswerMismatch(unit, case, voice, key, want, got, bits))
+                self.mismatches.append(KnownAnswerMismatch(*place, key, want, got, bits))
 
 
 @lru_cache(maxsize=1)
@@ -130,8 +137,9 @@ def selftest(answers: Mapping[str, Any] | None = None) -> SelfTestReport:
             config = config_from_mapping(case["config"])
             register, expected = _ANSWER_OF[unit], case[_ANSWER_OF[unit]]
             bits = 5 if register == "level" else config.width(register)
-            for voice, actual in runner(case, config):
-                report.compare(register, f"{unit}/{case['name']}", voice, expected, actual, bits)
+            for implementation, actual in runner(case, config):
+                place = (register, f"{unit}/{case['name']}", implementation)
+                report.compare(place, expected, actual, bits)
     return report
 
 
@@ -153,11 +161,11 @@ def _compare_row(report: SelfTestReport, case: Mapping[str, Any]) -> None:
     }
     widths = {name: register.bits for name, register in config.registers.items()}
     widths |= {"level": 5, "nibble": 4, "flag": 1}
-    for voice, trace in traces.items():
+    for implementation, trace in traces.items():
         for name in REGISTERS:
             actual = _values(getattr(trace, name), isinstance(trace, AttentionTrace))
             want = expected[name] if isinstance(expected[name], list) else [expected[name]]
-            report.compare(name, case["name"], voice, want, actual, widths[name])
+            report.compare((name, case["name"], implementation), want, actual, widths[name])
 
 
 def _values(register: Any, batched: bool) -> list[int]:
@@ -166,7 +174,7 @@ def _values(register: Any, batched: bool) -> list[int]:
     return register if isinstance(register, list) else [register]
 
 
-def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Results:
     pairs = list(zip(case["e"], case["s"], strict=True))
     scheme = SCHEMES[config.scheme]
     yield "spec, dividing", [spec.log2_quantizer(e, s, scheme) for e, s in pairs]
@@ -179,7 +187,7 @@ def _log2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", level.tolist()
 
 
-def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Results:
     d, masked = case["d"], [bool(flag) for flag in case["masked"]]
     yield "spec", [spec.exp2(a, b, config) for a, b in zip(d, masked, strict=True)]
     e = np.empty(len(d), np.int32)
@@ -188,7 +196,7 @@ def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", e.tolist()
 
 
-def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Results:
     params = LayerParams(case["m"], case["n"], 1, 0)
     pairs = zip(case["score"], case["bias"], strict=True)
     yield "spec", [spec.score_requantizer(s, params.m, params.n, b, config) for s, b in pairs]
@@ -198,7 +206,7 @@ def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", t.tolist()
 
 
-def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
+def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Results:
     params = LayerParams(1, 0, case["m2"], case["n2"], zo=case["zo"])
     yield (
         "spec",
@@ -213,7 +221,7 @@ def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Voices:
     yield "kernel", o.tolist()
 
 
-_POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Voices]] = {
+_POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Results]] = {
     "score_requantizer": _score_points,
     "exp2": _exp2_points,
     "log2_quantizer": _log2_points,

@@ -86,7 +86,7 @@ def test_selftest_one_key_row_spot_checked_by_hand():
 
 
 def test_selftest_names_an_altered_answer():
-    """One integer of one row: reported by each voice with unit, case, key, both values."""
+    """One integer of one row: reported by each implementation with unit, case, key, both values."""
     answers = load_known_answers()
     case = row_case(answers, "BitLog2_Single_16/9 keys")
     right = case["registers"]["e"][4]
@@ -94,7 +94,7 @@ def test_selftest_names_an_altered_answer():
     report = selftest(answers)
     assert not report.passed
     assert {(m.unit, m.case, m.key) for m in report.mismatches} == {("e", case["name"], 4)}
-    assert [m.voice for m in report.mismatches] == ["spec", "kernel", "kernel from scores"]
+    assert [m.implementation for m in report.mismatches] == ["spec", "kernel", "kernel from scores"]
     assert str(report.mismatches[0]) == (
         f"e: case BitLog2_Single_16/9 keys, spec, key 4: "
         f"expected 0x{right ^ 0x40:05x} ({right ^ 0x40}), got 0x{right:05x} ({right})"

@@ -42,8 +42,8 @@ class Case:
     """Two ways to do the same work.
 
     Attributes:
-        name: what is timed.
-        peer: against what.
+        name: description of the work.
+        peer: name of the other way.
         ours, theirs: the work; both are run once before they are timed, and return what they made.
         target, aim: the ratio of the times to be reached, at most, and the one to strive for.
         threads: torch's, while both sides run.
@@ -63,7 +63,7 @@ class ThroughputCase:
     """Work that is measured in bytes a second.
 
     Attributes:
-        names: of its rows.
+        names: names of its rows.
         run: returns the seconds of each row, and the bytes that each handles.
         target: megabytes a second to be reached, at least.
         repetitions: at most.
@@ -533,7 +533,7 @@ def cases(words: int, repetitions: int, wanted: str) -> list[MadeCase]:
     """Return every row.
 
     Args:
-        words: of the vector set.
+        words: words of the vector set.
         repetitions: runs of each side.
         wanted: what the names of rows hold; only such rows need the extra [rtl].
     """

@@ -158,7 +158,7 @@ class _Joiner:
 
         Args:
             name: in the contract.
-            direction, width: that it must have.
+            direction, width: required direction and width.
             hint: to be put behind the width.
             absent: what an output of the wrapper is where the module lacks the port; None where it
                 must be there.

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.checks import check_choice
 
 from ..package.comparison import UnitComparison, compare_unit
-from ..package.reading import image_of, open_set, read_inputs
+from ..package.reading import image_of, open_set, read_tables
 from ..package.vector_set import UnitVectors, make_vectors, shape_tables
 from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
 from ..stimulus.rows import RowCase, check_row, tables_of_rows
 from ..stimulus.unit import GoldenUnit, Tables, Target, case_count, no_progress, row_offsets
 from ..stimulus.units import UNITS
-from ..words.fields import hex_digits, pack, unpack
+from ..words.fields import hex_digits, pack
 from ..words.memfile import render_mem
 
 # -- Devices ---------------------------------------------------------------------------------------
@@ -121,9 +122,7 @@ def device_named(name: str) -> Device:
     Raises:
         ValueError: there is none.
     """
-    if name not in DEVICES:
-        raise ValueError(f"unit must be one of {', '.join(DEVICES)}, got {name!r}")
-    return DEVICES[name]
+    return DEVICES[check_choice("unit", name, tuple(DEVICES))]
 
 
 # -- Words of channels -----------------------------------------------------------------------------
@@ -164,11 +163,11 @@ class Words:
     """The words that a channel gave.
 
     Attributes:
-        of: the words of the channel.
+        of: format of the channel's words.
         ends: for each expected word whether a row ends with it, 1 or 0; used where the word itself
             does not begin with `last`.
-        bits: of each word, most significant first, 01xz.
-        times: of each word in nanoseconds.
+        bits: bits of each word, most significant first, 01xz.
+        times: time of each word in nanoseconds.
         failures: what is wrong with `tkeep` and `tlast`: the first three.
     """
 
@@ -230,8 +229,8 @@ class Model:
     """A device's stimulus and expected words.
 
     Args:
-        device: which.
-        target: what it is built for.
+        device: the device.
+        target: configuration and head dimension that it is built for.
         tables: every stream of the device's unit.
     """
 
@@ -277,8 +276,7 @@ class Model:
             ValueError: there is none.
         """
         known = {each.prefix: each for each in self.device.contract.channels}
-        if prefix not in known:
-            raise ValueError(f"prefix must be one of {', '.join(known)}, got {prefix!r}")
+        check_choice("prefix", prefix, tuple(known))
         return self.device.words(known[prefix], self.target)
 
     def beats(
@@ -287,7 +285,7 @@ class Model:
         """Return the beats of every row of an input stream.
 
         Args:
-            prefix: of its ports.
+            prefix: prefix of its ports.
             lanes: words per beat.
             garbage: bits -> what lanes hold that are not kept.
         """
@@ -376,7 +374,7 @@ def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
         raise ValueError(
             f"unit {device.name} takes the vectors of {unit.name}, the set has those of {names}"
         )
-    inputs = read_inputs(folder, manifest, unit)
+    inputs = read_tables(folder, manifest, unit, unit.inputs)
     part = make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs)
     tables = device.tables(part.tables)
     return manifest.target, UnitVectors(device.unit, part.groups, tables, part.cases, {})
@@ -390,13 +388,7 @@ def model_of_files(folder: Path, device: Device) -> Model:
         OSError: a file cannot be read.
     """
     manifest, unit = open_set(folder), UNITS[device.contract.unit]
-    tables: Tables = {}
-    for stream in unit.streams:
-        path = folder / unit.file_name(stream)
-        image = image_of(
-            path.read_bytes(), path, manifest.target, stream, manifest.words[path.name]
-        )
-        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+    tables = read_tables(folder, manifest, unit, unit.streams)
     return Model(device, manifest.target, device.tables(tables))
 
 

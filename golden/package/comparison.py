@@ -23,14 +23,14 @@ class FieldMismatch:
     """A value that is not the expected one.
 
     Attributes:
-        unit, stream, field: where; `maker` is the unit of the datapath that makes the field.
+        unit, stream, field: place of the value; `maker` is the unit of the datapath that makes it.
         case: number of the case in the set.
         beat: key within the row, None for a word of a case.
         lane: output channel, None for a field without lanes.
         expected, actual: the values; `actual` is None where digits are unknown.
-        digits: the actual bits in hexadecimal, x for unknown digits.
+        digits: actual bits in hexadecimal, x for unknown digits.
         bits: width of the field.
-        time: of the simulation in nanoseconds, None where there was none.
+        time: simulation time in nanoseconds; None without a simulation.
     """
 
     unit: str
@@ -67,10 +67,10 @@ class Difference:
 
     Attributes:
         stream, field, maker: as of a `FieldMismatch`.
-        values: that were compared.
-        wrong: those that differ.
-        cases: in which they are.
-        how: they differ, in words.
+        values: number of compared values.
+        wrong: number of values that differ.
+        cases: number of cases with such values.
+        how: kind of difference, in words.
     """
 
     stream: str
@@ -94,8 +94,8 @@ class StreamCount:
 
     Attributes:
         name: `unit.stream`.
-        words: what the manifest counts.
-        compared: words that were there.
+        words: words that the manifest counts.
+        compared: words that were present.
         surplus: words past the last.
         wrong: compared words that differ.
     """
@@ -131,7 +131,7 @@ class UnitComparison:
             the first two.
         differences: one for each field that differs, in datapath order.
         first: the first case with a mismatch: why it is there, and its inputs, line by line.
-        reasons: of every case with a mismatch, and in how many it is.
+        reasons: reason -> number of cases with a mismatch.
         total: mismatching values.
         parted: case -> the first unit that parts, for every case with a mismatch.
         taps_missing: streams that were not given: what they hold cannot be named in `parted`.
@@ -365,7 +365,7 @@ class _Comparer:
         places = sorted(
             (int(each.cases[i]), order, i)
             for order, each in enumerate(found)
-            for i in _few_lanes(each.words)
+            for i in _first_lanes(each.words)
         )
         return tuple(self._mismatch(found[order], i) for _, order, i in places[:SHOWN])
 
@@ -460,7 +460,7 @@ def _values(columns: Columns, word: int) -> str:
     return ", ".join(shown)
 
 
-def _few_lanes(words: NDArray[np.int64]) -> list[int]:
+def _first_lanes(words: NDArray[np.int64]) -> list[int]:
     """Return where the first words are, of each word the first places."""
     late = np.ones(len(words), bool)
     late[_LANES:] = words[_LANES:] != words[:-_LANES]

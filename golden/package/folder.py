@@ -122,12 +122,12 @@ class Folder:
         Raises:
             ValueError: it is missing, irregular, or has another size.
         """
-        size, file = self.listed[path].bytes, self.root / path
+        listed, file = self.listed[path], self.root / path
         refuse_irregular(file)
         if not file.is_file():
             raise ValueError(f"{self.manifest.title} {self.root} must hold {path}: it is missing")
-        if (found := file.stat().st_size) != size:
-            raise ValueError(f"{path} must have {size} bytes, got {found}")
+        if (found := file.stat().st_size) != listed.bytes:
+            raise ValueError(f"{path} must {listed.size}, got {found}")
         return file.read_bytes()
 
     def faults(self) -> list[str]:
@@ -137,7 +137,7 @@ class Folder:
         faults = [f"{name} is missing" for name in sorted(own - self.there)]
         faults += [f"{name} is no file of this {title}" for name in sorted(self.there - own)]
         present = [path for path in self.listed if path in self.there]
-        faults += [fault for fault in each_part(self._fault, present) if fault is not None]
+        faults += [fault for fault in each_part(self.fault, present) if fault is not None]
         if SUMS_NAME not in self.there:
             return faults
         sums = {path: each.sha256 for path, each in self.listed.items()}
@@ -151,8 +151,8 @@ class Folder:
             faults.append(f"{SUMS_NAME} must list every other file once, sorted by name")
         return faults
 
-    def _fault(self, path: str) -> str | None:
-        """Return what is wrong with a file that is there."""
+    def fault(self, path: str) -> str | None:
+        """Return what is wrong with a listed file."""
         try:
             data = self.read(path)
         except ValueError as error:
@@ -167,7 +167,7 @@ def open_folder(root: Path, *kinds: type[FolderManifest]) -> Folder:
 
     Args:
         root: the folder.
-        kinds: that it may be; none for any.
+        kinds: legal kinds; none for any.
 
     Raises:
         ValueError: no folder, none of these kinds, or none with a manifest that can be used.
@@ -247,9 +247,9 @@ def check_replaceable(folder: Path, kind: type[FolderManifest]) -> None:
         lines = read_regular(sums).decode("utf-8", "replace").splitlines()
         own |= {line[66:] for line in lines if line[64:66] == "  "}
     there = paths_below(folder, BUILD_NAME if MAKEFILE_NAME in own else None)
-    if strangers := sorted(there - own):
+    if unlisted := sorted(there - own):
         raise ValueError(
-            f"output {folder} would be replaced, but {strangers[0]} is no part of the {kind.title} "
+            f"output {folder} would be replaced, but {unlisted[0]} is no part of the {kind.title} "
             "in it: move it away or choose another folder"
         )
 

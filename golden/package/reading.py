@@ -1,6 +1,6 @@
-"""Read a vector set from its folder."""
+"""Streams of vector sets, read from their files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..stimulus.unit import GoldenUnit, Tables, Target, WordStream
 from ..words.fields import unpack, word_width
 from ..words.memfile import MemoryImage, parse_mem
 from .folder import open_folder
-from .manifest import check_known
+from .manifest import check_known, columns_of
 from .vector_manifest import VectorManifest
 
 
@@ -37,42 +37,23 @@ def image_of(
     return parse_mem(data, str(path), word_width(stream.fields(target)), words)
 
 
-def read_inputs(folder: Path, manifest: VectorManifest, unit: GoldenUnit) -> Tables:
-    """Return the input streams of a unit, read from a set's folder.
+def read_tables(
+    folder: Path, manifest: VectorManifest, unit: GoldenUnit, streams: Iterable[WordStream]
+) -> Tables:
+    """Return streams of a unit, read from a set's folder.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: as `inputs_of`.
-    """
-    paths = [folder / unit.file_name(stream) for stream in unit.inputs]
-    files = {path.name: read_regular(path) for path in paths if path.exists() or path.is_symlink()}
-    return inputs_of(folder, files, manifest, unit)
-
-
-def inputs_of(
-    folder: Path, files: Mapping[str, bytes], manifest: VectorManifest, unit: GoldenUnit
-) -> Tables:
-    """Return the input streams of a unit from the files of a set by name.
-
-    Raises:
-        ValueError: a file is missing, malformed, has unknown digits, or not the words that the
-            manifest counts.
+        ValueError: it is missing, malformed, has unknown digits, or not the words that the manifest
+            counts.
     """
     tables: Tables = {}
-    for stream in unit.inputs:
+    for stream in streams:
         path = folder / unit.file_name(stream)
-        if path.name not in files:
+        if not (path.exists() or path.is_symlink()):
             raise ValueError(f"vector set {folder} must hold {path.name}: it is missing")
-        data, words = files[path.name], manifest.words[path.name]
-        # A file has more bytes than words: so no count in a manifest can ask for all the memory.
-        image = image_of(data, path, manifest.target, stream, min(words, len(data)))
-        found = int(np.count_nonzero(image.present)) + image.surplus
-        if found != words or not image.present.all():
-            raise ValueError(
-                f"{path.name} must hold {words} words, as the manifest counts, got {found}"
-            )
-        check_known(image, path.name)
-        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+        memory = manifest.memory(path.name)
+        tables[stream.name] = columns_of(memory, read_regular(path), path)
     return tables
 
 

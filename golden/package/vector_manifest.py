@@ -175,6 +175,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
             for name in self.unit_names
         }
 
+    def memory(self, path: str) -> MemoryFile:
+        """Return the memory file of that name."""
+        return next(each for each in self.memories if each.path == path)
+
     @property
     def words(self) -> dict[str, int]:
         """Words of each memory file by its name."""

@@ -23,7 +23,7 @@ from ..testbench import testbench_files
 from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
-from .manifest import File, common_fields
+from .manifest import File, MemoryFile, common_fields
 from .vector_manifest import Coverage, Group, VectorManifest, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
@@ -35,11 +35,11 @@ class UnitVectors:
     """The vectors of one unit.
 
     Attributes:
-        unit: what it is.
+        unit: the unit.
         groups: the cases in order, their inputs left out.
         tables: every stream.
         cases: number of cases.
-        bins: how often each declared bin was hit.
+        bins: hits of each declared bin.
     """
 
     unit: GoldenUnit
@@ -57,6 +57,13 @@ class UnitVectors:
         """Return the words of a stream."""
         return len(next(iter(self.tables[stream.name].values())))
 
+    def memories(self, target: Target) -> list[MemoryFile]:
+        """Return the entries of the streams' files in their order, their checksums empty."""
+        return [
+            stream_memory(target, self.unit, stream, self.words(stream))
+            for stream in self.unit.streams
+        ]
+
 
 @dataclass(frozen=True)
 class VectorSet:
@@ -64,10 +71,10 @@ class VectorSet:
 
     Attributes:
         target: configuration and head dimension.
-        seed: of the stimulus; None for captured rows and a user's stimulus.
-        sources: what was asked for.
-        units: the vectors.
-        random_cases: of each unit, where a number was asked for.
+        seed: seed of the stimulus; None for captured rows and a user's stimulus.
+        sources: requested sources.
+        units: vectors of each unit.
+        random_cases: requested number of cases per unit; None for the usual one.
         testbench: whether testbenches, the reference RTL and their Makefile belong to it.
     """
 
@@ -121,11 +128,8 @@ def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
     units = [part.unit for part in vectors.units]
     yield PACKAGE_NAME, render_package(vectors.target, units)
     if vectors.testbench:
-        words = {
-            part.unit.file_name(stream): part.words(stream)
-            for part in vectors.units
-            for stream in part.unit.streams
-        }
+        memories = (each for part in vectors.units for each in part.memories(vectors.target))
+        words = {each.path: each.words for each in memories}
         yield from testbench_files(vectors.target, units, words)
 
 
@@ -140,11 +144,7 @@ def manifest_of(
     command = emit_command(
         target, names, vectors.sources, vectors.seed, vectors.random_cases, vectors.testbench
     )
-    memories = [
-        stream_memory(target, part.unit, stream, part.words(stream))
-        for part in vectors.units
-        for stream in part.unit.streams
-    ]
+    memories = [each for part in vectors.units for each in part.memories(target)]
     others = [each for each in files.values() if not each.path.endswith(".mem")]
     return VectorManifest(
         **common_fields(target.config.as_dict(), command, package_version),

@@ -22,11 +22,11 @@ from ..words.memfile import MemoryImage, refuse_other_base
 from ..words.npz import render_npz
 from .comparison import SHOWN, UnitComparison, compare_unit, hex_of
 from .emission import emit
-from .export import OUTPUTS, fed_back, layer_arrays, read_memory
+from .export import OUTPUTS, attention_arrays, fed_back, layer_memories
 from .export_manifest import AttentionLayer, ExportManifest, arrays_path
 from .folder import Folder, open_folder, sha256
 from .manifest import MANIFEST_NAME, File, FolderManifest, MemoryFile
-from .reading import image_of, inputs_of
+from .reading import image_of, read_tables
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
 
@@ -127,7 +127,7 @@ def _(
     inside, devices = [], []
     for unit in manifest.units:
         try:
-            inputs = inputs_of(root, files, manifest, unit)
+            inputs = read_tables(root, manifest, unit, unit.inputs)
             part = make_vectors(target, unit, manifest.groups[unit.name], inputs, progress)
         except ValueError as error:
             failures.append(str(error))
@@ -309,38 +309,36 @@ def _(export: ExportManifest, opened: Folder, actual: _Actual, progress: Progres
         raise ValueError(f"actual must go with a vector set, got the export {opened.root}")
     root, compared = opened.root, dict[str, int]()
     found: list[ExportMismatch] = []
-    failures = opened.faults() or _check_arrays(root, export)
+    failures = opened.faults() or _check_arrays(opened, export)
     if failures:
         return Verification(root, tuple(failures))
     for layer in progress(export.attention, "feed back", len(export.attention)):
         try:
-            found += _mismatches(root, export, layer, compared)
+            found += _mismatches(opened, export, layer, compared)
         except ValueError as error:
             failures.append(str(error))
     return Verification(root, tuple(failures), fed_back=FedBack(compared, tuple(found)))
 
 
-def _check_arrays(root: Path, export: ExportManifest) -> list[str]:
+def _check_arrays(folder: Folder, export: ExportManifest) -> list[str]:
     """Return the layers whose `arrays.npz` holds other numbers than their memories."""
     failures = []
     for layer in export.layers:
-        numbers: dict[str, NDArray[Any]] = {}
         try:
-            for memory in export.owned(layer):
-                numbers |= read_memory(root, memory)
+            numbers = layer_memories(folder, export, layer)
         except ValueError as error:
             failures.append(str(error))
             continue
-        if (root / arrays_path(layer)).read_bytes() != render_npz(numbers.items()):
+        if (folder.root / arrays_path(layer)).read_bytes() != render_npz(numbers.items()):
             failures.append(f"{arrays_path(layer)} is not what the memories of its layer give")
     return failures
 
 
 def _mismatches(
-    root: Path, export: ExportManifest, layer: AttentionLayer, compared: dict[str, int]
+    folder: Folder, export: ExportManifest, layer: AttentionLayer, compared: dict[str, int]
 ) -> Iterator[ExportMismatch]:
     """Yield the first mismatch of each output memory of a layer; count into `compared`."""
-    numbers = layer_arrays(root, export, layer)
+    numbers = attention_arrays(folder, export, layer)
     expected = fed_back(export, layer, numbers)
     for memory in export.owned(layer):
         name = memory.name

@@ -14,9 +14,9 @@ class Channel:
     """An AXI-Stream of a module.
 
     Attributes:
-        prefix: of its ports: `<prefix>_tvalid`, ...
+        prefix: prefix of its ports: `<prefix>_tvalid`, ...
         stream: the stream of vectors whose words it carries.
-        fields: of a word, most significant first; `last` is the port `tlast`.
+        fields: fields of a word, most significant first; `last` is the port `tlast`.
         lanes: whether a beat carries several words, with `tkeep`.
         framed: whether it has `tlast`: a beat per key, not one per row.
         ready: False for a tap, which is valid only.
@@ -38,7 +38,7 @@ class Contract:
 
     Attributes:
         module: its name.
-        unit: whose vectors it is held to.
+        unit: unit of the vectors that it is held to.
         inputs, outputs: its streams.
         params: ports that hold the layer's parameters: fields of the stream `params`.
         plain: whether it has ports named as the fields instead, and no clock; a user's device with
@@ -70,9 +70,9 @@ class ChannelWords:
     """The words of a channel for one target.
 
     Attributes:
-        channel: which.
+        channel: the channel.
         stream: the unit's stream, of whose words these are the channel's part.
-        fields: of a word, most significant first.
+        fields: fields of a word, most significant first.
         width: bits of a word.
         low: lowest bit of the part in the stream's word.
     """

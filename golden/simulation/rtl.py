@@ -40,10 +40,10 @@ class Elaborated:
     """A module with its parameters as given.
 
     Attributes:
-        ports: in their order.
-        parameters: names of those that can be given.
+        ports: ports in their order.
+        parameters: names of the parameters that can be given.
         files: every module -> the file that it stands in.
-        error: the first that slang reports; empty without any.
+        error: first error that slang reports; empty without one.
     """
 
     ports: tuple[ModulePort, ...]
@@ -136,7 +136,7 @@ class Rtl:
         top: the module; None for the name of the unit.
         includes: folders of included files; those of the sources are searched too.
         defines: macros and their values.
-        parameters: of the module: numbers and strings as Verilog writes them.
+        parameters: parameters of the module: numbers and strings as Verilog writes them.
         ports: (name in the contract, port of the module), for those that have another name. Each
             may hold one `*`, which stands for the same text in both. Of several that fit, the first
             whose port is there is taken, and then the name itself, in any case. The port of `rst_n`

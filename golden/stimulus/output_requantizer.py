@@ -16,6 +16,7 @@ from .cases import (
     listed_group,
     parameter_runs,
     product_corners,
+    rounded,
     rounding_kind,
     shift_points,
 )
@@ -123,13 +124,13 @@ def _signals(target: Target, tables: Tables) -> Signals:
     columns = tables["stimulus"]
     acc, m2, n2, zo = (columns[name] for name in _NAMES)
     product = acc * m2
-    rounded = (product + ((np.int64(1) << n2) >> np.int64(1))) >> n2
+    shifted = rounded(product, n2)
     return {
         **{name: columns[name] for name in _NAMES},
         "o": tables["expected"]["o"],
         "rounding": rounding_kind(product, n2),
-        "sum": rounded + zo,
-        "o_negative_before_zero_point": (rounded < 0) & (rounded + zo >= 0),
+        "sum": shifted + zo,
+        "o_negative_before_zero_point": (shifted < 0) & (shifted + zo >= 0),
     }
 
 

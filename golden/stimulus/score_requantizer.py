@@ -18,6 +18,7 @@ from .cases import (
     near_powers,
     parameter_runs,
     product_corners,
+    rounded,
     rounding_kind,
     shift_points,
 )
@@ -141,15 +142,15 @@ def _signals(target: Target, tables: Tables) -> Signals:
     config, columns = target.config, tables["stimulus"]
     score, m, n, bias = (columns[name] for name in _NAMES)
     products = score * m
-    rounded = (products + ((np.int64(1) << n) >> np.int64(1))) >> n
-    total = rounded + bias
+    before_bias = rounded(products, n)
+    total = before_bias + bias
     inside = (total >= config.t_min) & (total <= config.t_max)
     return {
         **{name: columns[name] for name in _NAMES},
         "rounding": rounding_kind(products, n),
         "sum": total,
-        "t_past_bottom_before_bias": inside & (rounded < config.t_min),
-        "t_past_top_before_bias": inside & (rounded > config.t_max),
+        "t_past_bottom_before_bias": inside & (before_bias < config.t_min),
+        "t_past_top_before_bias": inside & (before_bias > config.t_max),
     }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.documents import Count, Document, of
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.checks import check_int
 from bitlog2.sim.datapath import PORTS
 from bitlog2.sim.expressions import Expression
 
@@ -36,11 +37,8 @@ class Target:
     head_dim: int
 
     def __post_init__(self) -> None:
-        high = self.config.max_head_dim
-        if isinstance(self.head_dim, bool) or not isinstance(self.head_dim, int):
-            raise TypeError(f"head_dim must be an integer from 1 to {high}, got {self.head_dim!r}")
-        if not 1 <= self.head_dim <= high:
-            raise ValueError(f"head_dim must be from 1 to {high}, got {self.head_dim}")
+        head_dim = check_int("head_dim", self.head_dim, 1, self.config.max_head_dim)
+        object.__setattr__(self, "head_dim", head_dim)
 
     @classmethod
     def of(cls, config: AttentionConfig, head_dim: int | None = None) -> "Target":
@@ -108,10 +106,10 @@ class CaseGroup:
 
     Attributes:
         source: exhaustive, corners, random, model or user.
-        reason: why the cases are there, in words.
+        reason: purpose of the cases, in words.
         count: number of cases.
         inputs: the input streams of these cases; empty where a set's tables hold them.
-        origin: where the cases were captured, for the source model.
+        origin: place of capture, for the source model.
     """
 
     source: str
@@ -130,10 +128,10 @@ class Point:
     """A coverage bin: hit by every entry of a signal that has one value.
 
     Attributes:
-        name: of the bin, lower case.
-        requirement: the id of SPEC.md that it belongs to.
-        signal: what it looks at; empty for the signal of its own name.
-        value: what hits it; 1 is also True.
+        name: lower-case name of the bin.
+        requirement: id in SPEC.md.
+        signal: name of the signal; empty for the bin's own name.
+        value: value of the signal that hits the bin; 1 is also True.
         reachable: whether some legal input of the configuration hits it.
     """
 
@@ -160,7 +158,7 @@ class GoldenUnit:
         random: (target, sampler, cases) -> the groups of that many random cases.
         random_cases: the usual number of them.
         kernels: (target, inputs, progress) -> outputs of inputs in range, by the kernels.
-        specify: the same by the specification; the two never call each other.
+        specify: the same by the specification, which the kernels never call, nor it them.
         points: (target) -> the coverage bins, by formula and before any stimulus, also those that
             this target cannot reach.
         signals: (target, all streams) -> what the points look at.

@@ -81,7 +81,7 @@ def run_testbench(
     """Run a testbench on the memory files of a folder; return its status and what it printed.
 
     Args:
-        program: of `build_testbench`.
+        program: result of `build_testbench`.
         vectors: the vector set.
         plusargs: as the head of `bitlog2_tb.sv` lists them, with the `+`.
         timeout: seconds, or None for no limit.

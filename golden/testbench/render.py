@@ -93,7 +93,7 @@ def render_testbench(
 
     Args:
         target: what the set is made for.
-        unit: whose vectors they are.
+        unit: unit of the vectors.
         words: words of each file of the unit by its name: `Manifest.words`.
         module: one of `modules_of(unit.name)`; None for the one that is named as the unit.
 

@@ -15,7 +15,7 @@ class Counts(Document, frozen=True):
         cells: logic cells that count as one: two-input gates and inverters, or LUTs.
         carries: cells of a carry chain; 0 for gates.
         flip_flops: one a bit; their enable and synchronous reset belong to them.
-        memory_bits: of memories that are written, which stay apart.
+        memory_bits: bits of written memories, which stay apart.
         levels: logic cells on the longest path between ports, flip-flops and memories.
         path_carries: carry cells on that path, the most where several have as many levels.
         by_type: cells by the technology's name.
@@ -34,7 +34,7 @@ class Alternative(Document, frozen=True):
     """One module, as it is built.
 
     Attributes:
-        name: what it is called in the table.
+        name: name in the table.
         top: the module, of `golden/rtl` or `golden/assurance/cost/sv`.
         configuration: fields of `AttentionConfig` that are not the default.
         parameters: parameters of the module that are not the package's.
@@ -59,7 +59,7 @@ class AlternativeGroup(Document, frozen=True):
     """Alternatives whose costs are compared; the first is the one that ratios refer to.
 
     Attributes:
-        title: what they are alternatives of.
+        title: subject of the alternatives.
         alternatives: the alternatives.
         same_function: the test that shows that all compute one function; None where they do not.
     """
@@ -76,7 +76,7 @@ class Choice(Document, frozen=True):
         name: the name for `--choice`.
         title: the choice in words.
         note: what must be known to read the figures.
-        groups: of alternatives.
+        groups: groups of alternatives.
     """
 
     name: str

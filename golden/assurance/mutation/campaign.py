@@ -12,6 +12,7 @@ from typing import Literal
 
 from bitlog2.documents import Count, Document
 from bitlog2.names import MOST_MUTANTS
+from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
@@ -50,7 +51,7 @@ class Survivor(Document, frozen=True, kw_only=True):
     """A mutant that the vectors do not catch.
 
     Attributes:
-        mutant: which.
+        mutant: number and place of the mutant.
         verdict: equivalent, gap or undetermined.
         counterexample: inputs that tell it from the original, registers as `q_...`; or the seed of
             the pauses that do.
@@ -75,8 +76,8 @@ class Findings(Document, frozen=True, kw_only=True):
     Attributes:
         module: name of its subject.
         mutants, caught: how many there were, and how many the vectors catch.
-        equivalent, gaps, undetermined: of the survivors.
-        seconds: that it took.
+        equivalent, gaps, undetermined: survivors by verdict.
+        seconds: wall time.
         vectors, device, compared_at: unit, module in the bench, module at whose ports survivors are
             compared.
         states: what the proof assumes, proves and compares.
@@ -135,7 +136,7 @@ class Campaign(Document, frozen=True, kw_only=True):
     """What was found of all modules.
 
     Attributes:
-        seed, most: that were asked for.
+        seed, most: requested seed, and largest number of mutants per module.
         modules: in the order of the datapath.
     """
 
@@ -191,7 +192,7 @@ class MutantBench:
         simulator gives up on, is caught.
 
         Args:
-            seed: of the pauses.
+            seed: seed of the pauses.
             timeout: seconds for one mutant; more is a hang.
 
         Raises:
@@ -236,8 +237,8 @@ def build_bench(
     Args:
         design: the mutants.
         vectors: folder of a set.
-        manifest: of the set.
-        contract: whose testbench and vectors are taken.
+        manifest: manifest of the set.
+        contract: port contract of the testbench and the vectors.
 
     Raises:
         ToolError: Verilator is missing or fails.
@@ -282,7 +283,7 @@ def mutate(
         vectors: folder of a vector set that holds the units of these modules.
         modules: names of `SUBJECTS`; None for all.
         most: mutants of a module; of those that Yosys offers, sampled evenly.
-        seed: of the sampling, and of the pauses on the streams.
+        seed: seed of the sampling, and of the pauses on the streams.
         processes: modules at a time.
         proof_seconds: for the proof of a survivor of a row; three times as many for one of a unit.
         progress: shows how far it is.
@@ -293,8 +294,7 @@ def mutate(
     """
     names = list(SUBJECTS if modules is None else dict.fromkeys(modules))
     for name in names:
-        if name not in SUBJECTS:
-            raise ValueError(f"module must be one of {', '.join(SUBJECTS)}, got {name!r}")
+        check_choice("module", name, tuple(SUBJECTS))
     folder = Path(vectors).resolve()
     run = _MutationRun(folder, open_set(folder), most, seed, proof_seconds)
     with ThreadPoolExecutor(processes) as pool:
