@@ -185,7 +185,7 @@ def test_golden_emission_package_says_where_each_field_lies_in_its_word(
     with np.load(whole / "vectors.npz") as arrays:
         for stream in UNITS[unit].streams:
             words = [int(word, 16) for word in files[UNITS[unit].file_name(stream)].split()]
-            for field in stream.fields(Target(SMALL, 2)):
+            for field in Target(SMALL, 2).fields(stream):
                 values = arrays[f"{unit}.{stream.name}.{field.name}"].reshape(len(words), -1)
                 lowest = constants[f"{unit}_{stream.name}_{field.name}_LSB".upper()]
                 mask = (1 << constants[f"{field.name.upper()}_WIDTH"]) - 1

@@ -30,7 +30,7 @@ def unit_tables() -> str:
         lines += ["| file | role | a word per | bits | digits | fields, most significant first |"]
         lines += ["|---|---|---|---|---|---|"]
         for stream in unit.streams:
-            fields_of = stream.fields(target)
+            fields_of = target.fields(stream)
             width = word_width(fields_of)
             lines.append(
                 f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "

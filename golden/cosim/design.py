@@ -82,7 +82,7 @@ def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) 
 def _join_params(joiner: "_Joiner", device: Device, target: Target) -> None:
     if device.contract.params:
         params = next(each for each in device.unit.streams if each.name == "params")
-        for each in params.fields(target):
+        for each in target.fields(params):
             joiner.join(each.name, "input", each.width)
 
 

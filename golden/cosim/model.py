@@ -13,6 +13,7 @@ from bitlog2.sim.checks import check_choice
 
 from ..package.comparison import UnitComparison, compare_unit
 from ..package.reading import image_of, open_set, read_tables
+from ..package.vector_manifest import VectorManifest
 from ..package.vector_set import UnitVectors, make_vectors, shape_tables
 from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
@@ -49,8 +50,7 @@ class Device:
         """Return the streams of the device from those of the vector set."""
         return {
             stream.name: {
-                port: source[self.origins[stream.name, port]][port]
-                for port in stream.declared.ports
+                port: source[self.origins[stream.name, port]][port] for port in stream.ports
             }
             for stream in self.unit.streams
         }
@@ -307,7 +307,7 @@ class Model:
         """Return the words of every row of an output: value, and 1 for bits that mean a thing."""
         unit, tables = self.device.unit, self.vectors.tables
         stream = self.channel(prefix).stream
-        fields, cares = stream.fields(self.target), {}
+        fields, cares = self.target.fields(stream), {}
         for each in fields:
             cares[each.name] = np.full_like(
                 tables[stream.name][each.name], -1 if each.signed else each.high
@@ -361,6 +361,21 @@ class AttentionModel(Model):
         )
 
 
+def unit_of(manifest: VectorManifest, device: Device) -> GoldenUnit:
+    """Return the unit of a set whose vectors a device takes.
+
+    Raises:
+        ValueError: the set has no vectors for the device.
+    """
+    unit = UNITS[device.contract.unit]
+    if unit not in manifest.units:
+        raise ValueError(
+            f"unit {device.name} takes the vectors of {unit.name}, the set has those of "
+            f"{', '.join(manifest.unit_names)}"
+        )
+    return unit
+
+
 def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
     """Return the target of a set and what the simulator makes of a device's stimulus.
 
@@ -368,12 +383,7 @@ def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
         ValueError: the set cannot be used, or has no vectors for the device.
     """
     manifest = open_set(folder)
-    unit = UNITS[device.contract.unit]
-    if unit not in manifest.units:
-        names = ", ".join(each.name for each in manifest.units)
-        raise ValueError(
-            f"unit {device.name} takes the vectors of {unit.name}, the set has those of {names}"
-        )
+    unit = unit_of(manifest, device)
     inputs = read_tables(folder, manifest, unit, unit.inputs)
     part = make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs)
     tables = device.tables(part.tables)

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stimulus.unit import Target, WordStream, row_offsets
+from bitlog2.sim.declarations import Stream
+
+from ..stimulus.unit import Target, row_offsets
 from ..words.fields import Columns, Field, blocks, pack, unpack
 from ..words.memfile import UNKNOWN, MemoryImage
 from .vector_set import UnitVectors
@@ -202,7 +204,7 @@ class _Wrong:
     count in the order of the comparison, `values` is how many were compared.
     """
 
-    stream: WordStream
+    stream: Stream
     field: Field
     maker: str
     words: NDArray[np.int64]
@@ -267,7 +269,7 @@ class _Comparer:
         unit = self.part.unit
         streams = {stream.name: stream for stream in unit.outputs if stream.name in self.images}
         suspects = {
-            name: _suspects(stream.fields(self.target), self.part.tables[name], self.images[name])
+            name: _suspects(self.target.fields(stream), self.part.tables[name], self.images[name])
             for name, stream in streams.items()
         }
         found = [
@@ -289,9 +291,9 @@ class _Comparer:
             taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
         )
 
-    def _wrong(self, maker: str, stream: WordStream, name: str, suspects: _Suspects) -> _Wrong:
+    def _wrong(self, maker: str, stream: Stream, name: str, suspects: _Suspects) -> _Wrong:
         """Return where a field is wrong, words in which it means nothing left out."""
-        field = next(each for each in stream.fields(self.target) if each.name == name)
+        field = next(each for each in self.target.fields(stream) if each.name == name)
         present = self.images[stream.name].present
         actual, unknown, expected = (
             columns[name].reshape(-1, field.lanes)
@@ -317,7 +319,7 @@ class _Comparer:
             values=int(np.count_nonzero(present)) * field.lanes,
         )
 
-    def _cases_of(self, stream: WordStream, words: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _cases_of(self, stream: Stream, words: NDArray[np.int64]) -> NDArray[np.int64]:
         if stream.per == "case" or self.offsets is None:
             return words
         return np.searchsorted(self.offsets, words, side="right") - 1

@@ -332,7 +332,7 @@ def _(
         inputs = read_tables(folder.root, manifest, unit, unit.inputs)
         tables = unit.simulate(manifest.target, inputs, progress)
         for stream in unit.outputs:
-            data = render_stream(stream.fields(manifest.target), tables[stream.name])
+            data = render_stream(manifest.target.fields(stream), tables[stream.name])
             path = out / unit.file_name(stream)
             write_whole(path, data)
             written[f"{unit.name}.{stream.name}"] = path

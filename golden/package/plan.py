@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from ..stimulus.unit import WordStream
+from bitlog2.sim.declarations import Stream
+
 from ..words.fields import Field
 from .manifest import MemoryFile
 from .vector_set import UnitVectors, VectorSet
@@ -61,7 +62,7 @@ class Plan:
             "units": [self._unit_entry(part) for part in self.vectors.units],
         }
 
-    def _streams(self, part: UnitVectors) -> list[tuple[WordStream, MemoryFile]]:
+    def _streams(self, part: UnitVectors) -> list[tuple[Stream, MemoryFile]]:
         """Return the streams of a unit, each with the entry of its file."""
         memories = part.memories(self.vectors.target)
         return list(zip(part.unit.streams, memories, strict=True))
@@ -81,14 +82,14 @@ class Plan:
         }
 
 
-def _stream_line(stream: WordStream, memory: MemoryFile) -> str:
+def _stream_line(stream: Stream, memory: MemoryFile) -> str:
     return (
         f"  {stream.name} ({stream.role}, a word a {stream.per}): {memory.words} words of "
         f"{memory.width} bits, {memory.bytes} bytes: {', '.join(map(_field_text, memory.word))}"
     )
 
 
-def _stream_entry(stream: WordStream, memory: MemoryFile) -> dict[str, Any]:
+def _stream_entry(stream: Stream, memory: MemoryFile) -> dict[str, Any]:
     return {
         "name": stream.name,
         "role": stream.role,

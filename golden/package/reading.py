@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlog2.sim.declarations import Stream
 from bitlog2.sim.files import read_regular
 
-from ..stimulus.unit import GoldenUnit, Tables, Target, WordStream
+from ..stimulus.unit import GoldenUnit, Tables, Target
 from ..words.fields import unpack, word_width
 from ..words.memfile import MemoryImage, parse_mem
 from .folder import open_folder
@@ -26,19 +27,17 @@ def open_set(folder: Path) -> VectorManifest:
     return manifest
 
 
-def image_of(
-    data: bytes, path: Path, target: Target, stream: WordStream, words: int
-) -> MemoryImage:
+def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int) -> MemoryImage:
     """Return the words of a file that has the format of `stream` and should hold `words` of them.
 
     Raises:
         ValueError: it is malformed; names `path`.
     """
-    return parse_mem(data, str(path), word_width(stream.fields(target)), words)
+    return parse_mem(data, str(path), word_width(target.fields(stream)), words)
 
 
 def read_tables(
-    folder: Path, manifest: VectorManifest, unit: GoldenUnit, streams: Iterable[WordStream]
+    folder: Path, manifest: VectorManifest, unit: GoldenUnit, streams: Iterable[Stream]
 ) -> Tables:
     """Return streams of a unit, read from a set's folder.
 
@@ -73,5 +72,5 @@ def read_stimulus(folder: Path, target: Target, unit: GoldenUnit) -> Tables:
         if words == 0 or image.surplus or not image.present[:words].all():
             raise ValueError(f"{path} must hold words at the addresses from 0 on, without a gap")
         check_known(image, path.name)
-        tables[stream.name] = unpack(stream.fields(target), image.digits[:words])
+        tables[stream.name] = unpack(target.fields(stream), image.digits[:words])
     return tables

@@ -16,8 +16,9 @@ from bitlog2.documents import (
     check_once,
     of,
 )
+from bitlog2.sim.declarations import Stream
 
-from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target, WordStream
+from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target
 from ..stimulus.units import UNITS
 from .manifest import (
     MAKEFILE_NAME,
@@ -190,10 +191,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return any(each.path == MAKEFILE_NAME for each in self.files)
 
 
-def stream_memory(target: Target, unit: GoldenUnit, stream: WordStream, words: int) -> MemoryFile:
+def stream_memory(target: Target, unit: GoldenUnit, stream: Stream, words: int) -> MemoryFile:
     """Return the entry of a stream's file, its checksum empty."""
     path, what = unit.file_name(stream), f"{stream.name} of {unit.name}, one word per {stream.per}"
-    return memory(path, unit.name, what, {stream.per: words}, stream.fields(target))
+    return memory(path, unit.name, what, {stream.per: words}, target.fields(stream))
 
 
 def emit_command(

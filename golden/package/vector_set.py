@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.sim.declarations import Stream
+
 from ..simulation.svpackage import render_package
 from ..stimulus.unit import (
     CaseGroup,
@@ -14,7 +16,6 @@ from ..stimulus.unit import (
     Progress,
     Tables,
     Target,
-    WordStream,
     case_count,
     no_progress,
     row_offsets,
@@ -53,7 +54,7 @@ class UnitVectors:
         """The declared bins that nothing hit."""
         return [name for name, hits in self.bins.items() if hits == 0]
 
-    def words(self, stream: WordStream) -> int:
+    def words(self, stream: Stream) -> int:
         """Return the words of a stream."""
         return len(next(iter(self.tables[stream.name].values())))
 
@@ -112,7 +113,7 @@ def make_vectors(
 def shape_tables(target: Target, unit: GoldenUnit, tables: Tables) -> Tables:
     """Return the tables in the order of the unit's streams and fields, in their one shape."""
     return {
-        stream.name: shaped(stream.fields(target), tables[stream.name])
+        stream.name: shaped(target.fields(stream), tables[stream.name])
         for stream in unit.streams
         if stream.name in tables
     }
@@ -122,7 +123,7 @@ def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
     """Yield every file of a set but its manifest and checksums, by name."""
     for part in vectors.units:
         for stream in part.unit.streams:
-            fields = stream.fields(vectors.target)
+            fields = vectors.target.fields(stream)
             yield part.unit.file_name(stream), render_stream(fields, part.tables[stream.name])
     yield NPZ_NAME, render_npz(_arrays(vectors))
     units = [part.unit for part in vectors.units]
@@ -186,7 +187,7 @@ def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the numbers of a set, by `unit.stream.field`."""
     for part in vectors.units:
         for stream in part.unit.streams:
-            for field in stream.fields(vectors.target):
+            for field in vectors.target.fields(stream):
                 name = f"{part.unit.name}.{stream.name}.{field.name}"
                 values = part.tables[stream.name][field.name]
                 yield name, values.astype(smallest_dtype(field))

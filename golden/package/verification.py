@@ -179,7 +179,7 @@ def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> U
     for stream in part.unit.outputs:
         if (path := paths.get(stream.name)) is None:
             continue
-        data, fields = read_regular(path), stream.fields(target)
+        data, fields = read_regular(path), target.fields(stream)
         try:
             images[stream.name] = image_of(data, path, target, stream, part.words(stream))
         except ValueError:
@@ -189,7 +189,7 @@ def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> U
     for stream in () if comparison.ok else part.unit.outputs:
         if (path := paths.get(stream.name)) is not None:
             columns = part.tables[stream.name]
-            refuse_other_base(read_regular(path), str(path), stream.fields(target), columns)
+            refuse_other_base(read_regular(path), str(path), target.fields(stream), columns)
     return comparison
 
 

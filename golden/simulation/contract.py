@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bitlog2.sim.datapath import ATTENTION
-from bitlog2.sim.declarations import Unit
+from bitlog2.sim.declarations import Stream, Unit
 
 from ..stimulus import unit as stimulus
 from ..words.fields import Field, first_bits, word_width
@@ -78,7 +78,7 @@ class ChannelWords:
     """
 
     channel: Channel
-    stream: stimulus.WordStream
+    stream: Stream
     fields: tuple[Field, ...]
     width: int
     low: int
@@ -89,14 +89,14 @@ class ChannelWords:
     ) -> "ChannelWords":
         """Return the words of a channel whose stream is one of the unit's."""
         stream = next(each for each in unit.streams if each.name == channel.stream)
-        bits = {field.name: (field, low) for field, low in first_bits(stream.fields(target))}
+        bits = {field.name: (field, low) for field, low in first_bits(target.fields(stream))}
         fields = tuple(bits[name][0] for name in channel.fields)
         return cls(channel, stream, fields, word_width(fields), bits[channel.fields[-1]][1])
 
     @property
     def last_in_word(self) -> bool:
         """Whether the stream's word has the field `last`, which the channel has as `tlast`."""
-        return "last" in self.stream.declared.ports
+        return "last" in self.stream.ports
 
 
 def _of_unit(unit: Unit) -> Contract:

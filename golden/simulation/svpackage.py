@@ -63,7 +63,7 @@ def _widths(target: Target) -> dict[str, int]:
 
 def _words(target: Target, units: Sequence[GoldenUnit]) -> dict[str, int]:
     return {
-        f"{unit.name}_{stream.name}_WIDTH".upper(): word_width(stream.fields(target))
+        f"{unit.name}_{stream.name}_WIDTH".upper(): word_width(target.fields(stream))
         for unit in units
         for stream in unit.streams
     }
@@ -80,7 +80,7 @@ def _lowest_bits(target: Target, units: Sequence[GoldenUnit]) -> dict[str, int]:
         f"{unit.name}_{stream.name}_{field.name}_LSB".upper(): bit
         for unit in units
         for stream in unit.streams
-        for field, bit in reversed(list(first_bits(stream.fields(target))))
+        for field, bit in reversed(list(first_bits(target.fields(stream))))
     }
 
 

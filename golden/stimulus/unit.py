@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitlog2.documents import Count, Document, of
-from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_int
 from bitlog2.sim.datapath import PORTS
+from bitlog2.sim.declarations import Stream, Unit
 from bitlog2.sim.expressions import Expression
 
 from ..words.fields import Columns, Field
@@ -46,6 +46,12 @@ class Target:
         usual = min(_USUAL_HEAD_DIM, config.max_head_dim)
         return cls(config, usual if head_dim is None else head_dim)
 
+    def fields(self, stream: Stream) -> tuple[Field, ...]:
+        """Return the fields of a word of a stream, from the most significant bits down."""
+        return tuple(
+            port(name, self, self.head_dim if name in stream.lanes else 1) for name in stream.ports
+        )
+
 
 #: The streams of a unit: stream name -> columns.
 Tables = dict[str, Columns]
@@ -58,36 +64,6 @@ Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable[Any]:
     """Return `items` and show nothing."""
     return items
-
-
-@dataclass(frozen=True)
-class WordStream:
-    """A file of words that goes into a unit or comes out of it: `<unit>.<name>.mem`."""
-
-    declared: declarations.Stream
-
-    @property
-    def name(self) -> str:
-        """`stimulus`, `expected`, ..."""
-        return self.declared.name
-
-    @property
-    def role(self) -> Literal["input", "output"]:
-        """`input`, or `output`: what a device gives and `verify` compares."""
-        return self.declared.role
-
-    @property
-    def per(self) -> Literal["case", "beat"]:
-        """One word per `case`, or per `beat`: then rows are framed by the field `last`."""
-        return self.declared.per
-
-    def fields(self, target: Target) -> tuple[Field, ...]:
-        """Return the fields of a word, from the most significant bits down."""
-        wide = self.declared.lanes
-        return tuple(
-            port(name, target, target.head_dim if name in wide else 1)
-            for name in self.declared.ports
-        )
 
 
 class Origin(Document, frozen=True):
@@ -164,7 +140,7 @@ class GoldenUnit:
         signals: (target, all streams) -> what the points look at.
     """
 
-    declared: declarations.Unit
+    declared: Unit
     corners: Callable[[Target, Sampler], list[CaseGroup]]
     random: Callable[[Target, Sampler, int], list[CaseGroup]]
     random_cases: int
@@ -183,22 +159,22 @@ class GoldenUnit:
         """(unit that makes it, stream, field) of each output, in datapath order."""
         return self.declared.makes
 
-    @cached_property
-    def streams(self) -> tuple[WordStream, ...]:
-        """The streams, inputs first."""
-        return tuple(map(WordStream, self.declared.streams))
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams, inputs first, each a file of words: `<unit>.<name>.mem`."""
+        return self.declared.streams
 
     @property
-    def inputs(self) -> tuple[WordStream, ...]:
+    def inputs(self) -> tuple[Stream, ...]:
         """The streams that go into the unit."""
         return tuple(stream for stream in self.streams if stream.role == "input")
 
     @property
-    def outputs(self) -> tuple[WordStream, ...]:
+    def outputs(self) -> tuple[Stream, ...]:
         """The streams that come out of it: expected values and taps."""
         return tuple(stream for stream in self.streams if stream.role == "output")
 
-    def file_name(self, stream: WordStream) -> str:
+    def file_name(self, stream: Stream) -> str:
         """Return the name of the stream's file."""
         return f"{self.name}.{stream.name}.mem"
 
@@ -351,7 +327,7 @@ def bounds(
     ]
 
 
-def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
+def check_inputs(unit: Unit, config: AttentionConfig, inputs: Tables) -> None:
     """Refuse a case that the declaration of a unit excludes.
 
     Raises:
@@ -431,7 +407,7 @@ class Specified:
         configured: whether the function takes the configuration.
     """
 
-    unit: declarations.Unit
+    unit: Unit
     port: str
     function: Callable[..., int]
     names: tuple[str, ...]

@@ -78,7 +78,7 @@ def streams_of(target: Target, unit: GoldenUnit, words: Mapping[str, int]) -> di
     """
     streams = {}
     for stream in unit.streams:
-        name, fields = unit.file_name(stream), stream.fields(target)
+        name, fields = unit.file_name(stream), target.fields(stream)
         if name not in words:
             raise ValueError(f"words must count those of {name}, got {', '.join(words)}")
         bits = {field.name: (field, bit) for field, bit in reversed(list(first_bits(fields)))}
