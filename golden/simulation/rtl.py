@@ -111,14 +111,10 @@ def elaborate(
 
 def _port(symbol: Any) -> ModulePort:
     kind = getattr(symbol, "type", None)
-    direction = getattr(symbol, "direction", None)
-    if kind is None or direction is None or not kind.isIntegral:
-        return ModulePort(
-            symbol.name, _DIRECTIONS.get(getattr(direction, "name", ""), "interface"), 0
-        )
-    return ModulePort(
-        symbol.name, _DIRECTIONS.get(direction.name, direction.name.lower()), kind.bitWidth
-    )
+    direction = getattr(getattr(symbol, "direction", None), "name", "")
+    if kind is None or not direction or not kind.isIntegral:
+        return ModulePort(symbol.name, _DIRECTIONS.get(direction, "interface"), 0)
+    return ModulePort(symbol.name, _DIRECTIONS.get(direction, direction.lower()), kind.bitWidth)
 
 
 _ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")

@@ -303,14 +303,15 @@ def mutate(
     return Campaign(seed=seed, most=most, modules=tested)
 
 
+@dataclass(frozen=True)
 class _MutationRun:
-    """One run over a set."""
+    """One run over a set: its folder and manifest, and arguments of `mutate`."""
 
-    def __init__(
-        self, vectors: Path, manifest: VectorManifest, most: int, seed: int, proof_seconds: int
-    ) -> None:
-        self._vectors, self._manifest = vectors, manifest
-        self._most, self._seed, self._proof_seconds = most, seed, proof_seconds
+    vectors: Path
+    manifest: VectorManifest
+    most: int
+    seed: int
+    proof_seconds: int
 
     def tested(self, subject: Subject) -> Findings:
         """Return what is found of a module's mutants."""
@@ -318,34 +319,34 @@ class _MutationRun:
         with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as name:
             design = self._design(Path(name), subject)
             contract = subject.module.contract
-            bench = build_bench(design, self._vectors, self._manifest, contract)
-            numbers = bench.survivors(self._seed, _BENCH_SECONDS)
+            bench = build_bench(design, self.vectors, self.manifest, contract)
+            numbers = bench.survivors(self.seed, _BENCH_SECONDS)
             left = [design.mutants[number - 1] for number in numbers]
             survivors = self._judged(design, bench, subject, left)
         seconds = time.monotonic() - begun
         return Findings.of(subject, len(design.mutants), survivors, seconds)
 
     def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
-        rtl = sources((self._vectors / PACKAGE_NAME).read_bytes())
+        rtl = sources((self.vectors / PACKAGE_NAME).read_bytes())
         name, device = subject.module.name, subject.module.device
         if not subject.entries:
-            return sampled(folder, rtl, device, name, self._most, self._seed)
+            return sampled(folder, rtl, device, name, self.most, self.seed)
         elaborate(folder, rtl, device)
-        return mutated(folder, device, entry_mutants(folder, name, self._manifest.target.config))
+        return mutated(folder, device, entry_mutants(folder, name, self.manifest.target.config))
 
     def _judged(
         self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
     ) -> list[Survivor]:
         if not left:
             return []
-        seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
-        boundary = subject.compared.of(self._manifest.target.config)
+        seconds = self.proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
+        boundary = subject.compared.of(self.manifest.target.config)
         prover = Prover(design, boundary, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict, inputs = _verdict(subject, prover, proof), proof.counterexample
             if verdict == "undetermined":
-                seeds = range(self._seed + 1, self._seed + 1 + _OTHER_SEEDS)
+                seeds = range(self.seed + 1, self.seed + 1 + _OTHER_SEEDS)
                 seed = bench.other_seed(mutant.number, seeds, _BENCH_SECONDS)
                 if seed is not None:
                     verdict, inputs = "gap", {"seed": seed}
