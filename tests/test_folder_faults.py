@@ -39,10 +39,10 @@ def spoiled(originals: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]
 
 
 def change_byte(path: Path) -> None:
-    """Change the lowest bit of a byte in the middle; a digit stays a digit."""
+    """Put another digit in the place of a byte in the middle, of a line's end the one before."""
     data = bytearray(path.read_bytes())
-    place = next(i for i in range(len(data) // 2, len(data)) if chr(data[i]) in "0123456789")
-    data[place] ^= 1
+    place = len(data) // 2 - (data[len(data) // 2] == ord("\n"))
+    data[place] = ord("1" if data[place] == ord("0") else "0")
     path.write_bytes(data)
 
 
