@@ -50,9 +50,9 @@ class ZooModel:
         name: as `--model` takes it.
         timm_name: architecture and weights in timm, and on the hub under `timm/`.
         family: vit, deit or swin.
-        published_top1: of the unquantized model on ImageNet's validation set, percent.
+        published_top1: top-1 of the unquantized model on ImageNet's validation set, percent.
         crop: share of the resized image that the centre crop keeps.
-        mean, std: of the normalization, by channel.
+        mean, std: constants of the normalization, by channel.
     """
 
     name: str

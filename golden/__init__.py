@@ -12,7 +12,7 @@ from bitlog2.lazy import on_first_use
 if TYPE_CHECKING:
     from bitlog2.names import MOST_CASES, SOURCES
 
-    from .package.comparison import Mismatch, StreamCount, UnitComparison
+    from .package.comparison import FieldMismatch, StreamCount, UnitComparison
     from .package.emission import (
         Emission,
         emit,
@@ -50,8 +50,8 @@ __all__ = [
     "Emission",
     "ExportManifest",
     "ExportReport",
+    "FieldMismatch",
     "LinearLayer",
-    "Mismatch",
     "Origin",
     "Params",
     "Plan",

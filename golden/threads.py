@@ -1,9 +1,10 @@
 """Work in threads."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from bitlog2.sim.threads import usable_processors
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -25,16 +26,9 @@ def each_part(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator
         Exception: what `work` raised for the first part at which it raised.
     """
     listed = list(parts)
-    threads = min(_processors(), _MOST_THREADS, len(listed))
+    threads = min(usable_processors(), _MOST_THREADS, len(listed))
     if threads <= 1:
         yield from map(work, listed)
         return
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(work, listed)
-
-
-def _processors() -> int:
-    """Return the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

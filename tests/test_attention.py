@@ -649,7 +649,7 @@ def test_threads_there_is_a_processor():
 
 @pytest.fixture(params=[1, 2, 8])
 def _processors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(golden_threads, "_processors", lambda: request.param)
+    monkeypatch.setattr(golden_threads, "usable_processors", lambda: request.param)
 
 
 @pytest.mark.parametrize(

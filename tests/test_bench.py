@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bitlog2.flow import bench as bench_cases
-from bitlog2.flow.bench import Case, Comparison, Throughput, ThroughputCase, machine, run_bench
+from bitlog2.flow.bench import Case, PeerComparison, Throughput, ThroughputCase, machine, run_bench
 from bitlog2.scripts.cli import main
 from bitlog2.sim import AttentionConfig, LayerParams, attention_from_scores
 from bitlog2.sim.spec import log2_quantizer
@@ -30,7 +30,7 @@ def test_bench_a_planted_slow_peer_is_met():
 
 
 def test_bench_ratio_is_that_of_the_medians():
-    row = Comparison("a", "b", [1.0, 9.0, 2.0], [4.0, 4.0, 100.0], 0.5, 0.4)
+    row = PeerComparison("a", "b", [1.0, 9.0, 2.0], [4.0, 4.0, 100.0], 0.5, 0.4)
     assert (row.value, row.met) == (0.5, True)
 
 

@@ -14,10 +14,10 @@ from bitlog2.golden.assurance.cost import (
     CHOICES,
     TECHNOLOGIES,
     Alternative,
+    AlternativeGroup,
     Choice,
     CostTable,
     Counts,
-    Group,
     count_cells,
     longest_path,
     measure_cost,
@@ -242,7 +242,7 @@ def test_cost_json_holds_raw_counts_and_the_version(counted: list[str]):
 def test_cost_table_of_nothing_to_divide_by_has_no_ratio():
     counts = Counts(0, 0, 0, 0, 0, 0, {})
     wire = Alternative("a", "exp2", counts={"generic": counts})
-    choice = Choice("wires", "Wires", "", (Group("wires", (wire, wire)),))
+    choice = Choice("wires", "Wires", "", (AlternativeGroup("wires", (wire, wire)),))
     table = CostTable(
         specification_version=1, yosys="0", technologies={"generic": ""}, choices=(choice,)
     )

@@ -8,7 +8,6 @@ import pytest
 
 from bitlog2 import SPEC_VERSION
 from bitlog2.golden.simulation.contract import _of_unit
-from bitlog2.golden.stimulus.unit import Stream as Words
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.sim import REGISTERS, AttentionTrace
 from bitlog2.sim.datapath import ATTENTION, SPECIFICATION_VERSION
@@ -90,7 +89,7 @@ def test_declarations_parameters_are_refused(shift, gain, text):
 
 def test_declarations_words_and_contract_of_a_unit_follow():
     target = Target(NormConfig(), 8)
-    words = [Words(stream).fields(target) for stream in NORM.streams]
+    words = [target.fields(stream) for stream in NORM.streams]
     assert [[(f.name, f.bits, f.signed) for f in fields] for fields in words] == [
         [("shift", 5, False)],
         [("last", 1, False), ("gain", 6, False), ("x", 8, True)],

@@ -9,6 +9,7 @@ import torch
 from support.command import call
 from support.models import quantized_digits, quantized_swin
 from test_capture import SCHEME, SWIN_LAYERS, digits_layers, request, swin_layers
+from test_golden_helpers import contents
 
 from bitlog2.flow.capture import Captured, command_of
 from bitlog2.flow.export import attention_scales, export_of, linear_layer
@@ -48,11 +49,6 @@ def swin_export():
     """Every layer of the small Swin for two images: masks, biases, two sizes of heads."""
     model = quantized_swin(SCHEME)
     return exported(model, request(), swin_layers())
-
-
-def contents(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def command(*words):

@@ -136,7 +136,7 @@ def test_golden_cli_plan_names_every_unit_stream_and_field(
         for stream in unit.streams:
             line = part[part.index(f"  {stream.name} ({stream.role}, a word a {stream.per})") :]
             fields = line.splitlines()[0].split("bytes: ")[1]
-            names = [field.name for field in stream.fields(Target.of(AttentionConfig(), 4))]
+            names = [field.name for field in Target.of(AttentionConfig(), 4).fields(stream)]
             assert [each.split()[0] for each in fields.split(", ")] == names
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small
+from test_golden_helpers import SMALL, contents, emit_hand_row
 
 from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
 from bitlog2.golden.stimulus.unit import Point, Target
@@ -185,7 +185,7 @@ def test_golden_emission_package_says_where_each_field_lies_in_its_word(
     with np.load(whole / "vectors.npz") as arrays:
         for stream in UNITS[unit].streams:
             words = [int(word, 16) for word in files[UNITS[unit].file_name(stream)].split()]
-            for field in stream.fields(Target(SMALL, 2)):
+            for field in Target(SMALL, 2).fields(stream):
                 values = arrays[f"{unit}.{stream.name}.{field.name}"].reshape(len(words), -1)
                 lowest = constants[f"{unit}_{stream.name}_{field.name}_LSB".upper()]
                 mask = (1 << constants[f"{field.name.upper()}_WIDTH"]) - 1
@@ -205,33 +205,6 @@ def test_golden_emission_package_has_every_register_width(whole: Path) -> None:
     text = contents(whole)["bitlog2_pkg.sv"].decode()
     for name, register in SMALL.registers.items():
         assert f"localparam integer {name.upper()}_WIDTH = {register.bits};" in text
-
-
-def test_golden_emission_refuses_a_folder_that_is_no_set(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"not empty and has no manifest\.json"):
-        emit_hand_row(tmp_path)
-    assert contents(tmp_path) == {"notes.txt": b"mine"}
-
-
-def test_golden_emission_refuses_a_set_with_a_stranger_in_it(tmp_path: Path) -> None:
-    folder = emit_hand_row(tmp_path / "set")
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"notes\.txt is no part of the vector set"):
-        emit_hand_row(folder)
-    assert (folder / "notes.txt").read_text() == "mine"
-
-
-def test_golden_emission_refuses_a_file_as_output(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(ValueError, match="must be a folder"):
-        emit_hand_row(tmp_path / "file")
-
-
-def test_golden_emission_replaces_a_set_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    emit_small(tmp_path / "set")
-    emit_hand_row(tmp_path / "set")
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 @pytest.mark.parametrize(

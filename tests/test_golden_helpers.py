@@ -95,12 +95,13 @@ def default_tables(unit: str, config: AttentionConfig | None = None) -> Tables:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return the files below a folder by their paths."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def renew_sums(folder: Path) -> None:
-    """Write the checksums anew, as somebody would who edits a set."""
+    """Write the checksums anew, as somebody would who edits a folder."""
     (folder / SUMS_NAME).write_bytes(
         render_checksums(
             {name: sha256(data) for name, data in contents(folder).items() if name != SUMS_NAME}

@@ -20,8 +20,9 @@ from bitlog2.golden.assurance.coverage import (
     read_points,
     read_reasons,
 )
-from bitlog2.golden.assurance.coverage.measure import BENCHES, judged_modules
+from bitlog2.golden.assurance.coverage.measure import judged_modules
 from bitlog2.golden.assurance.coverage.points import collapse, text_of
+from bitlog2.golden.cosim import DEVICES
 from bitlog2.golden.simulation import Rtl
 from bitlog2.golden.testbench import reference_files
 from bitlog2.sim import AttentionConfig
@@ -145,7 +146,7 @@ def test_structure_refuses_malformed_reasons(content: str, message: str):
 
 
 def test_structure_reasons_of_the_reference_are_read_and_of_modules_that_are_judged():
-    judged = {module for bench in BENCHES for module in judged_modules(bench)}
+    judged = {module for bench in DEVICES for module in judged_modules(bench)}
     reasons = load_reasons()
     assert {reason.module for reason in reasons} <= judged
     text = "".join(path.read_text(encoding="utf-8") for path in reference_files())
@@ -153,7 +154,7 @@ def test_structure_reasons_of_the_reference_are_read_and_of_modules_that_are_jud
 
 
 def test_structure_judges_every_module_of_the_reference_once():
-    judged = [module for bench in BENCHES for module in judged_modules(bench)]
+    judged = [module for bench in DEVICES for module in judged_modules(bench)]
     modules = {path.stem for path in reference_files()} - {"checks"}
     assert sorted(judged) == sorted(modules)
 

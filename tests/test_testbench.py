@@ -24,11 +24,11 @@ from support.rtl import (
     rtl_files,
     verdict,
 )
-from test_golden_helpers import SMALL, hand_row
+from test_golden_helpers import SMALL, contents, hand_row, renew_sums
 
 from bitlog2.flow import bench as bench_cases
 from bitlog2.golden import PRESETS, UNITS, emit, emit_from, emit_rows, verify
-from bitlog2.golden.package.folder import SUMS_NAME, read_manifest, render_checksums, sha256
+from bitlog2.golden.package.folder import SUMS_NAME, read_manifest
 from bitlog2.golden.simulation import FileList, icarus_found, throughput, verilator_command
 from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES, modules_of
 from bitlog2.golden.simulation.tools import finished
@@ -222,19 +222,6 @@ def test_testbench_is_made_from_the_words_of_the_manifest(bench_set: Path) -> No
 
 
 # In a vector set.
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def renew_sums(folder: Path) -> None:
-    (folder / SUMS_NAME).write_bytes(
-        render_checksums(
-            {name: sha256(data) for name, data in contents(folder).items() if name != SUMS_NAME}
-        )
-    )
 
 
 def test_testbench_set_verifies_and_lists_every_file(bench_set: Path) -> None:

@@ -203,7 +203,7 @@ def test_vectors_leave_out_nothing_else():
         (unit.name, stream.name, port)
         for unit in UNITS.values()
         for stream in unit.outputs
-        for port in stream.declared.ports
+        for port in stream.ports
         if unit.guard(stream.name, port) is not None
     }
     assert hidden == {

@@ -42,8 +42,8 @@ class Case:
     """Two ways to do the same work.
 
     Attributes:
-        name: what is timed.
-        peer: against what.
+        name: description of the work.
+        peer: name of the other way.
         ours, theirs: the work; both are run once before they are timed, and return what they made.
         target, aim: the ratio of the times to be reached, at most, and the one to strive for.
         threads: torch's, while both sides run.
@@ -63,7 +63,7 @@ class ThroughputCase:
     """Work that is measured in bytes a second.
 
     Attributes:
-        names: of its rows.
+        names: names of its rows.
         run: returns the seconds of each row, and the bytes that each handles.
         target: megabytes a second to be reached, at least.
         repetitions: at most.
@@ -80,7 +80,7 @@ def _verdict(met: bool) -> str:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PeerComparison:
     """What a case took: seconds of each repetition, alternating."""
 
     name: str
@@ -155,7 +155,7 @@ class Throughput:
         return {**asdict(self), "value": self.value, "met": self.met}
 
 
-Row = Comparison | Throughput
+Row = PeerComparison | Throughput
 
 #: The head of the lines.
 HEAD = f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}"
@@ -168,7 +168,7 @@ def write_samples(path: Path, rows: Sequence[Row]) -> None:
 
 
 #: Makes a case, or what there is to say where it cannot be run.
-MadeCase = Callable[[], Case | ThroughputCase | Comparison]
+MadeCase = Callable[[], Case | ThroughputCase | PeerComparison]
 
 
 def run_bench(
@@ -179,7 +179,7 @@ def run_bench(
     """Yield a row or more for each case.
 
     Args:
-        cases: each makes its case when its turn comes; a `Comparison` stands for a peer that is
+        cases: each makes its case when its turn comes; a `PeerComparison` stands for a peer that is
             not there.
         repetitions: runs of each side.
         wanted: text that the names of the wanted rows hold.
@@ -191,14 +191,14 @@ def run_bench(
             names = case.names if isinstance(case, ThroughputCase) else (case.name,)
             if not any(wanted in name for name in names):
                 continue
-            if isinstance(case, Comparison):
+            if isinstance(case, PeerComparison):
                 yield case
             elif isinstance(case, ThroughputCase):
                 yield from _throughput(case, repetitions)
             else:
                 torch.set_num_threads(case.threads)
                 samples = _alternate(case.ours, case.theirs, repetitions)
-                yield Comparison(case.name, case.peer, *samples, case.target, case.aim)
+                yield PeerComparison(case.name, case.peer, *samples, case.target, case.aim)
     finally:
         torch.set_num_threads(before)
 
@@ -371,13 +371,15 @@ def quantizer_alone() -> Case:
     )
 
 
-def rounding_cast() -> Case | Comparison:
+def rounding_cast() -> Case | PeerComparison:
     """RND and SAT of 2**20 products to 8 bits: unit 2, its multiplication too, against a cast."""
     name, peer, target, aim = "rounding, saturating cast, 2^20 values", "apytypes cast", 0.5, 0.2
     try:
         from apytypes import APyFixedArray, OverflowMode, QuantizationMode
     except ImportError:
-        return Comparison(name, peer, [], [], target, aim, refusal("the peer", "apytypes") or "")
+        return PeerComparison(
+            name, peer, [], [], target, aim, refusal("the peer", "apytypes") or ""
+        )
     config = AttentionConfig(t_bits=8)
     layer = layer_constants(config, _PARAMS)
     score = np.random.default_rng(3).integers(-28800, 28801, 1 << 20).astype(np.int32)
@@ -470,7 +472,7 @@ def files(words: int) -> ThroughputCase:
     return ThroughputCase(names, run, target=50.0)
 
 
-def rtl_cases(repetitions: int, wanted: str) -> Iterator[Callable[[], Comparison]]:
+def rtl_cases(repetitions: int, wanted: str) -> Iterator[Callable[[], PeerComparison]]:
     """Yield the rows that need the extra [rtl]: their builds take long, so only those wanted."""
     lanes = rtl.ATTENTION_ROW_LANES
     rows: list[tuple[str, str, Callable[[Path, int], rtl.RtlSeconds], float, float]] = [
@@ -501,17 +503,17 @@ def _rtl_row(
     target: float,
     aim: float,
     repetitions: int,
-) -> Comparison:
+) -> PeerComparison:
     try:
         with TemporaryDirectory() as folder:
             found = seconds(Path(folder), repetitions)
     except ToolError as error:
-        return Comparison(name, peer, [], [], target, aim, str(error))
+        return PeerComparison(name, peer, [], [], target, aim, str(error))
     ours, peers = (
         f"{found.keys / statistics.median(side):,.0f}" for side in (found.ours, found.peers)
     )
     note = f"{ours} keys a second, peer {peers}"
-    return Comparison(name, peer, found.ours, found.peers, target, aim, note)
+    return PeerComparison(name, peer, found.ours, found.peers, target, aim, note)
 
 
 #: Rows that need neither a number of words nor simulators.
@@ -531,7 +533,7 @@ def cases(words: int, repetitions: int, wanted: str) -> list[MadeCase]:
     """Return every row.
 
     Args:
-        words: of the vector set.
+        words: words of the vector set.
         repetitions: runs of each side.
         wanted: what the names of rows hold; only such rows need the extra [rtl].
     """

@@ -57,8 +57,8 @@ class CaptureChoice:
     Attributes:
         layers: attention layers in execution order, by number or name.
         images: validation images.
-        heads: of each layer; None for all.
-        windows: of an image in Swin; None for the first, which need not be named.
+        heads: heads of each layer; None for all.
+        windows: windows of an image in Swin; None for the first, which need not be named.
         rows: queries; None for all.
     """
 
@@ -74,7 +74,7 @@ class Captured:
     """Layers of a model as they ran on the chosen images.
 
     Attributes:
-        request: what was asked for.
+        request: request for the model.
         model: quantized.
         layers: captured attention layers.
         chosen: numbers by option: `layers`, `images`, and `heads` where there was a choice.

@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from bitlog2 import documents
-from bitlog2.golden.package.export_manifest import ExportManifest
-from bitlog2.golden.package.vector_manifest import VectorManifest
+from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.stimulus.units import UNITS
@@ -30,7 +30,7 @@ def unit_tables() -> str:
         lines += ["| file | role | a word per | bits | digits | fields, most significant first |"]
         lines += ["|---|---|---|---|---|---|"]
         for stream in unit.streams:
-            fields_of = stream.fields(target)
+            fields_of = target.fields(stream)
             width = word_width(fields_of)
             lines.append(
                 f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
@@ -211,7 +211,9 @@ def _result_schema() -> str:
 
 #: Each published schema, and what makes it.
 SCHEMAS: dict[Path, Callable[[], str]] = {
-    _ROOT / "golden/package/manifest.schema.json": lambda: _manifest_schema(VectorManifest),
-    _ROOT / "golden/package/export.schema.json": lambda: _manifest_schema(ExportManifest),
+    **{
+        _ROOT / "golden/package" / kind.schema_file: partial(_manifest_schema, kind)
+        for kind in KINDS.values()
+    },
     _ROOT / "models/runs/result.schema.json": _result_schema,
 }

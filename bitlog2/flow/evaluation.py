@@ -73,11 +73,11 @@ def evaluated(
     """Evaluate, or go on with a run; print its table and return the exit status.
 
     Args:
-        folder: of the run; None for one that is gone afterwards.
-        request: what is evaluated; None for what the run was asked for.
-        check_threads: that compare registers; None for a number by the processors.
+        folder: folder of the run; None for a temporary one.
+        request: request of the evaluation; None for that of the run.
+        check_threads: threads that compare registers; None for a number by the processors.
         progress: shows progress.
-        outputs: what is written beside the run.
+        outputs: files beside the run.
 
     Raises:
         ValueError, OSError: as `evaluate`, `RunFolder.open`, `Outputs.writer`.

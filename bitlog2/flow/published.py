@@ -34,7 +34,7 @@ def quantize_and_validate(
 
     Args:
         name, spec, source, checkpoint, ema, seed, calibration_images: as of an `EvaluationRequest`.
-        device: of torch; None for cuda where there is one.
+        device: torch's device; None for cuda where there is one.
         batch_size: images per batch of the validation.
         print_freq: batches between two lines.
         progress: shows progress.

@@ -77,7 +77,7 @@ def gates(
 
     Args:
         run: its folder.
-        result: of the run.
+        result: result of the run.
         wanted: False for those that were counted before; None to count where Yosys is there.
         progress: shows progress.
 

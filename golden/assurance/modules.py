@@ -16,7 +16,7 @@ class Module:
     Attributes:
         name: its name.
         unit: the unit that it belongs to.
-        contract: of the testbench that plays its device.
+        contract: port contract of the testbench that plays its device.
         device: the module in that testbench: this one, or the one that holds it.
         assumes: what holds of its inputs; None where it is held to the ports of its device.
     """

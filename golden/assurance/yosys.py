@@ -40,8 +40,8 @@ def run_script(
     Args:
         folder: the folder.
         files: name -> content; a package before what uses it.
-        commands: of Yosys.
-        options: of `read_verilog`.
+        commands: commands of Yosys.
+        options: options of `read_verilog`.
         timeout: seconds, or None for no limit.
 
     Raises:

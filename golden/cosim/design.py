@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from ..package.reading import open_set
 from ..package.vector_set import PACKAGE_NAME
-from ..simulation import Elaborated, Port, Rtl, ToolError, elaborate
+from ..simulation import Elaborated, ModulePort, Rtl, ToolError, elaborate
 from ..simulation.contract import Channel
 from ..stimulus.unit import Target
 from ..testbench import reference_files
@@ -82,7 +82,7 @@ def wrap(rtl: Rtl, top: str, found: Elaborated, device: Device, target: Target) 
 def _join_params(joiner: "_Joiner", device: Device, target: Target) -> None:
     if device.contract.params:
         params = next(each for each in device.unit.streams if each.name == "params")
-        for each in params.fields(target):
+        for each in target.fields(params):
             joiner.join(each.name, "input", each.width)
 
 
@@ -113,7 +113,7 @@ def _join_channel(joiner: "_Joiner", device: Device, channel: Channel, target: T
 class _Joiner:
     """Finds the ports of a module by the names of the contract, and writes the wrapper."""
 
-    def __init__(self, rtl: Rtl, ports: Iterable[Port]) -> None:
+    def __init__(self, rtl: Rtl, ports: Iterable[ModulePort]) -> None:
         self.rtl, self.faults = rtl, dict[str, list[str]]()
         self._ports = {each.name: each for each in ports}
         self._used: set[tuple[str, str]] = set()
@@ -130,7 +130,7 @@ class _Joiner:
         """Return ` named PORT` where the owner names one for this name; else an empty text."""
         return next((f" named {port}" for given, port in self.rtl.ports if given == name), "")
 
-    def find(self, name: str) -> Port | None:
+    def find(self, name: str) -> ModulePort | None:
         """Return the port that has this name in the contract."""
         for rule in self.rtl.ports:
             port = _renamed(rule, name)
@@ -158,7 +158,7 @@ class _Joiner:
 
         Args:
             name: in the contract.
-            direction, width: that it must have.
+            direction, width: required direction and width.
             hint: to be put behind the width.
             absent: what an output of the wrapper is where the module lacks the port; None where it
                 must be there.
@@ -172,7 +172,7 @@ class _Joiner:
                 self._assigned.append(f"  assign {name} = {absent};")
             return
         if port is None or (port.direction, port.width) != (direction, width):
-            wanted = f"{Port(name, direction, width)}{hint}"
+            wanted = f"{ModulePort(name, direction, width)}{hint}"
             if port is None:
                 self._fault("must have", f"{wanted}{self.named(name)}")
             else:
@@ -211,7 +211,7 @@ class _Joiner:
             else:
                 self._fault("must not have", str(port))
 
-    def _tied(self, port: Port) -> str:
+    def _tied(self, port: ModulePort) -> str:
         import pyslang
 
         value = int(pyslang.SVInt(self.rtl.ties[port.name]))

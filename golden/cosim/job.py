@@ -22,9 +22,9 @@ class Profile(Document, frozen=True, kw_only=True):
     """How a run goes.
 
     Attributes:
-        name: of the run.
+        name: name of the run.
         source: chance in percent per cycle that an input beat waits before it is offered.
-        sink: the same that an output is not ready.
+        sink: chance in percent per cycle that an output is not ready.
         resets: how often the device is reset in the middle of a row, at most.
         cases: the cases that are played, in this order.
     """
@@ -49,9 +49,9 @@ def profiles_of(
 
     Args:
         stall: chance in percent; 0 for the runs without stalls alone.
-        names: of the runs; None for all.
-        cases: that are played; those of the run with resets are drawn from them.
-        seed: of the draw.
+        names: names of the runs; None for all.
+        cases: cases of the runs; those of the run with resets are drawn from them.
+        seed: seed of the draw.
         clocked: whether the device has a clock; without one it has the first run alone.
         back_pressure: whether its outputs can be stalled; else no run stalls them.
 
@@ -84,10 +84,10 @@ class Job(Document, frozen=True, kw_only=True):
 
     Attributes:
         folder: the vector set.
-        device: what is simulated.
+        device: name of the device.
         results: folder for what comes out.
         profiles: the runs, one after another.
-        seed: of the stalls.
+        seed: seed of the stalls.
         idle: cycles without a transfer after which the device counts as stuck.
         stop_first: whether the first difference ends the simulation.
         log: file that every transfer is written to.
@@ -117,7 +117,7 @@ class Recording(Document, frozen=True, kw_only=True):
 
     Attributes:
         failures: one sentence each.
-        cycles: of the clock; cases where there is none.
+        cycles: cycles of the clock; cases for a device without one.
         lanes: words per beat of the widest channel.
         seconds: wall time.
         resets: nanoseconds at which resets in the middle of a row ended.
@@ -149,9 +149,9 @@ def write_recording(folder: Path, words: Sequence[Words], **report: Any) -> None
     """Put a run's words and report into `folder`, made where it is missing; the report last.
 
     Args:
-        folder: of the run.
-        words: what each stream gave.
-        report: the other attributes of a `Recording`.
+        folder: folder of the run.
+        words: words of each stream.
+        report: other attributes of a `Recording`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for each in words:

@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim.checks import check_choice
 
 from ..package.comparison import UnitComparison, compare_unit
-from ..package.reading import image_of, open_set, read_inputs
+from ..package.reading import image_of, open_set, read_tables
+from ..package.vector_manifest import VectorManifest
 from ..package.vector_set import UnitVectors, make_vectors, shape_tables
 from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
 from ..stimulus.rows import RowCase, check_row, tables_of_rows
-from ..stimulus.unit import Tables, Target, Unit, case_count, no_progress, row_offsets
+from ..stimulus.unit import GoldenUnit, Tables, Target, case_count, no_progress, row_offsets
 from ..stimulus.units import UNITS
-from ..words.fields import hex_digits, pack, unpack
+from ..words.fields import hex_digits, pack
 from ..words.memfile import render_mem
 
 # -- Devices ---------------------------------------------------------------------------------------
@@ -36,7 +38,7 @@ class Device:
     """
 
     contract: Contract
-    unit: Unit
+    unit: GoldenUnit
     origins: Mapping[tuple[str, str], str]
 
     @property
@@ -48,8 +50,7 @@ class Device:
         """Return the streams of the device from those of the vector set."""
         return {
             stream.name: {
-                port: source[self.origins[stream.name, port]][port]
-                for port in stream.declared.ports
+                port: source[self.origins[stream.name, port]][port] for port in stream.ports
             }
             for stream in self.unit.streams
         }
@@ -74,7 +75,7 @@ def _device(name: str, held: Contract) -> Device:
     return Device(held, replace(unit, declared=shown), origins)
 
 
-def _part_of(unit: Unit, held: Contract) -> Device:
+def _part_of(unit: GoldenUnit, held: Contract) -> Device:
     """Return the device of a part of a unit: its input is a stimulus, its output is expected.
 
     An output that carries a whole stream of the unit keeps the stream's name.
@@ -121,9 +122,7 @@ def device_named(name: str) -> Device:
     Raises:
         ValueError: there is none.
     """
-    if name not in DEVICES:
-        raise ValueError(f"unit must be one of {', '.join(DEVICES)}, got {name!r}")
-    return DEVICES[name]
+    return DEVICES[check_choice("unit", name, tuple(DEVICES))]
 
 
 # -- Words of channels -----------------------------------------------------------------------------
@@ -164,11 +163,11 @@ class Words:
     """The words that a channel gave.
 
     Attributes:
-        of: the words of the channel.
+        of: format of the channel's words.
         ends: for each expected word whether a row ends with it, 1 or 0; used where the word itself
             does not begin with `last`.
-        bits: of each word, most significant first, 01xz.
-        times: of each word in nanoseconds.
+        bits: bits of each word, most significant first, 01xz.
+        times: time of each word in nanoseconds.
         failures: what is wrong with `tkeep` and `tlast`: the first three.
     """
 
@@ -230,8 +229,8 @@ class Model:
     """A device's stimulus and expected words.
 
     Args:
-        device: which.
-        target: what it is built for.
+        device: the device.
+        target: configuration and head dimension that it is built for.
         tables: every stream of the device's unit.
     """
 
@@ -277,8 +276,7 @@ class Model:
             ValueError: there is none.
         """
         known = {each.prefix: each for each in self.device.contract.channels}
-        if prefix not in known:
-            raise ValueError(f"prefix must be one of {', '.join(known)}, got {prefix!r}")
+        check_choice("prefix", prefix, tuple(known))
         return self.device.words(known[prefix], self.target)
 
     def beats(
@@ -287,7 +285,7 @@ class Model:
         """Return the beats of every row of an input stream.
 
         Args:
-            prefix: of its ports.
+            prefix: prefix of its ports.
             lanes: words per beat.
             garbage: bits -> what lanes hold that are not kept.
         """
@@ -309,7 +307,7 @@ class Model:
         """Return the words of every row of an output: value, and 1 for bits that mean a thing."""
         unit, tables = self.device.unit, self.vectors.tables
         stream = self.channel(prefix).stream
-        fields, cares = stream.fields(self.target), {}
+        fields, cares = self.target.fields(stream), {}
         for each in fields:
             cares[each.name] = np.full_like(
                 tables[stream.name][each.name], -1 if each.signed else each.high
@@ -363,6 +361,21 @@ class AttentionModel(Model):
         )
 
 
+def unit_of(manifest: VectorManifest, device: Device) -> GoldenUnit:
+    """Return the unit of a set whose vectors a device takes.
+
+    Raises:
+        ValueError: the set has no vectors for the device.
+    """
+    unit = UNITS[device.contract.unit]
+    if unit not in manifest.units:
+        raise ValueError(
+            f"unit {device.name} takes the vectors of {unit.name}, the set has those of "
+            f"{', '.join(manifest.unit_names)}"
+        )
+    return unit
+
+
 def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
     """Return the target of a set and what the simulator makes of a device's stimulus.
 
@@ -370,13 +383,8 @@ def vectors_of_set(folder: Path, device: Device) -> tuple[Target, UnitVectors]:
         ValueError: the set cannot be used, or has no vectors for the device.
     """
     manifest = open_set(folder)
-    unit = UNITS[device.contract.unit]
-    if unit not in manifest.units:
-        names = ", ".join(each.name for each in manifest.units)
-        raise ValueError(
-            f"unit {device.name} takes the vectors of {unit.name}, the set has those of {names}"
-        )
-    inputs = read_inputs(folder, manifest, unit)
+    unit = unit_of(manifest, device)
+    inputs = read_tables(folder, manifest, unit, unit.inputs)
     part = make_vectors(manifest.target, unit, manifest.groups[unit.name], inputs)
     tables = device.tables(part.tables)
     return manifest.target, UnitVectors(device.unit, part.groups, tables, part.cases, {})
@@ -390,13 +398,7 @@ def model_of_files(folder: Path, device: Device) -> Model:
         OSError: a file cannot be read.
     """
     manifest, unit = open_set(folder), UNITS[device.contract.unit]
-    tables: Tables = {}
-    for stream in unit.streams:
-        path = folder / unit.file_name(stream)
-        image = image_of(
-            path.read_bytes(), path, manifest.target, stream, manifest.words[path.name]
-        )
-        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+    tables = read_tables(folder, manifest, unit, unit.streams)
     return Model(device, manifest.target, device.tables(tables))
 
 

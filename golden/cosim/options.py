@@ -18,12 +18,12 @@ class CosimOptions:
 
     Attributes:
         simulator: `verilator` or `icarus`.
-        seed: of the stalls, 0 to 2**63 - 1.
+        seed: seed of the stalls, 0 to 2**63 - 1.
         stall: chance in percent that a beat waits a cycle, 0 to 90; 0 for the run without alone.
         idle: cycles without a transfer after which a device counts as stuck, 10 to 10**9.
         limit: seconds after which a simulator is ended.
         lanes: keys per beat, the parameter LANES of the rows, 1 to 64; None for its own default.
-        cases: that are played, in this order; None for all. Needs a single unit.
+        cases: cases in the order of play; None for all. Needs a single unit.
         profiles: names of `PROFILES`: the runs; None for all.
         stop_first: whether the first difference ends everything.
         waves: a VCD file, or a folder for `<unit>.vcd`; None for none.

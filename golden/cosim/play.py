@@ -78,13 +78,13 @@ async def _streams(dut: Any, job: Job, model: Model) -> None:
     }
     bench = Bench(dut)
     for number, profile in enumerate(job.profiles, 1):
-        run = _Run(bench, job, model.of_cases(profile.cases), profile, outputs, lanes)
+        run = _Playback(bench, job, model.of_cases(profile.cases), profile, outputs, lanes)
         if not await run.play():
             write_whole(job.last, str(number).encode())
             break
 
 
-class _Run:
+class _Playback:
     """The rows of one profile, from reset; resets between them cut other rows off.
 
     Args:
@@ -277,7 +277,7 @@ class _Observer:
 
     progress = 0
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _Playback) -> None:
         self.run = run
 
     def drive(self) -> None:
@@ -290,7 +290,7 @@ class _Observer:
 class _TransferLog(_Observer):
     """Writes a line per transfer: time, stream, case, beat, and the fields of each lane."""
 
-    def __init__(self, run: _Run, file: TextIO) -> None:
+    def __init__(self, run: _Playback, file: TextIO) -> None:
         super().__init__(run)
         self._file = file
 
@@ -337,7 +337,7 @@ def _value(bits: str, signed: bool) -> str:
 class _FirstDifference(_Observer):
     """Sees at once when a device gives a word that is not the expected one, or breaks a rule."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _Playback) -> None:
         super().__init__(run)
         self.found = False
         self._words = {prefix: run.model.words(prefix, run.rows) for prefix in run.expected}

@@ -28,10 +28,10 @@ class RegressionPoint:
     """One configuration.
 
     Attributes:
-        scheme: of the map.
+        scheme: scheme of the map.
         fraction_bits: F.
         table_bits: P.
-        code_bits: of q, k, v and o.
+        code_bits: width of q, k, v and o.
         lanes: keys per beat.
         max_tokens: largest N; rows of one key are in every set.
         head_dim: D.

@@ -18,10 +18,10 @@ class ProfileRun:
     """A device under one profile of stalls.
 
     Attributes:
-        name: of the profile.
-        comparison: its words with the expected ones; None where the simulation did not get so far.
-        failures: what else is wrong, one sentence each.
-        cycles: of the clock; cases where there is none.
+        name: name of the profile.
+        comparison: its words against the expected ones; None where the simulation ended before.
+        failures: other faults, one sentence each.
+        cycles: cycles of the clock; cases for a device without one.
         seconds: wall time of the simulator.
         resets: nanoseconds of the resets in the middle of a row.
     """
@@ -134,10 +134,10 @@ class CosimResult:
 
     Attributes:
         folder: the vector set.
-        failures: what is wrong with the set itself; then nothing was simulated.
+        failures: faults of the set itself; then nothing was simulated.
         simulator: name and version.
-        remark: about the other simulator.
-        seed, stall, idle: of the runs.
+        remark: note on the other simulator.
+        seed, stall, idle: as of `CosimOptions`.
         units: the devices.
     """
 

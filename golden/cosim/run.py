@@ -20,7 +20,15 @@ from ..simulation import Rtl
 from ..stimulus.unit import Progress, Target, no_progress
 from .design import WRAPPER, Design, build_design
 from .job import Job, Profile, Recording, profiles_of, read_recording, write_document
-from .model import DEVICES, Device, compare_words, device_named, select_cases, vectors_of_set
+from .model import (
+    DEVICES,
+    Device,
+    compare_words,
+    device_named,
+    select_cases,
+    unit_of,
+    vectors_of_set,
+)
 from .options import CosimOptions
 from .result import CosimResult, ProfileRun, UnitRun
 from .simulators import Simulator, simulator_named, start
@@ -90,18 +98,13 @@ def cosim(
 
 def _names(folder: Path, unit: str, rtl: Rtl | None) -> list[str]:
     """Return the devices that are meant, each with vectors in the set."""
-    sources = [each.name for each in open_set(folder).units]
+    manifest = open_set(folder)
     if unit != "all":
-        device = device_named(unit)
-        if device.contract.unit not in sources:
-            raise ValueError(
-                f"unit {unit} takes the vectors of {device.contract.unit}, the set has those of "
-                f"{', '.join(sources)}"
-            )
+        unit_of(manifest, device_named(unit))
         return [unit]
     if rtl is not None:
         raise ValueError("unit must be a single one with rtl, got all")
-    return [name for name, device in DEVICES.items() if device.contract.unit in sources]
+    return [name for name, device in DEVICES.items() if device.contract.unit in manifest.unit_names]
 
 
 def _design(folder: Path, name: str, rtl: Rtl | None, options: CosimOptions) -> Design:

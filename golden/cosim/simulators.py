@@ -16,6 +16,7 @@ from typing import Any
 
 from bitlog2.extras import require
 from bitlog2.names import SIMULATORS
+from bitlog2.sim.checks import check_choice
 
 from ..simulation import MAKE_PYTHON, ToolError, icarus_found, verilator_environment
 from ..simulation.tools import finished
@@ -35,8 +36,8 @@ class Simulator:
     Attributes:
         name: `verilator` or `icarus`.
         version: as it prints it.
-        environment: in which it is run.
-        remark: whether the other one is there.
+        environment: environment of its processes.
+        remark: note on the other simulator.
     """
 
     name: str
@@ -53,8 +54,7 @@ def simulator_named(name: str) -> Simulator:
         ToolError: it is not installed, or cocotb cannot be used.
         ModuleNotFoundError: cocotb is not installed.
     """
-    if name not in SIMULATORS:
-        raise ValueError(f"simulator must be one of {', '.join(SIMULATORS)}, got {name!r}")
+    check_choice("simulator", name, SIMULATORS)
     _check_cocotb()
     if name == "icarus":
         if not icarus_found():
@@ -112,11 +112,11 @@ def start(
     """Have cocotb's runner `build` or `test`; return the status, None when the time was over.
 
     Args:
-        simulator: which.
+        simulator: the simulator.
         action: `build` or `test`; what it prints is in `<action>.log`.
         folder: for what is written.
         limit: seconds.
-        arguments: of the runner's method of that name.
+        arguments: arguments of the runner's method of that name.
     """
     path, log = folder / f"{action}.json", folder / f"{action}.log"
     order = {"action": action, "arguments": arguments, "simulator": simulator.name}

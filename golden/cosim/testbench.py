@@ -55,7 +55,7 @@ class Bench:
 
     Args:
         dut: the device, with the ports `clk` and `rst_n` (synchronous, active low).
-        period: of the clock in nanoseconds, even.
+        period: period of the clock in nanoseconds, even.
     """
 
     def __init__(self, dut: Any, *, period: int = 10) -> None:
@@ -144,10 +144,10 @@ class RowDriver(_Stream):
     While nothing is offered the payload is random: a device must not look at it.
 
     Args:
-        bench: that steps the driver.
-        prefix: of the ports.
+        bench: bench that steps the driver.
+        prefix: prefix of the ports.
         stall: chance in percent, 0 to 99, that a beat waits a cycle before it is offered.
-        seed: of the stalls and of the random payload.
+        seed: seed of the stalls and of the random payload.
     """
 
     def __init__(self, bench: Bench, prefix: str, *, stall: int = 0, seed: object = 0) -> None:
@@ -225,10 +225,10 @@ class RowMonitor(_Stream):
     is ready, as AXI-Stream allows, so that a device that waits for `tready` first stands still.
 
     Args:
-        bench: that steps the monitor.
-        prefix: of the ports.
+        bench: bench that steps the monitor.
+        prefix: prefix of the ports.
         stall: chance in percent, 0 to 99, that it is not ready in a cycle.
-        seed: of the stalls.
+        seed: seed of the stalls.
         expected: transfers that count as progress; None for all.
     """
 
@@ -314,9 +314,9 @@ class Sequencer:
     Rows with the same parameters follow one another without waiting.
 
     Args:
-        bench: that steps it; add it before the drivers.
-        model: of the device, with the parameters of each row.
-        rows: of the model, in the order in which they come; None for all.
+        bench: bench that steps it; add it before the drivers.
+        model: model of the device, with the parameters of each row.
+        rows: rows of the model in the order of play; None for all.
     """
 
     progress = 0
@@ -393,7 +393,7 @@ class Scoreboard:
     """Collects the words of a device's outputs.
 
     Args:
-        model: of the device.
+        model: model of the device.
     """
 
     def __init__(self, model: Model) -> None:

@@ -4,11 +4,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stimulus.unit import Stream, Target, row_offsets
+from bitlog2.sim.declarations import Stream
+
+from ..stimulus.unit import Target, row_offsets
 from ..words.fields import Columns, Field, blocks, pack, unpack
 from ..words.memfile import UNKNOWN, MemoryImage
 from .vector_set import UnitVectors
@@ -18,18 +21,18 @@ SHOWN, _PRINTED = 10, 5
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class FieldMismatch:
     """A value that is not the expected one.
 
     Attributes:
-        unit, stream, field: where; `maker` is the unit of the datapath that makes the field.
+        unit, stream, field: place of the value; `maker` is the unit of the datapath that makes it.
         case: number of the case in the set.
         beat: key within the row, None for a word of a case.
         lane: output channel, None for a field without lanes.
         expected, actual: the values; `actual` is None where digits are unknown.
-        digits: the actual bits in hexadecimal, x for unknown digits.
+        digits: actual bits in hexadecimal, x for unknown digits.
         bits: width of the field.
-        time: of the simulation in nanoseconds, None where there was none.
+        time: simulation time in nanoseconds; None without a simulation.
     """
 
     unit: str
@@ -65,11 +68,11 @@ class Difference:
     """The wrong values of a field, taken together.
 
     Attributes:
-        stream, field, maker: as of a `Mismatch`.
-        values: that were compared.
-        wrong: those that differ.
-        cases: in which they are.
-        how: they differ, in words.
+        stream, field, maker: as of a `FieldMismatch`.
+        values: number of compared values.
+        wrong: number of values that differ.
+        cases: number of cases with such values.
+        how: kind of difference, in words.
     """
 
     stream: str
@@ -93,8 +96,8 @@ class StreamCount:
 
     Attributes:
         name: `unit.stream`.
-        words: what the manifest counts.
-        compared: words that were there.
+        words: words that the manifest counts.
+        compared: words that were present.
         surplus: words past the last.
         wrong: compared words that differ.
     """
@@ -130,7 +133,7 @@ class UnitComparison:
             the first two.
         differences: one for each field that differs, in datapath order.
         first: the first case with a mismatch: why it is there, and its inputs, line by line.
-        reasons: of every case with a mismatch, and in how many it is.
+        reasons: reason -> number of cases with a mismatch.
         total: mismatching values.
         parted: case -> the first unit that parts, for every case with a mismatch.
         taps_missing: streams that were not given: what they hold cannot be named in `parted`.
@@ -138,7 +141,7 @@ class UnitComparison:
 
     unit: str
     counts: tuple[StreamCount, ...]
-    mismatches: tuple[Mismatch, ...]
+    mismatches: tuple[FieldMismatch, ...]
     differences: tuple[Difference, ...]
     first: tuple[str, ...]
     reasons: dict[str, int]
@@ -195,10 +198,10 @@ _LANES, _AROUND = 2, 2
 
 @dataclass(frozen=True)
 class _Wrong:
-    """The mismatches of one field, by word and then by lane: each array holds one entry for each.
+    """The wrong values of one field, by word and then by lane: each array holds one entry for each.
 
-    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits; `values`
-    is how many were compared.
+    `actual` are the values with their unknown bits 0, `unknown` the masks of those bits; `cases`
+    count in the order of the comparison, `values` is how many were compared.
     """
 
     stream: Stream
@@ -242,45 +245,152 @@ def compare_unit(
         times: nanoseconds of each word by stream, for the mismatches.
         cases: number of each case in the set, which the result shows; None where these are all.
     """
-    unit = part.unit
-    streams = {stream.name: stream for stream in unit.outputs if stream.name in images}
-    suspects = {
-        name: _suspects(stream.fields(target), part.tables[name], images[name])
-        for name, stream in streams.items()
-    }
-    offsets = row_offsets(unit, part.tables)
-    found = []
-    for maker, name, field_name in unit.datapath:
-        if name in streams:
-            field = next(f for f in streams[name].fields(target) if f.name == field_name)
-            left_out = unit.hidden_words(part.tables, name, field_name)
-            found.append(
-                _wrong(
-                    part,
-                    streams[name],
-                    field,
-                    maker,
-                    images[name],
-                    suspects[name],
-                    left_out,
-                    offsets,
-                )
-            )
     numbers = np.arange(part.cases) if cases is None else np.asarray(cases)
-    mismatches = _first(part, found, offsets, numbers, times or {})
-    parted = _parted(found)
-    shown = {int(numbers[case]): maker for case, maker in parted.items()}
-    return UnitComparison(
-        unit=unit.name,
-        counts=tuple(_count(unit.name, name, images[name], found) for name in streams),
-        mismatches=mismatches,
-        differences=tuple(_difference(each, numbers) for each in found if len(each.words)),
-        first=_inputs(part, mismatches[0], min(parted), offsets, numbers) if parted else (),
-        reasons=dict(Counter(_reason(part, case) for case in shown)),
-        total=sum(len(each.words) for each in found),
-        parted=shown,
-        taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
-    )
+    return _Comparer(target, part, images, times or {}, numbers).compared()
+
+
+@dataclass(frozen=True)
+class _Comparer:
+    """The expected words of a unit, those of a device, and the number of each case in the set."""
+
+    target: Target
+    part: UnitVectors
+    images: Mapping[str, MemoryImage]
+    times: Mapping[str, Sequence[int]]
+    numbers: NDArray[np.int64]
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64] | None:
+        """The first beat of each row; None for a unit without rows."""
+        return row_offsets(self.part.unit, self.part.tables)
+
+    def compared(self) -> UnitComparison:
+        """Return the comparison."""
+        unit = self.part.unit
+        streams = {stream.name: stream for stream in unit.outputs if stream.name in self.images}
+        suspects = {
+            name: _suspects(self.target.fields(stream), self.part.tables[name], self.images[name])
+            for name, stream in streams.items()
+        }
+        found = [
+            self._wrong(maker, streams[name], field, suspects[name])
+            for maker, name, field in unit.datapath
+            if name in streams
+        ]
+        mismatches, parted = self._first(found), _parted(found)
+        shown = {int(self.numbers[case]): maker for case, maker in parted.items()}
+        return UnitComparison(
+            unit=unit.name,
+            counts=tuple(self._count(name, found) for name in streams),
+            mismatches=mismatches,
+            differences=tuple(self._difference(each) for each in found if len(each.words)),
+            first=self._inputs(min(parted), mismatches[0].beat or 0) if parted else (),
+            reasons=dict(Counter(_reason(self.part, case) for case in shown)),
+            total=sum(len(each.words) for each in found),
+            parted=shown,
+            taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
+        )
+
+    def _wrong(self, maker: str, stream: Stream, name: str, suspects: _Suspects) -> _Wrong:
+        """Return where a field is wrong, words in which it means nothing left out."""
+        field = next(each for each in self.target.fields(stream) if each.name == name)
+        present = self.images[stream.name].present
+        actual, unknown, expected = (
+            columns[name].reshape(-1, field.lanes)
+            for columns in (suspects.values, suspects.unknown, self.part.tables[stream.name])
+        )
+        wrong = (actual != expected[suspects.words]) | (unknown != 0)
+        ignored = self.part.unit.hidden_words(self.part.tables, stream.name, name)
+        if ignored is not None:
+            wrong &= ~ignored[suspects.words][:, None]
+            present = present & ~ignored
+        rows, lanes = np.nonzero(wrong)
+        words = suspects.words[rows]
+        return _Wrong(
+            stream=stream,
+            field=field,
+            maker=maker,
+            words=words,
+            lanes=lanes,
+            cases=self._cases_of(stream, words),
+            expected=expected[words, lanes],
+            actual=actual[rows, lanes],
+            unknown=unknown[rows, lanes],
+            values=int(np.count_nonzero(present)) * field.lanes,
+        )
+
+    def _cases_of(self, stream: Stream, words: NDArray[np.int64]) -> NDArray[np.int64]:
+        if stream.per == "case" or self.offsets is None:
+            return words
+        return np.searchsorted(self.offsets, words, side="right") - 1
+
+    def _count(self, name: str, found: list[_Wrong]) -> StreamCount:
+        image = self.images[name]
+        wrong = [each.words for each in found if each.stream.name == name]
+        return StreamCount(
+            name=f"{self.part.unit.name}.{name}",
+            words=len(image.present),
+            compared=int(np.count_nonzero(image.present)),
+            surplus=image.surplus,
+            wrong=np.unique(np.concatenate(wrong)).size,
+        )
+
+    def _difference(self, wrong: _Wrong) -> Difference:
+        return Difference(
+            stream=wrong.stream.name,
+            field=wrong.field.name,
+            maker=wrong.maker,
+            values=wrong.values,
+            wrong=len(wrong.words),
+            cases=len(np.unique(self.numbers[wrong.cases])),
+            how=_how(wrong),
+        )
+
+    def _inputs(self, case: int, beat: int) -> tuple[str, ...]:
+        """Return the inputs of a case in words, of a row those around a beat."""
+        number = int(self.numbers[case])
+        lines = [f"case {number}, {_reason(self.part, number)}"]
+        for stream in self.part.unit.inputs:
+            columns = self.part.tables[stream.name]
+            if stream.per == "case" or self.offsets is None:
+                lines.append(f"  {stream.name}: {_values(columns, case)}")
+                continue
+            first, end = int(self.offsets[case]), int(self.offsets[case + 1])
+            low, high = max(0, beat - _AROUND), min(end - first, beat + _AROUND + 1)
+            lines += [f"  beat {at}: {_values(columns, first + at)}" for at in range(low, high)]
+            if high - low < end - first:
+                lines.append(f"  ({end - first} beats in all)")
+        return tuple(lines)
+
+    def _first(self, found: list[_Wrong]) -> tuple[FieldMismatch, ...]:
+        """Return the first mismatches, of each value the first lanes alone."""
+        places = sorted(
+            (int(each.cases[i]), order, i)
+            for order, each in enumerate(found)
+            for i in _first_lanes(each.words)
+        )
+        return tuple(self._mismatch(found[order], i) for _, order, i in places[:SHOWN])
+
+    def _mismatch(self, wrong: _Wrong, index: int) -> FieldMismatch:
+        field, stream = wrong.field, wrong.stream
+        case, word, value, unknown = (
+            int(each[index]) for each in (wrong.cases, wrong.words, wrong.actual, wrong.unknown)
+        )
+        first = None if stream.per == "case" or self.offsets is None else self.offsets[case]
+        return FieldMismatch(
+            unit=self.part.unit.name,
+            stream=stream.name,
+            maker=wrong.maker,
+            case=int(self.numbers[case]),
+            beat=None if first is None else word - int(first),
+            field=field.name,
+            lane=int(wrong.lanes[index]) if field.lanes > 1 else None,
+            expected=int(wrong.expected[index]),
+            actual=None if unknown else value,
+            digits=hex_of(value & ((1 << field.bits) - 1), unknown, field.bits),
+            bits=field.bits,
+            time=self.times[stream.name][word] if self.times else None,
+        )
 
 
 def _suspects(fields: tuple[Field, ...], expected: Columns, image: MemoryImage) -> _Suspects:
@@ -304,60 +414,6 @@ def _suspects(fields: tuple[Field, ...], expected: Columns, image: MemoryImage) 
     )
 
 
-def _wrong(
-    part: UnitVectors,
-    stream: Stream,
-    field: Field,
-    maker: str,
-    image: MemoryImage,
-    suspects: _Suspects,
-    ignored: NDArray[np.bool_] | None,
-    offsets: NDArray[np.int64] | None,
-) -> _Wrong:
-    """Return where a field is wrong; `ignored` marks the words in which it means nothing."""
-    actual, unknown, expected = (
-        columns[field.name].reshape(-1, field.lanes)
-        for columns in (suspects.values, suspects.unknown, part.tables[stream.name])
-    )
-    wrong = (actual != expected[suspects.words]) | (unknown != 0)
-    if ignored is not None:
-        wrong &= ~ignored[suspects.words][:, None]
-    rows, lanes = np.nonzero(wrong)
-    words = suspects.words[rows]
-    skipped = 0 if ignored is None else int(np.count_nonzero(ignored & image.present))
-    return _Wrong(
-        stream=stream,
-        field=field,
-        maker=maker,
-        words=words,
-        lanes=lanes,
-        cases=_case_of(stream, words, offsets),
-        expected=expected[words, lanes],
-        actual=actual[rows, lanes],
-        unknown=unknown[rows, lanes],
-        values=(int(np.count_nonzero(image.present)) - skipped) * field.lanes,
-    )
-
-
-def _case_of(
-    stream: Stream, words: NDArray[np.int64], offsets: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    if stream.per == "case" or offsets is None:
-        return words
-    return np.searchsorted(offsets, words, side="right") - 1
-
-
-def _count(unit: str, name: str, image: MemoryImage, found: list[_Wrong]) -> StreamCount:
-    wrong = [each.words for each in found if each.stream.name == name]
-    return StreamCount(
-        name=f"{unit}.{name}",
-        words=len(image.present),
-        compared=int(np.count_nonzero(image.present)),
-        surplus=image.surplus,
-        wrong=np.unique(np.concatenate(wrong)).size,
-    )
-
-
 def _parted(found: list[_Wrong]) -> dict[int, str]:
     """Return for each case, in order, the maker of its first mismatching field in the datapath."""
     parted: dict[int, str] = {}
@@ -365,18 +421,6 @@ def _parted(found: list[_Wrong]) -> dict[int, str]:
         for case in np.unique(each.cases).tolist():
             parted.setdefault(case, each.maker)
     return dict(sorted(parted.items()))
-
-
-def _difference(wrong: _Wrong, numbers: NDArray[np.int64]) -> Difference:
-    return Difference(
-        stream=wrong.stream.name,
-        field=wrong.field.name,
-        maker=wrong.maker,
-        values=wrong.values,
-        wrong=len(wrong.words),
-        cases=len(np.unique(numbers[wrong.cases])),
-        how=_how(wrong),
-    )
 
 
 def _how(wrong: _Wrong) -> str:
@@ -409,30 +453,6 @@ def _reason(part: UnitVectors, number: int) -> str:
     return "no stated reason"
 
 
-def _inputs(
-    part: UnitVectors,
-    mismatch: Mismatch,
-    case: int,
-    offsets: NDArray[np.int64] | None,
-    numbers: NDArray[np.int64],
-) -> tuple[str, ...]:
-    """Return the inputs of a case in words, of a row those around the mismatch."""
-    number = int(numbers[case])
-    lines = [f"case {number}, {_reason(part, number)}"]
-    for stream in part.unit.inputs:
-        columns = part.tables[stream.name]
-        if stream.per == "case" or offsets is None:
-            lines.append(f"  {stream.name}: {_values(columns, case)}")
-            continue
-        first, end = int(offsets[case]), int(offsets[case + 1])
-        beat = mismatch.beat or 0
-        low, high = max(0, beat - _AROUND), min(end - first, beat + _AROUND + 1)
-        lines += [f"  beat {at}: {_values(columns, first + at)}" for at in range(low, high)]
-        if high - low < end - first:
-            lines.append(f"  ({end - first} beats in all)")
-    return tuple(lines)
-
-
 def _values(columns: Columns, word: int) -> str:
     shown = []
     for name, column in columns.items():
@@ -442,63 +462,8 @@ def _values(columns: Columns, word: int) -> str:
     return ", ".join(shown)
 
 
-def _first(
-    part: UnitVectors,
-    found: list[_Wrong],
-    offsets: NDArray[np.int64] | None,
-    numbers: NDArray[np.int64],
-    times: Mapping[str, Sequence[int]],
-) -> tuple[Mismatch, ...]:
-    """Return the first mismatches, of each value the first lanes alone."""
-    places = sorted(
-        (int(each.cases[i]), order, i)
-        for order, each in enumerate(found)
-        for i in _few_lanes(each.words)
-    )
-    return tuple(
-        _mismatch(part, found[order], i, offsets, numbers, times) for _, order, i in places[:SHOWN]
-    )
-
-
-def _few_lanes(words: NDArray[np.int64]) -> list[int]:
+def _first_lanes(words: NDArray[np.int64]) -> list[int]:
     """Return where the first words are, of each word the first places."""
     late = np.ones(len(words), bool)
     late[_LANES:] = words[_LANES:] != words[:-_LANES]
     return np.flatnonzero(late)[:SHOWN].tolist()
-
-
-def _mismatch(
-    part: UnitVectors,
-    wrong: _Wrong,
-    index: int,
-    offsets: NDArray[np.int64] | None,
-    numbers: NDArray[np.int64],
-    times: Mapping[str, Sequence[int]],
-) -> Mismatch:
-    field, stream = wrong.field, wrong.stream
-    case, word, lane, expected, value, unknown = (
-        int(each[index])
-        for each in (
-            wrong.cases,
-            wrong.words,
-            wrong.lanes,
-            wrong.expected,
-            wrong.actual,
-            wrong.unknown,
-        )
-    )
-    framed = stream.per == "beat" and offsets is not None
-    return Mismatch(
-        unit=part.unit.name,
-        stream=stream.name,
-        maker=wrong.maker,
-        case=int(numbers[case]),
-        beat=word - int(offsets[case]) if framed and offsets is not None else None,
-        field=field.name,
-        lane=lane if field.lanes > 1 else None,
-        expected=expected,
-        actual=None if unknown else value,
-        digits=hex_of(value & ((1 << field.bits) - 1), unknown, field.bits),
-        bits=field.bits,
-        time=times[stream.name][word] if times else None,
-    )

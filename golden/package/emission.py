@@ -2,26 +2,45 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from pathlib import Path
+from typing import TypeAlias
 
 from bitlog2 import __version__
 from bitlog2.names import SOURCES
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write_whole
 
 from ..stimulus.attention_row import ATTENTION_ROW
 from ..stimulus.rows import RowCase, check_row, group_rows
-from ..stimulus.unit import CaseGroup, Progress, Target, Unit, case_count, join_tables, no_progress
+from ..stimulus.unit import (
+    CaseGroup,
+    GoldenUnit,
+    Progress,
+    Target,
+    case_count,
+    join_tables,
+    no_progress,
+)
 from ..stimulus.units import UNITS
 from ..words.memfile import render_stream
 from .export import run_export
 from .export_manifest import ExportManifest
-from .folder import check_replaceable, open_folder, rendered, replace_folder, sha256
-from .generation import cross_check, generate
-from .manifest import MANIFEST_NAME
-from .reading import open_set, read_inputs, read_stimulus
+from .folder import (
+    KINDS,
+    Folder,
+    a_folder_of,
+    check_replaceable,
+    open_folder,
+    rendered,
+    replace_folder,
+)
+from .generation import checked_vectors, generate
+from .manifest import MANIFEST_NAME, FolderManifest
+from .reading import open_set, read_stimulus, read_tables
 from .vector_manifest import VectorManifest
-from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
+from .vector_set import UnitVectors, VectorSet, content_files, manifest_of
 
 
 @dataclass(frozen=True)
@@ -29,9 +48,9 @@ class Emission:
     """What was written.
 
     Attributes:
-        folder: where.
+        folder: folder of the set.
         sizes: bytes of each file.
-        vectors: the set.
+        vectors: content of the set.
     """
 
     folder: Path
@@ -79,7 +98,7 @@ def emit(
         units: names of units; None for all.
         sources: `corners`, `random` or both. With both, every declared coverage bin must be hit.
         seed: 0 to 2**63 - 1.
-        random_cases: of each unit, 1 to 10**8; None for the usual number. A set of log2 quantizer
+        random_cases: cases per unit, 1 to 10**8; None for the usual number. A set of log2 quantizer
             cases takes about 100 bytes of memory for each.
         testbench: whether to add self-checking testbenches, the reference RTL and a Makefile.
         progress: shows how far it is.
@@ -120,7 +139,9 @@ def emit_from(
         raise ValueError(f"manifest must be a file, got {path}")
     if path.name != MANIFEST_NAME:
         raise ValueError(f"manifest must be named {MANIFEST_NAME}, got {path}")
-    found = open_set(path.parent)
+    opened = open_folder(path.parent, VectorManifest)
+    found = opened.manifest
+    assert isinstance(found, VectorManifest)
     if found.seed is not None:
         return emit(
             out,
@@ -135,16 +156,14 @@ def emit_from(
         )
     folder = Path(out).resolve()
     check_replaceable(folder, VectorManifest)
-    parts, sums = [], {each.path: each.sha256 for each in found.files}
+    parts = []
     for unit in found.units:
-        inputs = read_inputs(path.parent, found, unit)
+        inputs = read_tables(path.parent, found, unit, unit.inputs)
         for stream in unit.inputs:
-            name = unit.file_name(stream)
-            if sha256((path.parent / name).read_bytes()) != sums[name]:
-                raise ValueError(f"{name} must have the checksum that its manifest gives")
-        part = make_vectors(found.target, unit, found.groups[unit.name], inputs, progress)
-        cross_check(found.target, part, progress)
-        parts.append(part)
+            if fault := opened.fault(unit.file_name(stream)):
+                raise ValueError(fault)
+        groups = found.groups[unit.name]
+        parts.append(checked_vectors(found.target, unit, groups, inputs, progress))
     vectors = VectorSet(found.target, None, found.sources, tuple(parts), testbench=found.testbench)
     return _write(folder, vectors)
 
@@ -179,8 +198,7 @@ def emit_rows(
             raise ValueError(f"case {index} must have a reason and an origin")
     groups = group_rows(cases, "model")
     inputs = join_tables([group.inputs for group in groups])
-    part = make_vectors(target, ATTENTION_ROW, groups, inputs, progress)
-    cross_check(target, part, progress)
+    part = checked_vectors(target, ATTENTION_ROW, groups, inputs, progress)
     return _write(folder, VectorSet(target, None, ("model",), (part,), testbench=testbench))
 
 
@@ -200,7 +218,7 @@ def emit_stimulus(
         stimulus: folder of these files. Where it holds a `manifest.json`, configuration, head
             dimension and units are those of the manifest; what else lies there is not read.
         out, head_dim, testbench, progress: as `emit`.
-        config: where there is no manifest, as `emit`.
+        config: as `emit`, for stimulus without a manifest.
         units: names of units; None for those of the manifest, or all whose files are there.
 
     Raises:
@@ -228,13 +246,11 @@ def emit_stimulus(
         inputs = read_stimulus(source, target, UNITS[name])
         count = case_count(UNITS[name], inputs)
         group = CaseGroup("user", "given by the user", count, {})
-        part = make_vectors(target, UNITS[name], [group], inputs, progress)
-        cross_check(target, part, progress)
-        parts.append(part)
+        parts.append(checked_vectors(target, UNITS[name], [group], inputs, progress))
     return _write(folder, VectorSet(target, None, ("user",), tuple(parts), testbench=testbench))
 
 
-def _inputs_there(folder: Path, unit: Unit) -> bool:
+def _inputs_there(folder: Path, unit: GoldenUnit) -> bool:
     return any((folder / unit.file_name(stream)).exists() for stream in unit.inputs)
 
 
@@ -275,27 +291,49 @@ def run_device(
         OSError: a file cannot be read or written.
     """
     root, results = Path(folder), Path(out)
-    manifest = open_folder(root).manifest
+    opened = open_folder(root)
     if (results / MANIFEST_NAME).exists():
-        raise ValueError(f"output must not be a vector set or an export, got {results}")
-    if isinstance(manifest, ExportManifest):
-        if units is not None:
-            raise ValueError(f"unit must go with a vector set, got the export {folder}")
-        return run_export(root, manifest, results, progress)
-    assert isinstance(manifest, VectorManifest)
-    known = [unit.name for unit in manifest.units]
+        raise ValueError(f"output must not be {a_folder_of(*KINDS.values())}, got {results}")
+    return _played(opened.manifest, opened, results, units, progress)
+
+
+_Files: TypeAlias = dict[str, Path]
+_Names: TypeAlias = Sequence[str] | None
+
+
+@singledispatch
+def _played(
+    manifest: FolderManifest, folder: Folder, out: Path, units: _Names, progress: Progress
+) -> _Files:
+    """Write what the simulator makes of the inputs in a folder of the manifest's kind."""
+    raise ValueError(f"{manifest.title} {folder.root} must have outputs that the simulator makes")
+
+
+@_played.register
+def _(
+    manifest: ExportManifest, folder: Folder, out: Path, units: _Names, progress: Progress
+) -> _Files:
+    if units is not None:
+        raise ValueError(f"unit must go with a vector set, got the export {folder.root}")
+    return run_export(folder, manifest, out, progress)
+
+
+@_played.register
+def _(
+    manifest: VectorManifest, folder: Folder, out: Path, units: _Names, progress: Progress
+) -> _Files:
     for name in units or ():
-        if name not in known:
-            raise ValueError(f"unit must be one of {', '.join(known)}, got {name!r}")
-    results.mkdir(parents=True, exist_ok=True)
+        check_choice("unit", name, manifest.unit_names)
+    out.mkdir(parents=True, exist_ok=True)
     written = {}
     for unit in manifest.units:
         if units and unit.name not in units:
             continue
-        tables = unit.simulate(manifest.target, read_inputs(root, manifest, unit), progress)
+        inputs = read_tables(folder.root, manifest, unit, unit.inputs)
+        tables = unit.simulate(manifest.target, inputs, progress)
         for stream in unit.outputs:
-            data = render_stream(stream.fields(manifest.target), tables[stream.name])
-            path = results / unit.file_name(stream)
+            data = render_stream(manifest.target.fields(stream), tables[stream.name])
+            path = out / unit.file_name(stream)
             write_whole(path, data)
             written[f"{unit.name}.{stream.name}"] = path
     return written

@@ -1,6 +1,6 @@
 """Layers of a model written as an export, read back, and fed back to the simulator."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionTrace, attention
-from bitlog2.sim.files import refuse_irregular, write_whole
+from bitlog2.sim.files import write_whole
 
 from ..stimulus.unit import Progress, no_progress
-from ..words.fields import hex_digits, unpack
-from ..words.memfile import parse_mem, render_stream
+from ..words.memfile import render_stream
 from ..words.npz import render_npz
-from .export_manifest import (
-    AttentionLayer,
-    ExportManifest,
-    arrays_path,
-)
-from .folder import check_replaceable, rendered, replace_folder
-from .manifest import MANIFEST_NAME, Arrays, MemoryFile, check_known
+from .export_manifest import AttentionLayer, ExportedLayer, ExportManifest, arrays_path
+from .folder import Folder, check_replaceable, rendered, replace_folder
+from .manifest import MANIFEST_NAME, Arrays, columns_of
 
 #: Registers that feeding back gives, in datapath order.
 OUTPUTS = ("level", "nibble", "flag", "o")
@@ -32,8 +27,8 @@ class ExportReport:
     """Report of a written export.
 
     Attributes:
-        folder: where.
-        export: what.
+        folder: folder of the export.
+        export: manifest of the export, without checksums.
         sizes: bytes of each file by its path.
     """
 
@@ -105,37 +100,35 @@ def _files(
         yield arrays_path(layer), render_npz(numbers.items())
 
 
-def read_memory(root: Path, memory: MemoryFile) -> dict[str, NDArray[Any]]:
-    """Return the numbers of a memory file of an export, by field.
+def layer_memories(
+    folder: Folder, export: ExportManifest, layer: ExportedLayer, left_out: Container[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Return the numbers that the memories of a layer hold, by field.
+
+    Args:
+        folder: folder of the export.
+        export, layer: what its manifest says.
+        left_out: names of memories that are not read.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: a file cannot be read.
         ValueError: it is missing, malformed, or of another size than its manifest gives.
     """
-    path, name = root / memory.path, memory.path
-    refuse_irregular(path)
-    if not path.is_file():
-        raise ValueError(f"export {root} must hold {name}: it is missing")
-    data = path.read_bytes()
-    if len(data) != memory.bytes:
-        raise ValueError(
-            f"{name} must hold {memory.words} words of {hex_digits(memory.width)} digits, one per "
-            f"line: {memory.bytes} bytes, got {len(data)}"
-        )
-    image = parse_mem(data, name, memory.width, memory.words)
-    if image.surplus or not image.present.all():
-        raise ValueError(f"{name} must hold {memory.words} words")
-    check_known(image, name)
-    return memory.arrays(unpack(memory.word, image.digits))
+    numbers: dict[str, NDArray[Any]] = {}
+    for memory in export.owned(layer):
+        if memory.name not in left_out:
+            columns = columns_of(memory, folder.read(memory.path), memory.path)
+            numbers |= memory.arrays(columns)
+    return numbers
 
 
 def run_export(
-    root: Path, export: ExportManifest, out: Path, progress: Progress
+    folder: Folder, export: ExportManifest, out: Path, progress: Progress
 ) -> dict[str, Path]:
     """Write what the simulator makes of an export's q, k, v; return `<layer>/o.mem` by layer."""
     written = {}
     for layer in progress(export.attention, "feed back", len(export.attention)):
-        numbers = layer_arrays(root, export, layer, outputs=False)
+        numbers = attention_arrays(folder, export, layer, outputs=False)
         memory = next(each for each in export.owned(layer) if each.name == "o")
         columns = memory.columns(fed_back(export, layer, numbers))
         path = out / memory.path
@@ -145,24 +138,19 @@ def run_export(
     return written
 
 
-def layer_arrays(
-    root: Path, export: ExportManifest, layer: AttentionLayer, *, outputs: bool = True
+def attention_arrays(
+    folder: Folder, export: ExportManifest, layer: AttentionLayer, *, outputs: bool = True
 ) -> dict[str, NDArray[Any]]:
     """Return the numbers of an attention layer by field, read from its memories.
 
     Args:
-        root: the export.
-        export, layer: what its manifest says.
+        folder, export, layer: as of `layer_memories`.
         outputs: read what the datapath gives, too.
 
     Raises:
-        ValueError: a file is missing or malformed, or params.mem is not what the manifest says.
-        OSError: a file cannot be read.
+        ValueError, OSError: as `layer_memories`, or params.mem is not what the manifest says.
     """
-    numbers: dict[str, NDArray[Any]] = {}
-    for memory in export.owned(layer):
-        if outputs or memory.name not in OUTPUTS:
-            numbers |= read_memory(root, memory)
+    numbers = layer_memories(folder, export, layer, () if outputs else OUTPUTS)
     for name, value in layer.loaded.as_dict().items():
         if (found := int(numbers[name][0])) != value:
             raise ValueError(

@@ -224,6 +224,9 @@ _Held = tuple[str, Any, Any]
 class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=True):
     """Manifest of an export."""
 
+    title = "export"
+    schema_file = "export.schema.json"
+
     model: Annotated[Text, of("Name of the model.")]
     quantization: Quantization
     images: Images
@@ -243,11 +246,11 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
 
         Args:
             model: name of the model.
-            quantization: of the model.
-            config: what the hardware is built with.
+            quantization: quantization of the model.
+            config: configuration of the hardware.
             images: number of each image in the validation set.
-            layers: in execution order.
-            command: that makes the export again.
+            layers: layers in execution order.
+            command: command that makes the export again.
 
         Raises:
             ValueError: a layer is named twice, its parameters do not fit the configuration, or

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,28 +14,34 @@ from bitlog2.documents import brief, from_json, one_line, plain, render
 from bitlog2.sim.files import naming, read_regular, refuse_irregular, write
 
 from ..threads import each_part
-from .export_manifest import ExportManifest
-from .manifest import MANIFEST_NAME, SUMS_NAME, File, FolderManifest, MemoryFile
-from .vector_manifest import MAKEFILE_NAME, VectorManifest
-from .version_1 import upgraded
+from .manifest import (
+    BUILD_NAME,
+    MAKEFILE_NAME,
+    MANIFEST_NAME,
+    SUMS_NAME,
+    File,
+    FolderManifest,
+    MemoryFile,
+)
+from .version_1 import VECTORS, upgraded
 
-#: The reference RTL of a set with testbenches.
-RTL_NAME = "rtl"
-#: What its Makefile builds: no part of the set.
-BUILD_NAME = "build"
-#: The RTL as a file list, and everything for FuseSoC.
-LIST_NAME = "bitlog2.f"
-CORE_NAME = "bitlog2.core"
+for _module in Path(__file__).parent.glob("?*_manifest.py"):
+    import_module(f".{_module.stem}", __package__)
 
-_VECTORS, _EXPORT = "bitlog2-vectors", "bitlog2-export"
-#: Format -> its name in messages, and its class.
-_TITLES = {_VECTORS: "vector set", _EXPORT: "export"}
-_KINDS: dict[str, type[FolderManifest]] = {_VECTORS: VectorManifest, _EXPORT: ExportManifest}
+#: Format -> the class of its manifests: the kinds of folder, a module for each.
+KINDS: dict[str, type[FolderManifest]] = dict(
+    sorted(
+        ((str(kind.__struct_config__.tag), kind) for kind in FolderManifest.__subclasses__()),
+        reverse=True,
+    )
+)
 
 
-def title_of(manifest: FolderManifest) -> str:
-    """Return the name of a manifest's format in messages."""
-    return _TITLES[str(type(manifest).__struct_config__.tag)]
+def a_folder_of(*kinds: type[FolderManifest]) -> str:
+    """Return kinds of folder in words: `a vector set or an export`."""
+    return " or ".join(
+        f"{'an' if kind.title[0] in 'aeiou' else 'a'} {kind.title}" for kind in kinds
+    )
 
 
 def read_manifest(data: bytes, size: Callable[[str], int] = lambda path: 0) -> FolderManifest:
@@ -51,10 +58,10 @@ def read_manifest(data: bytes, size: Callable[[str], int] = lambda path: 0) -> F
     values = plain(data, MANIFEST_NAME)
     if not isinstance(values, dict):
         raise ValueError(f"{MANIFEST_NAME} must be an object, got {brief(values)}")
-    form, version = values.get("format", _VECTORS), values.get("schema_version")
-    if not isinstance(form, str) or form not in _TITLES:
+    form, version = values.get("format", VECTORS), values.get("schema_version")
+    if not isinstance(form, str) or form not in KINDS:
         raise ValueError(
-            f"{MANIFEST_NAME}: format must be one of {', '.join(_TITLES)}, got {brief(form)}"
+            f"{MANIFEST_NAME}: format must be one of {', '.join(KINDS)}, got {brief(form)}"
         )
     if type(version) is not int or version not in (1, 2):
         raise ValueError(
@@ -65,7 +72,7 @@ def read_manifest(data: bytes, size: Callable[[str], int] = lambda path: 0) -> F
             values = upgraded(values, size)
         except ValueError as error:
             raise ValueError(f"{MANIFEST_NAME}: {one_line(error)}") from None
-    return from_json(values, _KINDS[form], MANIFEST_NAME)
+    return from_json(values, KINDS[form], MANIFEST_NAME)
 
 
 def paths_below(root: Path, left_out: str | None = None) -> set[str]:
@@ -102,8 +109,7 @@ class Folder:
     @cached_property
     def there(self) -> set[str]:
         """The paths that are there, irregular ones refused."""
-        tested = isinstance(self.manifest, VectorManifest) and self.manifest.testbench
-        return paths_below(self.root, BUILD_NAME if tested else None)
+        return paths_below(self.root, BUILD_NAME if MAKEFILE_NAME in self.listed else None)
 
     @cached_property
     def listed(self) -> dict[str, MemoryFile | File]:
@@ -116,24 +122,22 @@ class Folder:
         Raises:
             ValueError: it is missing, irregular, or has another size.
         """
-        size, file = self.listed[path].bytes, self.root / path
+        listed, file = self.listed[path], self.root / path
         refuse_irregular(file)
         if not file.is_file():
-            raise ValueError(
-                f"{title_of(self.manifest)} {self.root} must hold {path}: it is missing"
-            )
-        if (found := file.stat().st_size) != size:
-            raise ValueError(f"{path} must have {size} bytes, got {found}")
+            raise ValueError(f"{self.manifest.title} {self.root} must hold {path}: it is missing")
+        if (found := file.stat().st_size) != listed.bytes:
+            raise ValueError(f"{path} must {listed.size}, got {found}")
         return file.read_bytes()
 
     def faults(self) -> list[str]:
         """Return what names, sizes and checksums find, one sentence each."""
         own = {MANIFEST_NAME, SUMS_NAME, *self.listed}
-        title = title_of(self.manifest)
+        title = self.manifest.title
         faults = [f"{name} is missing" for name in sorted(own - self.there)]
         faults += [f"{name} is no file of this {title}" for name in sorted(self.there - own)]
         present = [path for path in self.listed if path in self.there]
-        faults += [fault for fault in each_part(self._fault, present) if fault is not None]
+        faults += [fault for fault in each_part(self.fault, present) if fault is not None]
         if SUMS_NAME not in self.there:
             return faults
         sums = {path: each.sha256 for path, each in self.listed.items()}
@@ -147,8 +151,8 @@ class Folder:
             faults.append(f"{SUMS_NAME} must list every other file once, sorted by name")
         return faults
 
-    def _fault(self, path: str) -> str | None:
-        """Return what is wrong with a file that is there."""
+    def fault(self, path: str) -> str | None:
+        """Return what is wrong with a listed file."""
         try:
             data = self.read(path)
         except ValueError as error:
@@ -158,12 +162,17 @@ class Folder:
         return None
 
 
-def open_folder(root: Path, title: str = "vector set or export") -> Folder:
-    """Return a folder with its manifest, of any format and schema version.
+def open_folder(root: Path, *kinds: type[FolderManifest]) -> Folder:
+    """Return a folder with its manifest, of any schema version.
+
+    Args:
+        root: the folder.
+        kinds: legal kinds; none for any.
 
     Raises:
-        ValueError: no folder, or none with a manifest that can be used.
+        ValueError: no folder, none of these kinds, or none with a manifest that can be used.
     """
+    title = " or ".join(kind.title for kind in kinds or KINDS.values())
     if not root.is_dir():
         raise ValueError(f"{title} must be a folder, got {root}")
     path = root / MANIFEST_NAME
@@ -174,7 +183,10 @@ def open_folder(root: Path, title: str = "vector set or export") -> Folder:
     def size(name: str) -> int:
         return (root / name).stat().st_size if (root / name).is_file() else 0
 
-    return Folder(root, read_manifest(path.read_bytes(), size))
+    manifest = read_manifest(path.read_bytes(), size)
+    if kinds and not isinstance(manifest, kinds):
+        raise ValueError(f"{root} must be {a_folder_of(*kinds)}, got the {manifest.title} in it")
+    return Folder(root, manifest)
 
 
 def sha256(data: bytes) -> str:
@@ -222,13 +234,12 @@ def check_replaceable(folder: Path, kind: type[FolderManifest]) -> None:
     if not any(folder.iterdir()):
         return
     form = str(kind.__struct_config__.tag)
-    title, article = _TITLES[form], "an" if form == _EXPORT else "a"
     found = _format_in(folder)
     if found is None or found not in (form, "damaged"):
         held = f"has no {MANIFEST_NAME}" if found is None else f"holds the format {brief(found)}"
         raise ValueError(
-            f"output must be a new folder or {article} {title}, got {folder}: it is not empty and "
-            f"{held}"
+            f"output must be a new folder or {a_folder_of(kind)}, got {folder}: it is not empty "
+            f"and {held}"
         )
     sums = folder / SUMS_NAME
     own = {MANIFEST_NAME, SUMS_NAME}
@@ -236,10 +247,10 @@ def check_replaceable(folder: Path, kind: type[FolderManifest]) -> None:
         lines = read_regular(sums).decode("utf-8", "replace").splitlines()
         own |= {line[66:] for line in lines if line[64:66] == "  "}
     there = paths_below(folder, BUILD_NAME if MAKEFILE_NAME in own else None)
-    if strangers := sorted(there - own):
+    if unlisted := sorted(there - own):
         raise ValueError(
-            f"output {folder} would be replaced, but {strangers[0]} is no part of the {title} in "
-            "it: move it away or choose another folder"
+            f"output {folder} would be replaced, but {unlisted[0]} is no part of the {kind.title} "
+            "in it: move it away or choose another folder"
         )
 
 
@@ -253,7 +264,7 @@ def _format_in(folder: Path) -> str | None:
         values = plain(path.read_bytes(), MANIFEST_NAME)
     except ValueError:
         return "damaged"
-    return str(values.get("format", _VECTORS)) if isinstance(values, dict) else "damaged"
+    return str(values.get("format", VECTORS)) if isinstance(values, dict) else "damaged"
 
 
 def replace_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, int]:

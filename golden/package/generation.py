@@ -6,8 +6,17 @@ import numpy as np
 
 from bitlog2.names import MOST_CASES, SOURCES
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.checks import check_int
 
-from ..stimulus.unit import Progress, Tables, Target, Unit, join_tables, no_progress
+from ..stimulus.unit import (
+    CaseGroup,
+    GoldenUnit,
+    Progress,
+    Tables,
+    Target,
+    join_tables,
+    no_progress,
+)
 from ..stimulus.units import UNITS
 from .vector_set import UnitVectors, VectorSet, make_vectors
 
@@ -29,25 +38,18 @@ def generate(
     Raises:
         TypeError, ValueError: an argument is out of range.
     """
-    _check_integer("seed", seed, 0, _LARGEST_SEED)
+    seed = check_int("seed", seed, 0, _LARGEST_SEED)
     target = Target.of(config or AttentionConfig(), head_dim)
     names = _chosen("units", units, tuple(UNITS))
     chosen = _chosen("sources", sources, SOURCES)
     if random_cases is not None:
-        _check_integer("random_cases", random_cases, 1, MOST_CASES)
+        random_cases = check_int("random_cases", random_cases, 1, MOST_CASES)
         if "random" not in chosen:
             raise ValueError(f"random_cases must be None without the source random, got {chosen}")
     parts = tuple(
         _generated(target, UNITS[name], chosen, seed, random_cases, progress) for name in names
     )
     return VectorSet(target, seed, chosen, parts, random_cases)
-
-
-def _check_integer(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value}")
 
 
 def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> t
 
 def _generated(
     target: Target,
-    unit: Unit,
+    unit: GoldenUnit,
     sources: Sequence[str],
     seed: int,
     random_cases: int | None,
@@ -73,18 +75,29 @@ def _generated(
         group for source in sources for group in unit.stimulus(target, source, seed, random_cases)
     ]
     inputs = join_tables([group.inputs for group in groups])
+    return checked_vectors(target, unit, groups, inputs, progress)
+
+
+def checked_vectors(
+    target: Target,
+    unit: GoldenUnit,
+    groups: Sequence[CaseGroup],
+    inputs: Tables,
+    progress: Progress,
+) -> UnitVectors:
+    """Return the vectors of a unit, on which kernels and specification agree.
+
+    Raises:
+        ValueError: as `make_vectors`.
+        RuntimeError: they do not agree.
+    """
     part = make_vectors(target, unit, groups, inputs, progress)
-    cross_check(target, part, progress)
-    return part
-
-
-def cross_check(target: Target, part: UnitVectors, progress: Progress) -> None:
-    """Refuse to write what kernel and specification do not agree on."""
-    inputs: Tables = {stream.name: part.tables[stream.name] for stream in part.unit.inputs}
-    for stream, columns in part.unit.specify(target, inputs, progress).items():
+    given: Tables = {stream.name: part.tables[stream.name] for stream in unit.inputs}
+    for stream, columns in unit.specify(target, given, progress).items():
         for field, specified in columns.items():
             values = part.tables[stream][field]
             if not np.array_equal(values, specified.reshape(values.shape)):
                 raise RuntimeError(
-                    f"kernel and specification disagree on {field} of {part.unit.name}.{stream}"
+                    f"kernel and specification disagree on {field} of {unit.name}.{stream}"
                 )
+    return part

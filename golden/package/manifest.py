@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -24,12 +25,14 @@ from bitlog2.documents import (
 )
 from bitlog2.sim import AttentionConfig, config_from_mapping
 
-from ..words.fields import Columns, Field, hex_digits, shaped, word_width
-from ..words.memfile import UNKNOWN, MemoryImage
+from ..words.fields import Columns, Field, hex_digits, shaped, unpack, word_width
+from ..words.memfile import UNKNOWN, MemoryImage, parse_mem
 from ..words.npz import smallest_dtype
 
 #: The two files of a folder that its manifest does not list.
 MANIFEST_NAME, SUMS_NAME = "manifest.json", "SHA256SUMS"
+#: What builds testbenches, and the folder that it builds them in: no part of its folder.
+MAKEFILE_NAME, BUILD_NAME = "Makefile", "build"
 
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Version = Annotated[str, matching(r"[0-9]+\.[0-9]+\.[0-9]+[0-9a-z.+]*")]
@@ -74,6 +77,11 @@ class File(Document, tag_field="kind", tag="file", frozen=True, kw_only=True):
     bytes: Annotated[Count, of("Size of the file.")]
     sha256: Annotated[Sha256, of("SHA-256 of the file in lower-case hexadecimal.")]
 
+    @property
+    def size(self) -> str:
+        """The size in words, for messages."""
+        return f"have {self.bytes} bytes"
+
 
 class MemoryFile(Document, tag_field="kind", tag="memory", frozen=True, kw_only=True):
     """Memory file: one hexadecimal word per line."""
@@ -106,6 +114,12 @@ class MemoryFile(Document, tag_field="kind", tag="memory", frozen=True, kw_only=
         for name, wanted in (("width", width), ("words", words), ("bytes", size)):
             if (found := getattr(self, name)) != wanted:
                 raise ValueError(f"{name} must be {wanted} by fields and shape, got {found}")
+
+    @property
+    def size(self) -> str:
+        """The size in words, for messages."""
+        digits = hex_digits(self.width)
+        return f"hold {self.words} words of {digits} digits, one per line: {self.bytes} bytes"
 
     @property
     def word(self) -> tuple[Field, ...]:
@@ -156,10 +170,10 @@ def memory(
     """Return the entry of a memory file that is not written: its checksum is empty.
 
     Args:
-        path: of the file, `<name>.mem` with more before the name.
+        path: path of the file, `<name>.mem` with more before the name.
         owner, description, lane_axis, number: as of `MemoryFile`.
         axes: size by axis of the words, the last axis fastest.
-        fields: of a word, from the most significant bits down.
+        fields: fields of a word, from the most significant bits down.
     """
     width, words = word_width(fields), prod(axes.values())
     return MemoryFile(
@@ -181,11 +195,40 @@ def memory(
     )
 
 
+def columns_of(memory: MemoryFile, data: bytes, path: str | Path) -> Columns:
+    """Return the columns that the words of a memory file hold.
+
+    Args:
+        memory: what the manifest says of it.
+        data: the file.
+        path: its place, for messages.
+
+    Raises:
+        ValueError: it is malformed, or has unknown digits or another number of words.
+    """
+    # A file has more bytes than words: so no count in a manifest can ask for all the memory.
+    image = parse_mem(data, str(path), memory.width, min(memory.words, len(data)))
+    found = int(np.count_nonzero(image.present)) + image.surplus
+    if found != memory.words or not image.present.all():
+        raise ValueError(
+            f"{memory.path} must hold {memory.words} words, as the manifest counts, got {found}"
+        )
+    check_known(image, memory.path)
+    return unpack(memory.word, image.digits)
+
+
 _M = TypeVar("_M", bound="FolderManifest")
 
 
 class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
-    """Fields that the manifest of every verified folder has."""
+    """Fields that the manifest of every verified folder has.
+
+    A kind of folder is a subclass in a module `*_manifest.py`: its tag is the format, `title` its
+    name in messages, `schema_file` its published schema.
+    """
+
+    title: ClassVar[str]
+    schema_file: ClassVar[str]
 
     schema_version: Annotated[Literal[2], of("Version of this schema.")]
     specification_version: Annotated[

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..stimulus.unit import Stream
-from ..words.fields import Field, hex_digits, word_width
+from msgspec import to_builtins
+
+from bitlog2.sim.declarations import Stream
+
+from ..words.fields import Field
+from .manifest import MemoryFile
 from .vector_set import UnitVectors, VectorSet
 
 _SHOWN = 20
@@ -35,12 +39,12 @@ class Plan:
         lines = []
         for part in self.vectors.units:
             lines.append(f"{part.unit.name}: {part.cases} cases")
-            lines += [self._stream_line(part, stream) for stream in part.unit.streams]
+            lines += [_stream_line(*each) for each in self._streams(part)]
             lines += _coverage_lines(part)
         parts = self.vectors.units
         declared = sum(len(part.bins) for part in parts)
         empty = sum(len(part.empty) for part in parts)
-        size = sum(self._bytes(part, stream) for part in parts for stream in part.unit.streams)
+        size = sum(memory.bytes for part in parts for _, memory in self._streams(part))
         return [
             *lines,
             f"{len(parts)} units, {size} bytes of memory files, {declared - empty} of {declared} "
@@ -58,24 +62,17 @@ class Plan:
             "units": [self._unit_entry(part) for part in self.vectors.units],
         }
 
-    def _bytes(self, part: UnitVectors, stream: Stream) -> int:
-        width = word_width(stream.fields(self.vectors.target))
-        return part.words(stream) * (hex_digits(width) + 1)
-
-    def _stream_line(self, part: UnitVectors, stream: Stream) -> str:
-        fields = stream.fields(self.vectors.target)
-        return (
-            f"  {stream.name} ({stream.role}, a word a {stream.per}): "
-            f"{part.words(stream)} words of {word_width(fields)} bits, "
-            f"{self._bytes(part, stream)} bytes: {', '.join(map(_field_text, fields))}"
-        )
+    def _streams(self, part: UnitVectors) -> list[tuple[Stream, MemoryFile]]:
+        """Return the streams of a unit, each with the entry of its file."""
+        memories = part.memories(self.vectors.target)
+        return list(zip(part.unit.streams, memories, strict=True))
 
     def _unit_entry(self, part: UnitVectors) -> dict[str, Any]:
         points = part.unit.reachable(self.vectors.target)
         return {
             "unit": part.unit.name,
             "cases": part.cases,
-            "streams": [self._stream_entry(part, stream) for stream in part.unit.streams],
+            "streams": [_stream_entry(*each) for each in self._streams(part)],
             "declared": len(part.bins),
             "filled": len(part.bins) - len(part.empty),
             "bins": [
@@ -84,17 +81,24 @@ class Plan:
             ],
         }
 
-    def _stream_entry(self, part: UnitVectors, stream: Stream) -> dict[str, Any]:
-        fields = stream.fields(self.vectors.target)
-        return {
-            "name": stream.name,
-            "role": stream.role,
-            "per": stream.per,
-            "width": word_width(fields),
-            "words": part.words(stream),
-            "bytes": self._bytes(part, stream),
-            "fields": [vars(field) for field in fields],
-        }
+
+def _stream_line(stream: Stream, memory: MemoryFile) -> str:
+    return (
+        f"  {stream.name} ({stream.role}, a word a {stream.per}): {memory.words} words of "
+        f"{memory.width} bits, {memory.bytes} bytes: {', '.join(map(_field_text, memory.word))}"
+    )
+
+
+def _stream_entry(stream: Stream, memory: MemoryFile) -> dict[str, Any]:
+    return {
+        "name": stream.name,
+        "role": stream.role,
+        "per": stream.per,
+        "width": memory.width,
+        "words": memory.words,
+        "bytes": memory.bytes,
+        "fields": to_builtins(memory.fields),
+    }
 
 
 def _field_text(field: Field) -> str:

@@ -1,17 +1,18 @@
-"""Read a vector set from its folder."""
+"""Streams of vector sets, read from their files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from bitlog2.sim.declarations import Stream
 from bitlog2.sim.files import read_regular
 
-from ..stimulus.unit import Stream, Tables, Target, Unit
+from ..stimulus.unit import GoldenUnit, Tables, Target
 from ..words.fields import unpack, word_width
 from ..words.memfile import MemoryImage, parse_mem
-from .folder import open_folder, title_of
-from .manifest import check_known
+from .folder import open_folder
+from .manifest import check_known, columns_of
 from .vector_manifest import VectorManifest
 
 
@@ -21,9 +22,8 @@ def open_set(folder: Path) -> VectorManifest:
     Raises:
         ValueError: no folder, no set, or a manifest that cannot be used.
     """
-    manifest = open_folder(folder, "vector set").manifest
-    if not isinstance(manifest, VectorManifest):
-        raise ValueError(f"{folder} must be a vector set, got the {title_of(manifest)} in it")
+    manifest = open_folder(folder, VectorManifest).manifest
+    assert isinstance(manifest, VectorManifest)
     return manifest
 
 
@@ -33,49 +33,30 @@ def image_of(data: bytes, path: Path, target: Target, stream: Stream, words: int
     Raises:
         ValueError: it is malformed; names `path`.
     """
-    return parse_mem(data, str(path), word_width(stream.fields(target)), words)
+    return parse_mem(data, str(path), word_width(target.fields(stream)), words)
 
 
-def read_inputs(folder: Path, manifest: VectorManifest, unit: Unit) -> Tables:
-    """Return the input streams of a unit, read from a set's folder.
+def read_tables(
+    folder: Path, manifest: VectorManifest, unit: GoldenUnit, streams: Iterable[Stream]
+) -> Tables:
+    """Return streams of a unit, read from a set's folder.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: as `inputs_of`.
-    """
-    paths = [folder / unit.file_name(stream) for stream in unit.inputs]
-    files = {path.name: read_regular(path) for path in paths if path.exists() or path.is_symlink()}
-    return inputs_of(folder, files, manifest, unit)
-
-
-def inputs_of(
-    folder: Path, files: Mapping[str, bytes], manifest: VectorManifest, unit: Unit
-) -> Tables:
-    """Return the input streams of a unit from the files of a set by name.
-
-    Raises:
-        ValueError: a file is missing, malformed, has unknown digits, or not the words that the
-            manifest counts.
+        ValueError: it is missing, malformed, has unknown digits, or not the words that the manifest
+            counts.
     """
     tables: Tables = {}
-    for stream in unit.inputs:
+    for stream in streams:
         path = folder / unit.file_name(stream)
-        if path.name not in files:
+        if not (path.exists() or path.is_symlink()):
             raise ValueError(f"vector set {folder} must hold {path.name}: it is missing")
-        data, words = files[path.name], manifest.words[path.name]
-        # A file has more bytes than words: so no count in a manifest can ask for all the memory.
-        image = image_of(data, path, manifest.target, stream, min(words, len(data)))
-        found = int(np.count_nonzero(image.present)) + image.surplus
-        if found != words or not image.present.all():
-            raise ValueError(
-                f"{path.name} must hold {words} words, as the manifest counts, got {found}"
-            )
-        check_known(image, path.name)
-        tables[stream.name] = unpack(stream.fields(manifest.target), image.digits)
+        memory = manifest.memory(path.name)
+        tables[stream.name] = columns_of(memory, read_regular(path), path)
     return tables
 
 
-def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
+def read_stimulus(folder: Path, target: Target, unit: GoldenUnit) -> Tables:
     """Return the input streams of a unit as a user wrote them: as many words as the files hold.
 
     Raises:
@@ -91,5 +72,5 @@ def read_stimulus(folder: Path, target: Target, unit: Unit) -> Tables:
         if words == 0 or image.surplus or not image.present[:words].all():
             raise ValueError(f"{path} must hold words at the addresses from 0 on, without a gap")
         check_known(image, path.name)
-        tables[stream.name] = unpack(stream.fields(target), image.digits[:words])
+        tables[stream.name] = unpack(target.fields(stream), image.digits[:words])
     return tables

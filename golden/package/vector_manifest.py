@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, field, to_builtins
+from msgspec import Meta, field
 
 from bitlog2.documents import (
     UNIQUE,
@@ -16,11 +16,12 @@ from bitlog2.documents import (
     check_once,
     of,
 )
+from bitlog2.sim.declarations import Stream
 
-from ..stimulus import unit as stimulus
-from ..stimulus.unit import CaseGroup, Stream, Target, Unit
+from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target
 from ..stimulus.units import UNITS
 from .manifest import (
+    MAKEFILE_NAME,
     MANIFEST_NAME,
     FolderManifest,
     MemoryFile,
@@ -28,8 +29,6 @@ from .manifest import (
     memory,
 )
 from .presets import preset_of
-
-MAKEFILE_NAME = "Makefile"
 
 HeadDim = Annotated[
     int,
@@ -56,16 +55,6 @@ Sources = Annotated[
 ]
 
 
-class Origin(Document, frozen=True, kw_only=True):
-    """Place in a model where a case was captured."""
-
-    model: Annotated[str, of("Name of the model.")]
-    layer: Annotated[str, of("Name of the attention layer.")]
-    head: Annotated[Count, of("Number of the head, from 0.")]
-    image: Annotated[Count, of("Number of the image in the validation set.")]
-    row: Annotated[Count, of("Number of the query, from 0.")]
-
-
 class Group(Document, frozen=True, kw_only=True):
     """Consecutive cases with one source and one reason."""
 
@@ -87,8 +76,7 @@ class Group(Document, frozen=True, kw_only=True):
     @property
     def cases(self) -> CaseGroup:
         """The group without its inputs."""
-        origin = None if self.origin is None else stimulus.Origin(**to_builtins(self.origin))
-        return CaseGroup(self.source, self.reason, self.count, {}, origin)
+        return CaseGroup(self.source, self.reason, self.count, {}, self.origin)
 
 
 class Coverage(Document, frozen=True, kw_only=True):
@@ -110,6 +98,9 @@ class Coverage(Document, frozen=True, kw_only=True):
 
 class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only=True):
     """Manifest of a vector set."""
+
+    title = "vector set"
+    schema_file = "manifest.schema.json"
 
     head_dim: HeadDim
     seed: Seed
@@ -173,7 +164,7 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return Target(self.config, self.head_dim)
 
     @property
-    def units(self) -> tuple[Unit, ...]:
+    def units(self) -> tuple[GoldenUnit, ...]:
         """The units in the order of the set."""
         return tuple(UNITS[name] for name in self.unit_names)
 
@@ -184,6 +175,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
             name: tuple(each.cases for each in self.case_groups if each.unit == name)
             for name in self.unit_names
         }
+
+    def memory(self, path: str) -> MemoryFile:
+        """Return the memory file of that name."""
+        return next(each for each in self.memories if each.path == path)
 
     @property
     def words(self) -> dict[str, int]:
@@ -196,10 +191,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         return any(each.path == MAKEFILE_NAME for each in self.files)
 
 
-def stream_memory(target: Target, unit: Unit, stream: Stream, words: int) -> MemoryFile:
+def stream_memory(target: Target, unit: GoldenUnit, stream: Stream, words: int) -> MemoryFile:
     """Return the entry of a stream's file, its checksum empty."""
     path, what = unit.file_name(stream), f"{stream.name} of {unit.name}, one word per {stream.per}"
-    return memory(path, unit.name, what, {stream.per: words}, stream.fields(target))
+    return memory(path, unit.name, what, {stream.per: words}, target.fields(stream))
 
 
 def emit_command(

@@ -1,20 +1,21 @@
 """A vector set in memory: its cases, their expected values, and its files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.sim.declarations import Stream
+
 from ..simulation.svpackage import render_package
 from ..stimulus.unit import (
     CaseGroup,
+    GoldenUnit,
     Progress,
-    Stream,
     Tables,
     Target,
-    Unit,
     case_count,
     no_progress,
     row_offsets,
@@ -23,8 +24,8 @@ from ..testbench import testbench_files
 from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
-from .manifest import File, common_fields
-from .vector_manifest import Coverage, Group, Origin, VectorManifest, emit_command, stream_memory
+from .manifest import File, MemoryFile, common_fields
+from .vector_manifest import Coverage, Group, VectorManifest, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
 PACKAGE_NAME = "bitlog2_pkg.sv"
@@ -35,14 +36,14 @@ class UnitVectors:
     """The vectors of one unit.
 
     Attributes:
-        unit: what it is.
+        unit: the unit.
         groups: the cases in order, their inputs left out.
         tables: every stream.
         cases: number of cases.
-        bins: how often each declared bin was hit.
+        bins: hits of each declared bin.
     """
 
-    unit: Unit
+    unit: GoldenUnit
     groups: tuple[CaseGroup, ...]
     tables: Tables
     cases: int
@@ -57,6 +58,13 @@ class UnitVectors:
         """Return the words of a stream."""
         return len(next(iter(self.tables[stream.name].values())))
 
+    def memories(self, target: Target) -> list[MemoryFile]:
+        """Return the entries of the streams' files in their order, their checksums empty."""
+        return [
+            stream_memory(target, self.unit, stream, self.words(stream))
+            for stream in self.unit.streams
+        ]
+
 
 @dataclass(frozen=True)
 class VectorSet:
@@ -64,10 +72,10 @@ class VectorSet:
 
     Attributes:
         target: configuration and head dimension.
-        seed: of the stimulus; None for captured rows and a user's stimulus.
-        sources: what was asked for.
-        units: the vectors.
-        random_cases: of each unit, where a number was asked for.
+        seed: seed of the stimulus; None for captured rows and a user's stimulus.
+        sources: requested sources.
+        units: vectors of each unit.
+        random_cases: requested number of cases per unit; None for the usual one.
         testbench: whether testbenches, the reference RTL and their Makefile belong to it.
     """
 
@@ -81,7 +89,7 @@ class VectorSet:
 
 def make_vectors(
     target: Target,
-    unit: Unit,
+    unit: GoldenUnit,
     groups: Sequence[CaseGroup],
     inputs: Tables,
     progress: Progress = no_progress,
@@ -102,10 +110,10 @@ def make_vectors(
     return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
 
 
-def shape_tables(target: Target, unit: Unit, tables: Tables) -> Tables:
+def shape_tables(target: Target, unit: GoldenUnit, tables: Tables) -> Tables:
     """Return the tables in the order of the unit's streams and fields, in their one shape."""
     return {
-        stream.name: shaped(stream.fields(target), tables[stream.name])
+        stream.name: shaped(target.fields(stream), tables[stream.name])
         for stream in unit.streams
         if stream.name in tables
     }
@@ -115,17 +123,14 @@ def content_files(vectors: VectorSet) -> Iterator[tuple[str, bytes]]:
     """Yield every file of a set but its manifest and checksums, by name."""
     for part in vectors.units:
         for stream in part.unit.streams:
-            fields = stream.fields(vectors.target)
+            fields = vectors.target.fields(stream)
             yield part.unit.file_name(stream), render_stream(fields, part.tables[stream.name])
     yield NPZ_NAME, render_npz(_arrays(vectors))
     units = [part.unit for part in vectors.units]
     yield PACKAGE_NAME, render_package(vectors.target, units)
     if vectors.testbench:
-        words = {
-            part.unit.file_name(stream): part.words(stream)
-            for part in vectors.units
-            for stream in part.unit.streams
-        }
+        memories = (each for part in vectors.units for each in part.memories(vectors.target))
+        words = {each.path: each.words for each in memories}
         yield from testbench_files(vectors.target, units, words)
 
 
@@ -140,11 +145,7 @@ def manifest_of(
     command = emit_command(
         target, names, vectors.sources, vectors.seed, vectors.random_cases, vectors.testbench
     )
-    memories = [
-        stream_memory(target, part.unit, stream, part.words(stream))
-        for part in vectors.units
-        for stream in part.unit.streams
-    ]
+    memories = [each for part in vectors.units for each in part.memories(target)]
     others = [each for each in files.values() if not each.path.endswith(".mem")]
     return VectorManifest(
         **common_fields(target.config.as_dict(), command, package_version),
@@ -171,14 +172,13 @@ def manifest_of(
 def _groups(part: UnitVectors) -> Iterator[Group]:
     first = 0
     for group in part.groups:
-        origin = None if group.origin is None else Origin(**asdict(group.origin))
         yield Group(
             unit=part.unit.name,
             first=first,
             count=group.count,
             source=group.source,  # type: ignore[arg-type]
             reason=group.reason,
-            origin=origin,
+            origin=group.origin,
         )
         first += group.count
 
@@ -187,7 +187,7 @@ def _arrays(vectors: VectorSet) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the numbers of a set, by `unit.stream.field`."""
     for part in vectors.units:
         for stream in part.unit.streams:
-            for field in stream.fields(vectors.target):
+            for field in vectors.target.fields(stream):
                 name = f"{part.unit.name}.{stream.name}.{field.name}"
                 values = part.tables[stream.name][field.name]
                 yield name, values.astype(smallest_dtype(field))

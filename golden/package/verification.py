@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -21,11 +22,11 @@ from ..words.memfile import MemoryImage, refuse_other_base
 from ..words.npz import render_npz
 from .comparison import SHOWN, UnitComparison, compare_unit, hex_of
 from .emission import emit
-from .export import OUTPUTS, fed_back, layer_arrays, read_memory
+from .export import OUTPUTS, attention_arrays, fed_back, layer_memories
 from .export_manifest import AttentionLayer, ExportManifest, arrays_path
 from .folder import Folder, open_folder, sha256
-from .manifest import MANIFEST_NAME, File, MemoryFile
-from .reading import image_of, inputs_of
+from .manifest import MANIFEST_NAME, File, FolderManifest, MemoryFile
+from .reading import image_of, read_tables
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
 
@@ -100,19 +101,23 @@ def verify(
         OSError: a file cannot be read.
     """
     opened = open_folder(Path(folder))
-    if isinstance(opened.manifest, ExportManifest):
-        if actual:
-            raise ValueError(f"actual must go with a vector set, got the export {folder}")
-        return _verified_export(opened, opened.manifest, progress)
-    assert isinstance(opened.manifest, VectorManifest)
-    return _verified_set(opened, opened.manifest, actual or {}, progress)
+    return _verified(opened.manifest, opened, actual or {}, progress)
 
 
-def _verified_set(
-    opened: Folder,
-    manifest: VectorManifest,
-    actual: Mapping[str, str | Path],
-    progress: Progress,
+_Actual = Mapping[str, str | Path]
+
+
+@singledispatch
+def _verified(
+    manifest: FolderManifest, opened: Folder, actual: _Actual, progress: Progress
+) -> Verification:
+    """Return the verification of a folder of the manifest's kind."""
+    raise ValueError(f"{manifest.title} {opened.root} must have outputs that can be compared")
+
+
+@_verified.register
+def _(
+    manifest: VectorManifest, opened: Folder, actual: _Actual, progress: Progress
 ) -> Verification:
     root, target = opened.root, manifest.target
     given = _files_given(manifest, actual)
@@ -122,7 +127,7 @@ def _verified_set(
     inside, devices = [], []
     for unit in manifest.units:
         try:
-            inputs = inputs_of(root, files, manifest, unit)
+            inputs = read_tables(root, manifest, unit, unit.inputs)
             part = make_vectors(target, unit, manifest.groups[unit.name], inputs, progress)
         except ValueError as error:
             failures.append(str(error))
@@ -145,9 +150,7 @@ def _verified_set(
     return Verification(root, tuple(failures), tuple(inside), tuple(devices))
 
 
-def _files_given(
-    manifest: VectorManifest, actual: Mapping[str, str | Path]
-) -> dict[str, dict[str, Path]]:
+def _files_given(manifest: VectorManifest, actual: _Actual) -> dict[str, dict[str, Path]]:
     """Return the device's files by unit and stream."""
     outputs = {
         f"{unit.name}.{stream.name}": (unit.name, stream.name)
@@ -176,7 +179,7 @@ def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> U
     for stream in part.unit.outputs:
         if (path := paths.get(stream.name)) is None:
             continue
-        data, fields = read_regular(path), stream.fields(target)
+        data, fields = read_regular(path), target.fields(stream)
         try:
             images[stream.name] = image_of(data, path, target, stream, part.words(stream))
         except ValueError:
@@ -186,7 +189,7 @@ def _compared(paths: Mapping[str, Path], target: Target, part: UnitVectors) -> U
     for stream in () if comparison.ok else part.unit.outputs:
         if (path := paths.get(stream.name)) is not None:
             columns = part.tables[stream.name]
-            refuse_other_base(read_regular(path), str(path), stream.fields(target), columns)
+            refuse_other_base(read_regular(path), str(path), target.fields(stream), columns)
     return comparison
 
 
@@ -300,41 +303,42 @@ class FedBack:
         return [*lines, *(f"  {mismatch}" for mismatch in self.mismatches[:SHOWN])]
 
 
-def _verified_export(opened: Folder, export: ExportManifest, progress: Progress) -> Verification:
+@_verified.register
+def _(export: ExportManifest, opened: Folder, actual: _Actual, progress: Progress) -> Verification:
+    if actual:
+        raise ValueError(f"actual must go with a vector set, got the export {opened.root}")
     root, compared = opened.root, dict[str, int]()
     found: list[ExportMismatch] = []
-    failures = opened.faults() or _check_arrays(root, export)
+    failures = opened.faults() or _check_arrays(opened, export)
     if failures:
         return Verification(root, tuple(failures))
     for layer in progress(export.attention, "feed back", len(export.attention)):
         try:
-            found += _mismatches(root, export, layer, compared)
+            found += _mismatches(opened, export, layer, compared)
         except ValueError as error:
             failures.append(str(error))
     return Verification(root, tuple(failures), fed_back=FedBack(compared, tuple(found)))
 
 
-def _check_arrays(root: Path, export: ExportManifest) -> list[str]:
+def _check_arrays(folder: Folder, export: ExportManifest) -> list[str]:
     """Return the layers whose `arrays.npz` holds other numbers than their memories."""
     failures = []
     for layer in export.layers:
-        numbers: dict[str, NDArray[Any]] = {}
         try:
-            for memory in export.owned(layer):
-                numbers |= read_memory(root, memory)
+            numbers = layer_memories(folder, export, layer)
         except ValueError as error:
             failures.append(str(error))
             continue
-        if (root / arrays_path(layer)).read_bytes() != render_npz(numbers.items()):
+        if (folder.root / arrays_path(layer)).read_bytes() != render_npz(numbers.items()):
             failures.append(f"{arrays_path(layer)} is not what the memories of its layer give")
     return failures
 
 
 def _mismatches(
-    root: Path, export: ExportManifest, layer: AttentionLayer, compared: dict[str, int]
+    folder: Folder, export: ExportManifest, layer: AttentionLayer, compared: dict[str, int]
 ) -> Iterator[ExportMismatch]:
     """Yield the first mismatch of each output memory of a layer; count into `compared`."""
-    numbers = layer_arrays(root, export, layer)
+    numbers = attention_arrays(folder, export, layer)
     expected = fed_back(export, layer, numbers)
     for memory in export.owned(layer):
         name = memory.name

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+#: The format of a manifest that gives none.
+VECTORS = "bitlog2-vectors"
+
 
 def upgraded(values: dict[str, Any], size: Callable[[str], int]) -> dict[str, Any]:
     """Return the JSON values of a manifest in schema version 2; they are not judged here.
@@ -22,7 +25,7 @@ def upgraded(values: dict[str, Any], size: Callable[[str], int]) -> dict[str, An
         raise ValueError(f"files and attachments must be those of version 1: {error!r}") from None
     rest = {name: value for name, value in values.items() if name != "attachments"}
     if "format" not in values:
-        rest = {"format": "bitlog2-vectors", "random_cases": None, **rest}
+        rest = {"format": VECTORS, "random_cases": None, **rest}
     files = [*memories, *others]
     return {**rest, "schema_version": 2, "datapath": "attention", "files": files}
 

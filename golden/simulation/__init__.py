@@ -1,6 +1,6 @@
 """Simulators and synthesis tools: where they are, and how they are run."""
 
-from .rtl import Elaborated, FileList, Port, Rtl, elaborate, macro, read_port_map
+from .rtl import Elaborated, FileList, ModulePort, Rtl, elaborate, macro, read_port_map
 from .tools import (
     MAKE_PYTHON,
     ToolError,
@@ -15,7 +15,7 @@ __all__ = [
     "MAKE_PYTHON",
     "Elaborated",
     "FileList",
-    "Port",
+    "ModulePort",
     "Rtl",
     "ToolError",
     "elaborate",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bitlog2.sim.datapath import ATTENTION
-from bitlog2.sim.declarations import Unit
+from bitlog2.sim.declarations import Stream, Unit
 
 from ..stimulus import unit as stimulus
 from ..words.fields import Field, first_bits, word_width
@@ -14,9 +14,9 @@ class Channel:
     """An AXI-Stream of a module.
 
     Attributes:
-        prefix: of its ports: `<prefix>_tvalid`, ...
+        prefix: prefix of its ports: `<prefix>_tvalid`, ...
         stream: the stream of vectors whose words it carries.
-        fields: of a word, most significant first; `last` is the port `tlast`.
+        fields: fields of a word, most significant first; `last` is the port `tlast`.
         lanes: whether a beat carries several words, with `tkeep`.
         framed: whether it has `tlast`: a beat per key, not one per row.
         ready: False for a tap, which is valid only.
@@ -38,7 +38,7 @@ class Contract:
 
     Attributes:
         module: its name.
-        unit: whose vectors it is held to.
+        unit: unit of the vectors that it is held to.
         inputs, outputs: its streams.
         params: ports that hold the layer's parameters: fields of the stream `params`.
         plain: whether it has ports named as the fields instead, and no clock; a user's device with
@@ -70,31 +70,33 @@ class ChannelWords:
     """The words of a channel for one target.
 
     Attributes:
-        channel: which.
+        channel: the channel.
         stream: the unit's stream, of whose words these are the channel's part.
-        fields: of a word, most significant first.
+        fields: fields of a word, most significant first.
         width: bits of a word.
         low: lowest bit of the part in the stream's word.
     """
 
     channel: Channel
-    stream: stimulus.Stream
+    stream: Stream
     fields: tuple[Field, ...]
     width: int
     low: int
 
     @classmethod
-    def of(cls, channel: Channel, unit: stimulus.Unit, target: stimulus.Target) -> "ChannelWords":
+    def of(
+        cls, channel: Channel, unit: stimulus.GoldenUnit, target: stimulus.Target
+    ) -> "ChannelWords":
         """Return the words of a channel whose stream is one of the unit's."""
         stream = next(each for each in unit.streams if each.name == channel.stream)
-        bits = {field.name: (field, low) for field, low in first_bits(stream.fields(target))}
+        bits = {field.name: (field, low) for field, low in first_bits(target.fields(stream))}
         fields = tuple(bits[name][0] for name in channel.fields)
         return cls(channel, stream, fields, word_width(fields), bits[channel.fields[-1]][1])
 
     @property
     def last_in_word(self) -> bool:
         """Whether the stream's word has the field `last`, which the channel has as `tlast`."""
-        return "last" in self.stream.declared.ports
+        return "last" in self.stream.ports
 
 
 def _of_unit(unit: Unit) -> Contract:

@@ -14,7 +14,7 @@ _DIRECTIONS = {"In": "input", "Out": "output", "InOut": "inout"}
 
 
 @dataclass(frozen=True)
-class Port:
+class ModulePort:
     """A port of a module.
 
     Attributes:
@@ -40,13 +40,13 @@ class Elaborated:
     """A module with its parameters as given.
 
     Attributes:
-        ports: in their order.
-        parameters: names of those that can be given.
+        ports: ports in their order.
+        parameters: names of the parameters that can be given.
         files: every module -> the file that it stands in.
-        error: the first that slang reports; empty without any.
+        error: first error that slang reports; empty without one.
     """
 
-    ports: tuple[Port, ...]
+    ports: tuple[ModulePort, ...]
     parameters: tuple[str, ...]
     files: Mapping[str, Path]
     error: str
@@ -109,12 +109,12 @@ def elaborate(
     return Elaborated(ports, known, files, error)
 
 
-def _port(symbol: Any) -> Port:
+def _port(symbol: Any) -> ModulePort:
     kind = getattr(symbol, "type", None)
-    direction = getattr(symbol, "direction", None)
-    if kind is None or direction is None or not kind.isIntegral:
-        return Port(symbol.name, _DIRECTIONS.get(getattr(direction, "name", ""), "interface"), 0)
-    return Port(symbol.name, _DIRECTIONS.get(direction.name, direction.name.lower()), kind.bitWidth)
+    direction = getattr(getattr(symbol, "direction", None), "name", "")
+    if kind is None or not direction or not kind.isIntegral:
+        return ModulePort(symbol.name, _DIRECTIONS.get(direction, "interface"), 0)
+    return ModulePort(symbol.name, _DIRECTIONS.get(direction, direction.lower()), kind.bitWidth)
 
 
 _ENDINGS = (".sv", ".v", ".svh", ".vh", ".vlt")
@@ -132,7 +132,7 @@ class Rtl:
         top: the module; None for the name of the unit.
         includes: folders of included files; those of the sources are searched too.
         defines: macros and their values.
-        parameters: of the module: numbers and strings as Verilog writes them.
+        parameters: parameters of the module: numbers and strings as Verilog writes them.
         ports: (name in the contract, port of the module), for those that have another name. Each
             may hold one `*`, which stands for the same text in both. Of several that fit, the first
             whose port is there is taken, and then the name itself, in any case. The port of `rst_n`

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from bitlog2 import SPEC_VERSION
 
-from ..stimulus.unit import Target, Unit
+from ..stimulus.unit import GoldenUnit, Target
 from ..words.fields import first_bits, hex_digits, word_width
 
 
-def render_package(target: Target, units: Sequence[Unit]) -> bytes:
+def render_package(target: Target, units: Sequence[GoldenUnit]) -> bytes:
     """Return the package of a target, from the same configuration as the vectors.
 
     The table is one packed vector, entry f in bits [f*E_WIDTH +: E_WIDTH]: Icarus and Yosys refuse
@@ -61,9 +61,9 @@ def _widths(target: Target) -> dict[str, int]:
     return {f"{name.upper()}_WIDTH": register.bits for name, register in registers.items()}
 
 
-def _words(target: Target, units: Sequence[Unit]) -> dict[str, int]:
+def _words(target: Target, units: Sequence[GoldenUnit]) -> dict[str, int]:
     return {
-        f"{unit.name}_{stream.name}_WIDTH".upper(): word_width(stream.fields(target))
+        f"{unit.name}_{stream.name}_WIDTH".upper(): word_width(target.fields(stream))
         for unit in units
         for stream in unit.streams
     }
@@ -75,12 +75,12 @@ def _ports(target: Target) -> dict[str, int]:
     return {f"{name.upper()}_WIDTH": target.config.width(name) for name in names}
 
 
-def _lowest_bits(target: Target, units: Sequence[Unit]) -> dict[str, int]:
+def _lowest_bits(target: Target, units: Sequence[GoldenUnit]) -> dict[str, int]:
     return {
         f"{unit.name}_{stream.name}_{field.name}_LSB".upper(): bit
         for unit in units
         for stream in unit.streams
-        for field, bit in reversed(list(first_bits(stream.fields(target))))
+        for field, bit in reversed(list(first_bits(target.fields(stream))))
     }
 
 

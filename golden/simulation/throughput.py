@@ -35,8 +35,8 @@ class RtlSeconds:
     """Seconds of two sides that do the same work, alternating.
 
     Attributes:
-        ours, peers: of each repetition.
-        keys: that each side takes in a repetition.
+        ours, peers: seconds of each repetition.
+        keys: keys per side and repetition.
     """
 
     ours: list[float]

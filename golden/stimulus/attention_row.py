@@ -13,7 +13,7 @@ from .row_cases import corner_rows, random_rows
 from .row_shapes import RowMaker
 from .rows import RowCase, cut_rows, group_rows
 from .sampler import Sampler
-from .unit import CaseGroup, Progress, Tables, Target, Unit, case_count, row_offsets
+from .unit import CaseGroup, GoldenUnit, Progress, Tables, Target, case_count, row_offsets
 
 _KEYS = ("t", "d", "e", "level", "nibble", "flag")
 _ROWS = ("row_max", "row_sum")
@@ -88,7 +88,7 @@ def _outputs(inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
     return {"keys": keys, "rows": rows | {"acc": acc}, "expected": {"o": o}}
 
 
-ATTENTION_ROW = Unit(
+ATTENTION_ROW = GoldenUnit(
     declared=attention_row_unit.ATTENTION_ROW,
     corners=_corners,
     random=_random,

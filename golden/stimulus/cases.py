@@ -18,11 +18,6 @@ from .unit import CaseGroup, Point, case_group
 EXHAUSTIVE = 1 << 20
 
 
-def few(ranges: Sequence[tuple[int, int]]) -> bool:
-    """Return whether the inputs (low, high) have at most 2**20 combinations."""
-    return prod(high - low + 1 for low, high in ranges) <= EXHAUSTIVE
-
-
 def every_case(ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
     """Return every combination of the inputs (low, high), (inputs, cases)."""
     axes = [np.arange(low, high + 1, dtype=np.int64) for low, high in ranges]
@@ -43,7 +38,7 @@ def near_powers(low: int, high: int) -> list[int]:
 def every_group(config: AttentionConfig, names: Sequence[str], reason: str) -> list[CaseGroup]:
     """Return every case of these ports where they are at most 2**20, else nothing."""
     ranges = [config.ports[name].limits(config) for name in names]
-    if not few(ranges):
+    if prod(high - low + 1 for low, high in ranges) > EXHAUSTIVE:
         return []
     return [case_group("exhaustive", reason, dict(zip(names, every_case(ranges), strict=True)))]
 
@@ -111,12 +106,17 @@ def level_name(level: int, config: AttentionConfig) -> str:
     return f"level_{level}_nibble_{nibble}_flag_{flag}"
 
 
-_PLAIN, _TIE_POSITIVE, _TIE_NEGATIVE, _BELOW_TIE = range(4)
+def rounded(product: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return RND(product >> shift)."""
+    return (product + ((np.int64(1) << shift) >> np.int64(1))) >> shift
+
+
+PLAIN, TIE_POSITIVE, TIE_NEGATIVE, BELOW_TIE = range(4)
 _KINDS = {
-    _PLAIN: "no_tie",
-    _TIE_POSITIVE: "tie_positive",
-    _TIE_NEGATIVE: "tie_negative",
-    _BELOW_TIE: "below_tie",
+    PLAIN: "no_tie",
+    TIE_POSITIVE: "tie_positive",
+    TIE_NEGATIVE: "tie_negative",
+    BELOW_TIE: "below_tie",
 }
 #: Multipliers that are tried: a wider one is not needed for any tie.
 _MOST_BITS = 16
@@ -159,20 +159,20 @@ def shift_points(name: str, requirement: str, bound: int, bits: int, largest: in
     """Return for every shift amount the points of a tie of either sign, just below one, of none.
 
     Args:
-        name: of the shift amount, the points' first word.
-        requirement: that they belong to.
-        bound: of |value|.
-        bits: of the multiplier.
-        largest: shift amount.
+        name: name of the shift amount, first word of the points' names.
+        requirement: id in SPEC.md.
+        bound: largest magnitude of the value.
+        bits: width of the multiplier.
+        largest: largest shift amount.
     """
     points = []
     for n in range(largest + 1):
         has_tie = tie(bound, bits, n) is not None
         reachable = {
-            _PLAIN: n != 1,
-            _TIE_POSITIVE: has_tie,
-            _TIE_NEGATIVE: has_tie,
-            _BELOW_TIE: below_tie(bound, bits, n) is not None,
+            PLAIN: n != 1,
+            TIE_POSITIVE: has_tie,
+            TIE_NEGATIVE: has_tie,
+            BELOW_TIE: below_tie(bound, bits, n) is not None,
         }
         points += [
             Point(f"{name}_{n}_{_KINDS[kind]}", requirement, "rounding", 4 * n + kind, reached)
@@ -190,9 +190,9 @@ def rounding_kind(products: ArrayLike, n: ArrayLike) -> NDArray[np.int64]:
     one = np.int64(1)
     half = (one << shift) >> one
     rest = values & ((one << shift) - one)
-    kind = np.where(rest == half, np.where(values > 0, _TIE_POSITIVE, _TIE_NEGATIVE), _PLAIN)
-    kind = np.where(rest == half - one, _BELOW_TIE, kind)
-    return 4 * shift + np.where(shift > 0, kind, _PLAIN)
+    kind = np.where(rest == half, np.where(values > 0, TIE_POSITIVE, TIE_NEGATIVE), PLAIN)
+    kind = np.where(rest == half - one, BELOW_TIE, kind)
+    return 4 * shift + np.where(shift > 0, kind, PLAIN)
 
 
 def shift_cases(bound: int, bits: int, largest: int) -> list[tuple[int, int, int]]:

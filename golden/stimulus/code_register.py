@@ -22,7 +22,7 @@ from ..words.framing import row_lengths, row_slices
 from .cases import level_name
 from .row_max import random_length
 from .sampler import Sampler
-from .unit import CaseGroup, Point, Progress, Signals, Tables, Target, Unit, row_groups
+from .unit import CaseGroup, GoldenUnit, Point, Progress, Signals, Tables, Target, row_groups
 
 
 def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
@@ -170,7 +170,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-CODE_REGISTER = Unit(
+CODE_REGISTER = GoldenUnit(
     declared=code_register_unit.CODE_REGISTER,
     corners=_corners,
     random=_random,

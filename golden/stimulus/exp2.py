@@ -10,7 +10,17 @@ from bitlog2.sim.units.exp2 import exp2_kernel
 
 from .cases import rounding_kind
 from .sampler import Sampler
-from .unit import CaseGroup, Point, Progress, Signals, Specified, Tables, Target, Unit, case_group
+from .unit import (
+    CaseGroup,
+    GoldenUnit,
+    Point,
+    Progress,
+    Signals,
+    Specified,
+    Tables,
+    Target,
+    case_group,
+)
 
 _KINDS = ("no_tie", "tie", "below_tie")
 
@@ -78,7 +88,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-EXP2 = Unit(
+EXP2 = GoldenUnit(
     declared=exp2_unit.EXP2,
     corners=_corners,
     random=_random,

@@ -21,13 +21,13 @@ from .cases import EXHAUSTIVE, level_name
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     NarrowTables,
     Point,
     Progress,
     Signals,
     Tables,
     Target,
-    Unit,
     case_group,
 )
 
@@ -357,7 +357,7 @@ def dividing_levels(e: _Integers, s: _Integers, scheme: Scheme) -> NDArray[np.ui
     return level
 
 
-LOG2_QUANTIZER = Unit(
+LOG2_QUANTIZER = GoldenUnit(
     declared=log2_quantizer_unit.LOG2_QUANTIZER,
     corners=_corners,
     random=random_cases,

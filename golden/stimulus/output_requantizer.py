@@ -16,19 +16,20 @@ from .cases import (
     listed_group,
     parameter_runs,
     product_corners,
+    rounded,
     rounding_kind,
     shift_points,
 )
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Signals,
     Specified,
     Tables,
     Target,
-    Unit,
     bounds,
     case_group,
     ends,
@@ -123,17 +124,17 @@ def _signals(target: Target, tables: Tables) -> Signals:
     columns = tables["stimulus"]
     acc, m2, n2, zo = (columns[name] for name in _NAMES)
     product = acc * m2
-    rounded = (product + ((np.int64(1) << n2) >> np.int64(1))) >> n2
+    shifted = rounded(product, n2)
     return {
         **{name: columns[name] for name in _NAMES},
         "o": tables["expected"]["o"],
         "rounding": rounding_kind(product, n2),
-        "sum": rounded + zo,
-        "o_negative_before_zero_point": (rounded < 0) & (rounded + zo >= 0),
+        "sum": shifted + zo,
+        "o_negative_before_zero_point": (shifted < 0) & (shifted + zo >= 0),
     }
 
 
-OUTPUT_REQUANTIZER = Unit(
+OUTPUT_REQUANTIZER = GoldenUnit(
     declared=output_requantizer_unit.OUTPUT_REQUANTIZER,
     corners=_corners,
     random=_random,

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from bitlog2.sim import AttentionConfig
 
 from ..words.framing import row_starts
-from .cases import level_name
-from .row_decisions import observability_hits, observability_points, rounded
+from .cases import PLAIN, TIE_NEGATIVE, TIE_POSITIVE, level_name, rounded, rounding_kind
+from .row_decisions import observability_hits, observability_points
 from .row_shapes import farthest, level_rows, vanishing_distance
 from .unit import Point, Signals, Tables, Target, bounds, ends
 
@@ -71,12 +71,6 @@ def row_signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-def _is_tie(product: NDArray[np.int64], shift: NDArray[np.int64]) -> _Flags:
-    one = np.int64(1)
-    half = (one << shift) >> one
-    return (shift > 0) & ((product & ((one << shift) - one)) == half)
-
-
 def _key_hits(config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]) -> Signals:
     beats, keys = tables["stimulus"], tables["keys"]
     lengths = np.diff(starts, append=len(beats["last"]))
@@ -87,7 +81,7 @@ def _key_hits(config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]
     seen = beats["mask"] == 0
     product = beats["score"] * m
     raw = rounded(product, n) + beats["bias"]
-    tie = _is_tie(product, n) & seen
+    rounding = np.where(seen, rounding_kind(product, n) % 4, PLAIN)
     level, hidden = keys["level"], np.iinfo(np.int64).max
     return {
         **{level_name(k, config): (level == k) & seen for k in range(config.code.levels)},
@@ -95,8 +89,8 @@ def _key_hits(config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]
         "bias": np.where(seen, beats["bias"], hidden),
         "t_saturated_low": (raw < config.t_min) & seen,
         "t_saturated_high": (raw > config.t_max) & seen,
-        "t_tie_negative": tie & (product < 0),
-        "t_tie_positive": tie & (product > 0),
+        "t_tie_negative": rounding == TIE_NEGATIVE,
+        "t_tie_positive": rounding == TIE_POSITIVE,
         "d_saturated": (largest - keys["t"] > config.d_max) & seen,
     }
 
@@ -134,12 +128,12 @@ def _output_hits(config: AttentionConfig, tables: Tables) -> Signals:
     product = acc * m2
     raw = rounded(product, n2) + zo
     high = (1 << config.o_bits) - 1
-    tie = _is_tie(product, n2)
+    rounding = rounding_kind(product, n2) % 4
     return {
         "acc": acc,
         "o_clamped_low": raw < 0,
         "o_clamped_high": raw > high,
         "o_inside": (raw >= 0) & (raw <= high),
-        "o_tie_negative": tie & (product < 0),
-        "o_tie_positive": tie & (product > 0),
+        "o_tie_negative": rounding == TIE_NEGATIVE,
+        "o_tie_positive": rounding == TIE_POSITIVE,
     }

@@ -19,6 +19,7 @@ from bitlog2.sim.rounding import rnd, trn
 from bitlog2.sim.spec import exp2, log2_quantizer, output_requantizer
 from bitlog2.sim.table import exp2_table
 
+from .cases import rounded
 from .log2_quantizer import dividing_levels
 from .row_shapes import RowMaker, farthest, vanishing_distance
 from .rows import RowCase
@@ -30,8 +31,8 @@ class Decision:
     """Distances of a row, the sensed key first, then the tested one.
 
     Attributes:
-        distances: of each key; below zero those of a masked key.
-        level: of which the row sum is at the threshold, or above it.
+        distances: distance of each key; a masked key has one below zero.
+        level: level whose threshold the row sum meets, or exceeds by one.
     """
 
     distances: tuple[int, ...]
@@ -396,11 +397,6 @@ def observability_hits(
     hits["o_shows_masked_maximum_blanks"] = hits["o_shows_masked_maximum"] & blank
     hits["o_shows_level_zero"] = row.detected_by(np.maximum(tables["keys"]["level"], 1))
     return hits
-
-
-def rounded(product: _Integers, shift: _Integers) -> _Integers:
-    """Return RND(product >> shift)."""
-    return (product + ((np.int64(1) << shift) >> np.int64(1))) >> shift
 
 
 class _Rows:

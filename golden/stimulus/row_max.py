@@ -16,13 +16,13 @@ from .cases import near_powers
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Row,
     Signals,
     Tables,
     Target,
-    Unit,
     check_range,
     ends,
     row_groups,
@@ -221,7 +221,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-ROW_MAX = Unit(
+ROW_MAX = GoldenUnit(
     declared=row_max_unit.ROW_MAX,
     corners=_corners,
     random=_random,

@@ -15,13 +15,13 @@ from .row_max import random_length
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Signals,
     Specified,
     Tables,
     Target,
-    Unit,
     check_range,
     row_groups,
 )
@@ -146,7 +146,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-ROW_SUM = Unit(
+ROW_SUM = GoldenUnit(
     declared=row_sum_unit.ROW_SUM,
     corners=_corners,
     random=_random,

@@ -1,6 +1,6 @@
 """Attention rows as explicit cases, and as the columns of their streams."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from bitlog2.sim import LayerParams
 
-from ..words.fields import Columns
-from .unit import CaseGroup, Origin, Tables, Target
+from .unit import CaseGroup, Origin, Row, Tables, Target, tables_of
 
 #: The layer parameters that a row needs, in the order of the words of `attention_row.params`.
 PARAMETERS = ("m", "n", "m2", "n2", "zv", "zo")
@@ -24,11 +23,11 @@ class RowCase:
     Attributes:
         scores: (N,) integers within the score register's bound.
         v: (N, D) codes.
-        params: what the layer loads.
+        params: parameters that the layer loads.
         masked: (N,) bool, True for a key that takes no part; None for none.
         bias: (N,) integers in the range of t; None for zeros.
-        reason: why the case is there.
-        origin: where the row was captured, None for a made one.
+        reason: purpose of the case.
+        origin: place of capture; None for a row that was made.
     """
 
     scores: NDArray[Any]
@@ -43,6 +42,18 @@ class RowCase:
     def keys(self) -> int:
         """N."""
         return len(self.scores)
+
+    @property
+    def values(self) -> Row:
+        """The values of the keys by port, and those that the row loads."""
+        none = np.zeros(self.keys, np.int64)
+        return {
+            **{name: getattr(self.params, name) for name in PARAMETERS},
+            "mask": none if self.masked is None else self.masked,
+            "score": self.scores,
+            "bias": none if self.bias is None else self.bias,
+            "v": self.v,
+        }
 
 
 def check_row(case: RowCase, target: Target, name: str) -> None:
@@ -73,25 +84,7 @@ def check_row(case: RowCase, target: Target, name: str) -> None:
 
 def tables_of_rows(cases: Sequence[RowCase]) -> Tables:
     """Return the input streams `params` and `stimulus` of these rows."""
-    params: Columns = {
-        name: np.array([getattr(case.params, name) for case in cases], np.int64)
-        for name in PARAMETERS
-    }
-    last = [np.arange(case.keys) == case.keys - 1 for case in cases]
-    masked = [np.zeros(case.keys) if case.masked is None else case.masked for case in cases]
-    bias = [np.zeros(case.keys) if case.bias is None else case.bias for case in cases]
-    stimulus: Columns = {
-        "last": _joined(last),
-        "mask": _joined(masked),
-        "score": _joined([case.scores for case in cases]),
-        "bias": _joined(bias),
-        "v": _joined([case.v for case in cases]),
-    }
-    return {"params": params, "stimulus": stimulus}
-
-
-def _joined(arrays: Iterable[NDArray]) -> NDArray[np.int64]:
-    return np.concatenate([np.asarray(array, np.int64) for array in arrays])
+    return tables_of([case.values for case in cases])
 
 
 def cut_rows(tables: Tables, offsets: NDArray[np.int64]) -> list[RowCase]:

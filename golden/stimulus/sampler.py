@@ -13,7 +13,7 @@ class Sampler:
     for `Generator.integers`: so bounded integers are made here, by a multiplication and a shift.
 
     Args:
-        seed: of the vector set.
+        seed: seed of the vector set.
         stream: a name; each name has its own stream, so that a set of one unit holds the cases
             that this unit has in the whole set.
     """

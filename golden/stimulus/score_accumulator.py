@@ -20,6 +20,7 @@ from .cases import EXHAUSTIVE
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Row,
@@ -27,7 +28,6 @@ from .unit import (
     Specified,
     Tables,
     Target,
-    Unit,
     bounds,
     ends,
     row_groups,
@@ -189,7 +189,7 @@ def _place(difference: NDArray[np.int64], top: int) -> NDArray[np.int64]:
     return np.select(places, [0, 1, 2], -10)
 
 
-SCORE_ACCUMULATOR = Unit(
+SCORE_ACCUMULATOR = GoldenUnit(
     declared=score_accumulator_unit.SCORE_ACCUMULATOR,
     corners=_corners,
     random=_random,

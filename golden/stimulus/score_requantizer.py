@@ -18,19 +18,20 @@ from .cases import (
     near_powers,
     parameter_runs,
     product_corners,
+    rounded,
     rounding_kind,
     shift_points,
 )
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Signals,
     Specified,
     Tables,
     Target,
-    Unit,
     bounds,
     case_group,
     ends,
@@ -141,19 +142,19 @@ def _signals(target: Target, tables: Tables) -> Signals:
     config, columns = target.config, tables["stimulus"]
     score, m, n, bias = (columns[name] for name in _NAMES)
     products = score * m
-    rounded = (products + ((np.int64(1) << n) >> np.int64(1))) >> n
-    total = rounded + bias
+    before_bias = rounded(products, n)
+    total = before_bias + bias
     inside = (total >= config.t_min) & (total <= config.t_max)
     return {
         **{name: columns[name] for name in _NAMES},
         "rounding": rounding_kind(products, n),
         "sum": total,
-        "t_past_bottom_before_bias": inside & (rounded < config.t_min),
-        "t_past_top_before_bias": inside & (rounded > config.t_max),
+        "t_past_bottom_before_bias": inside & (before_bias < config.t_min),
+        "t_past_top_before_bias": inside & (before_bias > config.t_max),
     }
 
 
-SCORE_REQUANTIZER = Unit(
+SCORE_REQUANTIZER = GoldenUnit(
     declared=score_requantizer_unit.SCORE_REQUANTIZER,
     corners=_corners,
     random=_random,

@@ -19,13 +19,13 @@ from .row_max import random_length
 from .sampler import Sampler
 from .unit import (
     CaseGroup,
+    GoldenUnit,
     Point,
     Progress,
     Row,
     Signals,
     Tables,
     Target,
-    Unit,
     bounds,
     check_range,
     ends,
@@ -216,7 +216,7 @@ def _signals(target: Target, tables: Tables) -> Signals:
     }
 
 
-SHIFT_ADD = Unit(
+SHIFT_ADD = GoldenUnit(
     declared=shift_add_unit.SHIFT_ADD,
     corners=_corners,
     random=_random,

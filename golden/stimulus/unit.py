@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.documents import Count, Document, of
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.checks import check_int
 from bitlog2.sim.datapath import PORTS
+from bitlog2.sim.declarations import Stream, Unit
 from bitlog2.sim.expressions import Expression
 
 from ..words.fields import Columns, Field
@@ -35,17 +37,20 @@ class Target:
     head_dim: int
 
     def __post_init__(self) -> None:
-        high = self.config.max_head_dim
-        if isinstance(self.head_dim, bool) or not isinstance(self.head_dim, int):
-            raise TypeError(f"head_dim must be an integer from 1 to {high}, got {self.head_dim!r}")
-        if not 1 <= self.head_dim <= high:
-            raise ValueError(f"head_dim must be from 1 to {high}, got {self.head_dim}")
+        head_dim = check_int("head_dim", self.head_dim, 1, self.config.max_head_dim)
+        object.__setattr__(self, "head_dim", head_dim)
 
     @classmethod
     def of(cls, config: AttentionConfig, head_dim: int | None = None) -> "Target":
         """Return the target; without a head dimension 64, or the largest where that is less."""
         usual = min(_USUAL_HEAD_DIM, config.max_head_dim)
         return cls(config, usual if head_dim is None else head_dim)
+
+    def fields(self, stream: Stream) -> tuple[Field, ...]:
+        """Return the fields of a word of a stream, from the most significant bits down."""
+        return tuple(
+            port(name, self, self.head_dim if name in stream.lanes else 1) for name in stream.ports
+        )
 
 
 #: The streams of a unit: stream name -> columns.
@@ -61,45 +66,14 @@ def no_progress(items: Iterable[Any], label: str, total: int | None) -> Iterable
     return items
 
 
-@dataclass(frozen=True)
-class Stream:
-    """A file of words that goes into a unit or comes out of it: `<unit>.<name>.mem`."""
+class Origin(Document, frozen=True):
+    """Place in a model where a case was captured."""
 
-    declared: declarations.Stream
-
-    @property
-    def name(self) -> str:
-        """`stimulus`, `expected`, ..."""
-        return self.declared.name
-
-    @property
-    def role(self) -> Literal["input", "output"]:
-        """`input`, or `output`: what a device gives and `verify` compares."""
-        return self.declared.role
-
-    @property
-    def per(self) -> Literal["case", "beat"]:
-        """One word per `case`, or per `beat`: then rows are framed by the field `last`."""
-        return self.declared.per
-
-    def fields(self, target: Target) -> tuple[Field, ...]:
-        """Return the fields of a word, from the most significant bits down."""
-        wide = self.declared.lanes
-        return tuple(
-            port(name, target, target.head_dim if name in wide else 1)
-            for name in self.declared.ports
-        )
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where in a model a row was captured."""
-
-    model: str
-    layer: str
-    head: int
-    image: int
-    row: int
+    model: Annotated[str, of("Name of the model.")]
+    layer: Annotated[str, of("Name of the attention layer.")]
+    head: Annotated[Count, of("Number of the head, from 0.")]
+    image: Annotated[Count, of("Number of the image in the validation set.")]
+    row: Annotated[Count, of("Number of the query, from 0.")]
 
 
 @dataclass(frozen=True)
@@ -108,10 +82,10 @@ class CaseGroup:
 
     Attributes:
         source: exhaustive, corners, random, model or user.
-        reason: why the cases are there, in words.
+        reason: purpose of the cases, in words.
         count: number of cases.
         inputs: the input streams of these cases; empty where a set's tables hold them.
-        origin: where the cases were captured, for the source model.
+        origin: place of capture, for the source model.
     """
 
     source: str
@@ -130,10 +104,10 @@ class Point:
     """A coverage bin: hit by every entry of a signal that has one value.
 
     Attributes:
-        name: of the bin, lower case.
-        requirement: the id of SPEC.md that it belongs to.
-        signal: what it looks at; empty for the signal of its own name.
-        value: what hits it; 1 is also True.
+        name: lower-case name of the bin.
+        requirement: id in SPEC.md.
+        signal: name of the signal; empty for the bin's own name.
+        value: value of the signal that hits the bin; 1 is also True.
         reachable: whether some legal input of the configuration hits it.
     """
 
@@ -150,7 +124,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Unit:
+class GoldenUnit:
     """A unit of the datapath as the vector sets see it.
 
     Attributes:
@@ -160,13 +134,13 @@ class Unit:
         random: (target, sampler, cases) -> the groups of that many random cases.
         random_cases: the usual number of them.
         kernels: (target, inputs, progress) -> outputs of inputs in range, by the kernels.
-        specify: the same by the specification; the two never call each other.
+        specify: the same by the specification, which the kernels never call, nor it them.
         points: (target) -> the coverage bins, by formula and before any stimulus, also those that
             this target cannot reach.
         signals: (target, all streams) -> what the points look at.
     """
 
-    declared: declarations.Unit
+    declared: Unit
     corners: Callable[[Target, Sampler], list[CaseGroup]]
     random: Callable[[Target, Sampler, int], list[CaseGroup]]
     random_cases: int
@@ -185,10 +159,10 @@ class Unit:
         """(unit that makes it, stream, field) of each output, in datapath order."""
         return self.declared.makes
 
-    @cached_property
+    @property
     def streams(self) -> tuple[Stream, ...]:
-        """The streams, inputs first."""
-        return tuple(map(Stream, self.declared.streams))
+        """The streams, inputs first, each a file of words: `<unit>.<name>.mem`."""
+        return self.declared.streams
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
@@ -293,7 +267,7 @@ def join_tables(parts: Sequence[Tables]) -> Tables:
     }
 
 
-def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
+def row_offsets(unit: GoldenUnit, tables: Tables) -> NDArray[np.int64] | None:
     """Return the first beat of each row and the number of beats; None for a unit without rows.
 
     Raises:
@@ -308,7 +282,7 @@ def row_offsets(unit: Unit, tables: Tables) -> NDArray[np.int64] | None:
     return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(last) + 1])
 
 
-def case_count(unit: Unit, tables: Tables) -> int:
+def case_count(unit: GoldenUnit, tables: Tables) -> int:
     """Return the number of cases in the input streams.
 
     Raises:
@@ -353,7 +327,7 @@ def bounds(
     ]
 
 
-def check_inputs(unit: declarations.Unit, config: AttentionConfig, inputs: Tables) -> None:
+def check_inputs(unit: Unit, config: AttentionConfig, inputs: Tables) -> None:
     """Refuse a case that the declaration of a unit excludes.
 
     Raises:
@@ -423,7 +397,7 @@ def check_range(
 
 @dataclass(frozen=True)
 class Specified:
-    """The specification of a unit that gives one value per case, as `Unit.specify`.
+    """The specification of a unit that gives one value per case, as `GoldenUnit.specify`.
 
     Attributes:
         unit: the unit.
@@ -433,7 +407,7 @@ class Specified:
         configured: whether the function takes the configuration.
     """
 
-    unit: declarations.Unit
+    unit: Unit
     port: str
     function: Callable[..., int]
     names: tuple[str, ...]

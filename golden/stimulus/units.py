@@ -4,9 +4,9 @@ from importlib import import_module
 
 from bitlog2.sim.datapath import ATTENTION
 
-from .unit import Unit
+from .unit import GoldenUnit
 
 #: Every unit by name, in the order in which a set lists them.
-UNITS: dict[str, Unit] = {
+UNITS: dict[str, GoldenUnit] = {
     name: getattr(import_module(f".{name}", __package__), name.upper()) for name in ATTENTION
 }

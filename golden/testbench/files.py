@@ -5,13 +5,15 @@ from pathlib import Path
 
 from bitlog2 import SPEC_VERSION
 
-from ..package.folder import BUILD_NAME, CORE_NAME, LIST_NAME, RTL_NAME
-from ..package.vector_manifest import MAKEFILE_NAME
+from ..package.manifest import BUILD_NAME, MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
 from ..simulation.contract import CONTRACTS, modules_of
 from ..simulation.tools import finished
-from ..stimulus.unit import Target, Unit
+from ..stimulus.unit import GoldenUnit, Target
 from .render import render_testbench
+
+#: The reference RTL of a set with testbenches, as a file list, and everything for FuseSoC.
+RTL_NAME, LIST_NAME, CORE_NAME = "rtl", "bitlog2.f", "bitlog2.core"
 
 _FOLDER = Path(__file__).parent
 #: The modules of every testbench, compiled before it.
@@ -79,7 +81,7 @@ def run_testbench(
     """Run a testbench on the memory files of a folder; return its status and what it printed.
 
     Args:
-        program: of `build_testbench`.
+        program: result of `build_testbench`.
         vectors: the vector set.
         plusargs: as the head of `bitlog2_tb.sv` lists them, with the `+`.
         timeout: seconds, or None for no limit.
@@ -101,7 +103,7 @@ def reference_files() -> list[Path]:
 
 
 def testbench_files(
-    target: Target, units: Sequence[Unit], words: Mapping[str, int]
+    target: Target, units: Sequence[GoldenUnit], words: Mapping[str, int]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the testbenches of the units, the reference RTL, and what lists and builds them.
 
@@ -131,7 +133,7 @@ def _filled(name: str, **values: str) -> bytes:
     return text.encode()
 
 
-def _makefile(units: Sequence[Unit]) -> bytes:
+def _makefile(units: Sequence[GoldenUnit]) -> bytes:
     contracts = [CONTRACTS[module] for unit in units for module in modules_of(unit.name)]
     stand_ins = {name: each.module for each in contracts for name in each.stand_ins}
     return _filled(
@@ -144,7 +146,7 @@ def _makefile(units: Sequence[Unit]) -> bytes:
     )
 
 
-def _core(units: Sequence[Unit], words: Mapping[str, int], listed: Sequence[str]) -> bytes:
+def _core(units: Sequence[GoldenUnit], words: Mapping[str, int], listed: Sequence[str]) -> bytes:
     """Return the description for FuseSoC."""
     benches, targets = [], []
     for unit in units:

@@ -7,7 +7,7 @@ from textwrap import fill
 from bitlog2 import SPEC_VERSION
 
 from ..simulation.contract import CONTRACTS, Channel, ChannelWords, Contract
-from ..stimulus.unit import Target, Unit
+from ..stimulus.unit import GoldenUnit, Target
 from ..words.fields import Field, first_bits, word_width
 
 
@@ -65,7 +65,7 @@ _ONE_LANE = """\
 `endif"""
 
 
-def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str, StreamFile]:
+def streams_of(target: Target, unit: GoldenUnit, words: Mapping[str, int]) -> dict[str, StreamFile]:
     """Return the streams of a unit by name.
 
     Args:
@@ -78,7 +78,7 @@ def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str
     """
     streams = {}
     for stream in unit.streams:
-        name, fields = unit.file_name(stream), stream.fields(target)
+        name, fields = unit.file_name(stream), target.fields(stream)
         if name not in words:
             raise ValueError(f"words must count those of {name}, got {', '.join(words)}")
         bits = {field.name: (field, bit) for field, bit in reversed(list(first_bits(fields)))}
@@ -87,13 +87,13 @@ def streams_of(target: Target, unit: Unit, words: Mapping[str, int]) -> dict[str
 
 
 def render_testbench(
-    target: Target, unit: Unit, words: Mapping[str, int], module: str | None = None
+    target: Target, unit: GoldenUnit, words: Mapping[str, int], module: str | None = None
 ) -> bytes:
     """Return `<module>_tb.sv`, which holds a device to the vector files of a unit.
 
     Args:
         target: what the set is made for.
-        unit: whose vectors they are.
+        unit: unit of the vectors.
         words: words of each file of the unit by its name: `Manifest.words`.
         module: one of `modules_of(unit.name)`; None for the one that is named as the unit.
 
@@ -204,7 +204,9 @@ def _plain_parts(contract: Contract, streams: _Streams) -> list[str]:
     ]
 
 
-def _stream_parts(contract: Contract, unit: Unit, streams: _Streams, target: Target) -> list[str]:
+def _stream_parts(
+    contract: Contract, unit: GoldenUnit, streams: _Streams, target: Target
+) -> list[str]:
     """Return the body for a device of streams: sources, sinks, the device, and the run."""
     channels, wide = contract.channels, contract.wide
     carried = [ChannelWords.of(each, unit, target) for each in channels]
@@ -253,7 +255,7 @@ def _nets(words: ChannelWords) -> str:
     )
 
 
-def _channel(contract: Contract, unit: Unit, words: ChannelWords, streams: _Streams) -> str:
+def _channel(contract: Contract, unit: GoldenUnit, words: ChannelWords, streams: _Streams) -> str:
     """Return the source or sink of a channel."""
     channel, name = words.channel, words.channel.prefix
     whole, number = streams[channel.stream], contract.channels.index(channel)

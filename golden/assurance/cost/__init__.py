@@ -1,6 +1,6 @@
 """What a choice of the design costs in gates and LUTs, by Yosys."""
 
-from .catalogue import CHOICES, Alternative, Choice, Counts, Group
+from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
 from .measure import (
     TECHNOLOGIES,
     CostTable,
@@ -15,10 +15,10 @@ __all__ = [
     "CHOICES",
     "TECHNOLOGIES",
     "Alternative",
+    "AlternativeGroup",
     "Choice",
     "CostTable",
     "Counts",
-    "Group",
     "count_cells",
     "longest_path",
     "measure_cost",

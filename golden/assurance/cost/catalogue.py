@@ -15,7 +15,7 @@ class Counts(Document, frozen=True):
         cells: logic cells that count as one: two-input gates and inverters, or LUTs.
         carries: cells of a carry chain; 0 for gates.
         flip_flops: one a bit; their enable and synchronous reset belong to them.
-        memory_bits: of memories that are written, which stay apart.
+        memory_bits: bits of written memories, which stay apart.
         levels: logic cells on the longest path between ports, flip-flops and memories.
         path_carries: carry cells on that path, the most where several have as many levels.
         by_type: cells by the technology's name.
@@ -34,7 +34,7 @@ class Alternative(Document, frozen=True):
     """One module, as it is built.
 
     Attributes:
-        name: what it is called in the table.
+        name: name in the table.
         top: the module, of `golden/rtl` or `golden/assurance/cost/sv`.
         configuration: fields of `AttentionConfig` that are not the default.
         parameters: parameters of the module that are not the package's.
@@ -55,11 +55,11 @@ class Alternative(Document, frozen=True):
         return Target.of(AttentionConfig.from_mapping(self.configuration))
 
 
-class Group(Document, frozen=True):
+class AlternativeGroup(Document, frozen=True):
     """Alternatives whose costs are compared; the first is the one that ratios refer to.
 
     Attributes:
-        title: what they are alternatives of.
+        title: subject of the alternatives.
         alternatives: the alternatives.
         same_function: the test that shows that all compute one function; None where they do not.
     """
@@ -76,13 +76,13 @@ class Choice(Document, frozen=True):
         name: the name for `--choice`.
         title: the choice in words.
         note: what must be known to read the figures.
-        groups: of alternatives.
+        groups: groups of alternatives.
     """
 
     name: str
     title: str
     note: str
-    groups: tuple[Group, ...]
+    groups: tuple[AlternativeGroup, ...]
 
 
 def linear_entry(fraction: int, config: AttentionConfig) -> int:
@@ -119,9 +119,9 @@ _COMPARED = "tests/test_cost_functions.py: test_cost_dividing_form_is_the_compar
 _LANE = "tests/test_cost_functions.py: test_cost_value_multiply_lane_is_the_shift_add_lane"
 
 
-def _quantizers() -> tuple[Group, ...]:
+def _quantizers() -> tuple[AlternativeGroup, ...]:
     return tuple(
-        Group(
+        AlternativeGroup(
             scheme,
             (
                 Alternative("comparing", "log2_quantizer", {"scheme": scheme}),
@@ -134,7 +134,7 @@ def _quantizers() -> tuple[Group, ...]:
     )
 
 
-def _exponentials() -> tuple[Group, ...]:
+def _exponentials() -> tuple[AlternativeGroup, ...]:
     tables = tuple(
         Alternative(
             f"{1 << bits} entries",
@@ -150,12 +150,12 @@ def _exponentials() -> tuple[Group, ...]:
         "exp2_linear",
         remark=f"rounding of t: {100 * step_error(5):.1f} %, and the line {line:.1f} %",
     )
-    return (Group("exp2", (*tables, linear)),)
+    return (AlternativeGroup("exp2", (*tables, linear)),)
 
 
-def _table_bits() -> tuple[Group, ...]:
+def _table_bits() -> tuple[AlternativeGroup, ...]:
     return tuple(
-        Group(
+        AlternativeGroup(
             unit,
             tuple(
                 Alternative(f"P = {bits}", unit, {"table_bits": bits}, remark=_widths(bits))
@@ -171,9 +171,9 @@ def _widths(bits: int) -> str:
     return f"e {config.width('e')} bits, s {config.width('row_sum')} bits"
 
 
-def _by_scheme(schemes: tuple[str, ...], units: dict[str, str]) -> tuple[Group, ...]:
+def _by_scheme(schemes: tuple[str, ...], units: dict[str, str]) -> tuple[AlternativeGroup, ...]:
     return tuple(
-        Group(
+        AlternativeGroup(
             title,
             tuple(
                 Alternative(scheme, unit, {"scheme": scheme}, remark=_stored(scheme))
@@ -189,27 +189,27 @@ def _stored(scheme: str) -> str:
     return f"{config.code.storage_bits} bits stored a key, acc {config.width('acc')} bits"
 
 
-def _multipliers() -> tuple[Group, ...]:
+def _multipliers() -> tuple[AlternativeGroup, ...]:
     kinds = ("shift and add", "4 x 9 bit multiplier", "4 x 4 bit multiplier, uniform code")
     lanes = tuple(
         Alternative(name, "lane_accumulator", {}, {"KIND": kind}) for kind, name in enumerate(kinds)
     )
     return (
-        Group("lane and accumulator, one function", lanes[:2], _LANE),
-        Group("lane and accumulator, another code", (lanes[0], lanes[2])),
+        AlternativeGroup("lane and accumulator, one function", lanes[:2], _LANE),
+        AlternativeGroup("lane and accumulator, another code", (lanes[0], lanes[2])),
     )
 
 
-def _floats() -> tuple[Group, ...]:
+def _floats() -> tuple[AlternativeGroup, ...]:
     return (
-        Group(
+        AlternativeGroup(
             "log2 quantizer",
             (
                 Alternative("comparing, integers", "log2_quantizer"),
                 Alternative("floor(e / s * A), float32", "float32_log2_quantizer"),
             ),
         ),
-        Group(
+        AlternativeGroup(
             "its parts",
             (
                 Alternative("comparing, integers", "log2_quantizer"),
@@ -220,12 +220,12 @@ def _floats() -> tuple[Group, ...]:
     )
 
 
-def _rows() -> tuple[Group, ...]:
+def _rows() -> tuple[AlternativeGroup, ...]:
     sizes = ((64, 1), (256, 1), (64, 4), (256, 4))
     built: tuple[tuple[str, dict[str, int], tuple[tuple[int, int], ...]], ...]
     built = (("softmax_row", {}, sizes), ("attention_row", {"HEAD_DIM": 8}, sizes[:3]))
     return tuple(
-        Group(
+        AlternativeGroup(
             unit,
             tuple(
                 Alternative(

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bitlog2 import SPEC_VERSION
 from bitlog2.documents import Document
+from bitlog2.sim.checks import check_choice
 
 from ...simulation import ToolError, yosys
 from ...simulation.svpackage import render_package
@@ -20,7 +21,7 @@ from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ..table import Columns
 from ..yosys import PACKAGE, run_script
-from .catalogue import CHOICES, Alternative, Choice, Counts, Group
+from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -155,16 +156,6 @@ clean -purge
 }
 
 
-def check_technology(name: str) -> None:
-    """Refuse a technology that is none.
-
-    Raises:
-        ValueError: it is none of `TECHNOLOGIES`.
-    """
-    if name not in TECHNOLOGIES:
-        raise ValueError(f"target must be one of {', '.join(TECHNOLOGIES)}, got {name!r}")
-
-
 def design_files() -> dict[str, Path]:
     """Return the modules that can be synthesized: the reference RTL, and alternatives to it."""
     return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob("*.sv"))}
@@ -191,11 +182,10 @@ def synthesize(
         ValueError: the technology or the module is none, or the netlist is not mapped.
         ToolError: Yosys is not installed or fails.
     """
-    check_technology(technology)
+    check_choice("target", technology, tuple(TECHNOLOGIES))
     if sources is None:
         files = design_files()
-        if top not in files:
-            raise ValueError(f"module must be one of {', '.join(files)}, got {top!r}")
+        check_choice("module", top, tuple(files))
         sources = {path.name: path.read_bytes() for path in files.values()}
     package = {PACKAGE: render_package(target, list(UNITS.values()))}
     chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
@@ -232,7 +222,7 @@ class CostTable(Document, frozen=True, kw_only=True):
     """What was measured.
 
     Attributes:
-        specification_version: of SPEC.md.
+        specification_version: version of SPEC.md.
         yosys: its version.
         technologies: in the order of the columns: name -> what its counts are.
         choices: in the order of the rows.
@@ -315,10 +305,13 @@ def measure_cost(
         ValueError: a name is none of these.
         ToolError: Yosys is not installed or fails.
     """
-    chosen = tuple(CHOICES[_known(name)] for name in dict.fromkeys(choices or CHOICES))
+    chosen = tuple(
+        CHOICES[check_choice("choice", name, tuple(CHOICES))]
+        for name in dict.fromkeys(choices or CHOICES)
+    )
     names = tuple(dict.fromkeys(technologies or TECHNOLOGIES))
     for name in names:
-        check_technology(name)
+        check_choice("target", name, tuple(TECHNOLOGIES))
     built = {
         _key(alternative, name): (alternative, name)
         for choice in chosen
@@ -330,7 +323,7 @@ def measure_cost(
     for key, (each, name) in progress(built.items(), "synthesis", len(built)):
         counts[key] = synthesize(each.target, each.top, each.parameters, name)
 
-    def measured(group: Group) -> Group:
+    def measured(group: AlternativeGroup) -> AlternativeGroup:
         return replace(
             group,
             alternatives=tuple(
@@ -353,12 +346,6 @@ def _key(alternative: Alternative, technology: str) -> str:
     """Return what alternatives that are built alike have in common."""
     parameters = sorted(alternative.parameters.items())
     return repr((alternative.target, alternative.top, parameters, technology))
-
-
-def _known(name: str) -> str:
-    if name not in CHOICES:
-        raise ValueError(f"choice must be one of {', '.join(CHOICES)}, got {name!r}")
-    return name
 
 
 def _ratio(found: int, first: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
 
 from ...cosim.design import WRAPPER, Design
@@ -22,7 +23,6 @@ from ...simulation import (
     verilator_command,
     verilator_environment,
 )
-from ...simulation.contract import CONTRACTS
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import UNITS
 from ...testbench import reference_files, render_testbench
@@ -31,12 +31,6 @@ from ..modules import MODULES
 from ..table import aligned
 from .points import CodePoint, Reason, collapse, load_reasons, read_points, text_of
 
-#: Bench -> (the testbench's module, the unit of its vectors).
-BENCHES: Mapping[str, tuple[str, str]] = {
-    name: (contract.module, contract.unit)
-    for contract in CONTRACTS.values()
-    for name in (contract.module, *contract.stand_ins)
-}
 _OPTIONS = ("--coverage-line", "--coverage-toggle", "-Wno-fatal", *UNOPTIMIZED)
 _CONTROL = '`verilator_config\ncoverage_off -file "*_tb.sv"\n'
 _CONTROL += f'coverage_off -file "*{WRAPPER}.sv"\n'
@@ -45,7 +39,7 @@ _SECONDS = 1800
 
 def judged_modules(bench: str) -> tuple[str, ...]:
     """Return the modules whose points a bench must reach: its own, and helpers at home there."""
-    inside = (m.name for m in MODULES.values() if m.device == bench and m.name not in BENCHES)
+    inside = (m.name for m in MODULES.values() if m.device == bench and m.name not in DEVICES)
     return (bench, *inside)
 
 
@@ -61,14 +55,15 @@ def run_bench(
     Args:
         vectors: the vector set.
         manifest: its manifest.
-        bench: one of `BENCHES`.
+        bench: a name of `DEVICES`.
         folder: a new folder for what is built.
         design: what is measured, all its modules; None for the reference.
 
     Raises:
         ToolError: Verilator is not installed, something does not compile, or the bench fails.
     """
-    module, unit = BENCHES[bench]
+    contract = DEVICES[bench].contract
+    module, unit = contract.module, contract.unit
     folder.mkdir()
     testbench = folder / f"{module}_tb.sv"
     write(testbench, render_testbench(manifest.target, UNITS[unit], manifest.words, module))
@@ -237,7 +232,7 @@ def judge(
     """Return the report of points and their hits.
 
     Args:
-        points: of the modules that are judged.
+        points: hits of each point of the judged modules.
         sources: module -> lines of its file.
         reasons: those of other modules are left alone.
         simulator: its version.
@@ -273,7 +268,7 @@ def measure_structure(
 
     Args:
         folder: the vector set.
-        units: of the set; all without them.
+        units: units of the set; None for all.
         rtl: a device for the one unit of `units`, which may be any of `DEVICES`; all of its modules
             are judged. None for the reference.
         lanes: keys a beat, the parameter LANES of `rtl`; None for its own default.
@@ -287,7 +282,7 @@ def measure_structure(
     """
     vectors = Path(folder)
     manifest = open_set(vectors)
-    known = tuple(dict.fromkeys(name.split(".")[0] for name in manifest.words))
+    known = manifest.unit_names
     design, files = None, {path.stem: path for path in reference_files()}
     if rtl is not None:
         if len(units or ()) != 1:
@@ -296,9 +291,8 @@ def measure_structure(
         design = Design.of(vectors.resolve(), device, rtl, lanes)
         files, reasons, units = dict(design.files), reasons or (), [device.contract.unit]
     for unit in units or ():
-        if unit not in known:
-            raise ValueError(f"unit must be one of {', '.join(known)}, got {unit!r}")
-    chosen = [name for name, (_, unit) in BENCHES.items() if unit in (units or known)]
+        check_choice("unit", unit, known)
+    chosen = [name for name, each in DEVICES.items() if each.contract.unit in (units or known)]
     if design is not None:
         chosen = [device.name]
     if reasons is None:

@@ -58,7 +58,7 @@ class CodePoint:
     Attributes:
         module: the module's name in its source.
         kind: line (blocks and branches) or toggle.
-        line, column: where in its file.
+        line, column: place in its file.
         name: block, if, else, ..., or a signal's bit and direction: `d[3]:0->1`.
     """
 
@@ -73,7 +73,7 @@ def read_points(text: str, path: str, modules: Collection[str] = ()) -> dict[Cod
     """Return the hits of each point, instances and sizes of a module added up.
 
     Args:
-        text: of the file.
+        text: text of the file.
         path: its name, for errors.
         modules: names that are known; others have no two underscores.
 

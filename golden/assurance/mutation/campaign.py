@@ -12,6 +12,7 @@ from typing import Literal
 
 from bitlog2.documents import Count, Document
 from bitlog2.names import MOST_MUTANTS
+from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
 
 from ...package.reading import open_set
@@ -50,7 +51,7 @@ class Survivor(Document, frozen=True, kw_only=True):
     """A mutant that the vectors do not catch.
 
     Attributes:
-        mutant: which.
+        mutant: number and place of the mutant.
         verdict: equivalent, gap or undetermined.
         counterexample: inputs that tell it from the original, registers as `q_...`; or the seed of
             the pauses that do.
@@ -75,8 +76,8 @@ class Findings(Document, frozen=True, kw_only=True):
     Attributes:
         module: name of its subject.
         mutants, caught: how many there were, and how many the vectors catch.
-        equivalent, gaps, undetermined: of the survivors.
-        seconds: that it took.
+        equivalent, gaps, undetermined: survivors by verdict.
+        seconds: wall time.
         vectors, device, compared_at: unit, module in the bench, module at whose ports survivors are
             compared.
         states: what the proof assumes, proves and compares.
@@ -135,7 +136,7 @@ class Campaign(Document, frozen=True, kw_only=True):
     """What was found of all modules.
 
     Attributes:
-        seed, most: that were asked for.
+        seed, most: requested seed, and largest number of mutants per module.
         modules: in the order of the datapath.
     """
 
@@ -191,7 +192,7 @@ class MutantBench:
         simulator gives up on, is caught.
 
         Args:
-            seed: of the pauses.
+            seed: seed of the pauses.
             timeout: seconds for one mutant; more is a hang.
 
         Raises:
@@ -236,8 +237,8 @@ def build_bench(
     Args:
         design: the mutants.
         vectors: folder of a set.
-        manifest: of the set.
-        contract: whose testbench and vectors are taken.
+        manifest: manifest of the set.
+        contract: port contract of the testbench and the vectors.
 
     Raises:
         ToolError: Verilator is missing or fails.
@@ -282,7 +283,7 @@ def mutate(
         vectors: folder of a vector set that holds the units of these modules.
         modules: names of `SUBJECTS`; None for all.
         most: mutants of a module; of those that Yosys offers, sampled evenly.
-        seed: of the sampling, and of the pauses on the streams.
+        seed: seed of the sampling, and of the pauses on the streams.
         processes: modules at a time.
         proof_seconds: for the proof of a survivor of a row; three times as many for one of a unit.
         progress: shows how far it is.
@@ -293,24 +294,24 @@ def mutate(
     """
     names = list(SUBJECTS if modules is None else dict.fromkeys(modules))
     for name in names:
-        if name not in SUBJECTS:
-            raise ValueError(f"module must be one of {', '.join(SUBJECTS)}, got {name!r}")
+        check_choice("module", name, tuple(SUBJECTS))
     folder = Path(vectors).resolve()
-    run = _Run(folder, open_set(folder), most, seed, proof_seconds)
+    run = _MutationRun(folder, open_set(folder), most, seed, proof_seconds)
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [SUBJECTS[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
     return Campaign(seed=seed, most=most, modules=tested)
 
 
-class _Run:
-    """One run over a set."""
+@dataclass(frozen=True)
+class _MutationRun:
+    """One run over a set: its folder and manifest, and arguments of `mutate`."""
 
-    def __init__(
-        self, vectors: Path, manifest: VectorManifest, most: int, seed: int, proof_seconds: int
-    ) -> None:
-        self._vectors, self._manifest = vectors, manifest
-        self._most, self._seed, self._proof_seconds = most, seed, proof_seconds
+    vectors: Path
+    manifest: VectorManifest
+    most: int
+    seed: int
+    proof_seconds: int
 
     def tested(self, subject: Subject) -> Findings:
         """Return what is found of a module's mutants."""
@@ -318,34 +319,34 @@ class _Run:
         with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as name:
             design = self._design(Path(name), subject)
             contract = subject.module.contract
-            bench = build_bench(design, self._vectors, self._manifest, contract)
-            numbers = bench.survivors(self._seed, _BENCH_SECONDS)
+            bench = build_bench(design, self.vectors, self.manifest, contract)
+            numbers = bench.survivors(self.seed, _BENCH_SECONDS)
             left = [design.mutants[number - 1] for number in numbers]
             survivors = self._judged(design, bench, subject, left)
         seconds = time.monotonic() - begun
         return Findings.of(subject, len(design.mutants), survivors, seconds)
 
     def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
-        rtl = sources((self._vectors / PACKAGE_NAME).read_bytes())
+        rtl = sources((self.vectors / PACKAGE_NAME).read_bytes())
         name, device = subject.module.name, subject.module.device
         if not subject.entries:
-            return sampled(folder, rtl, device, name, self._most, self._seed)
+            return sampled(folder, rtl, device, name, self.most, self.seed)
         elaborate(folder, rtl, device)
-        return mutated(folder, device, entry_mutants(folder, name, self._manifest.target.config))
+        return mutated(folder, device, entry_mutants(folder, name, self.manifest.target.config))
 
     def _judged(
         self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
     ) -> list[Survivor]:
         if not left:
             return []
-        seconds = self._proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
-        boundary = subject.compared.of(self._manifest.target.config)
+        seconds = self.proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
+        boundary = subject.compared.of(self.manifest.target.config)
         prover = Prover(design, boundary, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict, inputs = _verdict(subject, prover, proof), proof.counterexample
             if verdict == "undetermined":
-                seeds = range(self._seed + 1, self._seed + 1 + _OTHER_SEEDS)
+                seeds = range(self.seed + 1, self.seed + 1 + _OTHER_SEEDS)
                 seed = bench.other_seed(mutant.number, seeds, _BENCH_SECONDS)
                 if seed is not None:
                     verdict, inputs = "gap", {"seed": seed}

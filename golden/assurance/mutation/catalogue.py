@@ -32,9 +32,9 @@ class Mutant:
         number: the value of `mutsel` that switches it on, from 1.
         mode: what is done to the bit: const0, const1, inv (inverted), cnot0 and cnot1 (inverted
             where another bit of the cell is 0 or 1).
-        module, cell, port, bit: where: a bit of a cell's port.
+        module, cell, port, bit: place of the mutation: a bit of a cell's port.
         source: lines of the RTL that the cell comes from.
-        options: of Yosys's `mutate`, but for the control signal.
+        options: options of Yosys's `mutate`, but for the control signal.
     """
 
     number: int
@@ -108,7 +108,7 @@ class MutatedDesign:
     Attributes:
         folder: holds `NETLIST` and `DESIGN`.
         top: the device.
-        mutants: which can be switched on.
+        mutants: mutants that can be switched on.
     """
 
     folder: Path
@@ -127,14 +127,14 @@ def sampled(
     """Return a device with up to `most` mutants of one module, sampled evenly by Yosys.
 
     Args:
-        folder: where the files go.
+        folder: folder for the files.
         rtl: the sources by name, the package first; packages and modules that the device does not
             use may be among them.
         top: the device.
-        module: whose cells are mutated: the device itself, or a module inside; each variant of
+        module: module with mutated cells: the device itself, or one inside; each variant of
             its parameters counts.
         most: mutants, at least 1; all where Yosys offers fewer.
-        seed: of the sampling.
+        seed: seed of the sampling.
 
     Raises:
         ToolError: the sources cannot be read.
@@ -305,8 +305,8 @@ class Subject:
     """A module with its mutants.
 
     Attributes:
-        name: of its line in the table.
-        module: whose cells are mutated.
+        name: name of its line in the table.
+        module: module with mutated cells.
         entries: whether the mutants are those of its table's entries.
     """
 

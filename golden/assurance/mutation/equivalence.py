@@ -117,7 +117,7 @@ class CutPort:
     """A port, or a register that was made one.
 
     Attributes:
-        name: of a register, its name in the design with `.` and other marks as `_`.
+        name: its name; a register's has `_` for `.` and other marks.
         bits: its width.
     """
 
@@ -130,7 +130,7 @@ class CutMemory:
     """A memory with one write and one read that does not wait for a clock.
 
     Attributes:
-        name: as of a register.
+        name: its name, formed as a register's.
         address_bits, bits: widths of an address and of a word.
     """
 
@@ -166,7 +166,7 @@ def cut_state(design: str, plain: str, left_out: tuple[str, ...]) -> Cut:
     Args:
         design: JSON of Yosys with that module alone, of registers only `$dff`, of memories only
             `$mem_v2`.
-        plain: the same without mutants, which tells the registers' names.
+        plain: the same without mutants: it has the registers' names.
         left_out: ports that are not listed.
 
     Raises:
@@ -285,7 +285,7 @@ def render_miter(
 
     Args:
         cut, boundary: what is compared.
-        name: of the module.
+        name: name of the module.
         number, bits: the mutant, and the width of `mutsel`.
         starting: the clock cycle of reset, from any two states, instead of one between states that
             agree.

@@ -238,7 +238,7 @@ class Setting:
         return export(self.config, self.rtl, module, variants)
 
 
-#: By what a claim is decided.
+#: Methods of decision.
 INTEGERS = "z3 integers"
 BITS = "z3 bit-vectors"
 NETLIST = "Yosys SMT export, z3"
@@ -252,8 +252,8 @@ class Claim:
     Attributes:
         name: what `--claim` takes.
         requirements: ids of SPEC.md.
-        over: over what it holds, in words, of a setting.
-        by: by what it is decided.
+        over: values that it covers, in words, for a setting.
+        by: method of the decision.
         obligations: what is to be decided, of a setting; the claim holds when all of it does.
         per_scheme: whether schemes differ; if not, it is decided once.
     """

@@ -57,7 +57,7 @@ def counting(E: z3.BitVecRef, s: z3.BitVecRef, values: Sequence[int], shift: int
     Args:
         E: odd * e << shift.
         s: the sum.
-        values: of the levels 1, 2, ... top.
+        values: values of the levels 1, 2, ... top.
         shift: a, by which both sides are divided.
     """
     x = z3.LShR(E, shift)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bitlog2.documents import Document
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.checks import check_choice
 
 from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
 
@@ -18,11 +19,11 @@ class Line(Document, frozen=True, kw_only=True):
         claim: its name.
         scheme: the scheme that it is about, or "-" where schemes do not differ.
         requirements: ids of SPEC.md.
-        over: over what it was decided.
-        by: by what.
+        over: values that the decision covers.
+        by: method of the decision.
         result: "proved", "REFUTED" or "NOT PROVED".
         detail: the counterexample, or what was not decided; empty where it holds.
-        seconds: how long it took.
+        seconds: wall time.
     """
 
     claim: str
@@ -53,16 +54,15 @@ def selected(
 
     Args:
         claims: all there are.
-        names: of those that are wanted; None means all.
-        schemes: of the claims that differ by scheme.
+        names: names of wanted claims; None for all.
+        schemes: schemes for the claims that differ by scheme.
 
     Raises:
         ValueError: a name is not one of the claims'.
     """
     known = [claim.name for claim in claims]
     for name in names or ():
-        if name not in known:
-            raise ValueError(f"claim must be one of {', '.join(known)}, got {name!r}")
+        check_choice("claim", name, tuple(known))
     wanted = known if names is None else names
     settings = {scheme: Setting(AttentionConfig(scheme=scheme)) for scheme in schemes}
     usual = Setting(AttentionConfig())
@@ -78,8 +78,8 @@ def decide(claim: Claim, setting: Setting, timeout: float) -> Line:
     """Decide a claim.
 
     Args:
-        claim: what is claimed.
-        setting: of what.
+        claim: the claim.
+        setting: configuration and RTL that it is about.
         timeout: seconds for the solver, all obligations together.
 
     Raises:
