@@ -87,6 +87,19 @@ EQUIVALENT = {
     "config.width('row_sum') >= 31": "a row sum of 31 bits fits int32 and int64",
     "kernel/constants.py:layer_constants: largest_output + (1 << config.o_bits) < 1 << 31 -> "
     "largest_output + (1 << config.o_bits) <= 1 << 31": "what is 2**31 - 2**o_bits fits int32 too",
+    "kernel/constants.py:layer_constants: 1 << 31 -> 1 >> 31": (
+        "no layer is narrow: lanes of int64 give the same values"
+    ),
+    "kernel/constants.py:layer_constants: 1 << params.n2 >> 1 -> 1 << params.n2 << 1": (
+        "a larger bound takes lanes of int64 more often, which give the same values"
+    ),
+    "kernel/heads.py:_load_values: min(CHANNEL_LANES, v.shape[1] - left) -> "
+    "max(CHANNEL_LANES, v.shape[1] - left)": (
+        "no value differs, memory is misused: lanes beyond a block are written again by the next "
+        "key or block, or met by weights of 0"
+    ),
+    "kernel/rows.py:aligned: -memory.__array_interface__['data'][0] -> "
+    "+memory.__array_interface__['data'][0]": "no value differs: vectors lie across cache lines",
     "kernel/heads.py:_load_values: v.shape[1] - left -> v.shape[1] + left": (
         "fills lanes beyond the last channel, which nothing reads, with the next codes"
     ),
@@ -150,7 +163,8 @@ def masked_rows_differ(make_datapath) -> bool:
     """Whether rows with masks and biases show a difference."""
     for seed, scheme in enumerate(list(SCHEMES) * 3):
         bits = 8 if seed % 2 else 4
-        config = AttentionConfig(scheme, q_bits=bits, k_bits=bits, v_bits=bits, o_bits=bits)
+        widths = {f"{name}_bits": bits for name in "qkvo"}
+        config = AttentionConfig(scheme, **widths, max_tokens=33 + seed, max_head_dim=16)
         inputs = random_inputs(33 + seed, seed, config, masks=True, bias=True, batch=3, heads=6)
         checker = Checker("all")
         checker.take(observed(config, inputs, make_datapath(config)(*inputs)))
@@ -182,7 +196,39 @@ def wide_rows_differ(other) -> bool:
     traces = [
         side.attention(q, k, v, LayerParams(1, 0, 1, 0), config, **given) for side in (sim, other)
     ]
-    return registers_differ(traces) or scores_differ(other)
+    return registers_differ(traces) or scores_differ(other) or narrow_layers_differ(other)
+
+
+#: Layers whose largest product of unit 9, with what is added to it, is just too wide for int32:
+#: scheme, bits of v and o, M2, n2. Two equal keys bring the accumulator to its bound.
+JUST_TOO_WIDE = [("BitLog2_Single_16", 4, 4096, 31), ("BitLog2_Half_17", 8, 21931, 0)]
+
+
+def narrow_layers_differ(other) -> bool:
+    """Whether layers show a difference that 32 bits just do not hold."""
+    for scheme, bits, m2, n2 in JUST_TOO_WIDE:
+        config = AttentionConfig(scheme, v_bits=bits, o_bits=bits)
+        q, k, v = np.zeros((1, 1, 1), int), np.zeros((1, 2, 1), int), np.full((1, 2, 3), (1 << bits) - 1)
+        params = LayerParams(1, 0, m2, n2, zo=(1 << bits) - 1)
+        codes = [side.attention(q, k, v, params, config) for side in (sim, other)]
+        if not np.array_equal(*codes):
+            return True
+    return refusals_differ(other)
+
+
+def refusals_differ(other) -> bool:
+    """Whether a code of v that its bits do not hold is let through in some channel."""
+    config, params = AttentionConfig(), LayerParams(40000, 20, 40000, 24, 7, 8, 7, 8)
+    q, k = np.zeros((1, 1, 4), int), np.zeros((1, 6, 4), int)
+    for channel in range(70):
+        v = np.zeros((1, 6, 70), int)
+        v[0, 3, channel] = 16
+        try:
+            other.attention(q, k, v, params, config)
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def scores_differ(other) -> bool:
