@@ -208,7 +208,11 @@ def narrow_layers_differ(other) -> bool:
     """Whether layers show a difference that 32 bits just do not hold."""
     for scheme, bits, m2, n2 in JUST_TOO_WIDE:
         config = AttentionConfig(scheme, v_bits=bits, o_bits=bits)
-        q, k, v = np.zeros((1, 1, 1), int), np.zeros((1, 2, 1), int), np.full((1, 2, 3), (1 << bits) - 1)
+        q, k, v = (
+            np.zeros((1, 1, 1), int),
+            np.zeros((1, 2, 1), int),
+            np.full((1, 2, 3), (1 << bits) - 1),
+        )
         params = LayerParams(1, 0, m2, n2, zo=(1 << bits) - 1)
         codes = [side.attention(q, k, v, params, config) for side in (sim, other)]
         if not np.array_equal(*codes):
