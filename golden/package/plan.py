@@ -84,7 +84,7 @@ class Plan:
 
 def _stream_line(stream: Stream, memory: MemoryFile) -> str:
     return (
-        f"  {stream.name} ({stream.role}, a word a {stream.per}): {memory.words} words of "
+        f"  {stream.name} ({stream.role}, a word per {stream.per}): {memory.words} words of "
         f"{memory.width} bits, {memory.bytes} bytes: {', '.join(map(_field_text, memory.word))}"
     )
 
