@@ -82,7 +82,7 @@ def params(**fields: Any) -> LayerParams:
 
 
 def per_case(function: Callable[..., dict[str, int]]) -> Callable[[CModel, Tables], Tables]:
-    """A unit with a word a case: `function` of the stimulus fields of one word."""
+    """A unit with a word per case: `function` of the stimulus fields of one word."""
 
     def run(model: CModel, tables: Tables) -> Tables:
         names = list(tables["stimulus"])

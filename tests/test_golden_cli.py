@@ -123,7 +123,7 @@ def test_golden_cli_plan_of_the_default_set_is_complete(
     assert command("plan") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == ("10 units, 2720493 bytes of memory files, 1026 of 1026 bins filled: 100 %")
-    assert "  expected (output, a word a case): 2560 words of 17 bits, 15360 bytes: e 17" in lines
+    assert "  expected (output, a word per case): 2560 words of 17 bits, 15360 bytes: e 17" in lines
 
 
 def test_golden_cli_plan_names_every_unit_stream_and_field(
@@ -134,7 +134,7 @@ def test_golden_cli_plan_names_every_unit_stream_and_field(
     for unit in UNITS.values():
         part = text[text.index(f"{unit.name}: ") :]
         for stream in unit.streams:
-            line = part[part.index(f"  {stream.name} ({stream.role}, a word a {stream.per})") :]
+            line = part[part.index(f"  {stream.name} ({stream.role}, a word per {stream.per})") :]
             fields = line.splitlines()[0].split("bytes: ")[1]
             names = [field.name for field in Target.of(AttentionConfig(), 4).fields(stream)]
             assert [each.split()[0] for each in fields.split(", ")] == names
