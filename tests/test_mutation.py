@@ -236,9 +236,9 @@ def narrow_layers_differ(other) -> bool:
 def refusals_differ(other) -> bool:
     """Whether a code of v that its bits do not hold is let through in some channel."""
     config, params = AttentionConfig(), LayerParams(40000, 20, 40000, 24, 7, 8, 7, 8)
-    q, k = np.zeros((1, 1, 4), int), np.zeros((1, 6, 4), int)
+    q, k = np.zeros((1, 1, 4), np.int32), np.zeros((1, 6, 4), np.int32)
     for channel in range(70):
-        v = np.zeros((1, 6, 70), int)
+        v = np.zeros((1, 6, 70), np.int32)  # wider ones are looked at before the kernels
         v[0, 3, channel] = 16
         try:
             other.attention(q, k, v, params, config)
