@@ -256,3 +256,17 @@ def test_hostile_model_or_result_of_another_is_refused(
         command = ["resume", str(copy)]
     assert main(command) == 2
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_hostile_result_with_the_map_bits_of_another_scheme_is_refused(
+    bits: int | None, tmp_path: Path, run: RunFolder
+) -> None:
+    """A sealed result in which one coded map is said to take no bits, or one too few."""
+    content = json.loads(run.result_file.read_bytes())
+    coded = [cell for cell in content["cells"] if cell["map_bits"] == 5]
+    coded[0]["map_bits"] = bits
+    content.pop("sha256")
+    (tmp_path / "result.json").write_text(json.dumps({**content, "sha256": digest_of(content)}))
+    with pytest.raises(ValueError, match=f"map_bits must be 5, .*BitLog2_Half_17, got {bits}"):
+        read_result(tmp_path / "result.json")

@@ -149,6 +149,12 @@ class CellResult(Document, frozen=True, kw_only=True):
     ]
 
     def __post_init__(self) -> None:
+        spec = self.quantization
+        stored = None if spec is None else map_bits(spec.scheme, spec.a_bits)
+        if self.map_bits != stored:
+            raise ValueError(
+                f"map_bits must be {stored}, the bits of {self.scheme}, got {self.map_bits}"
+            )
         for name in ("top1", "top5", "agreement_with_unquantized"):
             share = getattr(self, name)
             if share is not None and share.total != self.images:
