@@ -68,7 +68,7 @@ def check_batch(
         scheme_constants(config.code),
         trace,
         usable_processors() if threads is None else check_int("threads", threads, 1, 256),
-        new_registers(*(shape if trace else (heads, 0, 0)), v.shape[2] if trace else 0),
+        new_registers(config, *(shape if trace else (heads, 0, 0)), v.shape[2] if trace else 0),
         np.empty((*shape[:2], v.shape[2]), np.uint8),
     )
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from .datapath import PORTS
-from .declarations import Configuration, Parameters, Port, choice, one_of, pin
+from .checks import check_int
+from .datapath import PORTS, ports_of, units_of
+from .declarations import Configuration, Parameters, Port, Unit, choice, one_of, pin
 from .scheme import SCHEMES, Scheme
 from .table import exp2_table
 
@@ -52,8 +53,6 @@ class AttentionConfig(Configuration):
     Source: SPEC.md, "Configuration", BL2-CONF-01 to -03.
     """
 
-    ports: ClassVar[Mapping[str, Port]] = PORTS
-
     scheme: str = one_of("BitLog2_Half_17", SCHEMES, "code of the attention map, section 4")
     q_bits: int = choice(4, 2, 8, "bits of the unsigned codes of q")
     k_bits: int = choice(4, 2, 8, "bits of the unsigned codes of k")
@@ -62,7 +61,7 @@ class AttentionConfig(Configuration):
     max_head_dim: int = choice(128, 1, 1024, "largest D: channels of q and k")
     max_tokens: int = choice(1024, 1, 65536, "largest N: keys in a row")
     fraction_bits: int = choice(5, 1, 8, "F: fraction bits of t and d", sweep="F")
-    table_bits: int = choice(16, 4, 20, "P: fraction bits of e", sweep="P")
+    table_bits: int = choice(16, 4, 20, "P: fraction bits of e; RowMax has none", sweep="P")
     distance_int_bits: int = choice(5, 2, 6, "I: integer bits of d", sweep="I")
     m_bits: int = choice(16, 4, 24, "width of M, of unit 2", sweep="m_bits")
     max_n: int = choice(28, 0, 48, "largest n, of unit 2", sweep="max_n")
@@ -78,6 +77,32 @@ class AttentionConfig(Configuration):
     acc_bits: int | None = pin("acc")
     out_product_bits: int | None = pin("out_product")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_layer_n2 < 0:
+            least = self.max_n2 - self.max_layer_n2
+            raise ValueError(
+                f"max_n2 must be from {least} to 48 with {self.scheme} and max_tokens = "
+                f"{self.max_tokens}: a row adds up to {least} to n2, got {self.max_n2}"
+            )
+        bound = self.registers["acc"].bound
+        if bound >= 1 << 31:
+            raise ValueError(
+                f"max_tokens must be at most {((1 << 31) - 1) // (bound // self.max_tokens)} with "
+                f"{self.scheme} and v_bits = {self.v_bits}: register acc must need at most 32 "
+                f"bits, got {self.max_tokens}"
+            )
+
+    @property
+    def ports(self) -> Mapping[str, Port]:
+        """The ports of the scheme's datapath by name."""
+        return ports_of(self.code.family)
+
+    @property
+    def units(self) -> Mapping[str, Unit]:
+        """The units of the scheme's datapath by name, the row last."""
+        return units_of(self.code.family)
+
     @cached_property
     def code(self) -> Scheme:
         """The scheme that codes the attention map."""
@@ -87,6 +112,17 @@ class AttentionConfig(Configuration):
     def table(self) -> tuple[int, ...]:
         """The entries T[f] of the exp2 unit."""
         return exp2_table(self.fraction_bits, self.table_bits)
+
+    @property
+    def largest_weight(self) -> int:
+        """The largest sum of the values of a row's levels."""
+        return self.code.int_max * (self.max_tokens if self.code.row_max else 1)
+
+    @property
+    def max_layer_n2(self) -> int:
+        """The largest n2 of a layer: a row of RowMax adds lod of its weight sum to it."""
+        added = self.largest_weight.bit_length() - 1 if self.code.row_max else 0
+        return self.max_n2 - added
 
     @property
     def d_max(self) -> int:
@@ -115,6 +151,7 @@ class AttentionConfig(Configuration):
             ValueError: a field is out of this configuration's range.
         """
         params.check(self)
+        check_int("n2", params.n2, 0, self.max_layer_n2)
 
 
 config_from_mapping = AttentionConfig.from_mapping

@@ -1,12 +1,13 @@
 """What a configuration, a port and a unit are declared with; everything else is derived."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 from .checks import check_choice, check_int
 from .expressions import Expression, number, parameter, port
+from .scheme import FAMILIES
 
 #: The widest register that a kernel holds: int64 with a bit to spare.
 LARGEST_WIDTH = 62
@@ -116,7 +117,7 @@ _C = TypeVar("_C", bound="Configuration")
 class Configuration:
     """What a datapath is built with: choices of the designer and, derived from them, registers.
 
-    A subclass declares its fields by `choice`, `one_of` and `pin`, and `ports` by name.
+    A subclass declares its fields by `choice`, `one_of` and `pin`, and gives `ports` by name.
 
     Raises:
         TypeError, ValueError: a field is mistyped or out of range; a pinned width is below its
@@ -125,7 +126,10 @@ class Configuration:
     Source: SPEC.md, "Configuration", BL2-CONF-01 to -03.
     """
 
-    ports: ClassVar[Mapping[str, Port]]
+    @property
+    def ports(self) -> Mapping[str, Port]:
+        """The ports of the datapath by name."""
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -135,6 +139,7 @@ class Configuration:
             elif "low" in facts or value is not None:
                 low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
                 object.__setattr__(self, each.name, check_int(each.name, value, low, high))
+        self._check_pins()
         _ = self.registers
 
     @cached_property
@@ -146,6 +151,15 @@ class Configuration:
             for name, port in self.ports.items()
             if port.register
         }
+
+    def _check_pins(self) -> None:
+        for each in fields(self):
+            register = each.metadata.get("register", "")
+            if register and register not in self.ports and getattr(self, each.name) is not None:
+                raise ValueError(
+                    f"{each.name} must be null: the datapath has no register {register}, "
+                    f"got {getattr(self, each.name)}"
+                )
 
     def _register(self, port: Port, pin: str | None) -> Register:
         bound = port.bound(self)
@@ -324,7 +338,7 @@ class Unit:
 
     Attributes:
         name: the unit's name, that of its RTL module.
-        number: its place in the datapath, by which SPEC.md calls it.
+        number: by which SPEC.md calls it.
         declares: the ports that it loads, is the first to take, or makes.
         streams: inputs first.
         makes: (unit or part of it, stream, port) of each output, in datapath order.
@@ -336,6 +350,8 @@ class Unit:
         table: whether its RTL holds the table of the configuration.
         stand_ins: other modules with the same ports, held to the same vectors.
         lane: the module that each key or channel has one of, where the unit has such a module.
+        families: of the schemes whose datapath has the unit.
+        after: number of the unit that it follows in the datapath; None for its own place.
         version: of its arithmetic: changed bits make it one more.
     """
 
@@ -351,7 +367,36 @@ class Unit:
     table: bool = False
     stand_ins: tuple[str, ...] = ()
     lane: str = ""
+    families: tuple[str, ...] = FAMILIES
+    after: int | None = None
     version: int = 1
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What units are sorted by in the order of the data."""
+        return (self.number, 0) if self.after is None else (self.after, self.number)
+
+    def within(self, names: Container[str], absent: Container[str]) -> "Unit":
+        """Return the unit as a datapath has it.
+
+        Args:
+            names: ports of the datapath; streams lose the others.
+            absent: units that it lacks: they make nothing.
+        """
+        streams = (
+            replace(
+                each,
+                ports=tuple(name for name in each.ports if name in names or name == LAST.name),
+                lanes=tuple(name for name in each.lanes if name in names),
+            )
+            for each in self.streams
+        )
+        makes = (
+            (maker, stream, port)
+            for maker, stream, port in self.makes
+            if maker not in absent and (port in names or port == LAST.name)
+        )
+        return replace(self, streams=tuple(streams), makes=tuple(makes))
 
     def ports(self, stream: str) -> tuple[str, ...]:
         """Return the ports of the stream of that name, without framing; empty without it."""

@@ -1,4 +1,4 @@
-"""`attention`: a batch of heads through the nine units, in parallel."""
+"""`attention`: a batch of heads through the units, in parallel."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,19 +20,24 @@ class AttentionTrace:
     """Every register of a batch of G heads with R query rows, N keys and D output channels.
 
     score, t, d, e: (G, R, N) int32. level, nibble, flag: (G, R, N) uint8. row_max: (G, R) int32;
-    row_sum: (G, R) int64. acc: (G, R, D) int32; o: (G, R, D) uint8. A masked key has e = 0,
-    level 0, and shows d = d_max.
+    row_sum: (G, R) int64. weight_sum, m2_row: (G, R) int32; n2_row: (G, R) uint8.
+    acc: (G, R, D) int32; o: (G, R, D) uint8. A masked key has e = 0, level 0, and shows d = d_max.
+    Registers that the scheme's datapath lacks are None: `e` and `row_sum` for RowMax, `weight_sum`,
+    `m2_row` and `n2_row` for the others.
     """
 
     score: NDArray[np.int32]
     t: NDArray[np.int32]
     row_max: NDArray[np.int32]
     d: NDArray[np.int32]
-    e: NDArray[np.int32]
-    row_sum: NDArray[np.int64]
+    e: NDArray[np.int32] | None
+    row_sum: NDArray[np.int64] | None
     level: NDArray[np.uint8]
     nibble: NDArray[np.uint8]
     flag: NDArray[np.uint8]
+    weight_sum: NDArray[np.int32] | None
+    m2_row: NDArray[np.int32] | None
+    n2_row: NDArray[np.uint8] | None
     acc: NDArray[np.int32]
     o: NDArray[np.uint8]
 
@@ -119,4 +124,9 @@ def attention_from_scores(
 def _run(batch: Batch, prepare: Prepare) -> NDArray[np.uint8] | AttentionTrace:
     """Fill the result part by part, and return it."""
     each_part(len(batch.v), batch.workers, prepare)
-    return AttentionTrace(**batch.regs._asdict(), o=batch.o) if batch.trace else batch.o
+    if not batch.trace:
+        return batch.o
+    ports = batch.config.ports
+    held: dict[str, Any] = batch.regs._asdict()
+    kept: dict[str, Any] = {name: x if name in ports else None for name, x in held.items()}
+    return AttentionTrace(**kept, o=batch.o)

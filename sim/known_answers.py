@@ -10,6 +10,7 @@ from bitlog2 import SPEC_VERSION
 from . import spec
 from .config import LayerParams, config_from_mapping
 from .scheme import SCHEMES
+from .units.distance_quantizer import thresholds_of
 
 #: Keys of each row, its mask and its bias.
 ROWS = ((1, False, False), (2, False, True), (9, True, True), (23, True, False), (40, True, True))
@@ -17,24 +18,37 @@ SIX_BIT = {"q_bits": 6, "k_bits": 6, "v_bits": 6, "o_bits": 6, "fraction_bits": 
 
 
 def known_answers() -> dict[str, Any]:
-    """Return the known answers: rows with every register, and points at thresholds and ties."""
-    rng = random.Random(20240517)
+    """Return the known answers: rows with every register, and points at thresholds and ties.
+
+    Each family draws its rows from a generator of its own: a new scheme leaves the others' answers.
+    """
+    quotients = [name for name, scheme in SCHEMES.items() if not scheme.row_max]
+    relative = [name for name, scheme in SCHEMES.items() if scheme.row_max]
+    return {
+        "spec_version": SPEC_VERSION,
+        "rows": _rows(quotients, 20240517) + _rows(relative, 20261129),
+        "score_requantizer": [_score_points(1, 1), _score_points(3, 2), _score_points(65535, 4)],
+        "exp2": [_exp2_points("default", {}), _exp2_points("narrow", {"table_bits": 7})],
+        "log2_quantizer": [_log2_points(name) for name in quotients],
+        "distance_quantizer": [
+            _distance_points(name, bits) for name in relative for bits in (3, 5)
+        ],
+        "row_multiplier": [_multiplier_points(1, 0), _multiplier_points(43691, 16)],
+        "output_requantizer": [_output_points(1, 1, 7), _output_points(43691, 23, 0)],
+    }
+
+
+def _rows(schemes: list[str], seed: int) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
     rows = [
         _row(f"{name}/{keys} keys", {"scheme": name}, rng, keys, masked, bias)
-        for name in SCHEMES
+        for name in schemes
         for keys, masked, bias in ROWS
     ]
     rows += [
-        _row(f"{name}/6 bit", {"scheme": name} | SIX_BIT, rng, 12, True, True) for name in SCHEMES
+        _row(f"{name}/6 bit", {"scheme": name} | SIX_BIT, rng, 12, True, True) for name in schemes
     ]
-    return {
-        "spec_version": SPEC_VERSION,
-        "rows": rows,
-        "score_requantizer": [_score_points(1, 1), _score_points(3, 2), _score_points(65535, 4)],
-        "exp2": [_exp2_points("default", {}), _exp2_points("narrow", {"table_bits": 7})],
-        "log2_quantizer": [_log2_points(name) for name in SCHEMES],
-        "output_requantizer": [_output_points(1, 1, 7), _output_points(43691, 23, 0)],
-    }
+    return rows
 
 
 def _row(
@@ -43,7 +57,9 @@ def _row(
     config = config_from_mapping(fields)
     top = (1 << config.q_bits) - 1
     zeros = (top // 2 + i for i in range(4))
-    n, n2 = 2 * config.q_bits + 6, 25 if config.code.half else 31
+    n, n2 = 2 * config.q_bits + 6, 31
+    if config.code.half:
+        n2 = 15 if config.code.row_max else 25
     params = LayerParams(47274, n, 43691, n2, *zeros)
     q = [rng.randint(0, top) for _ in range(4)]
     k = [[rng.randint(0, top) for _ in range(4)] for _ in range(keys)]
@@ -60,7 +76,7 @@ def _row(
         "v": v,
         "masked": masked,
         "bias": bias,
-        "registers": asdict(trace),
+        "registers": {name: x for name, x in asdict(trace).items() if x is not None},
     }
 
 
@@ -106,6 +122,36 @@ def _log2_points(name: str) -> dict[str, Any]:
         "e": [e for e, _ in ordered],
         "s": [s for _, s in ordered],
         "level": level,
+    }
+
+
+def _distance_points(name: str, fraction_bits: int) -> dict[str, Any]:
+    """At each threshold, and next to it; the largest distance, and masked keys."""
+    fields = {"scheme": name, "fraction_bits": fraction_bits}
+    config = config_from_mapping(fields)
+    edges = thresholds_of(config.code, fraction_bits)
+    d = [*sorted({max(edge + step, 0) for edge in edges for step in (-1, 0, 1)}), config.d_max]
+    d, masked = [*d, 0, 5], [0] * len(d) + [1, 1]
+    level = [spec.distance_quantizer(a, bool(b), config) for a, b in zip(d, masked, strict=True)]
+    name = f"{name}, F = {fraction_bits}"
+    return {"name": name, "config": fields, "d": d, "masked": masked, "level": level}
+
+
+def _multiplier_points(m2: int, n2: int) -> dict[str, Any]:
+    """At powers of two, next to them, between, and at the largest weight sum."""
+    fields = {"scheme": "RowMax_16"}
+    weights = {1 << 20, 3 << 11, 5 << 10, 1023 << 10, (1 << 20) - 1}
+    weights |= {(1 << k) + step for k in range(10, 20) for step in (0, 1, 341)}
+    weight_sum = sorted(weights)
+    rows = [spec.row_multiplier(w, m2, n2) for w in weight_sum]
+    return {
+        "name": f"{m2} >> {n2}",
+        "config": fields,
+        "m2": m2,
+        "n2": n2,
+        "weight_sum": weight_sum,
+        "m2_row": [m2_row for m2_row, _ in rows],
+        "n2_row": [n2_row for _, n2_row in rows],
     }
 
 

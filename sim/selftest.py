@@ -13,11 +13,13 @@ from . import spec
 from .config import AttentionConfig, LayerParams, config_from_mapping
 from .heads import AttentionTrace, attention, attention_from_scores
 from .kernel.constants import layer_constants, scheme_constants
-from .registers import REGISTERS
+from .registers import REGISTERS, registers_of
 from .scheme import SCHEMES
+from .units.distance_quantizer import distance_quantizer_kernel
 from .units.exp2 import exp2_kernel
 from .units.log2_quantizer import log2_quantizer_kernel
 from .units.output_requantizer import output_requantizer_kernel
+from .units.row_multiplier import row_multiplier_kernel
 from .units.score_requantizer import score_requantizer_kernel
 
 #: Mismatches that a report prints.
@@ -138,10 +140,14 @@ def selftest(answers: Mapping[str, Any] | None = None) -> SelfTestReport:
         for case in answers[unit]:
             config = config_from_mapping(case["config"])
             register, expected = _ANSWER_OF[unit], case[_ANSWER_OF[unit]]
-            bits = 5 if register == "level" else config.width(register)
             for implementation, actual in runner(case, config):
                 report.compare(
-                    register, f"{unit}/{case['name']}", implementation, expected, actual, bits
+                    register,
+                    f"{unit}/{case['name']}",
+                    implementation,
+                    expected,
+                    actual,
+                    config.width(register),
                 )
     return report
 
@@ -162,13 +168,11 @@ def _compare_row(report: SelfTestReport, case: Mapping[str, Any]) -> None:
             np.array([[expected["score"]]]), v, params, config, trace=True, **arrays
         ),
     }
-    widths = {name: register.bits for name, register in config.registers.items()}
-    widths |= {"level": 5, "nibble": 4, "flag": 1}
     for implementation, trace in traces.items():
-        for name in REGISTERS:
+        for name in registers_of(config.code.family):
             actual = _values(getattr(trace, name), isinstance(trace, AttentionTrace))
             want = expected[name] if isinstance(expected[name], list) else [expected[name]]
-            report.compare(name, case["name"], implementation, want, actual, widths[name])
+            report.compare(name, case["name"], implementation, want, actual, config.width(name))
 
 
 def _values(register: Any, batched: bool) -> list[int]:
@@ -199,6 +203,23 @@ def _exp2_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     yield "kernel", e.tolist()
 
 
+def _distance_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
+    d, masked = case["d"], [bool(flag) for flag in case["masked"]]
+    yield "spec", [spec.distance_quantizer(a, b, config) for a, b in zip(d, masked, strict=True)]
+    level, layer = np.empty(len(d), np.uint8), layer_constants(config, LayerParams(1, 0, 1, 0))
+    shown = [config.d_max + 1 if hidden else each for each, hidden in zip(d, masked, strict=True)]
+    distance_quantizer_kernel(np.array(shown, np.int16), layer, level)
+    yield "kernel", level.tolist()
+
+
+def _multiplier_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
+    """M2 of the row; its n2 is compared in rows."""
+    sums, m2, n2 = case["weight_sum"], case["m2"], case["n2"]
+    yield "spec", [spec.row_multiplier(w, m2, n2)[0] for w in sums]
+    layer = layer_constants(config, LayerParams(1, 0, m2, n2))
+    yield "kernel", [int(row_multiplier_kernel(np.int64(w), layer)[0]) for w in sums]
+
+
 def _score_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
     params = LayerParams(case["m"], case["n"], 1, 0)
     pairs = zip(case["score"], case["bias"], strict=True)
@@ -219,8 +240,8 @@ def _output_points(case: Mapping[str, Any], config: AttentionConfig) -> Answers:
         ],
     )
     o = np.empty(len(case["acc"]), np.uint8)
-    acc = np.array(case["acc"], np.int32)
-    output_requantizer_kernel(acc, layer_constants(config, params), o)
+    acc, layer = np.array(case["acc"], np.int32), layer_constants(config, params)
+    output_requantizer_kernel(acc, params.m2, params.n2, layer, o)
     yield "kernel", o.tolist()
 
 
@@ -228,6 +249,8 @@ _POINT_RUNNERS: dict[str, Callable[[Mapping[str, Any], AttentionConfig], Answers
     "score_requantizer": _score_points,
     "exp2": _exp2_points,
     "log2_quantizer": _log2_points,
+    "distance_quantizer": _distance_points,
+    "row_multiplier": _multiplier_points,
     "output_requantizer": _output_points,
 }
 #: The register whose answers each list of points holds.
@@ -235,5 +258,7 @@ _ANSWER_OF = {
     "score_requantizer": "t",
     "exp2": "e",
     "log2_quantizer": "level",
+    "distance_quantizer": "level",
+    "row_multiplier": "m2_row",
     "output_requantizer": "o",
 }

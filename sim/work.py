@@ -81,10 +81,11 @@ def _work_by_blas(batch: Batch, scores: Scores) -> Iterator[Work]:
         level = np.empty(score.shape, np.uint8)
         weight = np.empty(score.shape, np.float32)
         masks, regs = batch.masked_and_bias(part), batch.registers(part)
-        code_rows(score, *masks, layer, scheme, batch.trace, block, regs, level)
+        m2, n2 = np.empty((2, *score.shape[:2]), np.int64)
+        code_rows(score, *masks, layer, scheme, batch.trace, block, regs, level, m2, n2)
         level_value(level.reshape(-1), scheme, weight.reshape(-1))
         acc = exact_matmul(weight, v - layer.zv, bound)
-        output_rows(acc, layer, batch.o[part])
+        output_rows(acc, m2, n2, layer, batch.o[part])
         if batch.trace:
             regs.score[:], regs.acc[:] = score, acc
 

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from ..config import AttentionConfig, LayerParams
 from ..scheme import Scheme
+from ..units.distance_quantizer import thresholds_of
 from ..units.exp2 import exp2_of_every_distance, exp2_words
 
 
 class SchemeConstants(NamedTuple):
-    """A scheme, for the kernels of units 6 to 8: A = odd * 2**base_shift.
+    """A scheme, for the kernels from levels to accumulators: A = odd * 2**base_shift.
 
     powers, raised_powers: how many levels are 2**k, and how many are 3 * 2**k.
     """
@@ -20,7 +21,8 @@ class SchemeConstants(NamedTuple):
     odd: int
     base_shift: int
     int_max: int
-    half: int
+    row_max: int
+    octave_levels: int
     top_level: int
     zero_flag: int
     powers: int
@@ -33,7 +35,9 @@ class LayerConstants(NamedTuple):
     narrow, narrow_output: 1 where the product of unit 2 or 9, with what is added to it, stays
         within int32, proved from the widths.
     fraction_bits: P, of e and of its logarithm.
-    exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once.
+    exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once;
+        (0,) for RowMax.
+    thresholds: int16, those of unit 10 on d, at most d_max; (0,) but for RowMax.
     """
 
     m: int
@@ -52,6 +56,7 @@ class LayerConstants(NamedTuple):
     narrow_output: int
     fraction_bits: int
     exp2_words: NDArray[np.int64]
+    thresholds: NDArray[np.int16]
 
 
 @cache
@@ -61,7 +66,8 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
         scheme.odd_factor,
         scheme.base_shift,
         scheme.int_max,
-        int(scheme.half),
+        int(scheme.row_max),
+        scheme.octave_levels,
         scheme.top_level,
         int(scheme.zero_flag),
         sum(value & (value - 1) == 0 for value in scheme.values[1:]),
@@ -72,7 +78,8 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
 @lru_cache(maxsize=256)
 def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConstants:
     """Return the integers of a configuration and a layer's parameters."""
-    largest_output = config.registers["acc"].bound * params.m2 + (1 << params.n2 >> 1)
+    largest_n2 = params.n2 + config.max_n2 - config.max_layer_n2
+    largest_output = config.registers["acc"].bound * params.m2 + (1 << largest_n2 >> 1)
     return LayerConstants(
         params.m,
         params.n,
@@ -89,17 +96,26 @@ def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConsta
         (1 << config.o_bits) - 1,
         int(largest_output + (1 << config.o_bits) < 1 << 31),
         config.table_bits,
-        _exp2_words(config.table, config.fraction_bits, config.table_bits, config.d_max),
+        _exp2_words(config),
+        _thresholds(config),
     )
 
 
 @lru_cache(maxsize=64)
-def _exp2_words(
-    table: tuple[int, ...], fraction_bits: int, table_bits: int, d_max: int
-) -> NDArray[np.int64]:
+def _exp2_words(config: AttentionConfig) -> NDArray[np.int64]:
     """Return e and its logarithm for every distance, by the kernels of unit 4."""
-    e, words = np.empty(d_max + 1, np.int32), np.empty(d_max + 2, np.int64)
-    entries = np.array(table, dtype=np.int32)
-    exp2_of_every_distance(entries, fraction_bits, table_bits + 2, e)
-    exp2_words(e, table_bits, words)
+    if config.code.row_max:
+        return np.empty(0, np.int64)
+    e, words = np.empty(config.d_max + 1, np.int32), np.empty(config.d_max + 2, np.int64)
+    entries = np.array(config.table, dtype=np.int32)
+    exp2_of_every_distance(entries, config.fraction_bits, config.table_bits + 2, e)
+    exp2_words(e, config.table_bits, words)
     return words
+
+
+@lru_cache(maxsize=64)
+def _thresholds(config: AttentionConfig) -> NDArray[np.int16]:
+    if not config.code.row_max:
+        return np.empty(0, np.int16)
+    thresholds = thresholds_of(config.code, config.fraction_bits)
+    return np.array([min(each, config.d_max) for each in thresholds], np.int16)

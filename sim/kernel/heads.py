@@ -30,8 +30,8 @@ class HeadScratch(NamedTuple):
 
     k, v: keys and values less their zero points, laid out for the products, int16. q: (D,) int16,
     a query less its zero point. score, weight, acc: (8, ...) int16, for eight rows; weight is
-    (8, N), the values of the levels. level: (8, N) uint8. Depths are filled up to a multiple of 8.
-    row: scratch of one row.
+    (8, N), the values of the levels. level: (8, N) uint8. m2, n2: int64, of each row for unit 9.
+    Depths are filled up to a multiple of 8. block: scratch of a few rows.
     """
 
     k: NDArray[np.int16]
@@ -41,6 +41,8 @@ class HeadScratch(NamedTuple):
     level: NDArray[np.uint8]
     weight: NDArray[np.int16]
     acc: NDArray[np.int16]
+    m2: NDArray[np.int64]
+    n2: NDArray[np.int64]
     block: RowBlock
 
 
@@ -56,6 +58,8 @@ def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
         level=aligned((BLOCK_ROWS, keys), np.uint8),
         weight=aligned((_ROWS, v_shape[1] // CHANNEL_LANES), np.int16),
         acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int16),
+        m2=aligned((_ROWS,), np.int64),
+        n2=aligned((_ROWS,), np.int64),
         block=row_block(keys),
     )
 
@@ -132,14 +136,15 @@ def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, 
     for first in range(0, size, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, size)
         rows, level = score[first:last], head.level[: last - first]
-        code_block(rows, masks, offsets, top + first, layer, scheme, head.block, level)
+        m2, n2 = head.m2[first:last], head.n2[first:last]
+        code_block(rows, masks, offsets, top + first, layer, scheme, head.block, level, m2, n2)
         for i in range(last - first):
             level_value(level[i], scheme, head.weight[first + i])
         if trace:
-            keep_block(g, top + first, masks, head.block, level, layer, scheme, regs)
+            keep_block(g, top + first, masks, head.block, level, m2, n2, layer, scheme, regs)
     for r in range(size):
         channel_product(head.weight[r], head.v, head.acc[r])
-        output_requantizer_kernel(head.acc[r], layer, o[g, top + r])
+        output_requantizer_kernel(head.acc[r], head.m2[r], head.n2[r], layer, o[g, top + r])
         if trace:
             keep(score[r], regs.score[g, top + r])
             keep(head.acc[r], regs.acc[g, top + r])

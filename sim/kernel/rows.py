@@ -1,4 +1,4 @@
-"""Units 2 to 7 over rows: the unit kernels one after another, a few rows at a time in cache."""
+"""Scores to codes over rows: the unit kernels one after another, a few rows at a time in cache."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,14 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..config import AttentionConfig
 from ..datapath import PORTS
+from ..declarations import Port
 from ..jit import borrowing_kernel as kernel
 from ..units.code_register import code_register_kernel
+from ..units.distance_quantizer import distance_quantizer_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import row_thresholds, threshold_quantizer
 from ..units.output_requantizer import output_requantizer_kernel
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
+from ..units.row_multiplier import row_multiplier_kernel
 from ..units.score_requantizer import score_requantizer_kernel
+from ..units.weight_sum import weight_sum_kernel
 
 #: Rows that go through one unit before the next: no unit waits for the result of its only row.
 BLOCK_ROWS = 8
@@ -22,10 +27,11 @@ _LINE = 64
 
 
 class Registers(NamedTuple):
-    """What a trace keeps of units 1 to 8: G heads, R rows, N keys, D channels; else empty.
+    """What a trace keeps but for o: G heads, R rows, N keys, D channels; else empty.
 
-    score, t, d, e: (G, R, N) int32; level, nibble, flag: (G, R, N) uint8; row_max: (G, R) int32;
-    row_sum: (G, R) int64; acc: (G, R, D) int32.
+    score, t, d, e: (G, R, N) int32; level, nibble, flag: (G, R, N) uint8; row_max, weight_sum,
+    m2_row: (G, R) int32; n2_row: (G, R) uint8; row_sum: (G, R) int64; acc: (G, R, D) int32.
+    Registers that the scheme's datapath lacks are empty.
     """
 
     score: NDArray[np.int32]
@@ -37,6 +43,9 @@ class Registers(NamedTuple):
     level: NDArray[np.uint8]
     nibble: NDArray[np.uint8]
     flag: NDArray[np.uint8]
+    weight_sum: NDArray[np.int32]
+    m2_row: NDArray[np.int32]
+    n2_row: NDArray[np.uint8]
     acc: NDArray[np.int32]
 
 
@@ -44,7 +53,7 @@ class RowBlock(NamedTuple):
     """A few rows between the units, written over and over.
 
     t, logarithm: (B, N) int32; d: (B, N) int16, d_max + 1 for a masked key; row_max, power, raised:
-    (B,) int32, the last two the thresholds of unit 6; row_sum: (B,) int64.
+    (B,) int32, the last two the thresholds of unit 6; row_sum, weight_sum: (B,) int64.
     """
 
     t: NDArray[np.int32]
@@ -54,6 +63,7 @@ class RowBlock(NamedTuple):
     row_sum: NDArray[np.int64]
     power: NDArray[np.int32]
     raised: NDArray[np.int32]
+    weight_sum: NDArray[np.int64]
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -64,11 +74,17 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def new_registers(heads: int, rows: int, keys: int, channels: int) -> Registers:
-    """Return registers to be filled."""
-    shapes = {"key": (keys,), "row": (), "channel": (channels,)}
-    ports = (PORTS[name] for name in Registers._fields)
-    return Registers(*(np.empty((heads, rows, *shapes[p.per]), p.dtype) for p in ports))
+def new_registers(
+    config: AttentionConfig, heads: int, rows: int, keys: int, channels: int
+) -> Registers:
+    """Return registers to be filled; those that the datapath lacks have no rows."""
+
+    def empty(port: Port) -> NDArray[Any]:
+        shapes = {"key": (keys,), "row": (), "channel": (channels,)}
+        kept = rows if port.name in config.ports else 0
+        return np.empty((heads, kept, *shapes[port.per]), port.dtype)
+
+    return Registers(*(empty(PORTS[name]) for name in Registers._fields))
 
 
 def row_block(keys: int) -> RowBlock:
@@ -82,15 +98,17 @@ def row_block(keys: int) -> RowBlock:
         row_sum=aligned(rows, np.int64),
         power=aligned(rows, np.int32),
         raised=aligned(rows, np.int32),
+        weight_sum=aligned(rows, np.int64),
     )
 
 
 @kernel
-def code_block(score, masked, bias, first, layer, scheme, block, level):
+def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
     """Take a few rows of a head from scores to levels, each unit's results left in `block`.
 
     score: (B, N or more) int16 or int32, B at most BLOCK_ROWS, the rows of the head from `first`
-    on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8.
+    on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8;
+    m2, n2: (B,) int64, for unit 9.
     """
     size = score.shape[0]
     for i in range(size):
@@ -102,7 +120,15 @@ def code_block(score, masked, bias, first, layer, scheme, block, level):
         largest = row_max_kernel(t, mask, layer)
         distance_kernel(t, largest, mask, layer, d)
         block.row_max[i] = largest
-        block.row_sum[i] = sum_of_exp2(d, layer, block.logarithm[i])
+        m2[i], n2[i] = layer.m2, layer.n2
+    if scheme.row_max:
+        for i in range(size):
+            distance_quantizer_kernel(block.d[i], layer, level[i])
+            block.weight_sum[i] = weight_sum_kernel(level[i], scheme)
+            m2[i], n2[i] = row_multiplier_kernel(block.weight_sum[i], layer)
+        return
+    for i in range(size):
+        block.row_sum[i] = sum_of_exp2(block.d[i], layer, block.logarithm[i])
     row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
     for i in range(size):
         power, raised = block.power[i], block.raised[i]
@@ -117,43 +143,48 @@ def keep(values, kept):
 
 
 @kernel
-def keep_block(g, first, masked, block, level, layer, scheme, regs):
-    """Keep the rows of head g that `code_block` has just left in `block` and `level`."""
+def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
+    """Keep the rows of head g that `code_block` has just left in `block`, `level`, m2 and n2."""
     for i in range(level.shape[0]):
         row = first + i
         keep(block.t[i], regs.t[g, row])
         regs.row_max[g, row] = block.row_max[i]
         keep_distance(block.d[i], layer, regs.d[g, row])
-        exp2_kernel(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
-        regs.row_sum[g, row] = block.row_sum[i]
+        if scheme.row_max:
+            regs.weight_sum[g, row] = block.weight_sum[i]
+            regs.m2_row[g, row], regs.n2_row[g, row] = m2[i], n2[i]
+        else:
+            exp2_kernel(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
+            regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])
         code_register_kernel(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
 
 
 @kernel
-def code_rows(score, masked, bias, layer, scheme, trace, block, regs, level):
+def code_rows(score, masked, bias, layer, scheme, trace, block, regs, level, m2, n2):
     """Take scores to levels, a block of rows at a time.
 
     score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8, or (1, 1, 0) for none;
     bias: (G or 1, R or 1, N) int32; block: scratch; regs: filled where trace is set; level:
-    (G, R, N) uint8.
+    (G, R, N) uint8; m2, n2: (G, R) int64, for unit 9.
     """
     for g in range(score.shape[0]):
         masks = masked[min(g, masked.shape[0] - 1)]
         offsets = bias[min(g, bias.shape[0] - 1)]
         for first in range(0, score.shape[1], BLOCK_ROWS):
-            rows, levels = (
-                score[g, first : first + BLOCK_ROWS],
-                level[g, first : first + BLOCK_ROWS],
-            )
-            code_block(rows, masks, offsets, first, layer, scheme, block, levels)
+            part = slice(first, first + BLOCK_ROWS)
+            levels, scale = level[g, part], (m2[g, part], n2[g, part])
+            code_block(score[g, part], masks, offsets, first, layer, scheme, block, levels, *scale)
             if trace:
-                keep_block(g, first, masks, block, levels, layer, scheme, regs)
+                keep_block(g, first, masks, block, levels, *scale, layer, scheme, regs)
 
 
 @kernel
-def output_rows(acc, layer, o):
-    """Take accumulators to output codes. acc: (G, R, D) int32; o: (G, R, D) uint8."""
+def output_rows(acc, m2, n2, layer, o):
+    """Take accumulators to output codes.
+
+    acc: (G, R, D) int32; m2, n2: (G, R) int64; o: (G, R, D) uint8.
+    """
     for g in range(acc.shape[0]):
         for i in range(acc.shape[1]):
-            output_requantizer_kernel(acc[g, i], layer, o[g, i])
+            output_requantizer_kernel(acc[g, i], m2[g, i], n2[g, i], layer, o[g, i])

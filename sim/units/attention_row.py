@@ -1,4 +1,4 @@
-"""The nine units in a row: one query against N keys."""
+"""The units in a row: one query against N keys."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..declarations import Helper, Stream, Unit
-from ..expressions import parameter
+from ..expressions import parameter, port
 from .code_register import code_register
+from .distance_quantizer import distance_quantizer
 from .exp2 import exp2
 from .log2_quantizer import log2_quantizer
-from .output_requantizer import N2, output_requantizer
+from .output_requantizer import output_requantizer
 from .row_max import distance, row_max
+from .row_multiplier import row_multiplier
 from .row_sum import row_sum
 from .score_accumulator import score_accumulator
 from .score_requantizer import N, score_requantizer
 from .shift_add import shift_add
+from .weight_sum import weight_sum
 
 if TYPE_CHECKING:
     from ..config import AttentionConfig, LayerParams
@@ -30,7 +33,13 @@ ATTENTION_ROW = Unit(
         Stream("stimulus", "input", "beat", ("last", "mask", "score", "bias", "v"), lanes=("v",)),
         Stream("expected", "output", "case", ("o",), lanes=("o",)),
         Stream("keys", "output", "beat", ("last", "t", "d", "e", "level", "nibble", "flag")),
-        Stream("rows", "output", "case", ("row_max", "row_sum", "acc"), lanes=("acc",)),
+        Stream(
+            "rows",
+            "output",
+            "case",
+            ("row_max", "row_sum", "weight_sum", "m2_row", "n2_row", "acc"),
+            lanes=("acc",),
+        ),
     ),
     makes=(
         ("framing", "keys", "last"),
@@ -40,12 +49,16 @@ ATTENTION_ROW = Unit(
         ("exp2", "keys", "e"),
         ("row_sum", "rows", "row_sum"),
         ("log2_quantizer", "keys", "level"),
+        ("distance_quantizer", "keys", "level"),
         ("code_register", "keys", "nibble"),
         ("code_register", "keys", "flag"),
+        ("weight_sum", "rows", "weight_sum"),
+        ("row_multiplier", "rows", "m2_row"),
+        ("row_multiplier", "rows", "n2_row"),
         ("shift_add", "rows", "acc"),
         ("output_requantizer", "expected", "o"),
     ),
-    assumes=(N.bounded, N2.bounded),
+    assumes=(N.bounded, port("n2") <= parameter("max_layer_n2")),
     longest=parameter("max_tokens"),
     helpers=(Helper("softmax_row"),),
 )
@@ -53,21 +66,25 @@ ATTENTION_ROW = Unit(
 
 @dataclass(frozen=True)
 class RowTrace:
-    """Every register of one row.
+    """Every register of one row, in the order of the data.
 
-    `score`, `t`, `d`, `e`, `level`, `nibble`, `flag` have a value a key (N); `row_max` and
-    `row_sum` one a row; `acc` and `o` one an output channel (D).
+    `score`, `t`, `d`, `e`, `level`, `nibble`, `flag` have a value per key (N); `acc` and `o` one
+    per output channel (D); the others one per row. `e` and `row_sum` are None for RowMax;
+    `weight_sum`, `m2_row` and `n2_row` are None for the other schemes.
     """
 
     score: list[int]
     t: list[int]
     row_max: int
     d: list[int]
-    e: list[int]
-    row_sum: int
+    e: list[int] | None
+    row_sum: int | None
     level: list[int]
     nibble: list[int]
     flag: list[int]
+    weight_sum: int | None
+    m2_row: int | None
+    n2_row: int | None
     acc: list[int]
     o: list[int]
 
@@ -118,22 +135,32 @@ def attention_row_from_scores(
     ]
     largest = row_max(t, hidden)
     d = [distance(value, largest, h, config) for value, h in zip(t, hidden, strict=True)]
-    e = [exp2(value, h, config) for value, h in zip(d, hidden, strict=True)]
-    total = row_sum(e)
-    level = [log2_quantizer(value, total, scheme) for value in e]
+    e = row_total = total_weight = m2_row = n2_row = None
+    m2, n2 = params.m2, params.n2
+    if scheme.row_max:
+        level = [distance_quantizer(value, h, config) for value, h in zip(d, hidden, strict=True)]
+        total_weight = weight_sum(level, scheme)
+        m2, n2 = m2_row, n2_row = row_multiplier(total_weight, m2, n2)
+    else:
+        e = [exp2(value, h, config) for value, h in zip(d, hidden, strict=True)]
+        row_total = row_sum(e)
+        level = [log2_quantizer(value, row_total, scheme) for value in e]
     codes = [code_register(value, scheme) for value in level]
     acc = [shift_add(level, column, params.zv, scheme) for column in zip(*v, strict=True)]
-    o = [output_requantizer(value, params.m2, params.n2, params.zo, config) for value in acc]
+    o = [output_requantizer(value, m2, n2, params.zo, config) for value in acc]
     return RowTrace(
         score=list(scores),
         t=t,
         row_max=largest,
         d=d,
         e=e,
-        row_sum=total,
+        row_sum=row_total,
         level=level,
         nibble=[nibble for nibble, _ in codes],
         flag=[flag for _, flag in codes],
+        weight_sum=total_weight,
+        m2_row=m2_row,
+        n2_row=n2_row,
         acc=acc,
         o=o,
     )

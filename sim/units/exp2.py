@@ -14,6 +14,7 @@ from ..declarations import Port, Stream, Unit
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..rounding import leading_one_kernel, rnd, rnd_kernel
+from ..scheme import QUOTIENT
 from .row_max import D
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ EXP2 = Unit(
     clocked=False,
     table=True,
     lane="exp2",
+    families=(QUOTIENT,),
 )
 
 

@@ -13,7 +13,7 @@ from ..declarations import Helper, Port, Stream, Unit
 from ..expressions import parameter, port
 from ..jit import borrowing_kernel as kernel
 from ..rounding import leading_one, leading_one_kernel
-from ..scheme import Scheme
+from ..scheme import QUOTIENT, Scheme
 from .exp2 import E, exp2_logarithm
 from .row_sum import S
 
@@ -40,6 +40,7 @@ LOG2_QUANTIZER = Unit(
     helpers=(Helper("leading_one", None),),
     stand_ins=("log2_quantizer_divide",),
     lane="log2_quantizer",
+    families=(QUOTIENT,),
 )
 
 

@@ -49,22 +49,23 @@ def output_requantizer(acc: int, m2: int, n2: int, zo: int, config: AttentionCon
 
 
 @kernel
-def output_requantizer_kernel(acc, layer, o):
+def output_requantizer_kernel(acc, m2, n2, layer, o):
     """Write o[d] = clamp(RND(acc[d] * M2 >> n2) + zo, 0, o_max).
 
-    acc: (D or more,) int16 or int32; o: (D,) uint8. Where `layer.narrow_output` proves that the
+    acc: (D or more,) int16 or int32; m2, n2: int64, of the layer or of the row; o: (D,) uint8.
+    Where `layer.narrow_output` proves that the
     largest accumulator's product with M2, the rounding constant and zo stay within int32 (so
     n2 <= 31), lanes are int32; else int64.
     """
     if layer.narrow_output:
-        m2, n2 = np.int32(layer.m2), np.int32(layer.n2)
-        rounding = np.int32((np.int64(1) << layer.n2) >> np.int64(1))
+        narrow_m2, narrow_n2 = np.int32(m2), np.int32(n2)
+        rounding = np.int32((np.int64(1) << n2) >> np.int64(1))
         zo, zero, o_max = np.int32(layer.zo), np.int32(0), np.int32(layer.o_max)
         for d in range(o.size):
-            product = np.add(np.multiply(np.int32(acc[d]), m2), rounding)
-            narrow_value = np.add(np.right_shift(product, n2), zo)
+            product = np.add(np.multiply(np.int32(acc[d]), narrow_m2), rounding)
+            narrow_value = np.add(np.right_shift(product, narrow_n2), zo)
             o[d] = min(max(narrow_value, zero), o_max)
     else:
         for d in range(o.size):
-            value = rnd_kernel(np.int64(acc[d]) * layer.m2, layer.n2) + layer.zo
+            value = rnd_kernel(np.int64(acc[d]) * m2, n2) + layer.zo
             o[d] = min(max(value, np.int64(0)), layer.o_max)

@@ -7,6 +7,7 @@ import numpy as np
 from ..declarations import Port, Stream, Unit
 from ..expressions import parameter
 from ..jit import kernel
+from ..scheme import QUOTIENT
 from .exp2 import E
 
 #: N times 2**P.
@@ -30,6 +31,7 @@ ROW_SUM = Unit(
     makes=(("row_sum", "expected", "s"),),
     assumes=(E.bounded,),
     longest=parameter("max_tokens"),
+    families=(QUOTIENT,),
 )
 
 

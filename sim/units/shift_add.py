@@ -12,11 +12,12 @@ from .code_register import FLAG_ALONE
 
 ZV = Port("zv", "layer", ones("v_bits"))
 V = Port("v", "key element", ones("v_bits"))
-#: The p of a row sum to at most A, and a level's value is at most its p.
+#: Quotients: the p of a row sum to at most A, and a level's value is at most its p. RowMax: N keys
+#: of at most A.
 ACC = Port(
     "acc",
     "channel",
-    ones("v_bits") * parameter("code.int_max"),
+    ones("v_bits") * parameter("largest_weight"),
     signed=True,
     register=True,
     dtype="int32",
@@ -42,41 +43,41 @@ SHIFT_ADD = Unit(
 def shift_add_lane(level: int, v: int, zv: int, scheme: Scheme) -> int:
     """Return the term of one key: (v - zv) << k, plus (v - zv) << (k - 1) with the half bit.
 
-    Level 0 gives 0 (BL2-ACC-01).
+    Level 0 gives 0. Levels up to `octave_levels` are a shift each, above it two levels share one:
+    the second has the half bit (BL2-ACC-01).
     """
     if level == 0:
         return 0
     x = v - zv
-    if not scheme.half:
+    if level <= scheme.octave_levels:
         return x << (level - 1)
-    if level == 1:
-        return x
-    k, half_bit = level >> 1, level & 1
+    above = level - scheme.octave_levels
+    k, half_bit = scheme.octave_levels - 1 + (above >> 1), above & 1
     return (x << k) + ((x << (k - 1)) if half_bit else 0)
 
 
 def shift_add(levels: Sequence[int], v: Sequence[int], zv: int, scheme: Scheme) -> int:
     """Return acc = the sum of the terms of a row, for one output channel.
 
-    Cannot overflow: the p of a row sum to at most A and a level's value is at most its p, so
-    |acc| <= (2**v_bits - 1) * A whatever N is (BL2-ACC-02).
+    Cannot overflow. Quotients: the p of a row sum to at most A and a level's value is at most its
+    p, so |acc| <= (2**v_bits - 1) * A whatever N is (BL2-ACC-02). RowMax: each of N values is at
+    most A (BL2-ACC-03).
     """
     return sum(shift_add_lane(a, b, zv, scheme) for a, b in zip(levels, v, strict=True))
 
 
 @kernel
-def _value(level, scheme):
+def value_of_level(level, scheme):
     """Return what a level stands for in units of 1/A, int32.
 
-    Half: two, or three with the half bit, shifted by k and halved: level 1 keeps the half of its
-    three, level 0 is taken away. Single: one shifted by the level, halved.
+    Two, or three with the half bit, shifted by k + 1 and quartered: level 0 gives 0.
     """
     one, two, code = np.int32(1), np.int32(2), np.int32(level)
-    if scheme.half:
-        lead = np.add(two, np.bitwise_and(code, one))
-        raised = np.left_shift(lead, np.right_shift(code, one))
-        return np.subtract(np.right_shift(raised, one), np.int32(code == 0))
-    return np.right_shift(np.left_shift(one, code), one)
+    octaves = np.int32(scheme.octave_levels)
+    above = max(np.subtract(code, octaves), np.int32(0))
+    lead = np.add(two, np.bitwise_and(above, one))
+    shift = np.add(min(code, octaves), np.right_shift(above, one))
+    return np.right_shift(np.left_shift(lead, shift), two)
 
 
 @kernel
@@ -86,17 +87,16 @@ def level_value(level, scheme, value):
     What unit 8 multiplies v by where its sums are products of matrices.
     """
     for j in range(level.size):
-        value[j] = _value(level[j], scheme)
+        value[j] = value_of_level(level[j], scheme)
 
 
 @kernel
 def shift_add_kernel(level, v, zv, scheme, acc):
     """Write acc[d] = sum_j of v[j, d] - zv times what level[j] stands for: unit 8 alone.
 
-    level: (N,) uint8; v: (N, D) int32; acc: (D,) int32, which cannot overflow: |acc| <= 255 * A
-    (BL2-ACC-02).
+    level: (N,) uint8; v: (N, D) int32; acc: (D,) int32, which cannot overflow (BL2-ACC-02, -03).
     """
     acc[:] = 0
     for j in range(level.size):
         for d in range(acc.size):
-            acc[d] += (np.int64(v[j, d]) - zv) * _value(level[j], scheme)
+            acc[d] += (np.int64(v[j, d]) - zv) * value_of_level(level[j], scheme)
