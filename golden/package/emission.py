@@ -12,7 +12,6 @@ from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write_whole
 
-from ..stimulus.attention_row import ATTENTION_ROW
 from ..stimulus.rows import RowCase, check_row, group_rows
 from ..stimulus.unit import (
     CaseGroup,
@@ -23,7 +22,7 @@ from ..stimulus.unit import (
     join_tables,
     no_progress,
 )
-from ..stimulus.units import UNITS
+from ..stimulus.units import units_within
 from ..words.memfile import render_stream
 from .export import run_export
 from .export_manifest import ExportManifest
@@ -198,7 +197,8 @@ def emit_rows(
             raise ValueError(f"case {index} must have a reason and an origin")
     groups = group_rows(cases, "model")
     inputs = join_tables([group.inputs for group in groups])
-    part = checked_vectors(target, ATTENTION_ROW, groups, inputs, progress)
+    unit = units_within(config)["attention_row"]
+    part = checked_vectors(target, unit, groups, inputs, progress)
     return _write(folder, VectorSet(target, None, ("model",), (part,), testbench=testbench))
 
 
@@ -232,21 +232,25 @@ def emit_stimulus(
         raise ValueError(f"stimulus must be a folder, got {source}")
     if (source / MANIFEST_NAME).exists():
         found = open_set(source)
-        target, known = found.target, [unit.name for unit in found.units]
+        target, there = found.target, [unit.name for unit in found.units]
         if config not in (None, target.config) or head_dim not in (None, target.head_dim):
             raise ValueError(f"config and head_dim must be those of {source / MANIFEST_NAME}")
     else:
         target = Target.of(config or AttentionConfig(), head_dim)
-        known = [unit.name for unit in UNITS.values() if _inputs_there(source, unit)]
-    names = list(dict.fromkeys(known if units is None else units))
-    if not names or not set(names) <= set(UNITS):
-        raise ValueError(f"units must be among {', '.join(UNITS)}, with files in {source}")
+        there = [
+            unit.name
+            for unit in units_within(target.config).values()
+            if _inputs_there(source, unit)
+        ]
+    known = units_within(target.config)
+    names = list(dict.fromkeys(there if units is None else units))
+    if not names or not set(names) <= set(known):
+        raise ValueError(f"units must be among {', '.join(known)}, with files in {source}")
     parts = []
-    for name in (name for name in UNITS if name in names):
-        inputs = read_stimulus(source, target, UNITS[name])
-        count = case_count(UNITS[name], inputs)
-        group = CaseGroup("user", "given by the user", count, {})
-        parts.append(checked_vectors(target, UNITS[name], [group], inputs, progress))
+    for unit in (unit for name, unit in known.items() if name in names):
+        inputs = read_stimulus(source, target, unit)
+        group = CaseGroup("user", "given by the user", case_count(unit, inputs), {})
+        parts.append(checked_vectors(target, unit, [group], inputs, progress))
     return _write(folder, VectorSet(target, None, ("user",), tuple(parts), testbench=testbench))
 
 

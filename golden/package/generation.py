@@ -17,7 +17,7 @@ from ..stimulus.unit import (
     join_tables,
     no_progress,
 )
-from ..stimulus.units import UNITS
+from ..stimulus.units import units_within
 from .vector_set import UnitVectors, VectorSet, make_vectors
 
 _LARGEST_SEED = (1 << 63) - 1
@@ -40,14 +40,15 @@ def generate(
     """
     seed = check_int("seed", seed, 0, _LARGEST_SEED)
     target = Target.of(config or AttentionConfig(), head_dim)
-    names = _chosen("units", units, tuple(UNITS))
+    known = units_within(target.config)
+    names = _chosen("units", units, tuple(known))
     chosen = _chosen("sources", sources, SOURCES)
     if random_cases is not None:
         random_cases = check_int("random_cases", random_cases, 1, MOST_CASES)
         if "random" not in chosen:
             raise ValueError(f"random_cases must be None without the source random, got {chosen}")
     parts = tuple(
-        _generated(target, UNITS[name], chosen, seed, random_cases, progress) for name in names
+        _generated(target, known[name], chosen, seed, random_cases, progress) for name in names
     )
     return VectorSet(target, seed, chosen, parts, random_cases)
 

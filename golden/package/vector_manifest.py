@@ -19,7 +19,7 @@ from bitlog2.documents import (
 from bitlog2.sim.declarations import Stream
 
 from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target
-from ..stimulus.units import UNITS
+from ..stimulus.units import units_within
 from .manifest import (
     MAKEFILE_NAME,
     MANIFEST_NAME,
@@ -116,9 +116,10 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
         super().__post_init__()
         check_once("units", self.unit_names)
         check_once("sources", self.sources)
+        known = units_within(self.config)
         for name in self.unit_names:
-            if name not in UNITS:
-                raise ValueError(f"units must be among {', '.join(UNITS)}, got {name!r}")
+            if name not in known:
+                raise ValueError(f"units must be among {', '.join(known)}, got {name!r}")
         given = self.sources in (("model",), ("user",))
         if given != (self.seed is None):
             raise ValueError(
@@ -166,7 +167,8 @@ class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only
     @property
     def units(self) -> tuple[GoldenUnit, ...]:
         """The units in the order of the set."""
-        return tuple(UNITS[name] for name in self.unit_names)
+        known = units_within(self.config)
+        return tuple(known[name] for name in self.unit_names)
 
     @property
     def groups(self) -> dict[str, tuple[CaseGroup, ...]]:

@@ -4,19 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionTrace, attention_from_scores
+from bitlog2.sim.registers import registers_of
 from bitlog2.sim.spec import RowTrace, attention_row_from_scores
 from bitlog2.sim.units import attention_row as attention_row_unit
 
-from ..words.fields import Columns
 from .row_bins import row_points, row_signals
 from .row_cases import corner_rows, random_rows
 from .row_shapes import RowMaker
 from .rows import RowCase, cut_rows, group_rows
 from .sampler import Sampler
 from .unit import CaseGroup, GoldenUnit, Progress, Tables, Target, case_count, row_offsets
-
-_KEYS = ("t", "d", "e", "level", "nibble", "flag")
-_ROWS = ("row_max", "row_sum")
 
 
 def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
@@ -51,14 +48,16 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
         except ValueError as error:
             raise ValueError(f"attention_row case {index}: {error}") from None
         assert isinstance(trace, AttentionTrace)
-        traces.append({name: getattr(trace, name)[0, 0] for name in (*_KEYS, *_ROWS, "acc", "o")})
-    return _outputs(inputs, traces)
+        names = registers_of(target.config.code.family)
+        traces.append({name: getattr(trace, name)[0, 0] for name in names})
+    return _outputs(target, inputs, traces)
 
 
 def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
     cases = _cases(inputs)
     traces = [
         _registers(
+            target,
             attention_row_from_scores(
                 case.scores.tolist(),
                 case.v.tolist(),
@@ -66,26 +65,31 @@ def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
                 target.config,
                 None if case.masked is None else case.masked.tolist(),
                 None if case.bias is None else case.bias.tolist(),
-            )
+            ),
         )
         for case in progress(cases, "attention_row: specification", len(cases))
     ]
-    return _outputs(inputs, traces)
+    return _outputs(target, inputs, traces)
 
 
-def _registers(trace: RowTrace) -> dict[str, NDArray]:
-    names = (*_KEYS, *_ROWS, "acc", "o")
+def _registers(target: Target, trace: RowTrace) -> dict[str, NDArray]:
+    names = registers_of(target.config.code.family)
     return {name: np.array(getattr(trace, name), np.int64) for name in names}
 
 
-def _outputs(inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
+def _outputs(target: Target, inputs: Tables, traces: list[dict[str, NDArray]]) -> Tables:
     """Return the output streams of rows whose registers are known."""
-    keys: Columns = {"last": inputs["stimulus"]["last"]}
-    for name in _KEYS:
-        keys[name] = np.concatenate([trace[name] for trace in traces]).astype(np.int64)
-    rows: Columns = {name: np.array([trace[name] for trace in traces], np.int64) for name in _ROWS}
-    acc, o = (np.stack([trace[name] for trace in traces]).astype(np.int64) for name in ("acc", "o"))
-    return {"keys": keys, "rows": rows | {"acc": acc}, "expected": {"o": o}}
+    outputs: Tables = {}
+    for stream in target.config.units["attention_row"].streams:
+        if stream.role == "output":
+            join = np.concatenate if stream.per == "beat" else np.stack
+            outputs[stream.name] = {
+                name: inputs["stimulus"]["last"]
+                if name == "last"
+                else join([trace[name] for trace in traces]).astype(np.int64)
+                for name in stream.ports
+            }
+    return outputs
 
 
 ATTENTION_ROW = GoldenUnit(

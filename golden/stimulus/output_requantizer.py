@@ -97,7 +97,8 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     for (each_m2, each_n2, each_zo), run in parameter_runs(m2, n2, zo):
         params = LayerParams(m=1, n=0, m2=each_m2, n2=each_n2, zo=each_zo)
         found = np.empty(len(run), np.uint8)
-        output_requantizer_kernel(narrow[run], layer_constants(config, params), found)
+        layer = layer_constants(config, params)
+        output_requantizer_kernel(narrow[run], each_m2, each_n2, layer, found)
         o[run] = found
     return {"expected": {"o": o.astype(np.int64)}}
 

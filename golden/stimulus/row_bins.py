@@ -8,6 +8,7 @@ from bitlog2.sim import AttentionConfig
 from ..words.framing import row_starts
 from .cases import PLAIN, TIE_NEGATIVE, TIE_POSITIVE, level_name, rounded, rounding_kind
 from .row_decisions import observability_hits, observability_points
+from .row_faults import fault_hits, fault_points
 from .row_shapes import farthest, level_rows, vanishing_distance
 from .unit import Point, Signals, Tables, Target, bounds, ends
 
@@ -16,7 +17,7 @@ _Flags = NDArray[np.bool_]
 
 def output_tie_shift(config: AttentionConfig) -> int:
     """Return the n2 at which a one-key row with |v - zv| = M2 = 1 is half an LSB off."""
-    top = config.code.values[-1]
+    top = 1 if config.code.row_max else config.code.values[-1]
     return (top & -top).bit_length()
 
 
@@ -24,9 +25,11 @@ def row_points(target: Target) -> list[Point]:
     """Return the coverage bins of attention rows."""
     config = target.config
     several, far = config.max_tokens >= 2, farthest(config)
-    ties, output_ties = config.max_n >= 1, config.max_n2 >= output_tie_shift(config)
+    ties, output_ties = config.max_n >= 1, config.max_layer_n2 >= output_tie_shift(config)
     reach, vanishes = config.t_max - config.t_min, vanishing_distance(config) is not None
     of_level = "BL2-CODE-02" if config.code.zero_flag else "BL2-CODE-01"
+    row_max = config.code.row_max
+    vanished = Point("vanished", "BL2-LOG2-04", reachable=config.max_tokens > config.code.int_max)
     return [
         *(Point(level_name(level, config), of_level) for level in level_rows(config)),
         Point("one_key", "BL2-ROW-01"),
@@ -36,9 +39,11 @@ def row_points(target: Target) -> list[Point]:
         Point("one_unmasked", "BL2-MAX-02", reachable=several),
         Point("maximum_first", "BL2-MAX-01", reachable=several and far > 0),
         Point("maximum_last", "BL2-MAX-01", reachable=several and far > 0),
-        Point("one_hot", "BL2-LOG2-01", reachable=several and vanishes),
-        Point("uniform", "BL2-SUM-01", reachable=several),
-        Point("vanished", "BL2-LOG2-04", reachable=config.max_tokens > config.code.int_max),
+        Point(
+            "one_hot", "BL2-WEIGHT-02" if row_max else "BL2-LOG2-01", reachable=several and vanishes
+        ),
+        Point("uniform", "BL2-WEIGHT-01" if row_max else "BL2-SUM-01", reachable=several),
+        *(() if row_max else (vanished,)),
         *bounds(config, "BL2-SCORE-02", "score"),
         *ends(config, "BL2-PARAM-02", "n", "m"),
         *ends(config, "BL2-REQ-03", "bias"),
@@ -47,14 +52,16 @@ def row_points(target: Target) -> list[Point]:
         Point("t_tie_negative", "BL2-REQ-01", reachable=ties),
         Point("t_tie_positive", "BL2-REQ-01", reachable=ties),
         Point("d_saturated", "BL2-MAX-03", reachable=several and reach > config.d_max),
-        *bounds(config, "BL2-ACC-02", "acc", several),
-        *ends(config, "BL2-PARAM-02", "n2", "m2"),
+        *bounds(config, "BL2-ACC-03" if row_max else "BL2-ACC-02", "acc", several or row_max),
+        Point("n2_smallest", "BL2-PARAM-02", "n2", 0),
+        Point("n2_largest", "BL2-PARAM-02", "n2", config.max_layer_n2),
+        *ends(config, "BL2-PARAM-02", "m2"),
         Point("o_clamped_low", "BL2-OUT-01"),
         Point("o_clamped_high", "BL2-OUT-01"),
         Point("o_inside", "BL2-OUT-01"),
         Point("o_tie_negative", "BL2-OUT-01", reachable=output_ties),
         Point("o_tie_positive", "BL2-OUT-01", reachable=output_ties),
-        *observability_points(config),
+        *(fault_points(config) if row_max else observability_points(config)),
     ]
 
 
@@ -67,7 +74,11 @@ def row_signals(target: Target, tables: Tables) -> Signals:
         **_row_hits(config, tables, starts),
         **{name: tables["params"][name] for name in ("n", "m", "n2", "m2")},
         **_output_hits(config, tables),
-        **observability_hits(config, tables, starts),
+        **(
+            fault_hits(config, tables)
+            if config.code.row_max
+            else observability_hits(config, tables, starts)
+        ),
     }
 
 
@@ -108,6 +119,7 @@ def _row_hits(
     seen = beats["mask"] == 0
     visible, maxima = count(seen), count(seen & (keys["d"] == 0))
     whole, several = visible == size, size > 1
+    weight = keys["level"] if config.code.row_max else keys["e"]
     return {
         "one_key": size == 1,
         "most_keys": size == config.max_tokens,
@@ -116,14 +128,17 @@ def _row_hits(
         "one_unmasked": several & (visible == 1),
         "maximum_first": several & (maxima == 1) & (keys["d"][starts] == 0),
         "maximum_last": several & (maxima == 1) & (keys["d"][ends] == 0),
-        "one_hot": several & whole & (count(keys["e"] > 0) == 1),
+        "one_hot": several & whole & (count(weight > 0) == 1),
         "uniform": several & whole & (maxima == size),
         "vanished": count(keys["level"] > 0) == 0,
     }
 
 
 def _output_hits(config: AttentionConfig, tables: Tables) -> Signals:
-    m2, n2, zo = (tables["params"][name][:, None] for name in ("m2", "n2", "zo"))
+    zo = tables["params"]["zo"][:, None]
+    row_max = config.code.row_max
+    scale = ("m2_row", "n2_row") if row_max else ("m2", "n2")
+    m2, n2 = (tables["rows" if row_max else "params"][name][:, None] for name in scale)
     acc = tables["rows"]["acc"].reshape(len(m2), -1)
     product = acc * m2
     raw = rounded(product, n2) + zo

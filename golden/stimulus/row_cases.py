@@ -6,10 +6,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim import LayerParams
+from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .row_bins import output_tie_shift
 from .row_decisions import decision_rows
+from .row_faults import fault_rows
 from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
 from .rows import RowCase
 
@@ -60,14 +62,18 @@ def _saturated(maker: RowMaker) -> Iterable[RowCase]:
 
 
 def _accumulators(maker: RowMaker) -> Iterable[RowCase]:
-    """Two equal keys have p = A / 2 each, a level's value: acc is at its bound; or it is 0."""
+    """Two equal keys have p = A / 2 each, a level's value: acc is at its bound; or it is 0.
+
+    With RowMax it takes as many keys as fit.
+    """
     config, lanes = maker.config, maker.target.head_dim
     v_max = (1 << config.v_bits) - 1
     corners = ((0, v_max), (v_max, 0), (v_max, v_max))
-    for keys, (v, zv), m2 in product((1, 2, 16), corners, (1, (1 << config.m2_bits) - 1)):
+    lengths = (1, 2, config.max_tokens) if config.code.row_max else (1, 2, 16)
+    for keys, (v, zv), m2 in product(lengths, corners, (1, (1 << config.m2_bits) - 1)):
         if keys > config.max_tokens:
             continue
-        for n2 in (0, min(config.max_n2, config.code.int_max.bit_length())):
+        for n2 in (0, min(config.max_layer_n2, config.code.int_max.bit_length())):
             reason = "accumulators at their bounds and at 0, outputs clamped or not"
             params = maker.params(m2=m2, n2=n2, zv=zv)
             codes = np.full((keys, lanes), v, np.int64)
@@ -78,7 +84,7 @@ def _output_parameters(maker: RowMaker) -> Iterable[RowCase]:
     config = maker.config
     keys = min(3, config.max_tokens)
     o_max, m2_max = (1 << config.o_bits) - 1, (1 << config.m2_bits) - 1
-    for m2, n2, zo in product((1, m2_max), (0, config.max_n2), (0, o_max)):
+    for m2, n2, zo in product((1, m2_max), (0, config.max_layer_n2), (0, o_max)):
         reason = "output requantizer: M2, n2 and the zero point at their limits"
         params = maker.params(m2=m2, n2=n2, zo=zo)
         yield maker.row(reason, maker.scores(keys, 16), params=params)
@@ -88,7 +94,7 @@ def _output_ties(maker: RowMaker) -> Iterable[RowCase]:
     """One key, |v - zv| = M2 = 1: acc is the top level's value and RND meets half an LSB."""
     config = maker.config
     n2 = output_tie_shift(config)
-    if n2 > config.max_n2:
+    if n2 > config.max_layer_n2:
         return
     zv = 1 << (config.v_bits - 1)
     for step in (1, -1):
@@ -109,7 +115,7 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         _levels,
         limit_rows,
         _widest_sum,
-        decision_rows,
+        fault_rows if maker.config.code.row_max else decision_rows,
     )
     return [case for make in makers for case in make(maker)]
 
@@ -125,7 +131,8 @@ def _gaps(maker: RowMaker, keys: int, octaves: int) -> NDArray[np.int64]:
 def _lengths(maker: RowMaker) -> Iterable[RowCase]:
     bound, most = maker.score_bound, maker.config.max_tokens
     for score in (-bound, 0, bound):
-        yield maker.row("one key: the clamp of p", [score])
+        alone = "one key" if maker.config.code.row_max else "one key: the clamp of p"
+        yield maker.row(alone, [score])
     for keys in range(2, min(17, most) + 1):
         yield maker.row_of_distances("every N from 2 to 17", _gaps(maker, keys, 4))
     yield maker.row_of_distances("the largest N, a flat row", _gaps(maker, most, 1))
@@ -137,9 +144,9 @@ def _uniform(maker: RowMaker) -> Iterable[RowCase]:
     for keys in (2, 3, 4, 5, 8, 16):
         if keys <= most:
             yield maker.row_of_distances("uniform row: all scores equal", [0] * keys)
-    if a <= most:
+    if a <= most and not maker.config.code.row_max:
         yield maker.row_of_distances("uniform row of A keys: the last that is not zero", [0] * a)
-    if a < most:
+    if a < most and not maker.config.code.row_max:
         reason = "uniform row of more than A keys: codes as all zero"
         yield maker.row_of_distances(reason, [0] * (a + 1))
 
@@ -152,7 +159,8 @@ def _one_hot(maker: RowMaker) -> Iterable[RowCase]:
         for hot in sorted({0, keys // 2, keys - 1} if keys <= maker.config.max_tokens else ()):
             gaps = np.full(keys, vanishing)
             gaps[hot] = 0
-            yield maker.row_of_distances("one-hot row: every other e is 0", gaps)
+            nothing = "level" if maker.config.code.row_max else "e"
+            yield maker.row_of_distances(f"one-hot row: every other {nothing} is 0", gaps)
 
 
 def _masks(maker: RowMaker) -> Iterable[RowCase]:
@@ -191,14 +199,21 @@ def _distances(maker: RowMaker) -> Iterable[RowCase]:
     octave, reach = 1 << config.fraction_bits, config.t_max - config.t_min
     borders = {gap + step for gap in range(0, config.d_max + 2, octave) for step in (-1, 0, 1)}
     saturated = {config.d_max + step for step in (-1, 0, 1, octave)} | {reach}
-    for reason, gaps in (
+    saturating = ("distances at and past the largest", saturated)
+    of_exp2 = (
         ("every entry of the exp2 table", set(range(1, octave))),
         ("every shift of the exp2 unit and its neighbours", borders),
-        ("distances at and past the largest", saturated),
-    ):
+    )
+    of_levels = (("every threshold of a distance and its neighbours", _edges(config)),)
+    for reason, gaps in (*(of_levels if config.code.row_max else of_exp2), saturating):
         legal = sorted(gap for gap in gaps if 0 < gap <= reach)
         for part in cut(legal, min(96, config.max_tokens - 1)):
             yield maker.row_of_distances(reason, [0, *part])
+
+
+def _edges(config: AttentionConfig) -> set[int]:
+    thresholds = thresholds_of(config.code, config.fraction_bits)
+    return {edge + step for edge in thresholds for step in (-1, 0, 1)}
 
 
 def _levels(maker: RowMaker) -> Iterable[RowCase]:
@@ -208,7 +223,8 @@ def _levels(maker: RowMaker) -> Iterable[RowCase]:
 
 def _widest_sum(maker: RowMaker) -> Iterable[RowCase]:
     most = maker.config.max_tokens
-    yield maker.row_of_distances("uniform row of the largest N: the largest row sum", [0] * most)
+    total = "weight sum" if maker.config.code.row_max else "row sum"
+    yield maker.row_of_distances(f"uniform row of the largest N: the largest {total}", [0] * most)
 
 
 _LONGEST = 200
@@ -274,6 +290,6 @@ def _any_params(maker: RowMaker) -> LayerParams:
         m=sampler.integer(1, (1 << m_octave) - 1),
         n=sampler.integer(0, config.max_n),
         m2=sampler.integer(1, (1 << m2_octave) - 1),
-        n2=sampler.integer(0, config.max_n2),
+        n2=sampler.integer(0, config.max_layer_n2),
         **_zero_points(maker),
     )

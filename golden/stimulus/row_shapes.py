@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams
-from bitlog2.sim.spec import exp2, log2_quantizer
+from bitlog2.sim.spec import distance_quantizer, exp2, log2_quantizer
 
 from .rows import RowCase
 from .sampler import Sampler
@@ -28,8 +28,12 @@ def farthest(config: AttentionConfig) -> int:
 
 
 def vanishing_distance(config: AttentionConfig) -> int | None:
-    """Return the smallest distance with e = 0, or None where none is reached."""
-    return next((d for d in range(farthest(config) + 1) if exp2(d, False, config) == 0), None)
+    """Return the smallest distance that leaves a key no weight, or None where none is reached.
+
+    Quotients: e is 0; RowMax: the level is.
+    """
+    weight = distance_quantizer if config.code.row_max else exp2
+    return next((d for d in range(farthest(config) + 1) if weight(d, False, config) == 0), None)
 
 
 @lru_cache(maxsize=8)
@@ -37,8 +41,11 @@ def level_rows(config: AttentionConfig) -> dict[int, tuple[int, ...]]:
     """Return for each level that it finds the distances of a row in which a key has it.
 
     Tried are rows of equal keys beside one farther key, the shortest first: enough for every level
-    of the usual configurations. A level that none of them has is not declared.
+    of the usual configurations. A level that none of them has is not declared. With RowMax a
+    level is its distance's alone.
     """
+    if config.code.row_max:
+        return _distance_of_level(config)
     full = 1 << config.table_bits
     shapes = {(1, 0, 0)}
     seen: set[int] = set()
@@ -53,6 +60,13 @@ def level_rows(config: AttentionConfig) -> dict[int, tuple[int, ...]]:
         for distance in (0, d)[: 1 + far]:
             level = log2_quantizer(exp2(distance, False, config), total, config.code)
             found.setdefault(level, (0,) * near + (d,) * far)
+    return dict(sorted(found.items()))
+
+
+def _distance_of_level(config: AttentionConfig) -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {config.code.top_level: (0,)}
+    for d in range(farthest(config) + 1 if config.max_tokens > 1 else 0):
+        found.setdefault(distance_quantizer(d, False, config), (0, d))
     return dict(sorted(found.items()))
 
 
@@ -86,10 +100,16 @@ class RowMaker:
         return self.config.registers["score"].bound
 
     def params(self, **fields: int) -> LayerParams:
-        """Return plain parameters: t = score + bias, and o spans its range; `fields` replace."""
+        """Return plain parameters: t = score + bias, and o spans its range; `fields` replace.
+
+        o is v's mean: acc / A with a quotient, acc / w with RowMax, whose rows divide by w.
+        """
         config = self.config
-        n2 = min(config.max_n2, config.code.base_shift + config.m2_bits - 1)
-        m2 = min(max((1 << n2) // config.code.int_max, 1), (1 << config.m2_bits) - 1)
+        one, shift = (
+            (1, 0) if config.code.row_max else (config.code.int_max, config.code.base_shift)
+        )
+        n2 = min(config.max_layer_n2, shift + config.m2_bits - 1)
+        m2 = min(max((1 << n2) // one, 1), (1 << config.m2_bits) - 1)
         plain = {
             "m": 1,
             "n": 0,

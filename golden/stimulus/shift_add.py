@@ -73,10 +73,13 @@ class _Maker:
 
 def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:
     maker = _Maker(target.config, target.head_dim, sampler)
+    most = "N * A" if target.config.code.row_max else "A"
     rows_of = {
         "every level alone: v - zv at both bounds, at 0 and drawn": _alone(maker),
-        "every pair of levels whose values sum to at most A": _pairs(maker),
-        "values that sum to A: accumulators at both bounds, and 0 by cancellation": _bounds(maker),
+        f"every pair of levels whose values sum to at most {most}": _pairs(maker),
+        f"values that sum to {most}: accumulators at both bounds, and 0 by cancellation": _bounds(
+            maker
+        ),
         "the largest N, and a row that has vanished": _lengths(maker),
     }
     return row_groups("corners", rows_of)
@@ -100,24 +103,26 @@ def _pairs(maker: _Maker) -> Iterable[Row]:
     scheme = maker.config.code
     for first in range(scheme.levels if maker.config.max_tokens >= 2 else 0):
         for second in range(scheme.levels):
-            if scheme.values[first] + scheme.values[second] <= scheme.int_max:
+            if scheme.values[first] + scheme.values[second] <= maker.config.largest_weight:
                 yield maker.drawn([first, second])
 
 
 def _bounds(maker: _Maker) -> Iterable[Row]:
-    """Two equal keys have the value A / 2 each; with level 1 alone it takes A keys."""
+    """Quotients: two equal keys have the value A / 2 each; with level 1 alone it takes A keys.
+    RowMax: as many keys as fit have the value A.
+    """
     scheme, most, top = maker.config.code, maker.config.max_tokens, maker.top
-    if most < 2:
-        return
     half = scheme.values.index(scheme.int_max // 2)
-    rows = [[half, half]]
-    if most >= 3:
-        rows.append([half, 0, half])
-    if most >= scheme.int_max <= 1024:
-        rows.append([1] * scheme.int_max)
+    rows = [[scheme.top_level] * most] if scheme.row_max else []
+    if not scheme.row_max:
+        rows += [[half, half]] if most >= 2 else []
+        rows += [[half, 0, half]] if most >= 3 else []
+        rows += [[1] * scheme.int_max] if most >= scheme.int_max <= 1024 else []
     for levels in rows:
         for v, zv in ((0, top), (top, 0), (top, top)):
             yield maker.flat(levels, v, zv)
+    if most < 2:
+        return
     cancelling = np.array([[0], [2]]).repeat(maker.lanes, axis=1)
     yield maker.row([half, half], cancelling, 1)
     yield maker.row([half, half], cancelling[::-1], 1)
@@ -125,13 +130,13 @@ def _bounds(maker: _Maker) -> Iterable[Row]:
 
 def _lengths(maker: _Maker) -> Iterable[Row]:
     most = maker.config.max_tokens
-    yield maker.drawn(maker.levels(most, maker.config.code.int_max))
+    yield maker.drawn(maker.levels(most, maker.config.largest_weight))
     yield maker.drawn([0] * min(most, 5))
 
 
 def _any_row(maker: _Maker) -> Row:
     keys = random_length(maker.config, maker.sampler)
-    return maker.drawn(maker.levels(keys, maker.config.code.int_max))
+    return maker.drawn(maker.levels(keys, maker.config.largest_weight))
 
 
 _Integers = NDArray[np.int64]
@@ -143,11 +148,12 @@ def _levels(scheme: Scheme, nibble: _Integers, flag: _Integers) -> _Integers:
 
 
 def _checked(target: Target, inputs: Tables) -> None:
-    """Refuse values that sum to more than A: no row has them."""
+    """Refuse values that sum to more than a row's: those of quotients to at most A."""
     scheme, beats = target.config.code, inputs["stimulus"]
     values = np.array(scheme.values)[_levels(scheme, beats["nibble"], beats["flag"])]
     total = sums_of_rows(values, beats["last"])
-    check_range("shift_add", "the sum of the values", total, 0, scheme.int_max)
+    most = target.config.largest_weight
+    check_range("shift_add", "the sum of the values", total, 0, most)
 
 
 def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
@@ -177,6 +183,8 @@ def _specify(target: Target, inputs: Tables, progress: Progress) -> Tables:
 def _points(target: Target) -> list[Point]:
     config = target.config
     scheme, several = config.code, config.max_tokens >= 2
+    bound_id = "BL2-ACC-03" if scheme.row_max else "BL2-ACC-02"
+    values_sum = "values_sum_to_n_a" if scheme.row_max else "values_sum_to_a"
     top = (1 << config.v_bits) - 1
     return [
         *(
@@ -187,9 +195,9 @@ def _points(target: Target) -> list[Point]:
         Point("x_smallest", "BL2-ACC-01", "x", -top),
         Point("x_largest", "BL2-ACC-01", "x", top),
         *ends(config, "BL2-PARAM-02", "zv"),
-        *bounds(config, "BL2-ACC-02", "acc", several),
+        *bounds(config, bound_id, "acc", several or scheme.row_max),
         Point("acc_cancelled", "BL2-ACC-01", reachable=several),
-        Point("values_sum_to_a", "BL2-ACC-02", "total", scheme.int_max, several),
+        Point(values_sum, bound_id, "total", config.largest_weight, several or scheme.row_max),
         Point("vanished", "BL2-ACC-01", "total", 0),
         Point("one_key", "BL2-ROW-01", "keys", 1),
         Point("most_keys", "BL2-ROW-01", "keys", config.max_tokens),
