@@ -8,7 +8,7 @@ simulator and needs cocotb is in `testbench`: `Bench`, `RowDriver`, `RowMonitor`
 from bitlog2.names import IDLE_CYCLES, LIMIT_SECONDS, PROFILES, SIMULATORS, STALL_PERCENT
 
 from ..simulation import Rtl
-from .model import DEVICES
+from .model import DEVICES, devices_within
 from .options import CosimOptions
 from .regression import (
     CHOICES,
@@ -40,6 +40,7 @@ __all__ = [
     "Rtl",
     "UnitRun",
     "cosim",
+    "devices_within",
     "ended_by_signals",
     "regression",
     "render_error",

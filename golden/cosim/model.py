@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlog2.sim import AttentionConfig, declarations
+from bitlog2.sim import SCHEMES, AttentionConfig, declarations
 from bitlog2.sim.checks import check_choice
+from bitlog2.sim.scheme import FAMILIES
 
 from ..package.comparison import UnitComparison, compare_unit
 from ..package.reading import image_of, open_set, read_tables
@@ -19,7 +21,7 @@ from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
 from ..stimulus.rows import RowCase, check_row, tables_of_rows
 from ..stimulus.unit import GoldenUnit, Tables, Target, case_count, no_progress, row_offsets
-from ..stimulus.units import UNITS
+from ..stimulus.units import units_within
 from ..words.fields import hex_digits, pack
 from ..words.memfile import render_mem
 
@@ -60,9 +62,8 @@ class Device:
         return ChannelWords.of(channel, self.unit, target)
 
 
-def _device(name: str, held: Contract) -> Device:
+def _device(name: str, held: Contract, unit: GoldenUnit) -> Device:
     """Return the device of a module: its unit, or as much of it as it has ports for."""
-    unit = UNITS[held.unit]
     if held.module != held.unit:
         return _part_of(unit, held)
     streams = unit.declared.streams
@@ -112,17 +113,36 @@ def _part_of(unit: GoldenUnit, held: Contract) -> Device:
     return Device(own, replace(unit, declared=shown), origins)
 
 
-#: Every device by its name, in the order of the datapath.
-DEVICES: dict[str, Device] = {name: _device(name, held) for name, held in contract.DEVICES.items()}
+@cache
+def devices_within(config: AttentionConfig) -> dict[str, Device]:
+    """Return every device of the scheme's datapath by its name, in the order of the datapath."""
+    units = units_within(config)
+    return {
+        name: _device(name, held, units[held.unit])
+        for name, held in contract.devices_within(config).items()
+    }
 
 
-def device_named(name: str) -> Device:
-    """Return the device of that name.
+def _of_any_family() -> dict[str, Device]:
+    found: dict[str, Device] = {}
+    for family in reversed(FAMILIES):
+        scheme = next(name for name, each in SCHEMES.items() if each.family == family)
+        found |= devices_within(AttentionConfig(scheme))
+    return {name: found[name] for name in contract.DEVICES}
+
+
+#: Every device of any datapath by its name, as `contract.DEVICES`.
+DEVICES: dict[str, Device] = _of_any_family()
+
+
+def device_named(name: str, config: AttentionConfig) -> Device:
+    """Return the device of that name in the scheme's datapath.
 
     Raises:
         ValueError: there is none.
     """
-    return DEVICES[check_choice("unit", name, tuple(DEVICES))]
+    devices = devices_within(config)
+    return devices[check_choice("unit", name, tuple(devices))]
 
 
 # -- Words of channels -----------------------------------------------------------------------------
@@ -261,7 +281,7 @@ class Model:
         Raises:
             ValueError: the set cannot be used, or has no vectors for the unit.
         """
-        device = device_named(unit)
+        device = device_named(unit, open_set(Path(folder)).config)
         target, part = vectors_of_set(Path(folder), device)
         return cls(device, target, part.tables)
 
@@ -353,11 +373,13 @@ class AttentionModel(Model):
         target = Target.of(config, rows[0].v.shape[1])
         for index, row in enumerate(rows):
             check_row(row, target, f"row {index}")
-        unit, inputs = UNITS["attention_row"], tables_of_rows(rows)
+        unit, inputs = units_within(config)["attention_row"], tables_of_rows(rows)
         case_count(unit, inputs)
         outputs = unit.simulate(target, inputs, no_progress)
         super().__init__(
-            device_named("attention_row"), target, shape_tables(target, unit, inputs | outputs)
+            device_named("attention_row", config),
+            target,
+            shape_tables(target, unit, inputs | outputs),
         )
 
 
@@ -367,7 +389,7 @@ def unit_of(manifest: VectorManifest, device: Device) -> GoldenUnit:
     Raises:
         ValueError: the set has no vectors for the device.
     """
-    unit = UNITS[device.contract.unit]
+    unit = units_within(manifest.config)[device.contract.unit]
     if unit not in manifest.units:
         raise ValueError(
             f"unit {device.name} takes the vectors of {unit.name}, the set has those of "
@@ -397,7 +419,8 @@ def model_of_files(folder: Path, device: Device) -> Model:
         ValueError: the set cannot be used.
         OSError: a file cannot be read.
     """
-    manifest, unit = open_set(folder), UNITS[device.contract.unit]
+    manifest = open_set(folder)
+    unit = units_within(manifest.config)[device.contract.unit]
     tables = read_tables(folder, manifest, unit, unit.streams)
     return Model(device, manifest.target, device.tables(tables))
 

@@ -17,6 +17,7 @@ from cocotb.triggers import Timer
 
 from bitlog2.sim.files import write_whole
 
+from ..package.reading import open_set
 from ..simulation.contract import Channel, ChannelWords
 from .job import Job, Profile, read_document, write_recording
 from .model import Model, device_named, model_of_files
@@ -32,7 +33,8 @@ _CUT = 3
 async def play(dut: Any) -> None:
     """Play every profile of the job that is named by the plus-argument `bitlog2_job`."""
     job = read_document(Path(str(cocotb.plusargs["bitlog2_job"])), Job)
-    model = model_of_files(Path(job.folder), device_named(job.device))
+    folder = Path(job.folder)
+    model = model_of_files(folder, device_named(job.device, open_set(folder).config))
     if model.device.contract.plain and not hasattr(dut, "clk"):
         await _plain(dut, job, model)
     else:

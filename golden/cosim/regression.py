@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig
 
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME
 from ..simulation import Rtl
 from ..stimulus.unit import Progress, no_progress
-from .model import DEVICES, device_named
+from .model import DEVICES, device_named, devices_within
 from .options import CosimOptions
 from .result import CosimResult
 from .run import cosim
@@ -69,7 +69,7 @@ class RegressionPoint:
 
 #: The values of each field that must meet every value of every other field.
 CHOICES: dict[str, tuple[object, ...]] = {
-    "scheme": ("BitLog2_Single_16", "BitLog2_Single_17", "BitLog2_Half_16", "BitLog2_Half_17"),
+    "scheme": tuple(SCHEMES),
     "fraction_bits": (3, 5, 7),
     "table_bits": (8, 12, 16, 20),
     "code_bits": (4, 5, 6, 7, 8),
@@ -104,6 +104,11 @@ CONFIGURATIONS: tuple[RegressionPoint, ...] = (
     RegressionPoint("BitLog2_Half_17", 3, 12, 5, 4, 5, 1),
     RegressionPoint("BitLog2_Half_16", 5, 16, 8, 8, 5, 1),
     RegressionPoint("BitLog2_Single_16", 5, 20, 7, 4, 13, 3),
+    RegressionPoint("RowMax_16", 5, 8, 4, 1, 32, 3),
+    RegressionPoint("RowMax_16", 3, 12, 5, 2, 13, 1),
+    RegressionPoint("RowMax_16", 7, 16, 6, 4, 5, 8),
+    RegressionPoint("RowMax_16", 5, 20, 7, 8, 1, 3),
+    RegressionPoint("RowMax_16", 3, 8, 8, 4, 32, 8),
 )
 
 
@@ -141,7 +146,7 @@ class RegressionResult:
 
 def units_of(number: int) -> tuple[str, ...]:
     """Return the units of the configuration of that number: the row, and two others in turn."""
-    others = [name for name in DEVICES if name != _ROW]
+    others = [name for name in devices_within(CONFIGURATIONS[number].config) if name != _ROW]
     return (_ROW, *(others[(_OTHERS * number + i) % len(others)] for i in range(_OTHERS)))
 
 
@@ -156,7 +161,7 @@ def run_point(
 
     Args:
         point: the configuration.
-        units: names of `DEVICES`.
+        units: devices of the datapath.
         options: as `cosim`, without lanes.
         rtl: the device, built with `bitlog2_pkg.sv` of each set, and with the parameter LANES where
             it has lanes; None for the reference.
@@ -168,7 +173,8 @@ def run_point(
     found = []
     with tempfile.TemporaryDirectory(prefix="bitlog2-regression-") as scratch:
         for name in units:
-            source, folder = DEVICES[name].contract.unit, Path(scratch) / name
+            contract, folder = device_named(name, point.config).contract, Path(scratch) / name
+            source = contract.unit
             cases = _RANDOM.get(source)
             emit(
                 folder,
@@ -178,7 +184,7 @@ def run_point(
                 sources=("corners",) if cases is None else ("random",),
                 random_cases=cases,
             )
-            lanes = point.lanes if DEVICES[name].contract.wide else None
+            lanes = point.lanes if contract.wide else None
             used = replace(options or CosimOptions(), lanes=lanes)
             found.append(cosim(folder, name, used, rtl=rtl))
     return tuple(found)
@@ -194,7 +200,8 @@ def regression(
     """Simulate the reference RTL, or a user's, in every configuration of `CONFIGURATIONS`.
 
     Args:
-        unit: a name of `DEVICES`; None for the row and two others in turn.
+        unit: a device, in the configurations whose datapath has it; None for the row and two
+            others in turn.
         options: as `run_point`.
         rtl: as `run_point`; None for the reference.
         progress: as `cosim`.
@@ -207,11 +214,18 @@ def regression(
         raise ValueError("unit must be given with rtl")
     if rtl is not None and any(Path(each).name == PACKAGE_NAME for each in rtl.sources):
         raise ValueError(f"rtl must leave {PACKAGE_NAME} to the sets of the regression")
-    units = None if unit is None else (device_named(unit).name,)
+    if unit is not None and unit not in DEVICES:
+        raise ValueError(f"unit must be one of {', '.join(DEVICES)}, got {unit!r}")
+    chosen = {
+        number: units_of(number) if unit is None else (unit,)
+        for number, point in enumerate(CONFIGURATIONS)
+        if unit is None or unit in devices_within(point.config)
+    }
     runs = []
-    for number, point in enumerate(progress(CONFIGURATIONS, "configurations", len(CONFIGURATIONS))):
+    for number, units in progress(chosen.items(), "configurations", len(chosen)):
+        point = CONFIGURATIONS[number]
         try:
-            found = run_point(point, units or units_of(number), options, rtl=rtl)
+            found = run_point(point, units, options, rtl=rtl)
         except ValueError as error:
             raise ValueError(f"configuration {number}, {point}: {error}") from None
         runs.append((point, found))

@@ -21,10 +21,10 @@ from ..stimulus.unit import Progress, Target, no_progress
 from .design import WRAPPER, Design, build_design
 from .job import Job, Profile, Recording, profiles_of, read_recording, write_document
 from .model import (
-    DEVICES,
     Device,
     compare_words,
     device_named,
+    devices_within,
     select_cases,
     unit_of,
     vectors_of_set,
@@ -50,7 +50,7 @@ def cosim(
 
     Args:
         folder: the vector set; never written to.
-        unit: a name of `DEVICES`, or `all` of those that the set has vectors for.
+        unit: a device of the scheme's datapath, or `all` of those that the set has vectors for.
         options: how it is simulated, and what is kept; None for the usual ones.
         rtl: the device; None for the reference. `bitlog2_pkg.sv` of the set goes in front where no
             file has that name.
@@ -64,13 +64,15 @@ def cosim(
     """
     chosen = CosimOptions() if options is None else options
     root, lanes, cases = Path(folder).resolve(), chosen.lanes, chosen.cases
-    names = _names(root, unit, rtl)
-    if lanes is not None and rtl is None and not any(DEVICES[name].contract.wide for name in names):
+    devices = _devices(root, unit, rtl)
+    names = list(devices)
+    wide = any(each.contract.wide for each in devices.values())
+    if lanes is not None and rtl is None and not wide:
         raise ValueError(f"lanes must be left out for unit {unit}, which has none, got {lanes}")
     if cases is not None and (not cases or len(names) > 1):
         raise ValueError(f"cases must be at least one, of one unit, got {cases} for unit {unit}")
     chosen = chosen.resolved(len(names))
-    designs = {name: _design(root, name, rtl, chosen) for name in names}
+    designs = {name: _design(root, device, rtl, chosen) for name, device in devices.items()}
     used = simulator_named(chosen.simulator)
     verified = verify(root, progress=progress)
     runs = []
@@ -80,8 +82,8 @@ def cosim(
                 log.write_bytes(b"")
             for name in progress(names, "cosim", len(names)):
                 place = Path(scratch) / name
-                device, design = DEVICES[name], designs[name]
-                runs.append(_simulated(root, used, chosen, device, design, place))
+                device = devices[name]
+                runs.append(_simulated(root, used, chosen, device, designs[name], place))
                 if chosen.stop_first and not runs[-1].ok:
                     break
     return CosimResult(
@@ -96,20 +98,22 @@ def cosim(
     )
 
 
-def _names(folder: Path, unit: str, rtl: Rtl | None) -> list[str]:
-    """Return the devices that are meant, each with vectors in the set."""
+def _devices(folder: Path, unit: str, rtl: Rtl | None) -> dict[str, Device]:
+    """Return the devices that are meant by name, each with vectors in the set."""
     manifest = open_set(folder)
     if unit != "all":
-        unit_of(manifest, device_named(unit))
-        return [unit]
+        device = device_named(unit, manifest.config)
+        unit_of(manifest, device)
+        return {unit: device}
     if rtl is not None:
         raise ValueError("unit must be a single one with rtl, got all")
-    return [name for name, device in DEVICES.items() if device.contract.unit in manifest.unit_names]
+    devices = devices_within(manifest.config)
+    return {n: each for n, each in devices.items() if each.contract.unit in manifest.unit_names}
 
 
-def _design(folder: Path, name: str, rtl: Rtl | None, options: CosimOptions) -> Design:
-    lanes = options.lanes if rtl is not None or DEVICES[name].contract.wide else None
-    return Design.of(folder, DEVICES[name], rtl, lanes, options.waves is not None)
+def _design(folder: Path, device: Device, rtl: Rtl | None, options: CosimOptions) -> Design:
+    lanes = options.lanes if rtl is not None or device.contract.wide else None
+    return Design.of(folder, device, rtl, lanes, options.waves is not None)
 
 
 def _failures(verified: Verification) -> tuple[str, ...]:

@@ -4,7 +4,8 @@
 // Throughput: a beat a cycle.
 // Handshake: listens only, drives nothing.
 // Requirements: BL2-ROW-01, BL2-REQ-01, BL2-MAX-01, BL2-MAX-03, BL2-EXP2-04, BL2-EXP2-05,
-// Requirements: BL2-SUM-01, BL2-SUM-02, BL2-LOG2-05, BL2-CODE-01, BL2-CODE-02, BL2-ACC-02
+// Requirements: BL2-SUM-01, BL2-SUM-02, BL2-LOG2-05, BL2-CODE-01, BL2-CODE-02, BL2-ACC-02,
+// Requirements: BL2-DIST-02, BL2-DIST-03, BL2-WEIGHT-02, BL2-ROWMUL-02, BL2-ACC-03
 //
 // Every check is an immediate assertion that calls $error with the instance and the requirement.
 // Synthesis (SYNTHESIS defined, as Yosys does) sees empty modules. bind/bind_checks.sv binds them
@@ -88,6 +89,8 @@ module row_checks #(
   parameter integer MAX_TOKENS    = bitlog2_pkg::MAX_TOKENS,
   parameter integer TABLE_BITS    = bitlog2_pkg::TABLE_BITS,
   parameter integer DISTANCE_MAX  = bitlog2_pkg::DISTANCE_MAX,
+  parameter integer ROW_MAX       = bitlog2_pkg::ROW_MAX,
+  parameter integer OCTAVE_LEVELS = bitlog2_pkg::OCTAVE_LEVELS,
   parameter integer TOP_LEVEL     = bitlog2_pkg::TOP_LEVEL,
   parameter integer ZERO_FLAG     = bitlog2_pkg::ZERO_FLAG,
   parameter integer V_BITS        = bitlog2_pkg::V_BITS,
@@ -96,11 +99,15 @@ module row_checks #(
   parameter integer D_WIDTH       = bitlog2_pkg::D_WIDTH,
   parameter integer E_WIDTH       = bitlog2_pkg::E_WIDTH,
   parameter integer ROW_SUM_WIDTH = bitlog2_pkg::ROW_SUM_WIDTH,
+  parameter integer WEIGHT_SUM_WIDTH = bitlog2_pkg::WEIGHT_SUM_WIDTH,
+  parameter integer M2_WIDTH      = bitlog2_pkg::M2_WIDTH,
+  parameter integer N2_WIDTH      = bitlog2_pkg::N2_WIDTH,
   parameter integer ACC_WIDTH     = bitlog2_pkg::ACC_WIDTH,
   // Beats of scores that the device may be ahead of its keys.
   parameter integer BEATS_HELD    = 2 * MAX_TOKENS,
-  parameter integer KEY_WIDTH     = T_WIDTH + D_WIDTH + E_WIDTH + 10,
-  parameter integer ROW_WIDTH     = T_WIDTH + ROW_SUM_WIDTH + CHANNELS * ACC_WIDTH
+  parameter integer KEY_WIDTH     = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) + 10,
+  parameter integer ROW_WIDTH     = T_WIDTH + CHANNELS * ACC_WIDTH +
+      ((ROW_MAX != 0) ? WEIGHT_SUM_WIDTH + M2_WIDTH + N2_WIDTH : ROW_SUM_WIDTH)
 ) (
   input wire                       clk,
   input wire                       rst_n,
@@ -111,22 +118,28 @@ module row_checks #(
   input wire                       keys_tvalid,
   input wire [LANES-1:0]           keys_tkeep,
   input wire                       keys_tlast,
-  input wire [LANES*KEY_WIDTH-1:0] keys_tdata,  // LANES x {t, d, e, level, nibble, flag}
-  input wire                       rows_tvalid,
+  input wire [LANES*KEY_WIDTH-1:0] keys_tdata,  // LANES x {t, d, e, level, nibble, flag}, no e
+  input wire                       rows_tvalid, // and weight_sum, m2_row, n2_row with ROW_MAX
   input wire [ROW_WIDTH-1:0]       rows_tdata   // {row_max, row_sum, acc x CHANNELS}
 );
 `ifndef SYNTHESIS
-  localparam [63:0] ONE       = 64'd1 << TABLE_BITS;  // e of distance 0
-  localparam [63:0] SUM_BOUND = $unsigned(64'(MAX_TOKENS)) << TABLE_BITS;
+  localparam integer E_BITS   = (ROW_MAX != 0) ? 1 : E_WIDTH;
+  localparam integer M2_BITS  = (ROW_MAX != 0) ? M2_WIDTH : 1;
+  localparam integer N2_BITS  = (ROW_MAX != 0) ? N2_WIDTH : 1;
+  localparam integer SUM_BITS = (ROW_MAX != 0) ? WEIGHT_SUM_WIDTH : ROW_SUM_WIDTH;
+  // Weight of distance 0: an e, or with ROW_MAX the value of a level.
+  localparam [63:0] ONE       = (ROW_MAX != 0) ? $unsigned(64'(INT_MAX)) : 64'd1 << TABLE_BITS;
+  localparam [63:0] SUM_BOUND = $unsigned(64'(MAX_TOKENS)) * ONE;
   localparam [63:0] D_BOUND   = $unsigned(64'(DISTANCE_MAX));
   localparam [5:0]  TOP       = $unsigned(6'(TOP_LEVEL));
-  localparam signed [63:0] ACC_BOUND = ((64'sd1 << V_BITS) - 64'sd1) * 64'(INT_MAX);
+  localparam signed [63:0] ACC_BOUND = ((64'sd1 << V_BITS) - 64'sd1) * 64'(INT_MAX) *
+      ((ROW_MAX != 0) ? 64'(MAX_TOKENS) : 64'sd1);
 
   // ---- what the score stream said, a beat an entry: {tlast, tkeep, mask} ----
   reg [2*LANES:0] beats[0:BEATS_HELD-1];
   integer         taken;
   integer         shown;
-  reg [63:0]      sum_before;   // e of the row so far
+  reg [63:0]      sum_before;   // weights of the row so far
   integer         keys_before;
 
   wire [2*LANES:0] beat = beats[shown % BEATS_HELD];
@@ -152,10 +165,20 @@ module row_checks #(
   end
 
   // ---- the row so far ----
+  function automatic [63:0] value_of(input [4:0] code);
+    integer above;
+    above = $signed({27'd0, code}) - OCTAVE_LEVELS;
+    if (code == 5'd0) value_of = 64'd0;
+    else if (above <= 0) value_of = 64'd1 << (code - 5'd1);
+    else value_of = (((above % 2) != 0 ? 64'd3 : 64'd2) << (OCTAVE_LEVELS - 1 + above / 2)) >> 1;
+  endfunction
+
   function automatic [63:0] sum_of(input [LANES*KEY_WIDTH-1:0] data, input [LANES-1:0] keep);
     sum_of = 64'd0;
     for (int lane = 0; lane < LANES; lane++)
-      if (keep[lane]) sum_of = sum_of + 64'(data[lane*KEY_WIDTH+10+:E_WIDTH]);
+      if (keep[lane])
+        sum_of = sum_of + ((ROW_MAX != 0) ? value_of(data[lane*KEY_WIDTH+5+:5]) :
+            64'(data[lane*KEY_WIDTH+10+:E_BITS]));
   endfunction
 
   function automatic integer kept(input [LANES-1:0] keep);
@@ -193,8 +216,10 @@ module row_checks #(
       if (keys_tlast) begin
         assert (keys <= MAX_TOKENS)
         else $error("%m: BL2-ROW-01: a row has at most %0d keys, got %0d", MAX_TOKENS, keys);
-        assert (sum >= ONE)
+        assert (ROW_MAX != 0 || sum >= ONE)
         else $error("%m: BL2-SUM-02: the e of a row must sum to at least %0d, got %0d", ONE, sum);
+        assert (ROW_MAX == 0 || sum >= ONE)
+        else $error("%m: BL2-WEIGHT-02: values of a row sum to at least %0d, got %0d", ONE, sum);
       end
     end
   end
@@ -204,8 +229,8 @@ module row_checks #(
     for (genvar lane = 0; lane < LANES; lane = lane + 1) begin : lanes
       wire [KEY_WIDTH-1:0] key = keys_tdata[lane*KEY_WIDTH+:KEY_WIDTH];
       wire known = ^key[KEY_WIDTH-1-:T_WIDTH] !== 1'bx;
-      wire [63:0] d = 64'(key[E_WIDTH+10+:D_WIDTH]);
-      wire [63:0] e = 64'(key[10+:E_WIDTH]);
+      wire [63:0] d = 64'(key[KEY_WIDTH-T_WIDTH-1-:D_WIDTH]);
+      wire [63:0] e = 64'(key[10+:E_BITS]);  // means nothing with ROW_MAX
       wire [5:0]  level = {1'b0, key[9:5]};
       wire [5:0]  nibble = {2'b0, key[4:1]};
       wire        flag = key[0];
@@ -215,12 +240,16 @@ module row_checks #(
           assert (known) else $error("%m: BL2-REQ-01: t must be known");
           assert (masked || d <= D_BOUND)
           else $error("%m: BL2-MAX-03: d is at most %0d, got %0d", DISTANCE_MAX, d);
-          assert (e <= ONE)
+          assert (ROW_MAX != 0 || e <= ONE)
           else $error("%m: BL2-EXP2-05: e is at most %0d, got %0d", ONE, e);
-          assert (!masked || e == 64'd0)
+          assert (ROW_MAX != 0 || !masked || e == 64'd0)
           else $error("%m: BL2-EXP2-04: e of a masked key must be 0, got %0d", e);
-          assert (level <= TOP)
+          assert (ROW_MAX == 0 || !masked || level == 6'd0)
+          else $error("%m: BL2-DIST-03: level of a masked key must be 0, got %0d", level);
+          assert (ROW_MAX != 0 || level <= TOP)
           else $error("%m: BL2-LOG2-05: level is at most %0d, got %0d", TOP_LEVEL, level);
+          assert (ROW_MAX == 0 || level <= TOP)
+          else $error("%m: BL2-DIST-02: level is at most %0d, got %0d", TOP_LEVEL, level);
           assert (flag === 1'b0 || ZERO_FLAG != 0)
           else $error("%m: BL2-CODE-01: flag must be 0 where codes have 16 levels");
           assert (flag === 1'b0 || nibble == 6'd0)
@@ -236,7 +265,10 @@ module row_checks #(
 
   // ---- rows ----
   wire        max_known = ^rows_tdata[ROW_WIDTH-1-:T_WIDTH] !== 1'bx;
-  wire [63:0] row_sum = 64'(rows_tdata[CHANNELS*ACC_WIDTH+:ROW_SUM_WIDTH]);
+  wire [63:0] row_sum = 64'(rows_tdata[ROW_WIDTH-T_WIDTH-1-:SUM_BITS]);  // or weight_sum
+  // These mean nothing without ROW_MAX.
+  wire [63:0] m2_row = 64'(rows_tdata[CHANNELS*ACC_WIDTH+N2_BITS+:M2_BITS]);
+  wire [63:0] n2_row = 64'(rows_tdata[CHANNELS*ACC_WIDTH+:N2_BITS]);
 
   always @(posedge clk) begin
     if (rst_n) begin
@@ -245,10 +277,17 @@ module row_checks #(
     end
     if (rst_n && rows_tvalid) begin
       assert (max_known) else $error("%m: BL2-MAX-01: row max must be known");
-      assert (row_sum >= ONE)
+      assert (ROW_MAX != 0 || row_sum >= ONE)
       else $error("%m: BL2-SUM-02: s is at least %0d, got %0d", ONE, row_sum);
-      assert (row_sum <= SUM_BOUND)
+      assert (ROW_MAX != 0 || row_sum <= SUM_BOUND)
       else $error("%m: BL2-SUM-01: s is at most %0d, got %0d", SUM_BOUND, row_sum);
+      assert (ROW_MAX == 0 || (ONE <= row_sum && row_sum <= SUM_BOUND))
+      else $error("%m: BL2-WEIGHT-02: w is from %0d to %0d, got %0d", ONE, SUM_BOUND, row_sum);
+      assert (ROW_MAX == 0 || m2_row != 64'd0)
+      else $error("%m: BL2-ROWMUL-02: m2 of a row must not be 0");
+      assert (ROW_MAX == 0 || n2_row <= $unsigned(64'(bitlog2_pkg::MAX_N2)))
+      else $error("%m: BL2-ROWMUL-02: n2 of a row is at most %0d, got %0d", bitlog2_pkg::MAX_N2,
+                  n2_row);
     end
   end
 
@@ -257,9 +296,12 @@ module row_checks #(
       wire signed [63:0] acc = 64'($signed(rows_tdata[channel*ACC_WIDTH+:ACC_WIDTH]));
       always @(posedge clk) begin
         if (rst_n && rows_tvalid) begin
-          assert (-ACC_BOUND <= acc && acc <= ACC_BOUND)
+          assert (ROW_MAX != 0 || (-ACC_BOUND <= acc && acc <= ACC_BOUND))
           else
             $error("%m: BL2-ACC-02: acc is from -%0d to %0d, got %0d", ACC_BOUND, ACC_BOUND, acc);
+          assert (ROW_MAX == 0 || (-ACC_BOUND <= acc && acc <= ACC_BOUND))
+          else
+            $error("%m: BL2-ACC-03: acc is from -%0d to %0d, got %0d", ACC_BOUND, ACC_BOUND, acc);
         end
       end
     end

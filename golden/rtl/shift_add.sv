@@ -4,14 +4,16 @@
 // Throughput: one key a cycle, all channels at once; rows follow one another without a gap.
 // Handshake: AXI-Stream in, tdata = {nibble, flag, v of each channel}, tlast on the last key;
 //   AXI-Stream out, a beat a row. zv is held from a row's first beat until its output is taken.
-// Requirements: BL2-ACC-01, BL2-ACC-02
+// Requirements: BL2-ACC-01, BL2-ACC-02, BL2-ACC-03
 //
-// Assumes levels of one row, whose p sum to at most A: the accumulators then cannot overflow.
+// Assumes levels of one row: of quotients, whose p sum to at most A, or of at most MAX_TOKENS keys.
+// The accumulators then cannot overflow.
 module shift_add #(
     parameter integer HEAD_DIM = bitlog2_pkg::HEAD_DIM,
     parameter integer V_WIDTH = bitlog2_pkg::V_WIDTH,
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
     parameter integer HALF = bitlog2_pkg::HALF,
+    parameter integer OCTAVE_LEVELS = bitlog2_pkg::OCTAVE_LEVELS,
     parameter integer ZERO_FLAG = bitlog2_pkg::ZERO_FLAG
 ) (
     input  logic                          clk,
@@ -50,6 +52,7 @@ module shift_add #(
         .V_WIDTH(V_WIDTH),
         .ACC_WIDTH(ACC_WIDTH),
         .HALF(HALF),
+        .OCTAVE_LEVELS(OCTAVE_LEVELS),
         .ZERO_FLAG(ZERO_FLAG)
     ) lane (
         .nibble(nibble),

@@ -1,14 +1,17 @@
 // Softmax row: the scores of a row to the codes of its attention map, LANES keys a beat.
 //
-// Latency: 2 B + 1 cycles from the first beat of a row to its first codes, B = ceil(N / LANES).
+// Latency: 2 B + 1 cycles from the first beat of a row to its first codes, B = ceil(N / LANES); with
+//   ROW_MAX, B + 1.
 // Throughput: a row takes 3 B cycles: its scores are loaded as t, then two passes over the row
-//   buffer, one for the row sum, one for the codes. Rows do not overlap.
+//   buffer, one for the row sum, one for the codes. With ROW_MAX, where codes need no row sum, it
+//   takes 2 B. Rows do not overlap.
 // Handshake: AXI-Stream in, LANES x {mask, score, bias}, lane 0 lowest; tkeep, a bit a lane, is 1 on
 //   all lanes but for the last beat, where the low lanes are kept; tlast on the last beat.
 //   AXI-Stream out, LANES x {nibble, flag}, framed alike. m and n are held from a row's first beat
 //   until its last codes are taken. tap_keys is valid in the cycle in which codes are taken;
-//   row_max and row_sum are those of its row.
-// Requirements: BL2-ROW-01, BL2-MAX-01, BL2-EXP2-04, BL2-SUM-01, BL2-SUM-02, BL2-CODE-01, BL2-CODE-02
+//   row_max and row_sum are those of its row; with ROW_MAX row_sum is 0.
+// Requirements: BL2-ROW-01, BL2-MAX-01, BL2-EXP2-04, BL2-SUM-01, BL2-SUM-02, BL2-DIST-02,
+// Requirements: BL2-DIST-03, BL2-CODE-01, BL2-CODE-02
 //
 // Assumes 1 to MAX_TOKENS keys a row, one of them not masked, and n <= MAX_N.
 module softmax_row #(
@@ -32,8 +35,13 @@ module softmax_row #(
     parameter integer HALF = bitlog2_pkg::HALF,
     parameter integer TOP_LEVEL = bitlog2_pkg::TOP_LEVEL,
     parameter integer ZERO_FLAG = bitlog2_pkg::ZERO_FLAG,
+    parameter integer ROW_MAX = bitlog2_pkg::ROW_MAX,
+    parameter integer OCTAVE_LEVELS = bitlog2_pkg::OCTAVE_LEVELS,
+    parameter integer THRESHOLD_WIDTH = bitlog2_pkg::THRESHOLD_WIDTH,
+    parameter logic [TOP_LEVEL*THRESHOLD_WIDTH-1:0] THRESHOLDS = bitlog2_pkg::THRESHOLDS,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
-    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + E_WIDTH + LEVEL_WIDTH + 5
+    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) +
+        LEVEL_WIDTH + 5
 ) (
     input  logic                              clk,
     input  logic                              rst_n,
@@ -64,6 +72,7 @@ module softmax_row #(
   localparam logic [1:0] LOAD = 2'd0;
   localparam logic [1:0] SUM = 2'd1;
   localparam logic [1:0] CODE = 2'd2;
+  localparam logic [1:0] LOADED = (ROW_MAX != 0) ? CODE : SUM;  // what follows LOAD
 
   logic [1:0] state;
   logic [WORD_WIDTH-1:0] buffer[0:BEATS-1];  // {mask, t} of each lane
@@ -71,8 +80,6 @@ module softmax_row #(
   logic [INDEX_WIDTH-1:0] index, last_index;
   logic [LANES-1:0] last_keep;
   logic signed [T_WIDTH-1:0] beat_max;
-  logic [LANES*E_WIDTH-1:0] lane_e;
-  logic [S_WIDTH-1:0] beat_sum;
   logic load, at_end;
 
   assign s_axis_score_tready = state == LOAD;
@@ -114,65 +121,118 @@ module softmax_row #(
     end
   end
 
-  // Both passes: d and e of each lane; the second has the sum, and so the codes.
-  for (genvar lane = 0; lane < LANES; lane++) begin : g_key
-    logic mask, flag;
-    logic signed [T_WIDTH-1:0] t;
-    logic [D_WIDTH-1:0] d;
-    logic [E_WIDTH-1:0] e;
-    logic [LEVEL_WIDTH-1:0] level;
-    logic [3:0] nibble;
+  if (ROW_MAX != 0) begin : g_row_max
+    // One pass: the level of each lane is read from its distance.
+    for (genvar lane = 0; lane < LANES; lane++) begin : g_key
+      logic mask, flag;
+      logic signed [T_WIDTH-1:0] t;
+      logic [D_WIDTH-1:0] d;
+      logic [LEVEL_WIDTH-1:0] level;
+      logic [3:0] nibble;
 
-    assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
+      assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
 
-    distance #(
-        .T_WIDTH(T_WIDTH),
-        .D_WIDTH(D_WIDTH),
-        .DISTANCE_MAX(DISTANCE_MAX)
-    ) of_key (
-        .row_max(row_max),
-        .t(t),
-        .d(d)
-    );
+      distance #(
+          .T_WIDTH(T_WIDTH),
+          .D_WIDTH(D_WIDTH),
+          .DISTANCE_MAX(DISTANCE_MAX)
+      ) of_key (
+          .row_max(row_max),
+          .t(t),
+          .d(d)
+      );
 
-    exp2 #(
-        .D_WIDTH(D_WIDTH),
-        .E_WIDTH(E_WIDTH),
-        .FRACTION_BITS(FRACTION_BITS),
-        .TABLE(TABLE)
-    ) of_distance (
-        .mask(mask),
-        .d(d),
-        .e(e)
-    );
+      distance_quantizer #(
+          .D_WIDTH(D_WIDTH),
+          .FRACTION_BITS(FRACTION_BITS),
+          .LEVEL_WIDTH(LEVEL_WIDTH),
+          .TOP_LEVEL(TOP_LEVEL),
+          .OCTAVE_LEVELS(OCTAVE_LEVELS),
+          .ZERO_FLAG(ZERO_FLAG),
+          .THRESHOLD_WIDTH(THRESHOLD_WIDTH),
+          .THRESHOLDS(THRESHOLDS)
+      ) quantizer (
+          .mask(mask),
+          .d(d),
+          .level(level),
+          .nibble(nibble),
+          .flag(flag)
+      );
 
-    log2_quantizer #(
-        .S_WIDTH(S_WIDTH),
-        .E_WIDTH(E_WIDTH),
-        .LEVEL_WIDTH(LEVEL_WIDTH),
-        .COMPARE_WIDTH(COMPARE_WIDTH),
-        .ODD_FACTOR(ODD_FACTOR),
-        .BASE_SHIFT(BASE_SHIFT),
-        .HALF(HALF),
-        .TOP_LEVEL(TOP_LEVEL),
-        .ZERO_FLAG(ZERO_FLAG)
-    ) quantizer (
-        .s(row_sum),
-        .e(e),
-        .level(level),
-        .nibble(nibble),
-        .flag(flag)
-    );
+      assign m_axis_tdata[lane*5+:5] = {nibble, flag};
+      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] = {t, d, level, nibble, flag};
+    end
 
-    assign lane_e[lane*E_WIDTH+:E_WIDTH] = e;
-    assign m_axis_tdata[lane*5+:5] = {nibble, flag};
-    assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] = {t, d, e, level, nibble, flag};
-  end
+    assign row_sum = '0;
+  end else begin : g_quotient
+    logic [LANES*E_WIDTH-1:0] lane_e;
+    logic [S_WIDTH-1:0] beat_sum;
 
-  always_comb begin
-    beat_sum = (index == '0) ? '0 : row_sum;
-    for (int lane = 0; lane < LANES; lane++) begin
-      beat_sum = beat_sum + S_WIDTH'(lane_e[lane*E_WIDTH+:E_WIDTH]);
+    // Both passes: d and e of each lane; the second has the sum, and so the codes.
+    for (genvar lane = 0; lane < LANES; lane++) begin : g_key
+      logic mask, flag;
+      logic signed [T_WIDTH-1:0] t;
+      logic [D_WIDTH-1:0] d;
+      logic [E_WIDTH-1:0] e;
+      logic [LEVEL_WIDTH-1:0] level;
+      logic [3:0] nibble;
+
+      assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
+
+      distance #(
+          .T_WIDTH(T_WIDTH),
+          .D_WIDTH(D_WIDTH),
+          .DISTANCE_MAX(DISTANCE_MAX)
+      ) of_key (
+          .row_max(row_max),
+          .t(t),
+          .d(d)
+      );
+
+      exp2 #(
+          .D_WIDTH(D_WIDTH),
+          .E_WIDTH(E_WIDTH),
+          .FRACTION_BITS(FRACTION_BITS),
+          .TABLE(TABLE)
+      ) of_distance (
+          .mask(mask),
+          .d(d),
+          .e(e)
+      );
+
+      log2_quantizer #(
+          .S_WIDTH(S_WIDTH),
+          .E_WIDTH(E_WIDTH),
+          .LEVEL_WIDTH(LEVEL_WIDTH),
+          .COMPARE_WIDTH(COMPARE_WIDTH),
+          .ODD_FACTOR(ODD_FACTOR),
+          .BASE_SHIFT(BASE_SHIFT),
+          .HALF(HALF),
+          .TOP_LEVEL(TOP_LEVEL),
+          .ZERO_FLAG(ZERO_FLAG)
+      ) quantizer (
+          .s(row_sum),
+          .e(e),
+          .level(level),
+          .nibble(nibble),
+          .flag(flag)
+      );
+
+      assign lane_e[lane*E_WIDTH+:E_WIDTH] = e;
+      assign m_axis_tdata[lane*5+:5] = {nibble, flag};
+      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] = {t, d, e, level, nibble, flag};
+    end
+
+    always_comb begin
+      beat_sum = (index == '0) ? '0 : row_sum;
+      for (int lane = 0; lane < LANES; lane++) begin
+        beat_sum = beat_sum + S_WIDTH'(lane_e[lane*E_WIDTH+:E_WIDTH]);
+      end
+    end
+
+    always_ff @(posedge clk) begin
+      if (!rst_n) row_sum <= '0;
+      else if (state == SUM) row_sum <= beat_sum;
     end
   end
 
@@ -194,7 +254,6 @@ module softmax_row #(
       last_index <= '0;
       last_keep <= '0;
       row_max <= '0;
-      row_sum <= '0;
     end else begin
       case (state)
         LOAD:
@@ -204,11 +263,10 @@ module softmax_row #(
           if (s_axis_score_tlast) begin
             last_index <= index;
             last_keep <= s_axis_score_tkeep;
-            state <= SUM;
+            state <= LOADED;
           end
         end
         SUM: begin
-          row_sum <= beat_sum;
           index <= at_end ? '0 : index + 1'b1;
           if (at_end) state <= CODE;
         end
@@ -227,9 +285,10 @@ endmodule
 // assume: !s_axis_score_tvalid || s_axis_score_tlast || (&s_axis_score_tkeep
 //   && index != (bitlog2_pkg::MAX_TOKENS + 3) / 4 - 1)
 // invariant: state != 3
+// row_max invariant: state != 1
 // invariant: state == 0 || index <= last_index
 // invariant: state == 0 || (last_keep[0] && (last_keep & (last_keep + 1)) == 0)
-// lemma: BL2-SUM-01, BL2-SUM-02: state != 2
+// quotient lemma: BL2-SUM-01, BL2-SUM-02: state != 2
 //   || (row_sum >= (1 << bitlog2_pkg::TABLE_BITS)
 //   && row_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
 // agree: row_max: state != 0 || index != 0;

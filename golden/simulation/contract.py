@@ -1,9 +1,13 @@
 """How each module of the reference RTL takes and gives words: the port contract of `README.md`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
-from bitlog2.sim.datapath import ATTENTION
+from bitlog2.sim import AttentionConfig
+from bitlog2.sim.datapath import ATTENTION, units_of
 from bitlog2.sim.declarations import Stream, Unit
+from bitlog2.sim.scheme import FAMILIES
 
 from ..stimulus import unit as stimulus
 from ..words.fields import Field, first_bits, word_width
@@ -102,7 +106,8 @@ class ChannelWords:
 def _of_unit(unit: Unit) -> Contract:
     """Return the contract of the module of a unit: ports by name, or a stream in and out."""
     inputs, outputs = unit.ports("stimulus"), unit.ports("expected")
-    given = Channel("s_axis", "stimulus", inputs, framed=unit.clocked)
+    framed = any(each.name == "stimulus" and each.per == "beat" for each in unit.streams)
+    given = Channel("s_axis", "stimulus", inputs, framed=unit.clocked and framed)
     made = [Channel("m_axis", "expected", outputs)]
     if unit.clocked and unit.ports("keys"):
         made.append(Channel("m_axis_keys", "keys", unit.ports("keys"), framed=True, optional=True))
@@ -124,9 +129,9 @@ def _of_memory(unit: Unit) -> Contract:
     return Contract("code_memory", unit.name, (given,), (made,))
 
 
-def _of_rows(unit: Unit) -> tuple[Contract, Contract]:
+def _of_rows(unit: Unit, units: Mapping[str, Unit]) -> tuple[Contract, Contract]:
     """Return the contracts of the modules of a whole row: scores to codes, and to outputs."""
-    codes = ATTENTION["code_register"].ports("expected")
+    codes = units["code_register"].ports("expected")
     scores = tuple(port for port in unit.ports("stimulus") if port != "v")
     keys, rows = unit.ports("keys"), unit.ports("rows")
     tap_keys = Channel("tap_keys", "keys", keys, True, True, ready=False, optional=True)
@@ -135,7 +140,7 @@ def _of_rows(unit: Unit) -> tuple[Contract, Contract]:
     values = Channel("s_axis_v", "stimulus", ("v",), lanes=True, framed=True)
     coded = Channel("m_axis", "keys", codes, lanes=True, framed=True)
     made = Channel("m_axis", "expected", unit.ports("expected"))
-    softmax = ATTENTION["score_requantizer"].ports("stimulus")
+    softmax = units["score_requantizer"].ports("stimulus")
     params = unit.ports("params")
     return (
         Contract(
@@ -149,23 +154,55 @@ def _of_rows(unit: Unit) -> tuple[Contract, Contract]:
     )
 
 
-def _contracts(unit: Unit) -> tuple[Contract, ...]:
+def _contracts(unit: Unit, units: Mapping[str, Unit]) -> tuple[Contract, ...]:
     if unit.name == "attention_row":
-        return _of_rows(unit)
+        return _of_rows(unit, units)
     also = (_of_memory(unit),) if unit.ports("memory") else ()
     return (_of_unit(unit), *also)
 
 
-#: Every module that takes and gives vectors, by its name, in the order of the datapath.
-CONTRACTS: dict[str, Contract] = {
-    contract.module: contract for unit in ATTENTION.values() for contract in _contracts(unit)
-}
-#: Every device by its name, stand-ins too -> the contract that it is held to.
-DEVICES: dict[str, Contract] = {
-    name: contract
-    for contract in CONTRACTS.values()
-    for name in (contract.module, *contract.stand_ins)
-}
+@cache
+def contracts_of(family: str) -> dict[str, Contract]:
+    """Return the modules of the datapath of a family of schemes, as `contracts_within`."""
+    units = units_of(family)
+    listed = (each for unit in units.values() for each in _contracts(unit, units))
+    return {each.module: each for each in listed}
+
+
+def _devices(contracts: Mapping[str, Contract]) -> dict[str, Contract]:
+    """Return the contract of every device by its name: of modules, and of their stand-ins."""
+    return {
+        name: contract
+        for contract in contracts.values()
+        for name in (contract.module, *contract.stand_ins)
+    }
+
+
+def contracts_within(config: AttentionConfig) -> dict[str, Contract]:
+    """Return every module of the scheme's datapath that takes and gives vectors, by its name.
+
+    In the order of the datapath.
+    """
+    return contracts_of(config.code.family)
+
+
+def devices_within(config: AttentionConfig) -> dict[str, Contract]:
+    """Return the contract of every device of the scheme's datapath by its name, stand-ins too."""
+    return _devices(contracts_within(config))
+
+
+def _of_any_family() -> dict[str, Contract]:
+    found = [contracts_of(family) for family in FAMILIES]
+    places = {name: place for place, name in enumerate(ATTENTION)}
+    merged = {name: each for contracts in reversed(found) for name, each in contracts.items()}
+    return dict(sorted(merged.items(), key=lambda item: places[item[1].unit]))
+
+
+#: Every module of any datapath by its name. What several have in common is as the first family of
+#: schemes has it: taps differ, as `contracts_within` says.
+CONTRACTS: dict[str, Contract] = _of_any_family()
+#: Every device by its name, stand-ins too, in the same way.
+DEVICES: dict[str, Contract] = _devices(CONTRACTS)
 
 
 def modules_of(unit: str) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from bitlog2.sim.files import write
 from ..cosim import CosimOptions, cosim
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME, VectorSet, content_files, make_vectors
-from ..stimulus.attention_row import ATTENTION_ROW
 from ..stimulus.rows import RowCase, group_rows
 from ..stimulus.unit import Target, join_tables
+from ..stimulus.units import units_within
 from ..testbench import reference_files
 from ..testbench.files import build_testbench, run_testbench
 
@@ -69,7 +69,7 @@ def attention_row_seconds(folder: Path, repetitions: int) -> RtlSeconds:
         for row in head
     ]
     _write_rows(folder, target, cases)
-    program = _built(folder, ATTENTION_ROW.name, "-DNO_TAPS")
+    program = _built(folder, "attention_row", "-DNO_TAPS")
 
     def simulator() -> None:
         for _ in range(_REPEATED):
@@ -120,7 +120,7 @@ def _write_rows(folder: Path, target: Target, cases: list[RowCase]) -> None:
     """Write the files of a set of rows with its testbenches."""
     groups = group_rows(cases, "random")
     inputs = join_tables([group.inputs for group in groups])
-    part = make_vectors(target, ATTENTION_ROW, groups, inputs)
+    part = make_vectors(target, units_within(target.config)["attention_row"], groups, inputs)
     for name, data in content_files(VectorSet(target, 0, ("random",), (part,), testbench=True)):
         (folder / name).parent.mkdir(exist_ok=True)
         write(folder / name, data)

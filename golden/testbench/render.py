@@ -6,7 +6,7 @@ from textwrap import fill
 
 from bitlog2 import SPEC_VERSION
 
-from ..simulation.contract import CONTRACTS, Channel, ChannelWords, Contract
+from ..simulation.contract import Channel, ChannelWords, Contract, contracts_within
 from ..stimulus.unit import GoldenUnit, Target
 from ..words.fields import Field, first_bits, word_width
 
@@ -101,9 +101,10 @@ def render_testbench(
         ValueError: the unit's vectors do not fit the module, or `words` lacks a file.
     """
     name = unit.name if module is None else module
-    contract = CONTRACTS.get(name)
+    contracts = contracts_within(target.config)
+    contract = contracts.get(name)
     if contract is None or contract.unit != unit.name:
-        known = ", ".join(each.module for each in CONTRACTS.values() if each.unit == unit.name)
+        known = ", ".join(each.module for each in contracts.values() if each.unit == unit.name)
         raise ValueError(f"module must be one of {known}, got {name!r}")
     streams = streams_of(target, unit, words)
     given = {"stimulus", *(each.stream for each in contract.inputs)}

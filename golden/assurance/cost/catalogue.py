@@ -130,7 +130,8 @@ def _quantizers() -> tuple[AlternativeGroup, ...]:
             ),
             _COMPARED,
         )
-        for scheme in SCHEMES
+        for scheme, each in SCHEMES.items()
+        if not each.row_max
     )
 
 
@@ -220,6 +221,55 @@ def _floats() -> tuple[AlternativeGroup, ...]:
     )
 
 
+def _row_max() -> tuple[AlternativeGroup, ...]:
+    """Return the parts of a datapath of quotients, each beside what RowMax_16 has in its place."""
+    half: dict[str, int | str] = {"scheme": "BitLog2_Half_17"}
+    row_max: dict[str, int | str] = {"scheme": "RowMax_16"}
+    sizes: tuple[tuple[str, int, dict[str, int]], ...]
+    sizes = (
+        *(("softmax_row", lanes, {}) for lanes in (1, 4)),
+        *(("attention_row", lanes, {"HEAD_DIM": 8}) for lanes in (1, 4)),
+    )
+    of_a_key = (
+        Alternative("exp2", "exp2", half, remark="Half_17"),
+        Alternative("log2_quantizer", "log2_quantizer", half, remark="Half_17"),
+        Alternative("distance_quantizer", "distance_quantizer", row_max, remark="RowMax_16"),
+    )
+    of_a_row = (
+        Alternative("row_sum", "row_sum", half, remark="Half_17, a key a cycle"),
+        Alternative("weight_sum", "weight_sum", row_max, remark="RowMax_16, a key a cycle"),
+        Alternative("row_multiplier", "row_multiplier", row_max, remark="RowMax_16, one of a row"),
+    )
+    rows = tuple(
+        AlternativeGroup(
+            f"{unit}, 256 keys, {lanes} a beat",
+            tuple(
+                Alternative(
+                    str(named["scheme"]),
+                    unit,
+                    {"max_tokens": 256, **named},
+                    {"LANES": lanes, **extra},
+                )
+                for named in (half, row_max)
+            ),
+        )
+        for unit, lanes, extra in sizes
+    )
+    return (
+        AlternativeGroup("distance to level", of_a_key),
+        AlternativeGroup("of a row", of_a_row),
+        *_by_scheme(
+            ("BitLog2_Half_17", "RowMax_16"),
+            {
+                "shift_add_lane": "shift-and-add lane",
+                "lane_accumulator": "lane and accumulator",
+                "output_requantizer": "output requantizer",
+            },
+        ),
+        *rows,
+    )
+
+
 def _rows() -> tuple[AlternativeGroup, ...]:
     sizes = ((64, 1), (256, 1), (64, 4), (256, 4))
     built: tuple[tuple[str, dict[str, int], tuple[tuple[int, int], ...]], ...]
@@ -287,6 +337,14 @@ CHOICES: dict[str, Choice] = {
                     },
                 )
             ),
+        ),
+        Choice(
+            "row_max",
+            "Quotients, or a level from the distance alone",
+            "Different codes. Half_17 has exp2, a row sum and a quotient for each key; RowMax_16 a "
+            "level from d, a division for each row, wider accumulators, and one more register for "
+            "them while it divides. D = 8 in attention_row.",
+            _row_max(),
         ),
         Choice(
             "multiplier",

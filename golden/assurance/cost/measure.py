@@ -18,7 +18,7 @@ from bitlog2.sim.checks import check_choice
 from ...simulation import ToolError, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
-from ...stimulus.units import UNITS
+from ...stimulus.units import units_within
 from ..table import Columns
 from ..yosys import PACKAGE, run_script
 from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
@@ -187,7 +187,7 @@ def synthesize(
         files = design_files()
         check_choice("module", top, tuple(files))
         sources = {path.name: path.read_bytes() for path in files.values()}
-    package = {PACKAGE: render_package(target, list(UNITS.values()))}
+    package = {PACKAGE: render_package(target, list(units_within(target.config).values()))}
     chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
     commands = [*chosen, _SCRIPTS[technology].format(top=top), "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:

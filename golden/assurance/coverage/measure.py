@@ -24,10 +24,10 @@ from ...simulation import (
     verilator_environment,
 )
 from ...stimulus.unit import Progress, Target, no_progress
-from ...stimulus.units import UNITS
+from ...stimulus.units import units_within
 from ...testbench import reference_files, render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench, run_testbench
-from ..modules import MODULES
+from ..modules import modules_within
 from ..table import aligned
 from .points import CodePoint, Reason, collapse, load_reasons, read_points, text_of
 
@@ -37,9 +37,10 @@ _CONTROL += f'coverage_off -file "*{WRAPPER}.sv"\n'
 _SECONDS = 1800
 
 
-def judged_modules(bench: str) -> tuple[str, ...]:
+def judged_modules(bench: str, config: AttentionConfig) -> tuple[str, ...]:
     """Return the modules whose points a bench must reach: its own, and helpers at home there."""
-    inside = (m.name for m in MODULES.values() if m.device == bench and m.name not in DEVICES)
+    modules = modules_within(config).values()
+    inside = (each.name for each in modules if each.device == bench and each.name not in DEVICES)
     return (bench, *inside)
 
 
@@ -66,7 +67,12 @@ def run_bench(
     module, unit = contract.module, contract.unit
     folder.mkdir()
     testbench = folder / f"{module}_tb.sv"
-    write(testbench, render_testbench(manifest.target, UNITS[unit], manifest.words, module))
+    write(
+        testbench,
+        render_testbench(
+            manifest.target, units_within(manifest.config)[unit], manifest.words, module
+        ),
+    )
     write(folder / "coverage.vlt", _CONTROL)
     if design is None:
         files, device, words = [vectors / PACKAGE_NAME, *reference_files()], bench, []
@@ -89,7 +95,7 @@ def run_bench(
     )
     if status != 0 or not data.is_file():
         raise ToolError("\n".join([f"testbench of {bench} failed on {vectors}:", *printed[-5:]]))
-    judged = judged_modules(bench) if design is None else tuple(design.files)
+    judged = judged_modules(bench, manifest.config) if design is None else tuple(design.files)
     points = read_points(data.read_text(encoding="utf-8"), data.name, judged)
     return {point: hits for point, hits in points.items() if point.module in judged}
 
@@ -287,7 +293,7 @@ def measure_structure(
     if rtl is not None:
         if len(units or ()) != 1:
             raise ValueError(f"unit must be a single one with rtl, got {units}")
-        (device,) = (device_named(each) for each in units or ())
+        (device,) = (device_named(each, manifest.config) for each in units or ())
         design = Design.of(vectors.resolve(), device, rtl, lanes)
         files, reasons, units = dict(design.files), reasons or (), [device.contract.unit]
     for unit in units or ():

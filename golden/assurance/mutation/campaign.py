@@ -21,7 +21,7 @@ from ...package.vector_set import PACKAGE_NAME
 from ...simulation.contract import Contract
 from ...simulation.tools import finished
 from ...stimulus.unit import Progress, no_progress
-from ...stimulus.units import UNITS
+from ...stimulus.units import units_within
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
 from ..table import aligned
@@ -36,6 +36,7 @@ from .catalogue import (
     entry_mutants,
     mutated,
     sampled,
+    subjects_within,
 )
 from .equivalence import Proof, Prover
 
@@ -244,7 +245,7 @@ def build_bench(
         ToolError: Verilator is missing or fails.
         ValueError: the set does not hold the unit.
     """
-    unit = UNITS[contract.unit]
+    unit = units_within(manifest.config)[contract.unit]
     if unit not in manifest.units:
         raise ValueError(f"vector set must hold {unit.name}, got {vectors}")
     text = render_testbench(manifest.target, unit, manifest.words, contract.module)
@@ -281,7 +282,7 @@ def mutate(
 
     Args:
         vectors: folder of a vector set that holds the units of these modules.
-        modules: names of `SUBJECTS`; None for all.
+        modules: names of `SUBJECTS`; None for all of the scheme's datapath.
         most: mutants of a module; of those that Yosys offers, sampled evenly.
         seed: seed of the sampling, and of the pauses on the streams.
         processes: modules at a time.
@@ -292,13 +293,15 @@ def mutate(
         ToolError: Yosys, Verilator or z3 is missing or fails.
         ValueError: a name is unknown, the set cannot be used, or the original fails.
     """
-    names = list(SUBJECTS if modules is None else dict.fromkeys(modules))
-    for name in names:
-        check_choice("module", name, tuple(SUBJECTS))
     folder = Path(vectors).resolve()
-    run = _MutationRun(folder, open_set(folder), most, seed, proof_seconds)
+    manifest = open_set(folder)
+    subjects = subjects_within(manifest.config)
+    names = list(subjects if modules is None else dict.fromkeys(modules))
+    for name in names:
+        check_choice("module", name, tuple(subjects))
+    run = _MutationRun(folder, manifest, most, seed, proof_seconds)
     with ThreadPoolExecutor(processes) as pool:
-        found = pool.map(run.tested, [SUBJECTS[name] for name in names])
+        found = pool.map(run.tested, [subjects[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
     return Campaign(seed=seed, most=most, modules=tested)
 

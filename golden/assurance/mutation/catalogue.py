@@ -11,11 +11,13 @@ from pathlib import Path
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.expressions import Expression
 from bitlog2.sim.files import write
+from bitlog2.sim.scheme import FAMILIES, QUOTIENT
 
 from ...simulation import yosys
 from ...simulation.contract import CONTRACTS
 from ...testbench.files import RTL
-from ..modules import MODULES, MUTATED, Module
+from ..modules import MODULES, MUTATED, Module, modules_within
+from ..modules import mutated as mutated_modules
 from ..yosys import run_script
 
 #: The input that chooses the mutant; 0 is the design as it was written.
@@ -249,18 +251,27 @@ class Boundary:
         return lines + [f"{output} is compared where {each}" for output, each in self.seen.items()]
 
 
-#: In a file of RTL, at its end: what a boundary takes from it, with indented lines that go on.
+#: In a file of RTL, at its end: what a boundary takes from it, with indented lines that go on; of
+#: every scheme, or of those of the family that stands before it.
 _FACT = re.compile(
-    r"^// (assume|invariant|lemma|agree|compare|within): (.+(?:\n//   .+)*)$", re.MULTILINE
+    rf"^// (?:({'|'.join(FAMILIES)}) )?(assume|invariant|lemma|agree|compare|within): "
+    r"(.+(?:\n//   .+)*)$",
+    re.MULTILINE,
 )
 
 
 @lru_cache
-def boundary_of(module: str) -> Boundary:
-    """Return the boundary of a module: from its unit's declaration and the end of its RTL."""
+def boundary_of(module: str, family: str = QUOTIENT) -> Boundary:
+    """Return the boundary of a module: from its unit's declaration and the end of its RTL.
+
+    Args:
+        module: its name.
+        family: of the schemes with whose package it is built.
+    """
     facts: dict[str, list[str]] = {}
-    for kind, text in _FACT.findall((RTL / f"{module}.sv").read_text(encoding="utf-8")):
-        facts.setdefault(kind, []).append(text.replace("\n//  ", ""))
+    for only, kind, text in _FACT.findall((RTL / f"{module}.sv").read_text(encoding="utf-8")):
+        if only in ("", family):
+            facts.setdefault(kind, []).append(text.replace("\n//  ", ""))
     own = Boundary(
         module,
         assumes=tuple(facts.get("assume", ())),
@@ -272,7 +283,7 @@ def boundary_of(module: str) -> Boundary:
     )
     for instance, text in _named(facts.get("within", ())).items():
         inner, *registers = text.split(", ")
-        own = _around(own, instance, boundary_of(inner), registers)
+        own = _around(own, instance, boundary_of(inner, family), registers)
     return own
 
 
@@ -308,11 +319,13 @@ class Subject:
         name: name of its line in the table.
         module: module with mutated cells.
         entries: whether the mutants are those of its table's entries.
+        family: of the schemes with whose package it is built.
     """
 
     name: str
     module: Module
     entries: bool = False
+    family: str = QUOTIENT
 
     @property
     def row(self) -> bool:
@@ -322,8 +335,18 @@ class Subject:
     @property
     def compared(self) -> Boundary:
         """Where a survivor is compared with the original."""
-        return boundary_of(self.module.device if self.module.assumes is None else self.module.name)
+        name = self.module.device if self.module.assumes is None else self.module.name
+        return boundary_of(name, self.family)
 
 
-#: Every subject by name, in datapath order.
-SUBJECTS: dict[str, Subject] = {name: Subject(name, *facts) for name, facts in MUTATED.items()}
+#: Every subject of any datapath by name.
+SUBJECTS: dict[str, Subject] = {
+    name: Subject(name, module, entries, module.unit.families[0])
+    for name, (module, entries) in MUTATED.items()
+}
+
+
+def subjects_within(config: AttentionConfig) -> dict[str, Subject]:
+    """Return the subjects of the scheme's datapath by name, in its order."""
+    found = mutated_modules(modules_within(config))
+    return {name: Subject(name, *facts, config.code.family) for name, facts in found.items()}

@@ -4,7 +4,8 @@
 // Throughput: a beat a cycle.
 // Handshake: listens only, drives nothing.
 // Requirements: BL2-ROW-01, BL2-EXP2-04, BL2-EXP2-05, BL2-SUM-01, BL2-SUM-02, BL2-CODE-01,
-// Requirements: BL2-CODE-02, BL2-ACC-02
+// Requirements: BL2-CODE-02, BL2-ACC-02, BL2-DIST-02, BL2-DIST-03, BL2-WEIGHT-02,
+// Requirements: BL2-ROWMUL-02, BL2-ACC-03
 module attention_row_checks #(
     parameter integer LANES = 4,
     parameter integer HEAD_DIM = bitlog2_pkg::HEAD_DIM,
@@ -14,12 +15,17 @@ module attention_row_checks #(
     parameter integer D_WIDTH = bitlog2_pkg::D_WIDTH,
     parameter integer E_WIDTH = bitlog2_pkg::E_WIDTH,
     parameter integer S_WIDTH = bitlog2_pkg::S_WIDTH,
+    parameter integer ROW_MAX = bitlog2_pkg::ROW_MAX,
+    parameter integer WEIGHT_SUM_WIDTH = bitlog2_pkg::WEIGHT_SUM_WIDTH,
+    parameter integer M2_WIDTH = bitlog2_pkg::M2_WIDTH,
+    parameter integer N2_WIDTH = bitlog2_pkg::N2_WIDTH,
     parameter integer V_WIDTH = bitlog2_pkg::V_WIDTH,
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
     parameter integer O_WIDTH = bitlog2_pkg::O_WIDTH,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
-    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + E_WIDTH + 10,
-    parameter integer ROW_TAP_WIDTH = T_WIDTH + S_WIDTH + HEAD_DIM * ACC_WIDTH
+    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) + 10,
+    parameter integer ROW_TAP_WIDTH = T_WIDTH +
+        ((ROW_MAX != 0) ? WEIGHT_SUM_WIDTH + M2_WIDTH + N2_WIDTH : S_WIDTH) + HEAD_DIM * ACC_WIDTH
 ) (
     input wire                              clk,
     input wire                              rst_n,
@@ -97,6 +103,10 @@ module attention_row_checks #(
       .D_WIDTH(D_WIDTH),
       .E_WIDTH(E_WIDTH),
       .ROW_SUM_WIDTH(S_WIDTH),
+      .ROW_MAX(ROW_MAX),
+      .WEIGHT_SUM_WIDTH(WEIGHT_SUM_WIDTH),
+      .M2_WIDTH(M2_WIDTH),
+      .N2_WIDTH(N2_WIDTH),
       .ACC_WIDTH(ACC_WIDTH)
   ) row (
       .clk(clk),

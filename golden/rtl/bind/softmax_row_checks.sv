@@ -3,7 +3,8 @@
 // Latency: none, a violation is reported at the clock edge at which it is seen.
 // Throughput: a beat a cycle.
 // Handshake: listens only, drives nothing.
-// Requirements: BL2-ROW-01, BL2-EXP2-04, BL2-EXP2-05, BL2-SUM-02, BL2-CODE-01, BL2-CODE-02
+// Requirements: BL2-ROW-01, BL2-EXP2-04, BL2-EXP2-05, BL2-SUM-02, BL2-CODE-01, BL2-CODE-02,
+// Requirements: BL2-DIST-02, BL2-DIST-03, BL2-WEIGHT-02
 module softmax_row_checks #(
     parameter integer LANES = 4,
     parameter integer MAX_TOKENS = bitlog2_pkg::MAX_TOKENS,
@@ -11,8 +12,9 @@ module softmax_row_checks #(
     parameter integer T_WIDTH = bitlog2_pkg::T_WIDTH,
     parameter integer D_WIDTH = bitlog2_pkg::D_WIDTH,
     parameter integer E_WIDTH = bitlog2_pkg::E_WIDTH,
+    parameter integer ROW_MAX = bitlog2_pkg::ROW_MAX,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
-    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + E_WIDTH + 10
+    parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) + 10
 ) (
     input wire                       clk,
     input wire                       rst_n,
@@ -31,7 +33,9 @@ module softmax_row_checks #(
     input wire [          LANES-1:0] tap_keys_tkeep,
     input wire                       tap_keys_tlast
 );
-  localparam integer ROW_WIDTH = T_WIDTH + bitlog2_pkg::ROW_SUM_WIDTH + bitlog2_pkg::ACC_WIDTH;
+  localparam integer ROW_WIDTH = T_WIDTH + bitlog2_pkg::ACC_WIDTH + ((ROW_MAX != 0) ?
+      bitlog2_pkg::WEIGHT_SUM_WIDTH + bitlog2_pkg::M2_WIDTH + bitlog2_pkg::N2_WIDTH :
+      bitlog2_pkg::ROW_SUM_WIDTH);
 
   wire [LANES-1:0] mask;
 
@@ -73,7 +77,8 @@ module softmax_row_checks #(
       .MAX_TOKENS(MAX_TOKENS),
       .T_WIDTH(T_WIDTH),
       .D_WIDTH(D_WIDTH),
-      .E_WIDTH(E_WIDTH)
+      .E_WIDTH(E_WIDTH),
+      .ROW_MAX(ROW_MAX)
   ) row (
       .clk(clk),
       .rst_n(rst_n),
