@@ -61,7 +61,8 @@ static int within(int64_t x, int64_t low, int64_t high)
 /* ---- section 4: schemes, BL2-SCHEME-01, -02 ---- */
 
 typedef struct scheme_facts {
-    int is_half;
+    int is_row_max;  /* a level is read from the distance, not from a quotient */
+    int32_t octaves; /* levels 1 to this one are an octave apart, above it half steps alternate */
     int32_t top_level;
     uint32_t odd; /* A = odd * 2^a */
     int32_t a;
@@ -71,10 +72,11 @@ static scheme_facts facts_of(int32_t scheme)
 {
     static const scheme_facts facts[BL2_SCHEME_COUNT] = {
         /* schemes: begin */
-        {0, 15, 1, 15}, /* BL2_SINGLE_16 */
-        {0, 16, 1, 16}, /* BL2_SINGLE_17 */
-        {1, 15, 1, 8}, /* BL2_HALF_16 */
-        {1, 16, 3, 7}, /* BL2_HALF_17 */
+        {0, 15, 15, 1, 15}, /* BL2_SINGLE_16 */
+        {0, 16, 16, 1, 16}, /* BL2_SINGLE_17 */
+        {0, 2, 15, 1, 8}, /* BL2_HALF_16 */
+        {0, 2, 16, 3, 7}, /* BL2_HALF_17 */
+        {1, 7, 15, 1, 10}, /* BL2_ROWMAX_16 */
         /* schemes: end */
     };
     return facts[scheme];
@@ -84,6 +86,33 @@ static int64_t value_of_one(int32_t scheme) /* A */
 {
     const scheme_facts facts = facts_of(scheme);
     return (int64_t)facts.odd << facts.a;
+}
+
+static int is_row_max(const bl2_config *config)
+{
+    return facts_of(config->scheme).is_row_max;
+}
+
+/* Above the whole octaves two levels share a power of two, and the second one is its 1.5-fold. */
+static int32_t power_of_level(const scheme_facts *facts, int32_t level)
+{
+    const int32_t octaves = facts->octaves;
+    return level <= octaves ? level - 1 : octaves - 1 + (level - octaves) / 2;
+}
+
+static int has_half_bit(const scheme_facts *facts, int32_t level)
+{
+    return level > facts->octaves && (level - facts->octaves) % 2 != 0;
+}
+
+/* The value of a level, in units of 1 / A. */
+static int64_t value_of_level(const scheme_facts *facts, int32_t level)
+{
+    if (level == 0) {
+        return 0;
+    }
+    const int64_t power = (int64_t)1 << power_of_level(facts, level);
+    return has_half_bit(facts, level) ? power + power / 2 : power;
 }
 
 /* ---- section 2: configuration; section 6: widths ---- */
@@ -98,9 +127,24 @@ static int64_t score_bound(const bl2_config *config)
     return largest_code(config->q_bits) * largest_code(config->k_bits) * config->max_head_dim;
 }
 
+static int64_t weight_sum_bound(const bl2_config *config)
+{
+    return config->max_tokens * value_of_one(config->scheme);
+}
+
+/* BL2-ACC-02: a row of quotients sums to at most A. BL2-ACC-03: RowMax has N values up to A. */
 static int64_t acc_bound(const bl2_config *config)
 {
-    return largest_code(config->v_bits) * value_of_one(config->scheme);
+    const int64_t one = value_of_one(config->scheme);
+    const int64_t weights = is_row_max(config) ? weight_sum_bound(config) : one;
+    return largest_code(config->v_bits) * weights;
+}
+
+/* A row of RowMax adds up to lod(N * A) to the shift of its layer. Below 0: no n2 is left. */
+static int32_t largest_layer_n2(const bl2_config *config)
+{
+    const uint64_t weights = (uint64_t)weight_sum_bound(config);
+    return config->max_n2 - (is_row_max(config) ? lod(weights) : 0);
 }
 
 static int64_t t_low(const bl2_config *config)
@@ -167,21 +211,34 @@ static bl2_status check_free_choices(const bl2_config *c)
     return BL2_OK;
 }
 
-/* Every width from the largest magnitude that can reach the register, BL2-CONF-02. */
+/* What RowMax asks for beyond the ranges: a layer's n2 of 0 at least, an acc of 32 bits at most. */
+static bl2_status check_row_max(const bl2_config *config)
+{
+    REFUSE_UNLESS(largest_layer_n2(config) >= 0, BL2_MAX_N2_TOO_SMALL);
+    REFUSE_UNLESS(acc_bound(config) <= INT32_MAX, BL2_ACC_TOO_WIDE);
+    return BL2_OK;
+}
+
+/* Every width from the largest magnitude that can reach the register, BL2-CONF-02; 0 for a
+ * register that the datapath lacks. */
 static bl2_widths derived_widths(const bl2_config *c)
 {
+    const int quotients = !is_row_max(c);
     bl2_widths widths;
     widths.score = signed_bits(score_bound(c));
     widths.product = signed_bits(product_bound(score_bound(c), c->m_bits, c->max_n));
     widths.t = c->t_bits;
     widths.row_max = c->t_bits;
     widths.d = unsigned_bits(d_max(c));
-    widths.e = unsigned_bits(e_max(c));
-    widths.row_sum = unsigned_bits(row_sum_bound(c));
-    widths.compare = unsigned_bits(4 * row_sum_bound(c) - 2);
+    widths.e = quotients ? unsigned_bits(e_max(c)) : 0;
+    widths.row_sum = quotients ? unsigned_bits(row_sum_bound(c)) : 0;
+    widths.compare = quotients ? unsigned_bits(4 * row_sum_bound(c) - 2) : 0;
     widths.acc = signed_bits(acc_bound(c));
     widths.out_product = signed_bits(product_bound(acc_bound(c), c->m2_bits, c->max_n2));
     widths.o = c->o_bits;
+    widths.weight_sum = quotients ? 0 : unsigned_bits(weight_sum_bound(c));
+    widths.m2_row = quotients ? 0 : c->m2_bits;
+    widths.n2_row = quotients ? 0 : unsigned_bits(c->max_n2);
     return widths;
 }
 
@@ -191,18 +248,21 @@ static bl2_status apply_pin(int32_t pinned, int32_t *width)
     if (pinned == 0) {
         return BL2_OK;
     }
+    REFUSE_UNLESS(*width != 0, BL2_ABSENT_REGISTER); /* BL2-ROW-02 */
     REFUSE_UNLESS(pinned >= *width, BL2_WIDTH_TOO_NARROW);
     REFUSE_UNLESS(pinned <= 62, BL2_WIDTH_TOO_WIDE);
     *width = pinned;
     return BL2_OK;
 }
 
-/** BL2-CONF-02: the width of every register, pinned ones included. */
+/** BL2-CONF-02: the width of every register, pinned ones included; 0 for one that the scheme's
+ * datapath lacks. */
 bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths)
 {
     bl2_widths found;
     REFUSE_UNLESS(config != NULL && widths != NULL, BL2_NULL_POINTER);
     RETURN_IF_REFUSED(check_free_choices(config));
+    RETURN_IF_REFUSED(check_row_max(config));
     found = derived_widths(config);
     RETURN_IF_REFUSED(apply_pin(config->score_bits, &found.score));
     RETURN_IF_REFUSED(apply_pin(config->product_bits, &found.product));
@@ -237,12 +297,21 @@ bl2_config bl2_default_config(bl2_scheme scheme)
     return config;
 }
 
-/** Checks the configuration and makes the exp2 table. */
+/** Checks the configuration and makes the exp2 table, or for RowMax the thresholds on d. */
 bl2_status bl2_model_init(bl2_model *model, const bl2_config *config)
 {
     REFUSE_UNLESS(model != NULL && config != NULL, BL2_NULL_POINTER);
     RETURN_IF_REFUSED(bl2_check_config(config));
     model->config = *config;
+    for (size_t i = 0; i < BL2_MAX_TABLE; i++) {
+        model->table[i] = 0;
+    }
+    for (size_t i = 0; i < BL2_MAX_LEVEL; i++) {
+        model->thresholds[i] = 0;
+    }
+    if (is_row_max(config)) {
+        return bl2_distance_thresholds(config->scheme, config->fraction_bits, model->thresholds);
+    }
     return bl2_exp2_table(config->fraction_bits, config->table_bits, model->table);
 }
 
@@ -253,19 +322,27 @@ static int is_code(int32_t x, int32_t bits)
     return within(x, 0, largest_code(bits));
 }
 
-/** BL2-PARAM-02: are the layer parameters legal for this configuration? */
-bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params)
+/* BL2-PARAM-02; n2 is a layer's or a row's, and has its own limit. */
+static bl2_status check_params_and_n2(const bl2_model *model, const bl2_params *params,
+                                      int32_t largest_n2)
 {
-    REFUSE_UNLESS(model != NULL && params != NULL, BL2_NULL_POINTER);
     REFUSE_UNLESS(within(params->m, 1, largest_code(model->config.m_bits)), BL2_BAD_M);
     REFUSE_UNLESS(within(params->n, 0, model->config.max_n), BL2_BAD_N);
     REFUSE_UNLESS(within(params->m2, 1, largest_code(model->config.m2_bits)), BL2_BAD_M2);
-    REFUSE_UNLESS(within(params->n2, 0, model->config.max_n2), BL2_BAD_N2);
+    REFUSE_UNLESS(within(params->n2, 0, largest_n2), BL2_BAD_N2);
     REFUSE_UNLESS(is_code(params->zq, model->config.q_bits), BL2_BAD_ZERO_POINT);
     REFUSE_UNLESS(is_code(params->zk, model->config.k_bits), BL2_BAD_ZERO_POINT);
     REFUSE_UNLESS(is_code(params->zv, model->config.v_bits), BL2_BAD_ZERO_POINT);
     REFUSE_UNLESS(is_code(params->zo, model->config.o_bits), BL2_BAD_ZERO_POINT);
     return BL2_OK;
+}
+
+/** BL2-PARAM-02: are the layer parameters legal for this configuration? For RowMax n2 is at most
+ * max_n2 - lod(max_tokens * A). */
+bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params)
+{
+    REFUSE_UNLESS(model != NULL && params != NULL, BL2_NULL_POINTER);
+    return check_params_and_n2(model, params, largest_layer_n2(&model->config));
 }
 
 /* ---- the exp2 table, BL2-EXP2-01 ---- */
@@ -334,6 +411,75 @@ bl2_status bl2_exp2_table(int32_t fraction_bits, int32_t table_bits, uint32_t *t
             }
         }
         table[f] = low;
+    }
+    return BL2_OK;
+}
+
+/* ---- the thresholds of RowMax on d, BL2-DIST-01 ---- */
+
+#define LN_FRACTION_BITS 60
+
+/* ln((n + 1) / (n - 1)) = 2 * (1/n + 1/(3 n^3) + 1/(5 n^5) + ...) with 60 fraction bits. n is 5 or
+ * 7: at most 26 terms of two cuts each, so less than 2^-54 below the logarithm. */
+static uint64_t ln_of_ratio(uint64_t n)
+{
+    uint64_t sum = 0;
+    uint64_t power = ((uint64_t)2 << LN_FRACTION_BITS) / n;
+    for (uint64_t i = 1; power != 0; i += 2) {
+        sum += power / i;
+        power /= n * n;
+    }
+    return sum;
+}
+
+/* floor(2^bits * log2(x * 2^octaves)) for an x > 0 of LN_FRACTION_BITS: a bit for each squaring. */
+static uint32_t log2_of(uint64_t x, int32_t octaves, int32_t bits)
+{
+    const int32_t lead = lod(x);
+    uint32_t log = (uint32_t)(octaves + lead - LN_FRACTION_BITS);
+    x >>= lead - 31; /* 1 <= x < 2, of 31 fraction bits */
+    for (int32_t i = 0; i < bits; i++) {
+        const uint64_t square = x * x;
+        const uint64_t bit = square >> 63;
+        x = square >> (31 + bit);
+        log = 2 * log + (uint32_t)bit;
+    }
+    return log;
+}
+
+/* RND(2^F * log2(A / mean)). The mean of neighbours a > b is (a - b) / ln(a / b): a / b is 3/2, 4/3
+ * or 2, and a - b a power of two. In front of zero it is 1/2. Cutting x makes it smaller by less
+ * than 2^-21 of itself, nine squarings included, so the product by less than 2^-20; for F <= 8 none
+ * lies so near a tie. */
+static uint32_t threshold_of(const scheme_facts *facts, int32_t level, int32_t fraction_bits)
+{
+    const int32_t octaves = facts->a - power_of_level(facts, level) + 1;
+    uint64_t ratio;
+    int32_t finer = 0; /* a - b is 2^(k - 1 - finer) */
+    if (level == 1) {
+        ratio = (uint64_t)1 << LN_FRACTION_BITS;
+    } else if (has_half_bit(facts, level)) {
+        ratio = ln_of_ratio(5); /* 3/2 */
+    } else if (has_half_bit(facts, level - 1)) {
+        ratio = ln_of_ratio(7); /* 4/3 */
+        finer = 1;
+    } else {
+        ratio = ln_of_ratio(5) + ln_of_ratio(7); /* 3/2 * 4/3 */
+    }
+    return (log2_of(facts->odd * ratio, octaves + finer, fraction_bits + 1) + 1) >> 1;
+}
+
+/** BL2-DIST-01: thresholds[L - 1] is the largest d of level L, L = 1 .. 15, exact. scheme is of
+ * RowMax, F from 1 to 8. */
+bl2_status bl2_distance_thresholds(int32_t scheme, int32_t fraction_bits, uint32_t *thresholds)
+{
+    REFUSE_UNLESS(thresholds != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(within(scheme, 0, BL2_SCHEME_COUNT - 1), BL2_BAD_SCHEME);
+    REFUSE_UNLESS(within(fraction_bits, 1, 8), BL2_BAD_FRACTION_BITS);
+    const scheme_facts facts = facts_of(scheme);
+    REFUSE_UNLESS(facts.is_row_max, BL2_ABSENT_UNIT);
+    for (int32_t level = 1; level <= facts.top_level; level++) {
+        thresholds[level - 1] = threshold_of(&facts, level, fraction_bits);
     }
     return BL2_OK;
 }
@@ -485,6 +631,20 @@ bl2_status bl2_distance(const bl2_model *model, int32_t row_max, int32_t t, uint
     return BL2_OK;
 }
 
+/* ---- what only one family of schemes has, BL2-ROW-02 ---- */
+
+static bl2_status needs_quotients(const bl2_model *model)
+{
+    REFUSE_UNLESS(!is_row_max(&model->config), BL2_ABSENT_UNIT);
+    return BL2_OK;
+}
+
+static bl2_status needs_row_max(const bl2_model *model)
+{
+    REFUSE_UNLESS(is_row_max(&model->config), BL2_ABSENT_UNIT);
+    return BL2_OK;
+}
+
 /* ---- unit 4, exp2 ---- */
 
 /* BL2-EXP2-02 to -04. */
@@ -498,10 +658,11 @@ static uint32_t power_of_distance(const bl2_model *model, uint32_t d, int masked
     return (uint32_t)rnd(model->table[d & (((uint32_t)1 << fraction_bits) - 1)], shift);
 }
 
-/** Unit 4: table, rounding barrel shifter; 0 for a masked key. */
+/** Unit 4: table, rounding barrel shifter; 0 for a masked key. Not for RowMax. */
 bl2_status bl2_exp2(const bl2_model *model, uint32_t d, uint8_t masked, uint32_t *e)
 {
     REFUSE_UNLESS(model != NULL && e != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(needs_quotients(model));
     REFUSE_UNLESS(masked <= 1, BL2_BAD_MASK);
     REFUSE_UNLESS(d <= d_max(&model->config), BL2_BAD_D);
     *e = power_of_distance(model, d, masked);
@@ -520,11 +681,12 @@ static uint64_t sum_of_row(size_t tokens, const uint32_t *e)
     return sum;
 }
 
-/** Unit 5: the exact sum. */
+/** Unit 5: the exact sum. Not for RowMax. */
 bl2_status bl2_row_sum(const bl2_model *model, size_t tokens, const uint32_t *e,
                        uint64_t *row_sum)
 {
     REFUSE_UNLESS(model != NULL && e != NULL && row_sum != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(needs_quotients(model));
     RETURN_IF_REFUSED(check_tokens(&model->config, tokens));
     for (size_t j = 0; j < tokens; j++) {
         REFUSE_UNLESS(e[j] <= e_max(&model->config), BL2_BAD_E);
@@ -544,7 +706,8 @@ static int reaches(uint64_t x, int32_t shift, uint64_t y)
 /* BL2-LOG2-02, -03, -05: the level of a leading one k and a half bit. */
 static uint8_t level_of(const scheme_facts *facts, int32_t k, int half_bit)
 {
-    const int32_t level = !facts->is_half ? k + 1 : k == 0 ? 1 : 2 * k + half_bit;
+    const int is_half = facts->octaves < facts->top_level;
+    const int32_t level = !is_half ? k + 1 : k == 0 ? 1 : 2 * k + half_bit;
     return (uint8_t)(level < facts->top_level ? level : facts->top_level);
 }
 
@@ -588,13 +751,15 @@ static bl2_status check_share(const bl2_model *model, uint32_t e, uint64_t row_s
                               const uint8_t *level)
 {
     REFUSE_UNLESS(model != NULL && level != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(needs_quotients(model));
     REFUSE_UNLESS(1 <= row_sum && row_sum <= (uint64_t)row_sum_bound(&model->config),
                   BL2_BAD_ROW_SUM);
     REFUSE_UNLESS(e <= row_sum && e <= e_max(&model->config), BL2_BAD_E);
     return BL2_OK;
 }
 
-/** Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum. */
+/** Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum.
+ * Not for RowMax. */
 bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_sum,
                               uint8_t *level)
 {
@@ -609,6 +774,97 @@ bl2_status bl2_log2_quantizer_dividing(const bl2_model *model, uint32_t e, uint6
 {
     RETURN_IF_REFUSED(check_share(model, e, row_sum, level));
     *level = level_by_dividing(model->config.scheme, e, row_sum);
+    return BL2_OK;
+}
+
+/* ---- unit 10, distance quantizer of RowMax ---- */
+
+/* BL2-DIST-02, -03. */
+static uint8_t level_by_distance(const bl2_model *model, uint32_t d, int masked)
+{
+    int32_t level = masked ? 0 : facts_of(model->config.scheme).top_level;
+    while (level > 0 && d > model->thresholds[level - 1]) {
+        level -= 1;
+    }
+    return (uint8_t)level;
+}
+
+/** Unit 10, RowMax alone: the largest level whose threshold d does not pass; 0 for a masked key. */
+bl2_status bl2_distance_quantizer(const bl2_model *model, uint32_t d, uint8_t masked,
+                                  uint8_t *level)
+{
+    REFUSE_UNLESS(model != NULL && level != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(needs_row_max(model));
+    REFUSE_UNLESS(masked <= 1, BL2_BAD_MASK);
+    REFUSE_UNLESS(d <= d_max(&model->config), BL2_BAD_D);
+    *level = level_by_distance(model, d, masked);
+    return BL2_OK;
+}
+
+/* ---- unit 11, weight sum of RowMax ---- */
+
+/* BL2-WEIGHT-01. At most N * A, below 2^31 where acc has 32 bits (BL2-WEIGHT-02). */
+static uint32_t weight_of_row(const bl2_model *model, size_t tokens, const uint8_t *level)
+{
+    const scheme_facts facts = facts_of(model->config.scheme);
+    int64_t sum = 0;
+    for (size_t j = 0; j < tokens; j++) {
+        sum += value_of_level(&facts, level[j]);
+    }
+    return (uint32_t)sum;
+}
+
+/** Unit 11, RowMax alone: the exact sum of the levels' values. */
+bl2_status bl2_weight_sum(const bl2_model *model, size_t tokens, const uint8_t *level,
+                          uint32_t *weight_sum)
+{
+    REFUSE_UNLESS(model != NULL && level != NULL && weight_sum != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(needs_row_max(model));
+    RETURN_IF_REFUSED(check_tokens(&model->config, tokens));
+    for (size_t j = 0; j < tokens; j++) {
+        REFUSE_UNLESS(level[j] <= facts_of(model->config.scheme).top_level, BL2_BAD_LEVEL);
+    }
+    *weight_sum = weight_of_row(model, tokens, level);
+    return BL2_OK;
+}
+
+/* ---- unit 12, row multiplier of RowMax ---- */
+
+/* RND(x / y) of the exact quotient: up from a remainder of half y. In unit 12 none is half: 2 x / y
+ * would be an odd number, and w divisible by 2^(k + 1), which is larger. */
+static int64_t rounded_quotient(int64_t x, int64_t y)
+{
+    const int64_t quotient = x / y;
+    const int64_t remainder = x % y;
+    return quotient + (2 * remainder >= y ? 1 : 0);
+}
+
+/* BL2-ROWMUL-01. The dividend has at most 24 + 31 bits. 2^k <= w < 2^(k + 1), so the result is from
+ * m2 / 2 to m2: it fits the register of m2 and is not 0 (BL2-ROWMUL-02). */
+static bl2_params params_of_row(const bl2_params *params, uint32_t weight_sum)
+{
+    const int32_t k = lod(weight_sum);
+    bl2_params row = *params;
+    row.m2 = (int32_t)rounded_quotient(params->m2 * ((int64_t)1 << k), weight_sum);
+    row.n2 = params->n2 + k;
+    return row;
+}
+
+/** Unit 12, RowMax alone: the multiplier and shift that unit 9 takes in a row of this weight sum, A
+ * to max_tokens * A, in place of the layer's. */
+bl2_status bl2_row_multiplier(const bl2_model *model, const bl2_params *params,
+                              uint32_t weight_sum, int32_t *m2_row, int32_t *n2_row)
+{
+    bl2_params row;
+    REFUSE_UNLESS(m2_row != NULL && n2_row != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    RETURN_IF_REFUSED(needs_row_max(model));
+    REFUSE_UNLESS(within(weight_sum, value_of_one(model->config.scheme),
+                         weight_sum_bound(&model->config)),
+                  BL2_BAD_WEIGHT_SUM);
+    row = params_of_row(params, weight_sum);
+    *m2_row = row.m2;
+    *n2_row = row.n2;
     return BL2_OK;
 }
 
@@ -677,21 +933,16 @@ bl2_status bl2_pack_flags(size_t tokens, const uint8_t *flag, uint8_t *plane)
 /* BL2-ACC-01. A product by a power of two, for `<<` of a negative number has no meaning in C99. */
 static int64_t term(const scheme_facts *facts, int32_t level, int32_t x)
 {
-    const int32_t k = level >> 1;
     if (level == 0) {
         return 0;
     }
-    if (!facts->is_half) {
-        return x * ((int64_t)1 << (level - 1));
-    }
-    if (level == 1) {
-        return x;
-    }
-    return x * ((int64_t)1 << k) + (level % 2 ? x * ((int64_t)1 << (k - 1)) : 0);
+    const int32_t k = power_of_level(facts, level);
+    const int half_bit = has_half_bit(facts, level);
+    return x * ((int64_t)1 << k) + (half_bit ? x * ((int64_t)1 << (k - 1)) : 0);
 }
 
 /* No sum of 65536 terms passes 2^16 * 2^15 * 2^8, whatever the levels are; those of a row stay
- * within the bound of BL2-ACC-02. */
+ * within the bounds of BL2-ACC-02 and -03. */
 /** Unit 8: one output channel; key j's code is v[j * stride]. */
 bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_t tokens,
                          const uint8_t *nibble, const uint8_t *flag, const uint8_t *v,
@@ -719,12 +970,13 @@ bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_
 /* ---- unit 9, output requantizer ---- */
 
 /* BL2-OUT-01; the product is below 2^49 (BL2-OUT-02). */
-/** Unit 9: one rounding, zero point, one saturation. */
+/** Unit 9: one rounding, zero point, one saturation. For RowMax m2 and n2 of params are those of
+ * the row, from bl2_row_multiplier; n2 is at most max_n2. */
 bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *params, int32_t acc,
                                   uint8_t *o)
 {
-    REFUSE_UNLESS(o != NULL, BL2_NULL_POINTER);
-    RETURN_IF_REFUSED(bl2_check_params(model, params));
+    REFUSE_UNLESS(model != NULL && params != NULL && o != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_params_and_n2(model, params, model->config.max_n2));
     const int64_t bound = acc_bound(&model->config);
     REFUSE_UNLESS(within(acc, -bound, bound), BL2_BAD_ACC);
     const int64_t rounded = rnd((int64_t)acc * params->m2, params->n2);
@@ -734,11 +986,12 @@ bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *para
 
 /* ---- the row ---- */
 
-static bl2_status check_registers(const bl2_registers *registers)
+static bl2_status check_registers(const bl2_config *config, const bl2_registers *registers)
 {
     REFUSE_UNLESS(registers != NULL, BL2_NULL_POINTER);
     REFUSE_UNLESS(registers->score != NULL && registers->t != NULL, BL2_NULL_POINTER);
-    REFUSE_UNLESS(registers->d != NULL && registers->e != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->d != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(registers->e != NULL || is_row_max(config), BL2_NULL_POINTER);
     REFUSE_UNLESS(registers->level != NULL && registers->nibble != NULL, BL2_NULL_POINTER);
     REFUSE_UNLESS(registers->flag != NULL, BL2_NULL_POINTER);
     REFUSE_UNLESS(registers->acc != NULL && registers->o != NULL, BL2_NULL_POINTER);
@@ -751,7 +1004,7 @@ static bl2_status check_row(const bl2_model *model, const bl2_params *params, co
 {
     RETURN_IF_REFUSED(bl2_check_params(model, params));
     REFUSE_UNLESS(row != NULL && row->v != NULL, BL2_NULL_POINTER);
-    RETURN_IF_REFUSED(check_registers(registers));
+    RETURN_IF_REFUSED(check_registers(&model->config, registers));
     RETURN_IF_REFUSED(check_tokens(&model->config, row->tokens));
     REFUSE_UNLESS(row->channels >= 1, BL2_BAD_CHANNELS);
     RETURN_IF_REFUSED(check_mask(row->tokens, row->masked));
@@ -761,11 +1014,46 @@ static bl2_status check_row(const bl2_model *model, const bl2_params *params, co
     return check_codes(row->v, row->tokens * row->channels, model->config.v_bits);
 }
 
-/* Units 2 to 9 on a row that was checked; registers->score is set. */
+/* Units 4 to 6: the levels of a row whose distances are known, by quotients. */
+static void find_levels_by_quotient(const bl2_model *model, const bl2_row *row,
+                                    bl2_registers *registers)
+{
+    for (size_t j = 0; j < row->tokens; j++) {
+        const int masked = is_masked(row->masked, j);
+        registers->e[j] = power_of_distance(model, registers->d[j], masked);
+    }
+    registers->row_sum = sum_of_row(row->tokens, registers->e);
+    for (size_t j = 0; j < row->tokens; j++) {
+        registers->level[j] =
+            level_by_comparing(model->config.scheme, registers->e[j], registers->row_sum);
+    }
+    registers->weight_sum = 0;
+    registers->m2_row = 0;
+    registers->n2_row = 0;
+}
+
+/* Units 10 to 12 of RowMax: the levels, their weight sum, the row's multiplier and shift. */
+static void find_levels_by_distance(const bl2_model *model, const bl2_params *params,
+                                    const bl2_row *row, bl2_registers *registers)
+{
+    bl2_params of_row;
+    for (size_t j = 0; j < row->tokens; j++) {
+        const int masked = is_masked(row->masked, j);
+        registers->level[j] = level_by_distance(model, registers->d[j], masked);
+    }
+    registers->row_sum = 0;
+    registers->weight_sum = weight_of_row(model, row->tokens, registers->level);
+    of_row = params_of_row(params, registers->weight_sum);
+    registers->m2_row = of_row.m2;
+    registers->n2_row = of_row.n2;
+}
+
+/* Unit 2 to the last on a row that was checked; registers->score is set. */
 static bl2_status run_from_scores(const bl2_model *model, const bl2_params *params,
                                   const bl2_row *row, bl2_registers *registers)
 {
     const bl2_config *config = &model->config;
+    bl2_params output = *params;
     for (size_t j = 0; j < row->tokens; j++) {
         const int32_t bias = row->bias == NULL ? 0 : row->bias[j];
         registers->t[j] = requantized_score(config, params, registers->score[j], bias);
@@ -774,12 +1062,15 @@ static bl2_status run_from_scores(const bl2_model *model, const bl2_params *para
     for (size_t j = 0; j < row->tokens; j++) {
         const int masked = is_masked(row->masked, j);
         registers->d[j] = distance_to(config, registers->row_max, registers->t[j], masked);
-        registers->e[j] = power_of_distance(model, registers->d[j], masked);
     }
-    registers->row_sum = sum_of_row(row->tokens, registers->e);
+    if (is_row_max(config)) {
+        find_levels_by_distance(model, params, row, registers);
+        output.m2 = registers->m2_row;
+        output.n2 = registers->n2_row;
+    } else {
+        find_levels_by_quotient(model, row, registers);
+    }
     for (size_t j = 0; j < row->tokens; j++) {
-        registers->level[j] =
-            level_by_comparing(config->scheme, registers->e[j], registers->row_sum);
         RETURN_IF_REFUSED(bl2_code_register(model, registers->level[j], &registers->nibble[j],
                                             &registers->flag[j]));
     }
@@ -788,12 +1079,12 @@ static bl2_status run_from_scores(const bl2_model *model, const bl2_params *para
                                         registers->flag, row->v + c, row->channels,
                                         &registers->acc[c]));
         RETURN_IF_REFUSED(
-            bl2_output_requantizer(model, params, registers->acc[c], &registers->o[c]));
+            bl2_output_requantizer(model, &output, registers->acc[c], &registers->o[c]));
     }
     return BL2_OK;
 }
 
-/** The whole row, every register kept. */
+/** The whole row, every register kept that the scheme's datapath has. */
 bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
                              bl2_registers *registers)
 {
@@ -834,7 +1125,7 @@ const char *bl2_status_text(bl2_status status)
     static const char *const texts[BL2_STATUS_COUNT] = {
         "ok",
         "a pointer is null",
-        "scheme is not one of the four",
+        "scheme is not one of bl2_scheme",
         "q_bits, k_bits, v_bits and o_bits must be from 2 to 8",
         "max_head_dim must be from 1 to 1024",
         "max_tokens must be from 1 to 65536",
@@ -851,7 +1142,7 @@ const char *bl2_status_text(bl2_status status)
         "m must be from 1 to 2^m_bits - 1",
         "n must be from 0 to max_n",
         "m2 must be from 1 to 2^m2_bits - 1",
-        "n2 must be from 0 to max_n2",
+        "n2 must be from 0 to max_n2, in a layer of RowMax to max_n2 - lod(max_tokens * A)",
         "a zero point is not a code of its tensor",
         "the number of keys must be from 1 to max_tokens",
         "the head dimension must be from 1 to max_head_dim",
@@ -870,6 +1161,11 @@ const char *bl2_status_text(bl2_status status)
         "acc is beyond its bound: no row has these levels",
         "an array is shorter than the row",
         "out of memory",
+        "the scheme's datapath lacks this unit",
+        "a width is pinned of a register that the scheme's datapath lacks",
+        "max_n2 leaves no n2 for a layer: a row adds up to lod(max_tokens * A)",
+        "acc would need more than 32 bits: max_tokens is too large for v_bits",
+        "the weight sum must be from A to max_tokens * A",
     };
     const unsigned index = (unsigned)status;
     return index < BL2_STATUS_COUNT ? texts[index] : "not a status of this library";

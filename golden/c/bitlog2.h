@@ -51,6 +51,7 @@ extern "C" {
 /* limits of a configuration: end */
 
 #define BL2_MAX_TABLE (1 << BL2_FRACTION_BITS_HIGH) /* entries of the largest exp2 table */
+#define BL2_MAX_LEVEL 16                            /* the top level of 17 levels */
 
 typedef enum bl2_status {
     BL2_OK = 0,
@@ -96,6 +97,12 @@ typedef enum bl2_status {
     /* only from the DPI functions */
     BL2_ARRAY_TOO_SHORT,
     BL2_OUT_OF_MEMORY,
+    /* what RowMax has and the published schemes lack, or the other way round */
+    BL2_ABSENT_UNIT,
+    BL2_ABSENT_REGISTER,
+    BL2_MAX_N2_TOO_SMALL,
+    BL2_ACC_TOO_WIDE,
+    BL2_BAD_WEIGHT_SUM,
     BL2_STATUS_COUNT
 } bl2_status;
 
@@ -105,12 +112,14 @@ typedef enum bl2_scheme {
     BL2_SINGLE_17 = 1,
     BL2_HALF_16 = 2,
     BL2_HALF_17 = 3,
+    BL2_ROWMAX_16 = 4,
     /* schemes: end */
     BL2_SCHEME_COUNT
 } bl2_scheme;
 
 /* What the hardware is built with (section 2). The last eight pin a width; 0 takes the derived
- * one. A pinned width changes no value, it is only checked. */
+ * one. A pinned width changes no value, it is only checked. RowMax has no e, no row sum and nothing
+ * to compare with it: their widths stay 0, and table_bits has no effect. */
 typedef struct bl2_config {
     int32_t scheme;
     int32_t q_bits, k_bits, v_bits, o_bits;
@@ -121,21 +130,26 @@ typedef struct bl2_config {
     int32_t sum_bits, compare_bits, acc_bits, out_product_bits;
 } bl2_config;
 
-/* What a layer loads at run time (section 3). */
+/* What a layer loads at run time (section 3). M2 / 2^n2 of a layer of RowMax stands for s_v / s_o:
+ * a row divides it by its weight sum. */
 typedef struct bl2_params {
     int32_t m, n, m2, n2;
     int32_t zq, zk, zv, zo;
 } bl2_params;
 
-/* Bits of each register (section 6). */
+/* Bits of each register (section 6); 0: the scheme's datapath has no such register. RowMax lacks e,
+ * row_sum and compare, the published schemes lack the last three. */
 typedef struct bl2_widths {
     int32_t score, product, t, row_max, d, e, row_sum, compare, acc, out_product, o;
+    int32_t weight_sum, m2_row, n2_row;
 } bl2_widths;
 
-/* A checked configuration and its exp2 table. Made by bl2_model_init, then read only. */
+/* A checked configuration with its exp2 table, or for RowMax with its thresholds on d; the other
+ * one is 0 throughout. Made by bl2_model_init, then read only. */
 typedef struct bl2_model {
     bl2_config config;
     uint32_t table[BL2_MAX_TABLE];
+    uint32_t thresholds[BL2_MAX_LEVEL];
 } bl2_model;
 
 /* One query against `tokens` keys. k[j * head_dim + d], v[j * channels + c]; masked[j] is 0 or 1,
@@ -147,7 +161,11 @@ typedef struct bl2_row {
 } bl2_row;
 
 /* The registers of a row. The caller sets the pointers: `tokens` elements behind score, t, d, e,
- * level, nibble and flag, `channels` elements behind acc and o. */
+ * level, nibble and flag, `channels` elements behind acc and o.
+ *
+ * A datapath lacks some of them: RowMax has no e and no row_sum, the published schemes have no
+ * weight_sum, m2_row and n2_row. An absent array is not looked at, so its pointer may be null. An
+ * absent number is 0, which the same number never is where the datapath has it. */
 typedef struct bl2_registers {
     int32_t *score, *t;
     uint32_t *d, *e;
@@ -156,11 +174,14 @@ typedef struct bl2_registers {
     uint8_t *o;
     int32_t row_max;
     uint64_t row_sum;
+    uint32_t weight_sum;
+    int32_t m2_row, n2_row;
 } bl2_registers;
 
 /* functions, of bitlog2.c: begin */
 
-/* BL2-CONF-02: the width of every register, pinned ones included. */
+/* BL2-CONF-02: the width of every register, pinned ones included; 0 for one that the scheme's
+ * datapath lacks. */
 bl2_status bl2_register_widths(const bl2_config *config, bl2_widths *widths);
 
 /* BL2-CONF-01, BL2-CONF-03: is the configuration legal? */
@@ -169,14 +190,19 @@ bl2_status bl2_check_config(const bl2_config *config);
 /* The default configuration of section 2 with the given scheme. */
 bl2_config bl2_default_config(bl2_scheme scheme);
 
-/* Checks the configuration and makes the exp2 table. */
+/* Checks the configuration and makes the exp2 table, or for RowMax the thresholds on d. */
 bl2_status bl2_model_init(bl2_model *model, const bl2_config *config);
 
-/* BL2-PARAM-02: are the layer parameters legal for this configuration? */
+/* BL2-PARAM-02: are the layer parameters legal for this configuration? For RowMax n2 is at most
+ * max_n2 - lod(max_tokens * A). */
 bl2_status bl2_check_params(const bl2_model *model, const bl2_params *params);
 
 /* BL2-EXP2-01: T[f] for f = 0 .. 2^F - 1, exact. F from 1 to 8, P from 4 to 20. */
 bl2_status bl2_exp2_table(int32_t fraction_bits, int32_t table_bits, uint32_t *table);
+
+/* BL2-DIST-01: thresholds[L - 1] is the largest d of level L, L = 1 .. 15, exact. scheme is of
+ * RowMax, F from 1 to 8. */
+bl2_status bl2_distance_thresholds(int32_t scheme, int32_t fraction_bits, uint32_t *thresholds);
 
 /* Unit 1: the score of one key; q and k have head_dim codes. */
 bl2_status bl2_score_accumulator(const bl2_model *model, const bl2_params *params,
@@ -195,20 +221,34 @@ bl2_status bl2_row_max(const bl2_model *model, size_t tokens, const int32_t *t,
 bl2_status bl2_distance(const bl2_model *model, int32_t row_max, int32_t t, uint8_t masked,
                         uint32_t *d);
 
-/* Unit 4: table, rounding barrel shifter; 0 for a masked key. */
+/* Unit 4: table, rounding barrel shifter; 0 for a masked key. Not for RowMax. */
 bl2_status bl2_exp2(const bl2_model *model, uint32_t d, uint8_t masked, uint32_t *e);
 
-/* Unit 5: the exact sum. */
+/* Unit 5: the exact sum. Not for RowMax. */
 bl2_status bl2_row_sum(const bl2_model *model, size_t tokens, const uint32_t *e,
                        uint64_t *row_sum);
 
-/* Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum. */
+/* Unit 6, comparing form (BL2-LOG2-04 to -06): no division. row_sum > 0, e <= row_sum.
+ * Not for RowMax. */
 bl2_status bl2_log2_quantizer(const bl2_model *model, uint32_t e, uint64_t row_sum,
                               uint8_t *level);
 
 /* Unit 6, dividing form (BL2-LOG2-01 to -03): the same function. */
 bl2_status bl2_log2_quantizer_dividing(const bl2_model *model, uint32_t e, uint64_t row_sum,
                                        uint8_t *level);
+
+/* Unit 10, RowMax alone: the largest level whose threshold d does not pass; 0 for a masked key. */
+bl2_status bl2_distance_quantizer(const bl2_model *model, uint32_t d, uint8_t masked,
+                                  uint8_t *level);
+
+/* Unit 11, RowMax alone: the exact sum of the levels' values. */
+bl2_status bl2_weight_sum(const bl2_model *model, size_t tokens, const uint8_t *level,
+                          uint32_t *weight_sum);
+
+/* Unit 12, RowMax alone: the multiplier and shift that unit 9 takes in a row of this weight sum, A
+ * to max_tokens * A, in place of the layer's. */
+bl2_status bl2_row_multiplier(const bl2_model *model, const bl2_params *params,
+                              uint32_t weight_sum, int32_t *m2_row, int32_t *n2_row);
 
 /* Unit 7: level to nibble and zero flag. */
 bl2_status bl2_code_register(const bl2_model *model, uint8_t level, uint8_t *nibble,
@@ -228,11 +268,12 @@ bl2_status bl2_shift_add(const bl2_model *model, const bl2_params *params, size_
                          const uint8_t *nibble, const uint8_t *flag, const uint8_t *v,
                          size_t stride, int32_t *acc);
 
-/* Unit 9: one rounding, zero point, one saturation. */
+/* Unit 9: one rounding, zero point, one saturation. For RowMax m2 and n2 of params are those of
+ * the row, from bl2_row_multiplier; n2 is at most max_n2. */
 bl2_status bl2_output_requantizer(const bl2_model *model, const bl2_params *params, int32_t acc,
                                   uint8_t *o);
 
-/* The whole row, every register kept. */
+/* The whole row, every register kept that the scheme's datapath has. */
 bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, const bl2_row *row,
                              bl2_registers *registers);
 

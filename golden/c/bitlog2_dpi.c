@@ -269,6 +269,39 @@ int bl2_dpi_log2_quantizer_dividing(void *model, unsigned e, unsigned long long 
     return (int)status;
 }
 
+int bl2_dpi_distance_quantizer(void *model, unsigned d, unsigned char masked,
+                               unsigned char *level)
+{
+    uint8_t made = 0;
+    const bl2_status status = bl2_distance_quantizer(model_of(model), d, masked, &made);
+    *level = made;
+    return (int)status;
+}
+
+int bl2_dpi_weight_sum(void *model, int tokens, const svOpenArrayHandle level,
+                       unsigned *weight_sum)
+{
+    copies held = no_copies();
+    const uint8_t *levels = bytes_of(&held, level, tokens);
+    uint32_t made = 0;
+    bl2_status status = held.status;
+    if (status == BL2_OK) {
+        status = bl2_weight_sum(model_of(model), (size_t)tokens, levels, &made);
+    }
+    *weight_sum = made;
+    return finish(&held, status);
+}
+
+int bl2_dpi_row_multiplier(void *model, unsigned weight_sum, int *m2_row, int *n2_row)
+{
+    int32_t made[2] = {0, 0};
+    const bl2_status status = bl2_row_multiplier(model_of(model), params_of(model), weight_sum,
+                                                 &made[0], &made[1]);
+    *m2_row = made[0];
+    *n2_row = made[1];
+    return (int)status;
+}
+
 int bl2_dpi_code_register(void *model, unsigned char level, unsigned char *nibble,
                           unsigned char *flag)
 {
@@ -313,6 +346,21 @@ int bl2_dpi_output_requantizer(void *model, int acc, unsigned char *o)
     return (int)status;
 }
 
+int bl2_dpi_row_output_requantizer(void *model, int m2_row, int n2_row, int acc, unsigned char *o)
+{
+    bl2_params params = {0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t made = 0;
+    bl2_status status = BL2_NULL_POINTER;
+    if (model != NULL) {
+        params = *params_of(model);
+        params.m2 = m2_row;
+        params.n2 = n2_row;
+        status = bl2_output_requantizer(model_of(model), &params, acc, &made);
+    }
+    *o = made;
+    return (int)status;
+}
+
 /* ---- the row ---- */
 
 /* The arrays that both rows have. */
@@ -340,14 +388,22 @@ static bl2_row inputs_of(copies *held, const row_arrays *a, int tokens, int chan
     return row;
 }
 
-static bl2_registers registers_of(copies *held, const row_arrays *a, int32_t *score, int tokens,
-                                  int channels)
+/* RowMax has no e: then that array is not looked at. */
+static int has_e(void *model)
 {
-    bl2_registers made = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0};
+    bl2_widths widths;
+    return model != NULL && bl2_register_widths(&model_of(model)->config, &widths) == BL2_OK &&
+           widths.e != 0;
+}
+
+static bl2_registers registers_of(copies *held, void *model, const row_arrays *a, int32_t *score,
+                                  int tokens, int channels)
+{
+    bl2_registers made = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0};
     made.score = score;
     made.t = (int32_t *)take(held, a->t, tokens, sizeof(int32_t));
     made.d = (uint32_t *)take(held, a->d, tokens, sizeof(uint32_t));
-    made.e = (uint32_t *)take(held, a->e, tokens, sizeof(uint32_t));
+    made.e = has_e(model) ? (uint32_t *)take(held, a->e, tokens, sizeof(uint32_t)) : NULL;
     made.level = (uint8_t *)take(held, a->level, tokens, 1);
     made.nibble = (uint8_t *)take(held, a->nibble, tokens, 1);
     made.flag = (uint8_t *)take(held, a->flag, tokens, 1);
@@ -361,7 +417,9 @@ static void give_registers(const row_arrays *a, const bl2_registers *made, int t
 {
     give_ints(a->t, made->t, tokens);
     give_words(a->d, made->d, tokens);
-    give_words(a->e, made->e, tokens);
+    if (made->e != NULL) {
+        give_words(a->e, made->e, tokens);
+    }
     give_bytes(a->level, made->level, tokens);
     give_bytes(a->nibble, made->nibble, tokens);
     give_bytes(a->flag, made->flag, tokens);
@@ -383,7 +441,7 @@ int bl2_dpi_attention_row(void *model, int tokens, int head_dim, int channels,
     copies held = no_copies();
     bl2_row row = inputs_of(&held, &arrays, tokens, channels);
     int32_t *scores = (int32_t *)take(&held, score, tokens, sizeof *scores);
-    bl2_registers made = registers_of(&held, &arrays, scores, tokens, channels);
+    bl2_registers made = registers_of(&held, model, &arrays, scores, tokens, channels);
     bl2_status status;
     row.q = bytes_of(&held, q, head_dim);
     row.k = bytes_of(&held, k, product_of(tokens, head_dim));
@@ -412,7 +470,7 @@ int bl2_dpi_attention_row_from_scores(
     copies held = no_copies();
     const bl2_row row = inputs_of(&held, &arrays, tokens, channels);
     int32_t *scores = ints_of(&held, score, tokens);
-    bl2_registers made = registers_of(&held, &arrays, scores, tokens, channels);
+    bl2_registers made = registers_of(&held, model, &arrays, scores, tokens, channels);
     bl2_status status = held.status;
     if (status == BL2_OK) {
         status = bl2_attention_row_from_scores(model_of(model), params_of(model), &row, scores,

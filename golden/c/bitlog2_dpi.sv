@@ -1,4 +1,4 @@
-// DPI-C imports of the BitLog2 reference model, specification version 1: the nine units and the
+// DPI-C imports of the BitLog2 reference model, specification version 1: the units and the
 // row, for a scoreboard or a plain testbench. bitlog2_dpi.c is the other side.
 //
 // Every function but bl2_close and bl2_status_text returns a status: BL2_OK, or a reason that
@@ -6,7 +6,11 @@
 //
 // Arrays are one-dimensional and hold at least the elements that a call speaks of, so arrays of
 // the largest size serve every row. Element i of the model is the i-th index from the lowest,
-// however the array is declared. `masked` is 0 or 1 a key.
+// however the array is declared. `masked` is 0 or 1 per key.
+//
+// RowMax has units 10 to 12 in place of units 4 to 6; a unit that the scheme's datapath lacks
+// refuses. Its rows leave e as it is, of any length, and row_sum is 0. bl2_weight_sum of a row's
+// levels and bl2_row_multiplier of that sum give the row's weight_sum, m2_row and n2_row.
 package bitlog2_dpi;
 
   typedef enum int {
@@ -15,6 +19,7 @@ package bitlog2_dpi;
     BL2_SINGLE_17 = 1,
     BL2_HALF_16 = 2,
     BL2_HALF_17 = 3,
+    BL2_ROWMAX_16 = 4,
     // schemes: end
     BL2_SCHEME_COUNT
   } bl2_scheme_e;
@@ -68,6 +73,17 @@ package bitlog2_dpi;
   import "DPI-C" bl2_dpi_log2_quantizer_dividing = function int bl2_log2_quantizer_dividing(
     input chandle model, input int unsigned e, input longint unsigned row_sum,
     output byte unsigned level);
+  // Unit 10, of RowMax.
+  import "DPI-C" bl2_dpi_distance_quantizer = function int bl2_distance_quantizer(
+    input chandle model, input int unsigned d, input byte unsigned masked,
+    output byte unsigned level);
+  // Unit 11, of RowMax. level: tokens.
+  import "DPI-C" bl2_dpi_weight_sum = function int bl2_weight_sum(
+    input chandle model, input int tokens, input byte unsigned level[],
+    output int unsigned weight_sum);
+  // Unit 12, of RowMax: what unit 9 takes in place of the loaded m2 and n2.
+  import "DPI-C" bl2_dpi_row_multiplier = function int bl2_row_multiplier(
+    input chandle model, input int unsigned weight_sum, output int m2_row, output int n2_row);
   // Unit 7, and its inverse.
   import "DPI-C" bl2_dpi_code_register = function int bl2_code_register(
     input chandle model, input byte unsigned level,
@@ -82,6 +98,10 @@ package bitlog2_dpi;
   // Unit 9.
   import "DPI-C" bl2_dpi_output_requantizer = function int bl2_output_requantizer(
     input chandle model, input int acc, output byte unsigned o);
+  // Unit 9 in a row of RowMax.
+  import "DPI-C" bl2_dpi_row_output_requantizer = function int bl2_row_output_requantizer(
+    input chandle model, input int m2_row, input int n2_row, input int acc,
+    output byte unsigned o);
 
   // A whole row. q: head_dim; k[j*head_dim + d]; v[j*channels + c]; masked, bias and what is made a
   // key: tokens; acc and o: channels.

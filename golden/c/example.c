@@ -16,7 +16,7 @@ int main(void)
     int32_t score[8], t[8], acc[2] = {0};
     uint32_t d[8], e[8];
     uint8_t level[8], nibble[8], flag[8], o[2] = {0};
-    bl2_registers registers = {score, t, d, e, level, nibble, flag, acc, o, 0, 0};
+    bl2_registers registers = {score, t, d, e, level, nibble, flag, acc, o, 0, 0, 0, 0, 0};
     const bl2_config config = bl2_default_config(BL2_HALF_17);
     bl2_model model;
     bl2_status status = bl2_model_init(&model, &config);

@@ -1,4 +1,5 @@
-// The row worked in section 7 of the specification, from a testbench, by the row and by units.
+// The row worked in section 7 of the specification, from a testbench, by the row and by units; then
+// the same scores and values in RowMax_16.
 module example_tb;
   import bitlog2_dpi::*;
 
@@ -70,6 +71,37 @@ module example_tb;
     expect_that("o", got_o == o[0]);
   endfunction
 
+  // The row in RowMax_16, whose M2 / 2^n2 is s_v / s_o = 2; then what RowMax has of its own.
+  function automatic void check_row_max();
+    chandle model;
+    int unsigned weight_sum;
+    int m2_row, n2_row, got;
+    int unsigned no_e[1] = '{77};
+    byte unsigned got_level, got_o;
+    expect_ok("open", bl2_open_default(model, BL2_ROWMAX_16));
+    expect_ok("load", bl2_load(model, 47274, 14, 32768, 14, 7, 8, 6, 7));
+    expect_ok("row", bl2_attention_row(model, N, D, C, q, k, v, masked, bias, score, t, row_max,
+                                       d, no_e, row_sum, level, nibble, flag, acc, o));
+    expect_that("acc 0 of RowMax", acc[0] == -1848);
+    expect_that("acc 1 of RowMax", acc[1] == 2016);
+    expect_that("o 0 of RowMax", o[0] == 4);
+    expect_that("o 1 of RowMax", o[1] == 10);
+    expect_that("no e", no_e[0] == 77);
+    expect_that("no row sum", row_sum == 0);
+    expect_ok("distance quantizer", bl2_distance_quantizer(model, d[0], masked[0], got_level));
+    expect_that("level of RowMax", got_level == level[0]);
+    expect_ok("weight sum", bl2_weight_sum(model, N, level, weight_sum));
+    expect_that("weight sum", weight_sum == 1424);
+    expect_ok("row multiplier", bl2_row_multiplier(model, weight_sum, m2_row, n2_row));
+    expect_that("m2_row", m2_row == 23564);
+    expect_that("n2_row", n2_row == 24);
+    expect_ok("output of a row", bl2_row_output_requantizer(model, m2_row, n2_row, acc[0], got_o));
+    expect_that("o of RowMax", got_o == o[0]);
+    got = bl2_exp2(model, d[0], masked[0], weight_sum);
+    expect_that("a unit that RowMax lacks", got != BL2_OK);
+    bl2_close(model);
+  endfunction
+
   initial begin
     chandle model;
     expect_ok("open", bl2_open_default(model, BL2_HALF_17));
@@ -84,6 +116,7 @@ module example_tb;
     expect_that("o 0", o[0] == 5);
     expect_that("o 1", o[1] == 10);
     bl2_close(model);
+    check_row_max();
     if (errors == 0) $display("PASS");
     else $fatal(1, "%0d errors", errors);
     $finish;

@@ -24,7 +24,7 @@ class row_item;
     m = between(1, 2 ** M_BITS - 1);
     n = between(0, MAX_N);
     m2 = between(1, 2 ** M2_BITS - 1);
-    n2 = between(0, MAX_N2);
+    n2 = between(0, MAX_LAYER_N2);
     zv = between(0, 2 ** V_BITS - 1);
     zo = between(0, 2 ** O_BITS - 1);
     for (int j = 0; j < tokens; j++) begin

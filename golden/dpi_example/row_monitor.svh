@@ -90,8 +90,10 @@ class row_monitor;
       logic [TAP_WIDTH-1:0] key = vif.tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH];
       if (vif.tap_keys_tkeep[lane] && item.tokens < N_MAX) begin
         item.t[item.tokens]      = int'($signed(key[TAP_WIDTH-1-:T_WIDTH]));
-        item.d[item.tokens]      = 32'(key[10+E_WIDTH+:D_WIDTH]);
+        item.d[item.tokens]      = 32'(key[10+KEY_OWN_WIDTH+:D_WIDTH]);
+`ifndef ROW_MAX
         item.e[item.tokens]      = 32'(key[10+:E_WIDTH]);
+`endif
         item.level[item.tokens]  = 8'(key[9:5]);
         item.nibble[item.tokens] = 8'(key[4:1]);
         item.flag[item.tokens]   = 8'(key[0]);
@@ -102,7 +104,14 @@ class row_monitor;
 
   function void take_row(result_item item);
     item.row_max = int'($signed(vif.tap_rows_tdata[ROW_TAP_WIDTH-1-:T_WIDTH]));
+`ifdef ROW_MAX
+    item.n2_row = int'(vif.tap_rows_tdata[D*ACC_WIDTH+:N2_ROW_WIDTH]);
+    item.m2_row = int'(vif.tap_rows_tdata[D*ACC_WIDTH+N2_ROW_WIDTH+:M2_ROW_WIDTH]);
+    item.weight_sum =
+        32'(vif.tap_rows_tdata[D*ACC_WIDTH+N2_ROW_WIDTH+M2_ROW_WIDTH+:WEIGHT_SUM_WIDTH]);
+`else
     item.row_sum = 64'(vif.tap_rows_tdata[D*ACC_WIDTH+:S_WIDTH]);
+`endif
     for (int c = 0; c < D; c++)
       item.acc[c] = int'($signed(vif.tap_rows_tdata[c*ACC_WIDTH+:ACC_WIDTH]));
   endfunction

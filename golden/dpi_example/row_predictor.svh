@@ -8,7 +8,7 @@ class row_predictor;
   function new(mailbox#(row_item) inputs, mailbox#(result_item) expected);
     this.inputs = inputs;
     this.expected = expected;
-    must("open", bl2_open(model, 2 * HALF + ZERO_FLAG, Q_BITS, K_BITS, V_BITS, O_BITS,
+    must("open", bl2_open(model, SCHEME, Q_BITS, K_BITS, V_BITS, O_BITS,
                           MAX_HEAD_DIM, MAX_TOKENS, FRACTION_BITS, TABLE_BITS, DISTANCE_INT_BITS,
                           M_BITS, MAX_N, M2_BITS, MAX_N2, T_BITS));
   endfunction
@@ -30,6 +30,11 @@ class row_predictor;
                     model, item.tokens, D, item.score, item.v, item.masked, item.bias, made.t,
                     made.row_max, made.d, made.e, made.row_sum, made.level, made.nibble, made.flag,
                     made.acc, made.o));
+    if (made.row_sum == 0) begin  // RowMax
+      must("weight sum", bl2_weight_sum(model, item.tokens, made.level, made.weight_sum));
+      must("row multiplier",
+           bl2_row_multiplier(model, made.weight_sum, made.m2_row, made.n2_row));
+    end
     return made;
   endfunction
 

@@ -18,7 +18,7 @@ class uvm_row_predictor extends uvm_subscriber #(row_item);
   virtual function void build_phase(uvm_phase phase);
     super.build_phase(phase);
     expected = new("expected", this);
-    must("open", bl2_open(model, 2 * HALF + ZERO_FLAG, Q_BITS, K_BITS, V_BITS, O_BITS,
+    must("open", bl2_open(model, SCHEME, Q_BITS, K_BITS, V_BITS, O_BITS,
                           MAX_HEAD_DIM, MAX_TOKENS, FRACTION_BITS, TABLE_BITS, DISTANCE_INT_BITS,
                           M_BITS, MAX_N, M2_BITS, MAX_N2, T_BITS));
   endfunction
@@ -32,6 +32,11 @@ class uvm_row_predictor extends uvm_subscriber #(row_item);
                     model, t.tokens, D, t.score, t.v, t.masked, t.bias, made.t, made.row_max,
                     made.d, made.e, made.row_sum, made.level, made.nibble, made.flag, made.acc,
                     made.o));
+    if (made.row_sum == 0) begin  // RowMax
+      must("weight sum", bl2_weight_sum(model, t.tokens, made.level, made.weight_sum));
+      must("row multiplier",
+           bl2_row_multiplier(model, made.weight_sum, made.m2_row, made.n2_row));
+    end
     expected.write(made);
   endfunction
 
