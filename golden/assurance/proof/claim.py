@@ -10,7 +10,7 @@ from typing import TypeVar
 import z3
 
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.scheme import Scheme
+from bitlog2.sim.scheme import FAMILIES, Scheme
 
 from ...testbench.files import RTL
 from ..modules import MODULES
@@ -256,6 +256,7 @@ class Claim:
         by: method of the decision.
         obligations: what is to be decided, of a setting; the claim holds when all of it does.
         per_scheme: whether schemes differ; if not, it is decided once.
+        families: of the schemes that it is about.
     """
 
     name: str
@@ -264,6 +265,7 @@ class Claim:
     by: str
     obligations: Callable[[Setting], Iterable[Holds | Checked]]
     per_scheme: bool = False
+    families: tuple[str, ...] = FAMILIES
 
 
 _Obligations = TypeVar("_Obligations", bound=Callable[..., Iterable[Holds | Checked]])
@@ -276,12 +278,13 @@ def claim(
     by: str,
     *,
     per_scheme: bool = False,
+    families: tuple[str, ...] = FAMILIES,
 ) -> Callable[[_Obligations], _Obligations]:
     """Declare the claim that all of what a function gives holds. Arguments as of `Claim`."""
 
     def declare(obligations: _Obligations) -> _Obligations:
         words = over if callable(over) else lambda _: over
-        declared = Claim(name, requirements, words, by, obligations, per_scheme)
+        declared = Claim(name, requirements, words, by, obligations, per_scheme, families)
         setattr(obligations, _DECLARED, declared)
         return obligations
 

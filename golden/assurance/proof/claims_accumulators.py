@@ -156,19 +156,22 @@ def row_sum(setting: Setting) -> Iterator[Holds]:
 
 @claim(
     "rtl_shift_add",
-    "BL2-ACC-01, -02",
+    "BL2-ACC-01 to -03",
     lambda s: f"full width, any number of rows of 1 to {s.config.max_tokens} keys",
     NETLIST,
     per_scheme=True,
 )
 def shift_add(setting: Setting) -> Iterator[Holds]:
-    """`shift_add`: the exact accumulators, whose sums are within the bound of `acc_bound`."""
+    """`shift_add`: the exact accumulators. The sums of quotients are within the bound of
+    `acc_bound`; those of RowMax follow from the largest term.
+    """
     config, scheme, net = setting.config, setting.scheme, setting.terms("shift_add")
     acc_bits, v_bits = config.width("acc"), config.v_bits
     channels = net["m_axis_tdata"].size() // acc_bits
     data, level = net["s_axis_tdata"], z3.BitVec("level", 5)
     nibble, flag = code(unsigned(level), scheme)
     top = v_bits * channels
+    term_most = ((1 << v_bits) - 1) * scheme.int_max if scheme.row_max else None
     given = [
         z3.ULE(unsigned(level), scheme.top_level),
         unsigned(z3.Extract(top + 4, top + 1, data)) == nibble,
@@ -184,7 +187,7 @@ def shift_add(setting: Setting) -> Iterator[Holds]:
             choose(((unsigned(level) == i, value * x) for i, value in values), integer(0)),
             _lane(net["m_axis_tdata"], channel, acc_bits),
             _lane(net.after("m_axis_tdata"), channel, acc_bits),
-            None,
+            term_most,
             setting.longest("shift_add"),
             config.registers["acc"].bound,
             given,

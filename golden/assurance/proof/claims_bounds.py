@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import z3
 
+from bitlog2.sim.scheme import QUOTIENT
+
 from .claim import BITS, INTEGERS, Holds, Setting, choose, claim, integer
 from .claims_log2 import Ratio, comparing
 
@@ -35,7 +37,7 @@ def score(setting: Setting) -> Iterator[Holds]:
     config = setting.config
     yield from term_bound(setting)
     term = ((1 << config.q_bits) - 1) * ((1 << config.k_bits) - 1)
-    yield from _partial_sums(
+    yield from partial_sums(
         term, setting.longest("score_accumulator"), config.registers["score"].bound
     )
 
@@ -50,7 +52,7 @@ def row_sum(setting: Setting) -> Iterator[Holds]:
     """Every partial sum of N terms of at most 2^P is within the bound; a row's is at least 2^P."""
     config = setting.config
     one = 1 << config.table_bits
-    yield from _partial_sums(one, setting.longest("row_sum"), config.registers["row_sum"].bound)
+    yield from partial_sums(one, setting.longest("row_sum"), config.registers["row_sum"].bound)
     first = z3.BoolVal(config.table[0] == one)
     yield Holds("e of distance 0 is 2^P", first)
     before, e = z3.Ints("before e")
@@ -61,7 +63,7 @@ def row_sum(setting: Setting) -> Iterator[Holds]:
                 [*given, e == one], shown)  # fmt: skip
 
 
-def _partial_sums(term_most: int, terms: int, bound: int) -> Iterator[Holds]:
+def partial_sums(term_most: int, terms: int, bound: int) -> Iterator[Holds]:
     """|term| <= B and |sum of n| <= n*B give |sum of n+1| <= (n+1)*B; and terms*B is the bound."""
     total, term, n = z3.Ints("total term n")
     shown = {"total": total, "term": term, "n": n}
@@ -97,6 +99,7 @@ def level_value(setting: Setting, values: tuple[int, ...] | None = None) -> Iter
     ),
     f"{BITS}; integers",
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def acc(setting: Setting) -> Iterator[Holds]:
     """|acc| is at most (2^v_bits - 1) * A, for every partial sum of a row of any length."""
@@ -172,7 +175,12 @@ def lane(setting: Setting) -> Iterator[Holds]:
     x = z3.BitVec("x", setting.config.v_bits + 1)
     level = z3.BitVec("level", 5)
     wide, L = z3.SignExt(64 - x.size(), x), z3.ZeroExt(59, level)
-    if scheme.half:
+    if scheme.row_max:
+        above = L - 7
+        k, odd = 6 + z3.LShR(above, 1), above & 1 == 1
+        upper = (wide << k) + z3.If(odd, wide << (k - 1), integer(0))
+        upper = z3.If(z3.ULE(L, 7), wide << (L - 1), upper)
+    elif scheme.half:
         k = z3.LShR(L, 1)
         odd = z3.Extract(0, 0, L) == 1
         upper = (wide << k) + z3.If(odd, wide << (k - 1), integer(0))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import z3
 
-from bitlog2.sim.scheme import Scheme
+from bitlog2.sim.scheme import QUOTIENT, Scheme
 
 from .claim import (
     BITS,
@@ -149,6 +149,7 @@ def threshold_floor(setting: Setting) -> Iterator[Holds]:
     lambda s: f"unbounded integers; {_registers(s)}",
     f"{INTEGERS}; bit-vectors",
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def clamp(setting: Setting) -> Iterator[Holds]:
     """The clamp of p, and that of the level, act exactly at e = s."""
@@ -168,7 +169,14 @@ def clamp(setting: Setting) -> Iterator[Holds]:
     )
 
 
-@claim("comparing_counts", "BL2-LOG2-04, -05, -07", _registers, BITS, per_scheme=True)
+@claim(
+    "comparing_counts",
+    "BL2-LOG2-04, -05, -07",
+    _registers,
+    BITS,
+    per_scheme=True,
+    families=(QUOTIENT,),
+)
 def comparing_counts(setting: Setting, values: tuple[int, ...] | None = None) -> Iterator[Holds]:
     """The comparing form counts thresholds: the levels' values, unless a test plants others."""
     scheme, ratio = setting.scheme, Ratio(setting)
@@ -183,7 +191,14 @@ def comparing_counts(setting: Setting, values: tuple[int, ...] | None = None) ->
         )
 
 
-@claim("comparing_divides", "BL2-LOG2-01 to -05", _registers, BITS, per_scheme=True)
+@claim(
+    "comparing_divides",
+    "BL2-LOG2-01 to -05",
+    _registers,
+    BITS,
+    per_scheme=True,
+    families=(QUOTIENT,),
+)
 def comparing_divides(setting: Setting) -> Iterator[Holds]:
     """The comparing form is the dividing form, whose quotient is known by its thresholds."""
     scheme, ratio = setting.scheme, Ratio(setting)
@@ -203,6 +218,7 @@ def comparing_divides(setting: Setting) -> Iterator[Holds]:
     lambda s: f"{_registers(s)}; comparisons {s.config.width('compare')} bits",
     BITS,
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def narrow(setting: Setting) -> Iterator[Holds]:
     """The comparisons of BL2-LOG2-06 give the level, and none is wider than its register."""
@@ -244,6 +260,7 @@ def narrow(setting: Setting) -> Iterator[Holds]:
     lambda s: f"all {s.scheme.levels} levels",
     EXHAUSTION,
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def values(setting: Setting) -> Iterator[Checked]:
     """The values of the levels are those of the formula, and the one above the top would be A."""
@@ -258,7 +275,7 @@ def values(setting: Setting) -> Iterator[Checked]:
     yield Checked("the value of every level, and A", check)
 
 
-@claim("logarithmic", "BL2-LOG2-08", _registers, BITS, per_scheme=True)
+@claim("logarithmic", "BL2-LOG2-08", _registers, BITS, per_scheme=True, families=(QUOTIENT,))
 def logarithmic(setting: Setting) -> Iterator[Holds]:
     """The level of the logarithmic form is that of the counting form.
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import z3
 
+from bitlog2.sim.scheme import QUOTIENT
+
 from ...stimulus.unit import Target, port
 from .claim import NETLIST, Holds, Setting, choose, claim, integer, rnd, saturated, signed, unsigned
 from .claims_log2 import code, dividing, quotient
@@ -13,7 +15,7 @@ from .rtl_terms import replaced
 _WIDTHS = range(1, 65)
 
 
-def _inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
+def inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
     """Return over what a module's claim holds: its inputs' widths, and where it is cut."""
 
     def over(setting: Setting) -> str:
@@ -43,7 +45,7 @@ def detector(setting: Setting) -> Iterator[Holds]:
         yield Holds(f"leading_one of {width} bits", goal, shown=net.shown())
 
 
-@claim("rtl_exp2", "BL2-EXP2-01 to -04", _inputs("mask", "d"), NETLIST)
+@claim("rtl_exp2", "BL2-EXP2-01 to -04", inputs("mask", "d"), NETLIST)
 def exp2(setting: Setting) -> Iterator[Holds]:
     """`exp2`, each distance that unit 3 gives and both values of the mask."""
     config, net = setting.config, setting.terms("exp2")
@@ -59,7 +61,7 @@ def exp2(setting: Setting) -> Iterator[Holds]:
 @claim(
     "rtl_score_requantizer",
     "BL2-REQ-01 to -03 and BL2-NUM-02, -05",
-    _inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
+    inputs("score", "m", "n", "bias", cut="; cut at the product, with its lemma"),
     NETLIST,
 )
 def score_requantizer(setting: Setting) -> Iterator[Holds]:
@@ -82,7 +84,7 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
 @claim(
     "rtl_output_requantizer",
     "BL2-OUT-01, -02 and BL2-NUM-02, -05",
-    _inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
+    inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
     NETLIST,
     per_scheme=True,
 )
@@ -124,9 +126,10 @@ def _within(product: z3.BitVecRef, most: int) -> list[z3.BoolRef]:
 @claim(
     "rtl_log2_quantizer",
     "BL2-LOG2-01 to -06 and BL2-CODE-01, -02",
-    _inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
+    inputs("s", "e", cut=", e <= 2^P <= s <= N * 2^P"),
     NETLIST,
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def log2_quantizer(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer` against the dividing form, whose quotient is known by its thresholds."""
@@ -143,9 +146,10 @@ def log2_quantizer(setting: Setting) -> Iterator[Holds]:
 @claim(
     "rtl_log2_quantizer_divide",
     "BL2-LOG2-01 to -03 and BL2-CODE-01, -02",
-    _inputs("s", "e", cut=", s > 0; cut at the quotient"),
+    inputs("s", "e", cut=", s > 0; cut at the quotient"),
     NETLIST,
     per_scheme=True,
+    families=(QUOTIENT,),
 )
 def log2_quantizer_divide(setting: Setting) -> Iterator[Holds]:
     """`log2_quantizer_divide`, cut at the quotient of its divider."""
@@ -188,7 +192,7 @@ def _divider(term: z3.ExprRef) -> z3.BitVecRef:
 @claim(
     "rtl_code_register",
     "BL2-CODE-01, -02",
-    _inputs("level", cut=", legal levels"),
+    inputs("level", cut=", legal levels"),
     NETLIST,
     per_scheme=True,
 )
@@ -214,7 +218,7 @@ def code_goals(
     yield Holds("nibble and flag of the level", goal, given, shown)
 
 
-@claim("rtl_distance", "BL2-MAX-03", _inputs("row_max", "t", cut=", t <= row max"), NETLIST)
+@claim("rtl_distance", "BL2-MAX-03", inputs("row_max", "t", cut=", t <= row max"), NETLIST)
 def distance(setting: Setting) -> Iterator[Holds]:
     """`distance` of a key that is not above the maximum."""
     net, most = setting.terms("distance"), setting.config.d_max
@@ -227,7 +231,7 @@ def distance(setting: Setting) -> Iterator[Holds]:
 @claim(
     "rtl_shift_add_lane",
     "BL2-ACC-01",
-    _inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
+    inputs("nibble", "flag", "v", "zv", cut=", legal codes"),
     NETLIST,
     per_scheme=True,
 )

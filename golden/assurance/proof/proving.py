@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bitlog2.documents import Document
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice
 
 from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
@@ -64,14 +64,22 @@ def selected(
     for name in names or ():
         check_choice("claim", name, tuple(known))
     wanted = known if names is None else names
-    settings = {scheme: Setting(AttentionConfig(scheme=scheme)) for scheme in schemes}
-    usual = Setting(AttentionConfig())
+    every = {scheme: Setting(AttentionConfig(scheme=scheme)) for scheme in SCHEMES}
+    usual = [every[AttentionConfig().scheme], *every.values()]
     return [
         (claim, setting)
         for claim in claims
         if claim.name in wanted
-        for setting in (settings.values() if claim.per_scheme else [usual])
+        for setting in (
+            _about(claim, [every[scheme] for scheme in schemes])
+            if claim.per_scheme
+            else _about(claim, usual)[:1]
+        )
     ]
+
+
+def _about(claim: Claim, settings: Sequence[Setting]) -> list[Setting]:
+    return [setting for setting in settings if setting.scheme.family in claim.families]
 
 
 def decide(claim: Claim, setting: Setting, timeout: float) -> Line:

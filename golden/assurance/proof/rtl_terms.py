@@ -10,7 +10,7 @@ from bitlog2.sim import AttentionConfig
 
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Target
-from ...stimulus.units import UNITS
+from ...stimulus.units import units_within
 from ..yosys import marked, run_script, sources
 
 _TOP = "dut"
@@ -85,7 +85,7 @@ def export(
         ValueError: the module has no file there.
         ToolError: Yosys is not installed, or refuses a file.
     """
-    files = sources(render_package(Target.of(config), list(UNITS.values())), rtl)
+    files = sources(render_package(Target.of(config), list(units_within(config).values())), rtl)
     if f"{module}.sv" not in files:
         raise ValueError(f"{rtl} must hold {module}.sv: it is missing")
     commands = ["design -save read"]
