@@ -95,7 +95,10 @@ ZOO: dict[str, ZooModel] = {
 MODELS = ("digits", *ZOO)
 
 #: The choices of the design whose cost is measured, and what it is counted in.
-COSTED = ("log2", "exp2", "table_bits", "single_half", "levels", "multiplier", "float32", "rows")
+COSTED = (
+    *("log2", "exp2", "table_bits", "single_half", "levels", "row_max", "multiplier", "float32"),
+    "rows",
+)
 TECHNOLOGIES = ("generic", "ice40")
 #: Configurations of the hardware by name: each scheme with all else as it is by default.
 PRESETS = (*SCHEMES, "default")

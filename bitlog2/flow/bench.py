@@ -260,10 +260,11 @@ def scores_to_levels() -> Case:
     real = torch.from_numpy(score.astype(np.float32) / 1000)
     out = torch.empty_like(real)  # as ours: no new pages in the timed part
     bias, level = np.zeros((1, 1, 197), np.int32), np.empty(grid, np.uint8)
-    row, none = row_block(197), new_registers(0, 0, 0, 0)
+    row, none = row_block(197), new_registers(config, 0, 0, 0, 0)
+    m2, n2 = np.empty((2, *grid[:2]), np.int64)
 
     def ours() -> np.ndarray:
-        code_rows(score, _NO_MASK, bias, layer, scheme, False, row, none, level)
+        code_rows(score, _NO_MASK, bias, layer, scheme, False, row, none, level, m2, n2)
         return level
 
     return Case(

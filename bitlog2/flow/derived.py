@@ -10,34 +10,58 @@ from pathlib import Path
 from bitlog2 import documents
 from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
-from bitlog2.golden.stimulus.unit import Target
-from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.stimulus.unit import GoldenUnit, Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.models.runs.result import Result
 from bitlog2.models.sealed import sealed_schema
 from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
+from bitlog2.sim.datapath import PORTS
+from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _C = _ROOT / "golden" / "c"
 
 
 def unit_tables() -> str:
-    """Return the streams and fields of every unit, in Markdown."""
-    target = Target.of(AttentionConfig())
-    lines = []
-    for unit in UNITS.values():
-        lines += [f"**{unit.name}**", ""]
-        lines += ["| file | role | a word per | bits | digits | fields, most significant first |"]
-        lines += ["|---|---|---|---|---|---|"]
-        for stream in unit.streams:
-            fields_of = target.fields(stream)
-            width = word_width(fields_of)
-            lines.append(
-                f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
-                f"{hex_digits(width)} | {', '.join(map(_field, fields_of))} |"
-            )
-        lines.append("")
+    """Return the streams and fields of every unit, in Markdown.
+
+    As the default configuration has them; then what the other families of schemes have besides.
+    """
+    lines, seen = [], set()
+    for config in _of_every_family():
+        target = Target.of(config)
+        for unit in units_within(config).values():
+            declared = (unit.name, tuple(stream for stream in unit.streams))
+            if declared not in seen:
+                lines += [_heading(unit.name, config), "", *_unit_table(unit, target), ""]
+                seen.add(declared)
     return "\n".join(lines)
+
+
+def _of_every_family() -> list[AttentionConfig]:
+    """Return the default configuration, then one with the first scheme of each other family."""
+    default = AttentionConfig()
+    first = {each.family: name for name, each in reversed(SCHEMES.items())}
+    others = (name for family, name in first.items() if family != default.code.family)
+    return [default, *(AttentionConfig(name) for name in others)]
+
+
+def _heading(name: str, config: AttentionConfig) -> str:
+    return f"**{name}**" if config == AttentionConfig() else f"**{name}**, {config.scheme}"
+
+
+def _unit_table(unit: GoldenUnit, target: Target) -> list[str]:
+    lines = ["| file | role | a word per | bits | digits | fields, most significant first |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for stream in unit.streams:
+        fields_of = target.fields(stream)
+        width = word_width(fields_of)
+        lines.append(
+            f"| `{unit.file_name(stream)}` | {stream.role} | {stream.per} | {width} | "
+            f"{hex_digits(width)} | {', '.join(map(_field, fields_of))} |"
+        )
+    return lines
 
 
 def _field(field: Field) -> str:
@@ -85,7 +109,8 @@ def scheme_table() -> str:
     lines = ["| scheme | A | A as odd * 2^a | nonzero values | levels | bits stored for a key |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, each in SCHEMES.items():
-        values = " ".join(map(str, (*each.values[1:8], "...", *each.values[-2:])))
+        shown = max(8, each.octave_levels + 3)
+        values = " ".join(map(str, (*each.values[1:shown], "...", *each.values[-2:])))
         seen = values if each.half else f"2^0 to 2^{each.top_level - 1}"
         power = f"{each.odd_factor} * 2^{each.base_shift}"
         cells = (name, each.int_max, power, seen, each.levels, each.storage_bits)
@@ -104,24 +129,40 @@ def level_table() -> str:
 
 
 def width_table() -> str:
-    """Return the default widths of the registers by scheme, in Markdown."""
-    names = AttentionConfig().registers
+    """Return the default widths of the registers by scheme, in Markdown; - where there is none."""
+    names = [port.name for port in PORTS.values() if port.register]
     lines = [f"| scheme | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
     for scheme in SCHEMES:
-        bits = (str(each.bits) for each in AttentionConfig(scheme).registers.values())
+        registers = AttentionConfig(scheme).registers
+        bits = (str(registers[name].bits) if name in registers else "-" for name in names)
         lines.append(f"| {scheme} | {' | '.join(bits)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def threshold_table() -> str:
+    """Return the largest d of every level of the RowMax schemes by F, in Markdown."""
+    schemes = [each for each in SCHEMES.values() if each.row_max]
+    most = max(each.top_level for each in schemes)
+    lines = [f"| scheme | F | {' | '.join(f'level {each}' for each in range(most, 0, -1))} |"]
+    lines += ["|---|---|" + "---|" * most]
+    choice = next(each for each in AttentionConfig.choices() if each.name == "fraction_bits")
+    for each in schemes:
+        for f in range(choice.metadata["low"], choice.metadata["high"] + 1):
+            row = map(str, thresholds_of(each, f))
+            lines.append(f"| {each.name} | {f} | {' | '.join(row)} |")
     return "\n".join(lines) + "\n\n"
 
 
 def _of_schemes(line: Callable[[str, int, Scheme], str]) -> str:
     """Return a line per scheme, from its name in C, its number and the scheme."""
-    named = ((name.upper().replace("BITLOG2", "BL2"), each) for name, each in SCHEMES.items())
+    names = (f"BL2_{name.removeprefix('BitLog2_').upper()}" for name in SCHEMES)
+    named = zip(names, SCHEMES.values(), strict=True)
     return "".join(f"{line(name, i, each)}\n" for i, (name, each) in enumerate(named))
 
 
 def _c_facts(name: str, number: int, each: Scheme) -> str:
-    facts = (int(each.half), each.top_level, each.odd_factor, each.base_shift)
-    return f"        {{{', '.join(map(str, facts))}}}, /* {name} */"
+    ladder = (each.octave_levels, each.top_level, each.odd_factor, each.base_shift)
+    return f"        {{{', '.join(map(str, (int(each.row_max), *ladder)))}}}, /* {name} */"
 
 
 def _part(
@@ -149,6 +190,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "configuration": _part("sim/SPEC.md", "configuration", configuration_table),
     "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
     "levels": _part("sim/SPEC.md", "levels", level_table),
+    "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
         _C / "bitlog2.h",

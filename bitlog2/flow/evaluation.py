@@ -23,7 +23,15 @@ from bitlog2.sim import REGISTERS
 from .capture import origin_of
 
 _SKIPPED_SHOWN = 5
-_SHORT = {"row_max": "max", "row_sum": "sum", "out_product": "out_prod", "nibble": "nibb"}
+_SHORT = {
+    "row_max": "max",
+    "row_sum": "sum",
+    "weight_sum": "sum",
+    "m2_row": "m2",
+    "n2_row": "n2",
+    "out_product": "out_prod",
+    "nibble": "nibb",
+}
 
 
 @dataclass(frozen=True)
@@ -205,9 +213,9 @@ class Table:
         if not checks:
             print("no register was compared (check none, or a map that has no registers)")
             return 0
-        for name in REGISTERS:
-            compared = sum(check.compared[name] for _, check in checks)
-            differing = sum(check.mismatched[name] for _, check in checks)
+        for name in (name for name in REGISTERS if any(name in c.compared for _, c in checks)):
+            compared = sum(check.compared.get(name, 0) for _, check in checks)
+            differing = sum(check.mismatched.get(name, 0) for _, check in checks)
             print(f"  {name:<8}{compared:>17,} compared{differing:>12,} mismatches")
         total = sum(check.total_compared for _, check in checks)
         differing = sum(check.total_mismatched for _, check in checks)
@@ -256,11 +264,12 @@ def _share(share: Share) -> str:
 def _watermarks(title: str, cell: CellResult) -> list[str]:
     """Return bits used by layer and register, then what was provided and seen."""
     overall = cell.overall_marks()
+    names = [name for name in WATERMARKED if name in overall]
     lines = [f"watermarks of {title}: bits used, by layer"]
-    lines.append(_line("layer", [_SHORT.get(name, name) for name in WATERMARKED]))
+    lines.append(_line("layer", [_SHORT.get(name, name) for name in names]))
     for layer, held in (cell.watermarks or {}).items():
-        lines.append(_line(layer, [held[name].bits_used for name in WATERMARKED]))
-    lines.append(_line("provided", [overall[name].bits_provided for name in WATERMARKED]))
+        lines.append(_line(layer, [held[name].bits_used for name in names]))
+    lines.append(_line("provided", [overall[name].bits_provided for name in names]))
     lines.append(
         f"  {'register':<12}{'smallest':>15}{'largest':>15}{'values':>17}{'saturated':>15}"
     )

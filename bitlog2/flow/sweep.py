@@ -107,8 +107,9 @@ def _count_gates(run: Path, result: Result, progress: Progress) -> dict[str, int
     found = read_gates(run, result, tool)
     cells = [c for c in result.cells if is_datapath(c) and c.name not in found]
     for cell in progress(cells, "gates", len(cells)):
-        target = Target.of(cell.config)
-        counts = [measure.synthesize(target, unit, {}, "generic") for unit in UNITS]
+        target, there = Target.of(cell.config), {each.lane for each in cell.config.units.values()}
+        units = [unit for unit in UNITS if unit in there]
+        counts = [measure.synthesize(target, unit, {}, "generic") for unit in units]
         found[cell.name] = sum(count.cells for count in counts)
         write_gates(run, result, found, tool)
     return found

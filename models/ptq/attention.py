@@ -9,15 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.names import UNIFORM_BITS
-from bitlog2.sim import AttentionConfig, LayerParams, multiplier_and_shift, score_bias
+from bitlog2.sim import (
+    AttentionConfig,
+    LayerParams,
+    Scheme,
+    multiplier_and_shift,
+    score_bias,
+)
 
-from .datapath import AttentionDatapath
+from .datapath import AttentionDatapath, MapRegisters
 from .layers import FloatLinear, IntegerLinear, QuantizedLayer, exact_matmul
 from .quantizers import (
     CodeUniform,
     FloatMap,
     Log2Map,
     PublishedUniform,
+    RowMaxMap,
     Sqrt2Map,
     UniformQuantizer,
     best_delta,
@@ -158,7 +165,7 @@ class FloatAttention(SelfAttention):
         self,
         qkv: FloatLinear,
         proj: FloatLinear,
-        attention_map: FloatMap | Log2Map | Sqrt2Map | PublishedUniform,
+        attention_map: FloatMap | Log2Map | RowMaxMap | Sqrt2Map | PublishedUniform,
         form: ScoreForm,
         a_bits: int,
     ) -> None:
@@ -239,7 +246,7 @@ class IntegerAttention(CodedAttention):
         m, n = self._score_multiplier()
         output = self.proj.input_quantizer
         ratio = self.v_quantizer.delta.item() / (self.delta.item() * output.delta.item())
-        m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_n2, "output scale")
+        m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_layer_n2, "output scale")
         return LayerParams(m, n, m2, n2, **self._zero_points(), zo=int(output.zero_point))
 
     def _score_multiplier(self) -> tuple[int, int]:
@@ -265,11 +272,12 @@ class IntegerAttention(CodedAttention):
         regs = self.datapath.attention_map(q, k, params, masked, self.score_bias)
         _warn_of_limits(regs.t, config)
         if self.delta == 0:
-            exact_map = regs.e.double() / regs.row_sum.unsqueeze(-1)
-            delta = best_delta(regs.level, exact_map, config.code, largest=config.code.int_max)
-            self.delta = torch.tensor(float(delta), dtype=torch.float64, device=q.device)
-        acc = self.datapath.accumulate(regs.level, v, params)
-        real = acc.double() * (self.v_quantizer.delta.double() / self.delta)
+            delta = float(_delta_of(regs, config.code))
+            self.delta = torch.tensor(delta, dtype=torch.float64, device=q.device)
+        acc = self.datapath.accumulate(regs.level, v, params).double()
+        if regs.weight_sum is not None:
+            acc = acc / regs.weight_sum.unsqueeze(-1)
+        real = acc * (self.v_quantizer.delta.double() / self.delta)
         self.proj.calibrate(real.float())
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -277,6 +285,14 @@ class IntegerAttention(CodedAttention):
         masked = _masked_keys(mask, len(q))
         regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
         return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
+
+
+def _delta_of(regs: MapRegisters, scheme: Scheme) -> int:
+    """Return the scale of the levels; 1 for RowMax, whose rows are divided by their own sum."""
+    if regs.e is None or regs.row_sum is None:
+        return 1
+    exact_map = regs.e.double() / regs.row_sum.unsqueeze(-1)
+    return best_delta(regs.level, exact_map, scheme, largest=scheme.int_max)
 
 
 def _raw_bias(bias: Tensor | None, config: AttentionConfig) -> Tensor | None:
@@ -299,7 +315,8 @@ def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:
             "the top of these rows is flattened",
             stacklevel=3,
         )
-    if config.code.half and t.shape[-1] > config.code.int_max:
+    vanishes = config.code.half and not config.code.row_max
+    if vanishes and t.shape[-1] > config.code.int_max:
         warnings.warn(
             f"{config.scheme} codes a uniform row of {t.shape[-1]} tokens as all zero: "
             f"its limit is {config.code.int_max}",

@@ -1,37 +1,44 @@
-"""Section 3 of the specification in torch: every register of a batch, on any device.
+"""The datapaths of the specification in torch: every register of a batch, on any device.
 
 An independent implementation: of `bitlog2.sim` it takes configuration and tables. It divides where
 the simulator's kernels compare, and reads levels from exponent and mantissa of a float32, which
-holds p exactly, where they count thresholds or find leading ones.
+holds p exactly, where they count thresholds or find leading ones. RowMax's level is looked up by
+distance.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
+from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .layers import exact_matmul
 from .levels import level_of
 
 
 class MapRegisters(NamedTuple):
-    """Units 1 to 7. score, t, d, e, level, nibble, flag: (B, H, R, N); row_max, row_sum: (B, H, R).
+    """Scores to codes. score, t, d, e, level, nibble, flag: (B, H, R, N); the others (B, H, R).
 
-    level, nibble and flag are uint8, row_sum int64, the others int32, or int64 where a score
-    product does not fit. d and e of masked keys are d_max and 0.
+    level, nibble and flag are uint8, row_sum, weight_sum, m2_row and n2_row int64, the others
+    int32, or int64 where a score product does not fit. d and e of masked keys are d_max and 0.
+    Registers that the scheme's datapath lacks are None.
     """
 
     score: Tensor
     t: Tensor
     row_max: Tensor
     d: Tensor
-    e: Tensor
-    row_sum: Tensor
+    e: Tensor | None
+    row_sum: Tensor | None
     level: Tensor
     nibble: Tensor
     flag: Tensor
+    weight_sum: Tensor | None = None
+    m2_row: Tensor | None = None
+    n2_row: Tensor | None = None
 
 
 class OutputRegisters(NamedTuple):
@@ -48,18 +55,20 @@ class DatapathRegisters(NamedTuple):
     output: OutputRegisters
 
     def named(self) -> dict[str, Tensor]:
-        """Return the registers by the names of `bitlog2.sim.REGISTERS`."""
-        return {**self.map._asdict(), **self.output._asdict()}
+        """Return the registers of the datapath by the names of `bitlog2.sim.REGISTERS`."""
+        held = {**self.map._asdict(), **self.output._asdict()}
+        return {name: held[name] for name in REGISTERS if held[name] is not None}
 
 
 class AttentionDatapath(nn.Module):
-    """The nine units on integer tensors.
+    """The units of a scheme's datapath on integer tensors.
 
     Args:
         config: configuration of the hardware.
     """
 
     exp2_of: Tensor
+    level_of: Tensor
     values: Tensor
 
     def __init__(self, config: AttentionConfig) -> None:
@@ -67,7 +76,10 @@ class AttentionDatapath(nn.Module):
         self.config = config
         self.word = torch.int32 if config.scores_fit_int32 else torch.int64
         values = torch.tensor(config.code.values, dtype=torch.float32)
-        self.register_buffer("exp2_of", _exp2_of_every_distance(config), persistent=False)
+        by_distance = ("level_of", _level_of_every_distance(config))
+        if not config.code.row_max:
+            by_distance = ("exp2_of", _exp2_of_every_distance(config))
+        self.register_buffer(*by_distance, persistent=False)
         self.register_buffer("values", values, persistent=False)
 
     def forward(
@@ -89,7 +101,8 @@ class AttentionDatapath(nn.Module):
         """
         attention_map = self.attention_map(q, k, params, masked, bias)
         acc = self.accumulate(attention_map.level, v, params)
-        return DatapathRegisters(attention_map, OutputRegisters(acc, self.output(acc, params)))
+        o = self.output(acc, *output_scale(attention_map._asdict(), params), params.zo)
+        return DatapathRegisters(attention_map, OutputRegisters(acc, o))
 
     def attention_map(
         self,
@@ -99,7 +112,7 @@ class AttentionDatapath(nn.Module):
         masked: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> MapRegisters:
-        """Return the registers of units 1 to 7; arguments as `forward`.
+        """Return the registers from scores to codes; arguments as `forward`.
 
         Raises:
             ValueError: rows or heads are longer than the hardware is built for: registers could
@@ -123,13 +136,51 @@ class AttentionDatapath(nn.Module):
         d = (row_max.unsqueeze(-1) - t).clamp(max=config.d_max)
         if masked is not None:
             d = d.masked_fill(masked, config.d_max)
+        known = (score, t, row_max, d)
+        return (self._from_distance if config.code.row_max else self._from_quotient)(
+            known, params, masked
+        )
+
+    def _from_quotient(
+        self, known: tuple[Tensor, ...], params: LayerParams, masked: Tensor | None
+    ) -> MapRegisters:
+        """Return the registers of units 4 to 7 after the known ones."""
+        config, d = self.config, known[3]
         e = self.exp2_of.index_select(0, d.reshape(-1)).view(d.shape)
         if masked is not None:
             e = e.masked_fill(masked, 0)
         row_sum = e.sum(dim=-1, dtype=torch.int64 if config.width("row_sum") > 31 else torch.int32)
         level = self._log2_quantizer(e, row_sum.unsqueeze(-1))
         nibble, flag = self._code_register(level)
+        score, t, row_max, _ = known
         return MapRegisters(score, t, row_max, d, e, row_sum.long(), level, nibble, flag)
+
+    def _from_distance(
+        self, known: tuple[Tensor, ...], params: LayerParams, masked: Tensor | None
+    ) -> MapRegisters:
+        """Return the registers of units 10, 7, 11 and 12 after the known ones.
+
+        lod(w) is the exponent of a float64, which holds w exactly; M2 * 2**(k + 1) + w is below
+        2**52.
+        """
+        d = known[3]
+        level = self.level_of.index_select(0, d.reshape(-1)).view(d.shape)
+        if masked is not None:
+            level = level.masked_fill(masked, 0)
+        weight_sum = self._value_of(level).sum(dim=-1, dtype=torch.float64).long()
+        k = torch.frexp(weight_sum.double()).exponent.long() - 1
+        shifted = torch.bitwise_left_shift(torch.full_like(k, 2 * params.m2), k)
+        m2_row = (shifted + weight_sum).div(2 * weight_sum, rounding_mode="floor")
+        nibble, flag = self._code_register(level)
+        score, t, row_max, _ = known
+        codes = (level, nibble, flag)
+        return MapRegisters(
+            score, t, row_max, d, None, None, *codes, weight_sum, m2_row, params.n2 + k
+        )
+
+    def _value_of(self, level: Tensor) -> Tensor:
+        """Return the value of each level, float32."""
+        return self.values.index_select(0, level.reshape(-1).int()).view(level.shape)
 
     def _log2_quantizer(self, e: Tensor, total: Tensor) -> Tensor:
         """Return the level of e / total, uint8.
@@ -150,13 +201,30 @@ class AttentionDatapath(nn.Module):
 
     def accumulate(self, level: Tensor, v: Tensor, params: LayerParams) -> Tensor:
         """Return acc, (B, H, R, D') int32, of the levels (B, H, R, N) uint8 and v."""
-        weight = self.values.index_select(0, level.reshape(-1).int()).view(level.shape)
-        return exact_matmul(weight, v - params.zv, self.config.registers["acc"].bound).int()
+        bound = self.config.registers["acc"].bound
+        return exact_matmul(self._value_of(level), v - params.zv, bound).int()
 
-    def output(self, acc: Tensor, params: LayerParams) -> Tensor:
-        """Return o, the output codes of acc, uint8."""
-        rounded = rnd(acc.long() * params.m2, params.n2) + params.zo
+    def output(self, acc: Tensor, m2: Tensor | int, n2: Tensor | int, zo: int) -> Tensor:
+        """Return o, the output codes of acc, uint8; m2 and n2 as `output_scale` returns them."""
+        rounded = rnd(acc.long() * m2, n2) + zo
         return rounded.clamp(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
+
+
+def output_scale(
+    registers: Mapping[str, Tensor | None], params: LayerParams
+) -> tuple[Tensor | int, Tensor | int]:
+    """Return what unit 9 multiplies and shifts by: of the layer, or of each row (B, H, R, 1)."""
+    m2, n2 = registers.get("m2_row"), registers.get("n2_row")
+    if m2 is None or n2 is None:
+        return params.m2, params.n2
+    return m2.unsqueeze(-1), n2.unsqueeze(-1)
+
+
+def _level_of_every_distance(config: AttentionConfig) -> Tensor:
+    """Return RowMax's level of every d, uint8: the thresholds from d on, (d_max + 1,)."""
+    thresholds = torch.tensor(thresholds_of(config.code, config.fraction_bits))
+    passed = torch.bucketize(torch.arange(config.d_max + 1), thresholds)
+    return (config.code.top_level - passed).to(torch.uint8)
 
 
 def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
@@ -169,6 +237,6 @@ def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
     return torch.bitwise_right_shift(entry + rounding, shift).int()
 
 
-def rnd(x: Tensor, n: int) -> Tensor:
+def rnd(x: Tensor, n: Tensor | int) -> Tensor:
     """Return RND(x >> n) of integers: ties toward plus infinity."""
     return (x + ((1 << n) >> 1)) >> n

@@ -17,7 +17,7 @@ from bitlog2.sim.checks import check_choice, check_int
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
-from .quantizers import FloatMap, Log2Map, PublishedUniform, Sqrt2Map
+from .quantizers import FloatMap, Log2Map, PublishedUniform, RowMaxMap, Sqrt2Map
 from .reparameterize import norm_and_linear, reparameterize
 from .supported import (
     Heads,
@@ -282,12 +282,17 @@ def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
     return result
 
 
-def _float_map(spec: QuantizationSpec) -> FloatMap | Log2Map | Sqrt2Map | PublishedUniform:
+def _float_map(
+    spec: QuantizationSpec,
+) -> FloatMap | Log2Map | RowMaxMap | Sqrt2Map | PublishedUniform:
     if spec.scheme in FLOAT_ONLY:
         return Sqrt2Map(spec.a_bits, seventeen=spec.scheme == "Sqrt2_17")
     if spec.scheme == "uniform_4":
         return PublishedUniform(UNIFORM_BITS)
-    return FloatMap() if spec.scheme == "none" else Log2Map(SCHEMES[spec.scheme])
+    if spec.scheme == "none":
+        return FloatMap()
+    scheme = SCHEMES[spec.scheme]
+    return RowMaxMap(scheme) if scheme.row_max else Log2Map(scheme)
 
 
 def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:

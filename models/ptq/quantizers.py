@@ -356,3 +356,39 @@ class Log2Map(MapQuantizer):
         """Return the dequantized map, value / delta, the shape of x."""
         self.require_frozen()
         return value_of(self.codes(x), self.scheme).div_(self.delta)
+
+
+class RowMaxMap(nn.Module):
+    """RowMax's code in float arithmetic: a value relative to its row's maximum, then normalized.
+
+    The level is the largest whose threshold the ratio reaches: the logarithmic means of neighbours,
+    and half the smallest value. Nothing is calibrated: a row is divided by the sum of its values.
+
+    Source: SPEC.md BL2-DIST-01, with the ratio in place of 2**(-d / 2**F).
+    """
+
+    frozen = True
+    values: Tensor
+    edges: Tensor
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__()
+        values = torch.tensor(scheme.values, dtype=torch.float64) / scheme.int_max
+        low, high = values[1:-1], values[2:]
+        edges = torch.cat((values[1:2] / 2, (high - low) / (high / low).log()))
+        self.register_buffer("values", values.float(), persistent=False)
+        self.register_buffer("edges", edges.float(), persistent=False)
+
+    def observe(self, x: Tensor) -> None:
+        """Nothing to freeze."""
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Return the level of each value of x, (..., N) of any float type, int64."""
+        ratio = x / x.amax(dim=-1, keepdim=True)
+        return torch.bucketize(ratio, self.edges.to(x.dtype), right=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the coded map of x, (..., N) in [0, 1], the shape of x; rows sum to 1."""
+        level = self.levels(x)
+        value = self.values.index_select(0, level.reshape(-1)).view(x.shape)
+        return value / value.sum(dim=-1, keepdim=True)

@@ -156,7 +156,7 @@ class BatchRules:
     def _count_fault(self, record: BatchRecord) -> str:
         wanted = dict.fromkeys(REGISTERS, 0)
         if self.choice is not None:
-            wanted = values_compared(self.shapes, self.choice, record.numbers)
+            wanted |= values_compared(self.shapes, self.choice, record.numbers)
         for name, count in wanted.items():
             compared, differing = (
                 each.get(name, 0) for each in (record.compared, record.mismatched)

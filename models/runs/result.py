@@ -465,13 +465,14 @@ def _check(folder: RunFolder, answers: CellAnswers) -> CheckCounts | None:
         mismatched=mismatched,
         total_compared=sum(compared.values()),
         total_mismatched=sum(mismatched.values()),
-        passed=all(compared.values()) and not any(mismatched.values()),
+        passed=bool(compared) and all(compared.values()) and not any(mismatched.values()),
         first_mismatches=in_words[:_SHOWN],
     )
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
-    return {name: sum(count.get(name, 0) for count in counts) for name in REGISTERS}
+    seen = [name for name in REGISTERS if any(name in count for count in counts)]
+    return {name: sum(count.get(name, 0) for count in counts) for name in seen}
 
 
 def _watermarks(answers: CellAnswers) -> dict[str, dict[str, MarkRecord]] | None:

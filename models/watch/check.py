@@ -25,6 +25,7 @@ from bitlog2.sim import (
     LayerParams,
     attention,
 )
+from bitlog2.sim.registers import registers_of
 
 from ..ptq.supported import refusal
 from .in_order import InOrder
@@ -33,20 +34,24 @@ from .watching import Observation, Watcher, unobserved
 #: `attention` with a trace: (q, k, v, params, config, masked=, bias=).
 Simulate = Callable[..., AttentionTrace]
 
-#: Registers that the unit behind a register reads: the whole row of them, or the one value.
+#: Registers that the unit behind a register reads: the whole row of them, or the one value. Those
+#: that the scheme's datapath lacks do not count.
 _INPUTS = {
     "t": ("score",),
     "row_max": ("t",),
     "d": ("t", "row_max"),
     "e": ("d",),
     "row_sum": ("e",),
-    "level": ("e", "row_sum"),
+    "level": ("d", "e", "row_sum"),
+    "weight_sum": ("level",),
+    "m2_row": ("weight_sum",),
+    "n2_row": ("weight_sum",),
     "nibble": ("level",),
     "flag": ("level",),
     "acc": ("level",),
-    "o": ("acc",),
+    "o": ("acc", "m2_row", "n2_row"),
 }
-_WHOLE_ROW = ("row_max", "row_sum", "acc")
+_WHOLE_ROW = ("row_max", "row_sum", "weight_sum", "acc")
 
 
 @dataclass(frozen=True)
@@ -242,14 +247,16 @@ class SimulatedPart:
 
     def _inputs(self, name: str, group: int, row: int, index: int | None) -> dict[str, Any]:
         """Return the inputs of the register's unit, as the simulator has them."""
-        trace = {register: getattr(self.expected, register)[group, row] for register in REGISTERS}
+        registers = registers_of(self.run.config.code.family)
+        trace = {register: getattr(self.expected, register)[group, row] for register in registers}
         if name == "score":
             return {
                 "q": self.codes[0][group, row].tolist(),
                 "k": self.codes[1][group, index].tolist(),
             }
         given: dict[str, Any] = {}
-        for register in _INPUTS[name]:
+        inputs = [register for register in _INPUTS[name] if register in trace]
+        for register in inputs[1:] if inputs[:2] == ["d", "e"] else inputs:
             values = trace[register]
             one = values if values.ndim == 0 or name in _WHOLE_ROW else values[index]
             given[register] = one.tolist()
@@ -351,12 +358,12 @@ class Outcome:
     """Result of the comparison of a run.
 
     Attributes:
-        compared, mismatched: values, by register.
+        compared, mismatched: values, by register of the datapaths that ran.
         mismatches: the first of each register that differs, in datapath order.
     """
 
-    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
-    mismatched: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REGISTERS, 0))
+    compared: dict[str, int] = field(default_factory=dict)
+    mismatched: dict[str, int] = field(default_factory=dict)
     mismatches: list[RegisterMismatch] = field(default_factory=list)
 
 
@@ -384,7 +391,7 @@ def compare_run(run: HeldRun, simulate: Simulate) -> Outcome:
     """Compare every value of every register of a run with the simulator's, by `==`."""
     if run.copied is not None:
         run.copied.synchronize()
-    outcome = Outcome()
+    outcome = Outcome(dict.fromkeys(run.registers, 0), dict.fromkeys(run.registers, 0))
     first: dict[str, RegisterMismatch] = {}
     for part in run.parts():
         seen = run.simulated(part, simulate)
@@ -461,12 +468,13 @@ def values_compared(
     shapes: Mapping[str, LayerShape], choice: HeadChoice, images: Sequence[int]
 ) -> dict[str, int]:
     """Return how many values of each register are compared in a batch of these images."""
-    counts = dict.fromkeys(REGISTERS, 0)
+    counts: dict[str, int] = {}
     for layer, shape in shapes.items():
         chosen = choice.pairs(layer, images, shape.heads)
         masked = int(np.array(shape.masked)[chosen % shape.heads].sum()) if shape.masked else 0
         for name, size in shape.sizes.items():
-            counts[name] += len(chosen) * size - (masked if name in HIDDEN_REGISTERS else 0)
+            hidden = masked if name in HIDDEN_REGISTERS else 0
+            counts[name] = counts.get(name, 0) + len(chosen) * size - hidden
     return counts
 
 
@@ -535,7 +543,8 @@ class Checker(Watcher):
     @property
     def passed(self) -> bool:
         """Whether every register of every watched layer was compared, and none differed."""
-        return all(self.compared.values()) and not (self.total_mismatched or self.unchecked)
+        counts = self.compared.values()
+        return bool(counts) and all(counts) and not (self.total_mismatched or self.unchecked)
 
     @property
     def unchecked(self) -> list[str]:
@@ -578,9 +587,12 @@ class Checker(Watcher):
 
     def _merge(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            for name in REGISTERS:
-                self._found.compared[name] += outcome.compared[name]
-                self._found.mismatched[name] += outcome.mismatched[name]
+            for name in outcome.compared:
+                for total, new in (
+                    (self._found.compared, outcome.compared),
+                    (self._found.mismatched, outcome.mismatched),
+                ):
+                    total[name] = total.get(name, 0) + new[name]
             left = self.keep - len(self._found.mismatches)
             self._found.mismatches += outcome.mismatches[: max(0, left)]
 

@@ -13,6 +13,7 @@ from .watching import Observation, Watcher
 
 #: Registers that go into a digest, each in one little-endian type on every device.
 _TYPES = dict.fromkeys(REGISTERS, "<i4") | {
+    "n2_row": "u1",
     "row_sum": "<i8",
     "level": "u1",
     "nibble": "u1",
@@ -58,7 +59,7 @@ class RegisterDigest(Watcher):
     def take(self, seen: Observation) -> None:
         """Take in the registers of a layer."""
         self._ran = True
-        for name in self._names:
+        for name in (name for name in self._names if name in seen.registers):
             values = seen.registers[name].detach().to("cpu").numpy()
             values = values.astype(_TYPES[name], copy=False)
             rows = np.ascontiguousarray(values).reshape(len(self._hashes), -1)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from bitlog2.sim import REGISTERS
-
 from .watching import Observation, Watcher
 
 
@@ -64,11 +62,11 @@ def first_difference(a: Mapping[str, Observation], b: Mapping[str, Observation])
         if other is None:
             return Parting(first, layer, "q")
         ours, theirs = ({**each.inputs, **each.registers} for each in (one, other))
-        for name in ("q", "k", "v", "parameters", *REGISTERS):
+        for name in ("q", "k", "v", "parameters", *one.registers):
             if name == "parameters":
                 if one.params != other.params:
                     return Parting(first, layer, name)
-            elif ours[name].shape != theirs[name].shape:
+            elif name not in theirs or ours[name].shape != theirs[name].shape:
                 return Parting(first, layer, name)
             elif not torch.equal(ours[name], theirs[name]):
                 where = tuple((ours[name] != theirs[name]).nonzero()[0].tolist())

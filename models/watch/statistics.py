@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bitlog2.documents import Document, Exact, Positive, of
+from bitlog2.sim import Scheme
 
 from ..ptq.levels import level_of
+from ..ptq.quantizers import RowMaxMap
 from .watching import MapObservation, Observation, Watcher
 
 #: Bins of the histograms: half octaves from 2**-20 to 1; smaller values, and 0, are counted apart.
@@ -69,11 +71,12 @@ class MapStatistics(Watcher):
         t = t if seen.bias is None else t + seen.bias
         t = t if seen.masked is None else t.masked_fill(seen.masked, -math.inf)
         exact = torch.softmax(t * (math.log(2) / (1 << seen.config.fraction_bits)), dim=-1)
-        p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
-        ideal = level_of(p.float(), scheme).to(levels.dtype)
+        ideal = _levels_of_exact(exact, scheme).to(levels.dtype)
         values = torch.tensor(scheme.values, dtype=torch.float64, device=levels.device)
         decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
         assert seen.delta is not None, seen.layer
+        if scheme.row_max:
+            decoded, of_ideal = (x / x.sum(dim=-1, keepdim=True) for x in (decoded, of_ideal))
         part = _Part(exact, decoded / seen.delta)
         part.changed = int((ideal != levels).sum()), levels.numel()
         x = seen.inputs["v"].double() - params.zv
@@ -84,6 +87,14 @@ class MapStatistics(Watcher):
     def take_map(self, seen: MapObservation) -> None:
         """Keep a float map before and after its code."""
         self._parts.setdefault(seen.layer, []).append(_Part(seen.before, seen.after))
+
+
+def _levels_of_exact(exact: Tensor, scheme: Scheme) -> Tensor:
+    """Return the levels that the scheme gives an exact softmax, (..., N) float64."""
+    if scheme.row_max:
+        return RowMaxMap(scheme).to(exact.device).levels(exact)
+    p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
+    return level_of(p.float(), scheme)
 
 
 def _joined(parts: list[_Part]) -> LayerStatistics:

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from bitlog2.sim import REGISTERS, AttentionConfig
 
-from ..ptq.datapath import rnd
+from ..ptq.datapath import output_scale, rnd
 from .watching import Observation, Watcher, unobserved
 
-#: Registers in datapath order; product and out_product are those before the shifts.
+#: Registers of every datapath in order; product and out_product are those before the shifts.
 WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o")
+_PRODUCTS = ("product", "out_product")
 #: Registers that saturate.
 SATURATING = ("t", "d", "o")
 
@@ -68,7 +69,8 @@ class Watermarks(Watcher):
 
     def take(self, seen: Observation) -> None:
         """Mark every register of a run."""
-        marks = {name: mark_of(name, seen) for name in WATERMARKED}
+        names = (name for name in WATERMARKED if name in _PRODUCTS or name in seen.registers)
+        marks = {name: mark_of(name, seen) for name in names}
         join_marks(self.layers.setdefault(seen.layer, {}), marks)
 
 
@@ -92,7 +94,10 @@ def mark_of(register: str, seen: Observation) -> Mark:
     if register == "product":
         return _scaled(_mark(registers["score"]), params.m, params.n)
     if register == "out_product":
-        return _scaled(_mark(registers["acc"]), params.m2, params.n2)
+        m2, n2 = output_scale(registers, params)
+        if isinstance(m2, int) and isinstance(n2, int):
+            return _scaled(_mark(registers["acc"]), m2, n2)
+        return _mark(registers["acc"].long() * m2 + ((1 << n2) >> 1))
     values, masked = registers[register], unobserved(register, seen.masked)
     if masked is not None:
         values = values[~masked.expand(seen.grid)]
@@ -122,7 +127,8 @@ def _saturated(register: str, seen: Observation) -> int | None:
         over = (registers["row_max"].unsqueeze(-1) - registers["t"]) > config.d_max
         over = over if seen.masked is None else over & ~seen.masked
     elif register == "o":
-        o = rnd(registers["acc"].long() * params.m2, params.n2) + params.zo
+        m2, n2 = output_scale(registers, params)
+        o = rnd(registers["acc"].long() * m2, n2) + params.zo
         over = (o < 0) | (o >= 1 << config.o_bits)
     else:
         return None
