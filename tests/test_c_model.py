@@ -4,6 +4,7 @@ import ctypes
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.c_model import (
     OK,
     SOURCE,
     STATUS,
+    WIDTHS,
     Case,
     CModel,
     Widths,
@@ -55,9 +57,17 @@ NARROW = AttentionConfig(
     "BitLog2_Half_16", q_bits=2, k_bits=3, v_bits=2, o_bits=2, t_bits=8, table_bits=4, m_bits=4
 )
 CONFIGS = {scheme: AttentionConfig(scheme) for scheme in SCHEMES} | {"wide": WIDE, "narrow": NARROW}
+CONFIGS |= {
+    "wide row max": replace(WIDE, scheme="RowMax_16", fraction_bits=8, distance_int_bits=6),
+    "narrow row max": replace(
+        NARROW, scheme="RowMax_16", fraction_bits=1, m2_bits=4, max_tokens=3, max_n2=12
+    ),
+}
+#: Those whose levels come from a quotient.
+QUOTIENTS = [name for name, each in SCHEMES.items() if not each.row_max]
 
 
-@pytest.fixture(params=SCHEMES)
+@pytest.fixture(params=QUOTIENTS)
 def scheme(request: pytest.FixtureRequest) -> Scheme:
     return SCHEMES[request.param]
 
@@ -113,6 +123,17 @@ def log2_quantizer(model: CModel, s: int, e: int) -> dict[str, int]:
     return {"level": level, "nibble": nibble, "flag": flag}
 
 
+def distance_quantizer(model: CModel, mask: int, d: int) -> dict[str, int]:
+    level = model.values("distance_quantizer", d, mask)[0]
+    nibble, flag = model.values("code_register", level)
+    return {"level": level, "nibble": nibble, "flag": flag}
+
+
+def row_multiplier(model: CModel, weight_sum: int, m2: int, n2: int) -> dict[str, int]:
+    model.load(params(m2=m2, n2=n2))
+    return dict(zip(("m2_row", "n2_row"), model.values("row_multiplier", weight_sum), strict=True))
+
+
 def output_requantizer(model: CModel, acc: int, m2: int, n2: int, zo: int) -> dict[str, int]:
     model.load(params(m2=m2, n2=n2, zo=zo))
     return {"o": model.values("output_requantizer", acc)[0]}
@@ -145,6 +166,14 @@ def row_sum(model: CModel, tables: Tables) -> Tables:
         e = np.ascontiguousarray(tables["stimulus"]["e"][beats], np.uint32)
         made.append(model.values("row_sum", len(e), e)[0])
     return {"expected": {"s": np.array(made)}}
+
+
+def weight_sum(model: CModel, tables: Tables) -> Tables:
+    made = []
+    for beats in rows("weight_sum", tables):
+        level = u1(tables["stimulus"]["level"][beats])
+        made.append(model.values("weight_sum", len(level), level)[0])
+    return {"expected": {"weight_sum": np.array(made)}}
 
 
 def code_register(model: CModel, tables: Tables) -> Tables:
@@ -182,8 +211,11 @@ def shift_add(model: CModel, tables: Tables) -> Tables:
 
 
 def attention_row(model: CModel, tables: Tables) -> Tables:
-    keys = ("t", "d", "e", "level", "nibble", "flag")
-    made: dict[str, list[Any]] = {name: [] for name in (*keys, "row_max", "row_sum", "acc", "o")}
+    streams = {
+        stream: [name for name in tables[stream] if name != "last"]
+        for stream in ("expected", "keys", "rows")
+    }
+    made: dict[str, list[Any]] = {name: [] for names in streams.values() for name in names}
     given = tables["stimulus"]
     for case, beats in enumerate(rows("attention_row", tables)):
         model.load(params(**{name: column[case] for name, column in tables["params"].items()}))
@@ -194,7 +226,6 @@ def attention_row(model: CModel, tables: Tables) -> Tables:
         assert status == OK, model.text(status)
         for name, values in made.items():
             values.extend(got[name]) if name in KEY_REGISTERS else values.append(got[name])
-    streams = {"expected": ("o",), "keys": keys, "rows": ("row_max", "row_sum", "acc")}
     return {s: {name: np.array(made[name]) for name in names} for s, names in streams.items()}
 
 
@@ -206,6 +237,9 @@ C_UNITS = {
     "exp2": per_case(exp2),
     "row_sum": row_sum,
     "log2_quantizer": per_case(log2_quantizer),
+    "distance_quantizer": per_case(distance_quantizer),
+    "weight_sum": weight_sum,
+    "row_multiplier": per_case(row_multiplier),
     "code_register": code_register,
     "shift_add": shift_add,
     "output_requantizer": per_case(output_requantizer),
@@ -240,29 +274,36 @@ def differing(
 
 def test_c_model_has_every_unit_of_a_vector_set():
     assert [name for name in UNITS if not hasattr(library(), f"bl2_{name}")] == []
-    assert set(C_UNITS) <= set(UNITS)
+    assert set(C_UNITS) == set(HELD) == set(UNITS)
 
 
 #: The requirements of each unit, which its vectors hold: their bins are all filled.
-HELD = [
-    pytest.param("score_accumulator", marks=requirement("BL2-SCORE-01", "BL2-SCORE-02")),
-    pytest.param("score_requantizer", marks=requirement("BL2-REQ-01", "BL2-REQ-02", "BL2-REQ-03")),
-    pytest.param("row_max", marks=requirement("BL2-MAX-01", "BL2-MAX-03", "BL2-MAX-04")),
-    pytest.param("exp2", marks=requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04")),
-    pytest.param("row_sum", marks=requirement("BL2-SUM-01")),
-    pytest.param("log2_quantizer", marks=requirement("BL2-LOG2-01", "BL2-LOG2-04", "BL2-LOG2-05")),
-    pytest.param(
-        "code_register",
-        marks=requirement("BL2-CODE-01", "BL2-CODE-02", "BL2-CODE-03", "BL2-CODE-04"),
-    ),
-    pytest.param("shift_add", marks=requirement("BL2-SCHEME-01", "BL2-ACC-01", "BL2-ACC-02")),
-    pytest.param("output_requantizer", marks=requirement("BL2-OUT-01", "BL2-OUT-02")),
-    pytest.param("attention_row", marks=requirement("BL2-ROW-01")),
-]
+HELD = {
+    "score_accumulator": requirement("BL2-SCORE-01", "BL2-SCORE-02"),
+    "score_requantizer": requirement("BL2-REQ-01", "BL2-REQ-02", "BL2-REQ-03"),
+    "row_max": requirement("BL2-MAX-01", "BL2-MAX-03", "BL2-MAX-04"),
+    "exp2": requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04"),
+    "row_sum": requirement("BL2-SUM-01"),
+    "log2_quantizer": requirement("BL2-LOG2-01", "BL2-LOG2-04", "BL2-LOG2-05"),
+    "distance_quantizer": requirement("BL2-DIST-01", "BL2-DIST-02", "BL2-DIST-03"),
+    "weight_sum": requirement("BL2-WEIGHT-01", "BL2-WEIGHT-02"),
+    "row_multiplier": requirement("BL2-ROWMUL-01", "BL2-ROWMUL-02"),
+    "code_register": requirement("BL2-CODE-01", "BL2-CODE-02", "BL2-CODE-03", "BL2-CODE-04"),
+    "shift_add": requirement("BL2-SCHEME-01", "BL2-ACC-01", "BL2-ACC-02", "BL2-ACC-03"),
+    "output_requantizer": requirement("BL2-OUT-01", "BL2-OUT-02"),
+    "attention_row": requirement("BL2-ROW-01"),
+}
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("unit", HELD)
+@pytest.mark.parametrize(
+    ("unit", "config"),
+    [
+        pytest.param(unit, name, marks=HELD[unit])
+        for unit in HELD
+        for name, config in CONFIGS.items()
+        if unit in config.units
+    ],
+)
 def test_c_model_gives_every_expected_word(unit: str, config: str):
     assert differing(unit, CONFIGS[config]) == 0
 
@@ -275,7 +316,8 @@ def test_c_model_sees_a_changed_word(unit: str):
         stream[name] = stream[name].copy()
         stream[name].reshape(-1)[-1] ^= 1
 
-    assert differing(unit, CONFIGS["BitLog2_Half_17"], change) == 1
+    config = next(each for each in CONFIGS.values() if unit in each.units)
+    assert differing(unit, config, change) == 1
 
 
 # Tables, widths, and unit 6 on as many shares as C can take.
@@ -303,8 +345,8 @@ def test_c_model_register_widths():
         widths = Widths()
         made = c_config(config.as_dict())
         assert library().bl2_register_widths(ctypes.byref(made), ctypes.byref(widths)) == OK
-        for name, register in config.registers.items():
-            assert getattr(widths, name) == register.bits, (name, config)
+        bits = {name: register.bits for name, register in config.registers.items()}
+        assert {name: getattr(widths, name) for name in WIDTHS} == dict.fromkeys(WIDTHS, 0) | bits
 
 
 @requirement("BL2-EXP2-02", "BL2-EXP2-03", "BL2-EXP2-04")
@@ -417,7 +459,7 @@ def test_c_model_statuses_have_texts():
     """Each its own sentence; what is no status has one too."""
     count = STATUS["STATUS_COUNT"]
     texts = [library().bl2_status_text(status).decode() for status in range(count)]
-    assert len(set(texts)) == count == 38
+    assert len(set(texts)) == count == 43
     assert library().bl2_status_text(count).decode() == "not a status of this library"
 
 

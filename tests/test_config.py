@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.schemes import QUOTIENTS
 
 from bitlog2.sim import (
     SCHEMES,
@@ -72,6 +73,7 @@ SCHEME_WIDTHS = {
     "BitLog2_Half_17": (14, 37),
     "BitLog2_Single_16": (20, 37),
     "BitLog2_Single_17": (21, 38),
+    "RowMax_16": (25, 41),
 }
 SIX_BIT = {"q_bits": 6, "k_bits": 6, "v_bits": 6, "o_bits": 6, "max_head_dim": 64}
 COMPLETE = AttentionConfig().as_dict()
@@ -154,7 +156,11 @@ def test_config_default_widths(scheme: str):
     acc, out_product = SCHEME_WIDTHS[scheme]
     config = AttentionConfig(scheme=scheme)
     widths = {name: register.bits for name, register in config.registers.items()}
-    assert widths == DEFAULT_WIDTHS | {"acc": acc, "out_product": out_product}
+    expected = DEFAULT_WIDTHS | {"acc": acc, "out_product": out_product}
+    if config.code.row_max:
+        expected = {name: expected[name] for name in expected.keys() - {"e", "row_sum", "compare"}}
+        expected |= {"weight_sum": 21, "m2_row": 16, "n2_row": 6}
+    assert widths == expected
 
 
 @requirement("BL2-CONF-02")
@@ -168,7 +174,7 @@ def test_config_widths_of_other_sizes():
 @requirement("BL2-CONF-02")
 def test_config_widths_hold_their_bounds_and_no_bit_more():
     """Over the corners of the free choices."""
-    for q, tokens, scheme in product((2, 8), (1, 3, 1024, 65536), SCHEMES):
+    for q, tokens, scheme in product((2, 8), (1, 3, 1024, 65536), QUOTIENTS):
         widest = {"max_tokens": tokens, "m_bits": 24, "max_n": 48}
         for register in AttentionConfig(scheme, q_bits=q, v_bits=q, **widest).registers.values():
             magnitude_bits = register.bits - register.signed
@@ -252,7 +258,7 @@ def test_params_zero_point_is_a_code_of_its_own_tensor(name: str, field: str):
 HALF = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 
-@pytest.fixture(params=list(SCHEMES))
+@pytest.fixture(params=list(QUOTIENTS))
 def scheme(request: pytest.FixtureRequest) -> Scheme:
     return SCHEMES[request.param]
 
@@ -288,6 +294,43 @@ def test_scheme_one_level_above_the_top_would_be_int_max(scheme: Scheme):
     if scheme.half:
         value = 3 << (above // 2 - 1) if above % 2 else 1 << (above // 2)
     assert value == scheme.int_max
+
+
+ROW_MAX = AttentionConfig("RowMax_16")
+
+
+def test_scheme_row_max_has_half_steps_above_whole_octaves():
+    values = [0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+    assert list(ROW_MAX.code.values) == values
+    assert (ROW_MAX.code.int_max, ROW_MAX.code.storage_bits, ROW_MAX.code.zero_flag) == (1024, 4, 0)
+
+
+@requirement("BL2-ROWMUL-02")
+def test_config_of_row_max_leaves_rows_room_for_their_shift():
+    """lod(1024 * 1024) = 20 of 36; a row of one key needs 10."""
+    assert ROW_MAX.max_layer_n2 == 16
+    assert refusal({"scheme": "RowMax_16", "max_n2": 19}, ValueError) == (
+        "max_n2 must be from 20 to 48 with RowMax_16 and max_tokens = 1024: a row adds up to 20 to "
+        "n2, got 19"
+    )
+    assert AttentionConfig("RowMax_16", max_tokens=1, max_n2=10).max_layer_n2 == 0
+    with pytest.raises(ValueError, match="n2 must be from 0 to 16, got 17"):
+        ROW_MAX.check_params(LayerParams(1, 0, 1, 17))
+
+
+@requirement("BL2-ROW-02")
+@pytest.mark.parametrize("name", ["exp_bits", "sum_bits", "compare_bits"])
+def test_config_of_row_max_refuses_the_width_of_a_register_that_it_lacks(name: str):
+    line = refusal({"scheme": "RowMax_16", name: 40}, ValueError)
+    assert line == f"{name} must be null: the datapath has no register {PINS[name]}, got 40"
+
+
+@requirement("BL2-ACC-03")
+def test_config_of_row_max_refuses_accumulators_of_more_than_32_bits():
+    """255 * 1024 * 8224 is below 2**31, one key more is not."""
+    assert AttentionConfig("RowMax_16", v_bits=8, max_tokens=8224).width("acc") == 32
+    line = refusal({"scheme": "RowMax_16", "v_bits": 8, "max_tokens": 8225}, ValueError)
+    assert line.startswith("max_tokens must be at most 8224 with RowMax_16 and v_bits = 8")
 
 
 def test_scheme_of_an_unknown_name_is_refused():

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 import bitlog2.golden
-from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES, Channel, Contract
+from bitlog2.golden.simulation.contract import (
+    CONTRACTS,
+    DEVICES,
+    Channel,
+    Contract,
+    devices_within,
+)
 from bitlog2.golden.testbench import reference_files
+from bitlog2.sim import SCHEMES, AttentionConfig
 
 PAGE = Path(bitlog2.golden.__file__).with_name("README.md").read_text(encoding="utf-8")
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in reference_files()}
@@ -52,6 +59,28 @@ def agrees(module: str, source: str) -> bool:
 @pytest.mark.parametrize("module", DEVICES)
 def test_contract_has_the_ports_of_the_reference(module: str):
     assert agrees(module, SOURCES[module])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_contract_of_a_scheme_has_the_fields_of_its_datapath_alone(scheme: str):
+    config = AttentionConfig(scheme)
+    devices = devices_within(config)
+    assert {each.unit for each in devices.values()} == set(config.units)
+    assert [name for name in DEVICES if name in devices] == list(devices)
+    fields = {
+        field
+        for each in devices.values()
+        for channel in each.channels
+        for field in (*channel.fields, *each.params)
+    }
+    assert fields <= set(config.ports)
+    assert all(wanted_ports(devices[name]) == wanted_ports(DEVICES[name]) for name in devices)
+
+
+def test_contract_of_row_max_has_its_taps():
+    keys, rows = devices_within(AttentionConfig("RowMax_16"))["attention_row"].outputs[1:]
+    assert keys.fields == ("t", "d", "level", "nibble", "flag")
+    assert rows.fields == ("row_max", "weight_sum", "m2_row", "n2_row", "acc")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +130,8 @@ def test_contract_is_what_the_page_says(module: str):
         elif channel.lanes:
             assert f"{said(channel, True)}; tkeep, tlast" in given
         else:
-            assert given == f"{said(channel, False)}; tlast"
+            framed = "; tlast" if channel.framed else ", a beat a row"
+            assert given == f"{said(channel, False)}{framed}"
     for channel in contract.outputs:
         if channel.ready:
             assert said(channel, True) in made

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 from support.devices import PIPELINED, ROW_SUM, write_device
-from support.rtl import FAST, needs_icarus
+from support.rtl import BUILT, FAST, HALF_17, ROW_MAX_16, needs_icarus, with_row_max
 from support.shared import made_once
 from test_golden_helpers import SMALL, contents, renew_sums
 
@@ -31,6 +31,7 @@ from bitlog2.golden.cosim import (
     Rtl,
     UnitRun,
     cosim,
+    devices_within,
     regression,
     render_junit,
     run_point,
@@ -41,9 +42,10 @@ from bitlog2.golden.cosim.job import profiles_of
 from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts import cli
+from bitlog2.sim import AttentionConfig
 
 Played = Callable[..., CosimResult]
-Reference = Callable[[str], UnitRun]
+Reference = Callable[..., UnitRun]
 LONG = pytest.mark.long
 
 
@@ -55,6 +57,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         emit(out, SMALL, head_dim=2, sources=("random",), random_cases=20)
 
     return made_once(tmp_path_factory, "cosim_set", make)
+
+
+@pytest.fixture(scope="session")
+def folders(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same set, and one of RowMax_16, by the scheme."""
+
+    def make(out: Path) -> None:
+        emit(out, with_row_max(SMALL), head_dim=2, sources=("random",), random_cases=20)
+
+    return {HALF_17: folder, ROW_MAX_16: made_once(tmp_path_factory, "cosim_row_max_set", make)}
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +86,13 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reference(folder: Path, builds: Path) -> Reference:
+def reference(folders: dict[str, Path], builds: Path) -> Reference:
     """Simulate a unit of the reference RTL; each only once."""
 
     @cache
-    def simulated(name: str) -> UnitRun:
+    def simulated(name: str, scheme: str = HALF_17) -> UnitRun:
         options = CosimOptions(simulator=FAST, builds=builds, stop_first=True)
-        return cosim(folder, name, options).units[0]
+        return cosim(folders[scheme], name, options).units[0]
 
     return simulated
 
@@ -129,15 +141,16 @@ def test_cosim_covers_every_unit_of_the_vectors() -> None:
     assert set(UNITS) <= set(DEVICES)
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize(("name", "scheme"), BUILT)
 def test_cosim_reference_agrees_in_every_word_that_the_manifest_counts(
-    reference: Reference, name: str
+    reference: Reference, name: str, scheme: str
 ) -> None:
-    run = reference(name)
+    run = reference(name, scheme)
     assert run.ok, "\n".join(run.lines())
-    clocked = not DEVICES[name].contract.plain
+    device = devices_within(AttentionConfig(scheme))[name]
+    clocked = not device.contract.plain
     assert tuple(each.name for each in run.profiles) == (PROFILES if clocked else ("none",))
-    streams = {each.name for each in DEVICES[name].unit.outputs}
+    streams = {each.name for each in device.unit.outputs}
     for profile in run.profiles:
         assert profile.comparison is not None
         counts = {each.name.split(".")[1]: each for each in profile.comparison.counts}
@@ -156,23 +169,26 @@ def test_cosim_all_is_every_device_of_the_set(sums: Path, builds: Path) -> None:
     assert result.ok, text_of(result)
 
 
-def test_cosim_reference_agrees_in_verilator(folder: Path, builds: Path) -> None:
-    result = cosim(folder, "attention_row", CosimOptions(builds=builds))
+@pytest.mark.parametrize("scheme", [HALF_17, ROW_MAX_16])
+def test_cosim_reference_agrees_in_verilator(
+    folders: dict[str, Path], builds: Path, scheme: str
+) -> None:
+    result = cosim(folders[scheme], "attention_row", CosimOptions(builds=builds))
     assert result.ok, text_of(result)
     assert result.simulator.startswith("Verilator 5")
 
 
 @LONG
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize(("name", "scheme"), BUILT)
 @pytest.mark.parametrize("lanes", [1, 3, 8])
 def test_cosim_reference_agrees_at_other_seeds_and_lanes(
-    folder: Path, builds: Path, name: str, lanes: int
+    folders: dict[str, Path], builds: Path, name: str, scheme: str, lanes: int
 ) -> None:
     wide = DEVICES[name].contract.wide
     if not wide and lanes > 1:
         pytest.skip("has no lanes")
     options = CosimOptions(builds=builds, seed=lanes, stall=60, lanes=lanes if wide else None)
-    result = cosim(folder, name, options)
+    result = cosim(folders[scheme], name, options)
     assert result.ok, text_of(result)
 
 
@@ -593,7 +609,7 @@ def agrees(number: int, units: tuple[str, ...], simulator: str) -> None:
         assert result.ok, text_of(result)
 
 
-@pytest.mark.parametrize("number", [4, pytest.param(9, marks=LONG)])
+@pytest.mark.parametrize("number", [4, 27, pytest.param(9, marks=LONG)])
 def test_cosim_regression_agrees(number: int) -> None:
     agrees(number, ("attention_row",), FAST)
 
@@ -606,7 +622,7 @@ def test_cosim_regression_agrees_in_verilator(number: int) -> None:
 
 @LONG
 @needs_icarus
-@pytest.mark.parametrize("number", [0, 3, 11, 17])
+@pytest.mark.parametrize("number", [0, 3, 11, 17, 24])
 def test_cosim_regression_agrees_in_icarus(number: int) -> None:
     agrees(number, units_of(number), "icarus")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from support.devices import NEVER_STALLED, ROW_SUM
-from support.rtl import FAST
+from support.rtl import BUILT, FAST, ROW_MAX_16, with_row_max
 from test_golden_helpers import SMALL
 
 import bitlog2.golden
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
+from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim, devices_within
 from bitlog2.golden.cosim.design import Design
+from bitlog2.golden.package.reading import open_set
 from bitlog2.golden.simulation import FileList
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts.cli import main
@@ -97,11 +98,22 @@ def refused(folder: Path, scratch: Path, unit: str, text: str, **given: object) 
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", DEVICES)
-def test_ports_of_the_reference_are_those_of_the_contract(folder: Path, name: str):
-    wrapper = Design.of(folder, DEVICES[name], None).wrapper
-    assert wrapper.clocked != DEVICES[name].contract.plain
-    assert len(wrapper.lanes) == (len(DEVICES[name].contract.channels) if wrapper.clocked else 0)
+@pytest.fixture(scope="module")
+def row_max_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("row_max_ports") / "set"
+    emit(out, with_row_max(SMALL), head_dim=2, units=["weight_sum"], sources=("corners",))
+    return out
+
+
+@pytest.mark.parametrize(("name", "scheme"), BUILT)
+def test_ports_of_the_reference_are_those_of_the_contract(
+    folder: Path, row_max_folder: Path, name: str, scheme: str
+):
+    vectors = row_max_folder if scheme == ROW_MAX_16 else folder
+    device = devices_within(open_set(vectors).config)[name]
+    wrapper = Design.of(vectors, device, None).wrapper
+    assert wrapper.clocked != device.contract.plain
+    assert len(wrapper.lanes) == (len(device.contract.channels) if wrapper.clocked else 0)
 
 
 ROW = next(path for path in reference_files() if path.stem == "attention_row").read_text()

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bitlog2.golden import UNITS
 from bitlog2.golden.assurance.cost.catalogue import entry_error, linear_entry, step_error
 from bitlog2.golden.assurance.cost.measure import design_files
 from bitlog2.golden.simulation import run_tool, verilator_command, verilator_environment
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import AttentionConfig
 
 BENCH = Path(__file__).parent / "rtl" / "cost_tb.sv"
@@ -78,7 +78,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     words = a.astype(np.uint64) << np.uint64(31) | b
     (folder / "pairs.mem").write_text("".join(f"{word:x}\n" for word in words))
     package = folder / "bitlog2_pkg.sv"
-    package.write_bytes(render_package(Target.of(CONFIG), list(UNITS.values())))
+    package.write_bytes(render_package(Target.of(CONFIG), list(units_within(CONFIG).values())))
     files = [package, *(design_files()[name] for name in NAMES), BENCH]
     command = [verilator_command(), *OPTIONS, f"-DFLOAT_WORDS={a.size}", "--top-module", "cost_tb"]
     run_tool([*command, "-Mdir", ".", *files], folder, environment=verilator_environment())
@@ -102,7 +102,7 @@ def test_cost_alternative_is_clean_under_verilator(
     top: str, options: tuple[str, ...], tmp_path: Path
 ):
     package = tmp_path / "bitlog2_pkg.sv"
-    package.write_bytes(render_package(Target.of(CONFIG), list(UNITS.values())))
+    package.write_bytes(render_package(Target.of(CONFIG), list(units_within(CONFIG).values())))
     files = [package, *(path for name, path in design_files().items() if name != "checks")]
     quiet = ("-Wno-UNUSEDPARAM", "-Wno-MULTITOP")
     named = ["-Wall", *quiet, *options, "--top-module", top]

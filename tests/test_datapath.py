@@ -12,6 +12,7 @@ import bitlog2.models
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim.registers import registers_of
 
 
 def checked(config, inputs):
@@ -50,10 +51,11 @@ def test_datapath_equals_the_simulator_in_other_configurations(fields):
             assert checker.passed, checker.mismatches[0]
 
 
-def test_datapath_trace_is_of_every_register():
-    config = AttentionConfig()
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_datapath_trace_is_of_every_register(scheme):
+    config = AttentionConfig(scheme)
     inputs = random_inputs(9, 0, config, masks=False, bias=False)
-    assert tuple(AttentionDatapath(config)(*inputs).named()) == REGISTERS
+    assert tuple(AttentionDatapath(config)(*inputs).named()) == registers_of(config.code.family)
 
 
 def test_datapath_registers_are_integers():
@@ -62,7 +64,8 @@ def test_datapath_registers_are_integers():
     registers = AttentionDatapath(config)(*inputs).named()
     kinds = {name: values.dtype for name, values in registers.items()}
     narrow = dict.fromkeys(("level", "nibble", "flag", "o"), torch.uint8)
-    assert kinds == dict.fromkeys(REGISTERS, torch.int32) | narrow | {"row_sum": torch.int64}
+    expected = dict.fromkeys(registers_of(config.code.family), torch.int32) | narrow
+    assert kinds == expected | {"row_sum": torch.int64}
 
 
 def test_datapath_wide_scores_are_64_bits():
@@ -76,6 +79,8 @@ def test_datapath_wide_scores_are_64_bits():
 @pytest.mark.parametrize("register", REGISTERS)
 def test_datapath_one_changed_value_of_any_register_is_caught(register):
     config = AttentionConfig()
+    if register not in registers_of(config.code.family):
+        config = AttentionConfig("RowMax_16")
     inputs = random_inputs(33, 1, config, masks=False, bias=False)
     output = AttentionDatapath(config)(*inputs)
     values = output.named()[register]
@@ -99,6 +104,8 @@ ALLOWED = {
     "KEY_REGISTERS",
     "OUTPUT_REGISTERS",
     "REGISTERS",
+    "bitlog2.sim.registers.registers_of",
+    "bitlog2.sim.units.distance_quantizer.thresholds_of",
     "config_from_mapping",
     "bitlog2.sim.checks.check_choice",
     "bitlog2.sim.checks.check_int",

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.defects import DEFECTS, Defect, Forgotten, defect_named, forgotten_by, planted
 from support.proofs import refuted_by_units
-from support.rtl import BIND, FAST, MODULES, RTL, Workshop, needs_icarus, rtl_files, verdict
+from support.rtl import (
+    BIND,
+    FAST,
+    HALF_17,
+    MODULES,
+    ROW_MAX_16,
+    RTL,
+    Workshop,
+    needs_icarus,
+    rtl_files,
+    verdict,
+    with_row_max,
+)
 from support.shared import made_once
 from test_golden_helpers import SMALL
 
@@ -28,21 +41,30 @@ SHOWN_BY_STALLS = ("row_sum: waits for tready",)
 SHORT = ("exp2: shift off by one", "softmax_row: lost last beat", "attention_row: hang")
 
 
-@pytest.fixture(scope="session")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_set(factory: pytest.TempPathFactory, scheme: str) -> Path:
     """A small set of every unit, with its testbenches."""
+    config = with_row_max(CONFIG) if scheme == ROW_MAX_16 else CONFIG
 
     def make(out: Path) -> None:
-        emit(out, CONFIG, head_dim=3, sources=("corners",), testbench=True)
+        emit(out, config, head_dim=3, sources=("corners",), testbench=True)
 
-    return made_once(tmp_path_factory, "defects_set", make)
+    return made_once(factory, f"defects_set_{scheme}", make)
+
+
+def default_set(factory: pytest.TempPathFactory, scheme: str) -> Path:
+    """The default configuration of a scheme, with few lanes of v."""
+    make = lambda out: emit(out, AttentionConfig(scheme), head_dim=2, testbench=True)  # noqa: E731
+    return made_once(factory, f"default_set_{scheme}", make)
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_set(tmp_path_factory, HALF_17)
 
 
 @pytest.fixture(scope="session")
 def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default configuration, with few lanes of v."""
-    make = lambda out: emit(out, head_dim=2, testbench=True)  # noqa: E731
-    return made_once(tmp_path_factory, "default_set", make)
+    return default_set(tmp_path_factory, HALF_17)
 
 
 # The catalogue.
@@ -77,8 +99,13 @@ def assert_fails(run: tuple[int, list[str]]) -> list[str]:
 @pytest.mark.parametrize("simulator", [FAST, pytest.param("verilator", marks=LONG)])
 @pytest.mark.parametrize("defect", DEFECTS, ids=str)
 def test_defects_are_caught_by_a_testbench(
-    defect: Defect, simulator: str, default: Path, workshop: Workshop, tmp_path: Path
+    defect: Defect,
+    simulator: str,
+    workshop: Workshop,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
+    default = default_set(tmp_path_factory, defect.scheme)
     run = workshop.build(simulator, default, defect.top, rtl=defect.planted(tmp_path))
     assert_fails(run(default, "+stop"))
 
@@ -149,11 +176,16 @@ def test_defects_of_an_output_stream_fail(
 
 @pytest.mark.parametrize(("forgotten", "top"), forgotten_by("testbench"), ids=str)
 def test_defects_of_a_reset_are_found_by_a_testbench(
-    forgotten: Forgotten, top: str, bench_set: Path, workshop: Workshop, tmp_path: Path
+    forgotten: Forgotten,
+    top: str,
+    bench_of: Callable[[str], Path],
+    workshop: Workshop,
+    tmp_path: Path,
 ) -> None:
-    run = workshop.build(FAST, bench_set, top, rtl=forgotten.planted(tmp_path))
-    assert run(bench_set, "+resets=0")[0] == 0
-    lines = assert_fails(run(bench_set))
+    vectors = bench_of(forgotten.scheme)
+    run = workshop.build(FAST, vectors, top, rtl=forgotten.planted(tmp_path))
+    assert run(vectors, "+resets=0")[0] == 0
+    lines = assert_fails(run(vectors))
     assert " differ after reset " in verdict(lines)
     assert lines[0].startswith("  after reset ")
 
@@ -285,11 +317,12 @@ def run_bound(vectors: Path, top: str, files: list[Path], build: Path) -> str:
     return printed
 
 
-@pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
+@pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02", "BL2-ACC-03", "BL2-WEIGHT-02")
 @pytest.mark.parametrize(
     "scheme",
     [
-        "BitLog2_Half_17",
+        HALF_17,
+        ROW_MAX_16,
         pytest.param("BitLog2_Single_16", marks=LONG),
         pytest.param("BitLog2_Half_16", marks=LONG),
         pytest.param("BitLog2_Single_17", marks=LONG),
@@ -323,8 +356,9 @@ def test_defects_are_stopped_at_by_bound_checks(vectors: Path, tmp_path: Path) -
     ids=str,
 )
 def test_defects_are_found_by_cosim(
-    defect: Defect, simulator: str, vectors: Path, tmp_path: Path
+    defect: Defect, simulator: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
+    vectors = small_set(tmp_path_factory, defect.scheme)
     stall = 40 if str(defect) in SHOWN_BY_STALLS else 0
     options = CosimOptions(simulator=simulator, stall=stall, idle=500)
     result = cosim(vectors, defect.top, options, rtl=Rtl(defect.planted(tmp_path), defect.top))

@@ -12,7 +12,7 @@ import z3
 from bitlog2.golden.assurance.modules import MODULES
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
-from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.expressions import Expression, number, parameter, port
@@ -22,19 +22,25 @@ WIDE = AttentionConfig(
     scheme="BitLog2_Single_17", max_tokens=65536, table_bits=20, t_bits=24, distance_bits=14,
     exp_bits=24, sum_bits=62,
 )  # fmt: skip
-CONFIGS = {"usual": AttentionConfig(), "small": SMALL, "wide": WIDE}
-#: Every declared condition, and operators that no unit uses.
-CONDITIONS = [
-    *dict.fromkeys(
+ROW_MAX = AttentionConfig("RowMax_16")
+CONFIGS = {"usual": AttentionConfig(), "small": SMALL, "wide": WIDE, "RowMax": ROW_MAX}
+#: Operators that no unit uses.
+_OTHERS = (
+    port("t") - 3 * port("row_max") < (port("d") - 5) * -2,
+    (port("t") >> 2).equals(port("row_max") + 1) & port("d").differs(parameter("code.int_max")),
+    (port("d") > 7) | (number(-4) >= port("t")),
+)
+
+
+def conditions_of(config: AttentionConfig) -> list[Expression]:
+    """Every condition that the scheme's datapath declares, and others."""
+    declared = (
         each
-        for unit in ATTENTION.values()
+        for unit in config.units.values()
         for conditions in (unit.assumes, *(helper.assumes or () for helper in unit.helpers))
         for each in conditions
-    ),
-    port("t") - 3 * port("row_max") < (port("e") - 5) * -2,
-    (port("t") >> 2).equals(port("row_max") + 1) & port("e").differs(parameter("code.int_max")),
-    (port("e") > 7) | (number(-4) >= port("t")),
-]
+    )
+    return [*dict.fromkeys(declared), *_OTHERS]
 
 
 def values_of(name: str, config: AttentionConfig, count: int) -> np.ndarray:
@@ -72,7 +78,8 @@ def by_simulator(
 ) -> np.ndarray:
     """What Icarus makes of each condition in each case."""
     count = len(next(iter(columns.values())))
-    lines = [render_package(Target.of(config), list(UNITS.values())).decode(), "module tb;"]
+    package = render_package(Target.of(config), list(units_within(config).values()))
+    lines = [package.decode(), "module tb;"]
     for name, values in columns.items():
         width = config.width(name)
         signed = "signed " if config.ports[name].signed else ""
@@ -94,11 +101,12 @@ def by_simulator(
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_expressions_agree_in_numpy_z3_and_systemverilog(config: AttentionConfig, tmp_path: Path):
-    names = sorted({name for each in CONDITIONS for name in each.ports})
+    conditions = conditions_of(config)
+    names = sorted({name for each in conditions for name in each.ports})
     columns = {name: values_of(name, config, 150) for name in names}
-    texts = [each.systemverilog(config) for each in CONDITIONS]
-    simulated = by_simulator(texts, CONDITIONS, config, columns, tmp_path)
-    for condition, found in zip(CONDITIONS, simulated.T, strict=True):
+    texts = [each.systemverilog(config) for each in conditions]
+    simulated = by_simulator(texts, conditions, config, columns, tmp_path)
+    for condition, found in zip(conditions, simulated.T, strict=True):
         expected = condition.value(config, columns)
         assert expected.dtype == bool
         assert np.array_equal(found, expected), condition
@@ -138,10 +146,11 @@ def test_expressions_that_may_pass_64_bits_are_refused():
 
 
 def test_expressions_are_written_for_a_reader():
-    texts = [str(each) for each in CONDITIONS]
+    texts = [str(each) for each in conditions_of(AttentionConfig())]
     assert "s <= MAX_TOKENS << TABLE_BITS" in texts
     assert "flag == 0 || nibble == 0" in texts
-    assert texts[-2] == "t >> 2 == row_max + 1 && e != INT_MAX"
+    assert texts[-2] == "t >> 2 == row_max + 1 && d != INT_MAX"
+    assert "n2 <= MAX_LAYER_N2" in map(str, conditions_of(ROW_MAX))
 
 
 def test_expressions_take_limits_of_a_port_together():

@@ -9,8 +9,8 @@ import pytest
 from support.command import call
 from test_golden_helpers import SMALL, contents, emit_hand_row
 
-from bitlog2.golden import UNITS
 from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import AttentionConfig
 
 
@@ -131,7 +131,7 @@ def test_golden_cli_plan_names_every_unit_stream_and_field(
 ) -> None:
     command("plan", "--head-dim", 4)
     text = capsys.readouterr().out
-    for unit in UNITS.values():
+    for unit in units_within(AttentionConfig()).values():
         part = text[text.index(f"{unit.name}: ") :]
         for stream in unit.streams:
             line = part[part.index(f"  {stream.name} ({stream.role}, a word per {stream.per})") :]

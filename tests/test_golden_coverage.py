@@ -9,27 +9,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_golden_helpers import SMALL, table
+from test_golden_helpers import SMALL, config_with, table
 
 import bitlog2.sim
 from bitlog2.golden import PRESETS, UNITS, Plan, generate
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import code_register
 
-#: Bins that each unit declares: BitLog2_Single_16, Single_17, Half_16, Half_17.
+#: Bins that each unit declares: BitLog2_Single_16, Single_17, Half_16, Half_17, RowMax_16; None
+#: where the datapath has no such unit.
 DECLARED = {
-    "score_accumulator": (26, 26, 26, 26),
-    "score_requantizer": (128, 128, 128, 128),
-    "row_max": (28, 28, 28, 28),
-    "exp2": (65, 65, 65, 65),
-    "row_sum": (39, 39, 39, 39),
-    "log2_quantizer": (500, 545, 324, 359),
-    "code_register": (75, 95, 75, 95),
-    "shift_add": (59, 62, 59, 62),
-    "output_requantizer": (180, 184, 159, 162),
-    "attention_row": (60, 61, 61, 62),
+    "score_accumulator": (26, 26, 26, 26, 26),
+    "score_requantizer": (128, 128, 128, 128, 128),
+    "row_max": (28, 28, 28, 28, 28),
+    "exp2": (65, 65, 65, 65, None),
+    "row_sum": (39, 39, 39, 39, None),
+    "log2_quantizer": (500, 545, 324, 359, None),
+    "code_register": (75, 95, 75, 95, 75),
+    "shift_add": (59, 62, 59, 62, 59),
+    "output_requantizer": (180, 184, 159, 162, 186),
+    "distance_quantizer": (None, None, None, None, 65),
+    "weight_sum": (None, None, None, None, 53),
+    "row_multiplier": (None, None, None, None, 57),
+    "attention_row": (60, 61, 61, 62, 103),
 }
+QUOTIENTS = [name for name, scheme in SCHEMES.items() if not scheme.row_max]
+#: Units with a scheme whose datapath has them.
+PAIRS = [(name, scheme) for scheme in SCHEMES for name in PRESETS[scheme].units]
 CONFIGS = [
     {},
     {"max_tokens": 2, "max_head_dim": 1, "q_bits": 2, "k_bits": 2, "t_bits": 8},
@@ -49,25 +57,41 @@ CONFIGS = [
     {"max_n": 48, "max_n2": 48},
     {"m_bits": 24, "m2_bits": 24, "max_n": 30, "max_n2": 20, "t_bits": 24},
 ]
+ROW_MAX_CONFIGS = [
+    {},
+    {"max_tokens": 2, "max_head_dim": 1, "q_bits": 2, "k_bits": 2, "t_bits": 8},
+    {"max_n": 0, "max_n2": 20, "m_bits": 4, "m2_bits": 4, "v_bits": 8, "o_bits": 2},
+    {"fraction_bits": 8, "distance_int_bits": 6, "t_bits": 9, "max_tokens": 70},
+    {"t_bits": 24, "max_n": 30, "acc_bits": 62},
+    {"q_bits": 2, "k_bits": 2, "v_bits": 2, "o_bits": 2},
+    {"q_bits": 8, "k_bits": 8, "v_bits": 8, "o_bits": 8},
+    {"max_tokens": 1, "max_n2": 10},
+    {"max_tokens": 4096},
+    {"t_bits": 8},
+    {"distance_int_bits": 2, "fraction_bits": 1, "max_tokens": 40},
+    {"m_bits": 24, "m2_bits": 24, "max_n": 48, "max_n2": 48, "t_bits": 24},
+]
+FILLED = [(index, scheme) for index in range(len(CONFIGS)) for scheme in QUOTIENTS]
+FILLED += [(index, "RowMax_16") for index in range(len(ROW_MAX_CONFIGS))]
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(len(SCHEMES)))
 def test_golden_coverage_declares_so_many_bins(index: int) -> None:
     target = Target.of(PRESETS[list(SCHEMES)[index]])
-    found = {name: len(UNITS[name].reachable(target)) for name in DECLARED}
+    units = units_within(target.config)
+    found = {name: len(units[name].reachable(target)) if name in units else None for name in UNITS}
     assert found == {name: counts[index] for name, counts in DECLARED.items()}
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("index", range(len(CONFIGS)))
+@pytest.mark.parametrize(("index", "scheme"), FILLED)
 def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str) -> None:
-    config = AttentionConfig(scheme=scheme, **CONFIGS[index])
+    configs = ROW_MAX_CONFIGS if SCHEMES[scheme].row_max else CONFIGS
+    config = AttentionConfig(scheme=scheme, **configs[index])
     found = Plan(generate(config, head_dim=min(2, config.max_head_dim)))
     assert {part.unit.name: part.empty for part in found.vectors.units if part.empty} == {}
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize(("name", "scheme"), PAIRS)
 def test_golden_coverage_names_a_requirement_for_every_bin(name: str, scheme: str) -> None:
     page = (Path(bitlog2.sim.__file__).parent / "SPEC.md").read_text(encoding="utf-8")
     target = Target.of(AttentionConfig(scheme=scheme))
@@ -75,16 +99,19 @@ def test_golden_coverage_names_a_requirement_for_every_bin(name: str, scheme: st
     assert [each for each in points if not each.requirement or each.requirement not in page] == []
 
 
-@pytest.mark.parametrize("name", UNITS)
-def test_golden_coverage_names_each_bin_once_and_as_the_schema_wants(name: str) -> None:
-    bins = [point.name for point in UNITS[name].points(Target.of(AttentionConfig()))]
+@pytest.mark.parametrize(("name", "scheme"), PAIRS)
+def test_golden_coverage_names_each_bin_once_and_as_the_schema_wants(
+    name: str, scheme: str
+) -> None:
+    bins = [point.name for point in UNITS[name].points(Target.of(PRESETS[scheme]))]
     assert len(set(bins)) == len(bins)
     assert [each for each in bins if not re.fullmatch(r"[a-z][a-z0-9_]*", each)] == []
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
-    part = Plan(generate(SMALL, head_dim=2, units=[name], sources=["random"], random_cases=1))
+    config = SMALL if name in SMALL.units else config_with(name)
+    part = Plan(generate(config, head_dim=2, units=[name], sources=["random"], random_cases=1))
     assert part.vectors.units[0].empty
     assert part.status == 1
 
@@ -92,7 +119,8 @@ def test_golden_coverage_of_a_part_says_what_it_leaves_empty(name: str) -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_golden_coverage_of_corners_alone_is_whole(name: str) -> None:
     """So no bin hangs on what a seed draws."""
-    assert Plan(generate(units=[name], head_dim=4, sources=["corners"])).complete
+    config = config_with(name)
+    assert Plan(generate(config, units=[name], head_dim=4, sources=["corners"])).complete
 
 
 def framed(rows: list[dict[str, list]]) -> dict[str, np.ndarray]:
@@ -153,6 +181,23 @@ def every_exp2(**fields: int) -> tuple[AttentionConfig, Tables]:
     return config, {"stimulus": every_of({"mask": range(2), "d": range(config.d_max + 1)})}
 
 
+def every_distance() -> tuple[AttentionConfig, Tables]:
+    config = AttentionConfig(scheme="RowMax_16", fraction_bits=1, distance_int_bits=4)
+    return config, {"stimulus": every_of({"mask": range(2), "d": range(config.d_max + 1)})}
+
+
+def every_weight_sum() -> tuple[AttentionConfig, Tables]:
+    config = AttentionConfig(scheme="RowMax_16", max_tokens=3)
+    rows = [row for row in rows_up_to(3, list(range(16))) if 15 in row]
+    return config, {"stimulus": framed([{"level": list(row)} for row in rows])}
+
+
+def every_row_multiplier() -> tuple[AttentionConfig, Tables]:
+    config = AttentionConfig(scheme="RowMax_16", max_tokens=3, m2_bits=4, max_n2=13)
+    ranges = {"weight_sum": range(1024, 3073), "m2": range(1, 16), "n2": range(3)}
+    return config, {"stimulus": every_of(ranges)}
+
+
 def every_row_sum() -> tuple[AttentionConfig, Tables]:
     config = AttentionConfig(table_bits=4, max_tokens=3)
     rows = [row for row in rows_up_to(3, list(range(17))) if 16 in row]
@@ -172,7 +217,7 @@ def every_shift_add(scheme: str, keys: int) -> tuple[AttentionConfig, Tables]:
     cases = [
         (row, zv)
         for row in rows_up_to(keys, pairs)
-        if sum(code.values[level] for level, _ in row) <= code.int_max
+        if sum(code.values[level] for level, _ in row) <= config.largest_weight
         for zv in range(4)
     ]
     rows = [
@@ -197,6 +242,9 @@ EVERY = {
         lambda: every_exp2(fraction_bits=8, table_bits=20, distance_int_bits=6),
     ],
     "row_sum": [every_row_sum],
+    "distance_quantizer": [every_distance],
+    "weight_sum": [every_weight_sum],
+    "row_multiplier": [every_row_multiplier],
     "code_register": [
         lambda: every_code_register("BitLog2_Half_17", 3),
         lambda: every_code_register("BitLog2_Single_16", 1),
@@ -204,6 +252,7 @@ EVERY = {
     "shift_add": [
         lambda: every_shift_add("BitLog2_Half_17", 2),
         lambda: every_shift_add("BitLog2_Single_16", 1),
+        lambda: every_shift_add("RowMax_16", 2),
     ],
     "output_requantizer": [every_output_requantizer],
 }

@@ -13,6 +13,7 @@ from test_golden_helpers import SMALL, contents, emit_hand_row
 
 from bitlog2.golden import UNITS, emit, emit_from, emit_stimulus, verify
 from bitlog2.golden.stimulus.unit import Point, Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.spec import exp2
 
@@ -174,7 +175,7 @@ def test_golden_emission_gives_row_offsets_to_python(whole: Path) -> None:
         assert arrays["attention_row.row_offsets"].tolist() == [0, *ends.tolist()]
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", SMALL.units)
 def test_golden_emission_package_says_where_each_field_lies_in_its_word(
     whole: Path, unit: str
 ) -> None:
@@ -183,8 +184,9 @@ def test_golden_emission_package_says_where_each_field_lies_in_its_word(
     package = files["bitlog2_pkg.sv"].decode()
     constants = {name: int(value) for name, value in re.findall(r"integer (\w+) = (\d+);", package)}
     with np.load(whole / "vectors.npz") as arrays:
-        for stream in UNITS[unit].streams:
-            words = [int(word, 16) for word in files[UNITS[unit].file_name(stream)].split()]
+        made = units_within(SMALL)[unit]
+        for stream in made.streams:
+            words = [int(word, 16) for word in files[made.file_name(stream)].split()]
             for field in Target(SMALL, 2).fields(stream):
                 values = arrays[f"{unit}.{stream.name}.{field.name}"].reshape(len(words), -1)
                 lowest = constants[f"{unit}_{stream.name}_{field.name}_LSB".upper()]

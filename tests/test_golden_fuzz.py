@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bitlog2.golden import UNITS, emit
 from bitlog2.scripts.cli import main
 
 MANIFEST = "manifest.json"
+SMALL_ROW_MAX = replace(SMALL, scheme="RowMax_16", max_n2=16)
 Mangle = Callable[[bytes, random.Random], bytes]
 
 
@@ -31,7 +33,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("fuzz")
     for unit in UNITS:
         sources = ["random"]
-        emit(root / unit, SMALL, head_dim=2, units=[unit], sources=sources, random_cases=3)
+        config = SMALL if unit in SMALL.units else SMALL_ROW_MAX
+        emit(root / unit, config, head_dim=2, units=[unit], sources=sources, random_cases=3)
     return {unit: root / unit for unit in UNITS}
 
 

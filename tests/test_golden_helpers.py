@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from bitlog2.golden.package.folder import SUMS_NAME, render_checksums, sha256
 from bitlog2.golden.package.generation import generate
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
 from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim.datapath import ATTENTION
+from bitlog2.sim.scheme import QUOTIENT
 
 #: Narrow enough that a set of both units takes some tens of milliseconds.
 SMALL = AttentionConfig(
@@ -75,11 +78,18 @@ def table(**columns: object) -> dict[str, np.ndarray]:
     return {name: np.array(values, np.int64) for name, values in columns.items()}
 
 
+def config_with(unit: str, **fields: Any) -> AttentionConfig:
+    """Return a configuration whose datapath has the unit: the default scheme, or RowMax_16."""
+    declared = ATTENTION[unit].families
+    scheme = AttentionConfig().scheme if QUOTIENT in declared else "RowMax_16"
+    return AttentionConfig(**{"scheme": scheme} | fields)
+
+
 def simulated(
     unit: str, inputs: Tables, config: AttentionConfig | None = None, head_dim: int = 1
 ) -> Tables:
     """Return what the kernels make of inputs, the specification having made the same of them."""
-    target = Target(config or AttentionConfig(), head_dim)
+    target = Target(config or config_with(unit), head_dim)
     found = UNITS[unit].simulate(target, inputs, no_progress)
     specified = UNITS[unit].specify(target, inputs, no_progress)
     for stream, columns in specified.items():
@@ -90,7 +100,7 @@ def simulated(
 
 def default_tables(unit: str, config: AttentionConfig | None = None) -> Tables:
     """Return every stream of a unit's default cases, at most 4 lanes wide."""
-    used = config or AttentionConfig()
+    used = config or config_with(unit)
     return generate(used, head_dim=min(4, used.max_head_dim), units=[unit]).units[0].tables
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.schemes import QUOTIENTS
 from test_golden_helpers import SMALL, contents
 
 from bitlog2.golden import emit, emit_from, verify
@@ -15,7 +16,7 @@ from bitlog2.golden.stimulus import log2_quantizer
 from bitlog2.golden.stimulus.cases import level_name
 from bitlog2.golden.stimulus.log2_quantizer import LOG2_QUANTIZER, threshold
 from bitlog2.golden.stimulus.unit import Tables, Target, no_progress
-from bitlog2.sim import SCHEMES, AttentionConfig, spec
+from bitlog2.sim import AttentionConfig, spec
 
 UNIT = "log2_quantizer"
 
@@ -42,8 +43,8 @@ def specified(inputs: Tables, config: AttentionConfig) -> list[int]:
     ]
 
 
-CONFIGS = [AttentionConfig(scheme=scheme) for scheme in SCHEMES]
-CONFIGS += [replace(SMALL, scheme=scheme) for scheme in SCHEMES]
+CONFIGS = [AttentionConfig(scheme=scheme) for scheme in QUOTIENTS]
+CONFIGS += [replace(SMALL, scheme=scheme) for scheme in QUOTIENTS]
 CONFIGS += [AttentionConfig(table_bits=20, max_tokens=65536, sum_bits=40)]
 
 
@@ -132,7 +133,7 @@ def test_golden_log2_quantizer_counts_every_bin(
 @pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 @pytest.mark.parametrize("tokens", [1, 2, 5, 8])
 @pytest.mark.parametrize("bits", [4, 5, 6, 7])
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", QUOTIENTS)
 def test_golden_log2_quantizer_formulas_declare_what_every_legal_pair_reaches(
     scheme: str, bits: int, tokens: int
 ) -> None:

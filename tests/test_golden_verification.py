@@ -19,13 +19,17 @@ from test_golden_helpers import (
     renew_sums,
 )
 
-from bitlog2.golden import UNITS, Verification, emit, run_device, verify
+from bitlog2.golden import Verification, emit, run_device, verify
 from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.words.fields import pack, unpack, word_width
 from bitlog2.golden.words.memfile import parse_mem, render_mem
 
 TARGET = Target(SMALL, 2)
 FILES = 31
+
+#: The units of the sets' datapath.
+HELD = units_within(TARGET.config)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def own(folder: Path, tmp_path: Path) -> Path:
 
 def spoiled(path: Path, unit: str, stream: str, field: str, word: int, change: int) -> bytes:
     """Return a result file in which one value of one word is another."""
-    fields = TARGET.fields(next(s for s in UNITS[unit].outputs if s.name == stream))
+    fields = TARGET.fields(next(s for s in HELD[unit].outputs if s.name == stream))
     data = path.read_bytes()
     image = parse_mem(data, path.name, word_width(fields), data.count(b"\n"))
     columns = unpack(fields, image.digits)
@@ -72,7 +76,7 @@ def test_golden_verification_counts_every_word(folder: Path, device: dict[str, P
 
 
 def test_golden_verification_compares_every_output_field() -> None:
-    for unit in UNITS.values():
+    for unit in HELD.values():
         fields = {(s.name, field.name) for s in unit.outputs for field in TARGET.fields(s)}
         assert {(stream, field) for _, stream, field in unit.datapath} == fields
 
@@ -97,9 +101,7 @@ def test_golden_verification_catches_any_flipped_bit(own: Path, index: int) -> N
         assert status != 0, (path.name, position)
 
 
-EDITS = [
-    (unit.name, stream, field) for unit in UNITS.values() for _, stream, field in unit.datapath
-]
+EDITS = [(unit.name, stream, field) for unit in HELD.values() for _, stream, field in unit.datapath]
 #: A word of each stream that means something: bytes of a plane are written now and then.
 WORDS = {("code_register", "memory"): 16, ("row_max", "keys"): 30}
 
@@ -123,14 +125,14 @@ def test_golden_verification_names_the_wrong_word_of_a_device(
     name = f"{unit}.{stream}"
     data = spoiled(device[name], unit, stream, field, word, 1)
     mismatches = verified(folder, name, data, tmp_path).devices[0].mismatches
-    lanes = {f.name: f.lanes for s in UNITS[unit].outputs for f in TARGET.fields(s)}[field]
+    lanes = {f.name: f.lanes for s in HELD[unit].outputs for f in TARGET.fields(s)}[field]
     assert [(m.unit, m.stream, m.field, m.lane) for m in mismatches] == [
         (unit, stream, field, 0 if lanes > 1 else None)
     ]
     with np.load(folder / "vectors.npz") as arrays:
         offsets = arrays.get(f"{unit}.row_offsets")
         expected = arrays[f"{name}.{field}"].reshape(-1, lanes)[word, 0]
-    framed = next(s for s in UNITS[unit].outputs if s.name == stream).per == "beat"
+    framed = next(s for s in HELD[unit].outputs if s.name == stream).per == "beat"
     case = int(np.searchsorted(offsets, word, side="right")) - 1 if framed else word
     beat = word - int(offsets[case]) if framed else None
     assert (mismatches[0].case, mismatches[0].beat) == (case, beat)

@@ -18,9 +18,10 @@ from support.cases import (
     threshold_cases,
     thresholds,
 )
+from support.schemes import QUOTIENTS
 
 from bitlog2.golden.stimulus.log2_quantizer import dividing_levels
-from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.rounding import leading_one
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import log2_quantizer, log2_quantizer_comparing, log2_quantizer_counting
@@ -48,9 +49,9 @@ FORMS = {
 KERNELS = {"fused": row_levels, "alone": levels_alone}
 
 
-@pytest.fixture(params=SCHEMES)
+@pytest.fixture(params=QUOTIENTS)
 def scheme(request: pytest.FixtureRequest) -> Scheme:
-    return SCHEMES[request.param]
+    return QUOTIENTS[request.param]
 
 
 @requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
@@ -85,7 +86,7 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 )
 def test_log2_worked_by_hand(name: str, e: int, s: int, level: int):
     """2093 * 384 / 88809 = 9.05: 0b1001; 14702: 63.6, 0b111111; 14: 0.06."""
-    scheme = SCHEMES[name]
+    scheme = QUOTIENTS[name]
     assert DIVIDING([e], s, scheme) == [level]
     for form, by in FORMS.items():
         assert by([e], s, scheme) == [level], form
@@ -199,16 +200,16 @@ def test_log2_comparisons_fit_exhaustively_at_p_4(scheme: Scheme):
 
 
 @always
-@given(st.integers(1, MOST), st.integers(0, FULL), st.sampled_from(sorted(SCHEMES)))
+@given(st.integers(1, MOST), st.integers(0, FULL), st.sampled_from(sorted(QUOTIENTS)))
 def test_log2_never_falls_with_e(s: int, e: int, name: str):
     e = min(e, s - 1)
-    assert log2_quantizer(e, s, SCHEMES[name]) <= log2_quantizer(e + 1, s, SCHEMES[name])
+    assert log2_quantizer(e, s, QUOTIENTS[name]) <= log2_quantizer(e + 1, s, QUOTIENTS[name])
 
 
 @always
-@given(st.lists(st.integers(0, FULL), min_size=1, max_size=60), st.sampled_from(sorted(SCHEMES)))
+@given(st.lists(st.integers(0, FULL), min_size=1, max_size=60), st.sampled_from(sorted(QUOTIENTS)))
 def test_log2_values_of_a_row_sum_to_at_most_int_max(e: list[int], name: str):
-    scheme, e = SCHEMES[name], [*e, FULL]
+    scheme, e = QUOTIENTS[name], [*e, FULL]
     assert sum(scheme.values[level] for level in DIVIDING(e, sum(e), scheme)) <= scheme.int_max
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import z3
 from support.command import call
+from support.schemes import QUOTIENTS
 from test_house import SPECIFIED
 
 from bitlog2.golden.assurance.proof import CLAIMS, Claim, Setting, decide, selected
@@ -39,6 +40,12 @@ QUICK = (
     "out_product_bound",
     "rtl_distance",
     "rtl_exp2",
+    "distance_thresholds",
+    "row_max_values",
+    "octave_form",
+    "weight_bound",
+    "acc_bound_row_max",
+    "rtl_distance_quantizer",
 )
 
 
@@ -58,7 +65,8 @@ def claim_of(*obligations: Holds | Checked) -> Claim:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_proof_claim_is_proved(name: str) -> None:
-    line = decide(BY_NAME[name], Setting(AttentionConfig()), 120)
+    ((claim, setting), *_) = selected(CLAIMS, [name], tuple(SCHEMES))
+    line = decide(claim, setting, 120)
     assert (line.result, line.detail) == ("proved", "")
 
 
@@ -86,6 +94,7 @@ def test_proof_claims_have_names_of_their_own() -> None:
 def test_proof_claims_cover_the_arithmetic() -> None:
     """Every requirement of a unit but d of a masked key, refusals and the row as a whole."""
     units = ("SCORE", "REQ", "MAX", "EXP2", "SUM", "LOG2", "CODE", "ACC", "OUT")
+    units += ("DIST", "WEIGHT", "ROWMUL")
     wanted = {one for one in SPECIFIED if one.split("-")[1] in units}
     covered = {one for claim in CLAIMS for one in ids_of(claim.requirements)}
     assert wanted - covered == {"BL2-MAX-02", "BL2-MAX-04"}
@@ -120,7 +129,15 @@ def test_proof_one_undecided_obligation_is_not_proved() -> None:
 def test_proof_selected_once_where_schemes_do_not_differ() -> None:
     chosen = selected(CLAIMS, ["exp2_table", "clamp"], tuple(SCHEMES))
     assert [claim.name for claim, _ in chosen] == ["exp2_table"] + ["clamp"] * 4
-    assert [setting.scheme.name for _, setting in chosen[1:]] == list(SCHEMES)
+    assert [setting.scheme.name for _, setting in chosen[1:]] == list(QUOTIENTS)
+
+
+def test_proof_selected_of_the_family_that_a_claim_is_about() -> None:
+    chosen = selected(CLAIMS, ["clamp", "weight_bound", "term_is_value"], ("RowMax_16",))
+    assert {(claim.name, setting.scheme.name) for claim, setting in chosen} == {
+        ("weight_bound", "RowMax_16"),
+        ("term_is_value", "RowMax_16"),
+    }
 
 
 def test_proof_unknown_claim_is_refused() -> None:

@@ -15,6 +15,7 @@ from bitlog2.sim import AttentionConfig
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 HALF, SINGLE, HALF_16 = "BitLog2_Half_17", "BitLog2_Single_16", "BitLog2_Half_16"
+ROW_MAX = "RowMax_16"
 #: Claim, module, what stands there, what is planted, scheme.
 PLANTED = [
     ("rtl_leading_one", "leading_one", "rest >> (1 << step)", "rest >> step", HALF),
@@ -40,6 +41,14 @@ PLANTED = [
     ("rtl_output_requantizer", "output_requantizer", "<< n2) >> 1", "<< n2)", HALF),
     ("rtl_output_requantizer", "output_requantizer", "o = '1", "o = sum[O_WIDTH-1:0]", SINGLE),
     ("rtl_row_max", "row_max", "!mask && ", "", HALF),
+    ("rtl_distance_quantizer", "distance_quantizer", "> {1'b0, FULL_STEP}", ">= {1'b0, FULL_STEP}",
+     ROW_MAX),
+    ("rtl_distance_quantizer", "distance_quantizer", "mask || ", "", ROW_MAX),
+    ("rtl_weight_sum", "weight_sum", "first ? '0 : m_axis_tdata", "m_axis_tdata", ROW_MAX),
+    ("rtl_row_multiplier", "row_multiplier", "(quotient >> 1) + (M2_WIDTH + 1)'(quotient[0])",
+     "quotient >> 1", ROW_MAX),
+    ("rtl_row_multiplier", "row_multiplier", "remainder >= {1'b0, divisor}",
+     "remainder > {1'b0, divisor}", ROW_MAX),
     ("rtl_row_max", "row_max", "last_index <= index", "last_index <= index + 1'b1", HALF),
     ("rtl_code_memory", "code_memory", "{nibble, low_nibble}", "{low_nibble, nibble}", HALF),
     ("rtl_code_memory", "code_memory", "s_axis_tlast || place == 3'd7);", "place == 3'd7);", HALF),

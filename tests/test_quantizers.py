@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.published import PUBLISHED
+from support.schemes import QUOTIENTS
 
 from bitlog2.models.ptq import layers as exact
 from bitlog2.models.ptq.layers import (
@@ -219,7 +220,7 @@ def test_sqrt2_map_codes_round_ties_to_even(real, value):
 # Levels, and the scale of a map
 
 
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+@pytest.mark.parametrize("scheme", QUOTIENTS.values(), ids=QUOTIENTS)
 def test_levels_are_those_of_the_largest_value_not_above(scheme):
     """For every p there is."""
     p = torch.arange(scheme.int_max, dtype=torch.float32)

@@ -26,10 +26,11 @@ from test_house import SPECIFIED
 
 from bitlog2.golden import UNITS
 from bitlog2.golden.assurance.requirements import ids_of
-from bitlog2.golden.simulation.tools import ToolError
+from bitlog2.golden.simulation.tools import ToolError, run_tool
 from bitlog2.sim import SCHEMES, AttentionConfig
 
 HALF_17 = "BitLog2_Half_17"
+ROW_MAX_16 = "RowMax_16"
 #: Name -> (configuration, D, LANES of the rows).
 CONFIGURATIONS: dict[str, tuple[AttentionConfig, int, int]] = {
     **{scheme: (AttentionConfig(scheme=scheme), 4, 4) for scheme in SCHEMES},
@@ -54,6 +55,25 @@ CONFIGURATIONS: dict[str, tuple[AttentionConfig, int, int]] = {
             scheme="BitLog2_Single_17", q_bits=8, k_bits=8, v_bits=8, o_bits=8, max_head_dim=1024,
             max_tokens=65536, fraction_bits=8, table_bits=20, distance_int_bits=6, m_bits=24,
             max_n=48, m2_bits=24, max_n2=48, t_bits=24,
+        ), 1, 2,
+    ),
+    "RowMax, 8-bit codes": (
+        AttentionConfig(ROW_MAX_16, q_bits=8, k_bits=8, v_bits=8, o_bits=8), 2, 4
+    ),
+    "RowMax, F=1, I=2": (AttentionConfig(ROW_MAX_16, fraction_bits=1, distance_int_bits=2), 2, 4),
+    "RowMax, three lanes, seven tokens": (AttentionConfig(ROW_MAX_16, max_tokens=7), 3, 3),
+    "RowMax, smallest": (
+        AttentionConfig(
+            scheme=ROW_MAX_16, q_bits=2, k_bits=2, v_bits=2, o_bits=2, max_head_dim=1,
+            max_tokens=1, fraction_bits=1, table_bits=4, distance_int_bits=2, m_bits=4, max_n=0,
+            m2_bits=4, max_n2=10, t_bits=8,
+        ), 1, 1,
+    ),
+    "RowMax, largest": (
+        AttentionConfig(
+            scheme=ROW_MAX_16, q_bits=8, k_bits=8, v_bits=8, o_bits=8, max_head_dim=1024,
+            max_tokens=8192, fraction_bits=8, distance_int_bits=6, m_bits=24, max_n=48,
+            m2_bits=24, max_n2=48, t_bits=24,
         ), 1, 2,
     ),
 }  # fmt: skip
@@ -204,3 +224,26 @@ def test_rtl_ships_its_checks_beside_it():
     assert {path.name for path in BIND.iterdir()} == {
         "README.md", "attention_row_checks.sv", "bind_checks.sv", "softmax_row_checks.sv",
     }  # fmt: skip
+
+
+def cycles_of(scheme: str, beats: int) -> tuple[int, int]:
+    """Latency and interval that the head of attention_row states."""
+    m2_width = AttentionConfig().m2_bits
+    if SCHEMES[scheme].row_max:
+        return 2 * beats + m2_width + 4, max(2 * beats, m2_width + 3)
+    return 3 * beats + 1, 3 * beats
+
+
+@needs_icarus
+@pytest.mark.parametrize("scheme", [HALF_17, ROW_MAX_16])
+def test_rtl_rows_take_the_cycles_that_their_head_states(scheme: str, tmp_path: Path):
+    package = write_package(tmp_path, AttentionConfig(scheme), 1)
+    bench = Path(__file__).parent / "rtl" / "cycles_tb.sv"
+    for beats in (1, 2, 9, 10, 16):
+        program = tmp_path / f"cycles_{beats}"
+        words = ["iverilog", "-g2012", "-s", "cycles_tb", f"-Pcycles_tb.BEATS={beats}"]
+        run_tool([*words, "-o", program, package, *rtl_files(), bench], tmp_path, timeout=60)
+        printed = run_tool(["vvp", "-n", program], tmp_path, timeout=60)
+        latency, interval = cycles_of(scheme, beats)
+        assert f"latency {latency}\n" in printed
+        assert set(re.findall(r"interval (\d+)", printed)) == {str(interval)}

@@ -14,12 +14,14 @@ from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
 from bitlog2.golden.assurance.mutation.campaign import Campaign, Findings, MutantBench, Survivor
 from bitlog2.golden.assurance.mutation.catalogue import (
-    Boundary,
     boundary_of,
     mutants_of,
     selector_bits,
+    subjects_within,
 )
 from bitlog2.golden.testbench.files import RTL
+from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim.scheme import FAMILIES, ROW_MAX
 
 LIST = """\
 mutate -mode inv -module $paramod$1f\\lod -cell $add$lod.sv:7$3 -port Y -portbit 2 -src a/lod.sv:7.1
@@ -75,24 +77,42 @@ def test_rtl_mutation_lists_what_is_mutated_and_leaves_clocks_out():
     assert len(mutants_of(LIST, 1)) == 1
 
 
-def test_rtl_mutation_takes_every_module_and_every_fact_at_the_end_of_its_rtl():
+def test_rtl_mutation_takes_every_module_of_each_datapath():
+    files = {path.stem for path in RTL.glob("*.sv")} - {"checks"}
+    assert {subject.module.name for subject in SUBJECTS.values()} == files
+    for scheme in SCHEMES:
+        subjects = subjects_within(AttentionConfig(scheme))
+        assert [name for name in SUBJECTS if name in subjects] == sorted(
+            subjects, key=list(SUBJECTS).index
+        )
+        assert {each.family for each in subjects.values()} == {SCHEMES[scheme].family}
+        units = {each.module.unit.name for each in subjects.values()}
+        assert units == set(AttentionConfig(scheme).units)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rtl_mutation_takes_every_fact_at_the_end_of_a_modules_rtl(family: str):
+    of_family = re.compile(rf"^// (?:{family} )?([a-z]+): (?:\w+: (\w+))?", re.MULTILINE)
     files = {path.stem: path.read_text() for path in RTL.glob("*.sv") if path.stem != "checks"}
-    assert {subject.module.name for subject in SUBJECTS.values()} == set(files)
     for module, text in files.items():
-        kinds = re.findall(r"^// ([a-z]+): ", text.partition("\nendmodule\n")[2], re.MULTILINE)
-        found, inner = boundary_of(module), Boundary(module)
-        if "within" in kinds:
-            inner = boundary_of("softmax_row")
-            kinds.remove("within")
-        relations = [each for each in found.relations if each]
+        facts = of_family.findall(text.partition("\nendmodule\n")[2])
+        inner = [boundary_of(name, family) for kind, name in facts if kind == "within"]
+        kinds = [kind for kind, _ in facts if kind != "within"]
+        found = boundary_of(module, family)
         taken = {
-            "assume": len(found.assumes) - len(inner.assumes),
-            "invariant": len(found.invariants) - len(inner.invariants),
-            "lemma": len(found.lemmas) - len(inner.lemmas),
-            "agree": len(relations),
+            "assume": len(found.assumes) - sum(len(each.assumes) for each in inner),
+            "invariant": len(found.invariants) - sum(len(each.invariants) for each in inner),
+            "lemma": len(found.lemmas) - sum(len(each.lemmas) for each in inner),
+            "agree": len([each for each in found.relations if each]),
             "compare": len(found.seen),
         }
         assert {kind: count for kind, count in taken.items() if count} == Counter(kinds), module
+
+
+def test_rtl_mutation_facts_of_one_family_are_not_the_others():
+    assert boundary_of("softmax_row").lemmas
+    assert not boundary_of("softmax_row", ROW_MAX).lemmas
+    assert "!g_row_max_complete || first" in boundary_of("attention_row", ROW_MAX).invariants
 
 
 def test_rtl_mutation_registers_of_a_module_inside_have_its_name():

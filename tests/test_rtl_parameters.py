@@ -4,21 +4,25 @@ The units below a module take another package here, of other widths, scheme and 
 agrees with the vectors only where every parameter that its units have is handed to them.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.rtl import FAST, RTL
 from support.shared import made_once
 
-from bitlog2.golden import UNITS, emit
+from bitlog2.golden import emit
 from bitlog2.golden.cosim import CosimOptions, CosimResult, Rtl, cosim
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.sim import AttentionConfig
 
 CONFIG = AttentionConfig(
     "BitLog2_Single_16", fraction_bits=4, table_bits=12, q_bits=6, k_bits=6, v_bits=6, o_bits=6
 )
+ROW_MAX = replace(CONFIG, scheme="RowMax_16", fraction_bits=4, max_tokens=700)
 #: Of which no width, table or constant of the scheme is the same.
 OTHER = AttentionConfig(
     "BitLog2_Half_17", fraction_bits=5, table_bits=16, max_head_dim=16, t_bits=16, m_bits=14
@@ -28,40 +32,58 @@ _SOFTMAX = {
     "distance",
     "exp2",
     "log2_quantizer",
+    "distance_quantizer",
     "leading_one",
     "code_register",
 }
+_OF_A_ROW = {"shift_add_lane", "level_value", "row_multiplier", "output_requantizer"}
 #: Modules that have units, and those units.
 MODULES = {
-    "attention_row": _SOFTMAX | {"softmax_row", "shift_add_lane", "output_requantizer"},
+    "attention_row": _SOFTMAX | _OF_A_ROW | {"softmax_row"},
     "softmax_row": _SOFTMAX,
     "shift_add": {"shift_add_lane"},
     "row_max": {"distance"},
     "log2_quantizer": {"leading_one", "code_register"},
     "log2_quantizer_divide": {"leading_one", "code_register"},
+    "distance_quantizer": {"code_register"},
+    "weight_sum": {"level_value"},
+    "row_multiplier": {"leading_one"},
 }
-#: A parameter that is handed on, and is not.
+#: Module and configuration -> a parameter that is handed on, and is not.
 DROPPED = {
-    "attention_row": ".O_WIDTH(O_WIDTH)",
-    "softmax_row": ".TABLE(TABLE)",
-    "shift_add": ".HALF(HALF),",
-    "row_max": ".DISTANCE_MAX(DISTANCE_MAX)",
-    "log2_quantizer": ".ZERO_FLAG(ZERO_FLAG)",
-    "log2_quantizer_divide": ".ZERO_FLAG(ZERO_FLAG)",
+    ("attention_row", CONFIG): ".O_WIDTH(O_WIDTH)",
+    ("softmax_row", CONFIG): ".TABLE(TABLE)",
+    ("shift_add", CONFIG): ".HALF(HALF),",
+    ("row_max", CONFIG): ".DISTANCE_MAX(DISTANCE_MAX)",
+    ("log2_quantizer", CONFIG): ".ZERO_FLAG(ZERO_FLAG)",
+    ("log2_quantizer_divide", CONFIG): ".ZERO_FLAG(ZERO_FLAG)",
+    ("attention_row", ROW_MAX): ".WEIGHT_SUM_WIDTH(WEIGHT_SUM_WIDTH),",
+    ("softmax_row", ROW_MAX): ".THRESHOLDS(THRESHOLDS)",
+    ("shift_add", ROW_MAX): ".OCTAVE_LEVELS(OCTAVE_LEVELS),",
+    ("distance_quantizer", ROW_MAX): ".ZERO_FLAG(ZERO_FLAG)",
+    ("weight_sum", ROW_MAX): ".OCTAVE_LEVELS(OCTAVE_LEVELS),",
+    ("row_multiplier", ROW_MAX): ".WIDTH(WEIGHT_SUM_WIDTH),",
 }
+BUILT = [pytest.param(*each, id=f"{each[0]}-{each[1].scheme}") for each in DROPPED]
+Sets = Callable[[AttentionConfig], Path]
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(out: Path) -> None:
-        emit(out, CONFIG, head_dim=3, sources=("random",), random_cases=25)
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
+    """A set of every unit by configuration."""
 
-    return made_once(tmp_path_factory, "parameters_set", make)
+    def found(config: AttentionConfig) -> Path:
+        def make(out: Path) -> None:
+            emit(out, config, head_dim=3, sources=("random",), random_cases=25)
+
+        return made_once(tmp_path_factory, f"parameters_set_{config.scheme}", make)
+
+    return found
 
 
 def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResult:
     """Simulate a module over units of the other package."""
-    package = render_package(Target(OTHER, 2), [UNITS[name] for name in UNITS]).decode()
+    package = render_package(Target(OTHER, 2), list(units_within(OTHER).values())).decode()
     files = {"other_pkg": package.replace("bitlog2_pkg", "other_pkg")}
     for unit in MODULES[module]:
         source = (RTL / f"{unit}.sv").read_text()
@@ -75,27 +97,32 @@ def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResul
     return cosim(vectors, module, options, rtl=Rtl(paths))
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_rtl_parameters_are_handed_to_every_unit(vectors: Path, tmp_path: Path, module: str):
+@pytest.mark.parametrize(("module", "config"), BUILT)
+def test_rtl_parameters_are_handed_to_every_unit(
+    sets: Sets, tmp_path: Path, module: str, config: AttentionConfig
+):
     text = (RTL / f"{module}.sv").read_text()
-    result = simulated(vectors, tmp_path, module, text)
+    result = simulated(sets(config), tmp_path, module, text)
     assert result.ok, "\n".join(result.lines())
 
 
 @pytest.mark.parametrize(
-    "module",
-    [pytest.param(name, marks=() if name == "row_max" else pytest.mark.long) for name in MODULES],
+    ("module", "config"),
+    [
+        pytest.param(*each, marks=() if each[0] == "row_max" else pytest.mark.long)
+        for each in DROPPED
+    ],
 )
 def test_rtl_parameters_one_that_is_not_handed_on_is_noticed(
-    vectors: Path, tmp_path: Path, module: str
+    sets: Sets, tmp_path: Path, module: str, config: AttentionConfig
 ):
     text = (RTL / f"{module}.sv").read_text()
-    dropped = DROPPED[module]
+    dropped = DROPPED[module, config]
     assert text.count(dropped) == 1
     before, after = text.split(dropped)
     if not dropped.endswith(","):
         before = before.rstrip().removesuffix(",")
-    result = simulated(vectors, tmp_path, module, before + after)
+    result = simulated(sets(config), tmp_path, module, before + after)
     assert not result.ok
 
 
@@ -105,3 +132,4 @@ def test_rtl_parameters_every_module_with_units_is_here():
         text = (RTL / f"{name}.sv").read_text()
         units = {unit for unit in names if f"\n  {unit} " in text or f" {unit} #(" in text}
         assert (units - {name} != set()) == (name in MODULES), name
+    assert {module for module, _ in DROPPED} == set(MODULES)

@@ -19,6 +19,7 @@ from bitlog2.sim import AttentionConfig
 EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
 #: Rows of up to 21 keys, not a multiple of the lanes, and few channels: a short build.
 CONFIG = AttentionConfig(max_tokens=21)
+ROW_MAX = AttentionConfig("RowMax_16", max_tokens=21)
 
 
 def run_example(
@@ -130,9 +131,9 @@ def test_rtl_predictor_refuses_a_port_that_is_too_wide(tmp_path: Path):
     assert "port m_axis_tdata of the device has 13 bits, must have 12" in printed
 
 
-def environment_files(folder: Path) -> list[Path]:
+def environment_files(folder: Path, config: AttentionConfig = CONFIG) -> list[Path]:
     names = ("row_dims_pkg.sv", "row_if.sv")
-    package = write_package(folder, CONFIG, 3)
+    package = write_package(folder, config, 3)
     return [package, SOURCE / "bitlog2_dpi.sv", *(EXAMPLE / name for name in names)]
 
 
@@ -142,7 +143,20 @@ def test_rtl_predictor_environment_is_clean_under_slang(tmp_path: Path):
     assert lint_slang([*environment_files(tmp_path), *rest], *options) == ""
 
 
-def lint_component(folder: Path, old: str = "", new: str = "") -> str:
+def test_rtl_predictor_of_row_max_is_clean_under_slang(tmp_path: Path):
+    """The classes, with the registers that its taps have."""
+    top = tmp_path / "top.sv"
+    top.write_text("module top;\n  row_if pins (1'b0);\n  row_env_pkg::row_env env;\nendmodule\n")
+    files = [*environment_files(tmp_path, ROW_MAX), EXAMPLE / "row_env_pkg.sv", top]
+    options = (f"-I{EXAMPLE}", "--timescale", "1ns/1ps")
+    assert lint_slang(files, *options, "-DROW_MAX") == ""
+    files[0].write_text(files[0].read_text().replace("M2_ROW_WIDTH", "M2_ROW_BITS"))
+    assert "M2_ROW_WIDTH" in lint_slang(files, *options, "-DROW_MAX")
+
+
+def lint_component(
+    folder: Path, old: str = "", new: str = "", config: AttentionConfig = CONFIG
+) -> str:
     """What slang says of the UVM component against a stub, `old` in it replaced by `new`."""
     text = "package uvm_env_pkg;\n"
     text += "import uvm_pkg::*, bitlog2_pkg::*, bitlog2_dpi::*, row_dims_pkg::*;\n"
@@ -154,13 +168,15 @@ def lint_component(folder: Path, old: str = "", new: str = "") -> str:
     text = f"{text}endpackage\nmodule top;\nendmodule\n"
     (folder / "uvm_env_pkg.sv").write_text(text.replace(old, new) if old else text)
     stub = Path(__file__).parent / "rtl" / "uvm_stub.sv"
-    files = [stub, *environment_files(folder), folder / "uvm_env_pkg.sv"]
-    return lint_slang(files, "--single-unit")
+    files = [stub, *environment_files(folder, config), folder / "uvm_env_pkg.sv"]
+    family = ("-DROW_MAX",) if config.code.row_max else ()
+    return lint_slang(files, "--single-unit", *family)
 
 
 def test_rtl_predictor_as_a_uvm_component_compiles_against_the_names_of_the_uvm(tmp_path: Path):
     """No UVM is to be had here: a stub has the names, so that a slip of the pen is seen."""
     assert lint_component(tmp_path) == ""
+    assert lint_component(tmp_path, config=ROW_MAX) == ""
 
 
 @pytest.mark.parametrize(
@@ -179,5 +195,5 @@ def test_rtl_predictor_component_makes_the_calls_of_the_class():
         found = re.findall(r"bl2_\w+\(.*?\)(?=[);])", text, re.DOTALL)
         return {re.sub(r"\b(item|t)\.", "", re.sub(r"\s+", " ", call)) for call in found}
 
-    assert len(calls("row_predictor")) == 5
+    assert len(calls("row_predictor")) == 7
     assert calls("uvm_row_predictor") == calls("row_predictor")

@@ -22,10 +22,11 @@ from bitlog2.golden.assurance.coverage import (
 )
 from bitlog2.golden.assurance.coverage.measure import judged_modules
 from bitlog2.golden.assurance.coverage.points import collapse, text_of
-from bitlog2.golden.cosim import DEVICES
+from bitlog2.golden.assurance.modules import modules_within
 from bitlog2.golden.simulation import Rtl
+from bitlog2.golden.simulation.contract import devices_within
 from bitlog2.golden.testbench import reference_files
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig
 
 HEAD = "# SystemC::Coverage-3\n"
 BIT = CodePoint("exp2", "toggle", 18, 31, "d[3]:0->1")
@@ -145,18 +146,24 @@ def test_structure_refuses_malformed_reasons(content: str, message: str):
         read_reasons(content.encode(), "reasons.json")
 
 
+def judged_of(config: AttentionConfig) -> list[str]:
+    """Every module that a bench of the scheme's datapath judges."""
+    return [each for bench in devices_within(config) for each in judged_modules(bench, config)]
+
+
 def test_structure_reasons_of_the_reference_are_read_and_of_modules_that_are_judged():
-    judged = {module for bench in DEVICES for module in judged_modules(bench)}
     reasons = load_reasons()
-    assert {reason.module for reason in reasons} <= judged
+    assert {reason.module for reason in reasons} <= set(judged_of(AttentionConfig()))
     text = "".join(path.read_text(encoding="utf-8") for path in reference_files())
     assert len(reasons) == text.count("// not reached") > 0
 
 
-def test_structure_judges_every_module_of_the_reference_once():
-    judged = [module for bench in DEVICES for module in judged_modules(bench)]
+def test_structure_judges_every_module_of_the_reference_once_with_each_scheme():
     modules = {path.stem for path in reference_files()} - {"checks"}
-    assert sorted(judged) == sorted(modules)
+    judged = {scheme: judged_of(AttentionConfig(scheme)) for scheme in SCHEMES}
+    assert {name for each in judged.values() for name in each} == modules
+    for scheme, names in judged.items():
+        assert sorted(names) == sorted(modules_within(AttentionConfig(scheme))), scheme
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pyslang
@@ -16,7 +17,10 @@ from pyslang.driver import Driver
 from support.defects import defect_named
 from support.rtl import (
     BENCH_CONFIG,
+    BUILT,
     FAST,
+    HALF_17,
+    ROW_MAX_16,
     RTL,
     Workshop,
     emit_set,
@@ -30,7 +34,12 @@ from bitlog2.flow import bench as bench_cases
 from bitlog2.golden import PRESETS, UNITS, emit, emit_from, emit_rows, verify
 from bitlog2.golden.package.folder import SUMS_NAME, read_manifest
 from bitlog2.golden.simulation import FileList, icarus_found, throughput, verilator_command
-from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES, modules_of
+from bitlog2.golden.simulation.contract import (
+    DEVICES,
+    contracts_within,
+    devices_within,
+    modules_of,
+)
 from bitlog2.golden.simulation.tools import finished
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import render_testbench
@@ -43,6 +52,8 @@ PAUSES = ((), ("+seed=7",), ("+stall=0",), ("+stall=85",))
 ROWS = ("softmax_row", "attention_row")
 #: A device of each kind: words of ports, streams, rows of several lanes.
 KINDS = ("exp2", "row_max", "attention_row")
+#: The small set of a scheme.
+BenchOf = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -73,32 +84,43 @@ def assert_passes(
 
 
 @pytest.mark.parametrize(
-    "device", [pytest.param(each, marks=() if each in KINDS else LONG) for each in DEVICES]
+    ("device", "scheme"),
+    [pytest.param(*each, marks=() if each[0] in KINDS else LONG) for each in BUILT],
 )
 def test_testbench_reference_passes_in_verilator(
-    device: str, bench_set: Path, workshop: Workshop
+    device: str, scheme: str, bench_of: BenchOf, workshop: Workshop
 ) -> None:
-    run = workshop.build("verilator", bench_set, device)
+    vectors = bench_of(scheme)
+    run = workshop.build("verilator", vectors, device)
     for pauses in PAUSES[:1] if DEVICES[device].plain else PAUSES:
-        assert_passes(run(bench_set, *pauses), bench_set, device)
+        assert_passes(run(vectors, *pauses), vectors, device)
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_testbench_reference_passes(device: str, bench_set: Path, workshop: Workshop) -> None:
-    run = workshop.build(FAST, bench_set, device)
+@pytest.mark.parametrize(("device", "scheme"), BUILT)
+def test_testbench_reference_passes(
+    device: str, scheme: str, bench_of: BenchOf, workshop: Workshop
+) -> None:
+    vectors = bench_of(scheme)
+    run = workshop.build(FAST, vectors, device)
     for pauses in PAUSES[:1] if DEVICES[device].plain else ((), ("+stall=0",)):
-        assert_passes(run(bench_set, *pauses), bench_set, device)
+        assert_passes(run(vectors, *pauses), vectors, device)
+
+
+def test_testbench_holds_every_device_of_both_datapaths() -> None:
+    assert {device for device, _ in BUILT} == set(DEVICES)
 
 
 @pytest.mark.parametrize(
     "macros", [("LANES=1", "SET_LANES"), ("LANES=3", "SET_LANES"), ("NO_TAPS",)]
 )
 @pytest.mark.parametrize("device", ROWS)
+@pytest.mark.parametrize("scheme", [HALF_17, ROW_MAX_16])
 def test_testbench_rows_pass_with_other_lanes_and_without_taps(
-    device: str, macros: tuple[str, ...], bench_set: Path, workshop: Workshop
+    device: str, scheme: str, macros: tuple[str, ...], bench_of: BenchOf, workshop: Workshop
 ) -> None:
-    run = workshop.build(FAST, bench_set, device, macros=macros)
-    assert_passes(run(bench_set), bench_set, device, taps="NO_TAPS" not in macros)
+    vectors = bench_of(scheme)
+    run = workshop.build(FAST, vectors, device, macros=macros)
+    assert_passes(run(vectors), vectors, device, taps="NO_TAPS" not in macros)
 
 
 LEAN_ROW_MAX = """\
@@ -138,6 +160,10 @@ def test_testbench_of_row_max_takes_a_device_without_distances(
             marks=LONG,
         ),
         AttentionConfig("BitLog2_Single_17", max_head_dim=5, max_tokens=9, v_bits=8, o_bits=5),
+        pytest.param(
+            AttentionConfig(ROW_MAX_16, max_head_dim=3, max_tokens=9, v_bits=8, o_bits=5),
+            marks=LONG,
+        ),
     ],
     ids=lambda config: config.scheme,
 )
@@ -145,17 +171,17 @@ def test_testbench_reference_passes_in_other_configurations(
     config: AttentionConfig, workshop: Workshop, tmp_path: Path
 ) -> None:
     vectors = emit_set(tmp_path / "set", config, config.max_head_dim)
-    for device in DEVICES:
+    for device in devices_within(config):
         assert_passes(workshop.build(FAST, vectors, device)(vectors), vectors, device)
 
 
 @LONG
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("device", "scheme"), BUILT)
 def test_testbench_reference_passes_the_default_set_in_verilator(
-    device: str, workshop: Workshop, tmp_path: Path
+    device: str, scheme: str, workshop: Workshop, tmp_path: Path
 ) -> None:
     vectors = tmp_path / "set"
-    emit(vectors, units=[DEVICES[device].unit], testbench=True)
+    emit(vectors, PRESETS[scheme], units=[DEVICES[device].unit], testbench=True)
     run = workshop.build("verilator", vectors, device)
     for pauses in PAUSES:
         assert_passes(run(vectors, *pauses), vectors, device)
@@ -171,7 +197,7 @@ def test_testbench_pauses_depend_on_the_seed_alone(
     assert first == again != other
 
 
-@pytest.mark.parametrize("preset", ["default", "BitLog2_Single_16"])
+@pytest.mark.parametrize("preset", ["default", "BitLog2_Single_16", ROW_MAX_16])
 @pytest.mark.parametrize("taps", ["TAPS", "NO_TAPS"])
 def test_testbench_compiles_under_slang(preset: str, taps: str, tmp_path: Path) -> None:
     emit(tmp_path / "set", PRESETS[preset], head_dim=4, sources=["corners"], testbench=True)
@@ -230,7 +256,7 @@ def test_testbench_set_verifies_and_lists_every_file(bench_set: Path) -> None:
     manifest = json.loads((bench_set / "manifest.json").read_bytes())
     listed = {entry["path"] for entry in manifest["files"]}
     assert listed == set(contents(bench_set)) - {"manifest.json", SUMS_NAME}
-    assert {f"{module}_tb.sv" for module in CONTRACTS} <= listed
+    assert {f"{module}_tb.sv" for module in contracts_within(BENCH_CONFIG)} <= listed
     assert {f"rtl/{path.name}" for path in rtl_files()} <= listed
     assert manifest["command"].endswith(" --testbench")
 
@@ -253,7 +279,7 @@ def test_testbench_set_has_a_core_whose_files_and_filesets_are_there(bench_set: 
             assert options.get("copyto", name) == name
     used = {name for each in core["targets"].values() for name in each["filesets"]}
     assert used == set(core["filesets"])
-    assert set(core["targets"]) == {"default", *DEVICES}
+    assert set(core["targets"]) == {"default", *devices_within(BENCH_CONFIG)}
     memories = {path.name for path in bench_set.glob("*.mem")}
     assert memories <= {n for f in core["filesets"].values() for e in f["files"] for n in e}
 
@@ -414,13 +440,13 @@ def test_testbench_make_fails_on_a_broken_device_in_verilator(folder: Path, tmp_
 def test_testbench_make_passes_on_every_reference_in_verilator(folder: Path) -> None:
     status, lines = verilator(folder)
     assert status == 0
-    assert [line.split()[0] for line in lines] == ["PASS"] * len(DEVICES)
+    assert [line.split()[0] for line in lines] == ["PASS"] * len(devices_within(BENCH_CONFIG))
 
 
 def test_testbench_make_passes_on_every_reference_in_icarus(folder: Path) -> None:
     status, lines = icarus(folder)
     assert status == 0
-    assert [line.split()[0] for line in lines] == ["PASS"] * len(DEVICES)
+    assert [line.split()[0] for line in lines] == ["PASS"] * len(devices_within(BENCH_CONFIG))
 
 
 def test_testbench_make_fails_on_a_broken_device_in_icarus(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.faults import FAULTS, Fault, table_faults
-from test_golden_helpers import default_tables, simulated, table
+from test_golden_helpers import config_with, default_tables, simulated, table
 
 from bitlog2.golden.cosim import CONFIGURATIONS, RegressionPoint
 from bitlog2.golden.package.generation import generate
@@ -19,14 +19,15 @@ from bitlog2.golden.stimulus.row_shapes import RowMaker
 from bitlog2.golden.stimulus.rows import RowCase, cut_rows
 from bitlog2.golden.stimulus.sampler import Sampler
 from bitlog2.golden.stimulus.unit import Specified, Tables, Target, no_progress, row_offsets
-from bitlog2.golden.stimulus.units import UNITS
+from bitlog2.golden.stimulus.units import UNITS, units_within
 from bitlog2.golden.words.framing import row_lengths
 from bitlog2.sim import SCHEMES, AttentionConfig
-from bitlog2.sim.spec import attention_row_from_scores, exp2
+from bitlog2.sim.spec import attention_row_from_scores, distance_quantizer, exp2
 
 CONFIG = AttentionConfig()
 #: The specification of a row, whose units are replaced by faulty ones.
 SPECIFICATION = sys.modules[attention_row_from_scores.__module__]
+QUOTIENTS = [name for name, scheme in SCHEMES.items() if not scheme.row_max]
 #: Longer rows are left out: the short ones catch every fault.
 LONGEST = 40
 
@@ -44,8 +45,9 @@ def tables_of(unit: str) -> Tables:
 
 def differ(unit: str, tables: Tables) -> bool:
     """Whether the specification, as it stands, gives other words than the tables hold."""
-    declared = UNITS[unit]
-    found = declared.specify(Target(CONFIG, 4), tables, no_progress)
+    config = config_with(unit)
+    declared = units_within(config)[unit]
+    found = declared.specify(Target(config, 4), tables, no_progress)
 
     def wrong(stream: str, field: str) -> bool:
         hidden = declared.hidden_words(tables, stream, field)
@@ -79,7 +81,7 @@ def test_vectors_find_a_fault(name: str, monkeypatch: pytest.MonkeyPatch):
 
 def rows_of(config: AttentionConfig, head_dim: int) -> list[RowCase]:
     """The short rows of the default set."""
-    unit = UNITS["attention_row"]
+    unit = units_within(config)["attention_row"]
     tables = generate(config, head_dim=head_dim, units=["attention_row"]).units[0].tables
     rows = [case for case in cut_rows(tables, row_offsets(unit, tables)) if case.keys <= LONGEST]
     return sorted(rows, key=lambda case: case.keys)
@@ -118,10 +120,19 @@ def missed(rows: list[RowCase], config: AttentionConfig, faults: dict[str, Fault
     return names
 
 
-BY_O = {name: fault for name, fault in FAULTS.items() if fault.by_o}
+def faults_by_o(config: AttentionConfig) -> dict[str, Fault]:
+    """The faults of the units of this datapath that rows show in o."""
+    faults = {
+        name: fault
+        for name, fault in FAULTS.items()
+        if fault.by_o and (fault.vectors or fault.unit) in config.units
+    }
+    if config.code.row_max and distance_quantizer(config.d_max // 2, False, config) == 0:
+        del faults["d limited to half its range"]  # the level is 0 in both halves
+    return faults
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", QUOTIENTS)
 def test_vectors_find_every_wrong_table_entry_by_o_alone(scheme: str):
     config = AttentionConfig(scheme=scheme)
     maker = RowMaker(Target(config, 1), Sampler(0, "test"))
@@ -132,13 +143,13 @@ def test_vectors_find_every_wrong_table_entry_by_o_alone(scheme: str):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_vectors_find_every_fault_by_o_alone(scheme: str):
     config = AttentionConfig(scheme=scheme)
-    assert missed(rows_of(config, 1), config, BY_O) == []
+    assert missed(rows_of(config, 1), config, faults_by_o(config)) == []
 
 
 @pytest.mark.parametrize("choice", [x for x in CONFIGURATIONS if x.max_tokens > 1], ids=str)
 def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: RegressionPoint):
-    config, faults = choice.config, dict(BY_O)
-    if exp2(config.d_max // 2, False, config) == 0:
+    config, faults = choice.config, faults_by_o(choice.config)
+    if not config.code.row_max and exp2(config.d_max // 2, False, config) == 0:
         del faults["d limited to half its range"]  # e is 0 in both halves
     assert missed(rows_of(config, choice.head_dim), config, faults) == []
 
@@ -151,7 +162,7 @@ def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: Regress
 def test_vectors_reach_both_bounds_of_the_accumulator(unit: str, scheme: str):
     tables = default_tables(unit, AttentionConfig(scheme=scheme))
     acc = tables["expected" if unit == "shift_add" else "stimulus"]["acc"]
-    assert -acc.min() == acc.max() == 15 * SCHEMES[scheme].int_max
+    assert -acc.min() == acc.max() == 15 * AttentionConfig(scheme=scheme).largest_weight
 
 
 def test_vectors_reach_both_bounds_of_score_and_row_sum():
@@ -218,6 +229,7 @@ def test_vectors_leave_out_nothing_else():
 
 T = {"score": [1, 1], "m": [1, 1], "n": [0, 0], "bias": [0, 0]}
 OUT = {"acc": [1, 1], "m2": [1, 1], "n2": [0, 0], "zo": [0, 0]}
+MULTIPLIER = {"weight_sum": [1024, 1024], "m2": [1, 1], "n2": [0, 0]}
 T_ROW = {"last": [1, 0, 1], "mask": [0, 0, 0], "t": [1, 2, 3]}
 CODED = {"last": [1, 0, 1], "nibble": [0, 0, 0], "flag": [1, 0, 0], "v": [[1], [1], [1]]}
 REFUSED = [
@@ -230,6 +242,11 @@ REFUSED = [
     ("score_requantizer", T | {"score": [1, 28801]}, "score", "-28800 to 28800, got 28801"),
     ("score_requantizer", T | {"m": [1, 0]}, "m", "1 to 65535, got 0"),
     ("score_requantizer", T | {"n": [0, 29]}, "n", "0 to 28, got 29"),
+    ("weight_sum", {"last": [1, 1], "level": [15, 14]}, "the largest level", "15 to 15, got 14"),
+    ("weight_sum", {"last": [1, 1], "level": [15, 16]}, "level", "0 to 15, got 16"),
+    ("row_multiplier", MULTIPLIER | {"weight_sum": [1024, 1023]}, "weight_sum", "1024 to 1048576"),
+    ("row_multiplier", MULTIPLIER | {"n2": [0, 17]}, "n2", "0 to 16, got 17"),
+    ("distance_quantizer", {"mask": [0, 0], "d": [1, 1024]}, "d", "0 to 1023, got 1024"),
     ("row_max", T_ROW | {"mask": [0, 1, 1]}, "keys that are not masked", "1"),
     ("row_max", {"last": [1, 0, 0, 1], "mask": [0] * 4, "t": [1] * 4}, "beats", "1 to 2, got 3"),
     ("exp2", {"mask": [0, 0], "d": [1, 1024]}, "d", "0 to 1023, got 1024"),
@@ -263,7 +280,9 @@ def test_vectors_of_a_stimulus_that_no_row_has_are_refused(
     """The error names unit and case: the second of each, of rows with zero points of 0."""
     unit, _, levels = unit.partition(" ")
     short = {"max_tokens": 2, "max_head_dim": 2} if name == "beats" else {}
-    config = AttentionConfig(f"BitLog2_Half_{levels or 17}", **short)
+    config = config_with(unit, **short)
+    if levels:
+        config = AttentionConfig(f"BitLog2_Half_{levels}", **short)
     zeros = ("zq", "zk") if unit == "score_accumulator" else ("zv",)
     inputs = {"params": table(**dict.fromkeys(zeros, (0, 0))), "stimulus": table(**stimulus)}
     with pytest.raises(ValueError, match=f"^{unit} case 1: {re.escape(name)} must .*{allowed}"):

@@ -64,6 +64,9 @@ _UNITS = {
     "row_sum": "mza>Q",
     "log2_quantizer": "mIQ>B",
     "log2_quantizer_dividing": "mIQ>B",
+    "distance_quantizer": "mIB>B",
+    "weight_sum": "mza>I",
+    "row_multiplier": "mpI>ii",
     "code_register": "mB>BB",
     "code_level": "mBB>B",
     "shift_add": "mpzaaaz>i",
@@ -71,6 +74,12 @@ _UNITS = {
 }
 _DTYPES = {"score": "i4", "t": "i4", "d": "u4", "e": "u4", "level": "u1", "nibble": "u1"}
 _DTYPES |= {"flag": "u1", "acc": "i4", "o": "u1"}
+#: What is in the structure of a row's registers behind the pointers; 0 where the datapath lacks it.
+NUMBERS = {"row_max": "i", "row_sum": "Q", "weight_sum": "I", "m2_row": "i", "n2_row": "i"}
+
+
+#: What is in a buffer before a call.
+UNTOUCHED = 77
 
 
 def _struct(name: str, fields: Sequence[tuple[str, Any]]) -> Any:
@@ -79,8 +88,17 @@ def _struct(name: str, fields: Sequence[tuple[str, Any]]) -> Any:
 
 Config = _struct("Config", [(name, ctypes.c_int32) for name in AttentionConfig().as_dict()])
 Params = _struct("Params", [(x, ctypes.c_int32) for x in ("m", "n", "m2", "n2", *"abcd")])
-Widths = _struct("Widths", [(name, ctypes.c_int32) for name in AttentionConfig().registers])
-Model = _struct("Model", [("config", Config), ("table", ctypes.c_uint32 * 256)])
+#: Registers in the order of the header: those of RowMax alone come last.
+WIDTHS = list(AttentionConfig().registers | AttentionConfig("RowMax_16").registers)
+Widths = _struct("Widths", [(name, ctypes.c_int32) for name in WIDTHS])
+Model = _struct(
+    "Model",
+    [
+        ("config", Config),
+        ("table", ctypes.c_uint32 * 256),
+        ("thresholds", ctypes.c_uint32 * 16),
+    ],
+)
 Row = _struct(
     "Row",
     [(name, ctypes.c_size_t) for name in ("tokens", "head_dim", "channels")]
@@ -89,7 +107,7 @@ Row = _struct(
 Registers = _struct(
     "Registers",
     [(name, ctypes.c_void_p) for name in _DTYPES]
-    + [("row_max", ctypes.c_int32), ("row_sum", ctypes.c_uint64)],
+    + [(name, _INTEGERS[kind]) for name, kind in NUMBERS.items()],
 )
 
 
@@ -204,24 +222,30 @@ class CModel:
         inputs: dict[str, np.ndarray | None],
         scores: np.ndarray | None = None,
         sizes: dict[str, int] | None = None,
+        absent: tuple[str, ...] = (),
     ) -> tuple[int, dict[str, Any]]:
-        """Return (status, registers) of the row q (D), k (N, D), v (N, C), masked, bias (N)."""
+        """Return (status, registers) of the row q (D), k (N, D), v (N, C), masked, bias (N).
+
+        Registers in `absent` have a null pointer.
+        """
         tokens, channels = inputs["v"].shape
         row = Row(**{name: address(array) for name, array in inputs.items()})
         row.tokens, row.channels = tokens, channels
         row.head_dim = 0 if inputs["q"] is None else inputs["q"].size
         for name, size in (sizes or {}).items():
             setattr(row, name, size)
-        made = {name: np.full(tokens, 77, _DTYPES[name]) for name in KEY_REGISTERS}
-        made |= {name: np.full(channels, 77, _DTYPES[name]) for name in OUTPUT_REGISTERS}
-        registers = Registers(**{name: address(array) for name, array in made.items()})
+        made = {name: np.full(tokens, UNTOUCHED, _DTYPES[name]) for name in KEY_REGISTERS}
+        made |= {name: np.full(channels, UNTOUCHED, _DTYPES[name]) for name in OUTPUT_REGISTERS}
+        registers = Registers(
+            **{name: None if name in absent else address(array) for name, array in made.items()}
+        )
         common = [ctypes.byref(x) for x in (self.model, self.params, row)]
         if scores is None:
             status = self.lib.bl2_attention_row(*common, ctypes.byref(registers))
         else:
             function = self.lib.bl2_attention_row_from_scores
             status = function(*common, address(scores), ctypes.byref(registers))
-        return status, made | {"row_max": registers.row_max, "row_sum": registers.row_sum}
+        return status, made | {name: getattr(registers, name) for name in NUMBERS}
 
 
 def row_inputs(case: Case, r: int) -> dict[str, np.ndarray | None]:
@@ -242,9 +266,16 @@ def first_difference(
         if status != OK:
             return f"row {r}: {model.text(status)}"
         for name in REGISTERS:
-            if not np.array_equal(got[name], getattr(expected, name)[0, r]):
+            register = getattr(expected, name)
+            wanted = _mark(got[name]) if register is None else register[0, r]
+            if not np.array_equal(got[name], wanted):
                 return f"row {r}: {name}"
     return None
+
+
+def _mark(got: Any) -> Any:
+    """What stands for a register that the datapath lacks: an array as it was, or the number 0."""
+    return np.full_like(got, UNTOUCHED) if isinstance(got, np.ndarray) else 0
 
 
 # Random rows, faulty texts of bitlog2.c, and a program that runs rows in exact buffers.
@@ -290,6 +321,20 @@ MUTANTS = {
         "(level < facts->top_level ? level : facts->top_level)",
         "(level)",
     ),
+    "a distance at its threshold has the level below": (
+        "d > model->thresholds[level - 1]",
+        "d >= model->thresholds[level - 1]",
+    ),
+    "a masked key has a level by distance": ("masked ? 0 : facts_of(", "facts_of("),
+    "thresholds are cut off": ("fraction_bits + 1) + 1) >> 1", "fraction_bits + 1)) >> 1"),
+    "half steps have one threshold": (
+        "ratio = ln_of_ratio(7); /* 4/3 */",
+        "ratio = ln_of_ratio(5);",
+    ),
+    "half steps weigh as much as whole ones": ("power + power / 2 : power", "power : power"),
+    "the row's multiplier is cut off": ("(2 * remainder >= y ? 1 : 0)", "0"),
+    "the row's shift is the layer's": ("row.n2 = params->n2 + k;", ""),
+    "the output takes the layer's multiplier": ("output.m2 = registers->m2_row;", ""),
     "nibbles of 17 levels are not shifted": (
         "level > 0 ? level - 1 : level",
         "level > 0 ? level : 0",
@@ -343,14 +388,22 @@ int main(void)
         int32_t *bias = next() ? ints(N) : NULL;
         bl2_row row = {N, D, C, q, k, v, masked, bias};
         bl2_registers r = {malloc(4 * N), malloc(4 * N), malloc(4 * N), malloc(4 * N), malloc(N),
-                           malloc(N), malloc(N), malloc(4 * C), malloc(C), 0, 0};
+                           malloc(N), malloc(N), malloc(4 * C), malloc(C), 0, 0, 0, 0, 0};
+        bl2_widths widths = {0};
         bl2_status status = bl2_model_init(model, config);
+        bl2_register_widths(config, &widths);
+        if (widths.e == 0) {
+            free(r.e);
+            r.e = NULL;
+        }
         if (status == BL2_OK) status = bl2_attention_row(model, params, &row, &r);
         printf("%d ", (int)status);
         if (status == BL2_OK) {
-            SHOW(r.score, N); SHOW(r.t, N); SHOW(r.d, N); SHOW(r.e, N); SHOW(r.level, N);
+            SHOW(r.score, N); SHOW(r.t, N); SHOW(r.d, N); SHOW(r.e, r.e ? N : 0);
+            SHOW(r.level, N);
             SHOW(r.nibble, N); SHOW(r.flag, N); SHOW(r.acc, C); SHOW(r.o, C);
-            printf("%ld %lld", (long)r.row_max, (long long)r.row_sum);
+            printf("%ld %lld %ld ", (long)r.row_max, (long long)r.row_sum, (long)r.weight_sum);
+            printf("%ld %ld", (long)r.m2_row, (long)r.n2_row);
         }
         printf("\n");
         void *all[] = {config, params, model, q, k, v, masked, bias, r.score, r.t, r.d, r.e,
@@ -379,7 +432,12 @@ def random_config(rng: np.random.Generator, **fixed: Any) -> AttentionConfig:
         "t_bits": int(rng.integers(8, 25)),
     }
     fields |= {f"{name}_bits": int(rng.integers(2, 9)) for name in _CODES}
-    return AttentionConfig(**fields | fixed)
+    fields |= fixed
+    scheme = SCHEMES[fields["scheme"]]
+    if scheme.row_max:
+        added = (scheme.int_max * fields["max_tokens"]).bit_length() - 1
+        fields["max_n2"] = max(fields["max_n2"], added)
+    return AttentionConfig(**fields)
 
 
 def random_params(rng: np.random.Generator, config: AttentionConfig) -> LayerParams:
@@ -390,9 +448,11 @@ def random_params(rng: np.random.Generator, config: AttentionConfig) -> LayerPar
         return m, min(max((bound * m).bit_length() - target, 0), largest)
 
     score, acc = (config.registers[name].bound for name in ("score", "acc"))
+    if config.code.row_max:
+        acc //= config.largest_weight  # the row's multiplier has its weight sum
     m, n = pair(config.m_bits, config.max_n, score, int(rng.integers(3, config.t_bits + 3)))
     target = config.o_bits + int(rng.integers(-1, 4))
-    m2, n2 = pair(config.m2_bits, config.max_n2, acc, target)
+    m2, n2 = pair(config.m2_bits, config.max_layer_n2, acc, target)
     limits = (1 << getattr(config, f"{name}_bits") for name in _CODES)
     zeros = [int(rng.choice([0, x - 1, rng.integers(x)])) for x in limits]
     return LayerParams(m, n, m2, n2, *zeros)
@@ -448,6 +508,8 @@ def driver_output(expected: Any, r: int) -> str:
     """The line that the driver prints for that row."""
     words = [0]
     for name in (*KEY_REGISTERS, *OUTPUT_REGISTERS):
-        words += getattr(expected, name)[0, r].tolist()
-    words += [int(expected.row_max[0, r]), int(expected.row_sum[0, r])]
+        register = getattr(expected, name)
+        words += [] if register is None else register[0, r].tolist()
+    numbers = (getattr(expected, name) for name in NUMBERS)
+    words += [0 if each is None else int(each[0, r]) for each in numbers]
     return " ".join(map(str, words))

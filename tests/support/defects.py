@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.rtl import rtl_files
+from support.rtl import HALF_17, ROW_MAX_16, rtl_files
 
 #: Modules without vectors of their own -> the device that they are a part of.
 _PART_OF = {
     "distance": "row_max",
     "leading_one": "log2_quantizer",
     "shift_add_lane": "shift_add",
+    "level_value": "weight_sum",
 }
 
 
@@ -39,12 +40,14 @@ class Defect:
         what: the fault in words; two defects of a module differ in it.
         old: what is replaced; it is there once.
         new: what takes its place.
+        scheme: of the vectors; those of another need not find it.
     """
 
     module: str
     what: str
     old: str
     new: str
+    scheme: str = HALF_17
 
     def __str__(self) -> str:
         return f"{self.module}: {self.what}"
@@ -76,6 +79,7 @@ class Forgotten:
         new: what takes the place of that.
         found_by: testbench (on the small set), cosim.
         tops: what is run; empty for the module itself.
+        scheme: of the vectors.
     """
 
     module: str
@@ -85,6 +89,7 @@ class Forgotten:
     new: str
     found_by: tuple[str, ...]
     tops: tuple[str, ...] = ()
+    scheme: str = HALF_17
 
     def __str__(self) -> str:
         return f"{self.module}-{self.bits}-{self.register}"
@@ -193,8 +198,41 @@ _STREAMS = (
     ),
 )  # fmt: skip
 
+#: In what RowMax_16 alone has.
+_ROW_MAX = tuple(
+    Defect(*each, scheme=ROW_MAX_16)
+    for each in (
+        ("distance_quantizer", "threshold not included",
+         "({1'b0, fraction} > {1'b0, WHOLE_STEP})", "({1'b0, fraction} >= {1'b0, WHOLE_STEP})"),
+        ("distance_quantizer", "half step left out",
+         "-\n        LEVEL_WIDTH'({1'b0, fraction} > {1'b0, FULL_STEP})", ""),
+        ("distance_quantizer", "no zeros", "(mask || distance > FARTHEST)", "(mask)"),
+        ("distance_quantizer", "mask left out", "(mask || d", "(d"),
+        ("level_value", "half bit left out", "({1'b1, half_step})", "({1'b1, 1'b0})"),
+        ("weight_sum", "lost last beat", "m_axis_tdata <= WEIGHT_SUM_WIDTH",
+         "if (!s_axis_tlast) m_axis_tdata <= WEIGHT_SUM_WIDTH"),
+        ("row_multiplier", "truncation for rounding",
+         "(quotient >> 1) + (M2_WIDTH + 1)'(quotient[0])", "quotient >> 1"),
+        ("row_multiplier", "a step too few", "integer STEPS = M2_WIDTH + 2",
+         "integer STEPS = M2_WIDTH + 1"),
+        ("row_multiplier", "w not aligned", "<< (WIDTH - 1 - 32'(k))",
+         "<< (WIDTH - 1 - 32'(k) - 1)"),
+        ("row_multiplier", "hang", "m_axis_tvalid <= 1'b1;", "m_axis_tvalid <= 1'b0;"),
+        ("shift_add_lane", "shift of the half steps off by one",
+         "6'(OCTAVE_LEVELS - 1) + (above >> 1)", "6'(OCTAVE_LEVELS) + (above >> 1)"),
+        ("softmax_row", "mask left out of the level",
+         ".mask(mask),\n          .d(d),\n          .level", ".mask(1'b0), .d(d), .level"),
+        ("attention_row", "row not held while it is divided",
+         "if (complete && multiplier_ready) begin", "if (complete) begin"),
+        ("attention_row", "accumulators free too early",
+         "free = !complete || multiplier_ready", "free = 1'b1"),
+        ("attention_row", "weights of rows run together",
+         "next_weight_sum = first ? '0 : weight_sum;", "next_weight_sum = weight_sum;"),
+    )
+)  # fmt: skip
+
 #: Every defect; each module has at least one.
-DEFECTS: tuple[Defect, ...] = _ARITHMETIC + _STREAMS
+DEFECTS: tuple[Defect, ...] = _ARITHMETIC + _STREAMS + _ROW_MAX
 
 _BENCH, _COSIM = ("testbench",), ("cosim",)
 _BOTH = _BENCH + _COSIM
@@ -215,6 +253,9 @@ FORGOTTEN = (
     Forgotten("softmax_row", "index", "all", "index <= '0;", "", _BENCH),
     Forgotten("softmax_row", "index", "bit 0", " index <= '0;", " index[1] <= '0;", _COSIM),
     Forgotten("attention_row", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
+    Forgotten("row_multiplier", "left", "all", "left <= '0;", "", _BENCH, scheme=ROW_MAX_16),
+    Forgotten("attention_row", "g_row_max.complete", "all", "complete <= 1'b0;", "", _BENCH,
+              scheme=ROW_MAX_16),
 )  # fmt: skip
 
 

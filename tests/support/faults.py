@@ -246,6 +246,72 @@ row_sum_as("row sum without carries", lambda e: reduce(or_, e))
 # Units 6, 7 and 8.
 
 
+def distance_level_as(name: str, unit: Unit, **flags: bool) -> None:
+    fault(name, "distance_quantizer", lambda right: lambda *given: unit(right, *given), **flags)
+
+
+distance_level_as(
+    "level of a masked key counts",
+    lambda right, d, masked, c: right(d, False, c),
+    masked_distances=True,
+)
+distance_level_as(
+    "a distance at a threshold takes the lower level",
+    lambda right, d, masked, c: right(min(d + (d > 0), c.d_max), masked, c),
+)
+distance_level_as(
+    "a distance past a threshold takes the higher level",
+    lambda right, d, masked, c: right(max(d - 1, 0), masked, c),
+)
+distance_level_as(
+    "half steps as whole octaves",
+    lambda right, d, masked, c: right(d - d % (1 << c.fraction_bits), masked, c),
+)
+
+
+def weight_sum_as(name: str, unit: Callable[[Sequence[int], Scheme], int]) -> None:
+    fault(name, "weight_sum", lambda right: lambda levels, scheme: unit(list(levels), scheme))
+
+
+weight_sum_as("weight sum without half bits", lambda levels, scheme: _powers(levels, scheme))
+weight_sum_as(
+    "weight sum without its last key",
+    lambda levels, scheme: sum(scheme.values[x] for x in levels[:-1] or levels),
+)
+weight_sum_as(
+    "level 0 has the weight 1",
+    lambda levels, scheme: sum(max(scheme.values[x], 1) for x in levels),
+)
+
+
+def _powers(levels: Sequence[int], scheme: Scheme) -> int:
+    values = (scheme.values[level] for level in levels)
+    return sum(1 << value.bit_length() - 1 for value in values if value)
+
+
+def row_multiplier_as(
+    name: str, unit: Callable[[int, int, int], tuple[int, int]], by_o: bool = True
+) -> None:
+    fault(name, "row_multiplier", lambda right: unit, by_o=by_o)
+
+
+def _octave(w: int) -> int:
+    return w.bit_length() - 1
+
+
+row_multiplier_as(
+    "row multiplier cut off", lambda w, m2, n2: ((m2 << _octave(w)) // w, n2 + _octave(w))
+)
+row_multiplier_as(
+    "row multiplier rounded up",
+    lambda w, m2, n2: (-(-(m2 << _octave(w)) // w), n2 + _octave(w)),
+    by_o=False,
+)
+row_multiplier_as("row multiplier without its octave", lambda w, m2, n2: (m2, n2 + _octave(w)))
+row_multiplier_as(
+    "octave of the weight sum always that of one key",
+    lambda w, m2, n2: (((m2 << _octave(w) + 1) + w) // (2 * w), n2 + 10),
+)
 fault(
     "ties of the level go down",
     "log2_quantizer",

@@ -111,9 +111,8 @@ def random_inputs(tokens, seed, config, *, masks, bias, batch=2, heads=2):
     rows, channels = 5, 16
     q, k, v = (draw(0, top, batch, heads, n, channels).float() for n in (rows, tokens, tokens))
     zeros = [int(draw(0, top)) for _ in range(4)]
-    params = LayerParams(
-        int(draw(1, (1 << 16) - 1)), int(draw(0, 28)), int(draw(1, 65535)), int(draw(0, 36)), *zeros
-    )
+    m, n, m2, n2 = (int(draw(*ends)) for ends in ((1, 65535), (0, 28), (1, 65535), (0, 36)))
+    params = LayerParams(m, n, m2, min(n2, config.max_layer_n2), *zeros)
     masked = offsets = None
     if masks:
         masked = torch.rand(batch, heads, rows, tokens, generator=generator) < 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import pytest
 from pyslang.driver import Driver
 
 import bitlog2.golden
-from bitlog2.golden import UNITS, emit
-from bitlog2.golden.simulation.contract import DEVICES
+from bitlog2.golden import emit
+from bitlog2.golden.simulation.contract import DEVICES, devices_within
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.simulation.tools import (
     finished,
@@ -26,9 +26,10 @@ from bitlog2.golden.simulation.tools import (
     yosys,
 )
 from bitlog2.golden.stimulus.unit import Target
+from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.testbench.files import MODULES as BENCH
 from bitlog2.golden.testbench.files import UNOPTIMIZED, build_testbench
-from bitlog2.sim import AttentionConfig
+from bitlog2.sim import SCHEMES, AttentionConfig
 from support.shared import made_once
 
 #: Compiles in a tenth of a second where it is found.
@@ -56,7 +57,8 @@ def rtl_files() -> list[Path]:
 def write_package(folder: Path, config: AttentionConfig, head_dim: int | None = None) -> Path:
     """Write the package of a configuration, as `emit` does, and return its path."""
     path = folder / "bitlog2_pkg.sv"
-    path.write_bytes(render_package(Target.of(config, head_dim), list(UNITS.values())))
+    units = list(units_within(config).values())
+    path.write_bytes(render_package(Target.of(config, head_dim), units))
     return path
 
 
@@ -136,6 +138,29 @@ BENCH_CONFIG = AttentionConfig(
     max_n2=12,
     distance_int_bits=4,
 )
+
+HALF_17, ROW_MAX_16 = "BitLog2_Half_17", "RowMax_16"
+#: What is the same of every scheme, but for the package that it is built with.
+_ALIKE = ("score_accumulator", "score_requantizer", "row_max", "code_register", "code_memory")
+#: (device, scheme): each device of Half_17, and of RowMax_16 those that differ or are its own.
+BUILT: tuple[tuple[str, str], ...] = tuple(
+    (device, scheme)
+    for scheme in (HALF_17, ROW_MAX_16)
+    for device in devices_within(AttentionConfig(scheme))
+    if scheme == HALF_17 or device not in _ALIKE
+)
+
+
+def with_row_max(config: AttentionConfig) -> AttentionConfig:
+    """Return the configuration for RowMax_16, with room for what a row adds to n2."""
+    added = (SCHEMES[ROW_MAX_16].int_max * config.max_tokens).bit_length() - 1
+    return replace(config, scheme=ROW_MAX_16, max_n2=min(config.max_n2 + added, 48))
+
+
+def config_of(device: str, config: AttentionConfig) -> AttentionConfig:
+    """Return the configuration, for RowMax_16 where only its datapath has the device."""
+    return config if device in devices_within(config) else with_row_max(config)
+
 
 #: (vectors, plusargs) -> exit status and the lines that were printed.
 Run = Callable[..., tuple[int, list[str]]]
