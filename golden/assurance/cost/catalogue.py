@@ -255,9 +255,16 @@ def _row_max() -> tuple[AlternativeGroup, ...]:
         )
         for unit, lanes, extra in sizes
     )
+    online = (
+        Alternative("two passes", "lane_accumulator", row_max, remark="2 B cycles a row"),
+        Alternative(
+            "online", "online_accumulator", row_max, remark="B cycles a row, no row buffer"
+        ),
+    )
     return (
         AlternativeGroup("distance to level", of_a_key),
         AlternativeGroup("of a row", of_a_row),
+        AlternativeGroup("lane and accumulator, RowMax_16", online),
         *_by_scheme(
             ("BitLog2_Half_17", "RowMax_16"),
             {
@@ -343,7 +350,8 @@ CHOICES: dict[str, Choice] = {
             "Quotients, or a level from the distance alone",
             "Different codes. Half_17 has exp2, a row sum and a quotient for each key; RowMax_16 a "
             "level from d, a division for each row, wider accumulators, and one more register for "
-            "them while it divides. D = 8 in attention_row.",
+            "them while it divides. D = 8 in attention_row. Online: each level relative to the "
+            "largest t until now in whole octaves, sums shifted where that rises; B beats a row.",
             _row_max(),
         ),
         Choice(
