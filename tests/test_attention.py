@@ -170,7 +170,7 @@ def registers_by_units_alone(
     made = {"score": score, "t": t, "row_max": largest, "d": kept}
     m2, n2 = params.m2, params.n2
     if config.code.row_max:
-        distance_quantizer_kernel(d, layer, level)
+        distance_quantizer_kernel(d, layer.steps, scheme, level)
         weight_sum = weight_sum_kernel(level, scheme)
         m2, n2 = row_multiplier_kernel(weight_sum, layer)
         made |= {"weight_sum": weight_sum, "m2_row": m2, "n2_row": n2}

@@ -123,7 +123,7 @@ def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
         m2[i], n2[i] = layer.m2, layer.n2
     if scheme.row_max:
         for i in range(size):
-            distance_quantizer_kernel(block.d[i], layer, level[i])
+            distance_quantizer_kernel(block.d[i], layer.steps, scheme, level[i])
             block.weight_sum[i] = weight_sum_kernel(level[i], scheme)
             m2[i], n2[i] = row_multiplier_kernel(block.weight_sum[i], layer)
         return
