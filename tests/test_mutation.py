@@ -176,7 +176,7 @@ def masked_rows_differ(make_datapath) -> bool:
 def rows_differ(other) -> bool:
     """Whether one mask and one bias for all heads and rows show a difference to the simulator.
 
-    From codes and from scores, in int16 lanes and by BLAS; of 18 heads six are taken at once.
+    From codes and from scores; of 18 heads six are taken at once.
     """
     rng = np.random.default_rng(0)
     q, k, v = (rng.integers(0, 16, (18, 33, 16)) for _ in range(3))

@@ -14,7 +14,6 @@ from ..units.code_register import code_register_kernel
 from ..units.distance_quantizer import distance_quantizer_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import row_thresholds, threshold_quantizer
-from ..units.output_requantizer import output_requantizer_kernel
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
 from ..units.row_multiplier import row_multiplier_kernel
 from ..units.score_requantizer import score_requantizer_kernel
@@ -106,7 +105,7 @@ def row_block(keys: int) -> RowBlock:
 def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
     """Take a few rows of a head from scores to levels, each unit's results left in `block`.
 
-    score: (B, N or more) int16 or int32, B at most BLOCK_ROWS, the rows of the head from `first`
+    score: (B, N or more) int32, B at most BLOCK_ROWS, the rows of the head from `first`
     on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8;
     m2, n2: (B,) int64, for unit 9.
     """
@@ -177,14 +176,3 @@ def code_rows(score, masked, bias, layer, scheme, trace, block, regs, level, m2,
             code_block(score[g, part], masks, offsets, first, layer, scheme, block, levels, *scale)
             if trace:
                 keep_block(g, first, masks, block, levels, *scale, layer, scheme, regs)
-
-
-@kernel
-def output_rows(acc, m2, n2, layer, o):
-    """Take accumulators to output codes.
-
-    acc: (G, R, D) int32; m2, n2: (G, R) int64; o: (G, R, D) uint8.
-    """
-    for g in range(acc.shape[0]):
-        for i in range(acc.shape[1]):
-            output_requantizer_kernel(acc[g, i], m2[g, i], n2[g, i], layer, o[g, i])
