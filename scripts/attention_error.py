@@ -105,7 +105,7 @@ def dinov2(path: Path) -> Any:
     """
     import timm
     import torch
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     given = {name: torch.tensor(array) for name, array in named_weights(path)}
     model = timm.create_model(_TIMM_NAME, img_size=224, num_classes=0)

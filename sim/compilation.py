@@ -49,7 +49,7 @@ class _KernelCache(FunctionCache):
 
 def runs_python() -> bool:
     """Whether numba is told to compile nothing."""
-    return bool(config.DISABLE_JIT)
+    return bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 
 @typeof_impl.register(Kernel)

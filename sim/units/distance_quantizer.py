@@ -65,7 +65,8 @@ def steps_of(config: AttentionConfig) -> Steps:
         return Steps(0, 0, 0, 0, 0)
     thresholds, above = thresholds_of(scheme, bits), scheme.top_level - scheme.octave_levels
     whole = thresholds[above] - ((above >> 1) << bits)
-    return Steps(bits, *thresholds[:2], whole, min(thresholds[-1], config.d_max))
+    farthest = min(thresholds[-1], config.d_max)
+    return Steps(bits, thresholds[0], thresholds[1], whole, farthest)
 
 
 @lru_cache(maxsize=64)
