@@ -88,7 +88,7 @@ def crops(seed: int) -> Any:
     from sklearn.datasets import load_sample_images
     from torchvision.transforms import RandomResizedCrop
 
-    photographs = [torch.from_numpy(x).permute(2, 0, 1) for x in load_sample_images().images]
+    photographs = [torch.tensor(x).permute(2, 0, 1) for x in load_sample_images().images]
     crop = RandomResizedCrop(224, scale=(0.2, 1.0), antialias=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
