@@ -226,9 +226,8 @@ def cost(
         seed=placing.seed,
         timeout=placing.timeout,
         notify=_note,
+        so_far=_keep if placing.keep else lambda table: None,
     )
-    if placing.keep:
-        _keep(table)
     write_json(json, table)
     print("\n".join(table.markdown() if markdown else table.lines()))
     return table.status

@@ -19,6 +19,7 @@ from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.files import write
 
 from ...simulation import Elaborated, ToolError, elaborate, nextpnr_version
+from ...simulation.contract import contracts_of
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Target
 from ...stimulus.units import units_within
@@ -33,8 +34,8 @@ from .measure import design_files, yosys_version
 PLACED_TABLE = Path(__file__).parent / "place.json"
 #: Keys a beat of the rows.
 LANES = (1, 4, 16)
-#: DeiT at 224 x 224, D = 64: an image has a row for each of its tokens, in each head of each layer.
-_TOKENS, _LAYERS = 197, 12
+#: DeiT at 224 x 224: an image has a row for each of its tokens, in each head of each layer.
+_TOKENS, _LAYERS, _HEAD_DIM = 197, 12, 64
 _HEADS = {"DeiT-T": 3, "DeiT-S": 6, "DeiT-B": 12}
 
 
@@ -46,7 +47,7 @@ class Rate(Document, frozen=True, kw_only=True):
         cycles: of a row of 197 keys.
         rows: rows per second.
         images: images per second of the attention of DeiT, all layers and heads through one
-            device; none of a module that makes no output.
+            device; none where it makes no output of D = 64.
     """
 
     formula: str
@@ -136,7 +137,7 @@ class Job:
         }
 
     def __str__(self) -> str:
-        lanes = f"{self.lanes} lanes, " if self.lanes else ""
+        lanes = f"LANES = {self.lanes}, " if self.lanes else ""
         return f"{self.module.name}, {self.target.config.scheme}, {lanes}{self.device}"
 
     @property
@@ -194,8 +195,8 @@ class Job:
         formula = stated_cycles(source, name, config.code.family)
         cycles = cycles_of_row(formula, self.elaborated.values, keys=_TOKENS, lanes=self.lanes)
         rows = mhz * 1e6 / float(cycles)
-        attention = "HEAD_DIM" in self.elaborated.values
-        images = {name: rows / (_LAYERS * h * _TOKENS) for name, h in _HEADS.items() if attention}
+        whole = self.elaborated.values.get("HEAD_DIM") == _HEAD_DIM
+        images = {name: rows / (_LAYERS * h * _TOKENS) for name, h in _HEADS.items() if whole}
         return Rate(formula=formula, cycles=float(cycles), rows=round(rows), images=images)
 
 
@@ -278,7 +279,8 @@ class PlaceTable(Document, frozen=True, kw_only=True):
     def _tables(self) -> list[tuple[Sequence[str], list[list[str]], str]]:
         rates = [each.rate_line(each.rate) for each in self.placed if each.rate is not None]
         tables = [(_HEAD, [each.line() for each in self.placed], _SIDES)]
-        return [(h, rows, s) for h, rows, s in (*tables, (_RATE_HEAD, rates, _RATE_SIDES)) if rows]
+        tables.append((_RATE_HEAD, rates, _RATE_SIDES))
+        return [(head, _by_scheme(rows), sides) for head, rows, sides in tables if rows]
 
     def _legend(self) -> list[str]:
         return [
@@ -287,10 +289,18 @@ class PlaceTable(Document, frozen=True, kw_only=True):
             f"MHz: the clock of nextpnr's timing analysis after routing, seed {self.seed}; "
             f"{self.goal} MHz asked for.",
             "In a harness of shift registers each path begins and ends at a register; its cells",
-            "count in the part of the device alone. Taps are left open.",
+            "count in the part of the device alone. Taps are left open. Default configuration.",
             f"rows/s: rows of {_TOKENS} keys. Images: attention behind the scores, all layers and",
             "heads, by one device.",
         ]
+
+
+def _by_scheme(rows: list[list[str]]) -> list[list[str]]:
+    """Return rows with those that differ in their scheme alone put together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for module, scheme, *rest in rows:
+        together.setdefault((module, *rest), []).append(scheme.removeprefix("BitLog2_"))
+    return [[key[0], ", ".join(names), *key[1:]] for key, names in together.items()]
 
 
 def _jobs(
@@ -304,15 +314,15 @@ def _jobs(
     jobs = []
     for scheme in schemes:
         target = Target.of(AttentionConfig(scheme=scheme), head_dim)
+        contracts = contracts_of(target.config.code.family).values()
+        wide = {each.module for each in contracts if each.wide}
+        stand_ins = {name for each in contracts for name in each.stand_ins}
         for name, module in modules_within(target.config).items():
-            row = module.contract.wide and name == module.contract.module
-            stand_in = name in module.contract.stand_ins
-            if name not in modules if modules else stand_in:
+            if name not in modules if modules else name in stand_ins:
                 continue
-            for family in families:
-                if row and not modules and not DEVICES[family].rows:
-                    continue
-                jobs += [Job(module, target, family, each) for each in (lanes if row else (None,))]
+            built = lanes if name in wide else (None,)
+            on = [each for each in families if modules or name not in wide or DEVICES[each].rows]
+            jobs += [Job(module, target, family, each) for family in on for each in built]
     return sorted(jobs, key=lambda job: job.lanes or 0)
 
 
@@ -326,6 +336,7 @@ def measure_place(
     seed: int = 1,
     timeout: float = 3600,
     notify: Callable[[str], None] = lambda line: None,
+    so_far: Callable[[PlaceTable], None] = lambda table: None,
 ) -> PlaceTable:
     """Place modules one after another.
 
@@ -338,6 +349,7 @@ def measure_place(
         seed: of nextpnr, 0 to 2**31 - 1.
         timeout: seconds of Yosys and of nextpnr for a module.
         notify: gets a line for each step.
+        so_far: gets the table after each module.
 
     Raises:
         ValueError: an argument is out of range, or no module is in the datapath of the schemes.
@@ -357,19 +369,25 @@ def measure_place(
     jobs = _jobs(modules, chosen, tuple(dict.fromkeys(lanes or LANES)), families, head_dim)
     if not jobs:
         raise ValueError(f"module must be in the datapath of {', '.join(chosen)}, got {modules[0]}")
-    versions = {name: nextpnr_version(name) for name in families}
-    yosys = yosys_version()
+    table = PlaceTable(
+        specification_version=SPEC_VERSION,
+        nextpnr={name: nextpnr_version(name) for name in families},
+        yosys=yosys_version(),
+        seed=seed,
+        goal=GOAL,
+        placed=(),
+        failed=(),
+    )
     found: dict[str, Placed | Failed] = {}
     for job in jobs:
         if job.key not in found:
             found[job.key] = job.run(seed, timeout, notify)
-    each = [replace(found[job.key], scheme=job.target.config.scheme) for job in jobs]
-    return PlaceTable(
-        specification_version=SPEC_VERSION,
-        yosys=yosys,
-        nextpnr=versions,
-        seed=seed,
-        goal=GOAL,
-        placed=tuple(one for one in each if isinstance(one, Placed)),
-        failed=tuple(one for one in each if isinstance(one, Failed)),
-    )
+        one = replace(found[job.key], scheme=job.target.config.scheme)
+        if isinstance(one, Placed):
+            notify(f"{job}: {one.report.mhz:.1f} MHz, {one.report.path}")
+            table = replace(table, placed=(*table.placed, one))
+        else:
+            notify(f"{job}: {one.reason}")
+            table = replace(table, failed=(*table.failed, one))
+        so_far(table)
+    return table
