@@ -200,9 +200,11 @@ class Job:
         return Rate(formula=formula, cycles=float(cycles), rows=round(rows), images=images)
 
 
-_HEAD = ("module", "scheme", "lanes", "D", "device", "MHz", "LUT4", "carries", "flip-flops")
-_HEAD += ("DSP", "block RAM", "% of device")
-_RATE_HEAD = (*_HEAD[:6], "cycles", "rows/s", *(f"{name}/s" for name in _HEADS), "cycles of a row")
+_NAMES = ("module", "scheme", "lanes", "D", "device", "MHz")
+_COUNTS = ("LUT4", "carries", "flip-flops", "DSP", "block RAM", "% of device")
+_HEAD: tuple[str, ...] = (*_NAMES, *_COUNTS)
+_RATE_HEAD: tuple[str, ...]
+_RATE_HEAD = (*_NAMES, "cycles", "rows/s", *(f"{name}/s" for name in _HEADS), "cycles of a row")
 _SIDES, _RATE_SIDES = "<<>><" + ">" * 7, "<<>><" + ">" * 6 + "<"
 
 
@@ -267,7 +269,8 @@ class PlaceTable(Document, frozen=True, kw_only=True):
             getattr(self, name) != getattr(older, name) for name in same
         ):
             return self
-        own = {tuple(_named(each)) for each in (*self.placed, *self.failed)}
+        own = {tuple(_named(each)) for each in self.placed}
+        own |= {tuple(_named(each)) for each in self.failed}
         left = [each for each in older.placed if tuple(_named(each)) not in own]
         order = list(MODULES)
         together = sorted(
@@ -278,8 +281,8 @@ class PlaceTable(Document, frozen=True, kw_only=True):
 
     def _tables(self) -> list[tuple[Sequence[str], list[list[str]], str]]:
         rates = [each.rate_line(each.rate) for each in self.placed if each.rate is not None]
-        tables = [(_HEAD, [each.line() for each in self.placed], _SIDES)]
-        tables.append((_RATE_HEAD, rates, _RATE_SIDES))
+        counts = [each.line() for each in self.placed]
+        tables = ((_HEAD, counts, _SIDES), (_RATE_HEAD, rates, _RATE_SIDES))
         return [(head, _by_scheme(rows), sides) for head, rows, sides in tables if rows]
 
     def _legend(self) -> list[str]:
