@@ -67,10 +67,10 @@ _KINDS: tuple[tuple[str, str, int], ...] = (
     (r"TRELLIS_DPR16X4", "lut_ram", 1),
     (r"PFUMX|L6MUX21|INV|\$scopeinfo", "", 0),
 )
-# `share` asks a SAT solver for each pair of multipliers and shifters whether both are used at once:
-# in a flat attention_row of 4 lanes and D = 64 those are thousands of pairs, of which none is
-# found, in hours. So word-level synthesis runs module by module, where there is nothing to share
-# and each module is done once; the rest, and what crosses modules, is done on the flat netlist.
+# `share` asks a SAT solver whether two multipliers or shifters are ever used at once, pair by pair.
+# In a flat attention_row of 4 lanes and D = 64 that is where synthesis stays, for more than half an
+# hour. All of them work in each cycle, so there is nothing to share. So word-level synthesis runs
+# module by module, each once; the rest, and what crosses modules, is done on the flat netlist.
 _SCRIPT = """
 synth_{family} -top harness -noflatten -run begin:map_ram
 flatten
