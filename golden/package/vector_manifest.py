@@ -18,7 +18,7 @@ from bitlog2.documents import (
 )
 from bitlog2.sim.declarations import Stream
 
-from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target
+from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, PlantedFaults, Target
 from ..stimulus.units import units_within
 from .manifest import (
     MAKEFILE_NAME,
@@ -87,6 +87,10 @@ class Coverage(Document, frozen=True, kw_only=True):
     reached: Annotated[Count, of("Number of bins with hits.")]
     empty: Annotated[tuple[Name, ...], of("Bins without hits.")]
     bins: Annotated[dict[Name, Count], of("Hits of each bin: rows, keys or lanes.")]
+    planted_faults: Annotated[
+        tuple[PlantedFaults, ...],
+        of("What the cases find of planted faults; empty for a unit without taps."),
+    ] = ()
 
     def __post_init__(self) -> None:
         empty = tuple(name for name, hits in self.bins.items() if not hits)

@@ -13,6 +13,7 @@ from ..simulation.svpackage import render_package
 from ..stimulus.unit import (
     CaseGroup,
     GoldenUnit,
+    PlantedFaults,
     Progress,
     Tables,
     Target,
@@ -41,6 +42,7 @@ class UnitVectors:
         tables: every stream.
         cases: number of cases.
         bins: hits of each declared bin.
+        planted: what the cases find of planted faults.
     """
 
     unit: GoldenUnit
@@ -48,6 +50,7 @@ class UnitVectors:
     tables: Tables
     cases: int
     bins: dict[str, int]
+    planted: tuple[PlantedFaults, ...] = ()
 
     @property
     def empty(self) -> list[str]:
@@ -107,7 +110,9 @@ def make_vectors(
         )
     tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
     labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
-    return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
+    signals = unit.signals(target, tables)
+    planted = unit.planted(target.config, signals)
+    return UnitVectors(unit, labels, tables, cases, unit.hits(target, signals), planted)
 
 
 def shape_tables(target: Target, unit: GoldenUnit, tables: Tables) -> Tables:
@@ -163,6 +168,7 @@ def manifest_of(
                 reached=len(part.bins) - len(part.empty),
                 empty=tuple(part.empty),
                 bins=part.bins,
+                planted_faults=part.planted,
             )
             for part in vectors.units
         ),
