@@ -26,7 +26,7 @@ from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
 from .manifest import File, MemoryFile, common_fields
-from .vector_manifest import Coverage, Group, VectorManifest, emit_command, stream_memory
+from .vector_manifest import Group, VectorManifest, covered, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
 PACKAGE_NAME = "bitlog2_pkg.sv"
@@ -88,6 +88,14 @@ class VectorSet:
     units: tuple[UnitVectors, ...]
     random_cases: int | None = None
     testbench: bool = False
+
+
+def planted_line(faults: PlantedFaults) -> str:
+    """Return the score of planted faults in words."""
+    return (
+        f"{faults.planted} faults planted in {faults.module}: {faults.with_taps} found with taps, "
+        f"{faults.without_taps} by output codes alone"
+    )
 
 
 def make_vectors(
@@ -161,17 +169,7 @@ def manifest_of(
         unit_names=names,
         sources=vectors.sources,  # type: ignore[arg-type]
         case_groups=tuple(group for part in vectors.units for group in _groups(part)),
-        coverage=tuple(
-            Coverage(
-                unit=part.unit.name,
-                declared=len(part.bins),
-                reached=len(part.bins) - len(part.empty),
-                empty=tuple(part.empty),
-                bins=part.bins,
-                planted_faults=part.planted,
-            )
-            for part in vectors.units
-        ),
+        coverage=tuple(covered(p.unit.name, p.bins, p.planted) for p in vectors.units),
     ).sealed(files)
 
 

@@ -334,15 +334,23 @@ def _log2_faults(config: AttentionConfig) -> Iterator[Fault]:
     def level(name: str, number: int, reached: Callable[[Integers, Any], Flags]) -> Fault:
         wrong = _level_at(number, reached)
         requirement = "BL2-LOG2-04" if number <= config.code.octave_levels else "BL2-LOG2-05"
-        tried = ("decisions", "ties") if name == "tie_lost" else ("decisions",)
-        fault = Fault(f"threshold_{number}_{name}", requirement, "level", wrong, tried)
-        unseen = "e * A is the level's value times the row sum in no row"
-        return replace(fault, unseen=unseen) if name == "tie_lost" else fault
+        name, tried = f"threshold_{number}_{name}", ("decisions", "ties")
+        return Fault(name, requirement, "level", wrong, tried)
 
     for number in range(1, config.code.levels):
         yield level("one_early", number, lambda e, at: e >= at[0] * (at[1] - 1))
         yield level("one_late", number, lambda e, at: e >= at[0] * (at[1] + 1))
-        yield level("tie_lost", number, lambda e, at: e > at[0] * at[1])
+        if _met_exactly(number, config):
+            yield level("tie_lost", number, lambda e, at: e > at[0] * at[1])
+
+
+def _met_exactly(level: int, config: AttentionConfig) -> bool:
+    """Whether e * A may be the value of a level times a row sum: s >= 2**P + e, or e = 2**P."""
+    full = 1 << config.table_bits
+    shifts = np.arange(config.table_bits + 2)
+    e = np.unique(rounded(np.array(config.table, np.int64)[:, None], shifts))
+    s, rest = np.divmod(e * config.code.int_max, config.code.values[level])
+    return bool(((rest == 0) & (s >= full + np.where(e < full, e, 0))).any())
 
 
 # Units 10 to 12: RowMax.

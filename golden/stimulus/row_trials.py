@@ -287,6 +287,11 @@ def fault_points(config: AttentionConfig) -> list[Point]:
     """Return a bin for each fault."""
     found = shown_faults(config).names
     return [
-        Point(f"o_shows_{fault.name}", fault.requirement, reachable=fault.name in found)
+        Point(
+            f"o_shows_{fault.name}",
+            fault.requirement,
+            reachable=fault.name in found,
+            why=fault.unseen,
+        )
         for fault in faults(config)
     ]

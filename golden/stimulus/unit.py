@@ -109,6 +109,7 @@ class Point:
         signal: name of the signal; empty for the bin's own name.
         value: value of the signal that hits the bin; 1 is also True.
         reachable: whether some legal input of the configuration hits it.
+        why: why none does, where a reader could not tell.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Point:
     signal: str = ""
     value: int = 1
     reachable: bool = True
+    why: str = ""
 
     def hits(self, signals: Signals) -> int:
         """Return how many entries hit it."""
