@@ -84,8 +84,9 @@ _ROUNDINGS: dict[str, Stage] = {
 
 
 def _narrow(config: AttentionConfig, port: str) -> int:
-    """Return a bit less than a port needs."""
-    return config.ports[port].bound(config).bit_length() + config.ports[port].signed - 1
+    """Return a bit less than a port needs; 0 for one that is always 0."""
+    needed = config.ports[port].bound(config).bit_length() + config.ports[port].signed
+    return max(needed - 1, 0)
 
 
 def _low_bits(port: str, stage: str) -> Stage:

@@ -20,7 +20,7 @@ from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
 from ...simulation.contract import CONTRACTS, Contract
 from ...simulation.tools import finished
-from ...stimulus.unit import Progress, no_progress
+from ...stimulus.unit import PlantedFaults, Progress, no_progress
 from ...stimulus.units import units_within
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
@@ -167,11 +167,13 @@ class Campaign(Document, frozen=True, kw_only=True):
     Attributes:
         seed, most: requested seed, and largest number of mutants per module.
         modules: in the order of the datapath.
+        planted_faults: what the set finds of faults that are planted by formula.
     """
 
     seed: Count
     most: Count
     modules: tuple[Findings, ...]
+    planted_faults: tuple[PlantedFaults, ...] = ()
 
     @property
     def status(self) -> int:
@@ -198,15 +200,17 @@ class Campaign(Document, frozen=True, kw_only=True):
         ]
 
     def _row_lines(self) -> list[str]:
-        """Return what is caught in `attention_row` with taps, and by its outputs alone."""
-        found = [(each.module, each.in_row) for each in self.modules if each.in_row is not None]
-        if not found:
-            return []
-        names = ("mutants", "with_taps", "without_taps")
-        rows: list[tuple[str, ...]] = [("in attention_row", *names)]
-        rows += [(name, *(str(getattr(row, each)) for each in names)) for name, row in found]
-        total = (str(sum(getattr(row, each) for _, row in found)) for each in names)
-        return aligned([*rows, ("all", *total)], "<>>>")
+        """Return what is found in rows with their taps, and by their output codes alone."""
+        names = ("with_taps", "without_taps")
+        rows: list[tuple[str, ...]] = [("found in rows", "of", *names)]
+        for each in self.modules:
+            if (found := each.in_row) is not None:
+                counts = (found.mutants, found.with_taps, found.without_taps)
+                rows.append((f"mutants of {each.module}", *map(str, counts)))
+        for planted in self.planted_faults:
+            counts = (planted.planted, planted.with_taps, planted.without_taps)
+            rows.append((f"faults planted in {planted.module}", *map(str, counts)))
+        return aligned(rows, "<>>>") if len(rows) > 1 else []
 
 
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
@@ -353,7 +357,8 @@ def mutate(
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [subjects[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
-    return Campaign(seed=seed, most=most, modules=tested)
+    planted = tuple(each for unit in manifest.coverage for each in unit.planted_faults)
+    return Campaign(seed=seed, most=most, modules=tested, planted_faults=planted)
 
 
 @dataclass(frozen=True)
