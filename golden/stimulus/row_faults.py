@@ -198,8 +198,8 @@ def _every_key(rows: Rows, t: Integers) -> Integers:
 def _blanking(rows: Rows, t: Integers) -> Integers:
     """Return the maximum of every key where all weights vanish with it."""
     largest = _every_key(rows, t)
-    d = rows.distance(rows.gap(t, largest))
-    weight = rows.weight(d) if isinstance(rows, QuotientRows) else rows.level(d)
+    weigh = getattr(rows, "weight" if isinstance(rows, QuotientRows) else "level")
+    weight = weigh(rows.distance(rows.gap(t, largest)))
     return np.where(rows.total(weight) == 0, largest, rows.maximum(t))
 
 
@@ -319,7 +319,7 @@ def _sum_without(place: int) -> Stage:
     return lambda rows, e: rows.total(e) - e[_ends(rows, place)]
 
 
-def _level_at(level: int, reached: Callable[[Integers, Integers], Flags]) -> Stage:
+def _level_at(level: int, reached: Callable[[Integers, Any], Flags]) -> Stage:
     """Return the levels of which one has another threshold: (e * A, value * s) -> whether met."""
 
     def wrong(rows: QuotientRows, e: Integers, s: Integers) -> Integers:
@@ -557,8 +557,10 @@ def faults(config: AttentionConfig) -> tuple[Fault, ...]:
 
 
 #: Outputs of stages that the taps of `attention_row` show.
-_TAPPED = ("requantized", "maximum", "distance", "weight", "total_weight", "level", "coded")
-_TAPPED += ("scale", "accumulated", "output")
+_TAPPED = (
+    *("requantized", "maximum", "distance", "weight", "total_weight", "level", "coded"),
+    *("scale", "accumulated", "output"),
+)
 #: Keys by lanes that are worked at a time.
 _BLOCK = 1 << 22
 

@@ -97,9 +97,9 @@ class Trials:
         top, bottom = self.config.t_max, self.config.t_min
         half = (top + 1) // 2
         yield from self._of_t((bottom,), (1,))
-        pairs = ((half, bottom), (half, -1), (1, -1), (top, -1), (top, bottom), (half, half // 2))
+        pairs = [(half, bottom), (half, -1), (1, -1), (top, -1), (top, bottom), (half, half // 2)]
         for low in (-bottom // 2, self.octave, 1):
-            pairs += ((top, top - low), (half, half - low), (top, -low), (half, -low), (low, -low))
+            pairs += [(top, top - low), (half, half - low), (top, -low), (half, -low), (low, -low)]
         for high, low in pairs:
             for t, sensed in (((high, low), (0, 1)), ((low, high), (1, 0)), ((high, low), (1, 0))):
                 yield from self._of_t(t, sensed)
