@@ -17,6 +17,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
+from numba import njit
 from torch import Tensor, nn
 
 from bitlog2.extras import refusal
@@ -30,7 +31,7 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.rows import code_rows, row_block
+from bitlog2.sim.kernel.rows import BLOCK_ROWS, code_block, row_block
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
 from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
@@ -249,7 +250,17 @@ def _processor() -> dict[str, str]:
 
 
 _PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=16, zq=7, zk=8, zv=7, zo=8)
-_NO_MASK = np.zeros((1, 1, 0), np.uint8)
+_NO_MASK = np.zeros((1, 0), np.uint8)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _code_rows(score, bias, layer, scheme, block, level, m2, n2):  # type: ignore[no-untyped-def]
+    """Take scores (G, R, N) int32 to levels, a block of rows at a time, as `attention` does."""
+    for g in range(score.shape[0]):
+        for first in range(0, score.shape[1], BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            made = level[g, part], m2[g, part], n2[g, part]
+            code_block(score[g, part], _NO_MASK, bias, first, layer, scheme, block, *made)
 
 
 def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
@@ -259,11 +270,11 @@ def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
     score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
     real = torch.from_numpy(score.astype(np.float32) / 1000)
     out = torch.empty_like(real)  # as ours: no new pages in the timed part
-    bias, level = np.zeros((1, 1, 197), np.int32), np.empty(grid, np.uint8)
+    bias, level = np.zeros((1, 197), np.int32), np.empty(grid, np.uint8)
     row, m2, n2 = row_block(197), *np.empty((2, *grid[:2]), np.int64)
 
     def ours() -> np.ndarray:
-        code_rows(score, _NO_MASK, bias, layer, levels, row, level, m2, n2)
+        _code_rows(score, bias, layer, levels, row, level, m2, n2)
         return level
 
     return Case(

@@ -169,9 +169,9 @@ def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, 
 def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
     """Take heads from codes to output codes.
 
-    q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked, bias: as `code_rows`; head:
-    scratch; regs: filled where trace is set; o: (G, R, D') uint8. Returns the bits that any code of
-    q, k and v has set.
+    q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked: (G or 1, R or 1, N) uint8, or
+    (1, 1, 0) for none; bias: (G or 1, R or 1, N) int32; head: scratch; regs: filled where trace is
+    set; o: (G, R, D') uint8. Returns the bits that any code of q, k and v has set.
     """
     seen_q, seen_k, seen_v = np.int32(0), np.int32(0), np.int32(0)
     for g in range(q.shape[0]):

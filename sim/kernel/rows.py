@@ -157,20 +157,3 @@ def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
             regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])
         code_register_kernel(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
-
-
-@kernel
-def code_rows(score, masked, bias, layer, scheme, block, level, m2, n2):
-    """Take scores to levels, a block of rows at a time.
-
-    score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8, or (1, 1, 0) for none;
-    bias: (G or 1, R or 1, N) int32; block: scratch; level: (G, R, N) uint8; m2, n2: (G, R) int64,
-    for unit 9.
-    """
-    for g in range(score.shape[0]):
-        masks = masked[min(g, masked.shape[0] - 1)]
-        offsets = bias[min(g, bias.shape[0] - 1)]
-        for first in range(0, score.shape[1], BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            made = level[g, part], m2[g, part], n2[g, part]
-            code_block(score[g, part], masks, offsets, first, layer, scheme, block, *made)
