@@ -304,6 +304,7 @@ def test_place_without_nextpnr_names_the_extra(monkeypatch: pytest.MonkeyPatch, 
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.long
 @needs_nextpnr
 def test_place_of_a_small_unit_is_the_same_twice():
     tables = [measure_place(("code_register",), (HALF_17,), (), ("ice40",)) for _ in range(2)]

@@ -82,7 +82,13 @@ def test_row_faults_break_each_unit_inside_a_row(whole: VectorSet):
     assert broken == {"REQ", "MAX", "CODE", "ACC", "OUT"} | middle
 
 
-@pytest.mark.parametrize("choice", CONFIGURATIONS, ids=str)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param(each, marks=() if number % 3 == 0 else pytest.mark.long, id=str(each))
+        for number, each in enumerate(CONFIGURATIONS)
+    ],
+)
 def test_row_faults_that_can_show_are_found_in_the_pairwise_configurations(choice):
     made = generate(choice.config, head_dim=choice.head_dim, units=["attention_row"])
     part = made.units[0]
