@@ -253,14 +253,14 @@ _PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=16, zq=7, zk=8, zv=7, zo=8)
 _NO_MASK = np.zeros((1, 0), np.uint8)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _code_rows(score, bias, layer, scheme, block, level, m2, n2):  # type: ignore[no-untyped-def]
+@njit(nogil=True, _nrt=False)  # type: ignore[call-overload, untyped-decorator]
+def _code_rows(score, masked, bias, layer, scheme, block, level, m2, n2):  # type: ignore[no-untyped-def]
     """Take scores (G, R, N) int32 to levels, a block of rows at a time, as `attention` does."""
     for g in range(score.shape[0]):
         for first in range(0, score.shape[1], BLOCK_ROWS):
             part = slice(first, first + BLOCK_ROWS)
             made = level[g, part], m2[g, part], n2[g, part]
-            code_block(score[g, part], _NO_MASK, bias, first, layer, scheme, block, *made)
+            code_block(score[g, part], masked, bias, first, layer, scheme, block, *made)
 
 
 def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
@@ -274,7 +274,7 @@ def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
     row, m2, n2 = row_block(197), *np.empty((2, *grid[:2]), np.int64)
 
     def ours() -> np.ndarray:
-        _code_rows(score, bias, layer, levels, row, level, m2, n2)
+        _code_rows(score, _NO_MASK, bias, layer, levels, row, level, m2, n2)
         return level
 
     return Case(
