@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace as with_fields
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,21 @@ def test_spec_page_worked_row_results():
         "nibble plane": nibbles.hex(" "),
         "flag plane": flags.hex(" "),
     }
+
+
+def test_spec_page_worked_row_of_row_max():
+    """The same inputs with RowMax_16: every column, the row's multiplier, and the outputs."""
+    rows, config = table("j", "k"), AttentionConfig("RowMax_16")
+    params = with_fields(ROW_PARAMS, n2=15)
+    k, v = ([numbers(row[name]) for row in rows] for name in ("k", "v"))
+    masked, bias = [row["masked"] == "1" for row in rows], [int(row["b"]) for row in rows]
+    trace = attention_row(QUERY, k, v, params, config, masked, bias)
+    for j, row in enumerate(table("key", "d")):
+        terms = [shift_add_lane(trace.level[j], each, params.zv, config.code) for each in v[j]]
+        made = (j, trace.d[j], int(masked[j]), trace.level[j], config.code.values[trace.level[j]])
+        assert list(row.values()) == [str(x) for x in (*made, *terms)]
+    made = (trace.weight_sum, leading_one(trace.weight_sum), trace.m2_row, trace.n2_row)
+    assert list(table("w", "k")[0].values()) == [str(x) for x in (*made, *trace.acc, *trace.o)]
 
 
 def test_spec_page_worked_row_inputs_are_those_of_the_text():
