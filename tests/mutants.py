@@ -3,6 +3,7 @@
 import ast
 import copy
 import random
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +55,26 @@ class Mutant:
 
 
 def mutants_of(path: Path, skip: set[str]) -> list[Mutant]:
-    """Every mutant of the functions of a file, but for those in `skip`; annotations left alone."""
+    """Every mutant of the functions of a file, but for those in `skip`; annotations left alone.
+
+    A function inside another is one of its own.
+    """
     tree = ast.parse(path.read_text())
     found = []
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef) and function.name not in skip:
-            body = [node for statement in function.body for node in ast.walk(statement)]
-            for node in body:
+            for node in _body(function):
                 found += [_with(tree, path, function.name, node, change) for change in _of(node)]
+    return found
+
+
+def _body(function: ast.FunctionDef) -> list[ast.AST]:
+    found, left = [], deque[ast.AST](function.body)
+    while left:
+        node = left.popleft()
+        if not isinstance(node, ast.FunctionDef):
+            found.append(node)
+            left.extend(ast.iter_child_nodes(node))
     return found
 
 
