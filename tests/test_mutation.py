@@ -22,12 +22,14 @@ import traceback
 import types
 from dataclasses import replace
 from functools import cache
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
+from support.cases import sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
 from test_golden_helpers import SMALL
 
@@ -41,13 +43,14 @@ from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.watching import watch
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.jit import Kernel
+from bitlog2.sim.kernel.lane_product import CHANNEL_LANES, KEY_LANES
 
 SIM = Path(sim.__file__).parent
 #: The name of the copy of the simulator that is mutated.
 COPY = "copied_sim"
 
 
-#: Runs where numba compiles nothing; tests/test_units.py holds the vectors in its place to it.
+#: Runs where numba compiles nothing; the vectors in its place are held to it.
 LOOP = "add_pairs"
 
 
@@ -305,6 +308,14 @@ def vectors_differ() -> bool:
     return False
 
 
+def forms_differ() -> bool:
+    """Whether a form in vectors of the copy's products differs from the loop that it stands for."""
+    pairs = importlib.import_module(f"{COPY}.kernel.pairs")
+    forms = product((KEY_LANES, CHANNEL_LANES), {False, pairs.has_fused()})
+    sums = (sums_of_pairs(pairs.adder, lanes, fused=fused) for lanes, fused in forms)
+    return any(found != expected for found, expected in chain.from_iterable(sums))
+
+
 def compiled_quickly(patch: pytest.MonkeyPatch) -> None:
     """Optimize a little: to vectorize the loops takes as long as to run them as they are."""
     patch.setattr(numba_config, "OPT", numba_config._OptLevel(1))
@@ -358,6 +369,8 @@ def kernel_verdict(mutant: Mutant, copied: Path, folder: Path) -> int:
     with pytest.MonkeyPatch.context() as patch:
         compiled_quickly(patch)
         other = mutated(mutant, copied, folder)
+        if mutant.path.name == "pairs.py":
+            return BY_VECTORS if forms_differ() else SURVIVED
         if mutant.function in OF_VECTORS:
             return BY_VECTORS if vectors_differ() else SURVIVED
         checked_by(other, patch)

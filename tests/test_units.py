@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 from support.cases import (
     CHANNEL_LANES,
     DEPTH,
@@ -25,6 +24,7 @@ from support.cases import (
     place_of,
     scores_of,
     summed_terms,
+    sums_of_pairs,
     values_of,
 )
 from support.cases import (
@@ -37,7 +37,6 @@ from support.schemes import QUOTIENTS
 from test_golden_helpers import simulated, table
 
 from bitlog2.sim import SCHEMES, AttentionConfig, exp2_table, pack_levels, unpack_levels
-from bitlog2.sim.kernel.lane_product import adding_loop
 from bitlog2.sim.kernel.pairs import adder, has_fused
 from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
 from bitlog2.sim.scheme import Scheme
@@ -502,24 +501,8 @@ def test_lane_product_holds_the_largest_sums_and_factors(kernel: Any, lanes: int
 )
 def test_lane_product_each_form_in_vectors_equals_the_loop(fused: bool, lanes: int):
     """The instruction of x86 and the general form, on the ends of int16 too; nothing else moves."""
-    add = adder(lanes, fused=fused)
-
-    @njit
-    def form(a, p, b, q, out, first):  # type: ignore[no-untyped-def]
-        add(a, p, b, q, out, first)
-
-    rng, depth = np.random.default_rng(lanes), 2 * DEPTH
-    for low, high in ((-300, 301), (-32767, 32768)):
-        a = rng.integers(low, high, depth).astype(np.int16)
-        b = rng.integers(-255, 256, depth * lanes).astype(np.int16)
-        a[-1], b[-1] = -32768, 255
-        out = rng.integers(-1000, 1000, 3 * lanes).astype(np.int32)
-        expected = out.copy()
-        for p in range(0, depth, DEPTH):
-            place = np.uint64(p), b, np.uint64(p * lanes)
-            form(a, *place, out, np.uint64(lanes))
-            adding_loop(lanes).py_func(a, *place, expected, np.uint64(lanes))
-        assert out.tolist() == expected.tolist()
+    for found, expected in sums_of_pairs(adder, lanes, fused=fused):
+        assert found == expected
 
 
 @pytest.mark.parametrize(("depth", "columns"), LANE_SIZES)

@@ -1,9 +1,10 @@
 """The kernels as tests call them, and inputs that hurt: corners, thresholds, random rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike
 
 from bitlog2.golden.stimulus.unit import tables_of
@@ -13,6 +14,7 @@ from bitlog2.sim.kernel.lane_product import (
     CHANNEL_LANES,
     DEPTH,
     KEY_LANES,
+    adding_loop,
     channel_product,
     key_product,
     laid_out,
@@ -55,6 +57,7 @@ __all__ = [
     "row_levels",
     "scores_of",
     "summed_terms",
+    "sums_of_pairs",
     "threshold_cases",
     "thresholds",
     "values_of",
@@ -176,3 +179,29 @@ def random_rows(seed: int, rows: int, keys: int) -> Iterator[tuple[np.ndarray, i
         values = rng.choice(384, keys // 2)
         e[: keys // 2] = values * s // 384 + rng.integers(-1, 2, keys // 2)
         yield np.clip(e, 0, FULL), s
+
+
+def sums_of_pairs(
+    adder: Callable[..., Any], lanes: int, *, fused: bool
+) -> Iterator[tuple[list[int], list[int]]]:
+    """What a form in vectors of the loop of `lane_product` adds, and what the loop does.
+
+    Blocks of so many lanes between two that stay as they are, on the ends of int16 too.
+    """
+    add, rng, depth = adder(lanes, fused=fused), np.random.default_rng(lanes), 2 * DEPTH
+
+    @njit
+    def form(a, p, b, q, out, first):  # type: ignore[no-untyped-def]
+        add(a, p, b, q, out, first)
+
+    for low, high in ((-300, 301), (-32767, 32768)):
+        a = rng.integers(low, high, depth).astype(np.int16)
+        b = rng.integers(-255, 256, depth * lanes).astype(np.int16)
+        a[-1], b[-1] = -32768, 255
+        out = rng.integers(-1000, 1000, 3 * lanes).astype(np.int32)
+        expected = out.copy()
+        for p in range(0, depth, DEPTH):
+            place = np.uint64(p), b, np.uint64(p * lanes)
+            form(a, *place, out, np.uint64(lanes))
+            adding_loop(lanes).py_func(a, *place, expected, np.uint64(lanes))
+        yield out.tolist(), expected.tolist()
