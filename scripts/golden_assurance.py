@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 from bitlog2.golden.assurance.modules import MODULES, MUTATED
 from bitlog2.golden.simulation.contract import DEVICES
@@ -12,9 +12,6 @@ from bitlog2.names import CODED, COSTED, MOST_MUTANTS, PLACED, TECHNOLOGIES
 from .options import RtlOptions, group, refuse
 from .terminal import command, progress, report, write_json
 from .values import SEED, HeadDim, Json, Lanes, integer, one_of, value
-
-if TYPE_CHECKING:
-    from bitlog2.golden.assurance.cost import PlaceTable
 
 COVERAGE_EXAMPLES = """example:
   bitlog2 golden emit --out vectors
@@ -183,8 +180,6 @@ class Placing:
     """seed of nextpnr"""
     timeout: Annotated[int, value(integer(1, 86400))] = 3600
     """seconds of Yosys, and of nextpnr, per module"""
-    keep: bool = False
-    """put the modules into the table that the package keeps, too"""
 
 
 def cost(
@@ -195,6 +190,7 @@ def cost(
     ] = (),
     place: bool = False,
     placing: Placing | None = None,
+    keep: bool = False,
     markdown: bool = False,
     json: Json = None,
 ) -> int:
@@ -205,19 +201,22 @@ def cost(
         target: gates (generic) or an FPGA, with --place ice40 or ecp5; may be repeated (default:
             all)
         place: clock, cells and utilization of modules, and rates of rows, in place of choices
+        keep: put the choices or the modules into the table that the package keeps, too
         markdown: print Markdown tables
     """
     placing = placing or Placing()
     if not place:
         refuse("without --place", placing)
-        from bitlog2.golden.assurance.cost import measure_cost
+        from bitlog2.golden.assurance.cost import CHOICES_TABLE, measure_cost
 
         counted = measure_cost(choice or None, target or None, progress=progress)
+        if keep:
+            _keep(counted, CHOICES_TABLE)
         write_json(json, counted)
         print("\n".join(counted.markdown() if markdown else counted.lines()))
         return 0
     refuse("with --place", ("--choice", choice or None))
-    from bitlog2.golden.assurance.cost import measure_place
+    from bitlog2.golden.assurance.cost import PLACED_TABLE, measure_place
 
     table = measure_place(
         placing.module,
@@ -228,7 +227,7 @@ def cost(
         seed=placing.seed,
         timeout=placing.timeout,
         notify=_note,
-        so_far=_keep if placing.keep else lambda table: None,
+        so_far=(lambda table: _keep(table, PLACED_TABLE)) if keep else lambda table: None,
     )
     write_json(json, table)
     print("\n".join(table.markdown() if markdown else table.lines()))
@@ -240,13 +239,13 @@ def _note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _keep(table: "PlaceTable") -> None:
+def _keep(table: Any, path: Path) -> None:
+    """Write a table with what the one that is there has besides."""
     from bitlog2.documents import parse
-    from bitlog2.golden.assurance.cost import PLACED_TABLE, PlaceTable
 
-    if PLACED_TABLE.is_file():
-        table = table.joined(parse(PLACED_TABLE.read_bytes(), PlaceTable, PLACED_TABLE.name))
-    write_json(PLACED_TABLE, table)
+    if path.is_file():
+        table = table.joined(parse(path.read_bytes(), type(table), path.name))
+    write_json(path, table)
 
 
 coverage_app = command(coverage, COVERAGE_EXAMPLES)

@@ -7,17 +7,20 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as with_fields
 from support.command import call
 
-from bitlog2.documents import render
+from bitlog2.documents import parse, render
 from bitlog2.golden.assurance.cost import (
     CHOICES,
+    CHOICES_TABLE,
     TECHNOLOGIES,
     Alternative,
     AlternativeGroup,
     Choice,
     CostTable,
     Counts,
+    code_lines,
     count_cells,
     longest_path,
     measure_cost,
@@ -25,7 +28,8 @@ from bitlog2.golden.assurance.cost import (
     yosys_version,
 )
 from bitlog2.golden.assurance.cost import measure as table_module
-from bitlog2.golden.assurance.cost.measure import design_files
+from bitlog2.golden.assurance.cost.cycles import cycles_of_row, stated_cycles
+from bitlog2.golden.assurance.cost.measure import design_files, elaborated
 from bitlog2.golden.simulation import ToolError, tools, yosys
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.scripts.cli import main
@@ -249,6 +253,66 @@ def test_cost_table_of_nothing_to_divide_by_has_no_ratio():
     assert "1.00" not in "".join(table.lines())
 
 
+def test_cost_of_rows_has_the_cycles_that_their_headers_state(counted: list[str]):
+    (choice,) = measure_cost(["row_max"], ["generic"]).choices
+    each = {
+        (a.name, a.top, a.parameters.get("LANES")): a for g in choice.groups for a in g.alternatives
+    }
+    for scheme in ("BitLog2_Half_17", "RowMax_16", "RowMax_8"):
+        row = each[scheme, "attention_row", 1]
+        names = elaborated(row.target, row.top, row.parameters).values
+        formula = stated_cycles(
+            design_files()["attention_row"].read_text(), "attention_row", row.config.code.family
+        )
+        assert row.cycles == float(cycles_of_row(formula, names, keys=197, lanes=1))
+    assert each["online", "online_accumulator", None].cycles == 197
+    assert each["log2_quantizer", "log2_quantizer", None].cycles is None
+
+
+def test_cost_of_three_bits_is_that_of_its_own_levels():
+    small, large = (
+        Alternative("", "", {"scheme": name}).target for name in ("RowMax_8", "RowMax_16")
+    )
+    parameters = [elaborated(each, "distance_quantizer", {}).values for each in (small, large)]
+    assert [each["TOP_LEVEL"] for each in parameters] == [7, 15]
+    cells = [synthesize(each, "lane_accumulator", {}, "ice40") for each in (small, large)]
+    assert cells[0].flip_flops == small.config.width("acc") < cells[1].flip_flops
+
+
+def test_cost_table_of_codes_adds_what_a_code_needs_beside_its_row(counted: list[str]):
+    rows = [line.split(" | ") for line in code_lines(measure_cost(["row_max"]))[2:]]
+    by_name = {row[0].strip("| `"): row for row in rows}
+    assert len(by_name) == len(rows) == 11
+    half, divided = by_name["BitLog2_Half_17"], by_name["BitLog2_Half_17_normalized"]
+    assert (half[6], divided[6]) == ("250", "750")
+    assert by_name["RowMax_16_online"][6:] == ["250", "250", "9", "197", rows[-1][-1]]
+    assert by_name["RowMax_8"][1] == "3"
+
+
+def test_cost_kept_table_has_every_choice_as_it_is_measured():
+    table = parse(CHOICES_TABLE.read_bytes(), CostTable, CHOICES_TABLE.name)
+    assert render(table) == CHOICES_TABLE.read_bytes()
+    assert table.technologies == TECHNOLOGIES
+    unmeasured = [
+        with_fields(each, groups=tuple(map(unmeasured_group, each.groups)))
+        for each in table.choices
+    ]
+    assert unmeasured == list(CHOICES.values())
+
+
+def unmeasured_group(group: AlternativeGroup) -> AlternativeGroup:
+    """The group as the catalogue has it."""
+    bare = (with_fields(each, counts={}, cycles=None) for each in group.alternatives)
+    return with_fields(group, alternatives=tuple(bare))
+
+
+def test_cost_table_takes_nothing_over_from_another_version(counted: list[str]):
+    old, new = (measure_cost([name], ["ice40"]) for name in ("log2", "exp2"))
+    assert [each.name for each in new.joined(old).choices] == ["log2", "exp2"]
+    assert new.joined(with_fields(old, yosys="0.71")) == new
+    assert new.joined(measure_cost(["log2"], ["generic"])) == new
+
+
 def test_cost_refuses_unknown_names():
     with pytest.raises(ValueError, match=r"choice must be one of log2, exp2, .*, got 'x'"):
         measure_cost(["x"])
@@ -270,6 +334,16 @@ def test_cost_command_prints_and_writes(
     assert json.loads((tmp_path / "c.json").read_text())["choices"][0]["name"] == "log2"
     assert run("--choice", "log2", "--markdown") == 0
     assert capsys.readouterr().out.startswith("**log2 quantizer")
+
+
+def test_cost_command_keeps_what_it_measures(
+    counted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bitlog2.golden.assurance.cost.CHOICES_TABLE", tmp_path / "c.json")
+    for choice in ("exp2", "log2"):
+        assert run("--choice", choice, "--keep") == 0
+    kept = parse((tmp_path / "c.json").read_bytes(), CostTable, "table")
+    assert [each.name for each in kept.choices] == ["log2", "exp2"]
 
 
 def test_cost_command_refuses_a_choice_that_is_none(capsys: pytest.CaptureFixture[str]):

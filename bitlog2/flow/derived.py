@@ -8,7 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from bitlog2 import documents
-from bitlog2.golden.assurance.cost import PLACED_TABLE, PlaceTable
+from bitlog2.golden.assurance.cost import (
+    CHOICES_TABLE,
+    PLACED_TABLE,
+    CostTable,
+    PlaceTable,
+    code_lines,
+)
 from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import GoldenUnit, Target
@@ -140,6 +146,37 @@ def width_table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
+#: Of the choices, what README shows.
+_SHOWN = (
+    ("log2", "BitLog2_Half_17"),
+    ("log2", "BitLog2_Single_16"),
+    ("float32", "log2 quantizer"),
+    ("exp2", "exp2"),
+    ("table_bits", "log2_quantizer"),
+    ("multiplier", "lane and accumulator, one function"),
+    ("multiplier", "lane and accumulator, another code"),
+    ("single_half", "lane and accumulator"),
+    ("single_half", "output requantizer"),
+    ("levels", "code register, Half"),
+    ("levels", "code memory, Half"),
+    ("row_max", "distance to level"),
+)
+
+
+def choice_table() -> str:
+    """Return what the choices cost that README shows, in Markdown."""
+    return "\n".join(_kept_choices().short(_SHOWN)) + "\n\n"
+
+
+def code_table() -> str:
+    """Return what a row of each code of the map costs, in Markdown."""
+    return "\n".join(code_lines(_kept_choices())) + "\n\n"
+
+
+def _kept_choices() -> CostTable:
+    return documents.parse(CHOICES_TABLE.read_bytes(), CostTable, CHOICES_TABLE.name)
+
+
 def placed_table() -> str:
     """Return the modules that were placed and kept, in Markdown."""
     table = documents.parse(PLACED_TABLE.read_bytes(), PlaceTable, PLACED_TABLE.name)
@@ -198,6 +235,8 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
     "levels": _part("sim/SPEC.md", "levels", level_table),
     "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),
+    "choices": _part("README.md", "choices", choice_table),
+    "codes": _part("README.md", "codes", code_table),
     "placed": _part("README.md", "placed", placed_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (

@@ -12,6 +12,8 @@ from ..words.fields import first_bits, hex_digits, word_width
 
 #: Of a port that the scheme's datapath has not: any width with which each module elaborates.
 _ABSENT_WIDTH = 32
+#: Of a code that is built to be compared, and is none of the schemes.
+_NO_SCHEME = -1
 
 
 def render_package(target: Target, units: Sequence[GoldenUnit]) -> bytes:
@@ -51,7 +53,7 @@ def _scheme(target: Target) -> dict[str, int]:
     code = target.config.code
     return {
         "SPEC_VERSION": SPEC_VERSION,
-        "SCHEME": list(SCHEMES).index(code.name),
+        "SCHEME": list(SCHEMES).index(code.name) if code.name in SCHEMES else _NO_SCHEME,
         "INT_MAX": code.int_max,
         "ODD_FACTOR": code.odd_factor,
         "BASE_SHIFT": code.base_shift,

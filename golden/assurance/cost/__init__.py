@@ -1,8 +1,10 @@
 """What a choice of the design costs in gates and LUTs, and which clock it reaches on an FPGA."""
 
 from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
+from .codes import code_lines
 from .fpga import DEVICES
 from .measure import (
+    CHOICES_TABLE,
     TECHNOLOGIES,
     CostTable,
     count_cells,
@@ -15,6 +17,7 @@ from .place import PLACED_TABLE, PlaceTable, measure_place
 
 __all__ = [
     "CHOICES",
+    "CHOICES_TABLE",
     "DEVICES",
     "PLACED_TABLE",
     "TECHNOLOGIES",
@@ -24,6 +27,7 @@ __all__ = [
     "CostTable",
     "Counts",
     "PlaceTable",
+    "code_lines",
     "count_cells",
     "longest_path",
     "measure_cost",

@@ -1,9 +1,12 @@
 """The choices of the design whose cost is measured."""
 
+from dataclasses import dataclass
+
 from msgspec import field
 
 from bitlog2.documents import Count, Document
-from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.names import ROW_MAX_8
+from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
 
 from ...stimulus.unit import Target
 
@@ -30,16 +33,28 @@ class Counts(Document, frozen=True):
     by_type: dict[str, Count]
 
 
+@dataclass(frozen=True)
+class _ThreeBitConfig(AttentionConfig):
+    """RowMax_16's configuration with the levels of `RowMax_8`, built for its cost alone."""
+
+    @property
+    def code(self) -> Scheme:
+        """Levels of the sister that fits three bits."""
+        return ROW_MAX_8
+
+
 class Alternative(Document, frozen=True):
     """One module, as it is built.
 
     Attributes:
         name: name in the table.
         top: the module, of `golden/rtl` or `golden/assurance/cost/sv`.
-        configuration: fields of `AttentionConfig` that are not the default.
+        configuration: fields of `AttentionConfig` that are not the default; the scheme may be
+            `RowMax_8` too.
         parameters: parameters of the module that are not the package's.
         remark: what the counts do not show, in a few words.
         counts: by technology, once they are measured.
+        cycles: of a row of 197 keys, once it is measured, of a module whose header states them.
     """
 
     name: str
@@ -48,11 +63,19 @@ class Alternative(Document, frozen=True):
     parameters: dict[str, int] = field(default_factory=dict)
     remark: str = ""
     counts: dict[str, Counts] = field(default_factory=dict)
+    cycles: float | None = None
+
+    @property
+    def config(self) -> AttentionConfig:
+        """The configuration."""
+        if self.configuration.get("scheme") != ROW_MAX_8.name:
+            return AttentionConfig.from_mapping(self.configuration)
+        return _ThreeBitConfig.from_mapping(self.configuration | {"scheme": "RowMax_16"})
 
     @property
     def target(self) -> Target:
-        """The configuration that the package is made of."""
-        return Target.of(AttentionConfig.from_mapping(self.configuration))
+        """The configuration that the package is made of, and the head dimension."""
+        return Target.of(self.config)
 
 
 class AlternativeGroup(Document, frozen=True):
@@ -186,7 +209,7 @@ def _by_scheme(schemes: tuple[str, ...], units: dict[str, str]) -> tuple[Alterna
 
 
 def _stored(scheme: str) -> str:
-    config = AttentionConfig(scheme=scheme)
+    config = Alternative("", "", {"scheme": scheme}).config
     return f"{config.code.storage_bits} bits stored a key, acc {config.width('acc')} bits"
 
 
@@ -221,13 +244,33 @@ def _floats() -> tuple[AlternativeGroup, ...]:
     )
 
 
+#: Codes of the map that the reference RTL is built with: the schemes, and a sister of RowMax_16.
+BUILT_CODES = (*SCHEMES, ROW_MAX_8.name)
+#: What a code needs that is divided by the sum of its values.
+DIVIDING = ("weight_sum", "row_multiplier")
+#: D of `attention_row` where codes are compared.
+CHANNELS = 8
+#: Title of the lanes of RowMax_16 in one pass and in two.
+ONLINE = "lane and accumulator, RowMax_16"
+
+
+def divided_title(unit: str) -> str:
+    """Return the title of a module of `DIVIDING`, by code."""
+    return f"{unit}, of a code that is divided by the sum of its values"
+
+
+def row_title(unit: str, lanes: int) -> str:
+    """Return the title of the rows of a module, by code."""
+    return f"{unit}, 256 keys, {lanes} a beat"
+
+
 def _row_max() -> tuple[AlternativeGroup, ...]:
     """Return the parts of a datapath of quotients, each beside what RowMax_16 has in its place."""
     half: dict[str, int | str] = {"scheme": "BitLog2_Half_17"}
     row_max: dict[str, int | str] = {"scheme": "RowMax_16"}
     compared = ("BitLog2_Half_17", "RowMax_16")
     built: tuple[tuple[str, dict[str, int]], ...]
-    built = (("softmax_row", {}), ("attention_row", {"HEAD_DIM": 8}))
+    built = (("softmax_row", {}), ("attention_row", {"HEAD_DIM": CHANNELS}))
     of_a_key = (
         Alternative("exp2", "exp2", half, remark="Half_17"),
         Alternative("log2_quantizer", "log2_quantizer", half, remark="Half_17"),
@@ -240,7 +283,7 @@ def _row_max() -> tuple[AlternativeGroup, ...]:
     )
     rows = tuple(
         AlternativeGroup(
-            f"{unit}, 256 keys, {lanes} a beat",
+            row_title(unit, lanes),
             tuple(
                 Alternative(
                     scheme, unit, {"max_tokens": 256, "scheme": scheme}, {"LANES": lanes, **extra}
@@ -249,25 +292,34 @@ def _row_max() -> tuple[AlternativeGroup, ...]:
             ),
         )
         for unit, extra in built
-        for lanes, schemes in ((1, tuple(SCHEMES)), (4, compared))
+        for lanes, schemes in ((1, BUILT_CODES), (4, compared))
     )
     online = (
-        Alternative("two passes", "lane_accumulator", row_max, remark="2 B cycles a row"),
-        Alternative(
-            "online", "online_accumulator", row_max, remark="B cycles a row, no row buffer"
-        ),
+        Alternative("two passes", "lane_accumulator", row_max),
+        Alternative("online", "online_accumulator", row_max, remark="no row buffer"),
+    )
+    divided = tuple(
+        AlternativeGroup(
+            divided_title(unit),
+            tuple(
+                Alternative(scheme, unit, {"max_tokens": 256, "scheme": scheme})
+                for scheme in SCHEMES
+            ),
+        )
+        for unit in DIVIDING
     )
     return (
         AlternativeGroup("distance to level", of_a_key),
         AlternativeGroup("of a row", of_a_row),
-        AlternativeGroup("lane and accumulator, RowMax_16", online),
+        AlternativeGroup(ONLINE, online),
         *_by_scheme(
-            tuple(SCHEMES),
+            BUILT_CODES,
             {
                 "lane_accumulator": "lane and accumulator",
                 "output_requantizer": "output requantizer",
             },
         ),
+        *divided,
         *rows,
     )
 
@@ -346,7 +398,8 @@ CHOICES: dict[str, Choice] = {
             "Different codes. Half_17 has exp2, a row sum and a quotient for each key; RowMax_16 a "
             "level from d, a division for each row, wider accumulators, and one more register for "
             "them while it divides. D = 8 in attention_row. Online: each level relative to the "
-            "largest t until now in whole octaves, sums shifted where that rises; B beats a row.",
+            "largest t until now in whole octaves, sums shifted where that rises. RowMax_8 has "
+            "three bits.",
             _row_max(),
         ),
         Choice(

@@ -4,6 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,14 +15,16 @@ from msgspec.structs import replace
 from bitlog2 import SPEC_VERSION
 from bitlog2.documents import Document
 from bitlog2.sim.checks import check_choice
+from bitlog2.sim.files import write
 
-from ...simulation import ToolError, yosys
+from ...simulation import Elaborated, ToolError, elaborate, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import units_within
 from ..table import Columns
 from ..yosys import PACKAGE, run_script
 from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
+from .cycles import cycles_of_row, stated_cycles
 
 _FLIP_FLOP = re.compile(r"\$_[A-Z]*DFF[A-Z]*_|SB_DFF")
 _MEMORY = re.compile(r"\$mem(_v2)?$")
@@ -161,6 +164,57 @@ def design_files() -> dict[str, Path]:
     return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob("*.sv"))}
 
 
+def with_package(target: Target, modules: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Return the package of a target, then modules, by file name.
+
+    Args:
+        target: configuration and head dimension.
+        modules: file name -> content; without them every module that can be synthesized.
+    """
+    if modules is None:
+        modules = {path.name: path.read_bytes() for path in design_files().values()}
+    package = render_package(target, list(units_within(target.config).values()))
+    return {PACKAGE: package} | dict(sorted(modules.items()))
+
+
+def elaborated(target: Target, top: str, parameters: Mapping[str, int]) -> Elaborated:
+    """Return ports and parameters of a module.
+
+    Args:
+        target, top, parameters: as for `synthesize`.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
+        sources = with_package(target)
+        for name, content in sources.items():
+            write(Path(folder) / name, content)
+        paths = [Path(folder) / name for name in sources]
+        return elaborate(top, paths, parameters={k: str(v) for k, v in parameters.items()})
+
+
+def row_cycles(
+    target: Target, top: str, names: Mapping[str, int], lanes: int
+) -> tuple[str, Fraction]:
+    """Return the formula of a module's header, and the cycles of a row of 197 keys.
+
+    Args:
+        target: gives the family of the scheme.
+        top: a module whose header states its cycles.
+        names: its parameters.
+        lanes: LANES.
+    """
+    source = design_files()[top].read_text(encoding="utf-8")
+    formula = stated_cycles(source, top, target.config.code.family)
+    return formula, cycles_of_row(formula, names, keys=DEIT_TOKENS, lanes=lanes)
+
+
+def _cycles(each: Alternative) -> float | None:
+    """Return the cycles of a row in a module whose header states them."""
+    if "\n// Cycles: " not in design_files()[each.top].read_text(encoding="utf-8"):
+        return None
+    names = elaborated(each.target, each.top, each.parameters).values
+    return float(row_cycles(each.target, each.top, names, names.get("LANES", 1))[1])
+
+
 def synthesize(
     target: Target,
     top: str,
@@ -184,15 +238,12 @@ def synthesize(
     """
     check_choice("target", technology, tuple(TECHNOLOGIES))
     if sources is None:
-        files = design_files()
-        check_choice("module", top, tuple(files))
-        sources = {path.name: path.read_bytes() for path in files.values()}
-    package = {PACKAGE: render_package(target, list(units_within(target.config).values()))}
+        check_choice("module", top, tuple(design_files()))
     chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
     commands = [*chosen, _SCRIPTS[technology].format(top=top), "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
-        run_script(place, package | dict(sorted(sources.items())), commands, timeout=_SECONDS)
+        run_script(place, with_package(target, sources), commands, timeout=_SECONDS)
         # What is printed ends where ABC begins in this build, so only the file tells.
         if not (place / "netlist.json").is_file():
             raise ToolError(f"Yosys wrote no netlist of {top} for {technology}")
@@ -216,6 +267,12 @@ def yosys_version() -> str:
 
 
 _LETTERS = {"generic": ("gates", "levels"), "ice40": ("LUT4", "levels")}
+
+
+#: The table of the choices that were kept, as JSON.
+CHOICES_TABLE = _HERE / "choices.json"
+#: Tokens of DeiT at 224 x 224: keys of a row.
+DEIT_TOKENS = 197
 
 
 class CostTable(Document, frozen=True, kw_only=True):
@@ -256,12 +313,47 @@ class CostTable(Document, frozen=True, kw_only=True):
             lines.append("")
         return lines[:-1]
 
+    def short(self, shown: Sequence[tuple[str, str]]) -> list[str]:
+        """Return groups of the table in Markdown, cells and their ratios alone.
+
+        Args:
+            shown: the name of a choice and the title of a group of it, each.
+        """
+        head = ["choice", "built"]
+        for name in self.technologies:
+            head += [_LETTERS[name][0], "x"]
+        lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+        groups = {(c.name, group.title): group for c in self.choices for group in c.groups}
+        for name, title in shown:
+            group = groups[name, title]
+            for index, each in enumerate(group.alternatives):
+                row = ["" if index else f"`{name}`, {title}", each.name]
+                for technology in self.technologies:
+                    found, first = (
+                        a.counts[technology].cells for a in (each, group.alternatives[0])
+                    )
+                    row += [str(found), _ratio(found, first)]
+                lines.append(f"| {' | '.join(row)} |")
+        return lines
+
+    def joined(self, older: "CostTable") -> "CostTable":
+        """Return this table with the choices of an older one that it has not itself.
+
+        Nothing is taken over where version or technologies of the two differ.
+        """
+        same = ("specification_version", "yosys", "technologies")
+        if any(getattr(self, name) != getattr(older, name) for name in same):
+            return self
+        found = {choice.name: choice for choice in (*older.choices, *self.choices)}
+        return replace(self, choices=tuple(found[name] for name in CHOICES if name in found))
+
     def _legend(self) -> list[str]:
         return [
             f"Yosys {self.yosys}",
             *(f"{name}: {text}" for name, text in self.technologies.items()),
             "x: times the first of its kind; levels: cells on the longest path, carries apart;",
             "flip-flops have their enable and reset; written memories stay apart, in bits.",
+            f"cycles: of a row of {DEIT_TOKENS} keys, rows following one another without a pause.",
         ]
 
     def _head(self) -> list[str]:
@@ -269,7 +361,7 @@ class CostTable(Document, frozen=True, kw_only=True):
         for name in self.technologies:
             cells, levels = _LETTERS[name]
             head += [cells, "x", levels] + (["carries"] if name == "ice40" else [])
-        return [*head, "flip-flops", "memory", "remark"]
+        return [*head, "flip-flops", "memory", "cycles", "remark"]
 
     def _cells(self, choice: Choice) -> list[list[str]]:
         """Return a row for each alternative, the first of a group with its title."""
@@ -282,9 +374,9 @@ class CostTable(Document, frozen=True, kw_only=True):
                     first = group.alternatives[0].counts[name]
                     row += [str(found.cells), _ratio(found.cells, first.cells), str(found.levels)]
                     row += [str(found.carries)] if name == "ice40" else []
-                rows.append(
-                    [*row, str(found.flip_flops), str(found.memory_bits), alternative.remark]
-                )
+                row += [str(found.flip_flops), str(found.memory_bits)]
+                cycles = "" if alternative.cycles is None else f"{alternative.cycles:g}"
+                rows.append([*row, cycles, alternative.remark])
         return rows
 
 
@@ -327,7 +419,11 @@ def measure_cost(
         return replace(
             group,
             alternatives=tuple(
-                replace(each, counts={name: counts[_key(each, name)] for name in names})
+                replace(
+                    each,
+                    counts={name: counts[_key(each, name)] for name in names},
+                    cycles=_cycles(each),
+                )
                 for each in group.alternatives
             ),
         )

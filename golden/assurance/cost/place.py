@@ -16,26 +16,21 @@ from bitlog2.documents import Count, Document, Positive
 from bitlog2.names import LARGEST_SEED, PLACED
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
-from bitlog2.sim.files import write
 
-from ...simulation import Elaborated, ToolError, elaborate, nextpnr_version
+from ...simulation import Elaborated, ToolError, nextpnr_version
 from ...simulation.contract import contracts_of
-from ...simulation.svpackage import render_package
 from ...stimulus.unit import Target
-from ...stimulus.units import units_within
 from ..modules import MODULES, Module, modules_within
 from ..table import aligned
-from ..yosys import PACKAGE
-from .cycles import cycles_of_row, stated_cycles
 from .fpga import DEVICES, GOAL, Cells, Report, first_error, harness, placed, synthesized
-from .measure import design_files, yosys_version
+from .measure import DEIT_TOKENS, elaborated, row_cycles, with_package, yosys_version
 
 #: The table of the runs that were kept, as JSON.
 PLACED_TABLE = Path(__file__).parent / "place.json"
 #: Keys a beat of the rows.
 LANES = (1, 4, 16)
 #: DeiT at 224 x 224: an image has a row for each of its tokens, in each head of each layer.
-_TOKENS, _LAYERS, _HEAD_DIM = 197, 12, 64
+_LAYERS, _HEAD_DIM = 12, 64
 _HEADS = {"DeiT-T": 3, "DeiT-S": 6, "DeiT-B": 12}
 
 
@@ -145,22 +140,10 @@ class Job:
         """Parameters that are not those of the package."""
         return {} if self.lanes is None else {"LANES": self.lanes}
 
-    @property
-    def files(self) -> dict[str, bytes]:
-        """The sources by name, the package first."""
-        package = render_package(self.target, list(units_within(self.target.config).values()))
-        modules = {path.name: path.read_bytes() for path in design_files().values()}
-        return {PACKAGE: package} | modules
-
     @cached_property
     def elaborated(self) -> Elaborated:
         """Ports and parameters of the module."""
-        with tempfile.TemporaryDirectory(prefix="bitlog2-place-") as folder:
-            for name, content in self.files.items():
-                write(Path(folder) / name, content)
-            paths = [Path(folder) / name for name in self.files]
-            given = {name: str(value) for name, value in self.parameters.items()}
-            return elaborate(self.module.name, paths, parameters=given)
+        return elaborated(self.target, self.module.name, self.parameters)
 
     @property
     def key(self) -> str:
@@ -171,7 +154,7 @@ class Job:
     def run(self, seed: int, timeout: float, notify: Callable[[str], None]) -> Placed | Failed:
         """Build the module and place it; timeout: seconds of each of the two steps."""
         text = harness(self.module.name, self.parameters, self.elaborated)
-        files = self.files | {"harness.sv": text.encode()}
+        files = with_package(self.target) | {"harness.sv": text.encode()}
         notify(f"{self}: synthesis")
         step = "synthesis"
         try:
@@ -190,13 +173,11 @@ class Job:
     def _rate(self, mhz: float) -> Rate | None:
         if self.lanes is None:
             return None
-        name, config = self.module.name, self.target.config
-        source = design_files()[name].read_text(encoding="utf-8")
-        formula = stated_cycles(source, name, config.code.family)
-        cycles = cycles_of_row(formula, self.elaborated.values, keys=_TOKENS, lanes=self.lanes)
+        names = self.elaborated.values
+        formula, cycles = row_cycles(self.target, self.module.name, names, self.lanes)
         rows = mhz * 1e6 / float(cycles)
-        whole = self.elaborated.values.get("HEAD_DIM") == _HEAD_DIM
-        images = {name: rows / (_LAYERS * h * _TOKENS) for name, h in _HEADS.items() if whole}
+        whole = names.get("HEAD_DIM") == _HEAD_DIM
+        images = {name: rows / (_LAYERS * h * DEIT_TOKENS) for name, h in _HEADS.items() if whole}
         return Rate(formula=formula, cycles=float(cycles), rows=round(rows), images=images)
 
 
@@ -293,8 +274,8 @@ class PlaceTable(Document, frozen=True, kw_only=True):
             f"{self.goal} MHz asked for.",
             "In a harness of shift registers each path begins and ends at a register; its cells",
             "count in the part of the device alone. Taps are left open. Default configuration.",
-            f"rows/s: rows of {_TOKENS} keys. Images: attention behind the scores, all layers and",
-            "heads, by one device.",
+            f"rows/s: rows of {DEIT_TOKENS} keys. Images: attention behind the scores, all layers",
+            "and heads, by one device.",
         ]
 
 

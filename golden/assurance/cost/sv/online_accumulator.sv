@@ -3,6 +3,7 @@
 // Latency: 1 cycle.
 // Throughput: one key a cycle.
 // Handshake: none; `take` is the enable, `first` begins a row.
+// Cycles: N
 //
 // Levels are relative to the row's largest t until now, rounded up to a whole octave. Where a key
 // raises that by `rise` octaves, all that was summed is shifted by as many, low bits dropped.
