@@ -47,6 +47,8 @@ module row_multiplier #(
       .WIDTH(WEIGHT_SUM_WIDTH),
       .POSITION_WIDTH(POSITION_WIDTH)
   ) of_weight_sum (
+      .clk(1'b0),
+      .advance(1'b0),
       .x(weight_sum),
       .any(unused_any),
       .position(k)
