@@ -19,8 +19,10 @@ ROW_MAX = "RowMax_16"
 #: Claim, module, what stands there, what is planted, scheme.
 PLANTED = [
     ("rtl_leading_one", "leading_one", "rest >> (1 << step)", "rest >> step", HALF),
-    ("rtl_score_requantizer", "score_requantizer_pipe", "product_1 + half_1", "product_1", HALF),
-    ("rtl_score_requantizer", "score_requantizer_pipe", "t = LOWEST", "t = sum_4[T_WIDTH-1:0]", HALF),
+    ("rtl_score_requantizer", "score_requantizer_pipe", "product_1 + half_1", "product_1",
+     HALF),
+    ("rtl_score_requantizer", "score_requantizer_pipe", "t = LOWEST",
+     "t = sum_4[T_WIDTH-1:0]", HALF),
     ("rtl_score_requantizer", "score_requantizer_pipe", "{1'b0, m}", "{1'b0, m} + 1'b1", HALF),
     ("rtl_distance", "distance", "wide > LARGEST", "wide >= LARGEST - 1'b1", HALF),
     ("rtl_exp2", "exp2", "entry = TABLE[fraction*E_WIDTH+:E_WIDTH]",
@@ -28,7 +30,8 @@ PLANTED = [
     ("rtl_exp2", "exp2", " + E_WIDTH'(shifted[0])", "", HALF),
     ("rtl_exp2", "exp2", ">> shift", ">> (shift + 1'b1)", HALF),
     ("rtl_exp2", "exp2", "mask ? '0 : ", "", HALF),
-    ("rtl_log2_quantizer", "log2_quantizer_pipe", "below_6 ? aligned_6 << 1", "below_6 ? aligned_6", HALF),
+    ("rtl_log2_quantizer", "log2_quantizer_pipe", "below_6 ? aligned_6 << 1",
+     "below_6 ? aligned_6", HALF),
     ("rtl_log2_quantizer", "log2_quantizer_pipe", "aligned_5 < (C", "aligned_5 <= (C", HALF_16),
     ("rtl_log2_quantizer", "log2_quantizer_pipe", "k_7 >= K_WIDTH'(TOP_LEVEL)", "1'b0", SINGLE),
     ("rtl_log2_quantizer_divide", "log2_quantizer_divide", "p >> (k - K_WIDTH'(1))", "p >> k",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -255,4 +256,4 @@ def test_rtl_rows_take_the_cycles_that_their_head_states(
         latency, interval = cycles_of(scheme, beats, lanes, channels)
         assert f"latency {latency}\n" in printed
         between = [int(cycles) for cycles in re.findall(r"interval (\d+)", printed)]
-        assert {sum(pair) for pair in zip(between[2:], between[3:], strict=False)} == {interval}
+        assert set(map(sum, pairwise(between[2:]))) == {interval}
