@@ -566,7 +566,7 @@ endmodule
 //   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
 //   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
 //   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0] ||
-//   g_quotient_summing[0]; held|.*beside_word_q: coding[1] || g_quotient_summing[1];
+//   g_quotient_summing[0]; held|.*row_beside_code_d: coding[1] || g_quotient_summing[1];
 //   .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2] || g_quotient_summing[2];
 //   .*key_\d__e|.*(row|key_\d_)_beside_code.*_1__held: coding[3] || g_quotient_summing[3];
 //   .*g_quotient_g_sum_[12]__added: g_quotient_summing[4]; .*g_quotient_g_sum_0__added:
@@ -593,7 +593,7 @@ endmodule
 //   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
 //   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
 //   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0];
-//   held|.*beside_word_q: coding[1]; .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2];
+//   held|.*row_beside_code_d: coding[1]; .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2];
 //   .*of_code_q|.*beside_code_q: coding[3]
 // compare: row_max: m_axis_tvalid
 // compare: row_sum: m_axis_tvalid
