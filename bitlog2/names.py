@@ -5,7 +5,7 @@ Nothing here needs an extra: a command may offer these names before anything hea
 
 from dataclasses import dataclass
 
-from bitlog2.sim.scheme import SCHEMES
+from bitlog2.sim.scheme import ROW_MAX, SCHEMES, Scheme
 
 #: The published baselines: RepQ-ViT's base-sqrt(2) code, float arithmetic only.
 FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
@@ -13,7 +13,19 @@ FLOAT_ONLY = ("Sqrt2_16", "Sqrt2_17")
 CONTROLS = ("none", "uniform_4")
 #: The codes that the integer datapath makes.
 CODED = tuple(SCHEMES)
-MODEL_SCHEMES = (*FLOAT_ONLY, *CODED, *CONTROLS)
+#: What `all` stands for.
+USUAL_SCHEMES = (*FLOAT_ONLY, *CODED, *CONTROLS)
+#: Levels of the sister of RowMax_16 that fits three bits.
+ROW_MAX_8 = Scheme("RowMax_8", 32, octave_levels=5, levels=8, family=ROW_MAX)
+#: Codes of a float map that no datapath makes, to hold RowMax_16 against; name -> levels. Their
+#: rows, too, are divided by the sum of their values: its sister of three bits, its online form
+#: (one pass, relative to the largest key until now), and the published codes.
+NORMALIZED = {
+    ROW_MAX_8.name: ROW_MAX_8,
+    "RowMax_16_online": SCHEMES["RowMax_16"],
+    **{f"{name}_normalized": each for name, each in SCHEMES.items() if not each.row_max},
+}
+MODEL_SCHEMES = (*USUAL_SCHEMES, *NORMALIZED)
 ARITHMETICS = ("float", "integer")
 #: Bits of the control `uniform_4`, whatever the bits of the activations.
 UNIFORM_BITS = 4
@@ -26,11 +38,11 @@ LARGEST_SEED = 2**31 - 1
 def map_bits(scheme: str, a_bits: int) -> int | None:
     """Return the bits that the code of one attention value takes; None for a float map.
 
-    A zero flag is counted. The BitLog2 codes and `uniform_4` stay as they are at any `a_bits`; the
-    base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
+    A zero flag is counted. The BitLog2 and RowMax codes and `uniform_4` stay as they are at any
+    `a_bits`; the base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
     """
-    if scheme in SCHEMES:
-        return SCHEMES[scheme].storage_bits
+    if coded := SCHEMES.get(scheme, NORMALIZED.get(scheme)):
+        return coded.storage_bits
     if scheme in FLOAT_ONLY:
         return a_bits + (scheme == "Sqrt2_17")
     return UNIFORM_BITS if scheme == "uniform_4" else None
@@ -100,6 +112,8 @@ COSTED = (
     "rows",
 )
 TECHNOLOGIES = ("generic", "ice40")
+#: The families of FPGAs that modules are placed on.
+PLACED = ("ice40", "ecp5")
 #: Configurations of the hardware by name: each scheme with all else as it is by default.
 PRESETS = (*SCHEMES, "default")
 #: Where the cases of a vector set come from, and the most random ones of a unit.

@@ -122,10 +122,11 @@ class Grid:
     """the folder"""
     models: Annotated[tuple[str, ...] | None, value(comma_list(one_of(MODELS), "all"))] = None
     """list as vit_small,deit_tiny; all: the pretrained"""
-    schemes: Annotated[tuple[str, ...] | None, value(comma_list(one_of(MODEL_SCHEMES), "all"))] = (
-        None
-    )
-    """list; all: every scheme and control of the arithmetic"""
+    schemes: Annotated[
+        tuple[str, ...] | None, value(comma_list(one_of(MODEL_SCHEMES), "all", "normalized"))
+    ] = None
+    """list; all: every scheme and control of the arithmetic; normalized: RowMax_16 and the codes to
+    hold it against, whose rows are divided by the sum of their values"""
     arithmetics: Annotated[
         tuple[str, ...] | None, value(comma_list(one_of(ARITHMETICS)), name="--arithmetic")
     ] = None

@@ -69,12 +69,12 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
     return parse
 
 
-def comma_list(parse: Callable[[str], T], every: str | None = None) -> Callable[[str], Any]:
-    """Return the parser of a list with commas, each value once; `every`: a word for all."""
+def comma_list(parse: Callable[[str], T], *groups: str) -> Callable[[str], Any]:
+    """Return the parser of a list with commas, each value once; `groups`: words for several."""
 
     def parse_list(text: str) -> Any:
-        if text == every:
-            return (every,)
+        if text in groups:
+            return (text,)
         found = tuple(parse(part) for part in text.split(","))
         for one in found:
             if found.count(one) > 1:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
@@ -45,6 +45,11 @@ class _KernelCache(FunctionCache):
         """Keep what was compiled; a folder that is full or gone by now is no error."""
         with suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
+def runs_python() -> bool:
+    """Whether numba is told to compile nothing."""
+    return bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 
 @typeof_impl.register(Kernel)

@@ -1,18 +1,16 @@
 """`attention`: a batch of heads through the units, in parallel."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Batch, check_batch, check_range, int32_codes
+from .batch import Batch, check_batch, int32_codes
 from .checks import check_codes, check_int
 from .config import AttentionConfig, LayerParams
-from .matmul import exact_matmul, one_blas_thread
 from .threads import Prepare, each_part
-from .work import fits_lanes, work_from_codes, work_from_scores
+from .work import work_from_codes, work_from_scores
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,7 @@ def attention(
     check_int("head dimension D", q.shape[2], 1, config.max_head_dim)
     shape = (q.shape[0], q.shape[1], k.shape[1])
     batch = check_batch(shape, v, params, config, masked, bias, trace, threads)
-    if fits_lanes(config, "score", "acc"):
-        return _run(batch, lambda: work_from_codes(batch, q, k))
-    bound = config.registers["score"].bound
-
-    def scores(part: slice) -> NDArray[np.int32]:
-        queries, keys = check_range("q", q[part], config), check_range("k", k[part], config)
-        return exact_matmul(queries - params.zq, (keys - params.zk).swapaxes(1, 2), bound)
-
-    with one_blas_thread():
-        return _run(batch, lambda: work_from_scores(batch, scores))
+    return _run(batch, lambda: work_from_codes(batch, q, k))
 
 
 def attention_from_scores(
@@ -117,8 +106,7 @@ def attention_from_scores(
     batch = check_batch(
         shape, int32_codes("v", v, config), params, config, masked, bias, trace, threads
     )
-    with nullcontext() if fits_lanes(config, "acc") else one_blas_thread():
-        return _run(batch, lambda: work_from_scores(batch, lambda part: score[part]))
+    return _run(batch, lambda: work_from_scores(batch, score))
 
 
 def _run(batch: Batch, prepare: Prepare) -> NDArray[np.uint8] | AttentionTrace:

@@ -60,6 +60,28 @@ class Kernel:
         return self.compiled(*arguments)
 
 
+class VectorKernel(Kernel):
+    """A kernel whose place vectors take that are written out (`kernel/pairs.py`).
+
+    With NUMBA_DISABLE_JIT=1 it runs as it is.
+    """
+
+    def __init__(self, function: Callable[..., Any], lanes: int) -> None:
+        super().__init__(function, forceinline=True, _nrt=False)
+        self._lanes = lanes
+
+    @cached_property
+    def compiled(self) -> Callable[..., Any]:
+        """The vectors as numba's dispatcher."""
+        from .compilation import compiled, runs_python
+
+        if runs_python():
+            return self.py_func
+        from .kernel.pairs import FORMS
+
+        return compiled(FORMS[self._lanes], self._options)
+
+
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Compile `function` with numba: nogil, serial, no fastmath, cached by the hash of `sim/`."""
     return Kernel(function)
@@ -72,3 +94,12 @@ def borrowing_kernel(function: Callable[..., Any]) -> Kernel:
     few views that a row takes cost as much as its arithmetic, and so do calls with its arguments.
     """
     return Kernel(function, forceinline=True, _nrt=False)
+
+
+def vector_kernel(lanes: int) -> Callable[[Callable[..., Any]], VectorKernel]:
+    """Return the decorator of a kernel that has a form in vectors, of so many lanes a block."""
+
+    def decorate(function: Callable[..., Any]) -> VectorKernel:
+        return VectorKernel(function, lanes)
+
+    return decorate

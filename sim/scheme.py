@@ -54,7 +54,7 @@ class Scheme:
     @property
     def storage_bits(self) -> int:
         """Bits that one code takes in memory, the zero flag counted."""
-        return 5 if self.zero_flag else 4
+        return self.top_level.bit_length()
 
     @property
     def odd_factor(self) -> int:

@@ -208,7 +208,8 @@ def _distance_points(case: Mapping[str, Any], config: AttentionConfig) -> Answer
     yield "spec", [spec.distance_quantizer(a, b, config) for a, b in zip(d, masked, strict=True)]
     level, layer = np.empty(len(d), np.uint8), layer_constants(config, LayerParams(1, 0, 1, 0))
     shown = [config.d_max + 1 if hidden else each for each, hidden in zip(d, masked, strict=True)]
-    distance_quantizer_kernel(np.array(shown, np.int16), layer, level)
+    scheme = scheme_constants(config.code)
+    distance_quantizer_kernel(np.array(shown, np.int16), layer.steps, scheme, level)
     yield "kernel", level.tolist()
 
 

@@ -1,4 +1,4 @@
-"""Parts of a batch, side by side: the kernels and BLAS leave the interpreter free meanwhile."""
+"""Parts of a batch, side by side: the kernels leave the interpreter free meanwhile."""
 
 import _thread
 import os

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
@@ -23,7 +22,6 @@ from bitlog2.sim import (
     LayerParams,
     attention,
     attention_from_scores,
-    work,
 )
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.heads import borrowed_scratch
@@ -41,7 +39,6 @@ from bitlog2.sim.units.score_accumulator import score_accumulator_kernel
 from bitlog2.sim.units.score_requantizer import score_requantizer_kernel
 from bitlog2.sim.units.shift_add import shift_add_kernel
 from bitlog2.sim.units.weight_sum import weight_sum_kernel
-from bitlog2.sim.work import fits_lanes
 
 PARAMS = LayerParams(47274, 16, 43691, 27, zq=7, zk=8, zv=6, zo=7)
 SMALL_ZEROS = LayerParams(60000, 13, 40000, 24, zq=1, zk=8, zv=3, zo=7)
@@ -170,7 +167,7 @@ def registers_by_units_alone(
     made = {"score": score, "t": t, "row_max": largest, "d": kept}
     m2, n2 = params.m2, params.n2
     if config.code.row_max:
-        distance_quantizer_kernel(d, layer, level)
+        distance_quantizer_kernel(d, layer.steps, scheme, level)
         weight_sum = weight_sum_kernel(level, scheme)
         m2, n2 = row_multiplier_kernel(weight_sum, layer)
         made |= {"weight_sum": weight_sum, "m2_row": m2, "n2_row": n2}
@@ -189,7 +186,7 @@ def registers_by_units_alone(
 
 @pytest.mark.parametrize("name", [*SCHEMES, *CONFIGS])
 def test_attention_fused_equals_the_kernels_of_the_units_alone(name: str):
-    """In int16 lanes and by matrix products: what runs, and what makes vectors."""
+    """By matrix products, what runs; and what makes vectors."""
     config = CONFIGS.get(name) or AttentionConfig(name)
     case = make_case(9, config, (2, 11, 70, 16, 5))
     params = fitted(SMALL_ZEROS, config)
@@ -277,7 +274,7 @@ def test_attention_from_scores_equals_attention_and_spec(scheme: str):
 def test_attention_from_scores_equals_attention_over_many_rows(
     name: str, masks: bool, threads: int
 ):
-    """Heads of 67 rows, so of more than two blocks of 32: in lanes, and by BLAS ("wide")."""
+    """Heads of 67 rows, so of more than two blocks of 32."""
     config = CONFIGS[name]
     params = SMALL_ZEROS
     case = make_case(14, config, (5, 67, 41, 16, 70), masks)
@@ -448,15 +445,13 @@ def test_attention_from_scores_refuses_a_value_code_out_of_range(v_bits: int, wr
         attention_from_scores(np.zeros((2, 3, 5), np.int32), v, PARAMS, config)
 
 
-# In lanes of 16 bits, and by BLAS.
+# Products of matrices.
 
-#: The module; the package shows its function under the same name.
-attention_module = sys.modules[attention.__module__]
 LANE_PARAMS = LayerParams(40000, 18, 40000, 22, 7, 8, 7, 8)
 #: Heads, rows, keys, channels, output channels: below, at and above blocks and lanes.
 SHAPES = [(1, 1, 1, 1, 1), (2, 33, 127, 7, 63), (3, 32, 128, 8, 64), (2, 70, 300, 65, 130)]
 SHAPES += [(5, 40, 50, 16, 16)]
-HALF = [name for name, scheme in SCHEMES.items() if scheme.half and not scheme.row_max]
+HALF = [name for name, scheme in SCHEMES.items() if scheme.half]
 
 
 def inputs(shape, seed, *, masks, bias):
@@ -474,32 +469,36 @@ def inputs(shape, seed, *, masks, bias):
     return (q, k, v), given
 
 
-def every_form(monkeypatch, config, codes, given):
-    """The traces in lanes, with scores by BLAS, and with both sums by BLAS, by some threads."""
-    traces = []
-    for fitting in ({"score", "acc"}, {"acc"}, set()):
-        for module in (attention_module, work):
-            monkeypatch.setattr(
-                module, "fits_lanes", lambda _, *names, fitting=fitting: set(names) <= fitting
-            )
-        traces.append(
-            attention(
-                *codes, LANE_PARAMS, config, **given, trace=True, threads=1 + codes[0].shape[0]
-            )
-        )
-    return traces
-
-
 @pytest.mark.parametrize("masks", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("scheme", HALF)
-def test_attention_every_register_is_that_of_the_blas_form(monkeypatch, scheme, shape, masks, bias):
-    codes, given = inputs(shape, 5, masks=masks, bias=bias)
-    lanes, mixed, blas = every_form(monkeypatch, AttentionConfig(scheme), codes, given)
-    for name in REGISTERS:
-        assert np.array_equal(getattr(lanes, name), getattr(blas, name)), name
-        assert np.array_equal(getattr(mixed, name), getattr(blas, name)), name
+def test_attention_sums_are_the_products_of_numpy(scheme, shape, masks, bias):
+    """Scores and accumulators, by int64 matrices; and o again from these scores."""
+    (q, k, v), given = inputs(shape, 5, masks=masks, bias=bias)
+    config, threads = AttentionConfig(scheme), 1 + shape[0]
+    params = fitted(LANE_PARAMS, config)
+    trace = attention(q, k, v, params, config, **given, trace=True, threads=threads)
+    assert np.array_equal(trace.score, (q - params.zq) @ (k - params.zk).swapaxes(1, 2))
+    value = np.array(config.code.values)[trace.level]
+    assert np.array_equal(trace.acc, value @ (v - params.zv))
+    again = attention_from_scores(trace.score, v, params, config, **given, threads=threads)
+    assert np.array_equal(trace.o, again)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("code", [0, 255])
+def test_attention_holds_the_widest_codes(scheme, code):
+    """Codes of 8 bits at both ends, and one key that is all of its row: |v - zv| * A."""
+    config = AttentionConfig(scheme, q_bits=8, k_bits=8, v_bits=8)
+    params = fitted(replace(LANE_PARAMS, zq=0, zk=255 - code, zv=255 - code), config)
+    q, k = np.full((1, 3, 128), 255), np.full((1, 5, 128), code)
+    v, masked = np.full((1, 5, 3), code), np.ones((1, 3, 5), bool)
+    masked[..., 2] = False
+    trace = attention(q, k, v, params, config, masked=masked, trace=True)
+    sign = 1 if code else -1
+    assert np.array_equal(trace.score, np.full((1, 3, 5), sign * 255 * 255 * 128))
+    assert np.array_equal(trace.acc, np.full((1, 3, 3), sign * 255 * config.code.values[-1]))
 
 
 def test_attention_scratch_of_another_head_does_not_show():
@@ -509,27 +508,6 @@ def test_attention_scratch_of_another_head_does_not_show():
     after = [np.concatenate(pair) for pair in zip(full, (q, k, v), strict=True)]
     alone = attention(q, k, v, LANE_PARAMS, AttentionConfig(), threads=1)
     assert np.array_equal(attention(*after, LANE_PARAMS, AttentionConfig(), threads=1)[1:], alone)
-
-
-@pytest.mark.parametrize(
-    ("fields", "fits"),
-    [
-        ({}, True),
-        ({"scheme": "BitLog2_Half_16"}, True),
-        ({"scheme": "BitLog2_Single_16"}, False),
-        ({"scheme": "BitLog2_Single_17"}, False),
-        ({"max_head_dim": 145}, True),
-        ({"max_head_dim": 146}, False),
-        ({"q_bits": 8}, False),
-        ({"v_bits": 7}, False),
-    ],
-)
-def test_attention_lanes_are_taken_where_the_bounds_fit_them(fields, fits):
-    config = AttentionConfig(**fields)
-    bounds = [config.registers[name].bound for name in ("score", "acc")]
-    assert fits_lanes(config, "score", "acc") == fits == (max(bounds) <= 32767)
-    for name, bound in zip(("score", "acc"), bounds, strict=True):
-        assert fits_lanes(config, name) == (bound <= 32767)
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v"])

@@ -110,11 +110,12 @@ def test_bench_cast_gives_the_same_as_its_peer():
     assert np.array_equal(made.ours(), np.where(theirs >= 128, theirs - 256, theirs))
 
 
-def test_bench_levels_are_those_of_the_attention():
-    """The row of units 2 to 6 runs what `attention` runs."""
-    level = bench_cases.scores_to_levels().ours()
+@pytest.mark.parametrize("scheme", ["BitLog2_Half_17", "RowMax_16"])
+def test_bench_levels_are_those_of_the_attention(scheme):
+    """The row from scores to levels runs what `attention` runs."""
+    level = bench_cases.scores_to_levels(scheme, 1, 1).ours()
     score = np.random.default_rng(0).integers(-6000, 6000, level.shape)
-    params = LayerParams(m=40000, n=20, m2=40000, n2=24, zq=7, zk=8, zv=7, zo=8)
+    params = LayerParams(m=40000, n=20, m2=40000, n2=16, zq=7, zk=8, zv=7, zo=8)
     v = np.zeros((96, 197, 1), np.int64)
-    trace = attention_from_scores(score, v, params, AttentionConfig(), trace=True)
+    trace = attention_from_scores(score, v, params, AttentionConfig(scheme), trace=True)
     assert np.array_equal(level, trace.level)

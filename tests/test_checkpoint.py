@@ -41,7 +41,8 @@ def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmeti
     assert about == ("digits", 10, saved.spec, 3)
 
 
-@pytest.mark.parametrize("arithmetic", [pytest.param("float", marks=pytest.mark.long), "integer"])
+@pytest.mark.long
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
 def test_checkpoint_of_swin_gives_the_same_bits(tmp_path, arithmetic):
     """Score bias, window masks, and the bias that reduction gets from reparameterization."""
     with torch.random.fork_rng(devices=[]):

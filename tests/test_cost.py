@@ -281,7 +281,7 @@ def test_cost_yosys_of_a_user_without_a_home_compiles_itself_elsewhere(monkeypat
     seen: dict[str, str] = {}
     monkeypatch.setattr(tools, "user_cache", lambda name: None)
     monkeypatch.setattr(tools, "run_tool", lambda *_, environment, **__: seen.update(environment))
-    tools._yosys_cache.cache_clear()
+    tools._compiled_cache.cache_clear()
     yosys("stat", tmp_path)
-    tools._yosys_cache.cache_clear()
+    tools._compiled_cache.cache_clear()
     assert Path(seen["XDG_CACHE_HOME"]).is_dir()

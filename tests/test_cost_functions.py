@@ -23,7 +23,8 @@ OPTIONS += ("-Wno-TIMESCALEMOD", "-MAKEFLAGS", "PYTHON3=python3", "-CFLAGS", "-s
 NAMES = (
     "code_multiply_lane", "code_register", "exp2_linear", "float32_divide",
     "float32_log2_quantizer", "float32_multiply", "leading_one", "log2_quantizer",
-    "log2_quantizer_divide", "log2_quantizer_restoring", "shift_add_lane", "value_multiply_lane",
+    "log2_quantizer_divide", "log2_quantizer_restoring", "online_accumulator", "shift_add_lane",
+    "value_multiply_lane",
 )  # fmt: skip
 CONFIG = AttentionConfig()
 #: (A, S_WIDTH): all e and s of the small width, 20,000 random pairs of the default's.
@@ -95,6 +96,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         ("exp2_linear", ()),
         ("float32_log2_quantizer", ()),
         ("log2_quantizer_restoring", ()),
+        ("online_accumulator", ()),
         *(("lane_accumulator", (f"-GKIND={kind}",)) for kind in range(3)),
     ],
 )
@@ -129,6 +131,10 @@ def test_cost_dividing_form_is_the_comparing_form(seen: Seen):
 def test_cost_value_multiply_lane_is_the_shift_add_lane(seen: Seen):
     """Every code, v and zero point, all four schemes; the uniform lane multiplies."""
     assert counted(seen.printed, "lanes") == [(16 * 256, 0), (17 * 256, 0)] * 2
+
+
+def test_cost_online_accumulator_is_the_floor_of_its_sum_and_the_term(seen: Seen):
+    assert counted(seen.printed, "online") == [(5000, 0)]
 
 
 def test_cost_linear_exp2_is_its_integers(seen: Seen):

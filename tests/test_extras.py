@@ -44,6 +44,7 @@ NEEDS = {
     "golden cosim --regression": "rtl",
     "golden proof --claim rtl_exp2": "rtl",
     "golden cost --choice exp2": "rtl",
+    "golden cost --place --module exp2": "place",
     "golden coverage set --unit row_max": "rtl",
     "golden mutation --module exp2": "rtl",
 }

@@ -124,7 +124,8 @@ def test_golden_log2_quantizer_counts_every_bin(
         inputs["stimulus"] = {name: x[-700:] for name, x in inputs["stimulus"].items()}
     monkeypatch.setattr(log2_quantizer, "_BLOCK", block)
     level = np.array(specified(inputs, config))
-    found = LOG2_QUANTIZER.hits(target, inputs | {"expected": {"level": level}})
+    signals = LOG2_QUANTIZER.signals(target, inputs | {"expected": {"level": level}})
+    found = LOG2_QUANTIZER.hits(target, signals)
     plain = counted_plainly(config, inputs, level)
     declared = LOG2_QUANTIZER.reachable(target)
     assert {name: found[name] for name in declared} == {name: plain[name] for name in declared}

@@ -182,7 +182,7 @@ def test_golden_manifest_that_is_none_is_refused_in_one_line(data: bytes) -> Non
         read_manifest(data)
 
 
-@pytest.mark.parametrize("seed", range(100, 108))
+@pytest.mark.parametrize("seed", range(100, 104))
 def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> None:
     every = manglings(json.loads((rows / MANIFEST).read_bytes()))
     for mangled in random.Random(seed).sample(every, 20):

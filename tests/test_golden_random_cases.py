@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "550123cfb49074ab65a8048212624a79923c371dd3405cd8cac26b84d5ebee44",
-        "keys": "56cf7030293a65633e6fc159f3e8f9134948d6fc0d634d6f733982ab5d3a67fd",
-        "params": "0ee3d3def740fb89c0a27fd18fce4977fd3985c85dd5934a11693ffaecd40308",
-        "rows": "147d4fb6cbd744a4584abb8f0da2b62bc8e9a6b813b348e506bde2432790e0ab",
-        "stimulus": "ca39b151158a346236703f1efb366d05c671c54a28bcaffed553c5266073b491",
+        "expected": "5ed785df26eaf0ed795f7ab2028ab23144644f212f937656a34571758323f2a5",
+        "keys": "bfdeb64134e948fe7229ac82609c84f7566ffe3eebb7521575b476488a767758",
+        "params": "7c57b9fcb6f292d9b6ed3ddbc3b0dcacc199908c7acd17444a1cec283a9e2615",
+        "rows": "fc346da50a2491f241668c09cd1d47fa9cd9bb6b89bd00e6988aae7ef853b098",
+        "stimulus": "e021e12ad790a9458162d2eb3f3712d750268c11b6fc163694ed57558777d18b",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bitlog2.flow import evaluation
-from bitlog2.names import CODED, CONTROLS, MODEL_SCHEMES, ZOO
+from bitlog2.names import CODED, CONTROLS, NORMALIZED, USUAL_SCHEMES, ZOO
 from bitlog2.scripts.cli import main
 
 #: The schemes that have an integer form, and the controls.
@@ -41,17 +41,22 @@ def test_grid_options_all_models_are_the_pretrained_ones(request_of):
     )
     assert request.models == tuple(ZOO)
     cells = request.cells_of("vit_small")
-    assert len(cells) == 1 + len(MODEL_SCHEMES) + len(INTEGER)
+    assert len(cells) == 1 + len(USUAL_SCHEMES) + len(INTEGER)
     assert request.workers > 0
 
 
 @pytest.mark.parametrize(
-    ("arithmetic", "schemes"), [("float", MODEL_SCHEMES), ("integer", INTEGER)]
+    ("arithmetic", "schemes"), [("float", USUAL_SCHEMES), ("integer", INTEGER)]
 )
 def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithmetic, schemes):
     words = ["--check", "none"] if arithmetic == "float" else []
     request = request_of("--schemes", "all", "--arithmetic", arithmetic, *words)
     assert [cell.spec.scheme for cell in request.cells()[1:]] == list(schemes)
+
+
+def test_grid_options_normalized_schemes_are_row_max_and_its_controls(request_of):
+    request = request_of("--schemes", "normalized", "--limit", "1")
+    assert [cell.spec.scheme for cell in request.cells()[1:]] == ["RowMax_16", *NORMALIZED]
 
 
 def test_grid_options_weights_of_several_models(request_of):

@@ -25,13 +25,22 @@ from bitlog2.models.ptq.quantizers import (
     FloatMap,
     Log2Map,
     PublishedUniform,
+    RowMaxMap,
     Sqrt2Map,
     best_delta,
+    normalized_map,
     percentile,
     search_range,
 )
 from bitlog2.models.zoo import architectures
-from bitlog2.names import CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, map_bits
+from bitlog2.names import (
+    CONTROLS,
+    FLOAT_ONLY,
+    MODEL_SCHEMES,
+    NORMALIZED,
+    USUAL_SCHEMES,
+    map_bits,
+)
 from bitlog2.sim import SCHEMES
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -244,6 +253,52 @@ def test_float_map_none_leaves_the_map():
     assert torch.equal(FloatMap()(x), x)
 
 
+def weights_of(name, row):
+    return normalized_map(name).weights(torch.tensor([row])).tolist()[0]
+
+
+def test_normalized_three_bits_by_hand():
+    """Edges: 0.8690 above 3/4, 0.6166 above 1/2, then 0.7213 of a power; zero below 0.01065."""
+    row = [0.4, 0.4 * 0.8, 0.4 * 0.6, 0.4 * 0.3, 0.4 * 0.1, 0.4 * 0.011, 0.4 * 0.010]
+    assert weights_of("RowMax_8", row) == [1, 0.75, 0.5, 0.25, 0.125, 1 / 32, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "coded"),
+    [
+        ("BitLog2_Half_17_normalized", [0.6, 0.4], [192 / 320, 128 / 320]),
+        ("BitLog2_Single_16_normalized", [0.6, 0.4], [16384 / 24576, 8192 / 24576]),
+        ("BitLog2_Half_16_normalized", [1 / 300] * 300, [0.0] * 300),
+    ],
+)
+def test_normalized_published_codes_by_hand(name, row, coded):
+    """Values over their sum; a row flatter than the code is zero, and no NaN."""
+    torch.testing.assert_close(normalized_map(name)(torch.tensor(row)), torch.tensor(coded))
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_normalized_rows_sum_to_one(name):
+    coded = normalized_map(name)((4 * drawn(20, 30)).softmax(-1))
+    torch.testing.assert_close(coded.sum(-1), torch.ones(20))
+
+
+def test_normalized_online_codes_each_key_beside_the_largest_until_it():
+    two_pass, rows = RowMaxMap(SCHEMES["RowMax_16"]), (3 * drawn(50, 40)).softmax(-1)
+    found = normalized_map("RowMax_16_online").weights(rows)
+    for row, weights in zip(rows, found, strict=True):
+        for j in range(len(row)):
+            reference = 2.0 ** math.ceil(math.log2(row[: j + 1].max()))
+            pair = torch.tensor([reference, row[j]])
+            assert weights[j] == two_pass.weights(pair)[1] * reference
+
+
+def test_normalized_online_is_two_passes_where_the_largest_is_first_and_a_power():
+    row = torch.tensor([0.5, 0.21, 0.2, 0.05, 0.03, 0.009, 0.001])
+    online, two_pass = normalized_map("RowMax_16_online"), normalized_map("RowMax_16")
+    assert torch.equal(online.weights(row), two_pass.weights(row) / 2)
+    assert torch.equal(online(row), two_pass(row))
+
+
 def a_map(scheme, seed, sharpness):
     x = (drawn(40, 50, seed=seed).double() * sharpness).softmax(-1)
     p = (x * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
@@ -286,6 +341,10 @@ def test_map_scale_is_from_the_largest_value_to_its_limit(value, largest, delta)
         ("BitLog2_Half_17", 5, 5),
         ("uniform_4", 4, 4),
         ("none", None, None),
+        ("RowMax_16", 4, 4),
+        ("RowMax_8", 3, 3),
+        ("RowMax_16_online", 4, 4),
+        ("BitLog2_Half_17_normalized", 5, 5),
     ],
 )
 def test_map_schemes_bits_count_the_zero_flag(scheme, at_4, at_6):
@@ -293,7 +352,8 @@ def test_map_schemes_bits_count_the_zero_flag(scheme, at_4, at_6):
 
 
 def test_map_schemes_are_the_published_ones_and_two_controls():
-    assert (*FLOAT_ONLY, *SCHEMES, *CONTROLS) == MODEL_SCHEMES
+    assert (*FLOAT_ONLY, *SCHEMES, *CONTROLS) == USUAL_SCHEMES
+    assert (*USUAL_SCHEMES, *NORMALIZED) == MODEL_SCHEMES
     assert set(PUBLISHED_SCHEMES) <= SCHEMES.keys()
     assert len(CONTROLS) == 2
 

@@ -1,5 +1,6 @@
 """What README shows works as it stands there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.command import parsed
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(set(re.findall(r"^\.venv/bin/bitlog2 ([^#\n]*)", README, re.MULTILINE)))
 
 
@@ -25,3 +27,15 @@ def test_readme_python_example_runs(capsys):
     assert block is not None
     exec(compile(block.group(1), "README.md", "exec"), {})
     assert "(3, 65, 32)" in capsys.readouterr().out
+
+
+def test_readme_attention_errors_are_the_stored_ones():
+    stored = json.loads((ROOT / "models" / "zoo" / "attention_error.json").read_text())
+    digits, vit = stored["digits"], stored["vit_small_patch14_dinov2"]
+    number = r" *([\d.]+) *\|"
+    line = rf"^\| (?:\*\*)?`(\w+)`(?:\*\*)? \| [\d-] \|{number}{number}{number}{number}$"
+    shown = {code: figures for code, *figures in re.findall(line, README, re.MULTILINE)}
+    assert shown.keys() == digits.keys() == vit.keys()
+    for code, (of_digits, _, of_vit, cosine) in shown.items():
+        assert float(of_digits) == digits[code]["error_percent"]
+        assert (float(of_vit), float(cosine)) == (vit[code]["error_percent"], vit[code]["cosine"])

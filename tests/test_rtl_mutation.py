@@ -12,13 +12,21 @@ from support.command import call
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
-from bitlog2.golden.assurance.mutation.campaign import Campaign, Findings, MutantBench, Survivor
+from bitlog2.golden.assurance.mutation.campaign import (
+    Campaign,
+    Findings,
+    InRow,
+    MutantBench,
+    Survivor,
+)
 from bitlog2.golden.assurance.mutation.catalogue import (
     boundary_of,
+    modules_inside,
     mutants_of,
     selector_bits,
     subjects_within,
 )
+from bitlog2.golden.stimulus.unit import PlantedFaults
 from bitlog2.golden.testbench.files import RTL
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.scheme import FAMILIES, ROW_MAX
@@ -131,6 +139,56 @@ def test_rtl_mutation_selector_tells_each_mutant_and_none_apart(mutants: int, bi
 
 def test_rtl_mutation_aborted_and_hanging_mutants_are_caught(tmp_path: Path):
     assert fake_bench(tmp_path, BENCH, 6).survivors(0, 1.0) == [1, 5]
+
+
+def test_rtl_mutation_bench_is_told_to_leave_the_taps_out(tmp_path: Path):
+    """Mutant 5 passes where outputs alone are compared."""
+    script = BENCH.replace("(0, 1, 5)", "(0, 1) or number == 5 and '+outputs' in sys.argv")
+    bench = fake_bench(tmp_path, script, 6)
+    assert bench.survivors(0, 1.0) == [1]
+    assert bench.survivors(0, 1.0, "+outputs") == [1, 5]
+
+
+def test_rtl_mutation_counts_rows_with_their_taps_and_without():
+    row = InRow(mutants=50, with_taps=48, without_taps=45)
+    findings = Findings.of(SUBJECTS["exp2"], 50, [], 1.0, row)
+    planted = PlantedFaults(
+        module="attention_row", planted=9, with_taps=9, without_taps=8, missed=("sum_narrow",)
+    )
+    found = Campaign(seed=0, most=50, modules=(findings,), planted_faults=(planted,))
+    lines = [line.split() for line in found.lines()]
+    assert ["mutants", "of", "exp2", "50", "48", "45"] in lines
+    assert ["faults", "planted", "in", "attention_row", "9", "9", "8"] in lines
+
+
+@pytest.mark.parametrize("counts", [(50, 51, 45), (50, 44, 45)])
+def test_rtl_mutation_outputs_alone_find_no_more_than_with_taps(counts: tuple[int, int, int]):
+    mutants, with_taps, without_taps = counts
+    with pytest.raises(ValueError, match="without_taps must be at most with_taps"):
+        InRow(mutants=mutants, with_taps=with_taps, without_taps=without_taps)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_rtl_mutation_knows_the_modules_inside_a_row(scheme: str):
+    inside = modules_inside("attention_row") & {
+        subject.module.name for subject in subjects_within(AttentionConfig(scheme)).values()
+    }
+    middle = (
+        {"distance_quantizer", "level_value", "row_multiplier", "leading_one"}
+        if SCHEMES[scheme].row_max
+        else {"exp2", "log2_quantizer", "leading_one"}
+    )
+    both = {"score_requantizer", "distance", "code_register", "shift_add_lane"}
+    assert inside == both | middle | {"softmax_row", "output_requantizer"}
+
+
+@pytest.mark.long
+def test_rtl_mutation_in_a_row_is_counted_with_taps_and_without(tmp_path: Path):
+    emit(tmp_path / "set", units=["exp2", "attention_row"])
+    (tested,) = mutate(tmp_path / "set", ["exp2"], most=20).modules
+    assert tested.in_row is not None
+    assert tested.in_row.mutants == 20
+    assert tested.in_row.without_taps >= 18
 
 
 def test_rtl_mutation_original_that_fails_is_refused(tmp_path: Path):

@@ -65,6 +65,7 @@ def test_rtl_mutation_assumption_that_nothing_meets_is_refused(tmp_path: Path):
         Prover(design(tmp_path, PLAIN, most=3), never, "bitlog2_pkg.sv", 10)
 
 
+@pytest.mark.long
 def test_rtl_mutation_payload_means_something_where_it_is_valid(tmp_path: Path):
     found = design(tmp_path, ADDER)
     loose = Boundary("adder", relations=({"m_axis_tdata": "m_axis_tvalid"},))

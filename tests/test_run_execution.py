@@ -104,9 +104,8 @@ def test_run_second_run_of_a_folder_is_refused(tmp_path, capsys):
     assert "another process is running it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("processes", "then"), [(2, 1), pytest.param(3, 2, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("processes", "then"), [(2, 1), (3, 2)])
+@pytest.mark.long
 def test_run_shared_by_processes_one_of_them_killed(finished, tmp_path, processes, then):
     path = started(tmp_path / "run")
     shared = resume(path, processes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from support.cases import (
     CHANNEL_LANES,
     DEPTH,
@@ -21,6 +22,7 @@ from support.cases import (
     held_distances,
     key_product,
     laid_out,
+    place_of,
     scores_of,
     summed_terms,
     values_of,
@@ -35,7 +37,8 @@ from support.schemes import QUOTIENTS
 from test_golden_helpers import simulated, table
 
 from bitlog2.sim import SCHEMES, AttentionConfig, exp2_table, pack_levels, unpack_levels
-from bitlog2.sim.matmul import exact_matmul
+from bitlog2.sim.kernel.lane_product import adding_loop
+from bitlog2.sim.kernel.pairs import adder, has_fused
 from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import (
@@ -455,51 +458,17 @@ LANE_KERNELS = [(key_product, KEY_LANES), (channel_product, CHANNEL_LANES)]
 LANE_SIZES = [(1, 1), (7, 3), (8, 128), (64, 197), (65, 64), (128, 129)]
 
 
-def integer_loop(a: np.ndarray, b: np.ndarray) -> list[list[int]]:
-    rows, columns = a.tolist(), b.T.tolist()
-    return [[sum(x * y for x, y in zip(r, c, strict=True)) for c in columns] for r in rows]
-
-
-def test_matmul_worked_by_hand():
-    a, b = np.array([[1, -2], [3, 4]]), np.array([[5, 6], [7, -8]])
-    assert exact_matmul(a, b, 53).tolist() == [[-9, 22], [43, -14]]
-
-
-@pytest.mark.parametrize(("bits", "inner"), [(4, 128), (6, 64), (8, 257), (8, 1024), (15, 1)])
-def test_matmul_equals_the_integer_loop(bits: int, inner: int):
-    """Below and beyond 2**24, so in float32 and in float64; batches."""
-    rng, top = np.random.default_rng(bits), (1 << bits) - 1
-    a = rng.integers(-top, top + 1, (3, 17, inner))
-    b = rng.integers(-top, top + 1, (3, inner, 9))
-    product = exact_matmul(a, b, top * top * inner)
-    assert product.dtype == np.int32
-    assert product.tolist() == [integer_loop(x, y) for x, y in zip(a, b, strict=True)]
-
-
-@pytest.mark.parametrize("bound", [(1 << 24) - 1, 1 << 24, (1 << 24) + 1, (1 << 31) - 1])
-def test_matmul_is_exact_at_its_bound(bound: int):
-    """A sum that passes through every magnitude up to the bound, odd numbers included."""
-    a = np.array([[bound - 1, 1, 1 - bound, -1], [1, -bound, 0, 0], [bound, 0, 0, 0]])
-    b = np.ones((4, 1), np.int64)
-    assert exact_matmul(a, b, bound).tolist() == [[0], [1 - bound], [bound]]
-
-
-@pytest.mark.parametrize("bound", [1 << 31, 1 << 40])
-def test_matmul_refuses_beyond_int32(bound: int):
-    with pytest.raises(ValueError, match=f"^bound must be from 0 to 2147483647, got {bound}$"):
-        exact_matmul(np.ones((1, 1)), np.ones((1, 1)), bound)
-
-
 def lane_product(kernel: Any, lanes: int, a: np.ndarray, b: np.ndarray) -> list[int]:
     """a (depth) times b (depth, columns), laid out in blocks that are filled up with zeros."""
     depth, columns = b.shape
     blocks, size = laid_out(depth, columns, lanes)
-    filled = np.zeros((size // lanes, blocks * lanes), np.int16)
-    filled[:depth, :columns] = b
-    parts = [filled[:, i * lanes : (i + 1) * lanes].reshape(-1) for i in range(blocks)]
-    row, out = np.zeros(len(filled), np.int16), np.full(blocks * lanes, 77, np.int16)
-    row[:depth] = a
-    kernel(row, np.ascontiguousarray(parts), out)
+    filled = np.zeros((blocks, size), np.int16)
+    for row, column in np.ndindex(b.shape):
+        place = int(place_of.py_func(row, column % lanes, lanes))
+        filled[column // lanes, place] = b[row, column]
+    row_of_a, out = np.zeros(size // lanes, np.int16), np.full(blocks * lanes, 77, np.int32)
+    row_of_a[:depth] = a
+    kernel(row_of_a, filled, out)
     assert not out[columns:].any()
     return out[:columns].tolist()
 
@@ -508,21 +477,49 @@ def lane_product(kernel: Any, lanes: int, a: np.ndarray, b: np.ndarray) -> list[
 @pytest.mark.parametrize(("kernel", "lanes"), LANE_KERNELS)
 def test_lane_product_equals_the_integer_product(kernel: Any, lanes: int, depth: int, columns: int):
     rng = np.random.default_rng(depth)
-    a, b = rng.integers(-15, 16, depth), rng.integers(-15, 16, (depth, columns))
+    a, b = rng.integers(-300, 301, depth), rng.integers(-300, 301, (depth, columns))
     assert lane_product(kernel, lanes, a, b) == (a @ b).tolist()
 
 
 @pytest.mark.parametrize(("kernel", "lanes"), LANE_KERNELS)
-def test_lane_product_holds_the_largest_score_and_its_lane(kernel: Any, lanes: int):
-    """15 * 15 * 128 = 28800 of either sign; 32767 at once; a sum that touches both limits."""
-    full = np.full(128, 15)
+def test_lane_product_holds_the_largest_sums_and_factors(kernel: Any, lanes: int):
+    """255 * 255 * 1024 of either sign; the ends of int16; a sum that touches both ends of int32."""
+    full = np.full(1024, 255)
     for sign in (-1, 1):
-        b = np.full((128, 3), 15 * sign)
-        assert lane_product(kernel, lanes, full, b) == [28800 * sign] * 3
-    one = np.array([32767]), np.array([[1, -1]])
-    assert lane_product(kernel, lanes, *one) == [32767, -32767]
-    up_and_down = np.array([[16383], [16384], [-32767], [-1]])
-    assert lane_product(kernel, lanes, np.ones(4, np.int64), up_and_down) == [-1]
+        b = np.full((1024, 3), 255 * sign)
+        assert lane_product(kernel, lanes, full, b) == [sign * 255 * 255 * 1024] * 3
+    ends = np.array([-32768, 32767]), np.array([[255, -255], [255, -255]])
+    assert lane_product(kernel, lanes, *ends) == [-255, 255]
+    up_and_down = np.array([[32767], [32767], [32767], [-32768], [-32768], [-32768]])
+    a = np.array([32767, 32767, 4, 32767, 32767, -4])
+    assert lane_product(kernel, lanes, a, up_and_down) == (a @ up_and_down).tolist()
+
+
+@pytest.mark.parametrize("lanes", [KEY_LANES, CHANNEL_LANES])
+@pytest.mark.parametrize(
+    "fused",
+    [False, pytest.param(True, marks=pytest.mark.skipif(not has_fused(), reason="no AVX2"))],
+)
+def test_lane_product_each_form_in_vectors_equals_the_loop(fused: bool, lanes: int):
+    """The instruction of x86 and the general form, on the ends of int16 too; nothing else moves."""
+    add = adder(lanes, fused=fused)
+
+    @njit
+    def form(a, p, b, q, out, first):  # type: ignore[no-untyped-def]
+        add(a, p, b, q, out, first)
+
+    rng, depth = np.random.default_rng(lanes), 2 * DEPTH
+    for low, high in ((-300, 301), (-32767, 32768)):
+        a = rng.integers(low, high, depth).astype(np.int16)
+        b = rng.integers(-255, 256, depth * lanes).astype(np.int16)
+        a[-1], b[-1] = -32768, 255
+        out = rng.integers(-1000, 1000, 3 * lanes).astype(np.int32)
+        expected = out.copy()
+        for p in range(0, depth, DEPTH):
+            place = np.uint64(p), b, np.uint64(p * lanes)
+            form(a, *place, out, np.uint64(lanes))
+            adding_loop(lanes).py_func(a, *place, expected, np.uint64(lanes))
+        assert out.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(("depth", "columns"), LANE_SIZES)

@@ -146,7 +146,14 @@ def test_vectors_find_every_fault_by_o_alone(scheme: str):
     assert missed(rows_of(config, 1), config, faults_by_o(config)) == []
 
 
-@pytest.mark.parametrize("choice", [x for x in CONFIGURATIONS if x.max_tokens > 1], ids=str)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pytest.param(each, marks=() if number % 3 == 0 else pytest.mark.long, id=str(each))
+        for number, each in enumerate(CONFIGURATIONS)
+        if each.max_tokens > 1
+    ],
+)
 def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: RegressionPoint):
     config, faults = choice.config, faults_by_o(choice.config)
     if not config.code.row_max and exp2(config.d_max // 2, False, config) == 0:

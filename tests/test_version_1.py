@@ -103,6 +103,19 @@ def test_version_1_set_with_edited_coverage_and_renewed_sums_does_not_verify(cop
     assert "manifest.json is not what the stimulus gives" in verify(folder).failures
 
 
+def test_version_1_set_with_a_bin_that_is_not_known_does_not_verify(copied):
+    """Of another version's bins each is made again, though this one has more."""
+    folder = copied("rows")
+    values = json.loads((folder / "manifest.json").read_text())
+    (coverage,) = values["coverage"]
+    coverage["bins"]["o_shows_nothing_known"] = 1
+    coverage["declared"] += 1
+    coverage["reached"] += 1
+    (folder / "manifest.json").write_text(json.dumps(values, indent=2) + "\n")
+    renew(folder, "")
+    assert "manifest.json is not what the stimulus gives" in verify(folder).failures
+
+
 def test_version_1_export_that_is_upgraded_keeps_its_manifest():
     found = read_manifest((DATA / "export" / "manifest.json").read_bytes(), lambda path: 1)
     assert read_manifest(render(found)) == found

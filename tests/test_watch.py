@@ -34,7 +34,8 @@ from bitlog2.models.watch.check import (
 )
 from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from bitlog2.models.watch.recorder import Parting, Recorder, first_difference
-from bitlog2.models.watch.watching import Watcher, watch
+from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
+from bitlog2.models.watch.watching import MapObservation, Watcher, watch
 from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
 from bitlog2.scripts.cli import main
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, attention
@@ -821,3 +822,51 @@ def test_digest_of_a_model_without_datapaths_is_empty():
     run_watched(digits_task().model, digits_images(2), digest)
     assert digest.digests == ()
     assert digest_of_digests(()) == ""
+
+
+def relative_error(found, wanted):
+    return float(((found - wanted) ** 2).sum() / (wanted**2).sum())
+
+
+@pytest.mark.parametrize("scheme", ["BitLog2_Half_17", "RowMax_16"])
+def test_watch_attention_error_of_a_datapath_is_that_of_its_accumulators(scheme):
+    model, statistics = quantized_digits(scheme), MapStatistics()
+    seen = []
+
+    class Keeper(Watcher):
+        def take(self, observation):
+            seen.append(observation)
+
+    with watch(model, statistics, Keeper()) as watched:
+        watched.run(digits_images(2))
+    for run in seen:
+        registers, params = {n: r.double() for n, r in run.registers.items()}, run.params
+        octaves = registers["score"] * params.m / 2.0**params.n / 2**run.config.fraction_bits
+        exact = torch.exp2(octaves - octaves.amax(-1, keepdim=True))
+        wanted = exact @ (run.inputs["v"].double() - params.zv) / exact.sum(-1, keepdim=True)
+        found = registers["acc"] / run.delta
+        if run.config.code.row_max:
+            found = registers["acc"] / registers["weight_sum"].unsqueeze(-1)
+        error = statistics.layers[run.layer].attention_error
+        assert error == pytest.approx(relative_error(found, wanted), rel=1e-9)
+        assert 0 < error < 0.1
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("scheme", ["none", "uniform_4", "RowMax_8"])
+def test_watch_attention_error_of_a_float_map_is_that_of_its_output(scheme, arithmetic):
+    model, statistics = quantized_digits(scheme, arithmetic), MapStatistics()
+    with watch(model, statistics) as watched:
+        watched.run(digits_images(2))
+    errors = [layer.attention_error for layer in statistics.layers.values()]
+    assert len(errors) == len(model.blocks)
+    assert all(e == 0 if scheme == "none" else 0 < e < 0.1 for e in errors)
+
+
+def test_watch_attention_error_by_hand():
+    statistics = MapStatistics()
+    before, after = torch.tensor([[[[0.5, 0.5]]]]), torch.tensor([[[[0.75, 0.25]]]])
+    statistics.take_map(MapObservation("a", before, after, torch.tensor([[[[4.0], [0.0]]]])))
+    assert statistics.layers["a"].attention_error == 0.25
+    assert mean_attention_error(statistics.layers.values()) == 50.0
+    assert mean_attention_error([]) is None

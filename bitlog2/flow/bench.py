@@ -17,6 +17,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
+from numba import njit
 from torch import Tensor, nn
 
 from bitlog2.extras import refusal
@@ -30,7 +31,7 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.rows import code_rows, new_registers, row_block
+from bitlog2.sim.kernel.rows import BLOCK_ROWS, code_block, row_block
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
 from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
@@ -248,32 +249,41 @@ def _processor() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-_PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=24, zq=7, zk=8, zv=7, zo=8)
-_NO_MASK = np.zeros((1, 1, 0), np.uint8)
+_PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=16, zq=7, zk=8, zv=7, zo=8)
+_NO_MASK = np.zeros((1, 0), np.uint8)
 
 
-def scores_to_levels() -> Case:
-    """Units 2 to 6 on the scores of a DeiT-S layer, batch 16."""
-    config, grid = AttentionConfig(), (96, 197, 197)
-    layer, scheme = layer_constants(config, _PARAMS), scheme_constants(config.code)
+@njit(nogil=True, _nrt=False)  # type: ignore[call-overload, untyped-decorator]
+def _code_rows(score, masked, bias, layer, scheme, block, level, m2, n2):  # type: ignore[no-untyped-def]
+    """Take scores (G, R, N) int32 to levels, a block of rows at a time, as `attention` does."""
+    for g in range(score.shape[0]):
+        for first in range(0, score.shape[1], BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            made = level[g, part], m2[g, part], n2[g, part]
+            code_block(score[g, part], masked, bias, first, layer, scheme, block, *made)
+
+
+def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
+    """Scores of a DeiT-S layer to levels, batch 16: units 2 to 6, or 2, 3, 10 to 12 of RowMax."""
+    config, grid = AttentionConfig(scheme), (96, 197, 197)
+    layer, levels = layer_constants(config, _PARAMS), scheme_constants(config.code)
     score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
     real = torch.from_numpy(score.astype(np.float32) / 1000)
     out = torch.empty_like(real)  # as ours: no new pages in the timed part
-    bias, level = np.zeros((1, 1, 197), np.int32), np.empty(grid, np.uint8)
-    row, none = row_block(197), new_registers(config, 0, 0, 0, 0)
-    m2, n2 = np.empty((2, *grid[:2]), np.int64)
+    bias, level = np.zeros((1, 197), np.int32), np.empty(grid, np.uint8)
+    row, m2, n2 = row_block(197), *np.empty((2, *grid[:2]), np.int64)
 
     def ours() -> np.ndarray:
-        code_rows(score, _NO_MASK, bias, layer, scheme, False, row, none, level, m2, n2)
+        _code_rows(score, _NO_MASK, bias, layer, levels, row, level, m2, n2)
         return level
 
     return Case(
-        "units 2 to 6, scores to levels, 96 x 197 x 197, 1 thread",
+        f"scores to levels of {scheme}, 96 x 197 x 197, 1 thread",
         "torch.softmax float32",
         ours,
         lambda: torch.softmax(real, dim=-1, out=out),
-        target=1.5,
-        aim=1.0,
+        target,
+        aim,
     )
 
 
@@ -295,6 +305,20 @@ def whole_attention(threads: int) -> Case:
         target=1.5,
         aim=1.0,
         threads=threads,
+    )
+
+
+def row_max_attention() -> Case:
+    """The same of RowMax_16, whose accumulators are wider, against that of Half_17."""
+    codes = _codes()
+    row_max, half = AttentionConfig("RowMax_16"), AttentionConfig("BitLog2_Half_17")
+    return Case(
+        "whole attention of RowMax_16, 1 thread",
+        "that of BitLog2_Half_17",
+        partial(attention, *codes, _PARAMS, row_max, threads=1),
+        partial(attention, *codes, _PARAMS, half, threads=1),
+        target=1.0,
+        aim=0.9,
     )
 
 
@@ -519,8 +543,10 @@ def _rtl_row(
 
 #: Rows that need neither a number of words nor simulators.
 CASES: tuple[MadeCase, ...] = (
-    scores_to_levels,
+    partial(scores_to_levels, "BitLog2_Half_17", 1.5, 1.0),
+    partial(scores_to_levels, "RowMax_16", 0.4, 0.25),
     partial(whole_attention, 1),
+    row_max_attention,
     partial(whole_attention, 2),
     two_threads,
     quantizer_alone,

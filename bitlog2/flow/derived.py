@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bitlog2 import documents
+from bitlog2.golden.assurance.cost import PLACED_TABLE, PlaceTable
 from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import GoldenUnit, Target
@@ -139,6 +140,12 @@ def width_table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def placed_table() -> str:
+    """Return the modules that were placed and kept, in Markdown."""
+    table = documents.parse(PLACED_TABLE.read_bytes(), PlaceTable, PLACED_TABLE.name)
+    return "\n".join(table.markdown()) + "\n\n"
+
+
 def threshold_table() -> str:
     """Return the largest d of every level of the RowMax schemes by F, in Markdown."""
     schemes = [each for each in SCHEMES.values() if each.row_max]
@@ -191,6 +198,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
     "levels": _part("sim/SPEC.md", "levels", level_table),
     "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),
+    "placed": _part("README.md", "placed", placed_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
         _C / "bitlog2.h",

@@ -16,6 +16,7 @@ from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
 from bitlog2.models.sealed import write_sealed
 from bitlog2.models.watch.check import RegisterMismatch
+from bitlog2.models.watch.statistics import mean_attention_error
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
 from bitlog2.sim import REGISTERS
@@ -201,7 +202,19 @@ class Table:
                     print(f"registers of {self._title(cell)}: SHA-256 {cell.digests.registers}")
             _print_skipped(cells[0], of_model)
         print("map: bits that the code of one attention value takes, a zero flag counted")
+        self._print_errors(result)
         return self._print_check(result)
+
+    def _print_errors(self, result: Result) -> None:
+        """Print the error of each cell's attention output, where statistics were collected."""
+        errors = {
+            self._title(cell): mean_attention_error(cell.attention_map.values())
+            for cell in result.cells
+        }
+        found = [f"  {name:<{self._width}}{e:>7.2f}" for name, e in errors.items() if e is not None]
+        if found:
+            print("error of the attention output, %, mean over layers, on the calibration images:")
+            print("\n".join(found))
 
     def _title(self, cell: CellResult) -> str:
         seed = f", seed {cell.seed}" if self._seeds else ""

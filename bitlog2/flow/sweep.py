@@ -27,7 +27,8 @@ UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
 
 _HEAD = (
     f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}{'output error %':>16}"
-    f"{'map error %':>13}{'register bits':>15}{'map bits':>10}{'gates':>8}"
+    f"{'map error %':>13}{'attention error %':>19}{'register bits':>15}{'map bits':>10}"
+    f"{'gates':>8}"
 )
 
 
@@ -65,6 +66,7 @@ def _line(row: SweepRow) -> str:
     return (
         f"{row.scheme:<19}{row.fraction_bits:>3}{row.table_bits:>4}{row.top1:>9.2f}"
         f"{row.changed_levels:>18.2f}{row.output_error:>16.2f}{row.map_error:>13.2f}"
+        f"{row.attention_error:>19.2f}"
         f"{row.register_bits:>15}{row.storage_bits:>10}"
         f"{'-' if row.gates is None else f'{row.gates:,}':>8}"
     )

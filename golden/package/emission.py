@@ -39,7 +39,7 @@ from .generation import checked_vectors, generate
 from .manifest import MANIFEST_NAME, FolderManifest
 from .reading import open_set, read_stimulus, read_tables
 from .vector_manifest import VectorManifest
-from .vector_set import UnitVectors, VectorSet, content_files, manifest_of
+from .vector_set import UnitVectors, VectorSet, content_files, manifest_of, planted_line
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Emission:
             )
             if part.empty:
                 lines.append(f"  empty: {', '.join(part.empty)}")
+            lines += [f"  {planted_line(each)}" for each in part.planted]
         total = sum(self.sizes.values())
         lines.append(f"{len(self.sizes)} files, {total} bytes in {self.folder}")
         return lines

@@ -7,9 +7,10 @@ from msgspec import to_builtins
 
 from bitlog2.sim.declarations import Stream
 
+from ..stimulus.unit import Target
 from ..words.fields import Field
 from .manifest import MemoryFile
-from .vector_set import UnitVectors, VectorSet
+from .vector_set import UnitVectors, VectorSet, planted_line
 
 _SHOWN = 20
 
@@ -41,6 +42,7 @@ class Plan:
             lines.append(f"{part.unit.name}: {part.cases} cases")
             lines += [_stream_line(*each) for each in self._streams(part)]
             lines += _coverage_lines(part)
+            lines += _planted_lines(part, self.vectors.target)
         parts = self.vectors.units
         declared = sum(len(part.bins) for part in parts)
         empty = sum(len(part.empty) for part in parts)
@@ -75,6 +77,7 @@ class Plan:
             "streams": [_stream_entry(*each) for each in self._streams(part)],
             "declared": len(part.bins),
             "filled": len(part.bins) - len(part.empty),
+            "planted_faults": to_builtins(part.planted),
             "bins": [
                 {"name": name, "requirement": points[name].requirement, "hits": hits}
                 for name, hits in part.bins.items()
@@ -115,3 +118,17 @@ def _coverage_lines(part: UnitVectors) -> list[str]:
         f"  {declared} bins declared, {declared - len(empty)} filled; missing: "
         f"{', '.join(empty[:_SHOWN])}{more}"
     ]
+
+
+def _planted_lines(part: UnitVectors, target: Target) -> list[str]:
+    """Return the score of planted faults, and why output codes do not show the others."""
+    why = {point.name: point.why for point in part.unit.points(target) if not point.reachable}
+    lines = []
+    for each in part.planted:
+        lines.append(f"  {planted_line(each)}")
+        for name in each.missed[:_SHOWN]:
+            reason = why.get(f"o_shows_{name}", "no case of the set shows it")
+            lines.append(f"    {name}: {reason}")
+        more = len(each.missed) - _SHOWN
+        lines += [f"    and {more} more"] if more > 0 else []
+    return lines

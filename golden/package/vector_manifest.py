@@ -1,7 +1,7 @@
 """Manifest of a vector set: its units, case groups and coverage."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -18,7 +18,7 @@ from bitlog2.documents import (
 )
 from bitlog2.sim.declarations import Stream
 
-from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, Target
+from ..stimulus.unit import CaseGroup, GoldenUnit, Origin, PlantedFaults, Target
 from ..stimulus.units import units_within
 from .manifest import (
     MAKEFILE_NAME,
@@ -87,6 +87,10 @@ class Coverage(Document, frozen=True, kw_only=True):
     reached: Annotated[Count, of("Number of bins with hits.")]
     empty: Annotated[tuple[Name, ...], of("Bins without hits.")]
     bins: Annotated[dict[Name, Count], of("Hits of each bin: rows, keys or lanes.")]
+    planted_faults: Annotated[
+        tuple[PlantedFaults, ...],
+        of("What the cases find of planted faults; empty for a unit without taps."),
+    ]
 
     def __post_init__(self) -> None:
         empty = tuple(name for name, hits in self.bins.items() if not hits)
@@ -94,6 +98,25 @@ class Coverage(Document, frozen=True, kw_only=True):
         for name, value in (*wanted.items(), ("empty", empty)):
             if getattr(self, name) != value:
                 raise ValueError(f"{name} must be {value}, as bins give it")
+
+    def of_bins(self, names: Collection[str]) -> "Coverage":
+        """Return the coverage of these bins, in this order, without planted faults."""
+        return covered(self.unit, {name: self.bins[name] for name in names if name in self.bins})
+
+
+def covered(
+    unit: str, bins: dict[str, int], planted_faults: tuple[PlantedFaults, ...] = ()
+) -> Coverage:
+    """Return the coverage of a unit from the hits of its bins."""
+    empty = tuple(name for name, hits in bins.items() if not hits)
+    return Coverage(
+        unit=unit,
+        declared=len(bins),
+        reached=len(bins) - len(empty),
+        empty=empty,
+        bins=bins,
+        planted_faults=planted_faults,
+    )
 
 
 class VectorManifest(FolderManifest, tag="bitlog2-vectors", frozen=True, kw_only=True):

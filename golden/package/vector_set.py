@@ -13,6 +13,7 @@ from ..simulation.svpackage import render_package
 from ..stimulus.unit import (
     CaseGroup,
     GoldenUnit,
+    PlantedFaults,
     Progress,
     Tables,
     Target,
@@ -25,7 +26,7 @@ from ..words.fields import shaped
 from ..words.memfile import render_stream
 from ..words.npz import render_npz, smallest_dtype
 from .manifest import File, MemoryFile, common_fields
-from .vector_manifest import Coverage, Group, VectorManifest, emit_command, stream_memory
+from .vector_manifest import Group, VectorManifest, covered, emit_command, stream_memory
 
 NPZ_NAME = "vectors.npz"
 PACKAGE_NAME = "bitlog2_pkg.sv"
@@ -41,6 +42,7 @@ class UnitVectors:
         tables: every stream.
         cases: number of cases.
         bins: hits of each declared bin.
+        planted: what the cases find of planted faults.
     """
 
     unit: GoldenUnit
@@ -48,6 +50,7 @@ class UnitVectors:
     tables: Tables
     cases: int
     bins: dict[str, int]
+    planted: tuple[PlantedFaults, ...] = ()
 
     @property
     def empty(self) -> list[str]:
@@ -87,6 +90,14 @@ class VectorSet:
     testbench: bool = False
 
 
+def planted_line(faults: PlantedFaults) -> str:
+    """Return the score of planted faults in words."""
+    return (
+        f"{faults.planted} faults planted in {faults.module}: {faults.with_taps} found with taps, "
+        f"{faults.without_taps} by output codes alone"
+    )
+
+
 def make_vectors(
     target: Target,
     unit: GoldenUnit,
@@ -107,7 +118,9 @@ def make_vectors(
         )
     tables = shape_tables(target, unit, inputs | unit.simulate(target, inputs, progress))
     labels = tuple(CaseGroup(g.source, g.reason, g.count, {}, g.origin) for g in groups)
-    return UnitVectors(unit, labels, tables, cases, unit.hits(target, tables))
+    signals = unit.signals(target, tables)
+    planted = unit.planted(target.config, signals)
+    return UnitVectors(unit, labels, tables, cases, unit.hits(target, signals), planted)
 
 
 def shape_tables(target: Target, unit: GoldenUnit, tables: Tables) -> Tables:
@@ -156,16 +169,7 @@ def manifest_of(
         unit_names=names,
         sources=vectors.sources,  # type: ignore[arg-type]
         case_groups=tuple(group for part in vectors.units for group in _groups(part)),
-        coverage=tuple(
-            Coverage(
-                unit=part.unit.name,
-                declared=len(part.bins),
-                reached=len(part.bins) - len(part.empty),
-                empty=tuple(part.empty),
-                bins=part.bins,
-            )
-            for part in vectors.units
-        ),
+        coverage=tuple(covered(p.unit.name, p.bins, p.planted) for p in vectors.units),
     ).sealed(files)
 
 

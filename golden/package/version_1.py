@@ -21,11 +21,14 @@ def upgraded(values: dict[str, Any], size: Callable[[str], int]) -> dict[str, An
     try:
         memories = [entry(dict(each)) for each in values["files"]]
         others = [_other_file(dict(each), size) for each in values["attachments"]]
+        covered = [{**each, "planted_faults": []} for each in values.get("coverage", ())]
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise ValueError(f"files and attachments must be those of version 1: {error!r}") from None
+        raise ValueError(
+            f"files, attachments and coverage must be those of version 1: {error!r}"
+        ) from None
     rest = {name: value for name, value in values.items() if name != "attachments"}
     if "format" not in values:
-        rest = {"format": VECTORS, "random_cases": None, **rest}
+        rest = {"format": VECTORS, "random_cases": None, **rest, "coverage": covered}
     files = [*memories, *others]
     return {**rest, "schema_version": 2, "datapath": "attention", "files": files}
 

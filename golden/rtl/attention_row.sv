@@ -11,6 +11,7 @@
 //   AXI-Stream out, a beat a row, o of each channel. m, n, m2, n2, zv and zo are held from a row's
 //   first beat until its output is taken. tap_keys and tap_rows have no ready: they are valid when
 //   codes are taken inside, and when the output is taken.
+// Cycles: quotient 3 * B; row_max max(2 * B, M2_WIDTH + 3)
 // Requirements: BL2-ROW-01, BL2-ACC-01, BL2-ACC-02, BL2-ACC-03, BL2-WEIGHT-01, BL2-WEIGHT-02,
 // Requirements: BL2-ROWMUL-01, BL2-OUT-01
 //

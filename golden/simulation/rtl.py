@@ -42,12 +42,14 @@ class Elaborated:
     Attributes:
         ports: ports in their order.
         parameters: names of the parameters that can be given.
+        values: value of each parameter that is an integer, `localparam` too.
         files: every module -> the file that it stands in.
         error: first error that slang reports; empty without one.
     """
 
     ports: tuple[ModulePort, ...]
     parameters: tuple[str, ...]
+    values: Mapping[str, int]
     files: Mapping[str, Path]
     error: str
 
@@ -106,7 +108,9 @@ def elaborate(
             listed = ", ".join(known) or "none"
             raise ValueError(f"parameters must be those of {top} ({listed}), got {name}")
     ports = tuple(_port(each) for each in body.portList)
-    return Elaborated(ports, known, files, error)
+    numbers = {each.name: each.value.value for each in body.parameters}
+    values = {name: int(n) for name, n in numbers.items() if isinstance(n, pyslang.SVInt)}
+    return Elaborated(ports, known, values, files, error)
 
 
 def _port(symbol: Any) -> ModulePort:

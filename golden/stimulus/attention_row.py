@@ -10,6 +10,7 @@ from bitlog2.sim.units import attention_row as attention_row_unit
 
 from .row_bins import row_points, row_signals
 from .row_cases import corner_rows, random_rows
+from .row_faults import planted_faults
 from .row_shapes import RowMaker
 from .rows import RowCase, cut_rows, group_rows
 from .sampler import Sampler
@@ -101,4 +102,5 @@ ATTENTION_ROW = GoldenUnit(
     specify=_specify,
     points=row_points,
     signals=row_signals,
+    planted=planted_faults,
 )

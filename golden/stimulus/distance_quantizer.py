@@ -31,7 +31,7 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     layer = layer_constants(config, LayerParams(m=1, n=0, m2=1, n2=0))
     d = np.where(columns["mask"] == 1, config.d_max + 1, columns["d"]).astype(np.int16)
     level, nibble, flag = np.empty((3, len(d)), np.uint8)
-    distance_quantizer_kernel(d, layer, level)
+    distance_quantizer_kernel(d, layer.steps, scheme_constants(config.code), level)
     code_register_kernel(level, scheme_constants(config.code), nibble, flag)
     made = {"level": level, "nibble": nibble, "flag": flag}
     return {"expected": {name: values.astype(np.int64) for name, values in made.items()}}

@@ -7,9 +7,9 @@ from bitlog2.sim import AttentionConfig
 
 from ..words.framing import row_starts
 from .cases import PLAIN, TIE_NEGATIVE, TIE_POSITIVE, level_name, rounded, rounding_kind
-from .row_decisions import observability_hits, observability_points
-from .row_faults import fault_hits, fault_points
+from .row_faults import fault_signals
 from .row_shapes import farthest, level_rows, vanishing_distance
+from .row_trials import fault_points
 from .unit import Point, Signals, Tables, Target, bounds, ends
 
 _Flags = NDArray[np.bool_]
@@ -61,7 +61,7 @@ def row_points(target: Target) -> list[Point]:
         Point("o_inside", "BL2-OUT-01"),
         Point("o_tie_negative", "BL2-OUT-01", reachable=output_ties),
         Point("o_tie_positive", "BL2-OUT-01", reachable=output_ties),
-        *(fault_points(config) if row_max else observability_points(config)),
+        *fault_points(config),
     ]
 
 
@@ -74,11 +74,7 @@ def row_signals(target: Target, tables: Tables) -> Signals:
         **_row_hits(config, tables, starts),
         **{name: tables["params"][name] for name in ("n", "m", "n2", "m2")},
         **_output_hits(config, tables),
-        **(
-            fault_hits(config, tables)
-            if config.code.row_max
-            else observability_hits(config, tables, starts)
-        ),
+        **fault_signals(config, tables),
     }
 
 

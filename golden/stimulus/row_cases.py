@@ -11,8 +11,8 @@ from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .row_bins import output_tie_shift
 from .row_decisions import decision_rows
-from .row_faults import fault_rows
 from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
+from .row_trials import fault_rows
 from .rows import RowCase
 
 
@@ -115,7 +115,8 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         _levels,
         limit_rows,
         _widest_sum,
-        fault_rows if maker.config.code.row_max else decision_rows,
+        *(() if maker.config.code.row_max else (decision_rows,)),
+        fault_rows,
     )
     return [case for make in makers for case in make(maker)]
 

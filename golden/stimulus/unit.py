@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitlog2.documents import Count, Document, of
+from bitlog2.documents import Count, Document, Name, of
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_int
 from bitlog2.sim.datapath import PORTS
@@ -109,6 +109,7 @@ class Point:
         signal: name of the signal; empty for the bin's own name.
         value: value of the signal that hits the bin; 1 is also True.
         reachable: whether some legal input of the configuration hits it.
+        why: why none does, where a reader could not tell.
     """
 
     name: str
@@ -116,11 +117,37 @@ class Point:
     signal: str = ""
     value: int = 1
     reachable: bool = True
+    why: str = ""
 
     def hits(self, signals: Signals) -> int:
         """Return how many entries hit it."""
         found = signals[self.signal or self.name]
         return found if isinstance(found, int) else int(np.count_nonzero(found == self.value))
+
+
+class PlantedFaults(Document, frozen=True, kw_only=True):
+    """Faults that were planted in a module, each by formula, and what the cases find of them."""
+
+    module: Annotated[Name, of("Module of the faults.")]
+    planted: Annotated[Count, of("Number of faults.")]
+    with_taps: Annotated[Count, of("Those found where the taps are compared, too.")]
+    without_taps: Annotated[Count, of("Those found by the module's output codes alone.")]
+    missed: Annotated[tuple[Name, ...], of("The others: faults that no output code shows.")]
+
+    def __post_init__(self) -> None:
+        wanted = self.planted - len(self.missed)
+        if self.without_taps != wanted:
+            raise ValueError(f"without_taps must be {wanted}, as planted and missed give it")
+        if not self.without_taps <= self.with_taps <= self.planted:
+            raise ValueError(
+                f"with_taps must be from {self.without_taps} to {self.planted}, "
+                f"got {self.with_taps}"
+            )
+
+
+def no_faults(config: AttentionConfig, signals: Signals) -> tuple[PlantedFaults, ...]:
+    """Return nothing: what a unit has that is compared whole, all its outputs being required."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +165,7 @@ class GoldenUnit:
         points: (target) -> the coverage bins, by formula and before any stimulus, also those that
             this target cannot reach.
         signals: (target, all streams) -> what the points look at.
+        planted: (configuration, signals) -> what the cases find of planted faults.
     """
 
     declared: Unit
@@ -148,6 +176,7 @@ class GoldenUnit:
     specify: Callable[[Target, Tables, Progress], NarrowTables]
     points: Callable[[Target], Iterable[Point]]
     signals: Callable[[Target, Tables], Signals]
+    planted: Callable[[AttentionConfig, Signals], tuple[PlantedFaults, ...]] = no_faults
 
     @property
     def name(self) -> str:
@@ -200,9 +229,8 @@ class GoldenUnit:
         """Return the points that the target can reach, by name."""
         return {point.name: point for point in self.points(target) if point.reachable}
 
-    def hits(self, target: Target, tables: Tables) -> dict[str, int]:
-        """Return how many entries of these streams hit each point that the target can reach."""
-        signals = self.signals(target, tables)
+    def hits(self, target: Target, signals: Signals) -> dict[str, int]:
+        """Return how many entries of the signals hit each point that the target can reach."""
         return {name: point.hits(signals) for name, point in self.reachable(target).items()}
 
     def guard(self, stream: str, field: str) -> tuple[str, str, int] | None:

@@ -286,7 +286,7 @@ def _channel(contract: Contract, unit: GoldenUnit, words: ChannelWords, streams:
     if guard_file is not None:
         given |= {"GUARD_FILE": _text(guard_file.file), "GUARD_WIDTH": guard_file.width}
     given |= {"READY": int(channel.ready), "FRAMED": int(channel.framed)}
-    given |= {"PRESENT": "TAPS"} if channel.optional else {}
+    given |= {"PRESENT": "TAPS", "OPTIONAL": 1} if channel.optional else {}
     given |= {"KEEP": "TKEEP"} if channel.lanes else {}
     return _instance("sink", name, given, pins | {"taken": f"{name}_taken", "row": f"{name}_row"})
 
@@ -338,6 +338,7 @@ def _run(contract: Contract, streams: _Streams, max_tokens: int) -> str:
         "WORDS": stimulus.words,
         "LAST": stimulus.bit("last"),
         "COMPARED": " + ".join(compared),
+        "REQUIRED": sum(streams[x.stream].words for x in contract.outputs if not x.optional),
         "STREAMS": len(contract.channels),
         "IDLE": 4 * max_tokens + 1000,
         "SPAN": 8 * max_tokens + 128,

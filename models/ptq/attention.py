@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitlog2.names import UNIFORM_BITS
 from bitlog2.sim import (
     AttentionConfig,
     LayerParams,
@@ -23,8 +22,8 @@ from .quantizers import (
     CodeUniform,
     FloatMap,
     Log2Map,
+    NormalizedMap,
     PublishedUniform,
-    RowMaxMap,
     Sqrt2Map,
     UniformQuantizer,
     best_delta,
@@ -149,6 +148,14 @@ def of_every_window(mask: Tensor, batch: int) -> Tensor:
     return mask.repeat(batch // len(mask), 1, 1).unsqueeze(1)
 
 
+class MapProbe(nn.Module):
+    """What hooks see of a float map: its values before and after their code, and v."""
+
+    def forward(self, before: Tensor, after: Tensor, v: Tensor) -> Tensor:
+        """Return `after`."""
+        return after
+
+
 class FloatAttention(SelfAttention):
     """timm's attention with fake-quantizers on q, k, v and the attention map.
 
@@ -165,13 +172,14 @@ class FloatAttention(SelfAttention):
         self,
         qkv: FloatLinear,
         proj: FloatLinear,
-        attention_map: FloatMap | Log2Map | RowMaxMap | Sqrt2Map | PublishedUniform,
+        attention_map: FloatMap | Log2Map | NormalizedMap | Sqrt2Map | PublishedUniform,
         form: ScoreForm,
         a_bits: int,
     ) -> None:
         quantizers = (PublishedUniform(a_bits), PublishedUniform(a_bits), PublishedUniform(a_bits))
         super().__init__(qkv, proj, form, quantizers)
         self.map = attention_map
+        self.probe = MapProbe()
         self.register_buffer("position_bias", form.position_bias)
 
     def attention_map(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
@@ -189,8 +197,8 @@ class FloatAttention(SelfAttention):
             self.map.observe(self.attention_map(q, k, mask))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        attention = self.map(self.attention_map(q, k, mask))
-        out = attention @ self.v_quantizer(v)  # (B, H, N, D)
+        attention, v = self.attention_map(q, k, mask), self.v_quantizer(v)
+        out = self.probe(attention, self.map(attention), v) @ v  # (B, H, N, D)
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
@@ -325,22 +333,22 @@ def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:
 
 
 class ControlAttention(CodedAttention):
-    """Attention with a float softmax, its map left as it is (`none`) or coded in 4 bits, uniform.
+    """Attention with a float softmax, and a code of its map that no datapath makes.
 
     There is no datapath, and so no register to check.
 
     Args:
         qkv, proj, form: as `SelfAttention`.
         a_bits: width of q, k and v.
-        uniform: code the map with `uniform_4`; else `none`.
+        map_quantizer: code of the map: `uniform_4` in codes, others in values.
 
     Attributes:
-        map_quantizer: CodeUniform or None; its zero point is 0, because a map has no negatives.
+        map_quantizer: that of the arguments; the zero point of codes is 0, because a map has no
+            negatives.
         position_bias: (1, H, N, N) float32 or None.
     """
 
     position_bias: Tensor | None
-    map_quantizer: CodeUniform | None
 
     def __init__(
         self,
@@ -348,11 +356,10 @@ class ControlAttention(CodedAttention):
         proj: IntegerLinear,
         form: ScoreForm,
         a_bits: int,
-        *,
-        uniform: bool,
+        map_quantizer: CodeUniform | FloatMap | NormalizedMap,
     ) -> None:
         super().__init__(qkv, proj, form, a_bits)
-        self.map_quantizer = CodeUniform(UNIFORM_BITS) if uniform else None
+        self.map_quantizer, self.probe = map_quantizer, MapProbe()
         self.register_buffer("position_bias", form.position_bias)
 
     def attention_map(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
@@ -368,16 +375,16 @@ class ControlAttention(CodedAttention):
         return scores.softmax(dim=-1)
 
     def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
-        if self.map_quantizer is not None and not self.map_quantizer.frozen:
+        if not self.map_quantizer.frozen:
             self.map_quantizer.observe(self.attention_map(q, k, mask))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         attention, v = self.attention_map(q, k, mask), self.v_quantizer.centred(v)
-        scale = self.v_quantizer.delta
-        if self.map_quantizer is None:
-            out = attention @ v * scale
-        else:
-            codes = self.map_quantizer(attention)
+        scale, coded = self.v_quantizer.delta, self.map_quantizer(attention)
+        if isinstance(self.map_quantizer, CodeUniform):
+            self.probe(attention, coded * self.map_quantizer.delta, v)
             bound = self.map_quantizer.max_code * self.v_quantizer.max_code * v.shape[-2]
-            out = exact_matmul(codes, v, bound).float() * (scale * self.map_quantizer.delta)
+            out = exact_matmul(coded, v, bound).float() * (scale * self.map_quantizer.delta)
+        else:
+            out = self.probe(attention, coded, v) @ v * scale
         return self.proj(out.transpose(1, 2).flatten(2))

@@ -11,13 +11,21 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from bitlog2.documents import Document, brief, of
-from bitlog2.names import ARITHMETICS, CONTROLS, FLOAT_ONLY, MODEL_SCHEMES, UNIFORM_BITS
+from bitlog2.names import ARITHMETICS, FLOAT_ONLY, MODEL_SCHEMES, NORMALIZED, UNIFORM_BITS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
-from .quantizers import FloatMap, Log2Map, PublishedUniform, RowMaxMap, Sqrt2Map
+from .quantizers import (
+    CodeUniform,
+    FloatMap,
+    Log2Map,
+    NormalizedMap,
+    PublishedUniform,
+    Sqrt2Map,
+    normalized_map,
+)
 from .reparameterize import norm_and_linear, reparameterize
 from .supported import (
     Heads,
@@ -284,15 +292,16 @@ def integer_path(model: nn.Module, spec: QuantizationSpec) -> nn.Module:
 
 def _float_map(
     spec: QuantizationSpec,
-) -> FloatMap | Log2Map | RowMaxMap | Sqrt2Map | PublishedUniform:
+) -> FloatMap | Log2Map | NormalizedMap | Sqrt2Map | PublishedUniform:
     if spec.scheme in FLOAT_ONLY:
         return Sqrt2Map(spec.a_bits, seventeen=spec.scheme == "Sqrt2_17")
     if spec.scheme == "uniform_4":
         return PublishedUniform(UNIFORM_BITS)
     if spec.scheme == "none":
         return FloatMap()
-    scheme = SCHEMES[spec.scheme]
-    return RowMaxMap(scheme) if scheme.row_max else Log2Map(scheme)
+    if spec.scheme in NORMALIZED or SCHEMES[spec.scheme].row_max:
+        return normalized_map(spec.scheme)
+    return Log2Map(SCHEMES[spec.scheme])
 
 
 def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
@@ -304,10 +313,12 @@ def _integer_attention(module: FloatAttention, spec: QuantizationSpec) -> nn.Mod
     qkv: Any = module.qkv  # replaced by its integer form
     proj: Any = module.proj
     form = ScoreForm(module.num_heads, module.query_scale, module.score_scale, module.position_bias)
-    if spec.scheme in CONTROLS:
-        uniform = spec.scheme == "uniform_4"
-        return ControlAttention(qkv, proj, form, spec.a_bits, uniform=uniform)
-    return IntegerAttention(qkv, proj, form, spec.attention_config())
+    if spec.scheme in SCHEMES:
+        return IntegerAttention(qkv, proj, form, spec.attention_config())
+    if spec.scheme == "uniform_4":
+        return ControlAttention(qkv, proj, form, spec.a_bits, CodeUniform(UNIFORM_BITS))
+    control = FloatMap() if spec.scheme == "none" else normalized_map(spec.scheme)
+    return ControlAttention(qkv, proj, form, spec.a_bits, control)
 
 
 def _replace(model: nn.Module, name: str, new: nn.Module) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitlog2.sim import Scheme
+from bitlog2.names import NORMALIZED, ROW_MAX_8
+from bitlog2.sim import SCHEMES, Scheme
 
 from .levels import level_of, value_of
 
@@ -358,37 +359,104 @@ class Log2Map(MapQuantizer):
         return value_of(self.codes(x), self.scheme).div_(self.delta)
 
 
-class RowMaxMap(nn.Module):
-    """RowMax's code in float arithmetic: a value relative to its row's maximum, then normalized.
+class NormalizedMap(nn.Module):
+    """A code of the map in float arithmetic whose rows are divided by the sum of their values.
 
-    The level is the largest whose threshold the ratio reaches: the logarithmic means of neighbours,
-    and half the smallest value. Nothing is calibrated: a row is divided by the sum of its values.
-
-    Source: SPEC.md BL2-DIST-01, with the ratio in place of 2**(-d / 2**F).
+    Nothing is calibrated. A row whose levels are all 0 is coded as zeros.
     """
 
     frozen = True
     values: Tensor
-    edges: Tensor
 
     def __init__(self, scheme: Scheme) -> None:
         super().__init__()
+        self.scheme = scheme
         values = torch.tensor(scheme.values, dtype=torch.float64) / scheme.int_max
-        low, high = values[1:-1], values[2:]
-        edges = torch.cat((values[1:2] / 2, (high - low) / (high / low).log()))
         self.register_buffer("values", values.float(), persistent=False)
-        self.register_buffer("edges", edges.float(), persistent=False)
 
     def observe(self, x: Tensor) -> None:
         """Nothing to freeze."""
 
     def levels(self, x: Tensor) -> Tensor:
-        """Return the level of each value of x, (..., N) of any float type, int64."""
-        ratio = x / x.amax(dim=-1, keepdim=True)
-        return torch.bucketize(ratio, self.edges.to(x.dtype), right=True)
+        """Return the level of each value of x, (..., N) of any float type, integer."""
+        raise NotImplementedError
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return what each value of x stands for before the division, (..., N) float32."""
+        return self.values.index_select(0, self.levels(x).reshape(-1)).view(x.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the coded map of x, (..., N) in [0, 1], the shape of x; rows sum to 1."""
-        level = self.levels(x)
+        weight = self.weights(x)
+        return weight / weight.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+class NormalizedLog2Map(NormalizedMap):
+    """A published BitLog2 code, p = floor(x * A), whose rows are divided by the sum of values."""
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Return the level of each value of x."""
+        p = (x * self.scheme.int_max).floor().clamp(0, self.scheme.int_max - 1)
+        return level_of(p.float(), self.scheme)
+
+
+class RowMaxMap(NormalizedMap):
+    """RowMax's code in float arithmetic: a value relative to its row's maximum, then normalized.
+
+    The level is the largest whose threshold the ratio reaches: the logarithmic means of neighbours,
+    and at the lower end `zero_octaves` below the smallest value.
+
+    Args:
+        scheme: the levels' scheme.
+        zero_octaves: 1 in the datapath (BL2-DIST-01).
+
+    Source: SPEC.md BL2-DIST-01, with the ratio in place of 2**(-d / 2**F).
+    """
+
+    edges: Tensor
+
+    def __init__(self, scheme: Scheme, zero_octaves: float = 1.0) -> None:
+        super().__init__(scheme)
+        values = torch.tensor(scheme.values, dtype=torch.float64) / scheme.int_max
+        low, high = values[1:-1], values[2:]
+        edges = torch.cat((values[1:2] / 2**zero_octaves, (high - low) / (high / low).log()))
+        self.register_buffer("edges", edges.float(), persistent=False)
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Return the level of each value of x."""
+        return self._levels_beside(x, x.amax(dim=-1, keepdim=True))
+
+    def _levels_beside(self, x: Tensor, largest: Tensor) -> Tensor:
+        return torch.bucketize(x / largest, self.edges.to(x.dtype), right=True)
+
+
+class OnlineRowMaxMap(RowMaxMap):
+    """RowMax's code in one pass: a value relative to the largest until now, in whole octaves.
+
+    A key is coded beside the largest key up to and with its own, rounded up to a power of two. Sums
+    are shifted where that rises, and nothing of them is dropped.
+    """
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return what each value of x stands for before the division, (..., N) float32."""
+        octave = x.cummax(dim=-1).values.log2().ceil()
+        largest = torch.exp2(octave).clamp(min=torch.finfo(torch.float32).tiny)
+        level = self._levels_beside(x, largest)
         value = self.values.index_select(0, level.reshape(-1)).view(x.shape)
-        return value / value.sum(dim=-1, keepdim=True)
+        return value * largest.float()
+
+
+#: Octaves below a smallest value v at which it adds to a sum what all smaller values would have:
+#: v times its width on a log axis, from the logarithmic mean with 2 v on, is the integral of
+#: 2**-x over that and all beyond.
+UNBIASED_ZERO = math.log2(math.e) ** 2 - math.log2(math.log2(math.e))
+
+
+def normalized_map(name: str) -> NormalizedMap:
+    """Return the map of one of `bitlog2.names.NORMALIZED`, or of a RowMax scheme."""
+    if name in SCHEMES:
+        return RowMaxMap(SCHEMES[name])
+    scheme = NORMALIZED[name]
+    if name == ROW_MAX_8.name:
+        return RowMaxMap(scheme, UNBIASED_ZERO)
+    return OnlineRowMaxMap(scheme) if scheme.row_max else NormalizedLog2Map(scheme)

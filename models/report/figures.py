@@ -272,15 +272,31 @@ def _octaves(axes: Axes, theme: Theme) -> None:
     axes.plot([2**-16, 1], [2**-16, 1], linestyle=":", color=theme.ink, linewidth=0.7)
 
 
-def errors(cells: list[CellResult], model: str) -> Picture | None:
-    """Return the relative error of the coded map by layer, a line per scheme; None without any."""
+#: Fields of a layer's statistics -> what they are errors of, in a title, on the axis, in a caption.
+_ERRORS = {
+    "attention_error": (
+        "attention output",
+        "the attention output against that of the softmax of the same scores and codes of v",
+    ),
+    "error": ("attention map", "the decoded map against the softmax of the same scores"),
+}
+
+
+def errors(cells: list[CellResult], model: str) -> list[Picture]:
+    """Return the relative errors of the coded map and of the attention output by layer.
+
+    A line per scheme; no picture where no statistics were collected.
+    """
     chosen = [
         cell
         for cell in cells
         if cell.model == model and cell.attention_map and cell.scheme != "none"
     ]
-    if not chosen:
-        return None
+    return [_error(chosen, model, field) for field in _ERRORS if chosen]
+
+
+def _error(chosen: list[CellResult], model: str, field: str) -> Picture:
+    name, of_what = _ERRORS[field]
     seen: set[str] = set()
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -289,7 +305,7 @@ def errors(cells: list[CellResult], model: str) -> Picture | None:
         seen.clear()
         for cell in chosen:
             label = _label(cell)
-            error = [100 * each.error**0.5 for each in _in_order(cell)]
+            error = [100 * getattr(each, field) ** 0.5 for each in _in_order(cell)]
             dashed = (
                 "--"
                 if cell.quantization is not None and cell.quantization.arithmetic == "float"
@@ -302,14 +318,14 @@ def errors(cells: list[CellResult], model: str) -> Picture | None:
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("attention layer")
-        axes.set_ylabel("relative error of the map, %")
+        axes.set_ylabel(f"relative error of the {name.removeprefix('attention ')}, %")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
     caption = (
-        "Root of squared error over power of the decoded map against the softmax of the same "
-        "scores, on the calibration images; dashed: float arithmetic."
+        f"Root of squared error over power of {of_what}, on the calibration images; dashed: float "
+        "arithmetic."
     )
-    return draw(f"Error of the attention map by layer, {model}", caption, paint)
+    return draw(f"Error of the {name} by layer, {model}", caption, paint)
 
 
 def _in_order(cell: CellResult) -> list[LayerStatistics]:

@@ -47,7 +47,7 @@ def render_page(
     models = list(dict.fromkeys(cell.model for cell in cells))
     pictures = [accuracy(cells, model) for model in models]
     pictures.append(transfer_curves())
-    pictures += [found for model in models if (found := errors(cells, model))]
+    pictures += [picture for model in models for picture in errors(cells, model)]
     sweeps = [
         rows for result in results if len(rows := sweep_rows(result, gates)) > 1 and _varies(rows)
     ]

@@ -278,7 +278,7 @@ class CellFile(Sealed, frozen=True, kw_only=True):
         layer_params: parameters of each layer's datapath.
     """
 
-    format: Literal["bitlog2-cell-2"] = "bitlog2-cell-2"
+    format: Literal["bitlog2-cell-3"] = "bitlog2-cell-3"
     run: Sha256
     cell: str
     model: Sha256

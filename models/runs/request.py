@@ -19,6 +19,8 @@ from bitlog2.names import (
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
+    NORMALIZED,
+    USUAL_SCHEMES,
     ZOO,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
@@ -69,7 +71,7 @@ class Cell:
     def has_registers(self) -> bool:
         """Whether its attention is the datapath, with registers that the simulator has too."""
         spec = self.spec
-        return spec is not None and spec.arithmetic == "integer" and spec.scheme not in CONTROLS
+        return spec is not None and spec.arithmetic == "integer" and spec.scheme in CODED
 
 
 class EvaluationRequest(Document, frozen=True, kw_only=True):
@@ -269,7 +271,8 @@ def usual_request(
             has one thread: the order of a float sum may depend on them, and a run gives the same
             on every machine.
         given: fields of `EvaluationRequest`; None for the usual choice. `("all",)` stands for the
-            pretrained models, and for every scheme and control of the arithmetics.
+            pretrained models, and for every scheme and control of the arithmetics;
+            `("normalized",)` for RowMax_16 and the codes to hold it against.
 
     Raises:
         TypeError, ValueError, OSError: as `EvaluationRequest`, or a file cannot be used.
@@ -283,7 +286,9 @@ def usual_request(
     arithmetics = fields.get("arithmetics", ("integer",))
     schemes = fields.get("schemes", (QuantizationSpec().scheme,))
     if schemes == ("all",):
-        schemes = MODEL_SCHEMES if "float" in arithmetics else (*CODED, *CONTROLS)
+        schemes = USUAL_SCHEMES if "float" in arithmetics else (*CODED, *CONTROLS)
+    elif schemes == ("normalized",):
+        schemes = (*(name for name in CODED if SCHEMES[name].row_max), *NORMALIZED)
     if checkpoint is not None:
         if len(models) > 1:
             raise ValueError("--checkpoints MODEL=FILE must be used for several models")

@@ -234,8 +234,8 @@ class SchemeSpread(Document, frozen=True, kw_only=True):
 class Result(Sealed, frozen=True, kw_only=True):
     """The same bytes on every resumption: nothing but `timings` depends on time."""
 
-    format: Annotated[Literal["bitlog2-result-3"], of("Kind and version of the document.")] = (
-        "bitlog2-result-3"
+    format: Annotated[Literal["bitlog2-result-4"], of("Kind and version of the document.")] = (
+        "bitlog2-result-4"
     )
     request: Annotated[EvaluationRequest, of("What was evaluated, and how.")]
     versions: Annotated[

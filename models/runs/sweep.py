@@ -10,6 +10,7 @@ from typing import Literal
 from bitlog2.documents import Positive, Sha256
 
 from ..sealed import Sealed, read_sealed, write_sealed
+from ..watch.statistics import mean_attention_error
 from .result import CellResult, Result
 
 _FILE = "gates.json"
@@ -74,6 +75,7 @@ class SweepRow:
         changed_levels: levels that an exact softmax of the same scores gives otherwise, percent.
         output_error: relative error of the accumulators that this makes, percent.
         map_error: relative error of the decoded map, percent.
+        attention_error: relative error of the attention output, mean over layers, percent.
         register_bits: bits of one key's lane: every register of SPEC.md, section 6.
         storage_bits: bits of one attention value, the zero flag counted.
         gates: gates of the units that the choices change; None where they were not counted.
@@ -95,6 +97,7 @@ class SweepRow:
     changed_levels: float
     output_error: float
     map_error: float
+    attention_error: float
     register_bits: int
     storage_bits: int
     gates: int | None = None
@@ -134,6 +137,7 @@ def _row(cell: CellResult, gates: int | None) -> SweepRow:
         changed_levels=100 * changed / values,
         output_error=_mean_root([layer.output_error or 0.0 for layer in layers]),
         map_error=_mean_root([layer.error for layer in layers]),
+        attention_error=mean_attention_error(layers) or 0.0,
         register_bits=sum(register.bits for register in config.registers.values()),
         storage_bits=cell.map_bits,
         gates=gates,

@@ -1,6 +1,7 @@
 """Effect of a code on the attention map of each layer: histograms before and after, and error."""
 
 import math
+from collections.abc import Iterable
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,7 @@ from bitlog2.documents import Document, Exact, Positive, of
 from bitlog2.sim import Scheme
 
 from ..ptq.levels import level_of
-from ..ptq.quantizers import RowMaxMap
+from ..ptq.quantizers import normalized_map
 from .watching import MapObservation, Observation, Watcher
 
 #: Bins of the histograms: half octaves from 2**-20 to 1; smaller values, and 0, are counted apart.
@@ -39,16 +40,30 @@ class LayerStatistics(Document, frozen=True, kw_only=True):
         Error | None,
         of("Squared difference of the accumulators that this makes, relative."),
     ]
+    attention_error: Annotated[
+        Error,
+        of("Squared difference of the attention output from that of the map before, relative."),
+    ]
+
+
+def mean_attention_error(layers: Iterable[LayerStatistics]) -> float | None:
+    """Return the relative error of the attention output, mean over layers, percent; None of none.
+
+    That of a layer is the root of the squared difference from the output that the softmax of the
+    same scores makes of the same codes v, over the root of its squares.
+    """
+    errors = [100 * math.sqrt(layer.attention_error) for layer in layers]
+    return math.fsum(errors) / len(errors) if errors else None
 
 
 class _Part:
-    """Statistics of one run of a layer."""
+    """Statistics of one run of a layer: maps (B, H, N, N), v (B, H, N, D)."""
 
-    def __init__(self, before: Tensor, after: Tensor) -> None:
-        before, after = before.double(), after.double()
+    def __init__(self, before: Tensor, after: Tensor, v: Tensor) -> None:
+        before, after, v = before.double(), after.double(), v.double()
         self.before, self.after = _histogram(before), _histogram(after)
-        self.difference = float((after - before).square().sum())
-        self.power = float(before.square().sum())
+        self.map_error = _squares(after - before, before)
+        self.attention_error = _squares((after - before) @ v, before @ v)
         self.changed: tuple[int, int] | None = None
         self.output: tuple[float, float] | None = None
 
@@ -77,22 +92,22 @@ class MapStatistics(Watcher):
         assert seen.delta is not None, seen.layer
         if scheme.row_max:
             decoded, of_ideal = (x / x.sum(dim=-1, keepdim=True) for x in (decoded, of_ideal))
-        part = _Part(exact, decoded / seen.delta)
-        part.changed = int((ideal != levels).sum()), levels.numel()
         x = seen.inputs["v"].double() - params.zv
-        acc = of_ideal @ x
-        part.output = float((decoded @ x - acc).square().sum()), float(acc.square().sum())
+        part = _Part(exact, decoded / seen.delta, x)
+        part.changed = int((ideal != levels).sum()), levels.numel()
+        part.output = _squares((decoded - of_ideal) @ x, of_ideal @ x)
         self._parts.setdefault(seen.layer, []).append(part)
 
     def take_map(self, seen: MapObservation) -> None:
         """Keep a float map before and after its code."""
-        self._parts.setdefault(seen.layer, []).append(_Part(seen.before, seen.after))
+        part = _Part(seen.before, seen.after, seen.v)
+        self._parts.setdefault(seen.layer, []).append(part)
 
 
 def _levels_of_exact(exact: Tensor, scheme: Scheme) -> Tensor:
     """Return the levels that the scheme gives an exact softmax, (..., N) float64."""
     if scheme.row_max:
-        return RowMaxMap(scheme).to(exact.device).levels(exact)
+        return normalized_map(scheme.name).to(exact.device).levels(exact)
     p = (exact * scheme.int_max).floor().clamp(max=scheme.int_max - 1)
     return level_of(p.float(), scheme)
 
@@ -103,10 +118,16 @@ def _joined(parts: list[_Part]) -> LayerStatistics:
     return LayerStatistics(
         before=tuple(np.sum([part.before for part in parts], axis=0).tolist()),
         after=tuple(np.sum([part.after for part in parts], axis=0).tolist()),
-        error=_ratio([(part.difference, part.power) for part in parts]),
+        error=_ratio([part.map_error for part in parts]),
         changed=(sum(c for c, _ in changed), sum(n for _, n in changed)) if changed else None,
         output_error=_ratio(output) if output else None,
+        attention_error=_ratio([part.attention_error for part in parts]),
     )
+
+
+def _squares(difference: Tensor, of: Tensor) -> tuple[float, float]:
+    """Return the sums of the squares of a difference and of what it is of."""
+    return float(difference.square().sum()), float(of.square().sum())
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import HIDDEN_REGISTERS, AttentionConfig, LayerParams
 
-from ..ptq.attention import FloatAttention, IntegerAttention
+from ..ptq.attention import ControlAttention, FloatAttention, IntegerAttention
 from ..ptq.datapath import AttentionDatapath, DatapathRegisters
 
 Mask = TypeVar("Mask")
@@ -88,11 +88,18 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class MapObservation:
-    """One run of the code of an attention map in float arithmetic: values before and after."""
+    """One run of the code of an attention map in float arithmetic.
+
+    Attributes:
+        layer: name of the attention layer.
+        before, after: (B, H, N, N) values of the map before and after its code.
+        v: (B, H, N, D) float32, what the map is multiplied with, in any unit.
+    """
 
     layer: str
     before: Tensor
     after: Tensor
+    v: Tensor
 
 
 class Watcher:
@@ -156,7 +163,7 @@ class Watched:
 
         def hook(module: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
             for watcher in self._watchers:
-                watcher.take_map(MapObservation(layer, inputs[0], output))
+                watcher.take_map(MapObservation(layer, *inputs))
 
         return hook
 
@@ -187,8 +194,8 @@ def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
             delta = owner.delta if isinstance(owner, IntegerAttention) else None
             handles.append(module.register_forward_hook(watched.datapath_hook(layer, delta)))
         for layer, module in modules.items():
-            if isinstance(module, FloatAttention):
-                handles.append(module.map.register_forward_hook(watched.map_hook(layer)))
+            if isinstance(module, FloatAttention | ControlAttention):
+                handles.append(module.probe.register_forward_hook(watched.map_hook(layer)))
         yield watched
     except BaseException:
         for watcher in watchers:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..config import AttentionConfig, LayerParams
 from ..scheme import Scheme
-from ..units.distance_quantizer import thresholds_of
+from ..units.distance_quantizer import Steps, steps_of
 from ..units.exp2 import exp2_of_every_distance, exp2_words
 
 
@@ -37,7 +37,7 @@ class LayerConstants(NamedTuple):
     fraction_bits: P, of e and of its logarithm.
     exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once;
         (0,) for RowMax.
-    thresholds: int16, those of unit 10 on d, at most d_max; (0,) but for RowMax.
+    steps: thresholds of unit 10.
     """
 
     m: int
@@ -56,7 +56,7 @@ class LayerConstants(NamedTuple):
     narrow_output: int
     fraction_bits: int
     exp2_words: NDArray[np.int64]
-    thresholds: NDArray[np.int16]
+    steps: Steps
 
 
 @cache
@@ -97,7 +97,7 @@ def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConsta
         int(largest_output + (1 << config.o_bits) < 1 << 31),
         config.table_bits,
         _exp2_words(config),
-        _thresholds(config),
+        steps_of(config),
     )
 
 
@@ -111,11 +111,3 @@ def _exp2_words(config: AttentionConfig) -> NDArray[np.int64]:
     exp2_of_every_distance(entries, config.fraction_bits, config.table_bits + 2, e)
     exp2_words(e, config.table_bits, words)
     return words
-
-
-@lru_cache(maxsize=64)
-def _thresholds(config: AttentionConfig) -> NDArray[np.int16]:
-    if not config.code.row_max:
-        return np.empty(0, np.int16)
-    thresholds = thresholds_of(config.code, config.fraction_bits)
-    return np.array([min(each, config.d_max) for each in thresholds], np.int16)

@@ -1,4 +1,4 @@
-"""Units 1 or 2 to 9 over heads, where int16 lanes hold accumulators, and scores that are made here.
+"""Units 1 or 2 to 9 over heads.
 
 Rows are taken eight at a time: the keys, then the row's tables, then the values come into the
 nearest cache once for all eight.
@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 
 from ..jit import borrowing_kernel as kernel
 from ..units.output_requantizer import output_requantizer_kernel
-from ..units.shift_add import level_value
-from .lane_product import CHANNEL_LANES, KEY_LANES, channel_product, key_product, laid_out
+from ..units.shift_add import value_of_level
+from .lane_product import (
+    CHANNEL_LANES,
+    KEY_LANES,
+    channel_product,
+    key_product,
+    laid_out,
+    place_of,
+)
 from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
 
 #: Query rows between the products.
@@ -28,19 +35,20 @@ _SPARE_SHAPES, _SPARES = 8, 16
 class HeadScratch(NamedTuple):
     """One head between the units, written over and over; what fills up is 0 and stays so.
 
-    k, v: keys and values less their zero points, laid out for the products, int16. q: (D,) int16,
-    a query less its zero point. score, weight, acc: (8, ...) int16, for eight rows; weight is
-    (8, N), the values of the levels. level: (8, N) uint8. m2, n2: int64, of each row for unit 9.
-    Depths are filled up to a multiple of 8. block: scratch of a few rows.
+    k: keys less their zero point, v: the zero point less values, laid out for the products, int16.
+    q: (D,) int16, a query less its zero point. score, acc: (32, ...) int32. weight: (32, N) int16,
+    the negatives of the levels' values, since int16 holds -2**15. level: (8, N) uint8. m2, n2:
+    int64, of each row for unit 9. Depths are filled up to a multiple of 8. block: scratch of a few
+    rows.
     """
 
     k: NDArray[np.int16]
     v: NDArray[np.int16]
     q: NDArray[np.int16]
-    score: NDArray[np.int16]
+    score: NDArray[np.int32]
     level: NDArray[np.uint8]
     weight: NDArray[np.int16]
-    acc: NDArray[np.int16]
+    acc: NDArray[np.int32]
     m2: NDArray[np.int64]
     n2: NDArray[np.int64]
     block: RowBlock
@@ -54,10 +62,10 @@ def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
         k=aligned(k_shape, np.int16),
         v=aligned(v_shape, np.int16),
         q=aligned((k_shape[1] // KEY_LANES,), np.int16),
-        score=aligned((_ROWS, k_shape[0] * KEY_LANES), np.int16),
+        score=aligned((_ROWS, k_shape[0] * KEY_LANES), np.int32),
         level=aligned((BLOCK_ROWS, keys), np.uint8),
         weight=aligned((_ROWS, v_shape[1] // CHANNEL_LANES), np.int16),
-        acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int16),
+        acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int32),
         m2=aligned((_ROWS,), np.int64),
         n2=aligned((_ROWS,), np.int64),
         block=row_block(keys),
@@ -98,13 +106,13 @@ def _load_keys(k, zero, block):
         first, lane = j // KEY_LANES, j % KEY_LANES
         for d in range(k.shape[1]):
             seen = np.bitwise_or(seen, k[j, d])
-            block[first, d * KEY_LANES + lane] = k[j, d] - zero
+            block[first, place_of(d, lane, KEY_LANES)] = k[j, d] - zero
     return seen
 
 
 @kernel
 def _load_values(v, zero, block):
-    """Write values (N, D') less the zero point where `channel_product` reads them."""
+    """Write the zero point less values (N, D') where `channel_product` reads them."""
     seen = np.int32(0)
     for first in range(block.shape[0]):
         left = first * CHANNEL_LANES
@@ -112,7 +120,7 @@ def _load_values(v, zero, block):
         for j in range(v.shape[0]):
             for lane in range(lanes):
                 seen = np.bitwise_or(seen, v[j, left + lane])
-                block[first, j * CHANNEL_LANES + lane] = v[j, left + lane] - zero
+                block[first, place_of(j, lane, CHANNEL_LANES)] = zero - v[j, left + lane]
     return seen
 
 
@@ -127,10 +135,17 @@ def _load_query(q, zero, row):
 
 
 @kernel
+def _load_weights(level, scheme, weight):
+    """Write the negative of what each level stands for, (N,) int16."""
+    for j in range(level.size):
+        weight[j] = np.int16(-value_of_level(level[j], scheme))
+
+
+@kernel
 def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, regs, o):
     """Take the scores of some rows of head g, from row `top` on, to output codes.
 
-    score: (size, N or more) int16 or int32, size at most _ROWS.
+    score: (size, N or more) int32, size at most _ROWS.
     """
     size = score.shape[0]
     for first in range(0, size, BLOCK_ROWS):
@@ -139,7 +154,7 @@ def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, 
         m2, n2 = head.m2[first:last], head.n2[first:last]
         code_block(rows, masks, offsets, top + first, layer, scheme, head.block, level, m2, n2)
         for i in range(last - first):
-            level_value(level[i], scheme, head.weight[first + i])
+            _load_weights(level[i], scheme, head.weight[first + i])
         if trace:
             keep_block(g, top + first, masks, head.block, level, m2, n2, layer, scheme, regs)
     for r in range(size):
@@ -154,9 +169,9 @@ def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, 
 def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
     """Take heads from codes to output codes.
 
-    q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked, bias: as `code_rows`; head:
-    scratch; regs: filled where trace is set; o: (G, R, D') uint8. The caller has proved that scores
-    and accumulators fit int16. Returns the bits that any code of q, k and v has set.
+    q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked: (G or 1, R or 1, N) uint8, or
+    (1, 1, 0) for none; bias: (G or 1, R or 1, N) int32; head: scratch; regs: filled where trace is
+    set; o: (G, R, D') uint8. Returns the bits that any code of q, k and v has set.
     """
     seen_q, seen_k, seen_v = np.int32(0), np.int32(0), np.int32(0)
     for g in range(q.shape[0]):
@@ -178,7 +193,7 @@ def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
 def heads_from_scores(score, v, masked, bias, layer, scheme, trace, head, regs, o):
     """Take heads from scores, (G, R, N) int32, to output codes; else as `attention_heads`.
 
-    The caller has proved that accumulators fit int16. Returns the bits that any code of v has set.
+    Returns the bits that any code of v has set.
     """
     seen = np.int32(0)
     for g in range(score.shape[0]):

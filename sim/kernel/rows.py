@@ -14,7 +14,6 @@ from ..units.code_register import code_register_kernel
 from ..units.distance_quantizer import distance_quantizer_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import row_thresholds, threshold_quantizer
-from ..units.output_requantizer import output_requantizer_kernel
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
 from ..units.row_multiplier import row_multiplier_kernel
 from ..units.score_requantizer import score_requantizer_kernel
@@ -106,7 +105,7 @@ def row_block(keys: int) -> RowBlock:
 def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
     """Take a few rows of a head from scores to levels, each unit's results left in `block`.
 
-    score: (B, N or more) int16 or int32, B at most BLOCK_ROWS, the rows of the head from `first`
+    score: (B, N or more) int32, B at most BLOCK_ROWS, the rows of the head from `first`
     on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8;
     m2, n2: (B,) int64, for unit 9.
     """
@@ -123,7 +122,7 @@ def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
         m2[i], n2[i] = layer.m2, layer.n2
     if scheme.row_max:
         for i in range(size):
-            distance_quantizer_kernel(block.d[i], layer, level[i])
+            distance_quantizer_kernel(block.d[i], layer.steps, scheme, level[i])
             block.weight_sum[i] = weight_sum_kernel(level[i], scheme)
             m2[i], n2[i] = row_multiplier_kernel(block.weight_sum[i], layer)
         return
@@ -158,33 +157,3 @@ def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
             regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])
         code_register_kernel(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
-
-
-@kernel
-def code_rows(score, masked, bias, layer, scheme, trace, block, regs, level, m2, n2):
-    """Take scores to levels, a block of rows at a time.
-
-    score: (G, R, N) int32; masked: (G or 1, R or 1, N) uint8, or (1, 1, 0) for none;
-    bias: (G or 1, R or 1, N) int32; block: scratch; regs: filled where trace is set; level:
-    (G, R, N) uint8; m2, n2: (G, R) int64, for unit 9.
-    """
-    for g in range(score.shape[0]):
-        masks = masked[min(g, masked.shape[0] - 1)]
-        offsets = bias[min(g, bias.shape[0] - 1)]
-        for first in range(0, score.shape[1], BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            levels, scale = level[g, part], (m2[g, part], n2[g, part])
-            code_block(score[g, part], masks, offsets, first, layer, scheme, block, levels, *scale)
-            if trace:
-                keep_block(g, first, masks, block, levels, *scale, layer, scheme, regs)
-
-
-@kernel
-def output_rows(acc, m2, n2, layer, o):
-    """Take accumulators to output codes.
-
-    acc: (G, R, D) int32; m2, n2: (G, R) int64; o: (G, R, D) uint8.
-    """
-    for g in range(acc.shape[0]):
-        for i in range(acc.shape[1]):
-            output_requantizer_kernel(acc[g, i], m2[g, i], n2[g, i], layer, o[g, i])

@@ -81,16 +81,6 @@ def value_of_level(level, scheme):
 
 
 @kernel
-def level_value(level, scheme, value):
-    """Write value[j], what level[j] stands for. level: (N,) uint8; value: (N,) of any type.
-
-    What unit 8 multiplies v by where its sums are products of matrices.
-    """
-    for j in range(level.size):
-        value[j] = value_of_level(level[j], scheme)
-
-
-@kernel
 def shift_add_kernel(level, v, zv, scheme, acc):
     """Write acc[d] = sum_j of v[j, d] - zv times what level[j] stands for: unit 8 alone.
 

@@ -99,6 +99,45 @@ module lanes_tb #(
   endtask
 endmodule
 
+// The accumulator of the online form: where rise is r, the floor of the sum over 2^r, then the term.
+module online_tb;
+  logic clk = 0, take, first, flag;
+  logic [3:0] nibble, v, zv, rise;
+  logic signed [13:0] acc, term;
+  integer cases, wrong, expected, power;
+
+  online_accumulator #(.RISE_WIDTH(4)) online (
+      .clk(clk), .take(take), .first(first), .nibble(nibble), .flag(flag), .v(v), .zv(zv),
+      .rise(rise), .acc(acc));
+  shift_add_lane lane (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term));
+
+  task automatic run;
+    cases = 0;
+    wrong = 0;
+    expected = 0;
+    for (int i = 0; i < 5000; i++) begin
+      {nibble, v, zv, rise} = 16'($urandom());
+      if (i % 3 != 0) rise = '0;
+      flag = nibble == 0 && i[0];
+      take = i % 7 != 6;
+      first = i % 20 == 0;
+      #1;
+      power = 1 << rise;
+      if (take) begin
+        if (first) expected = 0;
+        else expected = (expected - ((expected % power + power) % power)) / power;
+        expected = expected + 32'(term);
+      end
+      clk = 1;
+      #1;
+      clk = 0;
+      cases++;
+      if (32'(acc) != expected) wrong++;
+    end
+    $display("online: %0d cases, %0d wrong", cases, wrong);
+  endtask
+endmodule
+
 module cost_tb;
   localparam integer WORDS = `FLOAT_WORDS;
   logic [61:0] pairs[0:WORDS-1];
@@ -133,6 +172,7 @@ module cost_tb;
   lanes_tb #(.ACC_WIDTH(21), .HALF(0)) lane_single_17 ();
   lanes_tb #(.ACC_WIDTH(13), .ZERO_FLAG(0)) lane_half_16 ();
   lanes_tb lane_half_17 ();
+  online_tb online ();
 
   initial begin
     single_16.run();
@@ -147,6 +187,7 @@ module cost_tb;
     lane_single_17.run();
     lane_half_16.run();
     lane_half_17.run();
+    online.run();
     file = $fopen("linear.mem", "w");
     for (int i = 0; i < 2048; i++) begin
       {mask, d} = 11'(i);

@@ -16,6 +16,7 @@ from bitlog2.sim.kernel.lane_product import (
     channel_product,
     key_product,
     laid_out,
+    place_of,
 )
 from bitlog2.sim.rounding import leading_one_kernel as leading_one
 from bitlog2.sim.rounding import rnd_kernel as rnd
@@ -29,8 +30,8 @@ from bitlog2.sim.units.log2_quantizer import (
 )
 from bitlog2.sim.units.row_max import distance_kernel as distance
 from bitlog2.sim.units.score_accumulator import score_accumulator_kernel as score_accumulator
-from bitlog2.sim.units.shift_add import level_value
 from bitlog2.sim.units.shift_add import shift_add_kernel as shift_add
+from bitlog2.sim.units.shift_add import value_of_level
 
 __all__ = [
     "CHANNEL_LANES",
@@ -48,6 +49,7 @@ __all__ = [
     "leading_one",
     "levels_alone",
     "logarithms",
+    "place_of",
     "random_rows",
     "rnd",
     "row_levels",
@@ -109,10 +111,9 @@ def summed_terms(levels: ArrayLike, v: ArrayLike, zv: int, scheme: Scheme) -> li
     return acc.tolist()
 
 
-def values_of(scheme: Scheme) -> list[float]:
-    value = np.empty(scheme.levels, np.float32)
-    level_value(np.arange(scheme.levels, dtype=np.uint8), scheme_constants(scheme), value)
-    return value.tolist()
+def values_of(scheme: Scheme) -> list[int]:
+    constants = scheme_constants(scheme)
+    return [int(value_of_level(np.uint8(level), constants)) for level in range(scheme.levels)]
 
 
 def _layer(table_bits: int) -> Any:

@@ -11,13 +11,13 @@ from bitlog2.models.watch.digest import pixel_digests
 from bitlog2.models.watch.watching import Observation, watch
 from bitlog2.models.zoo.checkpoint import model_digest
 from bitlog2.models.zoo.task import Task, load_task
-from bitlog2.names import FLOAT_ONLY, MODEL_SCHEMES
+from bitlog2.names import FLOAT_ONLY, USUAL_SCHEMES
 from bitlog2.sim import LayerParams
 
 #: Every scheme in each arithmetic that it has a form in.
 FORMS = [
     (scheme, arithmetic)
-    for scheme in MODEL_SCHEMES
+    for scheme in USUAL_SCHEMES
     for arithmetic in ("float", "integer")
     if arithmetic == "float" or scheme not in FLOAT_ONLY
 ]

@@ -225,11 +225,9 @@ def _row_max() -> tuple[AlternativeGroup, ...]:
     """Return the parts of a datapath of quotients, each beside what RowMax_16 has in its place."""
     half: dict[str, int | str] = {"scheme": "BitLog2_Half_17"}
     row_max: dict[str, int | str] = {"scheme": "RowMax_16"}
-    sizes: tuple[tuple[str, int, dict[str, int]], ...]
-    sizes = (
-        *(("softmax_row", lanes, {}) for lanes in (1, 4)),
-        *(("attention_row", lanes, {"HEAD_DIM": 8}) for lanes in (1, 4)),
-    )
+    compared = ("BitLog2_Half_17", "RowMax_16")
+    built: tuple[tuple[str, dict[str, int]], ...]
+    built = (("softmax_row", {}), ("attention_row", {"HEAD_DIM": 8}))
     of_a_key = (
         Alternative("exp2", "exp2", half, remark="Half_17"),
         Alternative("log2_quantizer", "log2_quantizer", half, remark="Half_17"),
@@ -245,23 +243,27 @@ def _row_max() -> tuple[AlternativeGroup, ...]:
             f"{unit}, 256 keys, {lanes} a beat",
             tuple(
                 Alternative(
-                    str(named["scheme"]),
-                    unit,
-                    {"max_tokens": 256, **named},
-                    {"LANES": lanes, **extra},
+                    scheme, unit, {"max_tokens": 256, "scheme": scheme}, {"LANES": lanes, **extra}
                 )
-                for named in (half, row_max)
+                for scheme in schemes
             ),
         )
-        for unit, lanes, extra in sizes
+        for unit, extra in built
+        for lanes, schemes in ((1, tuple(SCHEMES)), (4, compared))
+    )
+    online = (
+        Alternative("two passes", "lane_accumulator", row_max, remark="2 B cycles a row"),
+        Alternative(
+            "online", "online_accumulator", row_max, remark="B cycles a row, no row buffer"
+        ),
     )
     return (
         AlternativeGroup("distance to level", of_a_key),
         AlternativeGroup("of a row", of_a_row),
+        AlternativeGroup("lane and accumulator, RowMax_16", online),
         *_by_scheme(
-            ("BitLog2_Half_17", "RowMax_16"),
+            tuple(SCHEMES),
             {
-                "shift_add_lane": "shift-and-add lane",
                 "lane_accumulator": "lane and accumulator",
                 "output_requantizer": "output requantizer",
             },
@@ -343,7 +345,8 @@ CHOICES: dict[str, Choice] = {
             "Quotients, or a level from the distance alone",
             "Different codes. Half_17 has exp2, a row sum and a quotient for each key; RowMax_16 a "
             "level from d, a division for each row, wider accumulators, and one more register for "
-            "them while it divides. D = 8 in attention_row.",
+            "them while it divides. D = 8 in attention_row. Online: each level relative to the "
+            "largest t until now in whole octaves, sums shifted where that rises; B beats a row.",
             _row_max(),
         ),
         Choice(

@@ -18,9 +18,9 @@ from bitlog2.sim.files import write
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
-from ...simulation.contract import Contract
+from ...simulation.contract import CONTRACTS, Contract
 from ...simulation.tools import finished
-from ...stimulus.unit import Progress, no_progress
+from ...stimulus.unit import PlantedFaults, Progress, no_progress
 from ...stimulus.units import units_within
 from ...testbench import render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench
@@ -34,6 +34,7 @@ from .catalogue import (
     Subject,
     elaborate,
     entry_mutants,
+    modules_inside,
     mutated,
     sampled,
     subjects_within,
@@ -71,6 +72,24 @@ class Survivor(Document, frozen=True, kw_only=True):
         return f"{self.verdict}, {self.mutant}: {where}"
 
 
+class InRow(Document, frozen=True, kw_only=True):
+    """Mutants of a module that run in `attention_row`, with its vectors and pauses.
+
+    Attributes:
+        mutants: how many there were.
+        with_taps: caught where the taps are compared, too.
+        without_taps: caught by o and its handshake alone.
+    """
+
+    mutants: Count
+    with_taps: Count
+    without_taps: Count
+
+    def __post_init__(self) -> None:
+        if not self.without_taps <= self.with_taps <= self.mutants:
+            raise ValueError("without_taps must be at most with_taps, and that at most mutants")
+
+
 class Findings(Document, frozen=True, kw_only=True):
     """What was found of a module.
 
@@ -83,6 +102,8 @@ class Findings(Document, frozen=True, kw_only=True):
             compared.
         states: what the proof assumes, proves and compares.
         survivors: mutants that the vectors do not catch.
+        in_row: the module's mutants in `attention_row`; None where that has no such module, or the
+            set no rows.
     """
 
     module: str
@@ -97,10 +118,16 @@ class Findings(Document, frozen=True, kw_only=True):
     compared_at: str
     states: tuple[str, ...]
     survivors: tuple[Survivor, ...]
+    in_row: InRow | None = None
 
     @classmethod
     def of(
-        cls, subject: Subject, mutants: int, survivors: Sequence[Survivor], seconds: float
+        cls,
+        subject: Subject,
+        mutants: int,
+        survivors: Sequence[Survivor],
+        seconds: float,
+        in_row: InRow | None = None,
     ) -> "Findings":
         """Return the findings of a subject, counted."""
         verdicts = [each.verdict for each in survivors]
@@ -117,6 +144,7 @@ class Findings(Document, frozen=True, kw_only=True):
             compared_at=subject.compared.module,
             states=tuple(subject.compared.lines()),
             survivors=tuple(survivors),
+            in_row=in_row,
         )
 
     def enough(self) -> bool:
@@ -139,11 +167,13 @@ class Campaign(Document, frozen=True, kw_only=True):
     Attributes:
         seed, most: requested seed, and largest number of mutants per module.
         modules: in the order of the datapath.
+        planted_faults: what the set finds of faults that are planted by formula.
     """
 
     seed: Count
     most: Count
     modules: tuple[Findings, ...]
+    planted_faults: tuple[PlantedFaults, ...] = ()
 
     @property
     def status(self) -> int:
@@ -159,6 +189,7 @@ class Campaign(Document, frozen=True, kw_only=True):
         return [
             f"seed {self.seed}, at most {self.most} mutants a module",
             *aligned(rows, "<" + ">" * len(_COUNTS)),
+            *self._row_lines(),
             *(line for each in self.modules for line in each.compared_lines()),
             *(
                 f"{each.module}: {survivor.line()}"
@@ -167,6 +198,19 @@ class Campaign(Document, frozen=True, kw_only=True):
                 if survivor.verdict != "equivalent"
             ),
         ]
+
+    def _row_lines(self) -> list[str]:
+        """Return what is found in rows with their taps, and by their output codes alone."""
+        names = ("with_taps", "without_taps")
+        rows: list[tuple[str, ...]] = [("found in rows", "of", *names)]
+        for each in self.modules:
+            if (found := each.in_row) is not None:
+                counts = (found.mutants, found.with_taps, found.without_taps)
+                rows.append((f"mutants of {each.module}", *map(str, counts)))
+        for planted in self.planted_faults:
+            counts = (planted.planted, planted.with_taps, planted.without_taps)
+            rows.append((f"faults planted in {planted.module}", *map(str, counts)))
+        return aligned(rows, "<>>>") if len(rows) > 1 else []
 
 
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
@@ -186,7 +230,7 @@ class MutantBench:
     vectors: Path
     mutants: int
 
-    def survivors(self, seed: int, timeout: float) -> list[int]:
+    def survivors(self, seed: int, timeout: float, *options: str) -> list[int]:
         """Return the numbers of the mutants that give what the original gives.
 
         Each sees pauses drawn from the seed on all its streams. One that hangs, or that the
@@ -195,6 +239,7 @@ class MutantBench:
         Args:
             seed: seed of the pauses.
             timeout: seconds for one mutant; more is a hang.
+            options: plusargs of the bench.
 
         Raises:
             ValueError: the original itself fails: the vectors are not this device's.
@@ -202,7 +247,7 @@ class MutantBench:
         passed: list[int] = []
         first = 0
         while first <= self.mutants:
-            lines = _LINE.findall(self._run(first, seed, timeout))
+            lines = _LINE.findall(self._run(first, seed, timeout, options=options))
             passed += [int(number) for number, verdict in lines if verdict == "PASS"]
             if first == 0 and passed[:1] != [0]:
                 raise ValueError(f"vectors of {self.vectors} must pass on the original, they fail")
@@ -219,11 +264,18 @@ class MutantBench:
                 return seed
         return None
 
-    def _run(self, first: int, seed: int, timeout: float, count: int | None = None) -> str:
+    def _run(
+        self,
+        first: int,
+        seed: int,
+        timeout: float,
+        count: int | None = None,
+        options: Sequence[str] = (),
+    ) -> str:
         """Return what the bench prints of the mutants from `first` on, as far as it comes."""
         left = self.mutants + 1 - first if count is None else count
         words = [str(self.program), f"+dir={self.vectors}", "+stop", f"+seed={seed}"]
-        words += [f"+mutant={first}", f"+mutants={left}"]
+        words += [f"+mutant={first}", f"+mutants={left}", *options]
         try:
             return finished(words, timeout=timeout * left)[1]
         except subprocess.TimeoutExpired as expired:
@@ -264,6 +316,8 @@ def build_bench(
 _BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
 #: As many times as long for a survivor of a unit, which must not stay undetermined.
 _UNIT_PATIENCE = 3
+#: The module whose taps are compared or left out.
+_ROW = "attention_row"
 #: Of the pauses, that an undetermined mutant is run with, too.
 _OTHER_SEEDS = 16
 
@@ -303,7 +357,8 @@ def mutate(
     with ThreadPoolExecutor(processes) as pool:
         found = pool.map(run.tested, [subjects[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
-    return Campaign(seed=seed, most=most, modules=tested)
+    planted = tuple(each for unit in manifest.coverage for each in unit.planted_faults)
+    return Campaign(seed=seed, most=most, modules=tested, planted_faults=planted)
 
 
 @dataclass(frozen=True)
@@ -326,8 +381,38 @@ class _MutationRun:
             numbers = bench.survivors(self.seed, _BENCH_SECONDS)
             left = [design.mutants[number - 1] for number in numbers]
             survivors = self._judged(design, bench, subject, left)
+            in_row = self._in_row(Path(name) / "row", subject, bench, len(numbers))
         seconds = time.monotonic() - begun
-        return Findings.of(subject, len(design.mutants), survivors, seconds)
+        return Findings.of(subject, len(design.mutants), survivors, seconds, in_row)
+
+    def _in_row(
+        self, folder: Path, subject: Subject, bench: MutantBench, survivors: int
+    ) -> InRow | None:
+        """Return what is caught of a module's mutants in a row, with its taps and without.
+
+        Args:
+            folder: for the design, where the module has another device.
+            subject: the module.
+            bench: that of its own device.
+            survivors: how many that bench does not catch.
+        """
+        row = CONTRACTS[_ROW]
+        if all(unit.name != _ROW for unit in self.manifest.units):
+            return None
+        if not subject.row:
+            if subject.entries or subject.module.name not in modules_inside(_ROW):
+                return None
+            folder.mkdir()
+            rtl = sources((self.vectors / PACKAGE_NAME).read_bytes())
+            design = sampled(folder, rtl, _ROW, subject.module.name, self.most, self.seed)
+            bench = build_bench(design, self.vectors, self.manifest, row)
+            survivors = len(bench.survivors(self.seed, _BENCH_SECONDS))
+        unseen = bench.survivors(self.seed, _BENCH_SECONDS, "+outputs")
+        return InRow(
+            mutants=bench.mutants,
+            with_taps=bench.mutants - survivors,
+            without_taps=bench.mutants - len(unseen),
+        )
 
     def _design(self, folder: Path, subject: Subject) -> MutatedDesign:
         rtl = sources((self.vectors / PACKAGE_NAME).read_bytes())

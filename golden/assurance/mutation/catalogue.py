@@ -339,6 +339,17 @@ class Subject:
         return boundary_of(name, self.family)
 
 
+#: An instance of a module in RTL.
+_INSTANCE = re.compile(r"^ +(\w+) (?:#\(|\w+ \()", re.MULTILINE)
+
+
+def modules_inside(module: str) -> frozenset[str]:
+    """Return the modules of the reference RTL that a module has inside, at any depth."""
+    text = (RTL / f"{module}.sv").read_text(encoding="utf-8")
+    inner = MODULES.keys() & set(_INSTANCE.findall(text))
+    return frozenset(inner.union(*map(modules_inside, inner)))
+
+
 #: Every subject of any datapath by name.
 SUBJECTS: dict[str, Subject] = {
     name: Subject(name, module, entries, module.unit.families[0])

@@ -1,0 +1,54 @@
+"""`scripts/attention_error.py`: what it measures, and the second network's weights by name."""
+
+import pytest
+import torch
+from support.models import digits_task, quantized_digits
+
+from bitlog2 import extras
+from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
+from bitlog2.models.watch.watching import watch
+from bitlog2.scripts import attention_error
+
+
+def test_attention_error_is_that_of_the_statistics():
+    task = digits_task()
+    images = task.calibration_images(0)
+    statistics = MapStatistics()
+    with watch(quantized_digits("RowMax_16"), statistics) as watched:
+        watched.run(images)
+    error, cosine = attention_error.measured(task.model, images, "RowMax_16")
+    assert error == pytest.approx(mean_attention_error(statistics.layers.values()), rel=1e-6)
+    assert 0.9 < cosine < 1
+
+
+def test_attention_error_crops_follow_from_the_seed():
+    first, again, other = (attention_error.crops(seed) for seed in (0, 0, 1))
+    assert first.shape == (16, 3, 224, 224)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "sources"),
+    [
+        ("cls_token", ["embeddings.cls_token"]),
+        ("pos_embed", ["pos_embed"]),
+        ("norm.weight", ["layernorm.weight"]),
+        ("blocks.3.norm1.bias", ["encoder.layer.3.norm1.bias"]),
+        ("blocks.3.mlp.fc1.weight", ["encoder.layer.3.mlp.fc1.weight"]),
+        ("blocks.3.ls2.gamma", ["encoder.layer.3.layer_scale2.lambda1"]),
+        ("blocks.3.attn.proj.bias", ["encoder.layer.3.attention.output.dense.bias"]),
+        (
+            "blocks.3.attn.qkv.weight",
+            [f"encoder.layer.3.attention.attention.{x}.weight" for x in ("query", "key", "value")],
+        ),
+    ],
+)
+def test_attention_error_names_of_the_second_network(name, sources):
+    assert attention_error.source_names(name) == sources
+
+
+def test_attention_error_names_the_extra_that_it_lacks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert attention_error.main(["--onnx", str(tmp_path / "m.onnx")]) == 2
+    assert "needs the extra [onnx]" in capsys.readouterr().err
