@@ -2,16 +2,17 @@
 //
 // Latency: 3 B + 3 T + C + 29 cycles from the first beat of a row to its output, B = ceil(N /
 //   LANES), T = ceil(log2 LANES), C = ceil(HEAD_DIM / REQUANTIZERS), when values never wait; with
-//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 22.
+//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 23.
 // Throughput: a row takes the cycles that it takes in softmax_row, or C + 5 where that is more: few
 //   requantizers go over the channels while the next row runs. With ROW_MAX it takes those of
-//   softmax_row, or C + M2_WIDTH + 8: a division comes first.
+//   softmax_row, or C + M2_WIDTH + 9: a division comes first.
 // Handshake: AXI-Stream in, scores as in softmax_row; AXI-Stream in, values, LANES x {v of each
 //   channel}, lane 0 lowest, beat for beat with the scores (their tkeep and tlast frame both);
 //   AXI-Stream out, a beat a row, o of each channel. m, n, m2, n2, zv and zo are held from a row's
 //   first beat until its output is taken. tap_keys and tap_rows have no ready: they are valid when
 //   codes are taken inside, and when the output is taken.
-// Cycles: quotient 3 * B; row_max max(2 * B, M2_WIDTH + 3)
+// Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2, GROUPS + 5);
+//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9)
 // Requirements: BL2-ROW-01, BL2-ACC-01, BL2-ACC-02, BL2-ACC-03, BL2-WEIGHT-01, BL2-WEIGHT-02,
 // Requirements: BL2-ROWMUL-01, BL2-OUT-01
 //
@@ -434,7 +435,7 @@ endmodule
 // within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
 //   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
 //   g_quotient_sum
-// row_max within: g_row_max_multiplier: row_multiplier, left, divisor, remainder, quotient,
+// row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
 //   m_axis_tvalid
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0

@@ -11,7 +11,8 @@
 //   AXI-Stream out, LANES x {nibble, flag}, framed alike. m and n are held from a row's first beat
 //   until its last codes are taken. tap_keys is valid in the cycle in which codes are taken;
 //   row_max and row_sum are those of its row; with ROW_MAX row_sum is 0.
-// Cycles: quotient 3 * B; row_max 2 * B
+// Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2);
+//   row_max (2 * B + TREE + 7) / 2
 // Requirements: BL2-ROW-01, BL2-MAX-01, BL2-EXP2-04, BL2-SUM-01, BL2-SUM-02, BL2-DIST-02,
 // Requirements: BL2-DIST-03, BL2-CODE-01, BL2-CODE-02
 //
