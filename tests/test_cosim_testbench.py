@@ -133,7 +133,7 @@ def test_cosim_examples_pass_on_the_reference(simulator: str, tmp_path: Path) ->
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_cosim_examples_fail_on_a_broken_device(simulator: str, tmp_path: Path) -> None:
     """Its output codes are cut off, not rounded."""
-    sources = planted(tmp_path, "output_requantizer", ("(product + half)", "product"))
+    sources = planted(tmp_path, "output_requantizer_pipe", ("product_1 + half_1", "product_1"))
     found = run_example(simulator, tmp_path / "build", *sources)
     assert found == {"rows_agree": False, "axi_agents_agree": False}
 

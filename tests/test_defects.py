@@ -203,7 +203,7 @@ def test_defects_of_a_start_are_found_as_registers_begin_with_random_bits_in_ver
 
 _READY = "assign s_axis_tready = !m_axis_tvalid || m_axis_tready"
 _VALID = "m_axis_tvalid <= fire && s_axis_tlast"
-_TAPS = "{tap_row_max, tap_row_sum, accumulators}"
+_TAPS = "{held_row_max, held_row_sum, finished[HEAD_DIM*ACC_WIDTH-1:0]}"
 #: A device, what in it is replaced by what, plusargs, and what the testbench prints of it.
 STOPPED = {
     "port: wide output": (

@@ -229,8 +229,8 @@ WRONG_RTL = {
     "truncating exp2": ("exp2", "shifted[E_WIDTH:1] + E_WIDTH'(shifted[0])", "shifted[E_WIDTH:1]"),
     "masked keys in the maximum": (
         "softmax_row",
-        "if (!loaded[lane*(1+T_WIDTH)+T_WIDTH] &&",
-        "if (s_axis_score_tkeep[lane] &&",
+        "loaded[leaf*LANE_WIDTH+T_WIDTH] ?",
+        "!loaded[leaf*LANE_WIDTH+T_WIDTH+1] ?",
     ),
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -226,24 +228,32 @@ def test_rtl_ships_its_checks_beside_it():
     }  # fmt: skip
 
 
-def cycles_of(scheme: str, beats: int) -> tuple[int, int]:
-    """Latency and interval that the head of attention_row states."""
+def cycles_of(scheme: str, beats: int, lanes: int, channels: int) -> tuple[int, int]:
+    """Latency, and interval of two rows, that the head of attention_row states."""
     m2_width = AttentionConfig().m2_bits
+    tree, groups = math.ceil(math.log2(lanes)), math.ceil(channels / 4)
     if SCHEMES[scheme].row_max:
-        return 2 * beats + m2_width + 4, max(2 * beats, m2_width + 3)
-    return 3 * beats + 1, 3 * beats
+        latency = 2 * beats + 2 * tree + groups + m2_width + 23
+        return latency, max(2 * beats + tree + 7, 2 * (groups + m2_width + 9))
+    latency = 3 * beats + 3 * tree + groups + 29
+    return latency, max(2 * (2 * beats + tree + 3), 3 * beats + 2 * tree + 9, 2 * (groups + 5))
 
 
 @needs_icarus
+@pytest.mark.parametrize(("lanes", "channels"), [(4, 1), (1, 1), (4, 30), (3, 1)])
 @pytest.mark.parametrize("scheme", [HALF_17, ROW_MAX_16])
-def test_rtl_rows_take_the_cycles_that_their_head_states(scheme: str, tmp_path: Path):
-    package = write_package(tmp_path, AttentionConfig(scheme), 1)
+def test_rtl_rows_take_the_cycles_that_their_head_states(
+    scheme: str, lanes: int, channels: int, tmp_path: Path
+):
+    package = write_package(tmp_path, AttentionConfig(scheme), channels)
     bench = Path(__file__).parent / "rtl" / "cycles_tb.sv"
-    for beats in (1, 2, 9, 10, 16):
+    for beats in (1, 2, 9, 16, 41):
         program = tmp_path / f"cycles_{beats}"
         words = ["iverilog", "-g2012", "-s", "cycles_tb", f"-Pcycles_tb.BEATS={beats}"]
+        words += [f"-Pcycles_tb.LANES={lanes}"]
         run_tool([*words, "-o", program, package, *rtl_files(), bench], tmp_path, timeout=60)
         printed = run_tool(["vvp", "-n", program], tmp_path, timeout=60)
-        latency, interval = cycles_of(scheme, beats)
+        latency, interval = cycles_of(scheme, beats, lanes, channels)
         assert f"latency {latency}\n" in printed
-        assert set(re.findall(r"interval (\d+)", printed)) == {str(interval)}
+        between = [int(cycles) for cycles in re.findall(r"interval (\d+)", printed)]
+        assert set(map(sum, pairwise(between[2:]))) == {interval}

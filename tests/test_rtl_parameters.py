@@ -28,34 +28,42 @@ OTHER = AttentionConfig(
     "BitLog2_Half_17", fraction_bits=5, table_bits=16, max_head_dim=16, t_bits=16, m_bits=14
 )
 _SOFTMAX = {
-    "score_requantizer",
+    "score_requantizer_pipe",
     "distance",
     "exp2",
-    "log2_quantizer",
+    "log2_quantizer_pipe",
     "distance_quantizer",
     "leading_one",
     "code_register",
 }
-_OF_A_ROW = {"shift_add_lane", "level_value", "row_multiplier", "output_requantizer"}
-#: Modules that have units, and those units.
+_OF_A_ROW = {"shift_add_lane", "level_value", "row_multiplier", "output_requantizer_pipe"}
+#: Modules that have units, and those units; delay_line takes nothing from the package.
 MODULES = {
     "attention_row": _SOFTMAX | _OF_A_ROW | {"softmax_row"},
     "softmax_row": _SOFTMAX,
     "shift_add": {"shift_add_lane"},
     "row_max": {"distance"},
-    "log2_quantizer": {"leading_one", "code_register"},
+    "score_requantizer": {"score_requantizer_pipe"},
+    "log2_quantizer": {"log2_quantizer_pipe", "leading_one", "code_register"},
+    "log2_quantizer_pipe": {"leading_one", "code_register"},
+    "output_requantizer": {"output_requantizer_pipe"},
     "log2_quantizer_divide": {"leading_one", "code_register"},
     "distance_quantizer": {"code_register"},
     "weight_sum": {"level_value"},
     "row_multiplier": {"leading_one"},
 }
+#: A module without the ports of a unit -> the device that it is in.
+PART_OF = {"log2_quantizer_pipe": "log2_quantizer"}
 #: Module and configuration -> a parameter that is handed on, and is not.
 DROPPED = {
     ("attention_row", CONFIG): ".O_WIDTH(O_WIDTH)",
     ("softmax_row", CONFIG): ".TABLE(TABLE)",
     ("shift_add", CONFIG): ".HALF(HALF),",
     ("row_max", CONFIG): ".DISTANCE_MAX(DISTANCE_MAX)",
-    ("log2_quantizer", CONFIG): ".ZERO_FLAG(ZERO_FLAG)",
+    ("score_requantizer", CONFIG): ".T_WIDTH(T_WIDTH)",
+    ("log2_quantizer", CONFIG): ".ZERO_FLAG(ZERO_FLAG),",
+    ("log2_quantizer_pipe", CONFIG): ".ZERO_FLAG(ZERO_FLAG)",
+    ("output_requantizer", CONFIG): ".O_WIDTH(O_WIDTH)",
     ("log2_quantizer_divide", CONFIG): ".ZERO_FLAG(ZERO_FLAG)",
     ("attention_row", ROW_MAX): ".WEIGHT_SUM_WIDTH(WEIGHT_SUM_WIDTH),",
     ("softmax_row", ROW_MAX): ".THRESHOLDS(THRESHOLDS)",
@@ -85,16 +93,18 @@ def simulated(vectors: Path, folder: Path, module: str, text: str) -> CosimResul
     """Simulate a module over units of the other package."""
     package = render_package(Target(OTHER, 2), list(units_within(OTHER).values())).decode()
     files = {"other_pkg": package.replace("bitlog2_pkg", "other_pkg")}
-    for unit in MODULES[module]:
+    for unit in {*MODULES[module], "delay_line"}:
         source = (RTL / f"{unit}.sv").read_text()
         files[unit] = source.replace("bitlog2_pkg::", "other_pkg::")
+    device = PART_OF.get(module, module)
+    files[device] = (RTL / f"{device}.sv").read_text()
     files[module] = text
     paths = []
     for name, content in files.items():
         paths.append(folder / f"{name}.sv")
         paths[-1].write_text(content)
     options = CosimOptions(simulator=FAST, profiles=["none"])
-    return cosim(vectors, module, options, rtl=Rtl(paths))
+    return cosim(vectors, device, options, rtl=Rtl(paths))
 
 
 @pytest.mark.parametrize(("module", "config"), BUILT)
@@ -127,7 +137,7 @@ def test_rtl_parameters_one_that_is_not_handed_on_is_noticed(
 
 
 def test_rtl_parameters_every_module_with_units_is_here():
-    names = {path.stem for path in RTL.glob("*.sv")} - {"checks"}
+    names = {path.stem for path in RTL.glob("*.sv")} - {"checks", "delay_line"}
     for name in names:
         text = (RTL / f"{name}.sv").read_text()
         units = {unit for unit in names if f"\n  {unit} " in text or f" {unit} #(" in text}

@@ -55,7 +55,7 @@ def test_rtl_predictor_agrees_with_the_reference_and_finds_a_planted_defect(tmp_
     """No bound check fires: these requirements and the others of bind/ are watched in every row."""
     rtl = tmp_path / "rtl"
     rtl.mkdir()
-    planted(rtl, "output_requantizer", (HALF, CUT))
+    planted(rtl, "output_requantizer_pipe", (HALF, CUT))
     status, printed = run_example(tmp_path, rtl, rows=300)
     assert status == 0, printed
     assert "PASS 300 rows" in printed

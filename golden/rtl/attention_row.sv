@@ -1,16 +1,18 @@
 // Attention row: scores and values of a row to its output codes, LANES keys a beat.
 //
-// Latency: 3 B + 1 cycles from the first beat of a row to its output, B = ceil(N / LANES), when
-//   values never wait; with ROW_MAX, 2 B + M2_WIDTH + 4.
-// Throughput: a row takes 3 B cycles, as in softmax_row; the next row is loaded while the output of
-//   the last one waits to be taken. With ROW_MAX it takes 2 B cycles, or M2_WIDTH + 3 where that is
-//   more: the accumulators move to a register of their own while the row's multiplier is made.
+// Latency: 3 B + 3 T + C + 29 cycles from the first beat of a row to its output, B = ceil(N /
+//   LANES), T = ceil(log2 LANES), C = ceil(HEAD_DIM / REQUANTIZERS), when values never wait; with
+//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 23.
+// Throughput: a row takes the cycles that it takes in softmax_row, or C + 5 where that is more: few
+//   requantizers go over the channels while the next row runs. With ROW_MAX it takes those of
+//   softmax_row, or C + M2_WIDTH + 9: a division comes first.
 // Handshake: AXI-Stream in, scores as in softmax_row; AXI-Stream in, values, LANES x {v of each
 //   channel}, lane 0 lowest, beat for beat with the scores (their tkeep and tlast frame both);
 //   AXI-Stream out, a beat a row, o of each channel. m, n, m2, n2, zv and zo are held from a row's
 //   first beat until its output is taken. tap_keys and tap_rows have no ready: they are valid when
 //   codes are taken inside, and when the output is taken.
-// Cycles: quotient 3 * B; row_max max(2 * B, M2_WIDTH + 3)
+// Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2, GROUPS + 5);
+//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9)
 // Requirements: BL2-ROW-01, BL2-ACC-01, BL2-ACC-02, BL2-ACC-03, BL2-WEIGHT-01, BL2-WEIGHT-02,
 // Requirements: BL2-ROWMUL-01, BL2-OUT-01
 //
@@ -49,6 +51,7 @@ module attention_row #(
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
     parameter integer OUT_PRODUCT_WIDTH = bitlog2_pkg::OUT_PRODUCT_WIDTH,
     parameter integer O_WIDTH = bitlog2_pkg::O_WIDTH,
+    parameter integer REQUANTIZERS = 4,
     parameter integer KEY_WIDTH = 1 + SCORE_WIDTH + T_WIDTH,
     parameter integer TAP_WIDTH = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) +
         LEVEL_WIDTH + 5,
@@ -85,12 +88,27 @@ module attention_row #(
     output logic                              tap_rows_tvalid,
     output logic [         ROW_TAP_WIDTH-1:0] tap_rows_tdata
 );
-  logic code_valid, code_ready, code_last, free, fire, first;
-  logic [LANES*5-1:0] codes;
-  logic [LANES-1:0] keep;
-  logic signed [T_WIDTH-1:0] row_max, tap_row_max;
+  localparam integer TREE = $clog2(LANES);  // levels of a tree over the lanes, a register each
+  localparam integer LEAVES = 1 << TREE;
+  // Registers in front of the accumulators: of codes and values, of terms, the tree.
+  localparam integer OF_TERM = 1;
+  localparam integer OF_SUM = OF_TERM + TREE;
+  localparam integer GROUP = (REQUANTIZERS < HEAD_DIM) ? REQUANTIZERS : HEAD_DIM;  // channels
+  localparam integer GROUPS = (HEAD_DIM + GROUP - 1) / GROUP;
+  localparam integer STAGES = 4;  // registers in a requantizer
+  localparam integer LEFT_WIDTH = $clog2(GROUPS + STAGES + 1);
+
+  logic code_valid, code_ready, code_last, free, fire, sum_last, first, complete, ready, start;
+  logic [LANES*5-1:0] codes, codes_0;
+  logic [LANES-1:0] keep, keep_0;
+  logic signed [T_WIDTH-1:0] row_max, sum_row_max, acc_row_max, held_row_max;
   logic [S_WIDTH-1:0] row_sum;
-  logic [HEAD_DIM*ACC_WIDTH-1:0] accumulators, finished;  // the latter as the requantizers have them
+  logic [OF_SUM:0] adding;  // where beats are in front of the accumulators
+  logic [HEAD_DIM*ACC_WIDTH-1:0] accumulators;
+  logic [GROUPS*GROUP*ACC_WIDTH-1:0] finished;  // turned by a group at a time, once around
+  logic [GROUPS*GROUP*O_WIDTH-1:0] outputs;
+  logic [GROUP*O_WIDTH-1:0] group_outputs;
+  logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
   logic [M2_WIDTH-1:0] row_m2;
   logic [N2_WIDTH-1:0] row_n2;
 
@@ -143,39 +161,126 @@ module attention_row #(
   );
 
   // Codes and values are taken together, when the accumulators are free.
+  assign free = !complete || ready;
   assign code_ready = s_axis_v_tvalid && free;
   assign s_axis_v_tready = code_valid && free;
   assign fire = code_valid && code_ready;
 
+  delay_line #(
+      .WIDTH(LANES * 6)
+  ) codes_taken (
+      .clk(clk),
+      .advance(free),
+      .d({codes, keep}),
+      .q({codes_0, keep_0})
+  );
+
+  delay_line #(
+      .WIDTH(1 + T_WIDTH),
+      .DEPTH(OF_SUM + 1)
+  ) beside_terms (
+      .clk(clk),
+      .advance(free),
+      .d({code_last, row_max}),
+      .q({sum_last, sum_row_max})
+  );
+
   always_ff @(posedge clk) begin
     if (!rst_n) begin
+      adding <= '0;
       first <= 1'b1;
-      tap_row_max <= '0;
-    end else if (fire) begin
-      first <= code_last;
-      tap_row_max <= row_max;
+      complete <= 1'b0;
+    end else if (free) begin
+      adding <= {adding[OF_SUM-1:0], fire};
+      if (adding[OF_SUM]) first <= sum_last;
+      complete <= adding[OF_SUM] && sum_last;
     end
+  end
+
+  always_ff @(posedge clk) begin
+    if (free) acc_row_max <= sum_row_max;
+  end
+
+  for (genvar channel = 0; channel < HEAD_DIM; channel++) begin : g_channel
+    logic [(2*LEAVES-1)*ACC_WIDTH-1:0] sums;  // a tree: 0 is its root, below i are 2 i + 1, 2 i + 2
+    logic signed [ACC_WIDTH-1:0] acc;
+
+    for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
+      logic [V_WIDTH-1:0] v;
+      logic signed [ACC_WIDTH-1:0] term;
+
+      delay_line #(
+          .WIDTH(V_WIDTH)
+      ) of_v (
+          .clk(clk),
+          .advance(free),
+          .d(s_axis_v_tdata[(lane*HEAD_DIM+channel)*V_WIDTH+:V_WIDTH]),
+          .q(v)
+      );
+
+      shift_add_lane #(
+          .V_WIDTH(V_WIDTH),
+          .ACC_WIDTH(ACC_WIDTH),
+          .HALF(HALF),
+          .OCTAVE_LEVELS(OCTAVE_LEVELS),
+          .ZERO_FLAG(ZERO_FLAG)
+      ) shift_and_add (
+          .nibble(codes_0[lane*5+1+:4]),
+          .flag(codes_0[lane*5]),
+          .v(v),
+          .zv(zv),
+          .term(term)
+      );
+
+      delay_line #(
+          .WIDTH(ACC_WIDTH)
+      ) of_term (
+          .clk(clk),
+          .advance(free),
+          .d(keep_0[lane] ? term : '0),
+          .q(sums[(LEAVES-1+lane)*ACC_WIDTH+:ACC_WIDTH])
+      );
+    end
+
+    for (genvar leaf = LANES; leaf < LEAVES; leaf++) begin : g_none
+      assign sums[(LEAVES-1+leaf)*ACC_WIDTH+:ACC_WIDTH] = '0;
+    end
+
+    for (genvar node = 0; node < LEAVES - 1; node++) begin : g_sum
+      logic [ACC_WIDTH-1:0] added;
+
+      always_ff @(posedge clk) begin
+        if (free)
+          added <= sums[(2*node+1)*ACC_WIDTH+:ACC_WIDTH] + sums[(2*node+2)*ACC_WIDTH+:ACC_WIDTH];
+      end
+
+      assign sums[node*ACC_WIDTH+:ACC_WIDTH] = added;
+    end
+
+    always_ff @(posedge clk) begin
+      if (free && adding[OF_SUM]) acc <= $signed(sums[ACC_WIDTH-1:0]) + (first ? '0 : acc);
+    end
+
+    assign accumulators[channel*ACC_WIDTH+:ACC_WIDTH] = acc;
   end
 
   if (ROW_MAX != 0) begin : g_row_max
     localparam integer VALUE_WIDTH = $clog2(INT_MAX + 1);
 
-    logic [LANES*VALUE_WIDTH-1:0] values;
-    logic [WEIGHT_SUM_WIDTH-1:0] weight_sum, next_weight_sum, held_weight_sum;
-    logic signed [T_WIDTH-1:0] held_row_max;
-    logic complete, multiplier_ready, unused_row_sum;
+    logic [(2*LEAVES-1)*WEIGHT_SUM_WIDTH-1:0] weights;  // a tree as those of the terms
+    logic [WEIGHT_SUM_WIDTH-1:0] weight_sum, held_weight_sum;
+    logic multiplier_m_axis_tvalid, unused_row_sum;
 
     assign unused_row_sum = ^row_sum;
-    assign free = !complete || multiplier_ready;
 
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [LEVEL_WIDTH-1:0] level;
       logic [VALUE_WIDTH-1:0] value;
 
       if (ZERO_FLAG != 0) begin : g_17_levels
-        assign level = codes[lane*5] ? '0 : LEVEL_WIDTH'(codes[lane*5+1+:4]) + LEVEL_WIDTH'(1);
+        assign level = codes_0[lane*5] ? '0 : LEVEL_WIDTH'(codes_0[lane*5+1+:4]) + LEVEL_WIDTH'(1);
       end else begin : g_16_levels
-        assign level = LEVEL_WIDTH'(codes[lane*5+1+:4]);
+        assign level = LEVEL_WIDTH'(codes_0[lane*5+1+:4]);
       end
 
       level_value #(
@@ -188,17 +293,38 @@ module attention_row #(
           .value(value)
       );
 
-      assign values[lane*VALUE_WIDTH+:VALUE_WIDTH] = keep[lane] ? value : '0;
+      delay_line #(
+          .WIDTH(WEIGHT_SUM_WIDTH)
+      ) of_value (
+          .clk(clk),
+          .advance(free),
+          .d(keep_0[lane] ? WEIGHT_SUM_WIDTH'(value) : '0),
+          .q(weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH])
+      );
     end
 
-    always_comb begin
-      next_weight_sum = first ? '0 : weight_sum;
-      for (int lane = 0; lane < LANES; lane++) begin
-        next_weight_sum = next_weight_sum +
-            WEIGHT_SUM_WIDTH'(values[lane*VALUE_WIDTH+:VALUE_WIDTH]);
+    for (genvar leaf = LANES; leaf < LEAVES; leaf++) begin : g_none
+      assign weights[(LEAVES-1+leaf)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] = '0;
+    end
+
+    for (genvar node = 0; node < LEAVES - 1; node++) begin : g_sum
+      logic [WEIGHT_SUM_WIDTH-1:0] added;
+
+      always_ff @(posedge clk) begin
+        if (free)
+          added <= weights[(2*node+1)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] +
+              weights[(2*node+2)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH];
       end
+
+      assign weights[node*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] = added;
     end
 
+    always_ff @(posedge clk) begin
+      if (free && adding[OF_SUM])
+        weight_sum <= weights[WEIGHT_SUM_WIDTH-1:0] + (first ? '0 : weight_sum);
+    end
+
+    // A complete row leaves the accumulators as its weight sum enters the divider.
     row_multiplier #(
         .WEIGHT_SUM_WIDTH(WEIGHT_SUM_WIDTH),
         .M2_WIDTH(M2_WIDTH),
@@ -207,121 +333,144 @@ module attention_row #(
         .clk(clk),
         .rst_n(rst_n),
         .s_axis_tvalid(complete),
-        .s_axis_tready(multiplier_ready),
+        .s_axis_tready(ready),
         .s_axis_tdata({weight_sum, m2, n2}),
-        .m_axis_tvalid(m_axis_tvalid),
-        .m_axis_tready(m_axis_tready),
+        .m_axis_tvalid(multiplier_m_axis_tvalid),
+        .m_axis_tready(m_axis_tvalid && m_axis_tready),
         .m_axis_tdata({row_m2, row_n2})
     );
 
-    // A complete row leaves the accumulators as its weight sum enters the divider.
+    assign start = multiplier_m_axis_tvalid && left == '0 && !m_axis_tvalid;
+
     always_ff @(posedge clk) begin
-      if (!rst_n) begin
-        complete <= 1'b0;
-        weight_sum <= '0;
-        held_weight_sum <= '0;
-        held_row_max <= '0;
-        finished <= '0;
-      end else begin
-        if (free) complete <= fire && code_last;
-        if (fire) weight_sum <= next_weight_sum;
-        if (complete && multiplier_ready) begin
-          held_weight_sum <= weight_sum;
-          held_row_max <= tap_row_max;
-          finished <= accumulators;
-        end
-      end
+      if (!rst_n) held_weight_sum <= '0;
+      else if (complete && ready) held_weight_sum <= weight_sum;
     end
 
-    assign tap_rows_tdata = {held_row_max, held_weight_sum, row_m2, row_n2, finished};
+    assign tap_rows_tdata =
+        {held_row_max, held_weight_sum, row_m2, row_n2, finished[HEAD_DIM*ACC_WIDTH-1:0]};
   end else begin : g_quotient
-    logic [S_WIDTH-1:0] tap_row_sum;
+    logic [S_WIDTH-1:0] sum_row_sum, acc_row_sum, held_row_sum;
 
-    assign free = !m_axis_tvalid || m_axis_tready;
+    delay_line #(
+        .WIDTH(S_WIDTH),
+        .DEPTH(OF_SUM + 1)
+    ) sum_beside_terms (
+        .clk(clk),
+        .advance(free),
+        .d(row_sum),
+        .q(sum_row_sum)
+    );
+
+    assign ready = left == '0 && (!m_axis_tvalid || m_axis_tready);
+    assign start = complete && ready;
     assign row_m2 = m2;
     assign row_n2 = n2;
-    assign finished = accumulators;
 
     always_ff @(posedge clk) begin
-      if (!rst_n) begin
-        m_axis_tvalid <= 1'b0;
-        tap_row_sum <= '0;
-      end else begin
-        if (free) m_axis_tvalid <= fire && code_last;
-        if (fire) tap_row_sum <= row_sum;
-      end
+      if (free) acc_row_sum <= sum_row_sum;
+      if (!rst_n) held_row_sum <= '0;
+      else if (complete && ready) held_row_sum <= acc_row_sum;
     end
 
-    assign tap_rows_tdata = {tap_row_max, tap_row_sum, accumulators};
+    assign tap_rows_tdata = {held_row_max, held_row_sum, finished[HEAD_DIM*ACC_WIDTH-1:0]};
   end
 
-  for (genvar channel = 0; channel < HEAD_DIM; channel++) begin : g_channel
-    logic [LANES*ACC_WIDTH-1:0] terms;
-    logic signed [ACC_WIDTH-1:0] acc, next_acc;
-
-    for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
-      logic signed [ACC_WIDTH-1:0] term;
-
-      shift_add_lane #(
-          .V_WIDTH(V_WIDTH),
-          .ACC_WIDTH(ACC_WIDTH),
-          .HALF(HALF),
-          .OCTAVE_LEVELS(OCTAVE_LEVELS),
-          .ZERO_FLAG(ZERO_FLAG)
-      ) shift_and_add (
-          .nibble(codes[lane*5+1+:4]),
-          .flag(codes[lane*5]),
-          .v(s_axis_v_tdata[(lane*HEAD_DIM+channel)*V_WIDTH+:V_WIDTH]),
-          .zv(zv),
-          .term(term)
-      );
-
-      assign terms[lane*ACC_WIDTH+:ACC_WIDTH] = keep[lane] ? term : '0;
-    end
-
-    always_comb begin
-      next_acc = first ? '0 : acc;
-      for (int lane = 0; lane < LANES; lane++) begin
-        next_acc = next_acc + $signed(terms[lane*ACC_WIDTH+:ACC_WIDTH]);
-      end
-    end
-
-    always_ff @(posedge clk) begin
-      if (!rst_n) acc <= '0;
-      else if (fire) acc <= next_acc;
-    end
-
-    output_requantizer #(
+  // The requantizers go over the channels of a row that is complete, a group a cycle.
+  for (genvar channel = 0; channel < GROUP; channel++) begin : g_requantizer
+    output_requantizer_pipe #(
         .ACC_WIDTH(ACC_WIDTH),
         .M2_WIDTH(M2_WIDTH),
         .N2_WIDTH(N2_WIDTH),
         .OUT_PRODUCT_WIDTH(OUT_PRODUCT_WIDTH),
         .O_WIDTH(O_WIDTH)
     ) requantizer (
+        .clk(clk),
+        .advance(1'b1),
         .acc(finished[channel*ACC_WIDTH+:ACC_WIDTH]),
         .m2(row_m2),
         .n2(row_n2),
         .zo(zo),
-        .o(m_axis_tdata[channel*O_WIDTH+:O_WIDTH])
+        .o(group_outputs[channel*O_WIDTH+:O_WIDTH])
     );
-
-    assign accumulators[channel*ACC_WIDTH+:ACC_WIDTH] = acc;
   end
 
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      left <= '0;
+      m_axis_tvalid <= 1'b0;
+    end else begin
+      if (m_axis_tready) m_axis_tvalid <= 1'b0;
+      if (start) left <= LEFT_WIDTH'(GROUPS + STAGES);
+      else if (left != '0) begin
+        left <= left - 1'b1;
+        if (left == LEFT_WIDTH'(1)) m_axis_tvalid <= 1'b1;
+      end
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      held_row_max <= '0;
+      finished <= '0;
+    end else if (complete && ready) begin
+      held_row_max <= acc_row_max;
+      finished <= (GROUPS * GROUP * ACC_WIDTH)'(accumulators);
+    end else if (left > LEFT_WIDTH'(STAGES)) begin
+      finished <= (GROUPS * GROUP * ACC_WIDTH)'({finished, finished} >> (GROUP * ACC_WIDTH));
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (left != '0 && left <= LEFT_WIDTH'(GROUPS)) begin
+      outputs <= (GROUPS * GROUP * O_WIDTH)'({group_outputs, outputs} >> (GROUP * O_WIDTH));
+    end
+  end
+
+  assign m_axis_tdata = outputs[HEAD_DIM*O_WIDTH-1:0];
   assign tap_rows_tvalid = m_axis_tvalid && m_axis_tready;
 endmodule
-// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
-// within: softmax: softmax_row, index, last_index, state, last_keep, buffer
-// row_max within: g_row_max_multiplier: row_multiplier, left, divisor, remainder, quotient
-// quotient invariant: !m_axis_tvalid || first
-// row_max invariant: !g_row_max_complete || first
-// invariant: first || softmax_state == 2
-// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !g_row_max_complete
+// For proofs of equivalence, of 4 lanes and at least 4 channels: what holds at every clock edge, and
+// where two states must agree.
+// within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
+//   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
+//   g_quotient_sum
+// row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
+//   m_axis_tvalid
+// invariant: !complete || first
+// invariant: !m_axis_tvalid || left == 0
+// invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+// row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
+// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
-// quotient agree: .*__acc: m_axis_tvalid || !first; tap_row_max|.*tap_row_sum: m_axis_tvalid
-// quotient agree: .*__acc: m_axis_tvalid || !first || self == 0; first: any(.*__acc);
-//   tap_row_max|.*tap_row_sum: m_axis_tvalid
-// row_max agree: .*__acc|g_row_max_weight_sum: g_row_max_complete || !first;
-//   tap_row_max: g_row_max_complete;
-//   g_row_max_held.*|finished|row_n2: g_row_max_multiplier_left != 0 || m_axis_tvalid
+// quotient agree: codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
+//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
+//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
+//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
+//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
+//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
+//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+//   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
+//   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
+//   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
+//   .*requantizer_sum_4: left >= 1 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1; outputs: {(left
+//   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
+//   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
+//   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
+//   bitlog2_pkg::O_WIDTH))}
+// row_max agree: codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
+//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
+//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
+//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
+//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
+//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
+//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+//   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
+//   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
+//   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
+//   .*requantizer_sum_4: left >= 1 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1; outputs: {(left
+//   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
+//   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
+//   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
+//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row: 1

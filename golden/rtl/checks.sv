@@ -103,8 +103,8 @@ module row_checks #(
   parameter integer M2_WIDTH      = bitlog2_pkg::M2_WIDTH,
   parameter integer N2_WIDTH      = bitlog2_pkg::N2_WIDTH,
   parameter integer ACC_WIDTH     = bitlog2_pkg::ACC_WIDTH,
-  // Beats of scores that the device may be ahead of its keys.
-  parameter integer BEATS_HELD    = 2 * MAX_TOKENS,
+  // Beats of scores that the device may be ahead of its keys: two rows, and registers behind them.
+  parameter integer BEATS_HELD    = 2 * MAX_TOKENS + 16,
   parameter integer KEY_WIDTH     = T_WIDTH + D_WIDTH + ((ROW_MAX != 0) ? 0 : E_WIDTH) + 10,
   parameter integer ROW_WIDTH     = T_WIDTH + CHANNELS * ACC_WIDTH +
       ((ROW_MAX != 0) ? WEIGHT_SUM_WIDTH + M2_WIDTH + N2_WIDTH : ROW_SUM_WIDTH)

@@ -1,34 +1,62 @@
 // Leading-one detector: the position of the highest bit that is set.
 //
-// Latency: 0 cycles, combinational.
-// Throughput: one value a cycle of whatever registers stand around it.
+// Latency: PIPELINE cycles of `advance`.
+// Throughput: one value a cycle of `advance`; with PIPELINE = 0, combinational.
 // Handshake: none.
 // Requirements: BL2-NUM-06
 //
 // Halves the rest at each step: is there a one in the upper half? So the depth is logarithmic.
 module leading_one #(
     parameter integer WIDTH = 8,
+    parameter integer PIPELINE = 0,
     parameter integer POSITION_WIDTH = (WIDTH > 1) ? $clog2(WIDTH) : 1
 ) (
+    input  logic                      clk,
+    input  logic                      advance,
     input  logic [         WIDTH-1:0] x,
     output logic                      any,      // x is not 0
     output logic [POSITION_WIDTH-1:0] position  // of the leading one; 0 for x = 0
 );
   localparam integer PADDED = 1 << POSITION_WIDTH;
+  localparam integer LOW_STEPS = POSITION_WIDTH / 2;  // behind the register
 
-  logic [PADDED-1:0] rest, upper;
+  logic [PADDED-1:0] rest, upper, rest_1, low_rest, low_upper;
+  logic [POSITION_WIDTH-1:0] high_position, position_1;
 
   always_comb begin
     rest = {{(PADDED - WIDTH) {1'b0}}, x};
-    position = '0;
-    for (int step = POSITION_WIDTH - 1; step >= 0; step--) begin
+    high_position = '0;
+    for (int step = POSITION_WIDTH - 1; step >= LOW_STEPS; step--) begin
       upper = rest >> (1 << step);
       if (upper != '0) begin
-        position[step] = 1'b1;
+        high_position[step] = 1'b1;
         rest = upper;
       end
     end
-    any = rest[0];
+  end
+
+  delay_line #(
+      .WIDTH(PADDED + POSITION_WIDTH),
+      .DEPTH(PIPELINE)
+  ) in_the_middle (
+      .clk(clk),
+      .advance(advance),
+      .d({rest, high_position}),
+      .q({rest_1, position_1})
+  );
+
+  always_comb begin
+    low_rest = rest_1;
+    low_upper = '0;
+    position = position_1;
+    for (int step = LOW_STEPS - 1; step >= 0; step--) begin
+      low_upper = low_rest >> (1 << step);
+      if (low_upper != '0) begin
+        position[step] = 1'b1;
+        low_rest = low_upper;
+      end
+    end
+    any = low_rest[0];
   end
 endmodule
 

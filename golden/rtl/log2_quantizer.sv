@@ -5,10 +5,7 @@
 // Handshake: none.
 // Requirements: BL2-LOG2-04, BL2-LOG2-05, BL2-LOG2-06, BL2-SCHEME-01
 //
-// Assumes e <= s and 2^P <= s <= MAX_TOKENS * 2^P. With A = ODD_FACTOR * 2^BASE_SHIFT and
-// x = ODD_FACTOR * e, both leading ones are brought together by one shift, twice the size so that
-// it never goes to the right: aligned < 2s says that k is one less, and the half bit compares with
-// 3s. Nothing is wider than COMPARE_WIDTH.
+// Assumes e <= s and 2^P <= s <= MAX_TOKENS * 2^P. log2_quantizer_pipe without its registers.
 module log2_quantizer #(
     parameter integer S_WIDTH = bitlog2_pkg::S_WIDTH,
     parameter integer E_WIDTH = bitlog2_pkg::E_WIDTH,
@@ -26,69 +23,40 @@ module log2_quantizer #(
     output logic [            3:0] nibble,
     output logic                   flag
 );
-  localparam integer X_WIDTH = (ODD_FACTOR == 3) ? E_WIDTH + 1 : E_WIDTH;
-  localparam integer X_POSITION_WIDTH = $clog2(X_WIDTH);
   localparam integer S_POSITION_WIDTH = $clog2(S_WIDTH);
-  localparam integer K_WIDTH = 8;  // signed: k is from -BASE_SHIFT - 36 to BASE_SHIFT + 1
 
-  logic [X_WIDTH-1:0] x;
-  logic [X_POSITION_WIDTH-1:0] lod_x;
   logic [S_POSITION_WIDTH-1:0] lod_s;
-  logic any, below, unused_any;
-  logic signed [K_WIDTH-1:0] left, k;
-  logic [COMPARE_WIDTH-1:0] aligned;
-
-  assign x = (ODD_FACTOR == 3) ? X_WIDTH'(e) + (X_WIDTH'(e) << 1) : X_WIDTH'(e);
-
-  leading_one #(
-      .WIDTH(X_WIDTH),
-      .POSITION_WIDTH(X_POSITION_WIDTH)
-  ) of_x (
-      .x(x),
-      .any(any),
-      .position(lod_x)
-  );
+  logic unused_any;
 
   leading_one #(
       .WIDTH(S_WIDTH),
       .POSITION_WIDTH(S_POSITION_WIDTH)
   ) of_s (
+      .clk(1'b0),
+      .advance(1'b0),
       .x(s),
       .any(unused_any),
       .position(lod_s)
   );
 
-  // From 0, for lod(x) <= lod(s) + 1, up.
-  assign left = K_WIDTH'(lod_s) - K_WIDTH'(lod_x) + K_WIDTH'(1);
-  assign aligned = COMPARE_WIDTH'(x) << left;
-  assign below = aligned < (COMPARE_WIDTH'(s) << 1);
-  assign k = K_WIDTH'(BASE_SHIFT + 1) - left - K_WIDTH'(below);
-
-  if (HALF != 0) begin : g_half
-    logic half_bit;
-    logic [K_WIDTH-1:0] unclamped;
-
-    assign half_bit = (below ? aligned << 1 : aligned) >=
-        (COMPARE_WIDTH'(s) << 1) + COMPARE_WIDTH'(s);
-    assign unclamped = (k == '0) ? K_WIDTH'(1) : {k[K_WIDTH-2:0], half_bit};
-
-    always_comb begin
-      if (!any || k[K_WIDTH-1]) level = '0;
-      else if (unclamped > K_WIDTH'(TOP_LEVEL)) level = LEVEL_WIDTH'(TOP_LEVEL);
-      else level = LEVEL_WIDTH'(unclamped);
-    end
-  end else begin : g_single
-    always_comb begin
-      if (!any || k[K_WIDTH-1]) level = '0;
-      else if (k >= K_WIDTH'(TOP_LEVEL)) level = LEVEL_WIDTH'(TOP_LEVEL);
-      else level = LEVEL_WIDTH'(k) + LEVEL_WIDTH'(1);
-    end
-  end
-
-  code_register #(
+  log2_quantizer_pipe #(
+      .PIPELINE(0),
+      .S_WIDTH(S_WIDTH),
+      .E_WIDTH(E_WIDTH),
       .LEVEL_WIDTH(LEVEL_WIDTH),
-      .ZERO_FLAG(ZERO_FLAG)
-  ) code (
+      .COMPARE_WIDTH(COMPARE_WIDTH),
+      .ODD_FACTOR(ODD_FACTOR),
+      .BASE_SHIFT(BASE_SHIFT),
+      .HALF(HALF),
+      .TOP_LEVEL(TOP_LEVEL),
+      .ZERO_FLAG(ZERO_FLAG),
+      .S_POSITION_WIDTH(S_POSITION_WIDTH)
+  ) pipe (
+      .clk(1'b0),
+      .advance(1'b0),
+      .s(s),
+      .lod_s(lod_s),
+      .e(e),
       .level(level),
       .nibble(nibble),
       .flag(flag)
@@ -96,11 +64,7 @@ module log2_quantizer #(
 endmodule
 
 // Points that the vectors of the default configuration do not reach.
-// not reached: line "cond_else: assign x = \(ODD_FACTOR == 3\).*"
-//   a constant of the scheme: A = 384 is 3 * 2^7 (BL2-SCHEME-01)
 // not reached: toggle "lod_s\[4\]:1->0"
 //   2^16 <= s, so its leading one is at 16 to 26 (BL2-SUM-02)
 // not reached: toggle "unused_any:1->0"
 //   s is never 0 (BL2-SUM-02)
-// not reached: toggle "left\[[567]\]:.*"
-//   lod(s) - lod(x) + 1 is from 0 to 27: its higher bits stay 0 (BL2-LOG2-06)

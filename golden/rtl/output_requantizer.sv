@@ -5,7 +5,7 @@
 // Handshake: none.
 // Requirements: BL2-OUT-01, BL2-OUT-02, BL2-NUM-02, BL2-NUM-05
 //
-// Assumes n2 <= MAX_N2.
+// Assumes n2 <= MAX_N2. output_requantizer_pipe without its registers.
 module output_requantizer #(
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
     parameter integer M2_WIDTH = bitlog2_pkg::M2_WIDTH,
@@ -19,31 +19,20 @@ module output_requantizer #(
     input  logic        [  O_WIDTH-1:0] zo,
     output logic        [  O_WIDTH-1:0] o
 );
-  localparam integer SUM_WIDTH = OUT_PRODUCT_WIDTH + 1;
-
-  logic signed [OUT_PRODUCT_WIDTH-1:0] product, half, rounded;
-  logic signed [M2_WIDTH:0] multiplier;
-  logic signed [O_WIDTH:0] zero;
-  logic signed [SUM_WIDTH-1:0] sum;
-
-  assign multiplier = {1'b0, m2};
-  assign product = OUT_PRODUCT_WIDTH'(acc) * OUT_PRODUCT_WIDTH'(multiplier);
-  assign half = (OUT_PRODUCT_WIDTH'(1) << n2) >> 1;
-  assign rounded = (product + half) >>> n2;
-  assign zero = {1'b0, zo};
-  assign sum = SUM_WIDTH'(rounded) + SUM_WIDTH'(zero);
-
-  always_comb begin
-    if (sum[SUM_WIDTH-1]) o = '0;
-    else if (|sum[SUM_WIDTH-2:O_WIDTH]) o = '1;
-    else o = sum[O_WIDTH-1:0];
-  end
+  output_requantizer_pipe #(
+      .PIPELINE(0),
+      .ACC_WIDTH(ACC_WIDTH),
+      .M2_WIDTH(M2_WIDTH),
+      .N2_WIDTH(N2_WIDTH),
+      .OUT_PRODUCT_WIDTH(OUT_PRODUCT_WIDTH),
+      .O_WIDTH(O_WIDTH)
+  ) pipe (
+      .clk(1'b0),
+      .advance(1'b0),
+      .acc(acc),
+      .m2(m2),
+      .n2(n2),
+      .zo(zo),
+      .o(o)
+  );
 endmodule
-
-// Points that the vectors of the default configuration do not reach.
-// not reached: toggle "half\[36\]:.*"
-//   half an LSB is at most 2^35: n2 is at most 36 (BL2-PARAM-02)
-// not reached: toggle "multiplier\[16\]:.*"
-//   sign bit of M2, which is unsigned (BL2-PARAM-02)
-// not reached: toggle "zero\[4\]:.*"
-//   sign bit of a zero point, which is unsigned (BL2-PARAM-02)

@@ -1,14 +1,15 @@
 // Row multiplier: m2_row = RND(m2 * 2^k / w) and n2_row = n2 + k of a row, k = lod(w).
 //
-// Latency: M2_WIDTH + 3 cycles from a word to its result.
-// Throughput: one word each M2_WIDTH + 3 cycles: the next one is taken as the result leaves.
+// Latency: M2_WIDTH + 4 cycles from a word to its result.
+// Throughput: one word each M2_WIDTH + 4 cycles: the next one is taken as the result leaves.
 // Handshake: AXI-Stream in, tdata = {weight_sum, m2, n2}; AXI-Stream out, {m2_row, n2_row}: a beat a
 //   row in both.
 // Requirements: BL2-ROWMUL-01, BL2-ROWMUL-02
 //
-// Assumes w >= 1, and n2 + k <= MAX_N2. A restoring divider, a bit of the quotient a cycle. w is
-// shifted until its leading one is at the top, so that m2 over w is below 2 from the start; the
-// quotient has one bit more than m2_row, and half an LSB is that bit, added in the last cycle.
+// Assumes w >= 1, and n2 + k <= MAX_N2. A restoring divider, a bit of the quotient a cycle. First
+// k is found as w is taken, and a cycle of its own shifts the leading one of w to the top, so that m2
+// over w is below 2 from the start; the quotient has one bit more than m2_row, and half an LSB is
+// that bit, added in the last cycle.
 module row_multiplier #(
     parameter integer WEIGHT_SUM_WIDTH = bitlog2_pkg::WEIGHT_SUM_WIDTH,
     parameter integer M2_WIDTH = bitlog2_pkg::M2_WIDTH,
@@ -25,15 +26,15 @@ module row_multiplier #(
 );
   localparam integer WIDTH = (WEIGHT_SUM_WIDTH > M2_WIDTH) ? WEIGHT_SUM_WIDTH : M2_WIDTH;
   localparam integer POSITION_WIDTH = (WEIGHT_SUM_WIDTH > 1) ? $clog2(WEIGHT_SUM_WIDTH) : 1;
-  localparam integer STEPS = M2_WIDTH + 2;
+  localparam integer STEPS = M2_WIDTH + 3;
   localparam integer COUNT_WIDTH = $clog2(STEPS + 1);
 
   logic [WEIGHT_SUM_WIDTH-1:0] weight_sum;
   logic [M2_WIDTH-1:0] m2;
   logic [N2_WIDTH-1:0] n2, n2_row;
-  logic [POSITION_WIDTH-1:0] k;
-  logic [COUNT_WIDTH-1:0] left;  // cycles: the last one rounds, those before it divide
-  logic [WIDTH-1:0] divisor, normalized, rest;
+  logic [POSITION_WIDTH-1:0] lod_found, k;
+  logic [COUNT_WIDTH-1:0] left;  // cycles: the first one normalizes, the last one rounds
+  logic [WIDTH-1:0] divisor, rest;
   logic [WIDTH:0] remainder;
   logic [M2_WIDTH:0] quotient;
   logic fire, enough, unused_any;
@@ -47,23 +48,29 @@ module row_multiplier #(
       .WIDTH(WEIGHT_SUM_WIDTH),
       .POSITION_WIDTH(POSITION_WIDTH)
   ) of_weight_sum (
+      .clk(1'b0),
+      .advance(1'b0),
       .x(weight_sum),
       .any(unused_any),
-      .position(k)
+      .position(lod_found)
   );
 
-  assign normalized = WIDTH'(weight_sum) << (WIDTH - 1 - 32'(k));
   assign enough = remainder >= {1'b0, divisor};
   assign rest = enough ? WIDTH'(remainder - {1'b0, divisor}) : remainder[WIDTH-1:0];
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       left <= '0;
+      k <= '0;
       divisor <= '0;
       remainder <= '0;
       quotient <= '0;
       n2_row <= '0;
       m_axis_tvalid <= 1'b0;
+    end else if (left == COUNT_WIDTH'(STEPS)) begin
+      left <= left - 1'b1;
+      divisor <= divisor << (WIDTH - 1 - 32'(k));
+      n2_row <= n2_row + N2_WIDTH'(k);
     end else if (left != '0) begin
       left <= left - 1'b1;
       remainder <= {rest, 1'b0};
@@ -76,16 +83,21 @@ module row_multiplier #(
       if (m_axis_tready) m_axis_tvalid <= 1'b0;
       if (fire) begin
         left <= COUNT_WIDTH'(STEPS);
-        divisor <= normalized;
+        k <= lod_found;
+        divisor <= WIDTH'(weight_sum);
         remainder <= (WIDTH + 1)'(m2) << (WIDTH - M2_WIDTH);
         quotient <= '0;
-        n2_row <= n2 + N2_WIDTH'(k);
+        n2_row <= n2;
       end
     end
   end
 endmodule
 // For proofs of equivalence: what holds at every clock edge, and where two states must agree.
 // invariant: !m_axis_tvalid || left == 0
-// invariant: left <= bitlog2_pkg::M2_WIDTH + 2
-// invariant: left < 2 || remainder < {divisor, 1'b0}
-// agree: divisor|remainder: left > 1; quotient|n2_row: left != 0 || m_axis_tvalid
+// invariant: left <= bitlog2_pkg::M2_WIDTH + 3
+// invariant: left < 2 || left > bitlog2_pkg::M2_WIDTH + 2 || remainder < {divisor, 1'b0}
+// invariant: left != bitlog2_pkg::M2_WIDTH + 3 || (divisor >> k == 1 && remainder >>
+//   ((bitlog2_pkg::WEIGHT_SUM_WIDTH > bitlog2_pkg::M2_WIDTH) ? bitlog2_pkg::WEIGHT_SUM_WIDTH
+//   : bitlog2_pkg::M2_WIDTH) == 0)
+// agree: k: left == bitlog2_pkg::M2_WIDTH + 3; divisor|remainder: left > 1;
+//   quotient|n2_row: left != 0 || m_axis_tvalid

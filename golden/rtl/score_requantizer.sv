@@ -5,8 +5,7 @@
 // Handshake: none.
 // Requirements: BL2-REQ-01, BL2-REQ-02, BL2-REQ-03, BL2-NUM-02, BL2-NUM-05
 //
-// Assumes n <= MAX_N. One rounding of the whole product, one saturation after the bias; the adder
-// in front of it keeps every bit.
+// Assumes n <= MAX_N. score_requantizer_pipe without its registers.
 module score_requantizer #(
     parameter integer SCORE_WIDTH = bitlog2_pkg::SCORE_WIDTH,
     parameter integer M_WIDTH = bitlog2_pkg::M_WIDTH,
@@ -20,29 +19,20 @@ module score_requantizer #(
     input  logic signed [    T_WIDTH-1:0] bias,
     output logic signed [    T_WIDTH-1:0] t
 );
-  localparam integer SUM_WIDTH = ((PRODUCT_WIDTH > T_WIDTH) ? PRODUCT_WIDTH : T_WIDTH) + 1;
-  localparam logic signed [T_WIDTH-1:0] HIGHEST = {1'b0, {(T_WIDTH - 1) {1'b1}}};
-  localparam logic signed [T_WIDTH-1:0] LOWEST = {1'b1, {(T_WIDTH - 1) {1'b0}}};
-
-  logic signed [PRODUCT_WIDTH-1:0] product, half, rounded;
-  logic signed [M_WIDTH:0] multiplier;
-  logic signed [SUM_WIDTH-1:0] sum;
-
-  assign multiplier = {1'b0, m};
-  assign product = PRODUCT_WIDTH'(score) * PRODUCT_WIDTH'(multiplier);
-  assign half = (PRODUCT_WIDTH'(1) << n) >> 1;
-  assign rounded = (product + half) >>> n;
-  assign sum = SUM_WIDTH'(rounded) + SUM_WIDTH'(bias);
-
-  always_comb begin
-    if (sum > SUM_WIDTH'(HIGHEST)) t = HIGHEST;
-    else if (sum < SUM_WIDTH'(LOWEST)) t = LOWEST;
-    else t = sum[T_WIDTH-1:0];
-  end
+  score_requantizer_pipe #(
+      .PIPELINE(0),
+      .SCORE_WIDTH(SCORE_WIDTH),
+      .M_WIDTH(M_WIDTH),
+      .N_WIDTH(N_WIDTH),
+      .PRODUCT_WIDTH(PRODUCT_WIDTH),
+      .T_WIDTH(T_WIDTH)
+  ) pipe (
+      .clk(1'b0),
+      .advance(1'b0),
+      .score(score),
+      .m(m),
+      .n(n),
+      .bias(bias),
+      .t(t)
+  );
 endmodule
-
-// Points that the vectors of the default configuration do not reach.
-// not reached: toggle "half\[(2[89]|3[01])\]:.*"
-//   half an LSB is at most 2^27: n is at most 28 (BL2-PARAM-02)
-// not reached: toggle "multiplier\[16\]:.*"
-//   sign bit of M, which is unsigned (BL2-PARAM-02)

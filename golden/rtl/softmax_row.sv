@@ -1,20 +1,26 @@
 // Softmax row: the scores of a row to the codes of its attention map, LANES keys a beat.
 //
-// Latency: 2 B + 1 cycles from the first beat of a row to its first codes, B = ceil(N / LANES); with
-//   ROW_MAX, B + 1.
-// Throughput: a row takes 3 B cycles: its scores are loaded as t, then two passes over the row
-//   buffer, one for the row sum, one for the codes. With ROW_MAX, where codes need no row sum, it
-//   takes 2 B. Rows do not overlap.
+// Latency: 2 B + 2 T + 22 cycles from the first beat of a row to its first codes, B = ceil(N /
+//   LANES), T = ceil(log2 LANES); with ROW_MAX, B + T + 12.
+// Throughput: rows overlap: while one is read out of the row buffer, the next one is loaded. A row
+//   takes 2 B + T + 3 cycles: two passes over the buffer, one for the row sum and one for the codes;
+//   or half of 3 B + 2 T + 9 where that is more: its room in the buffer is free again after that.
+//   With ROW_MAX, where codes need no row sum, it takes half of 2 B + T + 7.
 // Handshake: AXI-Stream in, LANES x {mask, score, bias}, lane 0 lowest; tkeep, a bit a lane, is 1 on
 //   all lanes but for the last beat, where the low lanes are kept; tlast on the last beat.
 //   AXI-Stream out, LANES x {nibble, flag}, framed alike. m and n are held from a row's first beat
 //   until its last codes are taken. tap_keys is valid in the cycle in which codes are taken;
 //   row_max and row_sum are those of its row; with ROW_MAX row_sum is 0.
-// Cycles: quotient 3 * B; row_max 2 * B
+// Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2);
+//   row_max (2 * B + TREE + 7) / 2
 // Requirements: BL2-ROW-01, BL2-MAX-01, BL2-EXP2-04, BL2-SUM-01, BL2-SUM-02, BL2-DIST-02,
 // Requirements: BL2-DIST-03, BL2-CODE-01, BL2-CODE-02
 //
 // Assumes 1 to MAX_TOKENS keys a row, one of them not masked, and n <= MAX_N.
+//
+// The way in never stops: a row is let in only where the buffer has room for it. The way out stands
+// still as a whole while codes wait to be taken. What passes through registers is numbered by the
+// one that holds it, from 0 for the first of each way.
 module softmax_row #(
     parameter integer LANES = 4,
     parameter integer MAX_TOKENS = bitlog2_pkg::MAX_TOKENS,
@@ -67,42 +73,81 @@ module softmax_row #(
 );
   localparam integer BEATS = (MAX_TOKENS + LANES - 1) / LANES;
   localparam integer INDEX_WIDTH = (BEATS > 1) ? $clog2(BEATS) : 1;
-  localparam integer WORD_WIDTH = LANES * (1 + T_WIDTH);
+  localparam integer LANE_WIDTH = 2 + T_WIDTH;
+  localparam integer TREE = $clog2(LANES);  // levels of a tree over the lanes, a register each
+  localparam integer LEAVES = 1 << TREE;
   localparam logic signed [T_WIDTH-1:0] LOWEST = {1'b1, {(T_WIDTH - 1) {1'b0}}};
 
-  localparam logic [1:0] LOAD = 2'd0;
+  // The way in: the beat, 4 registers in the requantizer, t, the tree.
+  localparam integer OF_T = 5;
+  localparam integer OF_MAX = OF_T + TREE;
+  // The way out: the word of the buffer twice, d, e, 7 registers in the quantizer, codes.
+  localparam integer OF_WORD = 1;
+  localparam integer OF_E = 3;
+  localparam integer OUT = (ROW_MAX != 0) ? 3 : 11;
+  // Cycles between the passes: sum and leading one are there as the first e comes again.
+  localparam integer GAP_CYCLES = TREE + 2;
+  localparam integer COUNT_WIDTH = ($clog2(GAP_CYCLES) > INDEX_WIDTH) ?
+      $clog2(GAP_CYCLES) : INDEX_WIDTH;
+
+  localparam logic [1:0] IDLE = 2'd0;
   localparam logic [1:0] SUM = 2'd1;
-  localparam logic [1:0] CODE = 2'd2;
-  localparam logic [1:0] LOADED = (ROW_MAX != 0) ? CODE : SUM;  // what follows LOAD
+  localparam logic [1:0] GAP = 2'd2;
+  localparam logic [1:0] CODE = 2'd3;
+  localparam logic [1:0] BEGIN = (ROW_MAX != 0) ? CODE : SUM;  // what follows IDLE
 
+  logic accept, advance, taken, at_end, released, last_of_word;
+  logic [1:0] rows;  // that are in, and not yet read for the last time
+  logic [OF_MAX:0] loading, lasts;  // where beats are on the way in, and last ones
+  logic [OUT:0] coding;  // and on the way out
+  logic waiting;  // a row whose maximum is known
+  logic write_bank, read_bank;
+  logic [INDEX_WIDTH-1:0] write_index, last_index, read_last;
+  logic [LANES*LANE_WIDTH-1:0] loaded, written, read, held;  // {kept, masked, t} of each lane
+  logic [LANES*LANE_WIDTH-1:0] buffer[0:(2<<INDEX_WIDTH)-1];
+  logic [(2*LEAVES-1)*T_WIDTH-1:0] maxima;  // a tree: 0 is its root, below i are 2 i + 1, 2 i + 2
+  logic signed [T_WIDTH-1:0] beat_max, largest, read_max, max_of_word;
   logic [1:0] state;
-  logic [WORD_WIDTH-1:0] buffer[0:BEATS-1];  // {mask, t} of each lane
-  logic [WORD_WIDTH-1:0] loaded, held;
-  logic [INDEX_WIDTH-1:0] index, last_index;
-  logic [LANES-1:0] last_keep;
-  logic signed [T_WIDTH-1:0] beat_max;
-  logic load, at_end;
+  logic [COUNT_WIDTH-1:0] count;
 
-  assign s_axis_score_tready = state == LOAD;
-  assign load = s_axis_score_tvalid && s_axis_score_tready;
-  assign held = buffer[index];
-  assign at_end = index == last_index;
+  assign s_axis_score_tready = !rows[1];
+  assign accept = s_axis_score_tvalid && s_axis_score_tready;
+  assign advance = !m_axis_tvalid || m_axis_tready;
 
-  // Load: t of each lane, and the maximum of those that are there and not masked.
+  // In: t of each lane, and the maximum of those that are there and not masked.
   for (genvar lane = 0; lane < LANES; lane++) begin : g_load
-    logic mask;
+    logic mask, kept, masked, kept_before;
     logic signed [SCORE_WIDTH-1:0] score;
     logic signed [T_WIDTH-1:0] bias, t;
 
-    assign {mask, score, bias} = s_axis_score_tdata[lane*KEY_WIDTH+:KEY_WIDTH];
+    delay_line #(
+        .WIDTH(1 + KEY_WIDTH)
+    ) of_beat (
+        .clk(clk),
+        .advance(1'b1),
+        .d({s_axis_score_tkeep[lane], s_axis_score_tdata[lane*KEY_WIDTH+:KEY_WIDTH]}),
+        .q({kept, mask, score, bias})
+    );
 
-    score_requantizer #(
+    delay_line #(
+        .WIDTH(2),
+        .DEPTH(OF_T - 1)
+    ) beside_t (
+        .clk(clk),
+        .advance(1'b1),
+        .d({kept, mask || !kept}),
+        .q({kept_before, masked})
+    );
+
+    score_requantizer_pipe #(
         .SCORE_WIDTH(SCORE_WIDTH),
         .M_WIDTH(M_WIDTH),
         .N_WIDTH(N_WIDTH),
         .PRODUCT_WIDTH(PRODUCT_WIDTH),
         .T_WIDTH(T_WIDTH)
     ) requantizer (
+        .clk(clk),
+        .advance(1'b1),
         .score(score),
         .m(m),
         .n(n),
@@ -110,37 +155,194 @@ module softmax_row #(
         .t(t)
     );
 
-    assign loaded[lane*(1+T_WIDTH)+:1+T_WIDTH] = {mask || !s_axis_score_tkeep[lane], t};
+    delay_line #(
+        .WIDTH(LANE_WIDTH)
+    ) of_t (
+        .clk(clk),
+        .advance(1'b1),
+        .d({kept_before, masked, t}),
+        .q(loaded[lane*LANE_WIDTH+:LANE_WIDTH])
+    );
   end
 
-  always_comb begin
-    beat_max = (index == '0) ? LOWEST : row_max;
-    for (int lane = 0; lane < LANES; lane++) begin
-      if (!loaded[lane*(1+T_WIDTH)+T_WIDTH] &&
-          $signed(loaded[lane*(1+T_WIDTH)+:T_WIDTH]) > beat_max)
-        beat_max = loaded[lane*(1+T_WIDTH)+:T_WIDTH];
+  for (genvar leaf = 0; leaf < LEAVES; leaf++) begin : g_maximum
+    logic signed [T_WIDTH-1:0] of_leaf;
+
+    if (leaf < LANES) begin : g_lane
+      assign of_leaf = loaded[leaf*LANE_WIDTH+T_WIDTH] ?
+          LOWEST : loaded[leaf*LANE_WIDTH+:T_WIDTH];
+    end else begin : g_none
+      assign of_leaf = LOWEST;
+    end
+
+    assign maxima[(LEAVES-1+leaf)*T_WIDTH+:T_WIDTH] = of_leaf;
+
+    if (leaf < LEAVES - 1) begin : g_node
+      logic signed [T_WIDTH-1:0] left, right, larger;
+
+      assign left = maxima[(2*leaf+1)*T_WIDTH+:T_WIDTH];
+      assign right = maxima[(2*leaf+2)*T_WIDTH+:T_WIDTH];
+
+      always_ff @(posedge clk) begin
+        larger <= (left > right) ? left : right;
+      end
+
+      assign maxima[leaf*T_WIDTH+:T_WIDTH] = larger;
     end
   end
+
+  assign beat_max = maxima[T_WIDTH-1:0];
+
+  delay_line #(
+      .WIDTH(LANES * LANE_WIDTH),
+      .DEPTH(TREE)
+  ) beside_tree (
+      .clk(clk),
+      .advance(1'b1),
+      .d(loaded),
+      .q(written)
+  );
+
+  always_ff @(posedge clk) begin
+    if (loading[OF_MAX]) buffer[{write_bank, write_index}] <= written;
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      rows <= '0;
+      loading <= '0;
+      lasts <= '0;
+      write_bank <= 1'b0;
+      write_index <= '0;
+      waiting <= 1'b0;
+      largest <= '0;
+      last_index <= '0;
+    end else begin
+      rows <= rows + 2'(accept && s_axis_score_tlast) - 2'(released);
+      loading <= {loading[OF_MAX-1:0], accept};
+      lasts <= {lasts[OF_MAX-1:0], accept && s_axis_score_tlast};
+      if (loading[OF_MAX]) begin
+        if (write_index == '0 || beat_max > largest) largest <= beat_max;
+        write_index <= lasts[OF_MAX] ? '0 : write_index + 1'b1;
+      end
+      if (lasts[OF_MAX]) begin
+        write_bank <= !write_bank;
+        last_index <= write_index;
+      end
+      waiting <= (waiting && !taken) || lasts[OF_MAX];
+    end
+  end
+
+  // Passes over the buffer.
+  assign taken = state == IDLE && waiting;
+  assign at_end = count == ((state == GAP) ? COUNT_WIDTH'(GAP_CYCLES - 1) :
+      COUNT_WIDTH'(read_last));
+  assign released = advance && state == CODE && at_end;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      state <= IDLE;
+      count <= '0;
+      read_bank <= 1'b0;
+      read_max <= '0;
+      read_last <= '0;
+      coding <= '0;
+    end else begin
+      if (taken) begin
+        state <= BEGIN;
+        read_max <= largest;
+        read_last <= last_index;
+      end else if (advance && state != IDLE) begin
+        count <= at_end ? '0 : count + 1'b1;
+        if (at_end) state <= state + 2'd1;
+      end
+      if (released) read_bank <= !read_bank;
+      if (advance) coding <= {coding[OUT-1:0], state == CODE};
+    end
+  end
+
+  // Out: d of each lane, and its level.
+  always_ff @(posedge clk) begin
+    if (advance) read <= buffer[{read_bank, count[INDEX_WIDTH-1:0]}];
+  end
+
+  delay_line #(
+      .WIDTH(LANES * LANE_WIDTH),
+      .DEPTH(OF_WORD)
+  ) word_again (
+      .clk(clk),
+      .advance(advance),
+      .d(read),
+      .q(held)
+  );
+
+  delay_line #(
+      .WIDTH(1 + T_WIDTH),
+      .DEPTH(OF_WORD + 1)
+  ) row_beside_word (
+      .clk(clk),
+      .advance(advance),
+      .d({at_end, read_max}),
+      .q({last_of_word, max_of_word})
+  );
+
+  delay_line #(
+      .WIDTH(1 + T_WIDTH),
+      .DEPTH(OUT - OF_WORD)
+  ) row_beside_code (
+      .clk(clk),
+      .advance(advance),
+      .d({last_of_word, max_of_word}),
+      .q({m_axis_tlast, row_max})
+  );
 
   if (ROW_MAX != 0) begin : g_row_max
     // One pass: the level of each lane is read from its distance.
     for (genvar lane = 0; lane < LANES; lane++) begin : g_key
-      logic mask, flag;
-      logic signed [T_WIDTH-1:0] t;
-      logic [D_WIDTH-1:0] d;
-      logic [LEVEL_WIDTH-1:0] level;
+      logic kept, masked, mask, flag;
+      logic signed [T_WIDTH-1:0] t, out_t;
+      logic [D_WIDTH-1:0] found_d, d, out_d;
+      logic [LEVEL_WIDTH-1:0] level, out_level;
       logic [3:0] nibble;
 
-      assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
+      assign {kept, masked, t} = held[lane*LANE_WIDTH+:LANE_WIDTH];
 
       distance #(
           .T_WIDTH(T_WIDTH),
           .D_WIDTH(D_WIDTH),
           .DISTANCE_MAX(DISTANCE_MAX)
       ) of_key (
-          .row_max(row_max),
+          .row_max(max_of_word),
           .t(t),
-          .d(d)
+          .d(found_d)
+      );
+
+      delay_line #(
+          .WIDTH(1 + D_WIDTH)
+      ) of_d (
+          .clk(clk),
+          .advance(advance),
+          .d({masked, found_d}),
+          .q({mask, d})
+      );
+
+      delay_line #(
+          .WIDTH(1 + T_WIDTH + D_WIDTH),
+          .DEPTH(OUT - OF_WORD)
+      ) beside_code (
+          .clk(clk),
+          .advance(advance),
+          .d({kept, t, found_d}),
+          .q({m_axis_tkeep[lane], out_t, out_d})
+      );
+
+      delay_line #(
+          .WIDTH(LEVEL_WIDTH + 5)
+      ) of_code (
+          .clk(clk),
+          .advance(advance),
+          .d({level, nibble, flag}),
+          .q({out_level, m_axis_tdata[lane*5+:5]})
       );
 
       distance_quantizer #(
@@ -160,34 +362,68 @@ module softmax_row #(
           .flag(flag)
       );
 
-      assign m_axis_tdata[lane*5+:5] = {nibble, flag};
-      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] = {t, d, level, nibble, flag};
+      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] =
+          {out_t, out_d, out_level, m_axis_tdata[lane*5+:5]};
     end
 
     assign row_sum = '0;
   end else begin : g_quotient
-    logic [LANES*E_WIDTH-1:0] lane_e;
-    logic [S_WIDTH-1:0] beat_sum;
+    localparam integer OF_SUM = OF_E + TREE;
+    localparam integer S_POSITION_WIDTH = $clog2(S_WIDTH);
+
+    logic [OF_SUM:0] summing, firsts;  // where beats of the first pass are, and first ones
+    logic [(2*LEAVES-1)*S_WIDTH-1:0] sums;  // a tree as that of the maxima
+    logic [S_WIDTH-1:0] sum;
+    logic [S_POSITION_WIDTH-1:0] lod_found, lod_s;
+    logic unused_any;
 
     // Both passes: d and e of each lane; the second has the sum, and so the codes.
     for (genvar lane = 0; lane < LANES; lane++) begin : g_key
-      logic mask, flag;
-      logic signed [T_WIDTH-1:0] t;
-      logic [D_WIDTH-1:0] d;
-      logic [E_WIDTH-1:0] e;
-      logic [LEVEL_WIDTH-1:0] level;
+      logic [E_WIDTH-1:0] found_e, e, out_e;
+      logic kept, masked, mask, flag;
+      logic signed [T_WIDTH-1:0] t, out_t;
+      logic [D_WIDTH-1:0] found_d, d, out_d;
+      logic [LEVEL_WIDTH-1:0] level, out_level;
       logic [3:0] nibble;
 
-      assign {mask, t} = held[lane*(1+T_WIDTH)+:1+T_WIDTH];
+      assign {kept, masked, t} = held[lane*LANE_WIDTH+:LANE_WIDTH];
 
       distance #(
           .T_WIDTH(T_WIDTH),
           .D_WIDTH(D_WIDTH),
           .DISTANCE_MAX(DISTANCE_MAX)
       ) of_key (
-          .row_max(row_max),
+          .row_max(max_of_word),
           .t(t),
-          .d(d)
+          .d(found_d)
+      );
+
+      delay_line #(
+          .WIDTH(1 + D_WIDTH)
+      ) of_d (
+          .clk(clk),
+          .advance(advance),
+          .d({masked, found_d}),
+          .q({mask, d})
+      );
+
+      delay_line #(
+          .WIDTH(1 + T_WIDTH + D_WIDTH),
+          .DEPTH(OUT - OF_WORD)
+      ) beside_code (
+          .clk(clk),
+          .advance(advance),
+          .d({kept, t, found_d}),
+          .q({m_axis_tkeep[lane], out_t, out_d})
+      );
+
+      delay_line #(
+          .WIDTH(LEVEL_WIDTH + 5)
+      ) of_code (
+          .clk(clk),
+          .advance(advance),
+          .d({level, nibble, flag}),
+          .q({out_level, m_axis_tdata[lane*5+:5]})
       );
 
       exp2 #(
@@ -198,10 +434,19 @@ module softmax_row #(
       ) of_distance (
           .mask(mask),
           .d(d),
-          .e(e)
+          .e(found_e)
       );
 
-      log2_quantizer #(
+      delay_line #(
+          .WIDTH(E_WIDTH)
+      ) of_e (
+          .clk(clk),
+          .advance(advance),
+          .d(found_e),
+          .q(e)
+      );
+
+      log2_quantizer_pipe #(
           .S_WIDTH(S_WIDTH),
           .E_WIDTH(E_WIDTH),
           .LEVEL_WIDTH(LEVEL_WIDTH),
@@ -210,91 +455,147 @@ module softmax_row #(
           .BASE_SHIFT(BASE_SHIFT),
           .HALF(HALF),
           .TOP_LEVEL(TOP_LEVEL),
-          .ZERO_FLAG(ZERO_FLAG)
+          .ZERO_FLAG(ZERO_FLAG),
+          .S_POSITION_WIDTH(S_POSITION_WIDTH)
       ) quantizer (
-          .s(row_sum),
+          .clk(clk),
+          .advance(advance),
+          .s(sum),
+          .lod_s(lod_s),
           .e(e),
           .level(level),
           .nibble(nibble),
           .flag(flag)
       );
 
-      assign lane_e[lane*E_WIDTH+:E_WIDTH] = e;
-      assign m_axis_tdata[lane*5+:5] = {nibble, flag};
-      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] = {t, d, e, level, nibble, flag};
+      delay_line #(
+          .WIDTH(E_WIDTH),
+          .DEPTH(OUT - OF_E)
+      ) e_beside_code (
+          .clk(clk),
+          .advance(advance),
+          .d(e),
+          .q(out_e)
+      );
+
+      assign tap_keys_tdata[lane*TAP_WIDTH+:TAP_WIDTH] =
+          {out_t, out_d, out_e, out_level, m_axis_tdata[lane*5+:5]};
+      assign sums[(LEAVES-1+lane)*S_WIDTH+:S_WIDTH] = S_WIDTH'(e);
     end
 
-    always_comb begin
-      beat_sum = (index == '0) ? '0 : row_sum;
-      for (int lane = 0; lane < LANES; lane++) begin
-        beat_sum = beat_sum + S_WIDTH'(lane_e[lane*E_WIDTH+:E_WIDTH]);
+    for (genvar node = 0; node < LEAVES - 1; node++) begin : g_sum
+      logic [S_WIDTH-1:0] added;
+
+      always_ff @(posedge clk) begin
+        if (advance) added <= sums[(2*node+1)*S_WIDTH+:S_WIDTH] + sums[(2*node+2)*S_WIDTH+:S_WIDTH];
       end
+
+      assign sums[node*S_WIDTH+:S_WIDTH] = added;
+    end
+
+    for (genvar leaf = LANES; leaf < LEAVES; leaf++) begin : g_none
+      assign sums[(LEAVES-1+leaf)*S_WIDTH+:S_WIDTH] = '0;
     end
 
     always_ff @(posedge clk) begin
-      if (!rst_n) row_sum <= '0;
-      else if (state == SUM) row_sum <= beat_sum;
+      if (!rst_n) begin
+        summing <= '0;
+        firsts <= '0;
+        sum <= '0;
+      end else if (advance) begin
+        summing <= {summing[OF_SUM-1:0], state == SUM};
+        firsts <= {firsts[OF_SUM-1:0], state == SUM && count == '0};
+        if (summing[OF_SUM]) sum <= sums[S_WIDTH-1:0] + (firsts[OF_SUM] ? '0 : sum);
+      end
     end
+
+    leading_one #(
+        .WIDTH(S_WIDTH),
+        .PIPELINE(1),
+        .POSITION_WIDTH(S_POSITION_WIDTH)
+    ) of_sum (
+        .clk(clk),
+        .advance(advance),
+        .x(sum),
+        .any(unused_any),
+        .position(lod_found)
+    );
+
+    delay_line #(
+        .WIDTH(S_POSITION_WIDTH)
+    ) of_lod (
+        .clk(clk),
+        .advance(advance),
+        .d(lod_found),
+        .q(lod_s)
+    );
+
+    delay_line #(
+        .WIDTH(S_WIDTH),
+        .DEPTH(OUT - OF_E)
+    ) sum_beside_code (
+        .clk(clk),
+        .advance(advance),
+        .d(sum),
+        .q(row_sum)
+    );
   end
 
-  assign m_axis_tvalid = state == CODE;
-  assign m_axis_tlast = at_end;
-  assign m_axis_tkeep = at_end ? last_keep : '1;
+  assign m_axis_tvalid = coding[OUT];
   assign tap_keys_tvalid = m_axis_tvalid && m_axis_tready;
   assign tap_keys_tkeep = m_axis_tkeep;
   assign tap_keys_tlast = m_axis_tlast;
-
-  always_ff @(posedge clk) begin
-    if (load) buffer[index] <= loaded;
-  end
-
-  always_ff @(posedge clk) begin
-    if (!rst_n) begin
-      state <= LOAD;
-      index <= '0;
-      last_index <= '0;
-      last_keep <= '0;
-      row_max <= '0;
-    end else begin
-      case (state)
-        LOAD:
-        if (load) begin
-          row_max <= beat_max;
-          index <= s_axis_score_tlast ? '0 : index + 1'b1;
-          if (s_axis_score_tlast) begin
-            last_index <= index;
-            last_keep <= s_axis_score_tkeep;
-            state <= LOADED;
-          end
-        end
-        SUM: begin
-          index <= at_end ? '0 : index + 1'b1;
-          if (at_end) state <= CODE;
-        end
-        default:
-        if (m_axis_tready) begin
-          index <= at_end ? '0 : index + 1'b1;
-          if (at_end) state <= LOAD;
-        end
-      endcase
-    end
-  end
 endmodule
-// For proofs of equivalence: what holds at every clock edge, and where two states must agree.
+// For proofs of equivalence, of 4 lanes: what holds at every clock edge, and where two states must
+// agree.
 // assume: !s_axis_score_tvalid || (s_axis_score_tkeep[0]
 //   && (s_axis_score_tkeep & (s_axis_score_tkeep + 1)) == 0)
-// assume: !s_axis_score_tvalid || s_axis_score_tlast || (&s_axis_score_tkeep
-//   && index != (bitlog2_pkg::MAX_TOKENS + 3) / 4 - 1)
-// invariant: state != 3
-// row_max invariant: state != 1
-// invariant: state == 0 || index <= last_index
-// invariant: state == 0 || (last_keep[0] && (last_keep & (last_keep + 1)) == 0)
-// quotient lemma: BL2-SUM-01, BL2-SUM-02: state != 2
-//   || (row_sum >= (1 << bitlog2_pkg::TABLE_BITS)
-//   && row_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
-// agree: row_max: state != 0 || index != 0;
-//   row_sum: state == 2 || (state == 1 && index != 0);
-//   last_index: state != 0; last_keep: state != 0;
-//   buffer: state == 0 ? entry < index : entry <= last_index
+// assume: !s_axis_score_tvalid || s_axis_score_tlast || &s_axis_score_tkeep
+// invariant: (lasts & ~loading) == 0
+// invariant: rows <= 2 && rows == $countones(lasts) + waiting + (state != 0)
+// invariant: write_bank == (read_bank ^ waiting ^ (state != 0))
+// invariant: !rows[1] || ((loading & (~loading + 8'd1) & ~lasts) == 0
+//   && (loading != 0 || write_index == 0))
+// invariant: state[0] ? count <= read_last : state == 2 ? count <= 3 : count == 0
+// row_max invariant: state == 0 || state == 3
+// quotient lemma: BL2-SUM-01, BL2-SUM-02: !coding[3]
+//   || (g_quotient_sum >= (1 << bitlog2_pkg::TABLE_BITS)
+//   && g_quotient_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
+// quotient agree: buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
+//   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
+//   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
+//   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];
+//   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
+//   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
+//   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0] ||
+//   g_quotient_summing[0]; held|.*row_beside_code_d: coding[1] || g_quotient_summing[1];
+//   .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2] || g_quotient_summing[2];
+//   .*key_\d__e|.*(row|key_\d_)_beside_code.*_1__held: coding[3] || g_quotient_summing[3];
+//   .*g_quotient_g_sum_[12]__added: g_quotient_summing[4]; .*g_quotient_g_sum_0__added:
+//   g_quotient_summing[5]; .*after_x_q: coding[4];
+//   .*(row|key_\d_)_beside_code.*_2__held|.*(e|sum)_beside_code.*_0__held: coding[4];
+//   .*of_x_in_the_middle_q|.*beside_lod.*_0__held: coding[5];
+//   .*(row|key_\d_)_beside_code.*_3__held|.*(e|sum)_beside_code.*_1__held: coding[5];
+//   .*after_lod_q|.*beside_lod_q: coding[6];
+//   .*(row|key_\d_)_beside_code.*_4__held|.*(e|sum)_beside_code.*_2__held: coding[6];
+//   .*after_left_q: coding[7];
+//   .*(row|key_\d_)_beside_code.*_5__held|.*(e|sum)_beside_code.*_3__held: coding[7];
+//   .*after_aligned_q: coding[8];
+//   .*(row|key_\d_)_beside_code.*_6__held|.*(e|sum)_beside_code.*_4__held: coding[8];
+//   .*after_below_q|.*after_triple_q: coding[9];
+//   .*(row|key_\d_)_beside_code.*_7__held|.*(e|sum)_beside_code.*_5__held: coding[9]; .*after_k_q:
+//   coding[10]; .*(row|key_\d_)_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
+//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11]; .*of_sum_in_the_middle_q: (state == 2
+//   && count != 0) || state == 3 || coding[3:0] != 0; .*lod_s: (state == 2 && count > 1) || state
+//   == 3 || coding[3:0] != 0
+// row_max agree: buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
+//   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
+//   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
+//   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];
+//   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
+//   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
+//   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0];
+//   held|.*row_beside_code_d: coding[1]; .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2];
+//   .*of_code_q|.*beside_code_q: coding[3]
 // compare: row_max: m_axis_tvalid
 // compare: row_sum: m_axis_tvalid

@@ -60,7 +60,7 @@ ATTENTION_ROW = Unit(
     ),
     assumes=(N.bounded, port("n2") <= parameter("max_layer_n2")),
     longest=parameter("max_tokens"),
-    helpers=(Helper("softmax_row"),),
+    helpers=(Helper("softmax_row"), Helper("delay_line", None)),
 )
 
 

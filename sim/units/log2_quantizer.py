@@ -37,7 +37,7 @@ LOG2_QUANTIZER = Unit(
     ),
     assumes=(E.bounded, port("s") >= E.bound, S.bounded),
     clocked=False,
-    helpers=(Helper("leading_one", None),),
+    helpers=(Helper("log2_quantizer_pipe", None), Helper("leading_one", None)),
     stand_ins=("log2_quantizer_divide",),
     lane="log2_quantizer",
     families=(QUOTIENT,),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..declarations import Port, Stream, Unit, ones
+from ..declarations import Helper, Port, Stream, Unit, ones
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..rounding import rnd, rnd_kernel, sat
@@ -39,6 +39,7 @@ OUTPUT_REQUANTIZER = Unit(
     makes=(("output_requantizer", "expected", "o"),),
     assumes=(N2.bounded,),
     clocked=False,
+    helpers=(Helper("output_requantizer_pipe", (N2.bounded,)),),
     lane="output_requantizer",
 )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..declarations import Port, Stream, Unit, ones
+from ..declarations import Helper, Port, Stream, Unit, ones
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
 from ..rounding import rnd, rnd_kernel, sat
@@ -40,6 +40,7 @@ SCORE_REQUANTIZER = Unit(
     makes=(("score_requantizer", "expected", "t"),),
     assumes=(N.bounded,),
     clocked=False,
+    helpers=(Helper("score_requantizer_pipe", (N.bounded,)),),
     lane="score_requantizer",
 )
 

@@ -66,7 +66,7 @@ module cycles_tb #(
       else $display("interval %0d", cycle - last);
       last <= cycle;
       rows <= rows + 1;
-      if (rows == 4) $finish;
+      if (rows == 8) $finish;
     end
   end
 endmodule

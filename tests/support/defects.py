@@ -9,8 +9,12 @@ from support.rtl import HALF_17, ROW_MAX_16, rtl_files
 
 #: Modules without vectors of their own -> the device that they are a part of.
 _PART_OF = {
+    "delay_line": "softmax_row",
     "distance": "row_max",
     "leading_one": "log2_quantizer",
+    "log2_quantizer_pipe": "log2_quantizer",
+    "output_requantizer_pipe": "output_requantizer",
+    "score_requantizer_pipe": "score_requantizer",
     "shift_add_lane": "shift_add",
     "level_value": "weight_sum",
 }
@@ -101,11 +105,12 @@ class Forgotten:
 
 
 _ARITHMETIC = (
-    Defect("score_requantizer", "truncation for rounding", ">> 1;", ">> PRODUCT_WIDTH;"),
+    Defect("score_requantizer", "no bias", ".bias(bias)", ".bias('0)"),
+    Defect("score_requantizer_pipe", "truncation for rounding", ">> 1;", ">> PRODUCT_WIDTH;"),
     Defect(
-        "score_requantizer",
+        "score_requantizer_pipe",
         "missing saturation",
-        "if (sum > SUM_WIDTH'(HIGHEST)) t = HIGHEST;\n    else if",
+        "if (sum_4 > SUM_WIDTH'(HIGHEST)) t = HIGHEST;\n    else if",
         "if",
     ),
     Defect("distance", "missing saturation", "(wide > LARGEST)", "(LARGEST == '0)"),
@@ -118,16 +123,20 @@ _ARITHMETIC = (
     ),
     Defect("exp2", "truncation for rounding", "+ E_WIDTH'(shifted[0])", ""),
     Defect("leading_one", "upper half not searched", "POSITION_WIDTH - 1;", "POSITION_WIDTH - 2;"),
+    Defect("log2_quantizer", "leading one of e", ".x(s)", ".x(S_WIDTH'(e))"),
     Defect(
-        "log2_quantizer", "tie goes down", "aligned < (COMPARE_WIDTH", "aligned <= (COMPARE_WIDTH"
+        "log2_quantizer_pipe", "tie goes down", "aligned_5 < (COMPARE_WIDTH",
+        "aligned_5 <= (COMPARE_WIDTH",
     ),
     Defect(
-        "log2_quantizer",
+        "log2_quantizer_pipe",
         "missing saturation",
         "(unclamped > K_WIDTH'(TOP_LEVEL))",
         "(unclamped > K_WIDTH'(TOP_LEVEL + 1))",
     ),
-    Defect("log2_quantizer", "four times s", "WIDTH'(s) << 1);", "WIDTH'(s) << 2);"),
+    Defect(
+        "log2_quantizer_pipe", "four times s", "WIDTH'(s_5) << 1);", "WIDTH'(s_5) << 2);"
+    ),
     Defect("log2_quantizer_divide", "A - 1", "WIDTH'(INT_MAX)) /", "WIDTH'(INT_MAX-1)) /"),
     Defect(
         "log2_quantizer_divide", "missing saturation", "P_WIDTH'(INT_MAX - 1)", "P_WIDTH'(INT_MAX)"
@@ -139,15 +148,18 @@ _ARITHMETIC = (
     Defect("shift_add_lane", "shift off by one", "<<< level[4:1]", "<<< level[4:1] <<< 1"),
     Defect("shift_add_lane", "quarter for half", "shifted >>> 1", "shifted >>> 2"),
     Defect("shift_add_lane", "half bit of level 1", "level[0] && level[4:1] != '0", "level[0]"),
-    Defect("output_requantizer", "truncation for rounding", ">> 1;", ">> OUT_PRODUCT_WIDTH;"),
-    Defect("output_requantizer", "zero point subtracted", "+ SUM_WIDTH'(z", "- SUM_WIDTH'(z"),
-    Defect("output_requantizer", "missing saturation", "o = '1;", "o = sum[O_WIDTH-1:0];"),
+    Defect("output_requantizer", "no zero point", ".zo(zo)", ".zo('0)"),
+    Defect("output_requantizer_pipe", "truncation for rounding", ">> 1;", ">> OUT_PRODUCT_WIDTH;"),
+    Defect("output_requantizer_pipe", "zero point subtracted", "+ SUM_WIDTH'(z", "- SUM_WIDTH'(z"),
+    Defect("output_requantizer_pipe", "missing saturation", "o = '1;", "o = sum_4[O_WIDTH-1:0];"),
 )  # fmt: skip
 
 _STREAMS = (
     Defect("score_accumulator", "lost first beat", "first ? term :", "first ? '0 :"),
     Defect("row_sum", "no rows of one beat", "&& s_axis_tlast;", "&& s_axis_tlast && !first;"),
-    Defect("softmax_row", "all lanes kept", "at_end ? last_keep : '1", "'1"),
+    Defect("delay_line", "a register too few", "places[LINE*WIDTH+:WIDTH]",
+           "places[(LINE-1)*WIDTH+:WIDTH]"),
+    Defect("softmax_row", "all lanes kept", "{kept_before, masked, t}", "{1'b1, masked, t}"),
     Defect(
         "score_accumulator",
         "lost last beat",
@@ -184,13 +196,12 @@ _STREAMS = (
     Defect(
         "softmax_row",
         "lost last beat",
-        "row_sum <= beat_sum;",
-        "if (!at_end) row_sum <= beat_sum;",
+        "state == SUM}",
+        "state == SUM && !at_end}",
     ),
-    Defect("softmax_row", "mask not kept", "{mask || !s_axis_score_tkeep[lane], t}",
-            "{!s_axis_score_tkeep[lane], t}"),
+    Defect("softmax_row", "mask not kept", "{kept, mask || !kept}", "{kept, !kept}"),
     Defect(
-        "attention_row", "rows run together", "first <= code_last;", "first <= 1'b0;"
+        "attention_row", "rows run together", "first <= sum_last;", "first <= 1'b0;"
     ),
     Defect(
         "attention_row", "hang", "code_ready = s_axis_v_tvalid && free",
@@ -213,8 +224,8 @@ _ROW_MAX = tuple(
          "if (!s_axis_tlast) m_axis_tdata <= WEIGHT_SUM_WIDTH"),
         ("row_multiplier", "truncation for rounding",
          "(quotient >> 1) + (M2_WIDTH + 1)'(quotient[0])", "quotient >> 1"),
-        ("row_multiplier", "a step too few", "integer STEPS = M2_WIDTH + 2",
-         "integer STEPS = M2_WIDTH + 1"),
+        ("row_multiplier", "a step too few", "integer STEPS = M2_WIDTH + 3",
+         "integer STEPS = M2_WIDTH + 2"),
         ("row_multiplier", "w not aligned", "<< (WIDTH - 1 - 32'(k))",
          "<< (WIDTH - 1 - 32'(k) - 1)"),
         ("row_multiplier", "hang", "m_axis_tvalid <= 1'b1;", "m_axis_tvalid <= 1'b0;"),
@@ -223,11 +234,11 @@ _ROW_MAX = tuple(
         ("softmax_row", "mask left out of the level",
          ".mask(mask),\n          .d(d),\n          .level", ".mask(1'b0), .d(d), .level"),
         ("attention_row", "row not held while it is divided",
-         "if (complete && multiplier_ready) begin", "if (complete) begin"),
+         "if (complete && ready) begin", "if (complete) begin"),
         ("attention_row", "accumulators free too early",
-         "free = !complete || multiplier_ready", "free = 1'b1"),
+         "free = !complete || ready", "free = 1'b1"),
         ("attention_row", "weights of rows run together",
-         "next_weight_sum = first ? '0 : weight_sum;", "next_weight_sum = weight_sum;"),
+         "(first ? '0 : weight_sum)", "weight_sum"),
     )
 )  # fmt: skip
 
@@ -246,15 +257,12 @@ FORGOTTEN = (
     Forgotten("code_memory", "place", "bit 0", "place <= '0;", "place[2:1] <= '0;", _COSIM),
     Forgotten("code_memory", "place", "bit 2", "place <= '0;", "place[1:0] <= '0;", _COSIM),
     Forgotten("code_memory", "low_flags", "all", "low_flags <= '0;", "", _BOTH),
-    Forgotten("softmax_row", "state", "all", "state <= LOAD;", "", _BENCH),
-    Forgotten("softmax_row", "state", "bit 0", "state <= LOAD;", "state[1] <= 0;", _COSIM),
-    Forgotten("softmax_row", "state", "bit 1", "state <= LOAD;", "state[0] <= 0;", _COSIM,
-              ("softmax_row", "attention_row")),
-    Forgotten("softmax_row", "index", "all", "index <= '0;", "", _BENCH),
-    Forgotten("softmax_row", "index", "bit 0", " index <= '0;", " index[1] <= '0;", _COSIM),
+    Forgotten("softmax_row", "state", "all", "state <= IDLE;", "", _BENCH),
+    Forgotten("softmax_row", "loading", "all", "loading <= '0;", "", _BOTH),
+    Forgotten("softmax_row", "coding", "all", "coding <= '0;", "", _COSIM),
     Forgotten("attention_row", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
     Forgotten("row_multiplier", "left", "all", "left <= '0;", "", _BENCH, scheme=ROW_MAX_16),
-    Forgotten("attention_row", "g_row_max.complete", "all", "complete <= 1'b0;", "", _BENCH,
+    Forgotten("attention_row", "complete", "all", "complete <= 1'b0;", "", _BENCH,
               scheme=ROW_MAX_16),
 )  # fmt: skip
 

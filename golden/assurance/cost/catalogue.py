@@ -421,7 +421,7 @@ CHOICES: dict[str, Choice] = {
         Choice(
             "rows",
             "Whole rows",
-            "D = 8 in attention_row. The row buffer is the memory, its read port asynchronous.",
+            "D = 8 in attention_row. The row buffer is the memory.",
             _rows(),
         ),
     )

@@ -68,9 +68,10 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
     """`score_requantizer`, cut at the product."""
     config, net = setting.config, setting.terms("score_requantizer")
     most = config.registers["score"].bound * ((1 << config.m_bits) - 1)
-    yield from _product(net["product"], net["score"], net["m"])
-    yield from _product_lemma(config.registers["score"].bound, config.m_bits, net["product"].size())
-    t, product = replaced(net["t"], net["product"], "product")
+    wire = net["pipe.product"]
+    yield from _product(wire, net["score"], net["m"])
+    yield from _product_lemma(config.registers["score"].bound, config.m_bits, wire.size())
+    t, product = replaced(net["t"], wire, "product")
     rounded = rnd(signed(product), unsigned(net["n"]))
     page = saturated(rounded + signed(net["bias"]), config.t_min, config.t_max)
     yield Holds(
@@ -92,9 +93,10 @@ def output_requantizer(setting: Setting) -> Iterator[Holds]:
     """`output_requantizer`, cut at the product."""
     config, net = setting.config, setting.terms("output_requantizer")
     most = config.registers["acc"].bound * ((1 << config.m2_bits) - 1)
-    yield from _product(net["product"], net["acc"], net["m2"])
-    yield from _product_lemma(config.registers["acc"].bound, config.m2_bits, net["product"].size())
-    o, product = replaced(net["o"], net["product"], "product")
+    wire = net["pipe.product"]
+    yield from _product(wire, net["acc"], net["m2"])
+    yield from _product_lemma(config.registers["acc"].bound, config.m2_bits, wire.size())
+    o, product = replaced(net["o"], wire, "product")
     rounded = rnd(signed(product), unsigned(net["n2"]))
     page = saturated(rounded + unsigned(net["zo"]), 0, (1 << config.o_bits) - 1)
     yield Holds(

@@ -283,7 +283,7 @@ def row_multiplier(setting: Setting) -> Iterator[Holds]:
     w_bits = config.width("weight_sum")
     data, wide = net["s_axis_tdata"], max(w_bits, bits)
     n2, m2, w = _fields(data, (n2_bits, bits, w_bits))
-    steps = bits + 2
+    steps = bits + 3
     left, after = unsigned(net["left"]), unsigned(net.after("left"))
     taken = [net["rst_n"] == 1, net["s_axis_tvalid"] == 1, net["s_axis_tready"] == 1]
     k = leading_one(w, w_bits)
@@ -294,16 +294,27 @@ def row_multiplier(setting: Setting) -> Iterator[Holds]:
 
     begun = z3.And(
         after == steps,
-        unsigned(net.after("divisor")) == w << (wide - 1 - k),
+        unsigned(net.after("divisor")) == w,
+        unsigned(net.after("k")) == k,
         unsigned(net.after("remainder")) == m2 << (wide - bits),
         unsigned(net.after("quotient")) == 0,
-        unsigned(net.after("n2_row")) == n2 + k,
+        unsigned(net.after("n2_row")) == n2,
     )
     legal = setting.assumed("row_multiplier", weight_sum=w, m2=m2, n2=n2)
-    yield edge(
-        "a word is taken: D = w * 2^(W-1-k), X = M2 * 2^(W-B)", begun, [*taken, *legal, m2 >= 1]
-    )
+    yield edge("a word is taken, X = M2 * 2^(W-B)", begun, [*taken, *legal, m2 >= 1])
     D, quotient, remainder = (unsigned(net[n]) for n in ("divisor", "quotient", "remainder"))
+    held_k, held_n2 = unsigned(net["k"]), unsigned(net["n2_row"])
+    normalized = z3.And(
+        after == left - 1,
+        unsigned(net.after("divisor")) == D << (wide - 1 - held_k),
+        z3.ULT(remainder, 2 * unsigned(net.after("divisor"))),
+        net.after("remainder") == net["remainder"],
+        net.after("quotient") == net["quotient"],
+        unsigned(net.after("n2_row")) == held_n2 + held_k,
+    )
+    given = [net["rst_n"] == 1, left == steps, z3.LShR(D, held_k) == 1]
+    given += [z3.ULT(remainder, 1 << wide), z3.ULE(held_n2 + held_k, config.max_n2)]
+    yield edge("the leading one goes to the top: D = w * 2^(W-1-k)", normalized, given)
     X, P = z3.BitVec("X", 64), z3.BitVec("P", 64)
     bit = z3.If(z3.UGE(remainder, D), integer(1), integer(0))
     most = integer(1) << (wide + bits + 2)
@@ -317,7 +328,7 @@ def row_multiplier(setting: Setting) -> Iterator[Holds]:
         unsigned(net.after("quotient")) == (2 * quotient + bit) & ((2 << bits) - 1),
         net.after("n2_row") == net["n2_row"],
     )
-    yield edge("a step divides", divided, [*state, left >= 2])
+    yield edge("a step divides", divided, [*state, left >= 2, left < steps])
     rounded = z3.And(
         after == 0,
         net.after("m_axis_tvalid") == 1,
