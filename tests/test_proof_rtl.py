@@ -8,6 +8,7 @@ import pytest
 from support.defects import planted
 from support.proofs import assert_refuted, refuted_by_units
 
+from bitlog2.golden.assurance.modules import modules_within
 from bitlog2.golden.assurance.proof import CLAIMS, Setting, decide
 from bitlog2.golden.assurance.proof.rtl_terms import RtlTerms, export
 from bitlog2.golden.testbench.files import RTL
@@ -97,14 +98,20 @@ def test_proof_a_counterexample_shows_the_inputs_in_both_bases(tmp_path: Path) -
         {"scheme": SINGLE, "max_tokens": 65536, "table_bits": 20, "max_n": 1, "max_n2": 0},
         {"scheme": HALF, "score_bits": 30, "product_bits": 60, "distance_bits": 14, "exp_bits": 24,
          "sum_bits": 40, "compare_bits": 50, "acc_bits": 30, "out_product_bits": 62},
+        {"scheme": ROW_MAX, "max_tokens": 3, "fraction_bits": 1, "m_bits": 4, "m2_bits": 4},
+        {"scheme": ROW_MAX, "q_bits": 8, "k_bits": 8, "v_bits": 8, "o_bits": 8, "fraction_bits": 8,
+         "max_tokens": 4096, "m_bits": 24, "m2_bits": 24, "t_bits": 24, "max_n2": 48},
+        {"scheme": ROW_MAX, "max_tokens": 1, "distance_int_bits": 2, "max_n2": 10},
     ],
-    ids=["small", "wide", "one_key", "many_keys", "pinned"],
+    ids=["small", "wide", "one_key", "many_keys", "pinned", "row_max_small", "row_max_wide",
+         "row_max_one_key"],
 )  # fmt: skip
 def test_proof_modules_of_other_configurations(fields: dict) -> None:
     setting = Setting(AttentionConfig(**fields))
-    apart = ("rtl_leading_one", "rtl_shift_add")
+    names = {f"rtl_{name}" for name in modules_within(setting.config)}
+    apart = {"rtl_leading_one", "rtl_shift_add"}
     for name, claim in BY_NAME.items():
-        if name.startswith("rtl_") and name not in apart:
+        if name in names - apart:
             line = decide(claim, setting, 300)
             assert (line.claim, line.result, line.detail) == (name, "proved", "")
 

@@ -248,6 +248,11 @@ def _moved_distance(step: int) -> Stage:
     return lambda rows, gap: np.clip(gap + step * (gap > 0), 0, rows.config.d_max)
 
 
+def _below_the_maximum(of_distance: Stage) -> Stage:
+    """Return what keys have by their distance when a mask hides those past the maximum alone."""
+    return lambda rows, d: np.where(rows.right["gap"] < 0, 0, of_distance(rows, d))
+
+
 # Units 4 to 6: quotients.
 
 
@@ -295,7 +300,10 @@ def _exp2_faults(config: AttentionConfig) -> Iterator[Fault]:
     yield weight("exp2_0_at_a_shift_of_p_and_1", 2, shift_by(lambda x: x + 2 * (x == past)))
     yield weight("exp2_shift_limited", 3, shift_by(lambda x: np.minimum(x, past)))
     yield weight("exp2_shift_narrow", 3, shift_by(lambda x: x & narrow), "far")
-    yield weight("masked_e", 4, lambda rows, d: rows.exp2(d, np.array(config.table)), "masked")
+    table = np.array(config.table)
+    yield weight("masked_e", 4, lambda rows, d: rows.exp2(d, table), "masked")
+    below = _below_the_maximum(lambda rows, d: rows.exp2(d, table))
+    yield weight("masked_e_below_the_maximum", 4, below, "masked")
     yield weight("e_narrow", 2, _low_bits("e", "weight"))
     yield weight("entry_truncated", 1, _weight_from(_truncated_table))
     for f in range(len(config.table)):
@@ -401,13 +409,9 @@ def _row_max_faults(config: AttentionConfig) -> Iterator[Fault]:
         for name, step in (("less", -1), ("more", 1)):
             name, wrong = f"threshold_{level}_one_{name}", _moved_threshold(level, step)
             yield Fault(name, "BL2-DIST-01", "level", wrong, ("near",))
-    yield Fault(
-        "masked_level",
-        "BL2-DIST-03",
-        "level",
-        lambda rows, d: rows.quantized(d, rows.thresholds),
-        ("masked",),
-    )
+    unmasked = lambda rows, d: rows.quantized(d, rows.thresholds)  # noqa: E731
+    for name, wrong in (("", unmasked), ("_below_the_maximum", _below_the_maximum(unmasked))):
+        yield Fault(f"masked_level{name}", "BL2-DIST-03", "level", wrong, ("masked",))
     yield weight("one_more", _weight_plus(1))
     yield weight("one_less", _weight_plus(-1))
     yield weight("narrow", _low_bits("weight_sum", "total_weight"), ("widest",))

@@ -240,7 +240,9 @@ def synthesize(
     if sources is None:
         check_choice("module", top, tuple(design_files()))
     chosen = [f"chparam -set {key} {value} {top}" for key, value in parameters.items()]
-    commands = [*chosen, _SCRIPTS[technology].format(top=top), "write_json netlist.json"]
+    script = _SCRIPTS[technology].format(top=top)
+    # A module of many units gets its parameters again below another name.
+    commands = [*chosen, script, f"rename -top {top}", "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
         run_script(place, with_package(target, sources), commands, timeout=_SECONDS)
