@@ -362,7 +362,7 @@ FORGOTTEN = (
         Forgotten("row_multiplier", name, "all", f"{name} <= '0;", "",
                   why=_WRITTEN.format("as a word is taken, which begins its division"),
                   scheme=ROW_MAX_16)
-        for name in ("divisor", "remainder", "quotient", "n2_row")
+        for name in ("k", "divisor", "remainder", "quotient", "n2_row")
     ),
 )  # fmt: skip
 
