@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.defects import DEFECTS, Defect, Forgotten, defect_named, forgotten_by, planted
+from support.defects import (
+    DEFECTS,
+    FORGOTTEN,
+    Defect,
+    Forgotten,
+    defect_named,
+    forgotten_by,
+    planted,
+)
 from support.proofs import refuted_by_units
 from support.rtl import (
     BIND,
@@ -28,7 +37,7 @@ from support.shared import made_once
 from test_golden_helpers import SMALL
 
 from bitlog2.golden import emit
-from bitlog2.golden.cosim import DEVICES, CosimOptions, Rtl, cosim
+from bitlog2.golden.cosim import DEVICES, CosimOptions, CosimResult, Rtl, cosim
 from bitlog2.golden.simulation.tools import finished, verilator_command, verilator_environment
 from bitlog2.sim import AttentionConfig
 
@@ -39,6 +48,19 @@ CONFIG = AttentionConfig(max_tokens=24, max_head_dim=8)
 SHOWN_BY_STALLS = ("row_sum: waits for tready",)
 #: One of each kind: arithmetic, framing, a hang.
 SHORT = ("exp2: shift off by one", "softmax_row: lost last beat", "attention_row: hang")
+#: Of a counter, of what counts rows, of a divider.
+SHORT_RESETS = (("row_max", "index"), ("softmax_row", "rows"), ("row_multiplier", "left"))
+
+
+def resets(found: Sequence[tuple[Forgotten, str]]) -> list[object]:
+    """Resets that are forgotten, and the module that is run; most in the long tests alone."""
+    return [
+        pytest.param(
+            each, top, id=f"{top}-{each}",
+            marks=[] if (each.module, each.register) in SHORT_RESETS else [LONG],
+        )
+        for each, top in found
+    ]  # fmt: skip
 
 
 def small_set(factory: pytest.TempPathFactory, scheme: str) -> Path:
@@ -174,7 +196,7 @@ def test_defects_of_an_output_stream_fail(
     assert any(message in line for line in lines), lines
 
 
-@pytest.mark.parametrize(("forgotten", "top"), forgotten_by("testbench"), ids=str)
+@pytest.mark.parametrize(("forgotten", "top"), resets(forgotten_by("testbench")))
 def test_defects_of_a_reset_are_found_by_a_testbench(
     forgotten: Forgotten,
     top: str,
@@ -371,34 +393,59 @@ def test_defects_are_found_by_cosim(
     )
 
 
-@pytest.fixture(scope="session")
-def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of three units for a scheme with zero flags, and rows of few beats."""
-    config = replace(SMALL, scheme="BitLog2_Single_17")
-    units = ["row_max", "code_register", "attention_row"]
+def flagged_set(factory: pytest.TempPathFactory, scheme: str) -> Path:
+    """A set for a scheme with zero flags, or for RowMax_16, of rows of few beats."""
+    row_max = scheme == ROW_MAX_16
+    config = with_row_max(SMALL) if row_max else replace(SMALL, scheme="BitLog2_Single_17")
+    others = ["weight_sum", "row_multiplier"] if row_max else ["row_sum"]
+    units = ["score_accumulator", "row_max", *others, "code_register", "shift_add", "attention_row"]
 
     def make(out: Path) -> None:
         emit(out, config, head_dim=2, units=units, sources=("random",), random_cases=40)
 
-    return made_once(tmp_path_factory, "flagged_set", make)
+    return made_once(factory, f"flagged_set_{scheme}", make)
+
+
+def played(forgotten: Forgotten, top: str, vectors: Path, folder: Path) -> CosimResult:
+    lanes = 2 if DEVICES[top].contract.wide else None
+    options = CosimOptions(simulator="icarus", idle=500, lanes=lanes)
+    return cosim(vectors, top, options, rtl=Rtl(forgotten.planted(folder)))
 
 
 @needs_icarus
-@pytest.mark.parametrize(
-    ("forgotten", "top"),
-    [
-        pytest.param(each, top, id=f"{top}-{each}", marks=[] if n in (0, 4) else [LONG])
-        for n, (each, top) in enumerate(forgotten_by("cosim"))
-    ],
-)
+@pytest.mark.parametrize(("forgotten", "top"), resets(forgotten_by("cosim")))
 def test_defects_of_a_reset_are_found_by_cosim(
-    forgotten: Forgotten, top: str, flagged: Path, tmp_path: Path
+    forgotten: Forgotten, top: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """The state is 0 when the simulation begins: what follows a reset in a row shows it."""
-    lanes = 2 if DEVICES[top].contract.wide else None
-    options = CosimOptions(simulator="icarus", idle=500, lanes=lanes)
-    result = cosim(flagged, top, options, rtl=Rtl(forgotten.planted(tmp_path)))
+    """The state is as after reset when the simulation begins: what follows a reset shows it."""
+    vectors = flagged_set(tmp_path_factory, forgotten.scheme)
+    result = played(forgotten, top, vectors, tmp_path)
     wrong = [each.name for each in result.units[0].profiles if not each.ok]
     assert wrong[-1:] == ["reset"], "\n".join(result.lines())
     assert not set(wrong) & {"source", "sink", "both"}
     assert ", after reset " in "\n".join(result.lines())
+
+
+@LONG
+@needs_icarus
+@pytest.mark.parametrize("forgotten", [each for each in FORGOTTEN if each.why], ids=str)
+def test_defects_of_a_reset_that_mean_nothing_are_none(
+    forgotten: Forgotten, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    vectors = flagged_set(tmp_path_factory, forgotten.scheme)
+    result = played(forgotten, forgotten.module, vectors, tmp_path)
+    assert result.ok, "\n".join(result.lines())
+
+
+def test_defects_of_a_reset_are_named_for_every_register() -> None:
+    """What reset sets in the RTL is found where it is forgotten, or means nothing and says why."""
+    blocks = re.compile(r"if \(!rst_n\) (?:begin\n(.*?)\n +end|(\w+ <= .*?;))", re.DOTALL)
+    registers = {
+        (module, register)
+        for module in MODULES
+        for whole, one in blocks.findall((RTL / f"{module}.sv").read_text(encoding="utf-8"))
+        for register in re.findall(r"(\w+) <= ", whole or one)
+    }
+    named = {(each.module, each.register.rpartition(".")[2]) for each in FORGOTTEN}
+    assert named == registers
+    assert all(bool(each.why) != bool(each.found_by) for each in FORGOTTEN)

@@ -176,10 +176,11 @@ def test_rtl_mutation_knows_the_modules_inside_a_row(scheme: str):
     middle = (
         {"distance_quantizer", "level_value", "row_multiplier", "leading_one"}
         if SCHEMES[scheme].row_max
-        else {"exp2", "log2_quantizer", "leading_one"}
+        else {"exp2", "log2_quantizer_pipe", "leading_one"}
     )
-    both = {"score_requantizer", "distance", "code_register", "shift_add_lane"}
-    assert inside == both | middle | {"softmax_row", "output_requantizer"}
+    both = {"distance", "code_register", "shift_add_lane", "softmax_row", "delay_line"}
+    pipes = {"score_requantizer_pipe", "output_requantizer_pipe"}
+    assert inside == both | middle | pipes
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from bitlog2.sim.files import write_whole
 from .model import Words
 
 #: Resets of the last one, and its rows: after each reset one or two are played whole.
-_RESETS, _RESET_ROWS = 32, 64
+_RESETS, _RESET_ROWS = 48, 96
 
 
 class Profile(Document, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ class _Playback:
                     whole = min(self.random.randint(1, 2), whole)
                 rows = list(range(first, first + whole))
                 if (first := first + whole) < count:
-                    rows += self.random.choices(range(count), k=_CUT)
+                    rows += self._cut_off()
                 if log is not None:
                     name = f"{self.model.device.name}, run {self.profile.name}"
                     log.write(f"{now()} ns reset {len(self.resets)}: {name}\n")
@@ -153,6 +153,13 @@ class _Playback:
             resets=tuple(self.resets),
         )
         return more or not self.job.stop_first
+
+    def _cut_off(self) -> list[int]:
+        """Return rows for a reset to cut off: of the same parameters, so that they overlap."""
+        drawn = self.random.randrange(len(self.model.cases))
+        params = self.model.params
+        alike = [row for row, each in enumerate(params) if each == params[drawn]]
+        return [drawn, *self.random.choices(alike or range(len(self.model.cases)), k=_CUT - 1)]
 
     async def _stretch(
         self, rows: Sequence[int], whole: int, board: Scoreboard, log: TextIO | None
@@ -214,22 +221,25 @@ class _Playback:
     def _moment(self, whole: int) -> Callable[[], bool]:
         """Return whether it is time for a reset: some cycles after an event of a stream.
 
-        It comes after `whole` rows.
+        It comes after `whole` rows: at once, or after up to as many cycles as one of them has
+        taken, which is at any moment of the way of the next ones through the device.
         """
-        chance, sequencer = self.random, self.sequencer
+        chance, sequencer, bench = self.random, self.sequencer, self.bench
         inputs = next(iter(self.beats.values()))
         beats = 2 * -(-sum(len(inputs[row]) for row in self.rows) // len(self.rows))
         streams: list[Agent] = [*sequencer.drivers, *self.monitors.values()]
         count, event = chance.randrange(beats), chance.choice(("transfer", "offer", "cycle"))
-        wait = chance.choice((0, 1, 2, chance.randrange(2 * beats)))
-        seen, past = -1, False
+        soon, part = chance.choice((0, 1, 2, None, None)), chance.random()
+        since, seen, past, wait = bench.cycles, -1, False, 0
 
         def moment() -> bool:
             nonlocal seen, past, wait
             if any(len(e.transfers) < self.ends[p][whole - 1] for p, e in self.monitors.items()):
                 return False
             progress = sum(each.progress for each in streams)
-            seen = progress if seen < 0 else seen
+            if seen < 0:
+                seen, row = progress, (bench.cycles - since) // whole
+                wait = int(row * part) if soon is None else soon
             past = (
                 past
                 or event == "cycle"

@@ -61,7 +61,11 @@ module leading_one #(
 endmodule
 
 // Points that the vectors of the default configuration do not reach.
-// not reached: toggle "rest\[([1-9]|[12]\d|3[01])\]:.*"
-//   a working value of the loop: at its end at most the lowest bit is left (BL2-NUM-06)
-// not reached: toggle "upper\[([1-9]|[12]\d|3[01])\]:.*"
-//   a working value of the loop: its last step looks at one bit (BL2-NUM-06)
+// not reached: toggle "(rest(_1)?|upper)\[([4-9]|[12]\d|3[01])\]:.*"
+//   working values of the first loop: at its end at most the lowest four bits are left (BL2-NUM-06)
+// not reached: toggle "low_(rest|upper)\[([1-9]|[12]\d|3[01])\]:.*"
+//   working values of the second loop: at its end at most the lowest bit is left (BL2-NUM-06)
+// not reached: toggle "(high_position|position_1)\[[01]\]:.*"
+//   the two low bits are found by the second loop (BL2-NUM-06)
+// not reached: toggle "(clk|advance):.*"
+//   the unit is combinational: its leading ones are found without registers (BL2-NUM-06)

@@ -6,9 +6,9 @@
 //   row in both.
 // Requirements: BL2-ROWMUL-01, BL2-ROWMUL-02
 //
-// Assumes w >= 1, and n2 + k <= MAX_N2. A restoring divider, a bit of the quotient a cycle. First
-// k is found as w is taken, and a cycle of its own shifts the leading one of w to the top, so that m2
-// over w is below 2 from the start; the quotient has one bit more than m2_row, and half an LSB is
+// Assumes w >= 1, and n2 + k <= MAX_N2. A restoring divider, a bit of the quotient a cycle. k is
+// found as w is taken; a cycle of its own then shifts the leading one of w to the top, so that m2
+// over w is below 2 from the start. The quotient has one bit more than m2_row, and half an LSB is
 // that bit, added in the last cycle.
 module row_multiplier #(
     parameter integer WEIGHT_SUM_WIDTH = bitlog2_pkg::WEIGHT_SUM_WIDTH,

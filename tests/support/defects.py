@@ -73,7 +73,7 @@ def defect_named(name: str) -> Defect:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """State that reset does not set; it begins as 0.
+    """State that reset does not set.
 
     Attributes:
         module: what it is planted in.
@@ -81,9 +81,11 @@ class Forgotten:
         bits: those that are forgotten, in words.
         old: its reset.
         new: what takes the place of that.
-        found_by: testbench (on the small set), cosim.
+        found_by: testbench (on the small set), cosim; none where it means nothing after reset.
         tops: what is run; empty for the module itself.
         scheme: of the vectors.
+        begins: its value as the simulation begins.
+        why: why nothing finds it, where that is so.
     """
 
     module: str
@@ -91,16 +93,18 @@ class Forgotten:
     bits: str
     old: str
     new: str
-    found_by: tuple[str, ...]
+    found_by: tuple[str, ...] = ()
     tops: tuple[str, ...] = ()
     scheme: str = HALF_17
+    begins: str = "'0"
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.module}-{self.bits}-{self.register}"
+        return f"{self.module}-{self.bits}-{self.register}-{self.scheme}"
 
     def planted(self, folder: Path) -> list[Path]:
         """Copy all RTL into a folder with the reset left out."""
-        start = ("endmodule", f"initial {self.register} = '0;\nendmodule")
+        start = ("endmodule", f"initial {self.register} = {self.begins};\nendmodule")
         return planted(folder, self.module, (self.old, self.new), start)
 
 
@@ -247,23 +251,119 @@ DEFECTS: tuple[Defect, ...] = _ARITHMETIC + _STREAMS + _ROW_MAX
 
 _BENCH, _COSIM = ("testbench",), ("cosim",)
 _BOTH = _BENCH + _COSIM
+_ROWS = ("softmax_row", "attention_row")
+#: Why a register need not be reset.
+_NO_VALID = "payload: it means nothing while its tvalid is 0"
+_FIRST = "the first beat of a row replaces it"
+_WRITTEN = "it is written before it is read: {}"
+
+#: Every register that reset sets, and single bits of some.
 FORGOTTEN = (
+    *(
+        each
+        for module, total in (("score_accumulator", "m_axis_tdata"), ("row_sum", "m_axis_tdata"),
+                              ("weight_sum", "m_axis_tdata"), ("shift_add", "acc"))
+        for scheme in ((ROW_MAX_16 if module == "weight_sum" else HALF_17),)
+        for each in (
+            Forgotten(module, "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _COSIM,
+                      scheme=scheme),
+            Forgotten(module, "first", "all", " first <= 1'b1;", "", scheme=scheme, begins="1'b1",
+                      why="the sum is reset, too, and a row added to 0 is as one that begins"),
+            Forgotten(module, total, "all", f"{total} <= '0;", ";", scheme=scheme, why=_FIRST),
+        )
+    ),
     Forgotten("row_max", "index", "all", "index <= '0;", "", _BENCH),
     Forgotten("row_max", "index", "bit 0", " index <= '0;", " index[2:1] <= '0;", _COSIM),
     Forgotten("row_max", "index", "bit 2", " index <= '0;", " index[1:0] <= '0;", _COSIM),
     Forgotten("row_max", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
     Forgotten("row_max", "m_axis_keys_tvalid", "all", "m_axis_keys_tvalid <= 1'b0;", "", _BENCH),
+    Forgotten("row_max", "m_axis_tdata", "all", "m_axis_tdata <= LOWEST;", "", why=_FIRST),
+    Forgotten("row_max", "last_index", "all", "last_index <= '0;", "",
+              why=_WRITTEN.format("by the last beat, which lets distances begin")),
     Forgotten("code_memory", "place", "all", "place <= '0;", "", _BENCH),
     Forgotten("code_memory", "place", "bit 0", "place <= '0;", "place[2:1] <= '0;", _COSIM),
     Forgotten("code_memory", "place", "bit 2", "place <= '0;", "place[1:0] <= '0;", _COSIM),
     Forgotten("code_memory", "low_flags", "all", "low_flags <= '0;", "", _BOTH),
-    Forgotten("softmax_row", "state", "all", "state <= IDLE;", "", _BENCH),
-    Forgotten("softmax_row", "loading", "all", "loading <= '0;", "", _BOTH),
+    Forgotten("code_memory", "m_axis_memory_tvalid", "all", "m_axis_memory_tvalid <= 1'b0;", "",
+              _COSIM),
+    Forgotten("code_memory", "low_nibble", "all", "low_nibble <= '0;", "",
+              why=_WRITTEN.format("by the key before the second one of a byte")),
+    Forgotten("code_memory", "m_axis_memory_tdata", "all", "m_axis_memory_tdata <= '0;", "",
+              why=_NO_VALID),
+    Forgotten("code_memory", "m_axis_memory_tlast", "all", "m_axis_memory_tlast <= 1'b0;", "",
+              why=_NO_VALID),
+    Forgotten("softmax_row", "rows", "all", " rows <= '0;", "", _BOTH),
+    Forgotten("softmax_row", "rows", "bit 1", " rows <= '0;", " rows[0] <= 1'b0;", _COSIM, _ROWS),
+    Forgotten("softmax_row", "rows", "bit 0", " rows <= '0;", " rows[1] <= 1'b0;",
+              why="one row too many is counted for good: a second one waits for the end of the "
+              "first, and all words are right"),
+    Forgotten("softmax_row", "loading", "all", "loading <= '0;", "", _BOTH, _ROWS),
+    Forgotten("softmax_row", "loading", "bit 3", "loading <= '0;",
+              "{loading[OF_MAX:4], loading[2:0]} <= '0;", _COSIM),
+    Forgotten("softmax_row", "lasts", "all", "lasts <= '0;", "", _BOTH),
+    Forgotten("softmax_row", "write_bank", "all", "write_bank <= 1'b0;", "", _BOTH),
+    Forgotten("softmax_row", "write_index", "all", "write_index <= '0;", "", _BOTH),
+    Forgotten("softmax_row", "write_index", "bit 0", "write_index <= '0;",
+              "write_index[1] <= 1'b0;", _COSIM),
+    Forgotten("softmax_row", "waiting", "all", "waiting <= 1'b0;", "", _BOTH),
+    Forgotten("softmax_row", "largest", "all", "largest <= '0;", "", why=_FIRST),
+    Forgotten("softmax_row", "last_index", "all", "last_index <= '0;", "",
+              why=_WRITTEN.format("by the last beat, which sets waiting")),
+    Forgotten("softmax_row", "state", "all", "state <= IDLE;", "", _BOTH),
+    Forgotten("softmax_row", "state", "bit 0", "state <= IDLE;", "state[1] <= 1'b0;", _COSIM),
+    Forgotten("softmax_row", "state", "bit 1", "state <= IDLE;", "state[0] <= 1'b0;", _COSIM,
+              _ROWS),
+    Forgotten("softmax_row", "count", "all", " count <= '0;", "", _COSIM),
+    Forgotten("softmax_row", "count", "bit 0", " count <= '0;", " count[1] <= 1'b0;", _COSIM),
+    Forgotten("softmax_row", "read_bank", "all", "read_bank <= 1'b0;", "", _COSIM),
+    *(
+        Forgotten("softmax_row", name, "all", f"{name} <= '0;", "",
+                  why=_WRITTEN.format("as a row is taken, which begins the passes"))
+        for name in ("read_max", "read_last")
+    ),
     Forgotten("softmax_row", "coding", "all", "coding <= '0;", "", _COSIM),
+    Forgotten("softmax_row", "coding", "bit 1", "coding <= '0;",
+              "{coding[OUT:2], coding[0]} <= '0;", _COSIM),
+    *(
+        Forgotten("softmax_row", f"g_quotient.{name}", "all", f" {name} <= '0;", "",
+                  why="beats of a row cut off are added to a sum that the next row's first beat, "
+                  "behind them, replaces")
+        for name in ("summing", "firsts", "sum")
+    ),
+    Forgotten("attention_row", "adding", "all", "adding <= '0;", "", _COSIM),
+    Forgotten("attention_row", "adding", "last bit", "adding <= '0;",
+              "adding[OF_SUM-1:0] <= '0;", _COSIM),
+    Forgotten("attention_row", "first", "all", "first <= 1'b1;", "", _COSIM, begins="1'b1"),
+    *(
+        each
+        for scheme in (HALF_17, ROW_MAX_16)
+        for each in (
+            Forgotten("attention_row", "complete", "all", "complete <= 1'b0;", "",
+                      _BOTH if scheme == ROW_MAX_16 else _COSIM, scheme=scheme),
+            Forgotten("attention_row", "left", "all", "left <= '0;", "", _COSIM, scheme=scheme),
+            Forgotten("attention_row", "left", "bit 0", "left <= '0;",
+                      "left[LEFT_WIDTH-1:1] <= '0;", _COSIM, scheme=scheme),
+        )
+    ),
     Forgotten("attention_row", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _BOTH),
-    Forgotten("row_multiplier", "left", "all", "left <= '0;", "", _BENCH, scheme=ROW_MAX_16),
-    Forgotten("attention_row", "complete", "all", "complete <= 1'b0;", "", _BENCH,
+    *(
+        Forgotten("attention_row", name, "all", f"{name.rpartition('.')[2]} <= '0;", ";",
+                  why=_WRITTEN.format("as a complete row is taken, which its tap follows"),
+                  scheme=ROW_MAX_16 if "row_max." in name else HALF_17)
+        for name in ("held_row_max", "finished", "g_quotient.held_row_sum",
+                     "g_row_max.held_weight_sum")
+    ),
+    Forgotten("row_multiplier", "left", "all", "left <= '0;", "", _BOTH, scheme=ROW_MAX_16),
+    Forgotten("row_multiplier", "left", "bit 0", "left <= '0;", "left[COUNT_WIDTH-1:1] <= '0;",
+              _COSIM, scheme=ROW_MAX_16),
+    Forgotten("row_multiplier", "m_axis_tvalid", "all", "m_axis_tvalid <= 1'b0;", "", _COSIM,
               scheme=ROW_MAX_16),
+    *(
+        Forgotten("row_multiplier", name, "all", f"{name} <= '0;", "",
+                  why=_WRITTEN.format("as a word is taken, which begins its division"),
+                  scheme=ROW_MAX_16)
+        for name in ("k", "divisor", "remainder", "quotient", "n2_row")
+    ),
 )  # fmt: skip
 
 
