@@ -434,17 +434,27 @@ endmodule
 // where two states must agree.
 // within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
 //   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
-//   g_quotient_sum
+//   g_quotient_firsts, g_quotient_sum, g_quotient_g_sum_0__added, g_quotient_g_sum_1__added,
+//   g_quotient_g_sum_2__added
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
 //   m_axis_tvalid
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
+// row_max invariant: !adding[1] || ((g_row_max_g_lane_0__of_value_q
+//   | g_row_max_g_lane_1__of_value_q | g_row_max_g_lane_2__of_value_q
+//   | g_row_max_g_lane_3__of_value_q) >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
+// row_max invariant: !adding[2] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
+//   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
+// row_max invariant: !adding[3]
+//   || (g_row_max_g_sum_0__added >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 2)) == 0
 // row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
-// quotient agree: codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
+// quotient agree: held_row_max|g_quotient_held_row_sum: left != 0 || m_axis_tvalid;
+//   beside_terms_d: softmax_coding[11];
+//   codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
 //   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
 //   beside_terms_q|g_quotient_sum_row_sum: adding[3];
 //   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
@@ -459,7 +469,10 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}
-// row_max agree: codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
+// row_max agree: held_row_max|g_row_max_held_weight_sum: g_row_max_multiplier_left != 0
+//   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
+//   codes_taken_q|g_channel_.*__v: adding[0];
+//   .*beside_terms.*_0__held: adding[0];
 //   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
 //   beside_terms_q|g_quotient_sum_row_sum: adding[3];
 //   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];

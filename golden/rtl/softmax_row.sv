@@ -558,10 +558,21 @@ endmodule
 //   && (loading != 0 || write_index == 0))
 // invariant: state[0] ? count <= read_last : state == 2 ? count <= 3 : count == 0
 // row_max invariant: state == 0 || state == 3
+// quotient invariant: (g_quotient_firsts & ~g_quotient_summing) == 0
+// quotient invariant: state != 1 || count == 0 || g_quotient_summing[0]
+// quotient invariant: (g_quotient_summing & ((state == 0 || (state == 1 && count == 0)) ? 6'h1f
+//   : state == 1 ? 6'h00 : state == 2 ? (6'h01 << count) - 6'h01
+//   : count == 0 ? 6'h0f : count == 1 ? 6'h1f : 6'h3f)) == 0
+// quotient invariant: !g_quotient_summing[4] || ((g_quotient_g_sum_1__added |
+//   g_quotient_g_sum_2__added) >> (bitlog2_pkg::E_WIDTH + 1)) == 0
+// quotient invariant: !g_quotient_summing[5]
+//   || (g_quotient_g_sum_0__added >> (bitlog2_pkg::E_WIDTH + 2)) == 0
 // quotient lemma: BL2-SUM-01, BL2-SUM-02: !coding[3]
 //   || (g_quotient_sum >= (1 << bitlog2_pkg::TABLE_BITS)
 //   && g_quotient_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
-// quotient agree: buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
+// quotient agree: .*largest: waiting || write_index != 0;
+//   .*last_index: waiting; .*read_max|.*read_last: state != 0;
+//   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
 //   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
 //   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];
@@ -585,10 +596,16 @@ endmodule
 //   .*after_below_q|.*after_triple_q: coding[9];
 //   .*(row|key_\d_)_beside_code.*_7__held|.*(e|sum)_beside_code.*_5__held: coding[9]; .*after_k_q:
 //   coding[10]; .*(row|key_\d_)_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
-//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11]; .*of_sum_in_the_middle_q: (state == 2
-//   && count != 0) || state == 3 || coding[3:0] != 0; .*lod_s: (state == 2 && count > 1) || state
-//   == 3 || coding[3:0] != 0
-// row_max agree: buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
+//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11]; .*of_sum_in_the_middle_q: coding[2];
+//   .*lod_s: coding[3]; .*g_quotient_firsts: {g_quotient_summing}; .*g_quotient_sum: coding[3:1]
+//   != 0 || (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 &&
+//   (g_quotient_summing != 0 || state[1])); .*g_quotient_summing: {(coding[3:1] != 0 ||
+//   (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 && (g_quotient_summing != 0
+//   || state[1]))) ? 6'h3f : g_quotient_firsts | (g_quotient_firsts >> 1) | (g_quotient_firsts >>
+//   2) | (g_quotient_firsts >> 3) | (g_quotient_firsts >> 4) | (g_quotient_firsts >> 5)}
+// row_max agree: .*largest: waiting || write_index != 0;
+//   .*last_index: waiting; .*read_max|.*read_last: state != 0;
+//   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
 //   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
 //   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];

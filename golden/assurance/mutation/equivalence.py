@@ -53,48 +53,48 @@ def solve(question: str, seconds: int) -> Proof:
         lines.append(f"(assert (= |in {port}| (|{name}_n {port}| state)))")
     lines.append(f"(assert (|{name}_u| state))")
     claims = re.findall(rf"^\(define-fun \|({name}_a \d+)\| ", question, re.MULTILINE)
-    for number, claim in enumerate(claims):
-        lines += [f"(declare-const |broken {number}| Bool)"]
-        lines += [f"(assert (=> |broken {number}| (not (|{claim}| state))))"]
+    lines += [f"(assert (not (|{claim}| state)))" for claim in claims]
     control = [port for port, (bits,) in inputs.items() if bits == 1 and port.startswith(_STATE)]
     return _checked("\n".join([question, *lines]), len(claims), control, seconds)
 
 
 def _checked(text: str, claims: int, bits: Sequence[str], seconds: int) -> Proof:
-    """Return whether none of the claims can be broken: all at once, or each in each case of `bits`.
+    """Return whether none of the claims can be broken; the last assertions are that each is.
 
-    A claim is small beside all of them, and a known control bit leaves one side of a multiplexer.
+    Each claim has a solver of its own, which first leaves out what the claim does not need: that is
+    little, beside all of them. Where it does not end, there is one for each case of `bits`: a known
+    control bit leaves one side of a multiplexer.
     """
     import z3
 
     context, end = z3.Context(), time.monotonic() + seconds
-    solver = z3.SolverFor("QF_BV", ctx=context)
-    solver.from_string(text)
-    broken = [z3.Bool(f"broken {number}", context) for number in range(claims)]
+    parsed = list(z3.parse_smt2_string(text, ctx=context))
+    known, broken = parsed[: len(parsed) - claims], parsed[len(parsed) - claims :]
     literals = [z3.Bool(f"in {port}", context) for port in bits]
     signs = list(itertools.product((False, True), repeat=len(bits)))
     cases = [
-        [
-            literal if value else z3.Not(literal)
-            for literal, value in zip(literals, values, strict=True)
-        ]
+        [each if value else z3.Not(each) for each, value in zip(literals, values, strict=True)]
         for values in signs
     ]
-    whole = [[z3.Or(broken)]] if broken else []
-    for questions in (whole, [[claim, *case] for claim in broken for case in cases]):
-        verdicts = set()
-        for question in questions:
-            left = end - time.monotonic()
-            solver.set("timeout", max(1, int(1000 * min(left, seconds / 4))))
-            found = solver.check(*question) if left > 0 else z3.unknown
-            if found == z3.sat:
-                return _difference(solver.model())
-            verdicts.add(found == z3.unsat)
-            if found == z3.unknown:
+    verdict: Literal["equivalent", "unknown"] = "equivalent"
+    for claim in broken:
+        for questions in ([[claim]], [[claim, *case] for case in cases]):
+            found = z3.unsat
+            for question in questions:
+                left = end - time.monotonic()
+                solver = z3.SolverFor("QF_BV", ctx=context)
+                solver.set("timeout", max(1, int(1000 * min(left, seconds / 4))))
+                solver.add(*known, *question)
+                found = solver.check() if left > 0 else z3.unknown
+                if found == z3.sat:
+                    return _difference(solver.model())
+                if found == z3.unknown:
+                    break
+            if found == z3.unsat:
                 break
-        if verdicts <= {True}:
-            return Proof("equivalent", {})
-    return Proof("unknown", {})
+        else:
+            verdict = "unknown"
+    return Proof(verdict, {})
 
 
 def _difference(model: Any) -> Proof:
