@@ -10,8 +10,9 @@ from support.proofs import assert_refuted
 from bitlog2.sim import AttentionConfig
 
 HALF, ROW_MAX = "BitLog2_Half_17", "RowMax_16"
-ORDER, ORDER_ROW_MAX, DATA = (
+ORDER, ORDER_ROW_MAX, DATA, ATTENTION = (
     "rtl_softmax_row_order", "rtl_softmax_row_order_row_max", "rtl_softmax_row",
+    "rtl_attention_row",
 )  # fmt: skip
 #: Name, claim, module, what stands there, what is planted, scheme.
 PLANTED = [
@@ -48,6 +49,18 @@ PLANTED = [
     ("codes before the sum is there", DATA, "softmax_row", "GAP_CYCLES = TREE + 2",
      "GAP_CYCLES = TREE + 1", HALF),
     ("a key not added", ORDER, "softmax_row", "state == SUM}", "state == SUM && !at_end}", HALF),
+    ("a lost beat of codes", ATTENTION, "attention_row", "adding <= {adding[OF_SUM-1:0], fire}",
+     "adding <= {adding[OF_SUM-1:0], fire && !code_last}", HALF),
+    ("rows that run together", ATTENTION, "attention_row", "(first ? '0 : acc)",
+     "(first && left != '0 ? '0 : acc)", HALF),
+    ("accumulators free too early", ATTENTION, "attention_row", "free = !complete || ready",
+     "free = 1'b1", HALF),
+    ("a term of a key that is not there", ATTENTION, "attention_row", "keep_0[lane] ? term : '0",
+     "term", HALF),
+    ("an output that does not wait", ATTENTION, "attention_row",
+     "if (m_axis_tready) m_axis_tvalid <= 1'b0;", "m_axis_tvalid <= 1'b0;", HALF),
+    ("a row not held while it is divided", ATTENTION, "attention_row",
+     "if (complete && ready) begin", "if (complete) begin", ROW_MAX),
     ("truncation in t", DATA, "score_requantizer_pipe", "product_1 + half_1", "product_1", ROW_MAX),
 ]  # fmt: skip
 

@@ -89,7 +89,7 @@ class Contents:
         known = [
             (own[each.get_id()], value)
             for each, value in carried(self.net[wire], free)
-            if each.get_id() in own
+            if each.get_id() in own and not z3.is_bv_value(own[each.get_id()])
         ]
         return z3.substitute(content, *known), free
 
