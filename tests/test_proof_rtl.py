@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.defects import planted
 from support.proofs import assert_refuted, refuted_by_units
+from test_proof_rows import PLANTED as OF_ROWS
 
 from bitlog2.golden.assurance.modules import modules_within
 from bitlog2.golden.assurance.proof import CLAIMS, Setting, decide
@@ -74,9 +75,10 @@ def test_proof_refutes_a_broken_module(
 
 
 def test_proof_every_netlist_claim_has_a_planted_error() -> None:
-    """Here, or in the test file of its unit, by `assert_refuted(tmp_path, "rtl_...", ...)`."""
+    """Here, with the rows, or by `assert_refuted(tmp_path, "rtl_...", ...)` with its unit."""
     claims = {name for name in BY_NAME if name.startswith("rtl_")}
-    assert {claim for claim, *_ in PLANTED} | refuted_by_units().keys() == claims
+    of_rows = {claim for _, claim, *_ in OF_ROWS}
+    assert of_rows | {claim for claim, *_ in PLANTED} | refuted_by_units().keys() == claims
 
 
 def test_proof_a_counterexample_shows_the_inputs_in_both_bases(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_proof_a_counterexample_shows_the_inputs_in_both_bases(tmp_path: Path) -
 def test_proof_modules_of_other_configurations(fields: dict) -> None:
     setting = Setting(AttentionConfig(**fields))
     names = {f"rtl_{name}" for name in modules_within(setting.config)}
-    apart = {"rtl_leading_one", "rtl_shift_add"}
+    apart = {"rtl_leading_one", "rtl_shift_add", *(claim for _, claim, *_ in OF_ROWS)}
     for name, claim in BY_NAME.items():
         if name in names - apart:
             line = decide(claim, setting, 300)

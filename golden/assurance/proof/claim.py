@@ -233,9 +233,11 @@ class Setting:
             numbers[name] = number(self.terms(module)[name])
         return [each.value(self.config, numbers) for each in conditions]
 
-    def variants(self, module: str, variants: Sequence[Mapping[str, int]]) -> list[RtlTerms]:
-        """Return a module with each of several sets of parameters."""
-        return export(self.config, self.rtl, module, variants)
+    def variants(
+        self, module: str, variants: Sequence[Mapping[str, int]], without: Sequence[str] = ()
+    ) -> list[RtlTerms]:
+        """Return a module with each of several sets of parameters, some instances left out."""
+        return export(self.config, self.rtl, module, variants, without)
 
 
 #: Methods of decision.

@@ -55,6 +55,35 @@ class RtlTerms:
         """Return a memory after the clock edge."""
         return self._term(f"next memory {name}")
 
+    def stepped(self, name: str) -> z3.BitVecRef:
+        """Return a wire after the clock edge over the state before it and the next inputs."""
+        return _as_bits(self._stepped(f"next {name}"))
+
+    def memory_stepped(self, name: str) -> z3.ArrayRef:
+        """Return a memory after the clock edge over the state before it."""
+        return self._stepped(f"next memory {name}")
+
+    def _stepped(self, name: str) -> z3.ExprRef:
+        return z3.substitute(
+            self._term(name), *((step.arg(1), step.arg(0)) for step in self._steps)
+        )
+
+    def edges(self) -> Iterator[tuple[z3.ExprRef, z3.ExprRef]]:
+        """Give each register and memory with what a clock edge makes of it."""
+        for step in self._steps:
+            after = step.arg(1)
+            name = after.decl().name().removesuffix(" next")
+            yield z3.Const(f"{name} now", after.sort()), step.arg(0)
+
+    def variable(self, name: str) -> z3.ExprRef:
+        """Return an input as the variable that it is in terms: of one bit, a truth value."""
+        return self._term(f"now {name}")
+
+    def next_input(self, variable: z3.ExprRef) -> z3.ExprRef:
+        """Return the next value of an input, by its variable."""
+        name = variable.decl().name().removesuffix(" now")
+        return z3.Const(f"{name} next", variable.sort())
+
     def _term(self, name: str) -> z3.ExprRef:
         if name not in self._terms:
             raise ValueError(f"the module must have a wire {name.split()[-1]}, found none")
@@ -71,7 +100,11 @@ class RtlTerms:
 
 
 def export(
-    config: AttentionConfig, rtl: Path, module: str, variants: Sequence[Mapping[str, int]]
+    config: AttentionConfig,
+    rtl: Path,
+    module: str,
+    variants: Sequence[Mapping[str, int]],
+    without: Sequence[str] = (),
 ) -> list[RtlTerms]:
     """Return a module of the RTL in a folder, under the package of a configuration.
 
@@ -80,6 +113,7 @@ def export(
         rtl: the folder.
         module: its name, and that of its file.
         variants: parameters that differ from their defaults, for each of the terms.
+        without: instances that are left out: what they drive is free.
 
     Raises:
         ValueError: the module has no file there.
@@ -90,21 +124,25 @@ def export(
         raise ValueError(f"{rtl} must hold {module}.sv: it is missing")
     commands = ["design -save read"]
     for i, parameters in enumerate(variants):
-        commands += _elaboration(module, parameters, f"{i}.smt2")
+        commands += _elaboration(module, parameters, without, f"{i}.smt2")
     with tempfile.TemporaryDirectory(prefix="bitlog2-proof-") as folder:
         place = Path(folder)
         run_script(place, files, commands, options="-DSYNTHESIS")
         return [RtlTerms((place / f"{i}.smt2").read_text()) for i in range(len(variants))]
 
 
-def _elaboration(module: str, parameters: Mapping[str, int], out: str) -> list[str]:
+def _elaboration(
+    module: str, parameters: Mapping[str, int], without: Sequence[str], out: str
+) -> list[str]:
     """Return the commands that write the module with these parameters."""
-    changed = " ".join(f"-chparam {name} {value}" for name, value in parameters.items())
+    changed = [f"chparam -set {name} {value} {module}" for name, value in parameters.items()]
     return [
         "design -load read",
-        f"hierarchy -top {module} {changed}",
-        *("proc", "flatten", "opt", "memory -nordff -nomap", "opt", "dffunmap"),
+        *changed,
+        f"hierarchy -top {module}",
         f"rename -top {_TOP}",
+        *(f"delete {_TOP}/{instance}" for instance in without),
+        *("proc", "flatten", "opt", "memory -nordff -nomap", "opt", "dffunmap"),
         f"write_smt2 -wires {out}",
     ]
 
