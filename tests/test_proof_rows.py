@@ -9,6 +9,9 @@ from support.proofs import assert_refuted
 
 from bitlog2.sim import AttentionConfig
 
+LONG = pytest.mark.long
+#: What is refuted at once.
+QUICK = ("room for a third row",)
 HALF, ROW_MAX = "BitLog2_Half_17", "RowMax_16"
 ORDER, ORDER_ROW_MAX, DATA, ATTENTION = (
     "rtl_softmax_row_order", "rtl_softmax_row_order_row_max", "rtl_softmax_row",
@@ -65,10 +68,13 @@ PLANTED = [
 ]  # fmt: skip
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("claim", "module", "old", "new", "scheme"),
-    [each[1:] for each in PLANTED],
-    ids=[each[0].replace(" ", "_") for each in PLANTED],
+    [
+        pytest.param(*rest, id=name.replace(" ", "_"), marks=() if name in QUICK else LONG)
+        for name, *rest in PLANTED
+    ],
 )
 def test_proof_rows_refutes(
     tmp_path: Path, claim: str, module: str, old: str, new: str, scheme: str
