@@ -35,7 +35,7 @@ print(row_sum(np.arange(5, dtype=np.int32)))
 """
 SMALL_INPUTS = """
 import numpy as np
-from bitlog2.sim import SCHEMES, spec
+from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams, attention, spec
 from bitlog2.sim.units import code_register, score_accumulator, shift_add
 from bitlog2.sim.kernel.constants import scheme_constants
 from bitlog2.sim.selftest import selftest
@@ -61,6 +61,13 @@ for scheme in SCHEMES.values():
     code_register.code_register_kernel(levels, constants, nibble, flag)
     code_register.pack_row_kernel(nibble, flag, nibbles, flags)
     assert (nibbles.tobytes(), flags.tobytes()) == spec.pack_row(rows, scheme)
+for scheme in ("BitLog2_Half_17", "RowMax_16"):  # a masked key far beyond the maximum
+    config, params = AttentionConfig(scheme), LayerParams(1, 0, 1, 0)
+    codes, far = np.zeros((1, 2, 1), int), {"masked": [0, 1], "bias": [-131072, 131071]}
+    arrays = {"masked": np.array([[[False, True]]]), "bias": np.array([[far["bias"]]])}
+    made = attention(codes[:, :1], codes, codes, params, config, **arrays)
+    row = spec.attention_row([0], [[0], [0]], [[0], [0]], params, config, **far)
+    assert made[0, 0].tolist() == row.o
 print(report.total)
 """
 

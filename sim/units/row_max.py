@@ -86,11 +86,11 @@ def distance_kernel(t, largest, masked, layer, d):
 
     `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits. d_max has at most 14,
     so d_max + 1, which tells unit 4 that the key is masked, fits int16. A masked key's t may pass
-    the maximum.
+    the maximum by more than int16 holds, and wraps here.
     """
     top, d_max, of_masked = np.int32(largest), np.int32(layer.d_max), np.int16(layer.d_max + 1)
     for j in range(t.size):
-        d[j] = min(np.subtract(top, t[j]), d_max)
+        d[j] = np.int16(min(np.subtract(top, t[j]), d_max))
     for j in range(masked.size):
         d[j] = d[j] if masked[j] == 0 else of_masked
 
