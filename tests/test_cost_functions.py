@@ -21,9 +21,10 @@ BENCH = Path(__file__).parent / "rtl" / "cost_tb.sv"
 OPTIONS = ("--binary", "--timing", "--output-split", "0", "-Wno-lint", "-Wno-style", "-O3")
 OPTIONS += ("-Wno-TIMESCALEMOD", "-MAKEFLAGS", "PYTHON3=python3", "-CFLAGS", "-std=c++20 -O0")
 NAMES = (
-    "code_multiply_lane", "code_register", "exp2_linear", "float32_divide",
+    "code_multiply_lane", "code_register", "delay_line", "exp2_linear", "float32_divide",
     "float32_log2_quantizer", "float32_multiply", "leading_one", "log2_quantizer",
-    "log2_quantizer_divide", "log2_quantizer_restoring", "online_accumulator", "shift_add_lane",
+    "log2_quantizer_divide", "log2_quantizer_pipe", "log2_quantizer_restoring",
+    "online_accumulator", "shift_add_lane",
     "value_multiply_lane",
 )  # fmt: skip
 CONFIG = AttentionConfig()

@@ -417,7 +417,7 @@ def played(forgotten: Forgotten, top: str, vectors: Path, folder: Path) -> Cosim
 def test_defects_of_a_reset_are_found_by_cosim(
     forgotten: Forgotten, top: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """The state is as after reset when the simulation begins: what follows a reset shows it."""
+    """The first reset sets the state: what follows another one shows that that does not."""
     vectors = flagged_set(tmp_path_factory, forgotten.scheme)
     result = played(forgotten, top, vectors, tmp_path)
     wrong = [each.name for each in result.units[0].profiles if not each.ok]

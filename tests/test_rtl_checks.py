@@ -48,7 +48,7 @@ ROW = {
     "acc_low": "BL2-ACC-02: acc is from -5760 to 5760, got -5761",
     "framing": "BL2-ROW-01: tlast and tkeep of a beat of keys must be its scores'",
     "unasked": "BL2-ROW-01: a beat of keys must follow its beat of scores",
-    "ahead": "BL2-ROW-01: scores are more than 8 beats ahead of keys",
+    "ahead": "BL2-ROW-01: scores are more than 24 beats ahead of keys",
     "long": "BL2-ROW-01: a row has at most 4 keys, got 5",
 }
 #: The same for 16 levels.

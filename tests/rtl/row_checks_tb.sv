@@ -93,7 +93,7 @@ module row_checks_tb;
   task automatic row;
     if (fault != "unasked") begin
       scores(2'b10, 2'b11, 1'b0);
-      repeat (fault == "ahead" ? 10 : 0) scores(2'b00, 2'b11, 1'b0);
+      repeat (fault == "ahead" ? 26 : 0) scores(2'b00, 2'b11, 1'b0);
       repeat (fault == "long" ? 1 : 0) scores(2'b00, 2'b11, 1'b0);
       scores(2'b00, 2'b01, 1'b1);
     end

@@ -84,7 +84,7 @@ class Forgotten:
         found_by: testbench (on the small set), cosim; none where it means nothing after reset.
         tops: what is run; empty for the module itself.
         scheme: of the vectors.
-        begins: its value as the simulation begins.
+        begins: its value after the first reset.
         why: why nothing finds it, where that is so.
     """
 
@@ -103,8 +103,12 @@ class Forgotten:
         return f"{self.module}-{self.bits}-{self.register}-{self.scheme}"
 
     def planted(self, folder: Path) -> list[Path]:
-        """Copy all RTL into a folder with the reset left out."""
-        start = ("endmodule", f"initial {self.register} = {self.begins};\nendmodule")
+        """Copy all RTL into a folder with the first reset alone setting the state.
+
+        What it is computed from is unknown until then.
+        """
+        once = f"initial begin wait (!rst_n); wait (rst_n); {self.register} = {self.begins}; end"
+        start = ("endmodule", f"{once}\nendmodule")
         return planted(folder, self.module, (self.old, self.new), start)
 
 

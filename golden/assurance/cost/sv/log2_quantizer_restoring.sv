@@ -57,6 +57,8 @@ module log2_quantizer_restoring #(
       .WIDTH(P_WIDTH),
       .POSITION_WIDTH(K_WIDTH)
   ) of_p (
+      .clk(1'b0),
+      .advance(1'b0),
       .x(p),
       .any(any),
       .position(k)
