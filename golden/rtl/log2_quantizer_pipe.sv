@@ -201,3 +201,5 @@ endmodule
 //   2^16 <= s, so its leading one is at 16 to 26 (BL2-SUM-02)
 // not reached: toggle "left(_\d)?\[[567]\]:.*"
 //   lod(s) - lod(x) + 1 is from 0 to 27: its higher bits stay 0 (BL2-LOG2-06)
+// not reached: toggle "(clk|advance):.*"
+//   the unit is combinational: it has no registers without PIPELINE (BL2-LOG2-04)

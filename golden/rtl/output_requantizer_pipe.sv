@@ -96,3 +96,5 @@ endmodule
 //   sign bit of M2, which is unsigned (BL2-PARAM-02)
 // not reached: toggle "zero\[4\]:.*"
 //   sign bit of a zero point, which is unsigned (BL2-PARAM-02)
+// not reached: toggle "(clk|advance):.*"
+//   the unit is combinational: it has no registers without PIPELINE (BL2-OUT-01)

@@ -106,3 +106,5 @@ endmodule
 //   half an LSB is at most 2^27: n is at most 28 (BL2-PARAM-02)
 // not reached: toggle "multiplier\[16\]:.*"
 //   sign bit of M, which is unsigned (BL2-PARAM-02)
+// not reached: toggle "(clk|advance):.*"
+//   the unit is combinational: it has no registers without PIPELINE (BL2-REQ-01)

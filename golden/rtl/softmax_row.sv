@@ -546,6 +546,12 @@ module softmax_row #(
   assign tap_keys_tkeep = m_axis_tkeep;
   assign tap_keys_tlast = m_axis_tlast;
 endmodule
+// Points that the vectors of the default configuration do not reach.
+// not reached: toggle "g_quotient\.(sums\[(19|2[0-6]|5[123])\]|g_sum\[0\]\.added\[(19|2[0-6])\]):.*"
+//   upper bits of the sum of a beat: each e is at most 2^16, and four make 2^18 (BL2-SUM-01)
+// not reached: toggle "g_quotient\.g_sum\[[12]\]\.added\[(1[89]|2[0-6])\]:.*"
+//   upper bits of the sum of two keys: each e is at most 2^16 (BL2-SUM-01)
+
 // For proofs of equivalence, of 4 lanes: what holds at every clock edge, and where two states must
 // agree.
 // assume: !s_axis_score_tvalid || (s_axis_score_tkeep[0]
