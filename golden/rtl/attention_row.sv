@@ -452,7 +452,7 @@ endmodule
 // row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
-// quotient agree: held_row_max|g_quotient_held_row_sum: left != 0 || m_axis_tvalid;
+// quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
 //   codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
 //   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
@@ -469,7 +469,7 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}
-// row_max agree: held_row_max|g_row_max_held_weight_sum: g_row_max_multiplier_left != 0
+// row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
 //   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
 //   codes_taken_q|g_channel_.*__v: adding[0];
 //   .*beside_terms.*_0__held: adding[0];

@@ -573,7 +573,7 @@ endmodule
 //   g_quotient_g_sum_2__added) >> (bitlog2_pkg::E_WIDTH + 1)) == 0
 // quotient invariant: !g_quotient_summing[5]
 //   || (g_quotient_g_sum_0__added >> (bitlog2_pkg::E_WIDTH + 2)) == 0
-// quotient lemma: BL2-SUM-01, BL2-SUM-02: !coding[3]
+// quotient lemma: BL2-SUM-01, BL2-SUM-02: coding[3:1] == 0
 //   || (g_quotient_sum >= (1 << bitlog2_pkg::TABLE_BITS)
 //   && g_quotient_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
 // quotient agree: .*largest: waiting || write_index != 0;

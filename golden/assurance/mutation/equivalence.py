@@ -4,10 +4,10 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bitlog2.extras import require
 from bitlog2.sim.files import write
@@ -16,6 +16,8 @@ from ...simulation import yosys
 from ..yosys import marked
 from .catalogue import DESIGN, PLAIN, SELECT, Boundary, Mutant, MutatedDesign
 
+#: As many times as long for what the original keeps, which is most of what its mutants keep.
+_OF_ALL = 8
 #: Inputs of a miter that are state.
 _STATE = ("q_", "any_cycle")
 
@@ -33,80 +35,173 @@ class Proof:
     counterexample: Mapping[str, int]
 
 
-def solve(question: str, seconds: int) -> Proof:
-    """Return whether the assertions of a module without registers follow from its assumptions.
+#: In an SMT export, an input: its definition as bits of the state, and its name.
+_INPUT = re.compile(
+    r"^(\(define-fun \|[^|]+\| \(\(state \|[^|]+\|\)\) (?:Bool|\(_ BitVec \d+\)) )"
+    r".*\) ; \S+\n; yosys-smt2-input (\S+) ",
+    re.MULTILINE,
+)
 
-    Args:
-        question: the module as Yosys's `write_smt2 -stbv` writes it.
-        seconds: for the solver.
 
-    Raises:
-        ModuleNotFoundError: z3 is not installed.
+#: A product of two words, and its width.
+_PRODUCT = re.compile(r"\(_ BitVec (\d+)\) \(bvmul ")
+
+
+class Terms(NamedTuple):
+    """What is assumed, and what is asserted."""
+
+    known: Sequence[Any]
+    claims: Sequence[Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Question:
+    """Whether the assertions of a module without registers follow from its assumptions.
+
+    Attributes:
+        context: z3's, of all terms.
+        exact: the terms.
+        abstract: the same, with products as functions of which nothing is known but that equal
+            factors have equal products. What follows here, follows there.
+        inputs: by name; `mutsel` chooses the mutant, where there are several.
+        held: claims that followed, of whichever mutant, by z3's number of them.
     """
-    require("an equivalence proof", "z3")
-    (name,) = marked(question, "module")
-    inputs = marked(question, "input")
-    lines = [f"(declare-const state |{name}_s|)"]
-    for port, (bits,) in inputs.items():
-        sort = "Bool" if bits == 1 else f"(_ BitVec {bits})"
-        lines.append(f"(declare-const |in {port}| {sort})")
-        lines.append(f"(assert (= |in {port}| (|{name}_n {port}| state)))")
-    lines.append(f"(assert (|{name}_u| state))")
-    claims = re.findall(rf"^\(define-fun \|({name}_a \d+)\| ", question, re.MULTILINE)
-    lines += [f"(assert (not (|{claim}| state)))" for claim in claims]
-    control = [port for port, (bits,) in inputs.items() if bits == 1 and port.startswith(_STATE)]
-    return _checked("\n".join([question, *lines]), len(claims), control, seconds)
 
+    context: Any
+    exact: Terms
+    abstract: Terms
+    inputs: Mapping[str, Any]
+    held: dict[int, Any] = field(default_factory=dict)
 
-def _checked(text: str, claims: int, bits: Sequence[str], seconds: int) -> Proof:
-    """Return whether none of the claims can be broken; the last assertions are that each is.
+    @classmethod
+    def of(cls, text: str) -> "Question":
+        """Return the question of a module as Yosys's `write_smt2 -stbv` writes it.
 
-    Each claim has a solver of its own, which first leaves out what the claim does not need: that is
-    little, beside all of them. Where it does not end, there is one for each case of `bits`: a known
-    control bit leaves one side of a multiplexer.
-    """
-    import z3
+        Raises:
+            ModuleNotFoundError: z3 is not installed.
+            ValueError: the text has inputs that are written in another way.
+        """
+        require("an equivalence proof", "z3")
+        import z3
 
-    context, end = z3.Context(), time.monotonic() + seconds
-    parsed = list(z3.parse_smt2_string(text, ctx=context))
-    known, broken = parsed[: len(parsed) - claims], parsed[len(parsed) - claims :]
-    literals = [z3.Bool(f"in {port}", context) for port in bits]
-    signs = list(itertools.product((False, True), repeat=len(bits)))
-    cases = [
-        [each if value else z3.Not(each) for each, value in zip(literals, values, strict=True)]
-        for values in signs
-    ]
-    verdict: Literal["equivalent", "unknown"] = "equivalent"
-    for claim in broken:
-        for questions in ([[claim]], [[claim, *case] for case in cases]):
+        sizes = {port: bits for port, (bits,) in marked(text, "input").items()}
+        body, replaced = _INPUT.subn(r"\1|in \2|) ; \2\n; yosys-smt2-input \2 ", text)
+        if replaced != len(sizes):
+            raise ValueError(f"an export must define its {len(sizes)} inputs, found {replaced}")
+        context = z3.Context()
+        inputs = {
+            port: z3.Bool(f"in {port}", context)
+            if bits == 1
+            else z3.BitVec(f"in {port}", bits, context)
+            for port, bits in sizes.items()
+        }
+        functions = [
+            f"(declare-fun |product {n}| ((_ BitVec {n}) (_ BitVec {n})) (_ BitVec {n}))"
+            for n in dict.fromkeys(_PRODUCT.findall(body))
+        ]
+        abstract = _PRODUCT.sub(r"(_ BitVec \1) (|product \1| ", body)
+        texts = body, "\n".join([*functions, abstract])
+        return cls(context, *(_terms(each, sizes, context) for each in texts), inputs)
+
+    def answer(self, seconds: int, number: int = 0) -> Proof:
+        """Return what the solver finds of mutant `number`.
+
+        Most claims are the same of all mutants, and so are their proofs.
+
+        Args:
+            seconds: for all claims together.
+            number: of the mutant, where the module has several.
+        """
+        import z3
+
+        end = time.monotonic() + seconds
+        solver = z3.SolverFor("QF_UFBV", ctx=self.context)
+        solver.add(*self.abstract.known)
+        verdict: Literal["equivalent", "unknown"] = "equivalent"
+        for place, asserted in enumerate(self.abstract.claims):
+            claim = self._chosen(asserted, number)
+            if z3.is_true(claim) or claim.get_id() in self.held:
+                continue
+            left = min(end - time.monotonic(), seconds / 8)
+            solver.set("timeout", max(1, int(1000 * left)))
+            solver.push()
+            solver.add(z3.Not(claim))
+            if left > 0 and solver.check() == z3.unsat:
+                self.held[claim.get_id()] = claim
+            else:
+                proof = self._of_claim(self._chosen(self.exact.claims[place], number), seconds, end)
+                if proof.verdict == "different":
+                    return proof
+                verdict = "unknown" if proof.verdict == "unknown" else verdict
+            solver.pop()
+        return Proof(verdict, {})
+
+    def _of_claim(self, claim: Any, seconds: int, end: float) -> Proof:
+        """Return what is found of one claim, with a solver that it shares with no other.
+
+        Where that does not end, there is one for each case of the control bits: a known one leaves
+        one side of a multiplexer.
+        """
+        import z3
+
+        bits = [
+            (each, z3.Not(each))
+            for port, each in self.inputs.items()
+            if z3.is_bool(each) and port.startswith(_STATE)
+        ]
+        for cases in ([()], itertools.product(*bits)):
             found = z3.unsat
-            for question in questions:
+            for case in cases:
                 left = end - time.monotonic()
-                solver = z3.SolverFor("QF_BV", ctx=context)
+                solver = z3.SolverFor("QF_BV", ctx=self.context)
                 solver.set("timeout", max(1, int(1000 * min(left, seconds / 4))))
-                solver.add(*known, *question)
+                solver.add(*self.exact.known, z3.Not(claim), *case)
                 found = solver.check() if left > 0 else z3.unknown
                 if found == z3.sat:
-                    return _difference(solver.model())
+                    return Proof("different", self._values(solver.model()))
                 if found == z3.unknown:
                     break
             if found == z3.unsat:
-                break
-        else:
-            verdict = "unknown"
-    return Proof(verdict, {})
+                return Proof("equivalent", {})
+        return Proof("unknown", {})
+
+    def _chosen(self, claim: Any, number: int) -> Any:
+        """Return what is left of a claim once the mutant is chosen."""
+        import z3
+
+        if (select := self.inputs.get(SELECT)) is not None:
+            chosen = z3.BoolVal(bool(number), self.context)
+            if z3.is_bv(select):
+                chosen = z3.BitVecVal(number, select.size(), self.context)
+            claim = z3.substitute(claim, (select, chosen))
+        return z3.simplify(claim)
+
+    def _values(self, model: Any) -> dict[str, int]:
+        """Return a model's value of each input, the mutant's number left out."""
+        import z3
+
+        found = {}
+        for port, each in self.inputs.items():
+            if port == SELECT:
+                continue
+            value = model.eval(each, model_completion=True)
+            found[port] = int(z3.is_true(value)) if z3.is_bool(each) else value.as_long()
+        return found
 
 
-def _difference(model: Any) -> Proof:
-    values = {each.name(): str(model[each]) for each in model.decls()}
-    return Proof(
-        "different",
-        {
-            name.removeprefix("in "): int(text) if text.isdigit() else int(text == "True")
-            for name, text in values.items()
-            if name.startswith("in ")
-        },
-    )
+def _terms(text: str, sizes: Mapping[str, int], context: Any) -> Terms:
+    """Return the terms of an export whose inputs, of these sizes, are constants `in NAME`."""
+    import z3
+
+    (name,) = marked(text, "module")
+    sorts = {port: "Bool" if n == 1 else f"(_ BitVec {n})" for port, n in sizes.items()}
+    lines = [*(f"(declare-const |in {port}| {sort})" for port, sort in sorts.items()), text]
+    claims = re.findall(rf"^\(define-fun \|({name}_a \d+)\| ", text, re.MULTILINE)
+    asked = [f"{name}_u", *claims]
+    lines += [f"(declare-const state |{name}_s|)", *(f"(assert (|{x}| state))" for x in asked)]
+    parsed = list(z3.parse_smt2_string("\n".join(lines), ctx=context))
+    split = len(parsed) - len(claims)
+    return Terms(parsed[:split], parsed[split:])
 
 
 _CLOCKED = ("$dff", "$mem_v2", "$scopeinfo")
@@ -256,7 +351,7 @@ def render_invariants(cut: Cut, boundary: Boundary, bits: int) -> str:
     body = [
         "  wire starting = any_cycle[0];",
         *_outputs(cut, ""),
-        *_cut(cut, "original", 0, bits, ""),
+        *_cut(cut, "original", f"{bits}'d0", ""),
         *_facts(cut, "now", "q_"),
         *_facts(cut, "after", "d_"),
         "  always @* begin",
@@ -269,7 +364,7 @@ def render_invariants(cut: Cut, boundary: Boundary, bits: int) -> str:
 
 def render_probe(cut: Cut, boundary: Boundary, bits: int) -> str:
     """Return the module `probe`, which asserts what is false under the assumptions of `miter`."""
-    body = [*_outputs(cut, ""), *_cut(cut, "original", 0, bits, "")]
+    body = [*_outputs(cut, ""), *_cut(cut, "original", f"{bits}'d0", "")]
     legal = _legal(cut, boundary)
     if cut.registers:
         body += _facts(cut, "now", "q_")
@@ -278,15 +373,12 @@ def render_probe(cut: Cut, boundary: Boundary, bits: int) -> str:
     return _module("probe", _inputs(cut), [*body, *checks])
 
 
-def render_miter(
-    cut: Cut, boundary: Boundary, name: str, number: int, bits: int, *, starting: bool = False
-) -> str:
-    """Return the module `name`, which asserts that mutant `number` is not seen.
+def render_miter(cut: Cut, boundary: Boundary, bits: int, *, starting: bool = False) -> str:
+    """Return the module `miter`, which asserts that the mutant that `mutsel` chooses is not seen.
 
     Args:
         cut, boundary: what is compared.
-        name: name of the module.
-        number, bits: the mutant, and the width of `mutsel`.
+        bits: width of `mutsel`.
         starting: the clock cycle of reset, from any two states, instead of one between states that
             agree.
     """
@@ -294,8 +386,8 @@ def render_miter(
         *_starting(starting),
         *_outputs(cut, ""),
         *_outputs(cut, "gate_"),
-        *_cut(cut, "original", 0, bits, ""),
-        *_cut(cut, "mutant", number, bits, "gate_"),
+        *_cut(cut, "original", f"{bits}'d0", ""),
+        *_cut(cut, "mutant", SELECT, "gate_"),
     ]
     legal = _legal(cut, boundary)
     if cut.registers:
@@ -305,7 +397,8 @@ def render_miter(
         body += _agreed(cut)
         legal = f"starting ? !rst_n : now_holds && {legal}"
     checks = [f"    assume({legal});", *_consistent(cut), *_asserted(cut, boundary)]
-    return _module(name, _inputs(cut), [*body, "  always @* begin", *checks, "  end"])
+    ports = [*_inputs(cut), f"  input wire {_range(bits)}{SELECT}"]
+    return _module("miter", ports, [*body, "  always @* begin", *checks, "  end"])
 
 
 def _module(name: str, ports: list[str], body: list[str]) -> str:
@@ -389,7 +482,7 @@ def _outputs(cut: Cut, prefix: str) -> list[str]:
     return [f"  wire {_range(each.bits)}{prefix}{each.name};" for each in ports]
 
 
-def _cut(cut: Cut, instance: str, number: int, bits: int, prefix: str) -> list[str]:
+def _cut(cut: Cut, instance: str, number: str, prefix: str) -> list[str]:
     names = {each.name: each.name for each in cut.inputs}
     names |= {each.name: f"{prefix}{each.name}" for each in cut.outputs}
     for register in cut.registers:
@@ -398,7 +491,7 @@ def _cut(cut: Cut, instance: str, number: int, bits: int, prefix: str) -> list[s
         for kind in ("rd", "ra", "wa", "wd", "we"):
             names[f"{kind}_{memory.name}"] = f"{prefix}{kind}_{memory.name}"
     pins = [f"    .{port}({net})," for port, net in names.items()]
-    return [f"  cut {instance}(", *pins, f"    .{SELECT}({bits}'d{number})", "  );"]
+    return [f"  cut {instance}(", *pins, f"    .{SELECT}({number})", "  );"]
 
 
 def _facts(cut: Cut, instance: str, state: str, read: CutMemory | None = None) -> list[str]:
@@ -538,16 +631,16 @@ class Prover:
         return [found[each.number] for each in mutants]
 
     def _proofs(self, mutants: Sequence[Mutant], relation: Mapping[str, str]) -> list[Proof]:
-        bits, names = self._design.bits, [f"miter_{each.number}" for each in mutants]
         found = [Proof("equivalent", {}) for _ in mutants]
         for starting in (False, True) if self.has_state else (False,):
-            texts = [
-                render_miter(self._cut, self._boundary, name, each.number, bits, starting=starting)
-                for name, each in zip(names, mutants, strict=True)
-            ]
-            for place, question in enumerate(self._questions(names, texts, relation)):
-                if found[place].verdict == "equivalent":
-                    found[place] = solve(question, self._seconds)
+            left = [place for place, each in enumerate(found) if each.verdict == "equivalent"]
+            if left:
+                bits = self._design.bits
+                text = render_miter(self._cut, self._boundary, bits, starting=starting)
+                question = self._question("miter", text, relation)
+                question.answer(_OF_ALL * self._seconds)  # what follows of every mutant is held
+                for place in left:
+                    found[place] = question.answer(self._seconds, mutants[place].number)
         return found
 
     def _cut_design(self) -> Cut:
@@ -567,45 +660,31 @@ class Prover:
     def _check_assumptions(self) -> None:
         """Refuse assumptions that nothing meets: every mutant would be equivalent."""
         text = render_probe(self._cut, self._boundary, self._design.bits)
-        (question,) = self._questions(["probe"], [text], {})
-        if solve(question, self._seconds).verdict != "different":
+        if self._question("probe", text, {}).answer(self._seconds).verdict != "different":
             raise ValueError(f"assumptions of {self._boundary.module} must be met by some inputs")
 
     def _check_invariants(self) -> None:
         text = render_invariants(self._cut, self._boundary, self._design.bits)
-        (question,) = self._questions(["invariants"], [text], {})
-        found = solve(question, self._seconds)
+        found = self._question("invariants", text, {}).answer(self._seconds)
         if found.verdict != "equivalent":
             raise ValueError(
                 f"invariants of {self._boundary.module} must hold, {found.verdict}: "
                 f"{dict(found.counterexample)}"
             )
 
-    def _questions(
-        self, names: Sequence[str], texts: Iterable[str], relation: Mapping[str, str]
-    ) -> list[str]:
-        """Return the SMT-LIB text of each of these modules."""
+    def _question(self, name: str, text: str, relation: Mapping[str, str]) -> Question:
+        """Return what the module of a text asks."""
         folder, facts = self._design.folder, render_facts(self._cut, self._boundary, relation)
-        write(folder / "miters.sv", "\n".join([facts, *texts]))
-        lines = [
+        write(folder / f"{name}.sv", f"{facts}\n{text}")
+        steps = [
             "read_json cut.json",
-            f"read_verilog -formal -sv {self._package} miters.sv",
-            "design -save all",
+            f"read_verilog -formal -sv {self._package} {name}.sv",
+            f"hierarchy -top {name}",
+            "proc; flatten; opt_expr; opt_clean; chformal -lower; opt_clean",
+            f"write_smt2 -stbv {name}.smt2",
         ]
-        for name in names:
-            lines += [
-                "design -load all",
-                f"hierarchy -top {name}",
-                "proc",
-                "flatten",
-                "opt -full",
-                "chformal -lower",
-                "opt_clean",
-                f"write_smt2 -stbv {name}.smt2",
-            ]
-        write(folder / "miters.ys", "\n".join(lines) + "\n")
-        yosys("script miters.ys", folder)
-        return [(folder / f"{name}.smt2").read_text(encoding="utf-8") for name in names]
+        yosys("; ".join(steps), folder)
+        return Question.of((folder / f"{name}.smt2").read_text(encoding="utf-8"))
 
 
 def _name_in(design: Path, module: str) -> str:
