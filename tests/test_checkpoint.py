@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save, save_file
-from support.models import FORMS, digits_task, images, quantized_digits, quantized_swin, swin
+from support.models import FORMS_RUN, digits_task, images, quantized_digits, quantized_swin, swin
 
 from bitlog2.models.ptq.quantize import QuantizationSpec, calibrate, float_path, quantize
 from bitlog2.models.zoo.checkpoint import (
@@ -29,7 +29,7 @@ def digits(scheme="BitLog2_Half_17", arithmetic="integer", seed=0):
     return QuantizedModel(model, "digits", 10, QuantizationSpec(scheme, arithmetic), seed)
 
 
-@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS)
+@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS_RUN)
 def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmetic):
     saved = digits(scheme, arithmetic, seed=3)
     save_quantized(tmp_path / "m.safetensors", saved)

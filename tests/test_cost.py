@@ -151,6 +151,7 @@ def test_cost_levels_are_those_of_yosys(tmp_path: Path):
     assert counts.levels == int(found[1]) > 0
 
 
+@pytest.mark.long
 def test_cost_comparing_form_is_smaller_and_shorter_than_the_dividing_one():
     for technology in TECHNOLOGIES:
         comparing = synthesize(SMALL, "log2_quantizer", {}, technology)

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from support.evaluations import quiet, run, running_threads
 from support.imagenet_folder import make_imagenet
 from support.models import digits_task, quantized_once
+from support.quick import quick_where
 from support.shared import made_once
 from support.weights import MODELS, random_checkpoint
 
@@ -25,6 +26,7 @@ from bitlog2.models.ptq.quantize import quantize
 from bitlog2.models.runs import evaluation, result
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import not_comparable
+from bitlog2.names import ZOO
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
@@ -79,7 +81,7 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     assert min(check["compared"].values()) > 0
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", quick_where(lambda name: name == "deit_tiny", ZOO))
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "2", "--arithmetic", "float", model=name)
@@ -352,7 +354,7 @@ def test_evaluate_published_command_line_gives_the_same_accuracy(
     assert printed.splitlines()[-1].startswith(last)
 
 
-@pytest.mark.parametrize("ending", ["bit", "bits"])
+@pytest.mark.parametrize("ending", [pytest.param("bit", marks=pytest.mark.long), "bits"])
 def test_evaluate_published_command_line_takes_both_spellings(ending, capsys):
     argv = ("--model", "digits", f"--w_{ending}", "6", f"--a_{ending}", "8", *PUBLISHED_OPTIONS)
     assert test_quant.main(argv) == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.quick import one_in
 from test_export import swin_export
 from test_golden_helpers import SMALL, contents, emit_hand_row, emit_small, renew_sums
 
@@ -182,7 +183,7 @@ def test_golden_manifest_that_is_none_is_refused_in_one_line(data: bytes) -> Non
         read_manifest(data)
 
 
-@pytest.mark.parametrize("seed", range(100, 104))
+@pytest.mark.parametrize("seed", one_in(2, range(100, 104)))
 def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> None:
     every = manglings(json.loads((rows / MANIFEST).read_bytes()))
     for mangled in random.Random(seed).sample(every, 20):
@@ -190,9 +191,7 @@ def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> No
         assert is_refused(rows, data), data.decode()
 
 
-@pytest.mark.parametrize(
-    "seed", [200, 201, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(202, 208))]
-)
+@pytest.mark.parametrize("seed", one_in(8, range(200, 208)))
 def test_golden_manifest_of_a_seed_mangled_is_refused(folder: Path, seed: int) -> None:
     every = manglings(json.loads((folder / MANIFEST).read_bytes()))
     for mangled in random.Random(seed).sample(every, 10):

@@ -149,6 +149,7 @@ def test_jit_falls_back_to_the_cache_of_the_user(tmp_path: Path):
     assert total == "10"
 
 
+@pytest.mark.long
 def test_jit_works_for_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As in a container under a number that no user has; nothing is written into `./~`."""
     tree = make_tree(tmp_path)
@@ -159,6 +160,7 @@ def test_jit_works_for_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest
     assert not (tree / "~").exists()
 
 
+@pytest.mark.long
 def test_jit_works_where_the_cache_folder_is_full(tmp_path: Path):
     full = (
         "import builtins, errno, os\nplain = builtins.open\ndef opened(path, mode='r', *a, **k):\n"

@@ -31,6 +31,7 @@ from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
 from support.cases import sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
+from support.quick import one_in
 from test_golden_helpers import SMALL
 
 from bitlog2 import sim
@@ -75,17 +76,10 @@ ALL_TORCH = [
     *mutants_of(Path(levels.__file__), {"value_of"}),  # values are the float path's
 ]
 KERNELS = sample(ALL_KERNELS, count=30, seed=2)
-#: One of ten in the default suite.
-MARKED_KERNELS = [
-    pytest.param(mutant, marks=() if number % 10 == 4 else pytest.mark.long)
-    for number, mutant in enumerate(KERNELS)
-]
+#: One in the default suite: each compiles the kernels anew.
+MARKED_KERNELS = one_in(len(KERNELS), KERNELS, list(map(str, KERNELS)), first=4)
 TORCH = sample(ALL_TORCH, count=30, seed=2)
-#: One of three, for its time too.
-MARKED_TORCH = [
-    pytest.param(mutant, marks=() if number % 3 == 0 else pytest.mark.long)
-    for number, mutant in enumerate(TORCH)
-]
+MARKED_TORCH = one_in(3, TORCH, list(map(str, TORCH)))
 
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
@@ -436,12 +430,12 @@ def test_mutation_list_of_equivalent_mutants_is_of_mutants_that_there_are():
     assert set(EQUIVALENT) <= {mutant.change for mutant in (*ALL_KERNELS, *ALL_TORCH)}
 
 
-@pytest.mark.parametrize("mutant", MARKED_KERNELS, ids=str)
+@pytest.mark.parametrize("mutant", MARKED_KERNELS)
 def test_mutation_of_a_kernel_is_reported(mutant, copied, tmp_path):
     assert_noticed(kernel_verdict, mutant, copied, tmp_path)
 
 
-@pytest.mark.parametrize("mutant", MARKED_TORCH, ids=str)
+@pytest.mark.parametrize("mutant", MARKED_TORCH)
 def test_mutation_of_the_torch_path_is_reported(mutant, tmp_path):
     assert_noticed(torch_verdict, mutant, tmp_path, tmp_path)
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import timm
 import torch
-from support.models import FORMS, digits_task, quantized_digits, swin
+from support.models import FORMS_RUN, digits_task, quantized_digits, swin
 from support.models import images as swin_images
 from timm.layers import set_fused_attn
 from torch import nn
@@ -23,7 +23,7 @@ from bitlog2.names import FLOAT_ONLY
 from bitlog2.sim import SCHEMES
 
 
-@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS)
+@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS_RUN)
 def test_quantize_every_quantizer_is_frozen_and_no_plain_layer_left(scheme, arithmetic):
     modules = list(quantized_digits(scheme, arithmetic).modules())
     quantizers = [module for module in modules if isinstance(module, UniformQuantizer)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.models import FORMS, images, quantized_swin, run_watched, swin
+from support.models import FORMS_RUN, images, quantized_swin, run_watched, swin
 from timm.models.swin_transformer import SwinTransformer
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
@@ -31,7 +31,7 @@ def seen_by(model, name, x):
     return seen[0]
 
 
-@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS)
+@pytest.mark.parametrize(("scheme", "arithmetic"), FORMS_RUN)
 def test_swin_every_scheme_runs(scheme, arithmetic):
     with torch.inference_mode():
         out = quantized_swin(scheme, arithmetic)(images(4, 2))

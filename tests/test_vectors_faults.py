@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.faults import FAULTS, Fault, table_faults
+from support.quick import one_in
 from test_golden_helpers import config_with, default_tables, simulated, table
 
 from bitlog2.golden.cosim import CONFIGURATIONS, RegressionPoint
@@ -146,13 +147,13 @@ def test_vectors_find_every_fault_by_o_alone(scheme: str):
     assert missed(rows_of(config, 1), config, faults_by_o(config)) == []
 
 
+#: Of more than one key a row.
+LONGER = [each for each in CONFIGURATIONS if each.max_tokens > 1]
+
+
 @pytest.mark.parametrize(
     "choice",
-    [
-        pytest.param(each, marks=() if number % 3 == 0 else pytest.mark.long, id=str(each))
-        for number, each in enumerate(CONFIGURATIONS)
-        if each.max_tokens > 1
-    ],
+    one_in(6, LONGER, list(map(str, LONGER))),
 )
 def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: RegressionPoint):
     config, faults = choice.config, faults_by_o(choice.config)

@@ -13,6 +13,7 @@ from bitlog2.models.zoo.checkpoint import model_digest
 from bitlog2.models.zoo.task import Task, load_task
 from bitlog2.names import FLOAT_ONLY, USUAL_SCHEMES
 from bitlog2.sim import LayerParams
+from support.quick import quick_where
 
 #: Every scheme in each arithmetic that it has a form in.
 FORMS = [
@@ -21,6 +22,20 @@ FORMS = [
     for arithmetic in ("float", "integer")
     if arithmetic == "float" or scheme not in FLOAT_ONLY
 ]
+#: The same as parameters: in `make test` a scheme of each family, and a form without codes.
+FORMS_RUN = quick_where(
+    lambda scheme, arithmetic: (
+        (scheme, arithmetic)
+        in {
+            ("none", "float"),
+            ("uniform_4", "integer"),
+            ("BitLog2_Half_17", "float"),
+            ("BitLog2_Half_17", "integer"),
+            ("RowMax_16", "integer"),
+        }
+    ),
+    FORMS,
+)
 
 
 @lru_cache(maxsize=1)
