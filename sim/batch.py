@@ -64,7 +64,7 @@ def check_batch(
         _check_mask(masked, shape),
         _check_bias(bias, shape, config),
         config,
-        layer_constants(config, params),
+        layer_constants(config, params, bias is not None),
         scheme_constants(config.code),
         trace,
         usable_processors() if threads is None else check_int("threads", threads, 1, 256),
@@ -98,7 +98,7 @@ def _check_bias(
     bias: NDArray[Any] | None, shape: tuple[int, int, int], config: AttentionConfig
 ) -> NDArray[np.int32]:
     if bias is None:
-        return np.zeros((1, 1, shape[2]), np.int32)
+        return np.zeros((1, 1, 0), np.int32)
     values = check_codes("bias", bias, config.t_min, config.t_max, 3)
     _check_shape("bias", values.shape, shape)
     return values

@@ -63,12 +63,12 @@ class Kernel:
 class VectorKernel(Kernel):
     """A kernel whose place vectors take that are written out (`kernel/pairs.py`).
 
-    With NUMBA_DISABLE_JIT=1 it runs as it is.
+    It runs as it is with NUMBA_DISABLE_JIT=1, and compiled where the processor lacks the vectors.
     """
 
-    def __init__(self, function: Callable[..., Any], lanes: int) -> None:
+    def __init__(self, function: Callable[..., Any], form: str) -> None:
         super().__init__(function, forceinline=True, _nrt=False)
-        self._lanes = lanes
+        self._form = form
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
@@ -79,7 +79,7 @@ class VectorKernel(Kernel):
             return self.py_func
         from .kernel.pairs import FORMS
 
-        return compiled(FORMS[self._lanes], self._options)
+        return compiled(FORMS.get(self._form, self.py_func), self._options)
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -96,10 +96,10 @@ def borrowing_kernel(function: Callable[..., Any]) -> Kernel:
     return Kernel(function, forceinline=True, _nrt=False)
 
 
-def vector_kernel(lanes: int) -> Callable[[Callable[..., Any]], VectorKernel]:
-    """Return the decorator of a kernel that has a form in vectors, of so many lanes a block."""
+def vector_kernel(form: str) -> Callable[[Callable[..., Any]], VectorKernel]:
+    """Return the decorator of a kernel that has a form in vectors, by its name there."""
 
     def decorate(function: Callable[..., Any]) -> VectorKernel:
-        return VectorKernel(function, lanes)
+        return VectorKernel(function, form)
 
     return decorate

@@ -169,7 +169,9 @@ def registers_by_units_alone(
     if config.code.row_max:
         distance_quantizer_kernel(d, layer.steps, scheme, level)
         weight_sum = weight_sum_kernel(level, scheme)
-        m2, n2 = row_multiplier_kernel(weight_sum, layer)
+        multiplier, shift = np.empty((2, 1), np.int64)
+        row_multiplier_kernel(np.array([weight_sum]), layer, multiplier, shift)
+        m2, n2 = int(multiplier[0]), int(shift[0])
         made |= {"weight_sum": weight_sum, "m2_row": m2, "n2_row": n2}
     else:
         exp2_kernel(d, masked, layer, e)
@@ -286,6 +288,28 @@ def test_attention_from_scores_equals_attention_over_many_rows(
     for register in REGISTERS:
         assert np.array_equal(getattr(trace, register), getattr(whole, register)), register
     assert np.array_equal(attention_from_scores(*given, threads=threads, **arrays), whole.o)
+
+
+@pytest.mark.parametrize("scheme", ["BitLog2_Half_17", "RowMax_16"])
+@pytest.mark.parametrize(("m", "short"), [(29126, 1), (29127, 0)])
+def test_attention_where_t_just_fits_int16_and_where_it_does_not(m: int, short: int, scheme: str):
+    """Scores of 9 give 9 * 29126 / 16 = 16383.4; of 9 * 29127 / 16 = 16383.9 twice is 2**15."""
+    config = AttentionConfig(scheme, q_bits=2, k_bits=2, max_head_dim=1)
+    params = LayerParams(m, 4, 40000, 16)
+    assert layer_constants(config, params, False).short == short
+    assert layer_constants(config, params).short == 0
+    rng = np.random.default_rng(21)
+    scores, v = rng.integers(-9, 10, (1, 9, 131)), rng.integers(0, 16, (1, 131, 3))
+    scores[:, :, :2] = -9, 9
+    masked = np.zeros((1, 9, 131), bool)
+    masked[:, 1::2, 1:100] = True
+    for mask in (None, masked):
+        trace = attention_from_scores(scores, v, params, config, masked=mask, trace=True)
+        for row in range(9):
+            hidden = None if mask is None else mask[0, row].tolist()
+            codes = scores[0, row].tolist(), v[0].tolist()
+            expected = attention_row_from_scores(*codes, params, config, hidden)
+            assert registers_of(trace, 0, row) == of_spec(expected), row
 
 
 @pytest.mark.parametrize("mask", [(1, 1), (1, 3), (9, 1), (9, 3)])

@@ -29,7 +29,7 @@ import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
-from support.cases import sums_of_pairs
+from support.cases import looked_up, sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
 from support.quick import one_in
 from test_golden_helpers import SMALL
@@ -51,21 +51,22 @@ SIM = Path(sim.__file__).parent
 COPY = "copied_sim"
 
 
-#: Runs where numba compiles nothing; the vectors in its place are held to it.
-LOOP = "add_pairs"
+#: Run where numba compiles nothing; the vectors in their place are held to them.
+LOOPS = {"add_pairs", "row_weights"}
 
 
 def specified(path: Path) -> set[str]:
     """Functions of a file of units or roundings that are no kernels."""
     functions = [f for f in ast.walk(ast.parse(path.read_text())) if isinstance(f, ast.FunctionDef)]
     plain = {f.name for f in functions if not f.decorator_list}
-    return {LOOP} if path.parent.name == "kernel" else plain
+    return LOOPS if path.parent.name == "kernel" else plain
 
 
 ALL_KERNELS = [
     mutant
     for path in (
         SIM / "rounding.py",
+        SIM / "parts.py",
         *sorted(SIM.glob("units/*.py")),
         *sorted(SIM.glob("kernel/*.py")),
     )
@@ -303,11 +304,13 @@ def vectors_differ() -> bool:
 
 
 def forms_differ() -> bool:
-    """Whether a form in vectors of the copy's products differs from the loop that it stands for."""
+    """Whether a form in vectors of the copy differs from the loop that it stands for."""
     pairs = importlib.import_module(f"{COPY}.kernel.pairs")
     forms = product((KEY_LANES, CHANNEL_LANES), {False, pairs.has_fused()})
     sums = (sums_of_pairs(pairs.adder, lanes, fused=fused) for lanes, fused in forms)
-    return any(found != expected for found, expected in chain.from_iterable(sums))
+    weights = looked_up(pairs.look_up) if pairs.looks_up_words() else ()
+    pairs_of_both = chain(chain.from_iterable(sums), weights)
+    return any(found != expected for found, expected in pairs_of_both)
 
 
 def compiled_quickly(patch: pytest.MonkeyPatch) -> None:

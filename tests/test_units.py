@@ -21,6 +21,7 @@ from support.cases import (
     held_distances,
     key_product,
     laid_out,
+    looked_up,
     place_of,
     scores_of,
     summed_terms,
@@ -36,13 +37,24 @@ from support.cases import (
 from support.schemes import QUOTIENTS
 from test_golden_helpers import simulated, table
 
-from bitlog2.sim import SCHEMES, AttentionConfig, exp2_table, pack_levels, unpack_levels
-from bitlog2.sim.kernel.pairs import adder, has_fused
+from bitlog2.sim import (
+    SCHEMES,
+    AttentionConfig,
+    LayerParams,
+    exp2_table,
+    pack_levels,
+    unpack_levels,
+)
+from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
+from bitlog2.sim.kernel.pairs import adder, has_fused, look_up, looks_up_words
+from bitlog2.sim.kernel.rows import row_weights
+from bitlog2.sim.parts import LANES, bounds_of, filled_up, parts_of
 from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
 from bitlog2.sim.scheme import Scheme
 from bitlog2.sim.spec import (
     code_register,
     distance,
+    distance_quantizer,
     exp2,
     level_of_code,
     log2_quantizer,
@@ -56,6 +68,8 @@ from bitlog2.sim.spec import (
     shift_add_lane,
     unpack_row,
 )
+from bitlog2.sim.units.distance_quantizer import distance_quantizer_kernel
+from bitlog2.sim.units.score_requantizer import score_requantizer_kernel
 
 requirement = pytest.mark.requirement
 #: A property of all its arguments: the same examples in every run.
@@ -512,6 +526,32 @@ def test_lane_product_layout_holds_every_column(depth: int, columns: int):
     assert 0 <= size // KEY_LANES - depth < DEPTH
 
 
+# Loops in whole vectors, and the look-up of weights.
+
+
+def test_parts_cover_every_key_and_end_in_whole_vectors():
+    for size in range(1, 3 * LANES + 2):
+        ranges = [
+            range(*map(int, bounds_of.py_func(part, size)))
+            for part in range(parts_of.py_func(size))
+        ]
+        assert sorted({j for keys in ranges for j in keys}) == list(range(size)), size
+        assert size < LANES or all(len(keys) % LANES == 0 for keys in ranges), size
+        assert len(ranges) == (1 if size < LANES or size % LANES == 0 else 2), size
+        assert filled_up(size) in range(size, size + LANES), size
+        assert filled_up(size) % LANES == 0, size
+
+
+@pytest.mark.parametrize(
+    "in_vectors",
+    [False, pytest.param(True, marks=pytest.mark.skipif(not looks_up_words(), reason="no vpermw"))],
+)
+def test_row_weights_each_form_gives_the_negative_values_and_their_sum(in_vectors: bool):
+    """By the vectors and by the loop that numba compiles; nothing else moves."""
+    for found, expected in looked_up(look_up if in_vectors else row_weights.py_func):
+        assert found == expected
+
+
 # Units 1 and 2: scores and t.
 
 CODE = st.integers(0, 15)
@@ -579,6 +619,28 @@ def test_score_requantizer_lanes_are_chosen_by_the_proof():
     assert fits == [True, False]
 
 
+@pytest.mark.parametrize("keys", [1, LANES - 1, LANES, LANES + 5])
+@pytest.mark.parametrize("name", REQUANTIZED)
+def test_score_requantizer_kernel_returns_the_largest_t(name: str, keys: int):
+    """With a bias and without, in lanes of every width."""
+    config, params = REQUANTIZED[name], LayerParams(60000, 13, 1, 0)
+    bound = min(config.registers["score"].bound, (1 << 31) - 1)
+    rng = np.random.default_rng(keys)
+    score, none = rng.integers(-bound, bound + 1, keys).astype(np.int32), np.zeros(0, np.int32)
+    bias = rng.integers(config.t_min, config.t_max + 1, keys).astype(np.int32)
+    for offset in (bias, none):
+        t = np.full(keys + 1, 77, np.int32)
+        layer = layer_constants(config, params, offset.size > 0)
+        largest = score_requantizer_kernel(score, offset, layer, t[:keys])
+        added = offset.tolist() or [0] * keys
+        expected = [
+            score_requantizer(s, params.m, params.n, b, config)
+            for s, b in zip(score.tolist(), added, strict=True)
+        ]
+        assert t.tolist() == [*expected, 77]
+        assert largest == max(expected)
+
+
 # Units 3, 4 and 5: distances, e and their sum.
 
 ROW = st.lists(st.integers(CONFIG.t_min, CONFIG.t_max), min_size=1, max_size=60)
@@ -608,6 +670,21 @@ def test_distance_is_invariant_under_a_shift_of_the_row(t: list[int], shift: int
     d = distances_of(plain)
     assert distances_of([x + shift for x in plain]) == d
     assert 0 == min(d) <= max(d) <= CONFIG.d_max
+
+
+@requirement("BL2-DIST-02")
+@pytest.mark.parametrize("fraction_bits", range(1, 9))
+def test_distance_quantizer_kernel_equals_the_specification_at_every_distance(fraction_bits: int):
+    """For every I, of a masked key too."""
+    for bits in range(2, 7):
+        config = AttentionConfig(
+            "RowMax_16", fraction_bits=fraction_bits, distance_int_bits=bits, max_n2=40
+        )
+        d, level = np.arange(config.d_max + 2, dtype=np.int16), np.empty(config.d_max + 2, np.uint8)
+        steps = layer_constants(config, LayerParams(1, 0, 1, 0)).steps
+        distance_quantizer_kernel(d, steps, scheme_constants(config.code), level)
+        expected = [distance_quantizer(x, False, config) for x in range(config.d_max + 1)]
+        assert level.tolist() == [*expected, 0], bits
 
 
 @requirement("BL2-EXP2-01")

@@ -31,7 +31,8 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.rows import BLOCK_ROWS, code_block, row_block
+from bitlog2.sim.kernel.rows import BLOCK_ROWS, aligned, code_block, row_block
+from bitlog2.sim.parts import filled_up
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
 from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
@@ -250,32 +251,33 @@ def _processor() -> dict[str, str]:
 
 
 _PARAMS = LayerParams(m=40000, n=20, m2=40000, n2=16, zq=7, zk=8, zv=7, zo=8)
-_NO_MASK = np.zeros((1, 0), np.uint8)
+_NO_MASK, _NO_BIAS = np.zeros((1, 0), np.uint8), np.zeros((1, 0), np.int32)
 
 
 @njit(nogil=True, _nrt=False)  # type: ignore[call-overload, untyped-decorator]
-def _code_rows(score, masked, bias, layer, scheme, block, level, m2, n2):  # type: ignore[no-untyped-def]
+def _code_rows(score, layer, scheme, block, weight, level, m2, n2):  # type: ignore[no-untyped-def]
     """Take scores (G, R, N) int32 to levels, a block of rows at a time, as `attention` does."""
+    keys = score.shape[2]
     for g in range(score.shape[0]):
         for first in range(0, score.shape[1], BLOCK_ROWS):
             part = slice(first, first + BLOCK_ROWS)
-            made = level[g, part], m2[g, part], n2[g, part]
-            code_block(score[g, part], masked, bias, first, layer, scheme, block, *made)
+            made = level[g, part], weight, m2[g, part], n2[g, part]
+            code_block(score[g, part], keys, _NO_MASK, _NO_BIAS, first, layer, scheme, block, *made)
 
 
 def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
     """Scores of a DeiT-S layer to levels, batch 16: units 2 to 6, or 2, 3, 10 to 12 of RowMax."""
-    config, grid = AttentionConfig(scheme), (96, 197, 197)
-    layer, levels = layer_constants(config, _PARAMS), scheme_constants(config.code)
+    config, grid, width = AttentionConfig(scheme), (96, 197, 197), filled_up(197)
+    layer, levels = layer_constants(config, _PARAMS, False), scheme_constants(config.code)
     score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
     real = torch.from_numpy(score.astype(np.float32) / 1000)
     out = torch.empty_like(real)  # as ours: no new pages in the timed part
-    bias, level = np.zeros((1, 197), np.int32), np.empty(grid, np.uint8)
-    row, m2, n2 = row_block(197), *np.empty((2, *grid[:2]), np.int64)
+    level, m2, n2 = aligned((*grid[:2], width), np.uint8), *np.empty((2, *grid[:2]), np.int64)
+    row, weight = row_block(197), aligned((BLOCK_ROWS, width), np.int16)
 
     def ours() -> np.ndarray:
-        _code_rows(score, _NO_MASK, bias, layer, levels, row, level, m2, n2)
-        return level
+        _code_rows(score, layer, levels, row, weight, level, m2, n2)
+        return level[:, :, :197]
 
     return Case(
         f"scores to levels of {scheme}, 96 x 197 x 197, 1 thread",

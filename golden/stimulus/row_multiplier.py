@@ -90,8 +90,10 @@ def _simulate(target: Target, inputs: Tables, progress: Progress) -> Tables:
     found = []
     for weight_sum, m2, n2 in zip(*columns, strict=True):
         layer = layer_constants(target.config, LayerParams(m=1, n=0, m2=m2, n2=n2))
-        found.append(row_multiplier_kernel(np.int64(weight_sum), layer))
-    m2_row, n2_row = np.array(found, np.int64).T
+        row = np.array([weight_sum]), *np.empty((2, 1), np.int64)
+        row_multiplier_kernel(row[0], layer, *row[1:])
+        found.append(row[1:])
+    m2_row, n2_row = np.array(found, np.int64)[:, :, 0].T
     return {"expected": {"m2_row": m2_row, "n2_row": n2_row}}
 
 

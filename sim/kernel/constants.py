@@ -7,15 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import AttentionConfig, LayerParams
+from ..rounding import rnd
 from ..scheme import Scheme
 from ..units.distance_quantizer import Steps, steps_of
 from ..units.exp2 import exp2_of_every_distance, exp2_words
+
+#: Entries of a table of weights: words of a vector of 512 bits.
+_LEVELS = 32
 
 
 class SchemeConstants(NamedTuple):
     """A scheme, for the kernels from levels to accumulators: A = odd * 2**base_shift.
 
     powers, raised_powers: how many levels are 2**k, and how many are 3 * 2**k.
+    weights: (32,) int16, the negatives of the levels' values, since int16 holds -2**15; then 0.
     """
 
     odd: int
@@ -27,6 +32,7 @@ class SchemeConstants(NamedTuple):
     zero_flag: int
     powers: int
     raised_powers: int
+    weights: NDArray[np.int16]
 
 
 class LayerConstants(NamedTuple):
@@ -34,6 +40,8 @@ class LayerConstants(NamedTuple):
 
     narrow, narrow_output: 1 where the product of unit 2 or 9, with what is added to it, stays
         within int32, proved from the widths.
+    t_min, t_max: ends of t: those of its register, or without a bias of the t of every score.
+    short: 1 where the difference of two t fits int16, proved from these.
     fraction_bits: P, of e and of its logarithm.
     exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once;
         (0,) for RowMax.
@@ -43,6 +51,7 @@ class LayerConstants(NamedTuple):
     m: int
     n: int
     narrow: int
+    short: int
     t_min: int
     t_max: int
     d_max: int
@@ -72,20 +81,28 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
         int(scheme.zero_flag),
         sum(value & (value - 1) == 0 for value in scheme.values[1:]),
         sum(value % 3 == 0 for value in scheme.values[1:]),
+        np.negative(np.pad(scheme.values, (0, _LEVELS - scheme.levels))).astype(np.int16),
     )
 
 
 @lru_cache(maxsize=256)
-def layer_constants(config: AttentionConfig, params: LayerParams) -> LayerConstants:
-    """Return the integers of a configuration and a layer's parameters."""
+def layer_constants(
+    config: AttentionConfig, params: LayerParams, biased: bool = True
+) -> LayerConstants:
+    """Return the integers of a configuration and a layer's parameters, with or without a bias."""
+    t_min, t_max = config.t_min, config.t_max
+    if not biased:
+        largest = rnd(config.registers["score"].bound * params.m, params.n)
+        t_min, t_max = max(t_min, -largest), min(t_max, largest)
     largest_n2 = params.n2 + config.max_n2 - config.max_layer_n2
     largest_output = config.registers["acc"].bound * params.m2 + (1 << largest_n2 >> 1)
     return LayerConstants(
         params.m,
         params.n,
         int(config.scores_fit_int32),
-        config.t_min,
-        config.t_max,
+        int(t_max - t_min < 1 << 15),
+        t_min,
+        t_max,
         config.d_max,
         params.m2,
         params.n2,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import borrowing_kernel as kernel
+from ..parts import filled_up
 from ..units.output_requantizer import output_requantizer_kernel
-from ..units.shift_add import value_of_level
 from .lane_product import (
     CHANNEL_LANES,
     KEY_LANES,
@@ -24,7 +24,16 @@ from .lane_product import (
     laid_out,
     place_of,
 )
-from .rows import BLOCK_ROWS, RowBlock, aligned, code_block, keep, keep_block, row_block
+from .rows import (
+    BLOCK_ROWS,
+    RowBlock,
+    aligned,
+    code_block,
+    keep,
+    keep_block,
+    row_block,
+    row_weights,
+)
 
 #: Query rows between the products.
 _ROWS = 32
@@ -36,8 +45,8 @@ class HeadScratch(NamedTuple):
     """One head between the units, written over and over; what fills up is 0 and stays so.
 
     k: keys less their zero point, v: the zero point less values, laid out for the products, int16.
-    q: (D,) int16, a query less its zero point. score, acc: (32, ...) int32. weight: (32, N) int16,
-    the negatives of the levels' values, since int16 holds -2**15. level: (8, N) uint8. m2, n2:
+    q: (D,) int16, a query less its zero point. score, acc: (32, ...) int32. weight: (32, W) int16,
+    the negatives of the levels' values, and level: (8, W) uint8: rows of whole vectors. m2, n2:
     int64, of each row for unit 9. Depths are filled up to a multiple of 8. block: scratch of a few
     rows.
     """
@@ -63,8 +72,8 @@ def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
         v=aligned(v_shape, np.int16),
         q=aligned((k_shape[1] // KEY_LANES,), np.int16),
         score=aligned((_ROWS, k_shape[0] * KEY_LANES), np.int32),
-        level=aligned((BLOCK_ROWS, keys), np.uint8),
-        weight=aligned((_ROWS, v_shape[1] // CHANNEL_LANES), np.int16),
+        level=aligned((BLOCK_ROWS, filled_up(keys)), np.uint8),
+        weight=aligned((_ROWS, filled_up(keys)), np.int16),
         acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int32),
         m2=aligned((_ROWS,), np.int64),
         n2=aligned((_ROWS,), np.int64),
@@ -135,30 +144,25 @@ def _load_query(q, zero, row):
 
 
 @kernel
-def _load_weights(level, scheme, weight):
-    """Write the negative of what each level stands for, (N,) int16."""
-    for j in range(level.size):
-        weight[j] = np.int16(-value_of_level(level[j], scheme))
-
-
-@kernel
-def _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, regs, o):
+def _rows_to_outputs(g, top, score, keys, masks, offsets, layer, scheme, trace, head, regs, o):
     """Take the scores of some rows of head g, from row `top` on, to output codes.
 
-    score: (size, N or more) int32, size at most _ROWS.
+    score: (size, N or more) int32, size at most _ROWS; keys: N.
     """
-    size = score.shape[0]
+    size, depth = score.shape[0], head.v.shape[1] // CHANNEL_LANES
     for first in range(0, size, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, size)
-        rows, level = score[first:last], head.level[: last - first]
-        m2, n2 = head.m2[first:last], head.n2[first:last]
-        code_block(rows, masks, offsets, top + first, layer, scheme, head.block, level, m2, n2)
-        for i in range(last - first):
-            _load_weights(level[i], scheme, head.weight[first + i])
+        rows, level, weight = score[first:last], head.level[: last - first], head.weight[first:last]
+        made = level, weight, head.m2[first:last], head.n2[first:last]
+        code_block(rows, keys, masks, offsets, top + first, layer, scheme, head.block, *made)
+        if not scheme.row_max:
+            for i in range(last - first):
+                row_weights(level[i], scheme, weight[i])
         if trace:
+            m2, n2 = head.m2[first:last], head.n2[first:last]
             keep_block(g, top + first, masks, head.block, level, m2, n2, layer, scheme, regs)
     for r in range(size):
-        channel_product(head.weight[r], head.v, head.acc[r])
+        channel_product(head.weight[r, :depth], head.v, head.acc[r])
         output_requantizer_kernel(head.acc[r], head.m2[r], head.n2[r], layer, o[g, top + r])
         if trace:
             keep(score[r], regs.score[g, top + r])
@@ -170,7 +174,8 @@ def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
     """Take heads from codes to output codes.
 
     q: (G, R, D), k: (G, N, D), v: (G, N, D') int32 codes; masked: (G or 1, R or 1, N) uint8, or
-    (1, 1, 0) for none; bias: (G or 1, R or 1, N) int32; head: scratch; regs: filled where trace is
+    (1, 1, 0) for none; bias: (G or 1, R or 1, N) int32, or
+    (1, 1, 0) for none; head: scratch; regs: filled where trace is
     set; o: (G, R, D') uint8. Returns the bits that any code of q, k and v has set.
     """
     seen_q, seen_k, seen_v = np.int32(0), np.int32(0), np.int32(0)
@@ -185,7 +190,9 @@ def attention_heads(q, k, v, masked, bias, layer, scheme, trace, head, regs, o):
                 seen_q = np.bitwise_or(seen_q, _load_query(q[g, top + r], layer.zq, head.q))
                 key_product(head.q, head.k, head.score[r])
             score = head.score[:size]
-            _rows_to_outputs(g, top, score, masks, offsets, layer, scheme, trace, head, regs, o)
+            _rows_to_outputs(
+                g, top, score, k.shape[1], masks, offsets, layer, scheme, trace, head, regs, o
+            )
     return seen_q, seen_k, seen_v
 
 
@@ -202,5 +209,7 @@ def heads_from_scores(score, v, masked, bias, layer, scheme, trace, head, regs, 
         seen = np.bitwise_or(seen, _load_values(v[g], layer.zv, head.v))
         for top in range(0, score.shape[1], _ROWS):
             rows = score[g, top : top + _ROWS]
-            _rows_to_outputs(g, top, rows, masks, offsets, layer, scheme, trace, head, regs, o)
+            _rows_to_outputs(
+                g, top, rows, v.shape[1], masks, offsets, layer, scheme, trace, head, regs, o
+            )
     return seen

@@ -33,7 +33,7 @@ def place_of(row, lane, lanes):
 def adding_loop(lanes: int) -> Any:
     """Return the kernel that adds products to a block of so many lanes; in vectors, `pairs.py`."""
 
-    @vector_kernel(lanes)
+    @vector_kernel(f"add_pairs_{lanes}")
     def add_pairs(a, p, b, q, out, first):
         """Add to out[first + j] the products of 8 elements of a from p on and rows of b from q on.
 

@@ -10,6 +10,8 @@ from ..config import AttentionConfig
 from ..datapath import PORTS
 from ..declarations import Port
 from ..jit import borrowing_kernel as kernel
+from ..jit import vector_kernel
+from ..parts import filled_up
 from ..units.code_register import code_register_kernel
 from ..units.distance_quantizer import distance_quantizer_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
@@ -17,7 +19,7 @@ from ..units.log2_quantizer import row_thresholds, threshold_quantizer
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
 from ..units.row_multiplier import row_multiplier_kernel
 from ..units.score_requantizer import score_requantizer_kernel
-from ..units.weight_sum import weight_sum_kernel
+from ..units.shift_add import value_of_level
 
 #: Rows that go through one unit before the next: no unit waits for the result of its only row.
 BLOCK_ROWS = 8
@@ -51,11 +53,14 @@ class Registers(NamedTuple):
 class RowBlock(NamedTuple):
     """A few rows between the units, written over and over.
 
-    t, logarithm: (B, N) int32; d: (B, N) int16, d_max + 1 for a masked key; row_max, power, raised:
-    (B,) int32, the last two the thresholds of unit 6; row_sum, weight_sum: (B,) int64.
+    Rows are whole vectors long, W keys, of which those past N stay 0. t, logarithm: (B, W) int32;
+    short_t: (B, W) int16, in place of t where `layer.short`; d: (B, W) int16, d_max + 1 for a
+    masked key; row_max, power, raised: (B,) int32, the last two the thresholds
+    of unit 6; row_sum, weight_sum: (B,) int64.
     """
 
     t: NDArray[np.int32]
+    short_t: NDArray[np.int16]
     row_max: NDArray[np.int32]
     d: NDArray[np.int16]
     logarithm: NDArray[np.int32]
@@ -88,9 +93,10 @@ def new_registers(
 
 def row_block(keys: int) -> RowBlock:
     """Return scratch for rows of that many keys."""
-    grid, rows = (BLOCK_ROWS, keys), (BLOCK_ROWS,)
+    grid, rows = (BLOCK_ROWS, filled_up(keys)), (BLOCK_ROWS,)
     return RowBlock(
         t=aligned(grid, np.int32),
+        short_t=aligned(grid, np.int16),
         row_max=aligned(rows, np.int32),
         d=aligned(grid, np.int16),
         logarithm=aligned(grid, np.int32),
@@ -101,37 +107,61 @@ def row_block(keys: int) -> RowBlock:
     )
 
 
-@kernel
-def code_block(score, masked, bias, first, layer, scheme, block, level, m2, n2):
-    """Take a few rows of a head from scores to levels, each unit's results left in `block`.
+@vector_kernel("row_weights")
+def row_weights(level, scheme, weight):
+    """Write the negative of what each level stands for, and return their sum, int32.
 
-    score: (B, N or more) int32, B at most BLOCK_ROWS, the rows of the head from `first`
-    on; masked: (R or 1, N) uint8, or (1, 0) for none; bias: (R or 1, N) int32; level: (B, N) uint8;
-    m2, n2: (B,) int64, for unit 9.
+    level: (W,) uint8; weight: (W,) int16, which holds -2**15.
     """
+    total = np.int32(0)
+    for j in range(level.size):
+        weight[j] = np.int16(-value_of_level(level[j], scheme))
+        total = np.add(total, np.int32(weight[j]))
+    return total
+
+
+@kernel
+def _distances(score, keys, masked, bias, first, layer, block, t):
+    """Take rows from scores to t, their maximum and d: units 2 and 3; t: (B, W) int32 or int16."""
     size = score.shape[0]
     for i in range(size):
-        row = first + i
-        mask = masked[min(row, masked.shape[0] - 1)]
-        offset = bias[min(row, bias.shape[0] - 1)]
-        t, d = block.t[i], block.d[i]
-        score_requantizer_kernel(score[i], offset, layer, t)
-        largest = row_max_kernel(t, mask, layer)
-        distance_kernel(t, largest, mask, layer, d)
-        block.row_max[i] = largest
-        m2[i], n2[i] = layer.m2, layer.n2
+        offset = bias[min(first + i, bias.shape[0] - 1)]
+        block.row_max[i] = score_requantizer_kernel(score[i], offset, layer, t[i, :keys])
+    for i in range(size):
+        mask = masked[min(first + i, masked.shape[0] - 1)]
+        if mask.size > 0:
+            block.row_max[i] = row_max_kernel(t[i, :keys], mask, layer)
+        distance_kernel(t[i, :keys], block.row_max[i], mask, layer, block.d[i, :keys])
+
+
+@kernel
+def code_block(score, keys, masked, bias, first, layer, scheme, block, level, weight, m2, n2):
+    """Take a few rows of a head from scores to levels, each unit's results left in `block`.
+
+    score: (B, N or more) int32, B at most BLOCK_ROWS, the rows of the head from `first` on; keys:
+    N; masked: (R or 1, N) uint8, bias: (R or 1, N) int32, or (1, 0) for none; level: (B, W) uint8,
+    whose keys past N are 0 and stay so; weight: (B, W) int16, written for RowMax; m2, n2: (B,)
+    int64, for unit 9.
+    """
+    size = score.shape[0]
+    if layer.short:
+        _distances(score, keys, masked, bias, first, layer, block, block.short_t)
+    else:
+        _distances(score, keys, masked, bias, first, layer, block, block.t)
     if scheme.row_max:
         for i in range(size):
-            distance_quantizer_kernel(block.d[i], layer.steps, scheme, level[i])
-            block.weight_sum[i] = weight_sum_kernel(level[i], scheme)
-            m2[i], n2[i] = row_multiplier_kernel(block.weight_sum[i], layer)
+            distance_quantizer_kernel(block.d[i], layer.steps, scheme, level[i, :keys])
+        for i in range(size):
+            block.weight_sum[i] = -np.int64(row_weights(level[i], scheme, weight[i]))
+        row_multiplier_kernel(block.weight_sum[:size], layer, m2, n2)
         return
     for i in range(size):
-        block.row_sum[i] = sum_of_exp2(block.d[i], layer, block.logarithm[i])
+        m2[i], n2[i] = layer.m2, layer.n2
+        block.row_sum[i] = sum_of_exp2(block.d[i, :keys], layer, block.logarithm[i])
     row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
     for i in range(size):
         power, raised = block.power[i], block.raised[i]
-        threshold_quantizer(block.logarithm[i], power, raised, layer, scheme, level[i])
+        threshold_quantizer(block.logarithm[i], power, raised, layer, scheme, level[i, :keys])
 
 
 @kernel
@@ -144,16 +174,20 @@ def keep(values, kept):
 @kernel
 def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
     """Keep the rows of head g that `code_block` has just left in `block`, `level`, m2 and n2."""
-    for i in range(level.shape[0]):
-        row = first + i
-        keep(block.t[i], regs.t[g, row])
+    keys = regs.t.shape[2]
+    for i in range(m2.size):
+        row, d = first + i, block.d[i, :keys]
+        if layer.short:
+            keep(block.short_t[i], regs.t[g, row])
+        else:
+            keep(block.t[i], regs.t[g, row])
         regs.row_max[g, row] = block.row_max[i]
-        keep_distance(block.d[i], layer, regs.d[g, row])
+        keep_distance(d, layer, regs.d[g, row])
         if scheme.row_max:
             regs.weight_sum[g, row] = block.weight_sum[i]
             regs.m2_row[g, row], regs.n2_row[g, row] = m2[i], n2[i]
         else:
-            exp2_kernel(block.d[i], masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
+            exp2_kernel(d, masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
             regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])
-        code_register_kernel(level[i], scheme, regs.nibble[g, row], regs.flag[g, row])
+        code_register_kernel(level[i, :keys], scheme, regs.nibble[g, row], regs.flag[g, row])

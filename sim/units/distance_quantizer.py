@@ -13,6 +13,7 @@ import numpy as np
 
 from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
+from ..parts import bounds_of, parts_of
 from ..scheme import ROW_MAX, Scheme
 from ..table import distance_thresholds
 from .log2_quantizer import LEVEL
@@ -45,9 +46,9 @@ DISTANCE_QUANTIZER = Unit(
 class Steps(NamedTuple):
     """The thresholds of a scheme, for the kernel.
 
-    fraction_bits: F. half, full: those of the top level and the next, in the octave of d = 0.
-    whole: that of the largest level of whole octaves, less the octaves before. farthest: the
-    threshold of level 1, or d_max.
+    fraction_bits: F. half, full, whole: what is added to d so that its octave is the number of
+    thresholds passed: of the top level's and those an octave apart from it, of the next level's,
+    and of those of whole octaves with all before. farthest: the threshold of level 1, or d_max.
     """
 
     fraction_bits: int
@@ -63,10 +64,12 @@ def steps_of(config: AttentionConfig) -> Steps:
     scheme, bits = config.code, config.fraction_bits
     if not scheme.row_max:
         return Steps(0, 0, 0, 0, 0)
-    thresholds, above = thresholds_of(scheme, bits), scheme.top_level - scheme.octave_levels
-    whole = thresholds[above] - ((above >> 1) << bits)
-    farthest = min(thresholds[-1], config.d_max)
-    return Steps(bits, thresholds[0], thresholds[1], whole, farthest)
+    thresholds, halves = thresholds_of(scheme, bits), scheme.top_level - scheme.octave_levels
+    octave, before = 1 << bits, (halves >> 1) << bits
+    whole = thresholds[halves] - before
+    half, full = thresholds[:2] if halves else (whole, whole)
+    added = (octave - 1 - half, octave - 1 - full, octave - 1 - whole + before)
+    return Steps(bits, *added, min(thresholds[-1], config.d_max))
 
 
 @lru_cache(maxsize=64)
@@ -91,24 +94,24 @@ def distance_quantizer(d: int, masked: bool, config: AttentionConfig) -> int:
 
 @kernel
 def distance_quantizer_kernel(d, steps, scheme, level):
-    """Write level[j], how many thresholds d[j] does not pass: unit 10.
+    """Write level[j], the top level less the thresholds that d[j] passes: unit 10.
 
-    The thresholds of an octave are those of the one before, 2**F further, so that the octave of d
-    and two comparisons of its fraction are a level, above whole octaves, and one in them. The last
-    level reaches to the farthest d. Lanes are int16.
+    An octave has two thresholds above whole octaves, and one in them. Counted on beyond their
+    octaves, the two pass the one there and not before, for of the octave of d = 0 the one lies
+    between the two: so the smaller number is the right one. The last level reaches to the farthest
+    d. Lanes are int16.
 
     d: (N,) int16, at most d_max, and d_max + 1 for a masked key, which is too far; steps: `Steps`;
     level: (N,) uint8.
     """
+    bits, farthest = np.int16(steps.fraction_bits), np.int16(steps.farthest)
     half, full, whole = np.int16(steps.half), np.int16(steps.full), np.int16(steps.whole)
-    bits, ones = np.int16(steps.fraction_bits), np.int16((1 << steps.fraction_bits) - 1)
-    halves = np.int16((scheme.top_level - scheme.octave_levels) >> 1)
-    top, below = np.int16(scheme.top_level), np.add(halves, np.int16(scheme.octave_levels))
-    farthest, zero, one = np.int16(steps.farthest), np.int16(0), np.int16(1)
-    for j in range(level.size):
-        octave, fraction = np.right_shift(d[j], bits), np.bitwise_and(d[j], ones)
-        passed = np.add(np.int16(fraction > half), np.int16(fraction > full))
-        of_half = np.subtract(np.subtract(top, np.add(octave, octave)), passed)
-        of_whole = np.subtract(np.subtract(below, octave), np.int16(fraction > whole))
-        found = max(of_half if octave < halves else of_whole, one)
-        level[j] = np.uint8(zero if d[j] > farthest else found)
+    top, most, zero = np.int16(scheme.top_level), np.int16(scheme.top_level - 1), np.int16(0)
+    for part in range(parts_of(level.size)):
+        begin, end = bounds_of(part, level.size)
+        for j in range(begin, end):
+            of_half = np.right_shift(np.add(d[j], half), bits)
+            of_full = np.right_shift(np.add(d[j], full), bits)
+            of_whole = np.right_shift(np.add(d[j], whole), bits)
+            passed = min(min(np.add(of_half, of_full), of_whole), most)
+            level[j] = np.uint8(zero if d[j] > farthest else np.subtract(top, passed))

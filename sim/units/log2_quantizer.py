@@ -12,6 +12,7 @@ import numpy as np
 from ..declarations import Helper, Port, Stream, Unit
 from ..expressions import parameter, port
 from ..jit import borrowing_kernel as kernel
+from ..parts import bounds_of, parts_of
 from ..rounding import leading_one, leading_one_kernel
 from ..scheme import QUOTIENT, Scheme
 from .exp2 import E, exp2_logarithm
@@ -139,11 +140,13 @@ def threshold_quantizer(logarithm, power, raised, layer, scheme, level):
     """
     octave, zero = np.int32(layer.fraction_bits), np.int32(0)
     powers, raised_powers = np.int32(scheme.powers), np.int32(scheme.raised_powers)
-    for j in range(level.size):
-        above_power = np.right_shift(np.subtract(logarithm[j], power), octave)
-        above_raised = np.right_shift(np.subtract(logarithm[j], raised), octave)
-        reached = min(max(above_power, zero), powers)
-        level[j] = np.add(reached, min(max(above_raised, zero), raised_powers))
+    for part in range(parts_of(level.size)):
+        begin, end = bounds_of(part, level.size)
+        for j in range(begin, end):
+            above_power = np.right_shift(np.subtract(logarithm[j], power), octave)
+            above_raised = np.right_shift(np.subtract(logarithm[j], raised), octave)
+            reached = min(max(above_power, zero), powers)
+            level[j] = np.add(reached, min(max(above_raised, zero), raised_powers))
 
 
 @kernel

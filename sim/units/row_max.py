@@ -10,6 +10,7 @@ import numpy as np
 from ..declarations import Helper, Port, Stream, Unit
 from ..expressions import number, parameter, port
 from ..jit import borrowing_kernel as kernel
+from ..parts import bounds_of, parts_of
 from .score_requantizer import T
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ def distance(t: int, largest: int, masked: bool, config: AttentionConfig) -> int
 
 @kernel
 def row_max_kernel(t, masked, layer):
-    """Return the largest t[j] with masked[j] == 0. t: (N,) int32; masked: (N,) uint8, or (0,).
+    """Return the largest t[j] with masked[j] == 0. t: (N,) int32 or int16; masked: (N,) uint8.
 
-    An empty `masked` is a row without masked keys: its loop has lanes of one width only. The
-    caller has refused rows in which every key is masked.
+    (0,) for none: its loop has lanes of one width only. The caller has refused rows in which every
+    key is masked.
     """
     t_min = np.int32(layer.t_min)
     largest = t_min
@@ -84,13 +85,17 @@ def row_max_kernel(t, masked, layer):
 def distance_kernel(t, largest, masked, layer, d):
     """Write d[j] = min(largest - t[j], d_max), and d_max + 1 for a masked key. d: (N,) int16.
 
-    `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits. d_max has at most 14,
-    so d_max + 1, which tells unit 4 that the key is masked, fits int16. A masked key's t may pass
-    the maximum by more than int16 holds, and wraps here.
+    `masked` as for `row_max`. largest - t fits int32: t has at most 24 bits; and int16 where t is
+    int16 (`layer.short`). d_max has at most 14 bits, so d_max + 1, which tells unit 4 that the key
+    is masked, fits int16. A masked key's t may pass the maximum by more than int16 holds, and wraps
+    here.
     """
-    top, d_max, of_masked = np.int32(largest), np.int32(layer.d_max), np.int16(layer.d_max + 1)
-    for j in range(t.size):
-        d[j] = np.int16(min(np.subtract(top, t[j]), d_max))
+    lane = t.dtype.type
+    top, d_max, of_masked = lane(largest), lane(layer.d_max), np.int16(layer.d_max + 1)
+    for part in range(parts_of(d.size)):
+        begin, end = bounds_of(part, d.size)
+        for j in range(begin, end):
+            d[j] = np.int16(min(np.subtract(top, t[j]), d_max))
     for j in range(masked.size):
         d[j] = d[j] if masked[j] == 0 else of_masked
 

@@ -56,8 +56,13 @@ def row_multiplier(weight_sum: int, m2: int, n2: int) -> tuple[int, int]:
 
 
 @kernel
-def row_multiplier_kernel(weight_sum, layer):
-    """Return (m2, n2) of a row, int64. weight_sum: int64, at most 2**26: 51 bits are divided."""
-    k = leading_one_kernel(weight_sum)
-    numerator = (layer.m2 << (k + np.int64(1))) + weight_sum
-    return numerator // (weight_sum << np.int64(1)), layer.n2 + k
+def row_multiplier_kernel(weight_sum, layer, m2, n2):
+    """Write m2 and n2 of each row, all (B,) int64. weight_sum at most 2**26: 51 bits are divided.
+
+    Two loops: the leading ones are found in vectors.
+    """
+    for i in range(weight_sum.size):
+        n2[i] = layer.n2 + leading_one_kernel(weight_sum[i])
+    for i in range(weight_sum.size):
+        numerator = (layer.m2 << (n2[i] - layer.n2 + np.int64(1))) + weight_sum[i]
+        m2[i] = numerator // (weight_sum[i] << np.int64(1))

@@ -9,6 +9,7 @@ import numpy as np
 from ..declarations import Helper, Port, Stream, Unit, ones
 from ..expressions import parameter
 from ..jit import borrowing_kernel as kernel
+from ..parts import bounds_of, parts_of
 from ..rounding import rnd, rnd_kernel, sat
 from .score_accumulator import SCORE
 
@@ -59,23 +60,39 @@ def score_requantizer(score: int, m: int, n: int, bias: int, config: AttentionCo
 
 
 @kernel
-def score_requantizer_kernel(score, bias, layer, t):
-    """Write t[j] = SAT(RND(score[j] * M >> n) + bias[j]).
+def _narrow(score, layer):
+    """Return RND(score * M >> n) in int32, before bias and saturation."""
+    m, n = np.int32(layer.m), np.int32(layer.n)
+    rounding = np.int32((np.int64(1) << layer.n) >> np.int64(1))
+    return np.right_shift(np.add(np.multiply(np.int32(score), m), rounding), n)
 
-    score: (N or more,) int16 or int32; bias, t: (N,) int32. Where `layer.narrow` proves that
-    product, rounding constant and bias stay within int32 (so n <= 31), lanes are int32: numpy's
-    functions keep the width of their operands, which operators would widen. Else int64, which
-    holds every register of at most 62 bits.
+
+@kernel
+def score_requantizer_kernel(score, bias, layer, t):
+    """Write t[j] = SAT(RND(score[j] * M >> n) + bias[j]), and return the largest one.
+
+    score: (N or more,) int16 or int32; bias: (N,) int32, or (0,) for none; t: (N,) int32, or int16
+    where `layer.short` proves that it fits. Where `layer.narrow` proves that product, rounding
+    constant and bias stay within int32 (so n <= 31), lanes are int32: numpy's functions keep the
+    width of their operands, which operators would widen. Else int64, which holds every register of
+    at most 62 bits.
     """
-    if layer.narrow:
-        m, n = np.int32(layer.m), np.int32(layer.n)
-        rounding = np.int32((np.int64(1) << layer.n) >> np.int64(1))
-        t_min, t_max = np.int32(layer.t_min), np.int32(layer.t_max)
-        for j in range(t.size):
-            product = np.add(np.multiply(np.int32(score[j]), m), rounding)
-            narrow_value = np.add(np.right_shift(product, n), bias[j])
-            t[j] = min(max(narrow_value, t_min), t_max)
-    else:
-        for j in range(t.size):
-            value = rnd_kernel(np.int64(score[j]) * layer.m, layer.n) + bias[j]
-            t[j] = min(max(value, layer.t_min), layer.t_max)
+    t_min, t_max = np.int32(layer.t_min), np.int32(layer.t_max)
+    largest = t_min
+    for part in range(parts_of(t.size)):
+        begin, end = bounds_of(part, t.size)
+        if layer.narrow and bias.size == 0:
+            for j in range(begin, end):
+                value = min(max(_narrow(score[j], layer), t_min), t_max)
+                t[j], largest = value, max(largest, value)
+        elif layer.narrow:
+            for j in range(begin, end):
+                value = min(max(np.add(_narrow(score[j], layer), bias[j]), t_min), t_max)
+                t[j], largest = value, max(largest, value)
+        else:
+            for j in range(begin, end):
+                added = np.int64(bias[j] if bias.size > 0 else 0)
+                wide = rnd_kernel(np.int64(score[j]) * layer.m, layer.n) + added
+                value = np.int32(min(max(wide, layer.t_min), layer.t_max))
+                t[j], largest = value, max(largest, value)
+    return largest

@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from bitlog2.golden.stimulus.unit import tables_of
-from bitlog2.sim import AttentionConfig, LayerParams
+from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.lane_product import (
     CHANNEL_LANES,
@@ -20,6 +20,7 @@ from bitlog2.sim.kernel.lane_product import (
     laid_out,
     place_of,
 )
+from bitlog2.sim.parts import LANES
 from bitlog2.sim.rounding import leading_one_kernel as leading_one
 from bitlog2.sim.rounding import rnd_kernel as rnd
 from bitlog2.sim.scheme import Scheme
@@ -51,6 +52,7 @@ __all__ = [
     "leading_one",
     "levels_alone",
     "logarithms",
+    "looked_up",
     "place_of",
     "random_rows",
     "rnd",
@@ -179,6 +181,26 @@ def random_rows(seed: int, rows: int, keys: int) -> Iterator[tuple[np.ndarray, i
         values = rng.choice(384, keys // 2)
         e[: keys // 2] = values * s // 384 + rng.integers(-1, 2, keys // 2)
         yield np.clip(e, 0, FULL), s
+
+
+def looked_up(made: Callable[..., Any]) -> Iterator[tuple[list[int], list[int]]]:
+    """What a form of `row_weights` writes and returns, and the values of each scheme's levels.
+
+    Whole vectors before others that stay as they are.
+    """
+
+    @njit
+    def form(level, scheme, weight):  # type: ignore[no-untyped-def]
+        return made(level, scheme, weight)
+
+    rng = np.random.default_rng(3)
+    for scheme in SCHEMES.values():
+        level = rng.integers(0, scheme.levels, 3 * LANES).astype(np.uint8)
+        level[: scheme.levels] = range(scheme.levels)
+        weight = np.full(4 * LANES, 77, np.int16)
+        total = form(level, scheme_constants(scheme), weight[: level.size])
+        expected = [-scheme.values[each] for each in level.tolist()]
+        yield [*weight.tolist(), int(total)], [*expected, *[77] * LANES, sum(expected)]
 
 
 def sums_of_pairs(
