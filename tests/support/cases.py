@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from bitlog2.golden.stimulus.unit import tables_of
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim.compilation import compiled
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.lane_product import (
     CHANNEL_LANES,
@@ -188,11 +189,7 @@ def looked_up(made: Callable[..., Any]) -> Iterator[tuple[list[int], list[int]]]
 
     Whole vectors before others that stay as they are.
     """
-
-    @njit
-    def form(level, scheme, weight):  # type: ignore[no-untyped-def]
-        return made(level, scheme, weight)
-
+    form = compiled(made, {"forceinline": True, "_nrt": False})  # as the kernel has them
     rng = np.random.default_rng(3)
     for scheme in SCHEMES.values():
         level = rng.integers(0, scheme.levels, 3 * LANES).astype(np.uint8)
