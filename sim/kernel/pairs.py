@@ -111,8 +111,7 @@ def _called(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
-@intrinsic
-def _look_up(typing: Any, level: Any, weights: Any, weight: Any) -> Any:
+def _typed_look_up(typing: Any, level: Any, weights: Any, weight: Any) -> Any:
     """Write the weight of each level, and return their sum; of both arrays, whole vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -136,6 +135,9 @@ def _look_up(typing: Any, level: Any, weights: Any, weight: Any) -> Any:
         return _called(builder, "llvm.vector.reduce.add.v16i32", _I32, builder.load(total))
 
     return types.int32(level, weights, weight), generate
+
+
+_look_up: Any = intrinsic(_typed_look_up)
 
 
 def look_up(level: Any, scheme: Any, weight: Any) -> Any:
