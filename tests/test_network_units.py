@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from support.cases import corners
 from support.network import (
     accumulators,
@@ -45,6 +46,8 @@ from bitlog2.sim.network.spec import (
     residual_sum,
     stream_mean,
 )
+from bitlog2.sim.network.units.linear_accumulator import linear_accumulator_kernel
+from bitlog2.sim.network.units.linear_requantizer import linear_requantizer_kernel
 from bitlog2.sim.network.units.reciprocal_root import integer_root
 
 requirement = pytest.mark.requirement
@@ -159,6 +162,7 @@ def test_linear_requantizer_worked_by_hand():
     assert linear_codes([5], 32768, 18, 8, 4) == [9]
     assert linear_codes(TIES, 1, 1, 3, 4) == [x + 3 for x in ROUNDED]
     assert linear_codes([-100, -8, 7, 8, 100], 1, 0, 8, 4) == [0, 0, 15, 15, 15]
+    assert [linear_requantizer(x, 1, 1, 3, 4) for x in TIES] == [x + 3 for x in ROUNDED]
 
 
 @BOTH
@@ -176,6 +180,32 @@ def test_linear_requantizer_kernel_equals_the_specification(config):
 def test_linear_requantizer_is_monotone(a, b, m, n, zero):
     low, high = (linear_requantizer(x, m, n, zero, 4) for x in sorted((a, b)))
     assert 0 <= low <= high <= 15
+
+
+#: As a kernel that calls them sees them.
+PRODUCT, REQUANTIZED = linear_accumulator_kernel.compiled, linear_requantizer_kernel.compiled
+
+
+@njit
+def fused_layer(codes, zero, weights, bias, m, n, y_zero, top, acc, y):
+    """A layer a tile at a time: the accumulators of a tile are requantized before the next one."""
+    for first in range(0, codes.shape[0], acc.shape[0]):
+        tile = acc[: min(acc.shape[0], codes.shape[0] - first)]
+        PRODUCT(codes[first : first + len(tile)], zero, weights, bias, tile)
+        REQUANTIZED(tile, m, n, y_zero, top, y[first : first + len(tile)])
+
+
+@requirement("BL2-LINEAR-01", "BL2-LINREQ-01")
+def test_linear_kernels_of_a_tile_make_a_layer_in_one_pass():
+    rng = np.random.default_rng(32)
+    codes, weights = rng.integers(0, 16, (23, 48)), rng.integers(-15, 16, (30, 48))
+    m, n = rng.integers(1 << 15, 1 << 16, 30), rng.integers(20, 24, 30)
+    y, tile = np.empty((23, 30), np.uint8), np.empty((8, 30), np.int32)
+    typed = codes.astype(np.uint8), 7, weights.astype(np.int16), np.zeros(30, np.int64)
+    fused_layer(*typed, m, n, 8, 15, tile, y)
+    assert y.tolist() == [
+        linear_codes(row, m, n, 8, 4) for row in accumulators(codes, 7, weights, 0)
+    ]
 
 
 # Unit 24.
@@ -456,6 +486,8 @@ def test_activation_worked_by_hand():
     u, codes = activations([-5000, -513, -512, 511, 512, 5000], 1, 0, table)
     assert u == [-512, -512, -512, 511, 511, 511]
     assert codes == [table[0]] * 3 + [table[1023]] * 3
+    assert activation_input(5, 52429, 15, CONFIG) == 8
+    assert [activation(u, table) for u in (-512, 8, 511)] == [table[0], table[520], table[1023]]
 
 
 @BOTH
@@ -555,30 +587,57 @@ def test_head_prediction_is_the_first_of_the_largest(values):
 
 
 JIT_OFF = """
-import numpy as np, sys
+import sys
 sys.path.insert(0, {tests!r})
-import test_network_units as t
-for name in ("image_requantizer", "linear_requantizer", "residual_adder", "layer_norm",
-             "norm_requantizer", "activation", "token_mean", "head", "linear_accumulator"):
-    getattr(t, f"test_{{name}}_worked_by_hand")()
-t.test_normalizer_rounds_ties_of_both_signs_up()
-t.test_norm_sums_reach_their_bounds()
-rng = np.random.default_rng(1)
-for config in t.CONFIGS.values():
-    x = t.norm_tokens(config, 2)[::40]
-    assert t.normed(x, 5, config).tolist() == [t.spec_normed(a, 5, config) for a in x.tolist()]
-    for case in t.corners(1, config.registers["variance"].bound):
-        assert t.roots(case, config) == [t.reciprocal_root(case, config)]
-    acc, m, n = ([*c[:200], *c[-200:]] for c in t.acc_cases(config, 3))
-    each = list(zip(acc, m, n))
-    assert t.linear_codes(acc, m, n, 3, 4) == [t.linear_requantizer(*a, 3, 4) for a in each]
-    assert t.residuals(acc, m, n, 9, config)[0] == [t.residual_adder(*a, 9, config) for a in each]
+import test_network_units
+test_network_units.small_inputs()
 print("same")
 """
 
 
+def small_inputs():
+    """Every kernel against its specification: small inputs, in all configurations."""
+    for config in CONFIGS.values():
+        top = (1 << (config.gain_bits - 1)) - 1
+        x = norm_tokens(config, 2)[::40]
+        z = normed(x, 5, config)
+        assert z.tolist() == [spec_normed(token, 5, config) for token in x.tolist()]
+        g, h, n = grid([-top, -3, 0, 1, top // 3], [-(1 << 30), -7, 0, 1 << 30], [0, 1, 13, 30])
+        z = np.resize(z, (1, len(g)))
+        each = list(zip(z[0].tolist(), g, h, n, strict=True))
+        assert norm_codes(z, g, h, n, 4) == [[norm_requantizer(*a, 4) for a in each]]
+        terms = mean_terms(z, g, h, n, config.mean_bits)
+        assert terms.tolist() == [[mean_term(*a, config) for a in each]]
+        total, high = mean_sum(terms[0].tolist()), config.stream_max
+        assert means(terms.T, 40001, 17, 0, 15) == ([total], [mean_code(total, 40001, 17, 4)])
+        mean = stream_mean(total, 40001, 17, config)
+        assert means(terms.T, 40001, 17, -high - 1, high) == ([total], [mean])
+        for variance in corners(1, config.registers["variance"].bound):
+            assert roots(variance, config) == [reciprocal_root(variance, config)]
+        acc, m, n = ([*column[:150], *column[-150:]] for column in acc_cases(config, 3))
+        each = list(zip(acc, m, n, strict=True))
+        assert linear_codes(acc, m, n, 3, 4) == [linear_requantizer(*a, 3, 4) for a in each]
+        added = [residual_adder(*a, 9, config) for a in each]
+        count = sum(residual_sum(*a, 9) != b for a, b in zip(each, added, strict=True))
+        assert residuals(acc, m, n, 9, config) == (added, count)
+        table = [place % 251 for place in range(1 << config.u_bits)]
+        u = [activation_input(*a, config) for a in each]
+        assert activations(acc, m, n, table) == (u, [activation(value, table) for value in u])
+        fits = [a for a in each if abs(head(*a)) < 1 << 31]
+        assert logits(*zip(*fits, strict=True)) == [head(*a) for a in fits]
+        pixels = [0, 1, 77, 255]
+        codes = [image_requantizer(p, 40001, -(1 << 20), 15, config) for p in pixels]
+        assert image_codes(pixels, 40001, -(1 << 20), 15, 8) == codes
+    codes, weights = np.arange(24).reshape(4, 6), np.arange(-9, 9).reshape(3, 6)
+    products = [[linear_accumulator(a, 7, b, 2) for b in weights.tolist()] for a in codes.tolist()]
+    assert accumulators(codes, 7, weights, 2).tolist() == products
+
+
+def test_network_kernels_equal_the_specification_on_small_inputs():
+    small_inputs()
+
+
 def test_network_kernels_without_the_compiler_give_the_same_bits():
     """Small inputs, as plain Python; any warning, an overflow say, is an error."""
-    tests = __file__.rpartition("/")[0]
-    script = JIT_OFF.format(tests=tests)
+    script = JIT_OFF.format(tests=__file__.rpartition("/")[0])
     assert run_script(script, None, "-W", "error", NUMBA_DISABLE_JIT="1")[-1] == "same"
