@@ -1,6 +1,6 @@
 """A block of a ViT in the specification, against float64 and against the kernels."""
 
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +17,11 @@ from support.network import (
 )
 from support.real_block import RealBlock
 
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.block import Linear, block, patch_embedding
 from bitlog2.sim.network.parameters import ImageParams, ProductParams, ResidualParams
+from bitlog2.sim.network.program import PatchEmbedding, ResidualLinear
+from bitlog2.sim.network.walk import Walk
 
 requirement = pytest.mark.requirement
 
@@ -30,11 +32,34 @@ def model(bits, seed=5):
     return x, RealBlock(seed, x, fraction_bits=8, heads=2, bits=bits, hidden=64)
 
 
+def block(x, real):
+    """What leaves the stages of the block in the specification, and how many values saturated."""
+    found = {}
+
+    def trace(part, unit, registers):
+        found.update({(part, name): values.tolist() for name, values in registers.items()})
+
+    walk = Walk(real.config, real.attention_config, trace)
+    attends, mlp = real.lowered()
+    walk.mlp("mlp", mlp, walk.attention("attends", attends, np.asarray(x).tolist()))
+    o = np.array(found["attends.attention", "o"]).transpose(1, 0, 2).reshape(len(x), -1)
+    return SimpleNamespace(
+        **{name: found[f"attends.{name}", "linear_code"] for name in "qkv"},
+        norm1=found["attends.norm", "norm_code"],
+        o=o.tolist(),
+        middle=found["attends.proj", "residual"],
+        norm2=found["mlp.norm", "norm_code"],
+        u=found["mlp.fc1", "u"],
+        hidden=found["mlp.fc1", "activation_code"],
+        residual=found["mlp.fc2", "residual"],
+        saturated=sum(walk.saturated.values()),
+    )
+
+
 @pytest.fixture(scope="module")
 def eight():
     x, real = model(8)
-    integer = block(x.tolist(), real.lowered(), real.config, real.attention_config)
-    return x, real, integer
+    return x, real, block(x, real)
 
 
 def test_block_stages_are_within_a_stated_distance_of_float64(eight):
@@ -82,32 +107,36 @@ def test_block_is_within_a_stated_distance_of_float64(eight):
 
 def by_kernels(x, real, integer):
     """The stages of the block by the kernels, each from what the specification gave the last."""
-    params, config = real.lowered(), real.config
-    total, _, variance = zip(*sums(x, params.norm1.norm_eps), strict=True)
+    (attends, mlp), config = real.lowered(), real.config
+    total, _, variance = zip(*sums(x, attends.norm.norm_eps), strict=True)
     k, _, r = zip(*roots(variance, config), strict=True)
     z = normalized(x, total, k, r, config)
-    norm = params.norm1.gain, params.norm1.offset, params.norm1.gain_shift
+    norm = attends.norm.gain, attends.norm.offset, attends.norm.gain_shift
     found = {"norm1": norm_codes(z, *norm, real.bits)}
     products = {
         name: accumulators(codes, linear.product.zx, linear.weights, linear.product.linear_bias)
-        for name, codes in (
-            *((name, integer.norm1) for name in "qkv"),
-            *(("proj", integer.o), ("fc1", integer.norm2), ("fc2", integer.hidden)),
+        for name, linear, codes in (
+            *((name, getattr(attends, name), integer.norm1) for name in "qkv"),
+            ("proj", attends.proj, integer.o),
+            ("fc1", mlp.fc1, integer.norm2),
+            ("fc2", mlp.fc2, integer.hidden),
         )
-        for linear in [getattr(params, name)[0]]
     }
     for name in "qkv":
-        p = getattr(params, name)[1]
+        p = getattr(attends, name).params
         m, n = p.linear_multiplier, p.linear_shift
         found[name] = [linear_codes(a, m, n, p.linear_zero, p.y_bits) for a in products[name]]
-    for name, acc, source in (("middle", "proj", x), ("residual", "fc2", integer.middle)):
-        p = getattr(params, acc)[1]
+    for name, acc, linear, source in (
+        ("middle", "proj", attends.proj, x),
+        ("residual", "fc2", mlp.fc2, integer.middle),
+    ):
+        p = linear.params
         m, n = p.residual_multiplier, p.residual_shift
         added = (
             residuals(a, m, n, row, config) for a, row in zip(products[acc], source, strict=True)
         )
         found[name] = [row for row, _ in added]
-    p = params.fc1[1]
+    p = mlp.fc1.params
     m, n = p.activation_multiplier, p.activation_shift
     looked_up = [activations(a, m, n, p.table) for a in products["fc1"]]
     return found | {"u": [u for u, _ in looked_up], "hidden": [y for _, y in looked_up]}
@@ -116,7 +145,7 @@ def by_kernels(x, real, integer):
 @pytest.mark.parametrize("bits", [4, 8])
 def test_block_stages_equal_the_kernels(bits):
     x, real = model(bits, seed=7)
-    integer = block(x.tolist(), real.lowered(), real.config, real.attention_config)
+    integer = block(x, real)
     for name, rows in by_kernels(x, real, integer).items():
         assert rows == getattr(integer, name), name
 
@@ -125,7 +154,7 @@ def test_block_stages_equal_the_kernels(bits):
 def test_block_tokens_influence_one_another_in_attention_alone(eight):
     """One token more leaves every other code in front of attention as it is."""
     x, real, integer = eight
-    shorter = block(x[:5].tolist(), real.lowered(), real.config, real.attention_config)
+    shorter = block(x[:5], real)
     for name in ("norm1", "q", "k", "v"):
         assert getattr(shorter, name) == getattr(integer, name)[:5]
     assert shorter.residual != integer.residual[:5]
@@ -135,8 +164,7 @@ def test_block_tokens_influence_one_another_in_attention_alone(eight):
 def test_block_saturations_are_counted(eight):
     """Tokens at both ends of the stream: fewer bits than the sums need."""
     x, real, _ = eight
-    ends = np.where(x > 0, 32767, -32768).tolist()
-    found = block(ends, real.lowered(), real.config, real.attention_config)
+    found = block(np.where(x > 0, 32767, -32768), real)
     assert found.saturated > 100
     assert {32767, -32768} <= {value for row in found.residual for value in row}
 
@@ -145,41 +173,17 @@ def test_block_saturations_are_counted(eight):
 def test_patch_embedding_worked_by_hand():
     """One colour, two patches of two by two in the order of lines; the position stands for x."""
     image = [[[0, 255, 128, 128], [127, 0, 128, 255]]]
-    loaded = ImageParams((32897,), (4194304,), (16,))
-    linear = Linear(((1, 2, 3, -4), (0, 0, 0, 255)), ProductParams(128, (10, 0)))
-    added = ResidualParams((1, 1), (1, 0))
-    found = patch_embedding(
-        image, 2, loaded, linear, added, [[100, 5], [-7, 32700]], NetworkConfig()
-    )
+    step = PatchEmbedding(
+        2, 4, 2,
+        ImageParams((32897,), (4194304,), (16,)),
+        ResidualLinear(
+            np.array([[1, 2, 3, -4], [0, 0, 0, 255]], np.int16),
+            ProductParams(128, (10, 0)),
+            ResidualParams((1, 1), (1, 0)),
+        ),
+        np.array([[100, 5], [-7, 32700]], np.int32),
+        np.array([[8, -9]], np.int32),
+    )  # fmt: skip
+    found = Walk(NetworkConfig(), AttentionConfig()).embedding(image, step)
     # codes 64 192 128 64 and 128 128 128 192: sums -64 + 128 + 0 + 256 + 10 = 330, -256 + 10 = -246
-    assert found == [[100 + 165, 5 - 64 * 255], [-7 - 123, 32767]]
-
-
-def broken(params, name, **fields):
-    linear, loaded = getattr(params, name)
-    return replace(params, **{name: (replace(linear, **fields), loaded)})
-
-
-@requirement("BL2-NET-06")
-def test_block_that_the_hardware_cannot_hold_is_refused(eight):
-    x, real, _ = eight
-    params, config, attention = real.lowered(), real.config, real.attention_config
-    weights = params.q[0].weights
-    wrong = {
-        "weight of q must be from -255 to 255, got -256": broken(
-            params, "q", weights=((-256, *weights[0][1:]), *weights[1:])
-        ),
-        r"proj must have rows of one length, at most 8192, got \[31, 32\]": broken(
-            params, "proj", weights=(weights[0][1:], *weights[1:])
-        ),
-        "channels must be a multiple of 5 heads, at most 4096, got 32": replace(params, heads=5),
-        "y_bits of v must be 8, those of attention, got 4": replace(
-            params, v=(params.v[0], replace(params.v[1], y_bits=4, linear_zero=3))
-        ),
-        "gain must have one value for each of 32 channels, got 31": replace(
-            params, norm2=replace(params.norm2, gain=params.norm2.gain[1:])
-        ),
-    }
-    for message, each in wrong.items():
-        with pytest.raises(ValueError, match=f"^{message}"):
-            block(x.tolist(), each, config, attention)
+    assert found == [[8, -9], [100 + 165, 5 - 64 * 255], [-7 - 123, 32767]]

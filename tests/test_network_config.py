@@ -28,6 +28,8 @@ from bitlog2.sim.network.parameters import (
     NormParams,
     ProductParams,
     ResidualParams,
+    StreamMeanParams,
+    StreamNormParams,
 )
 
 requirement = pytest.mark.requirement
@@ -124,8 +126,10 @@ LOADED = {
     "product": ProductParams(7, (-5, 5)),
     "residual": ResidualParams((0, 1), (0, 36)),
     "activation": ActivationParams((1, 2), (3, 4), (0, 255) * 512),
-    "mean": MeanParams((1, -2), (3, -4), (5, 6), 7, 8, 8),
+    "mean": MeanParams(9, (1, -2), (3, -4), (5, 6), 7, 8, 8),
     "head": HeadParams((1, 2), (3, 4)),
+    "stream norm": StreamNormParams(1, (1, -1), (0, 9), (0, 30)),
+    "stream mean": StreamMeanParams(7, 8),
 }
 
 

@@ -21,6 +21,7 @@ from support.network import (
     outlier_tokens,
     residuals,
     roots,
+    stream_norms,
     sums,
 )
 from test_jit import run_script
@@ -45,6 +46,7 @@ from bitlog2.sim.network.spec import (
     residual_adder,
     residual_sum,
     stream_mean,
+    stream_norm,
 )
 from bitlog2.sim.network.units.linear_accumulator import linear_accumulator_kernel
 from bitlog2.sim.network.units.linear_requantizer import linear_requantizer_kernel
@@ -472,6 +474,16 @@ def test_norm_requantizer_kernel_equals_the_specification(config):
     for g, h, n in ((gain, high, 30), (-gain, -high, 0), (1, 0, 1), (-gain // 3, high // 5, 20)):
         expected = [norm_requantizer(x, g, h, n, 4) for x in z]
         assert norm_codes(z, g, h, n, 4) == [expected]
+        stream = [stream_norm(x, g, h, n, config) for x in z]
+        assert stream_norms(z, g, h, n, config) == [stream]
+
+
+@requirement("BL2-NORMREQ-02")
+def test_stream_norm_worked_by_hand():
+    """Ties go up for both signs of G; H is inside the rounding; both ends of the stream."""
+    assert stream_norms(TIES, 1, 6, 1, CONFIG) == [[x + 3 for x in ROUNDED]]
+    assert stream_norms(TIES, -1, -6, 1, CONFIG) == [[x - 3 for x in ROUNDED[::-1]]]
+    assert stream_norms([-20000, 20000, 7], 2, 0, 0, CONFIG) == [[-32768, 32767, 14]]
 
 
 # Unit 29.
@@ -606,6 +618,7 @@ def small_inputs():
         z = np.resize(z, (1, len(g)))
         each = list(zip(z[0].tolist(), g, h, n, strict=True))
         assert norm_codes(z, g, h, n, 4) == [[norm_requantizer(*a, 4) for a in each]]
+        assert stream_norms(z, g, h, n, config) == [[stream_norm(*a, config) for a in each]]
         terms = mean_terms(z, g, h, n, config.mean_bits)
         assert terms.tolist() == [[mean_term(*a, config) for a in each]]
         total, high = mean_sum(terms[0].tolist()), config.stream_max

@@ -103,6 +103,19 @@ class NormParams(NetworkParameters):
 
 
 @dataclass(frozen=True)
+class StreamNormParams(NetworkParameters):
+    """Units 25 to 28 where the stream itself is normalized: no codes, so no bits of them."""
+
+    largest: ClassVar[Mapping[str, int]] = {
+        name: NormParams.largest[name] for name in ("norm_eps", "gain", "offset", "gain_shift")
+    }
+    norm_eps: int
+    gain: tuple[int, ...]
+    offset: tuple[int, ...]
+    gain_shift: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ActivationParams(NetworkParameters):
     """Unit 29: M at least 1 and n per channel; T, from the smallest u to the largest."""
 
@@ -127,9 +140,10 @@ class ActivationParams(NetworkParameters):
 
 @dataclass(frozen=True)
 class MeanParams(NetworkParameters):
-    """Unit 30: G, H and n per channel of z; M at least 1 and n of the sum; bits of the codes."""
+    """Units 25 to 27 and 30: EPS; G, H, n per channel of z; M, n of the sum; bits of the codes."""
 
     largest: ClassVar[Mapping[str, int]] = {
+        "norm_eps": (1 << 48) - 1,
         "mean_gain": _GAIN,
         "mean_offset": _OFFSET,
         "mean_shift": _SHIFT,
@@ -137,12 +151,25 @@ class MeanParams(NetworkParameters):
         "mean_scale_shift": _SHIFT,
         "y_bits": 8,
     }
+    norm_eps: int
     mean_gain: tuple[int, ...]
     mean_offset: tuple[int, ...]
     mean_shift: tuple[int, ...]
     mean_multiplier: int
     mean_scale_shift: int
     y_bits: int
+
+
+@dataclass(frozen=True)
+class StreamMeanParams(NetworkParameters):
+    """Unit 30 of the stream itself: M at least 1 and n of the sum."""
+
+    largest: ClassVar[Mapping[str, int]] = {
+        "mean_multiplier": _MULTIPLIER,
+        "mean_scale_shift": _SHIFT,
+    }
+    mean_multiplier: int
+    mean_scale_shift: int
 
 
 @dataclass(frozen=True)

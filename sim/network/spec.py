@@ -5,7 +5,7 @@ from .units.head import head, prediction
 from .units.image_requantizer import image_requantizer
 from .units.linear_accumulator import linear_accumulator
 from .units.linear_requantizer import linear_requantizer
-from .units.norm_requantizer import norm_requantizer
+from .units.norm_requantizer import norm_requantizer, stream_norm
 from .units.norm_sums import norm_sums
 from .units.normalizer import centred, normalizer
 from .units.reciprocal_root import reciprocal_root
@@ -31,4 +31,5 @@ __all__ = [
     "residual_adder",
     "residual_sum",
     "stream_mean",
+    "stream_norm",
 ]

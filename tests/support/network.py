@@ -107,6 +107,17 @@ def norm_codes(z: ArrayLike, gain: ArrayLike, offset: ArrayLike, n: ArrayLike, b
     return code.tolist()
 
 
+def stream_norms(
+    z: ArrayLike, gain: ArrayLike, offset: ArrayLike, n: ArrayLike, config: NetworkConfig
+) -> Any:
+    """The stream of normalized channels, each with its own G, H and n."""
+    z = _tile(z, np.int32)
+    x = np.empty(z.shape, np.int32)
+    loaded = _each(gain, offset, n, size=z.shape[1])
+    norm_requantizer.stream_norm_kernel(z, *loaded, config.stream_min, config.stream_max, x)
+    return x.tolist()
+
+
 def activations(
     acc: ArrayLike, m: ArrayLike, n: ArrayLike, table: Sequence[int]
 ) -> tuple[list[int], list[int]]:

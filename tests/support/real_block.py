@@ -9,7 +9,6 @@ from scipy.special import erf
 from bitlog2.sim import AttentionConfig, LayerParams, attention, multiplier_and_shift
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.activation_table import activation_table
-from bitlog2.sim.network.block import Block, Linear
 from bitlog2.sim.network.multiplier import (
     gain_and_shift,
     linear_bias,
@@ -23,6 +22,13 @@ from bitlog2.sim.network.parameters import (
     NormParams,
     ProductParams,
     ResidualParams,
+)
+from bitlog2.sim.network.program import (
+    ActivationLinear,
+    Attention,
+    CodeLinear,
+    Mlp,
+    ResidualLinear,
 )
 
 EPS = 1e-6
@@ -68,14 +74,12 @@ class RealLinear:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return x @ (self.weights * self.scale[:, None]).T + self.bias
 
-    def lowered(self, source: Quantizer) -> Linear:
+    def lowered(self, source: Quantizer) -> tuple[np.ndarray, ProductParams]:
         bias = (
             linear_bias(float(b), source.scale, float(s), 30)
             for b, s in zip(self.bias, self.scale, strict=True)
         )
-        return Linear(
-            tuple(map(tuple, self.weights.tolist())), ProductParams(source.zero, tuple(bias))
-        )
+        return self.weights.astype(np.int16), ProductParams(source.zero, tuple(bias))
 
     def ratios(self, source: Quantizer, unit: float) -> list[float]:
         return [source.scale * float(s) / unit for s in self.scale]
@@ -150,7 +154,7 @@ class RealBlock:
         o = attention(*by_head, self.attention_params(), self.attention_config)
         return o.transpose(1, 0, 2).reshape(codes[0].shape).astype(np.int64)
 
-    def lowered(self) -> Block:
+    def lowered(self) -> tuple[Attention, Mlp]:
         """The block in integers."""
         lsb, config, channels = 2.0**-self.fraction_bits, self.config, self.gamma.shape[1]
 
@@ -164,27 +168,26 @@ class RealBlock:
             eps = norm_eps(EPS, channels, self.fraction_bits, config.eps_bits)
             return NormParams(eps, *zip(*made, strict=True), self.bits)
 
-        def layer(name: str, source: str, unit: float) -> tuple[Linear, tuple, tuple]:
+        def layer(name: str, source: str, unit: float) -> tuple[tuple, tuple]:
             from_codes, linear = self.quantizers[source], self.layers[name]
             ratios = linear.ratios(from_codes, unit)
-            return linear.lowered(from_codes), *multipliers(ratios, 16, config.max_n, name)
+            return linear.lowered(from_codes), multipliers(ratios, 16, config.max_n, name)
 
-        def coded(name: str) -> tuple[Linear, CodeParams]:
+        def coded(name: str) -> CodeLinear:
             y = self.quantizers[name]
-            linear, *loaded = layer(name, "norm1", y.scale)
-            return linear, CodeParams(*loaded, y.zero, y.bits)
+            linear, loaded = layer(name, "norm1", y.scale)
+            return CodeLinear(*linear, CodeParams(*loaded, y.zero, y.bits))
 
-        def added(name: str, source: str) -> tuple[Linear, ResidualParams]:
-            linear, *loaded = layer(name, source, lsb)
-            return linear, ResidualParams(*loaded)
+        def added(name: str, source: str) -> ResidualLinear:
+            linear, loaded = layer(name, source, lsb)
+            return ResidualLinear(*linear, ResidualParams(*loaded))
 
-        linear, *loaded = layer("fc1", "norm2", 2.0**-6)
+        linear, loaded = layer("fc1", "norm2", 2.0**-6)
         y = self.quantizers["hidden"]
         exact = y.scale.as_integer_ratio()
         t = activation_table("gelu", 6, exact, y.zero, u_bits=config.u_bits, bits=y.bits)
-        fc1 = linear, ActivationParams(*loaded, t)
+        fc1 = ActivationLinear(*linear, ActivationParams(*loaded, t))
         q, k, v = map(coded, "qkv")
-        proj, fc2 = added("proj", "o"), added("fc2", "hidden")
-        norms = norm(0, "norm1"), norm(1, "norm2")
-        params = self.attention_params()
-        return Block(self.heads, norms[0], q, k, v, params, proj, norms[1], fc1, fc2)
+        params, proj = self.attention_params(), added("proj", "o")
+        attends = Attention(norm(0, "norm1"), q, k, v, self.heads, params, proj)
+        return attends, Mlp(norm(1, "norm2"), fc1, added("fc2", "hidden"))
