@@ -1,7 +1,8 @@
 """The network around attention in integers: from pixels to logits.
 
-`NetworkConfig` is what the hardware is built with; `parameters` what layers load; `spec` the
-specification, one value or token at a time; `block` a block of a ViT in it.
+`NetworkConfig` is what the hardware is built with. A `program` is what a network loads, with its
+file (`program_file`); `walk` takes an image through it in the specification, `simulator` a batch in
+numba, `execution` files. `parameters` and `spec` are of the units.
 """
 
 from .config import NetworkConfig

@@ -234,8 +234,8 @@ def _made(values: Any, hint: Any, name: str, tensors: dict[str, NDArray[Any]]) -
         raise ValueError(f"{name} must be {legal}, got {brief(found)}")
     kind = kinds[values[_KIND]]
     hints = get_type_hints(kind)
-    known = {each.name for each in fields(kind)}
-    if surplus := sorted(set(values) - known - {_KIND}):
+    known = [each.name for each in fields(kind)]
+    if surplus := sorted(set(values) - {*known, _KIND}):
         raise ValueError(f"{name} must have the fields {', '.join(known)}, got {surplus[0]} too")
     made = {}
     for each in fields(kind):

@@ -1,0 +1,48 @@
+"""`bitlog2 run`: a program's integers on images, without torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+from .terminal import command, progress
+from .values import Limit, integer, output_file, value
+
+EXAMPLES = """examples:
+  bitlog2 run digits.bitlog2 --images pixels.npz --out logits.npz
+  bitlog2 run deit.bitlog2 --images pixels.raw --out logits.npz --batch-size 4
+
+images: .npy or .npz (the array images) of uint8 or uint16, (images, colours, lines, columns) or
+colours last; .raw, the same without any header, little endian. Their size is the program's.
+
+The last line is the digest: SHA-256 of the logits as int32, little endian, image by image."""
+
+
+def run(
+    program: Path,
+    /,
+    *,
+    images: Path,
+    out: Annotated[Path, value(output_file)],
+    batch_size: Annotated[int, value(integer(1, 1 << 16))] = 16,
+    limit: Limit = None,
+    threads: Annotated[int | None, value(integer(1, 256))] = None,
+) -> int:
+    """Execute a program on images: from pixels to logits in integers, by numpy and numba.
+
+    Args:
+        program: file of a program
+        images: file of pixels
+        out: .npz to be written: logits (images, classes) int32, prediction (images)
+        batch_size: images at a time; the logits do not depend on it
+        threads: worker threads (default: one per processor)
+    """
+    from bitlog2.sim.network.execution import execute
+
+    found = execute(
+        program, images, out,
+        batch_size=batch_size, limit=limit, threads=threads, progress=progress,
+    )  # fmt: skip
+    print("\n".join(found.lines()))
+    return 0
+
+
+app = command(run, EXAMPLES)
