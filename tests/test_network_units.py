@@ -19,6 +19,7 @@ from support.network import (
     norm_codes,
     normalized,
     outlier_tokens,
+    products,
     residuals,
     roots,
     stream_norms,
@@ -119,7 +120,8 @@ def test_image_requantizer_kernel_equals_the_specification():
 @requirement("BL2-LINEAR-01")
 def test_linear_accumulator_worked_by_hand():
     assert linear_accumulator([9, 10, 7, 8], 7, [3, -2, 5, -7], 12) == 5
-    assert accumulators([9, 10, 7, 8], 7, [3, -2, 5, -7], [12]).tolist() == [[5]]
+    for kernel in (accumulators, products):
+        assert kernel([9, 10, 7, 8], 7, [3, -2, 5, -7], [12]).tolist() == [[5]]
 
 
 @requirement("BL2-LINEAR-01")
@@ -127,8 +129,9 @@ def test_linear_accumulator_kernel_equals_the_specification():
     """Every code and weight of 4 bits at every zero point; random tiles with outlier codes."""
     every = np.arange(16)[:, None], np.arange(-15, 16)[:, None]
     for zero in range(16):
-        products = [[linear_accumulator(x, zero, w, 3) for w in every[1]] for x in every[0]]
-        assert accumulators(every[0], zero, every[1], 3).tolist() == products
+        each = [[linear_accumulator(x, zero, w, 3) for w in every[1]] for x in every[0]]
+        for kernel in (accumulators, products):
+            assert kernel(every[0], zero, every[1], 3).tolist() == each
     rng = np.random.default_rng(22)
     codes, weights = rng.integers(0, 256, (9, 301)), rng.integers(-255, 256, (13, 301))
     bias = rng.integers(-(1 << 29) + 1, 1 << 29, 13)
@@ -137,6 +140,20 @@ def test_linear_accumulator_kernel_equals_the_specification():
         for x in codes.tolist()
     ]
     assert accumulators(codes, 77, weights, bias).tolist() == rows
+    assert products(codes, 77, weights, bias).tolist() == rows
+
+
+@requirement("BL2-LINEAR-01")
+@pytest.mark.parametrize("size", [(1, 1), (8, 128), (9, 127), (7, 129), (40, 300)])
+def test_linear_product_of_any_size_equals_the_plain_kernel(size):
+    """Depths beside multiples of 8, outputs beside multiples of 128: what is filled up adds 0."""
+    rng = np.random.default_rng(24)
+    inputs, outputs = size
+    codes = rng.integers(0, 256, (5, inputs))
+    weights = rng.integers(-255, 256, (outputs, inputs))
+    bias = rng.integers(-999, 1000, outputs)
+    expected = accumulators(codes, 200, weights, bias)
+    assert (products(codes, 200, weights, bias) == expected).all()
 
 
 @requirement("BL2-LINEAR-01")
@@ -152,7 +169,8 @@ def test_linear_accumulator_reaches_its_bound():
     bound, bias = CONFIG.registers["linear_acc"].bound, (1 << 29) - 1
     codes, full = [255] * CONFIG.max_inputs, [255] * CONFIG.max_inputs
     weights = [full, [-w for w in full]]
-    assert accumulators(codes, 0, weights, [bias, -bias]).tolist() == [[bound, -bound]]
+    for kernel in (accumulators, products):
+        assert kernel(codes, 0, weights, [bias, -bias]).tolist() == [[bound, -bound]]
 
 
 # Unit 23.
@@ -642,8 +660,9 @@ def small_inputs():
         codes = [image_requantizer(p, 40001, -(1 << 20), 15, config) for p in pixels]
         assert image_codes(pixels, 40001, -(1 << 20), 15, 8) == codes
     codes, weights = np.arange(24).reshape(4, 6), np.arange(-9, 9).reshape(3, 6)
-    products = [[linear_accumulator(a, 7, b, 2) for b in weights.tolist()] for a in codes.tolist()]
-    assert accumulators(codes, 7, weights, 2).tolist() == products
+    each = [[linear_accumulator(a, 7, b, 2) for b in weights.tolist()] for a in codes.tolist()]
+    for kernel in (accumulators, products):
+        assert kernel(codes, 7, weights, 2).tolist() == each
 
 
 def test_network_kernels_equal_the_specification_on_small_inputs():

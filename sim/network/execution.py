@@ -14,7 +14,7 @@ from ..checks import check_int
 from ..files import refuse_irregular, write_whole
 from .program import Program
 from .program_file import read_program
-from .simulator import check_pixels, infer, logits_digest
+from .simulator import Simulator, check_pixels, logits_digest
 
 #: Suffixes of files of pixels.
 SUFFIXES = (".npy", ".npz", ".raw")
@@ -72,7 +72,7 @@ def execute(
             of the largest logit, of equal ones the lowest (BL2-HEAD-03).
         batch_size: images that are computed at once.
         limit: the first images alone; None for all.
-        threads: as `infer` takes them.
+        threads: as a `Simulator` takes them.
         progress: shows the batches.
 
     Raises:
@@ -83,9 +83,9 @@ def execute(
     loaded, digest = read_program(program)
     pixels = read_pixels(images, loaded)[:limit]
     starts = range(0, len(pixels), batch_size)
-    logits, saturated = [], 0
+    simulator, logits, saturated = Simulator(loaded, threads), [], 0
     for start in progress(starts, "images", len(starts)):
-        found = infer(loaded, np.array(pixels[start : start + batch_size]), threads=threads)
+        found = simulator(np.array(pixels[start : start + batch_size]))
         logits.append(found.logits)
         saturated += sum(found.saturated.values())
     whole = np.concatenate(logits)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ..checks import check_int
 from ..heads import AttentionTrace, attention
+from ..kernel.lane_product import KEY_LANES
+from ..kernel.linear_product import depth_of, laid_out_weights, linear_product_kernel
 from ..threads import Work, each_part, usable_processors
 from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
 from .program import (
@@ -34,7 +36,6 @@ from .program import (
 from .units.activation import activation_kernel
 from .units.head import head_kernel
 from .units.image_requantizer import image_requantizer_kernel
-from .units.linear_accumulator import linear_accumulator_kernel
 from .units.linear_requantizer import linear_requantizer_kernel
 from .units.norm_requantizer import norm_requantizer_kernel, stream_norm_kernel
 from .units.norm_sums import norm_sums_kernel
@@ -43,6 +44,8 @@ from .units.reciprocal_root import reciprocal_root_kernel
 from .units.residual_adder import residual_adder_kernel
 from .units.token_mean import mean_term_kernel, token_mean_kernel
 
+#: Tokens that a thread takes from the product to its codes while they are in cache.
+_TILE = 64
 #: Of a batch: (images, tokens, channels).
 Tokens = NDArray[Any]
 
@@ -65,6 +68,43 @@ def logits_digest(logits: NDArray[np.int32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(logits, "<i4").tobytes()).hexdigest()
 
 
+class Simulator:
+    """A program, its weights laid out for the kernels when they are first needed.
+
+    Args:
+        program: what the network loads.
+        threads: worker threads, 1 to 256; None for one per usable processor.
+    """
+
+    def __init__(self, program: Program, threads: int | None = None) -> None:
+        self.program = program
+        self._workers = (
+            usable_processors() if threads is None else check_int("threads", threads, 1, 256)
+        )
+        self._weights: dict[str, NDArray[np.int16]] = {}
+
+    def __call__(self, pixels: NDArray[Any], trace: Trace | None = None) -> Inference:
+        """Return the logits of a batch of images.
+
+        Args:
+            pixels: (B, colours, lines, columns) unsigned integers of at most `pixel_bits`.
+            trace: is handed the registers of every unit, in the order of the data.
+
+        Raises:
+            TypeError, ValueError: the pixels have the wrong type, shape or range.
+
+        Bits: equal to `bitlog2.sim.network.walk.walk`, whatever batch and threads
+        (tests/test_network_simulator.py). Source: SPEC.md, "The network".
+        """
+        pixels = np.ascontiguousarray(check_pixels(self.program, pixels))
+        steps = _Simulation(self.program, trace, self._workers, self._weights)
+        x = steps.embedding(pixels, self.program.embedding)
+        for place, step in enumerate(self.program.blocks, 1):
+            x = steps.block(f"steps.{place}", step, x)
+        logits = steps.head(f"steps.{len(self.program.steps) - 1}", self.program.head, x)
+        return Inference(logits, steps.saturated)
+
+
 def infer(
     program: Program,
     pixels: NDArray[Any],
@@ -72,28 +112,8 @@ def infer(
     trace: Trace | None = None,
     threads: int | None = None,
 ) -> Inference:
-    """Return the logits of a batch of images.
-
-    Args:
-        program: what the network loads.
-        pixels: (B, colours, lines, columns) unsigned integers of at most `pixel_bits`.
-        trace: is handed the registers of every unit, in the order of the data.
-        threads: worker threads, 1 to 256; None for one per usable processor.
-
-    Raises:
-        TypeError, ValueError: the pixels have the wrong type, shape or range.
-
-    Bits: equal to `bitlog2.sim.network.walk.walk`, whatever batch and threads
-    (tests/test_network_simulator.py). Source: SPEC.md, "The network".
-    """
-    pixels = np.ascontiguousarray(check_pixels(program, pixels))
-    workers = usable_processors() if threads is None else check_int("threads", threads, 1, 256)
-    steps = _Simulation(program, trace, workers)
-    x = steps.embedding(pixels, program.embedding)
-    for place, step in enumerate(program.blocks, 1):
-        x = steps.block(f"steps.{place}", step, x)
-    logits = steps.head(f"steps.{len(program.steps) - 1}", program.head, x)
-    return Inference(logits, steps.saturated)
+    """Return the logits of one batch of images, as a `Simulator` of the program does."""
+    return Simulator(program, threads)(pixels, trace)
 
 
 def check_pixels(program: Program, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -127,6 +147,7 @@ class _Simulation:
     program: Program
     trace: Trace | None
     workers: int
+    weights: dict[str, NDArray[np.int16]]
     saturated: dict[str, int] = field(default_factory=dict)
 
     def note(self, part: str, unit: str, **registers: NDArray[Any]) -> None:
@@ -136,9 +157,13 @@ class _Simulation:
     def tiles(self, tokens: int, work: Callable[[slice], None]) -> None:
         """Do the work for all tokens, a tile at a time on each thread."""
 
+        def tile_by_tile(part: slice) -> None:
+            for start in range(part.start, part.stop, _TILE):
+                work(slice(start, min(start + _TILE, part.stop)))
+
         @contextmanager
         def prepare() -> Iterator[Work]:
-            yield work
+            yield tile_by_tile
 
         each_part(tokens, self.workers, prepare)
 
@@ -237,14 +262,19 @@ class _Simulation:
             then: gets which tokens of all images a tile is, and its accumulators.
         """
         flat = codes.reshape(-1, linear.inputs)
-        weights = linear.weights
+        weights = self.weights.get(part)
+        if weights is None:
+            weights = self.weights[part] = laid_out_weights(linear.weights)
         zero, (bias,) = linear.product.zx, _loaded(linear.product.linear_bias)
         kept = None if self.trace is None else np.empty((len(flat), linear.outputs), np.int32)
 
         def work(tile: slice) -> None:
             rows = flat[tile]
             acc = np.empty((len(rows), linear.outputs), np.int32) if kept is None else kept[tile]
-            linear_accumulator_kernel(rows, zero, weights, bias, acc)
+            scratch = np.zeros((len(rows), depth_of(weights)), np.int16)
+            linear_product_kernel(
+                rows, zero, weights, bias, scratch, np.empty(KEY_LANES, np.int32), acc
+            )
             then(tile, acc)
 
         self.tiles(len(flat), work)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bitlog2.sim.kernel.lane_product import KEY_LANES
+from bitlog2.sim.kernel.linear_product import depth_of, laid_out_weights, linear_product_kernel
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.units import (
     activation,
@@ -46,6 +48,16 @@ def accumulators(codes: ArrayLike, zero: int, weights: ArrayLike, bias: ArrayLik
     acc = np.empty((len(codes), len(weights)), np.int32)
     loaded = _each(bias, size=len(weights))
     linear_accumulator.linear_accumulator_kernel(codes, zero, weights, *loaded, acc)
+    return acc
+
+
+def products(codes: ArrayLike, zero: int, weights: ArrayLike, bias: ArrayLike) -> np.ndarray:
+    """The same by the kernel whose weights are laid out."""
+    codes, blocks = _tile(codes, np.uint8), laid_out_weights(_tile(weights, np.int16))
+    acc = np.empty((len(codes), len(_tile(weights, np.int16))), np.int32)
+    rows, sums = np.zeros((len(codes), depth_of(blocks)), np.int16), np.empty(KEY_LANES, np.int32)
+    loaded = _each(bias, size=acc.shape[1])
+    linear_product_kernel(codes, zero, blocks, *loaded, rows, sums, acc)
     return acc
 
 
