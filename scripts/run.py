@@ -9,9 +9,11 @@ from .values import Limit, integer, output_file, value
 EXAMPLES = """examples:
   bitlog2 run digits.bitlog2 --images pixels.npz --out logits.npz
   bitlog2 run deit.bitlog2 --images pixels.raw --out logits.npz --batch-size 4
+  bitlog2 run deit.bitlog2 --images /imagenet --out logits.npz --limit 1000
 
 images: .npy or .npz (the array images) of uint8 or uint16, (images, colours, lines, columns) or
-colours last; .raw, the same without any header, little endian. Their size is the program's.
+colours last; .raw, the same without any header, little endian. Their size is the program's. Or a
+folder of image files, with val/ or without, or as evaluate's --data; this needs Pillow.
 
 The last line is the digest: SHA-256 of the logits as int32, little endian, image by image."""
 
@@ -30,12 +32,12 @@ def run(
 
     Args:
         program: file of a program
-        images: file of pixels
+        images: file of pixels, or folder of image files
         out: .npz to be written: logits (images, classes) int32, prediction (images)
         batch_size: images at a time; the logits do not depend on it
         threads: worker threads (default: one per processor)
     """
-    from bitlog2.sim.network.execution import execute
+    from bitlog2.flow.execution import execute
 
     found = execute(
         program, images, out,

@@ -1,16 +1,17 @@
 """`bitlog2 run`: pixels from files to logits in a file, where torch cannot be imported."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.programs import images, swin, vit
+from PIL import Image
+from support.programs import images, photo, swin, vit
 
+from bitlog2.flow.execution import read_pixels
+from bitlog2.models.images.centre import centre
 from bitlog2.scripts.cli import main
-from bitlog2.sim.network.execution import read_pixels
 from bitlog2.sim.network.program_file import write_program
 from bitlog2.sim.network.simulator import infer, logits_digest
 
@@ -80,7 +81,8 @@ def test_run_raw_pixels_of_more_than_eight_bits_are_little_endian(tmp_path):
 
 
 FAULTS = {
-    "images must be a file of pixels, .npy, .npz, .raw, got photos": "photos",
+    "images must be a file of pixels, .npy, .npz, .raw, got the folder photos: ": "photos",
+    "images must be a folder or a file of pixels, .npy, .npz, .raw, got pixels.txt": "pixels.txt",
     "images text.npy: ": "text.npy",
     "images text.npz: ": "text.npz",
     "images empty.npz: must hold the array images, got none": "empty.npz",
@@ -131,14 +133,28 @@ def test_run_refuses_programs_and_options_in_one_line(folder, capsys):
     assert "--batch-size must be an integer from 1 to 65536, got '0'" in text
 
 
+def without(*packages):
+    """The command where packages cannot be imported: its status, and what it printed."""
+
+    def run(folder, *words):
+        script = WITHOUT.format(packages=packages, words=["run", *words, "--out", "logits.npz"])
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+        )
+        *lines, status = done.stdout.splitlines()
+        return int(status), [*lines, *done.stderr.splitlines()]
+
+    return run
+
+
 WITHOUT = """
-import json, sys
-for name in ("torch", "torchvision", "timm", "safetensors", "scipy", "sklearn", "PIL"):
+import sys
+for name in {packages}:
     sys.modules[name] = None
 from bitlog2.scripts.cli import main
-status = main(["run", "swin.bitlog2", "--images", "pixels.npy", "--out", "logits.npz"])
-print(json.dumps([status, [name for name in sys.modules if name.startswith("bitlog2.models")]]))
+print(main({words}))
 """
+TORCH = ("torch", "torchvision", "timm", "safetensors", "scipy", "sklearn", "huggingface_hub")
 
 
 def test_run_where_torch_cannot_be_imported(tmp_path):
@@ -146,10 +162,54 @@ def test_run_where_torch_cannot_be_imported(tmp_path):
     pixels = images(program, 3)
     write_program(tmp_path / "swin.bitlog2", program)
     np.save(tmp_path / "pixels.npy", pixels)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    *_, digest, last = done.stdout.splitlines()
-    assert json.loads(last) == [0, []]
-    assert digest == f"digest {logits_digest(infer(program, pixels).logits)}"
+    run = without(*TORCH, "PIL")
+    status, lines = run(tmp_path, "swin.bitlog2", "--images", "pixels.npy")
+    digest = logits_digest(infer(program, pixels).logits)
+    assert (status, lines[-1]) == (0, f"digest {digest}")
+
+
+def photos(folder, count=5):
+    """Image files of several sizes and their pixels as they are evaluated, in their order."""
+    folder.mkdir(parents=True)
+    rng, found = np.random.default_rng(9), []
+    for place in range(count):
+        size = (11 + 3 * place, 17 - place, 3)
+        path = folder / f"{place}.png"
+        Image.fromarray(rng.integers(0, 256, size).astype(np.uint8)).save(path)
+        with Image.open(path) as image:
+            found.append(centre(image.convert("RGB"), 9, 8, 8))
+    return found
+
+
+def test_run_of_image_files_where_torch_cannot_be_imported(tmp_path):
+    """A folder of images alone, and one of classes: in the order of classes, then of names."""
+    program = photo()
+    write_program(tmp_path / "photo.bitlog2", program)
+    flat = photos(tmp_path / "flat")
+    val = tmp_path / "data" / "val"
+    classes = photos(val / "n01440764", 2) + photos(val / "n01443537", 3)
+    run = without(*TORCH)
+    for folder, pixels in (("flat", flat), ("data", classes), ("data/val", classes)):
+        status, lines = run(tmp_path, "photo.bitlog2", "--images", folder)
+        digest = logits_digest(infer(program, np.stack(pixels)).logits)
+        assert (status, lines[-1]) == (0, f"digest {digest}"), folder
+    status, lines = run(tmp_path, "photo.bitlog2", "--images", "flat", "--limit", "2")
+    digest = logits_digest(infer(program, np.stack(flat[:2])).logits)
+    assert (status, lines[-1]) == (0, f"digest {digest}")
+
+
+def test_run_refuses_image_files_in_one_line(tmp_path):
+    write_program(tmp_path / "photo.bitlog2", photo())
+    photos(tmp_path / "flat")
+    (tmp_path / "empty").mkdir()
+    run = without(*TORCH)
+    (tmp_path / "flat" / "3.png").write_bytes(b"no image")
+    status, lines = run(tmp_path, "photo.bitlog2", "--images", "flat")
+    assert (status, len(lines)) == (2, 1)
+    assert "bitlog2: error: image flat/3.png must be one that can be read: " in lines[0]
+    status, lines = run(tmp_path, "photo.bitlog2", "--images", "empty")
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].endswith("images must be a folder that holds image files, got none in empty")
+    status, lines = without(*TORCH, "PIL")(tmp_path, "photo.bitlog2", "--images", "flat")
+    message = "bitlog2: error: run needs the extra [models]: pip install 'bitlog2[models]'"
+    assert (status, lines) == (2, [message])

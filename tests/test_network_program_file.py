@@ -45,7 +45,7 @@ def test_program_file_round_trip(name, path):
     assert named == digest
     assert program_bytes(found) == (path.read_bytes(), digest)
     assert (found.network, found.attention) == (program.network, program.attention)
-    assert (found.source, found.seed) == ("random", 7)
+    assert (found.source, found.seed, found.resize) == ("random", 7, None)
     pixels = images(program, 2)
     assert (infer(found, pixels).logits == infer(program, pixels).logits).all()
 
@@ -163,6 +163,10 @@ FAULTS = {
     "header: seed must be an integer from 0 to 9223372036854775807 or null, got -1": in_program(
         "seed", value=-1
     ),
+    "header: resize must be an integer from 0 to 9223372036854775807 or null, got '8'": in_program(
+        "resize", value="8"
+    ),
+    "resize must be from 8 to 65536, got 7": in_program("resize", value=7),
     "configuration field a_bits is missing": lambda _h, p, _d: p["network"].pop("a_bits") and None,
     "a_bits must be from 2 to 8, got 9": in_program("network", "a_bits", value=9),
     "scheme must be one of": in_program("attention", "scheme", value="Other"),

@@ -541,6 +541,8 @@ class Program:
         steps: a `PatchEmbedding`, blocks, and a `Head`.
         source: what it was made from, for people.
         seed: of the calibration, or None.
+        resize: the shorter side to which an image file is resized, before its centre is cut out;
+            None where images are not made of image files.
 
     Raises:
         TypeError, ValueError: a step is out of place, does not take the stream that the one before
@@ -554,6 +556,7 @@ class Program:
     steps: tuple[Step, ...]
     source: str = ""
     seed: int | None = None
+    resize: int | None = None
 
     def __post_init__(self) -> None:
         kinds = [type(step) for step in self.steps]
@@ -574,6 +577,9 @@ class Program:
                 stream = step.check(self.network, self.attention, stream)
         with within(f"steps.{len(self.steps) - 1}"):
             self.head.check(self.network, self.attention, stream)
+        if self.resize is not None:
+            side = max(self.embedding.height, self.embedding.width)
+            check_int("resize", self.resize, side, LARGEST_SIDE)
 
     @property
     def embedding(self) -> PatchEmbedding:

@@ -53,6 +53,7 @@ class Header(Document, frozen=True, kw_only=True):
         network, attention: the configurations, every field.
         source: what the program was made from, for people.
         seed: of the calibration, or null.
+        resize: the shorter side of an image file before its centre is cut out, or null.
         steps: the steps, their arrays left out.
     """
 
@@ -63,6 +64,7 @@ class Header(Document, frozen=True, kw_only=True):
     attention: dict[str, int | str | None]
     source: str
     seed: Count | None
+    resize: Count | None
     steps: list[dict[str, Any]]
 
 
@@ -88,7 +90,7 @@ def program_bytes(program: Program) -> tuple[bytes, str]:
         Header, "program",
         format=FORMAT, network_version=NETWORK_VERSION, attention_version=SPECIFICATION_VERSION,
         network=program.network.as_dict(), attention=program.attention.as_dict(),
-        source=program.source, seed=program.seed, steps=steps,
+        source=program.source, seed=program.seed, resize=program.resize, steps=steps,
     )  # fmt: skip
     # The digest stands first: its zeros are the first of the file.
     metadata = {"sha256": _ZEROS.decode(), "program": json.dumps(plain_values(document))}
@@ -161,7 +163,8 @@ def _program(content: bytes) -> tuple[Program, str]:
         raise ValueError(f"tensors must be those of the steps, got {brief(min(tensors))} too")
     network = NetworkConfig.from_mapping(header.network, complete=True)
     attention = AttentionConfig.from_mapping(header.attention, complete=True)
-    return Program(network, attention, steps, header.source, header.seed), digest
+    about = header.source, header.seed, header.resize
+    return Program(network, attention, steps, *about), digest
 
 
 def _check_versions(values: Any) -> None:

@@ -187,6 +187,13 @@ def swin(seed: int = 3, bits: int = 4, scheme: str = "RowMax_16") -> Program:
     )  # fmt: skip
 
 
+def photo() -> Program:
+    """Of three colours, made of image files."""
+    m = Maker(4, 4, "RowMax_16")
+    steps = m.embedding(8, prefix=1, colours=3), m.mlp(8, 12), m.head(8, norm=m.norm(8))
+    return Program(m.network, m.attention, steps, "photo", resize=9)
+
+
 PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin}
 
 

@@ -1,4 +1,4 @@
-"""A program executed: pixels of a file, batch by batch, to logits in a file. No torch anywhere."""
+"""A program executed: images, batch by batch, to logits in a file. No torch anywhere."""
 
 import zipfile
 from collections.abc import Callable, Iterable
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_int
-from ..files import refuse_irregular, write_whole
-from .program import Program
-from .program_file import read_program
-from .simulator import Simulator, check_pixels, logits_digest
+from bitlog2.sim.checks import check_int
+from bitlog2.sim.files import refuse_irregular, write_whole
+from bitlog2.sim.network.program import Program
+from bitlog2.sim.network.program_file import read_program
+from bitlog2.sim.network.simulator import Simulator, check_pixels, logits_digest
 
 #: Suffixes of files of pixels.
 SUFFIXES = (".npy", ".npz", ".raw")
@@ -67,7 +67,8 @@ def execute(
 
     Args:
         program: its file.
-        images: file of pixels, as `read_pixels` takes it.
+        images: file of pixels, as `read_pixels` takes it, or folder of image files, as
+            `CentrePixels` does.
         out: .npz with `logits` (images, classes) int32 and `prediction` (images) int64: the class
             of the largest logit, of equal ones the lowest (BL2-HEAD-03).
         batch_size: images that are computed at once.
@@ -81,11 +82,12 @@ def execute(
     """
     check_int("batch_size", batch_size, 1, 1 << 16)
     loaded, digest = read_program(program)
-    pixels = read_pixels(images, loaded)[:limit]
-    starts = range(0, len(pixels), batch_size)
+    pixels = _opened(images, loaded, limit, progress)
+    count = len(pixels) if limit is None else min(limit, len(pixels))
+    starts = range(0, count, batch_size)
     simulator, logits, saturated = Simulator(loaded, threads), [], 0
     for start in progress(starts, "images", len(starts)):
-        found = simulator(np.array(pixels[start : start + batch_size]))
+        found = simulator(np.array(pixels[start : min(start + batch_size, count)]))
         logits.append(found.logits)
         saturated += sum(found.saturated.values())
     whole = np.concatenate(logits)
@@ -93,6 +95,23 @@ def execute(
     np.savez(content, logits=whole, prediction=whole.argmax(axis=1))
     write_whole(out, content.getvalue())
     return Execution(digest, len(whole), logits_digest(whole), saturated, out)
+
+
+def _opened(images: Path, program: Program, limit: int | None, progress: Progress) -> Any:
+    """Return what has a length, and pixels of a slice; its files are looked at already."""
+    if not images.is_dir():
+        return read_pixels(images, program)
+    colours, height, width = program.image_shape
+    if program.resize is None or colours != 3:
+        raise ValueError(
+            f"images must be a file of pixels, {', '.join(SUFFIXES)}, got the folder {images}: the "
+            "program does not say how image files are resized"
+        )
+    from bitlog2.models.images.centre import CentrePixels
+
+    found = CentrePixels(images, program.resize, height, width)
+    found.scan(limit, progress)
+    return found
 
 
 def read_pixels(path: Path, program: Program) -> NDArray[Any]:
@@ -108,8 +127,7 @@ def read_pixels(path: Path, program: Program) -> NDArray[Any]:
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(
-            f"images must be a file of pixels, {', '.join(SUFFIXES)}, got {path}: folders of image "
-            "files are not read"
+            f"images must be a folder or a file of pixels, {', '.join(SUFFIXES)}, got {path}"
         )
     refuse_irregular(path)
     try:
