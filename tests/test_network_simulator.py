@@ -138,7 +138,7 @@ def test_simulator_digest_is_of_little_endian_bytes():
 @requirement("BL2-RESID-02")
 def test_simulator_counts_saturations_as_the_specification():
     """A stream of 8 bits."""
-    program = vit(stream=8)
+    program = vit(stream_bits=8)
     pixels = images(program, 2)
     found = infer(program, pixels)
     counted = {}

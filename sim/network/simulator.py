@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..checks import check_int
 from ..heads import AttentionTrace, attention
 from ..kernel.lane_product import KEY_LANES
-from ..kernel.linear_product import depth_of, laid_out_weights, linear_product_kernel
 from ..threads import Work, each_part, usable_processors
 from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from .product import depth_of, laid_out_weights, linear_product_kernel
 from .program import (
     ActivationLinear,
     Attention,

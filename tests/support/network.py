@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bitlog2.sim.kernel.lane_product import KEY_LANES
-from bitlog2.sim.kernel.linear_product import depth_of, laid_out_weights, linear_product_kernel
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.product import depth_of, laid_out_weights, linear_product_kernel
 from bitlog2.sim.network.units import (
     activation,
     head,

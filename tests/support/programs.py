@@ -38,9 +38,9 @@ _CLASSES = 5
 class Maker:
     """Parameters that use the range of the codes, drawn from a seed."""
 
-    def __init__(self, seed: int, bits: int, scheme: str, stream: int = 16) -> None:
+    def __init__(self, seed: int, bits: int, scheme: str, **network: int) -> None:
         self.rng = np.random.default_rng(seed)
-        self.network = NetworkConfig(a_bits=bits, w_bits=bits, stream_bits=stream)
+        self.network = NetworkConfig(a_bits=bits, w_bits=bits, **network)
         widths = {f"{name}_bits": bits for name in "qkvo"}
         self.attention = AttentionConfig(scheme, **widths)
         self.bits, self.top = bits, (1 << bits) - 1
@@ -107,7 +107,7 @@ class Maker:
     def embedding(
         self, channels: int, prefix: int, *, norm: bool = False, side: int = 8, colours: int = 2
     ) -> PatchEmbedding:
-        gain = tuple(self.integers(30000, 33000, colours).tolist())
+        gain = tuple(self.integers(28000, 40000, colours).tolist())
         image = ImageParams(gain, tuple(self.integers(-1 << 17, 1 << 17, colours).tolist()),
                             (15,) * colours)  # fmt: skip
         patches = (side // 2) * (side // 2)
@@ -156,18 +156,18 @@ class Maker:
         return Program(self.network, self.attention, steps, "random", 7)
 
 
-def vit(seed: int = 1, bits: int = 4, scheme: str = "RowMax_16", stream: int = 16) -> Program:
+def vit(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
     """A class token, two registers, 16 patches; two heads of six channels, three of four."""
-    m = Maker(seed, bits, scheme, stream)
+    m = Maker(1, bits, scheme, **network)
     return m.program(
         m.embedding(12, prefix=3), m.attends(12, 2), m.mlp(12, 20), m.attends(12, 3),
         m.mlp(12, 16), m.head(12, norm=m.norm(12)),
     )  # fmt: skip
 
 
-def averaged(seed: int = 2, bits: int = 4, scheme: str = "BitLog2_Half_17") -> Program:
+def averaged(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
     """A register, a norm behind the patches, the mean of the stream in front of the last norm."""
-    m = Maker(seed, bits, scheme)
+    m = Maker(2, bits, scheme, **network)
     mean = StreamMeanParams(65536 // 16, 16)
     return m.program(
         m.embedding(10, prefix=1, norm=True), m.mlp(10, 14), m.attends(10, 1),
@@ -175,9 +175,9 @@ def averaged(seed: int = 2, bits: int = 4, scheme: str = "BitLog2_Half_17") -> P
     )  # fmt: skip
 
 
-def swin(seed: int = 3, bits: int = 4, scheme: str = "RowMax_16") -> Program:
+def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
     """Windows of 2 by 4 of a grid of 4 by 4, one turned and masked; merging; a mean of the norm."""
-    m = Maker(seed, bits, scheme)
+    m = Maker(3, bits, scheme, **network)
     plain, turned = Windows(4, 4, 2, 4), Windows(4, 4, 2, 2, 1, 1)
     return m.program(
         m.embedding(8, prefix=0, norm=True), m.attends(8, 2, plain, tables=True), m.mlp(8, 12),

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import borrowing_kernel as kernel
-from .lane_product import DEPTH, KEY_LANES, adding_loop, laid_out, place_of
+from ..kernel.lane_product import DEPTH, KEY_LANES, adding_loop, laid_out, place_of
 
 _LANES, _DEPTH = np.uint64(KEY_LANES), np.uint64(DEPTH)
 _add_pairs = adding_loop(KEY_LANES)
