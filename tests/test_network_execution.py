@@ -213,3 +213,37 @@ def test_run_refuses_image_files_in_one_line(tmp_path):
     status, lines = without(*TORCH, "PIL")(tmp_path, "photo.bitlog2", "--images", "flat")
     message = "bitlog2: error: run needs the extra [models]: pip install 'bitlog2[models]'"
     assert (status, lines) == (2, [message])
+
+
+DEIT_BASE = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+from pathlib import Path
+from support.programs import deit_base, images
+from bitlog2.sim.network.program_file import write_program
+program = deit_base()
+write_program(Path("base.bitlog2"), program)
+np.save("pixels.npy", images(program, 2))
+"""
+PEAK = """
+import resource
+from bitlog2.scripts.cli import main
+assert main(["run", "base.bitlog2", "--images", "pixels.npy", "--out", "logits.npz"]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.long
+def test_run_of_a_program_of_86_million_weights_takes_less_than_2_gib(tmp_path):
+    """The shape of DeiT-B, random integers."""
+    for script in (DEIT_BASE.format(tests=__file__.rpartition("/")[0]), PEAK):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < 2048

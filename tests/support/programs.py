@@ -105,18 +105,28 @@ class Maker:
         return LayerParams(40000, 13 if self.bits == 4 else 21, 41000, n2, *zeros)
 
     def embedding(
-        self, channels: int, prefix: int, *, norm: bool = False, side: int = 8, colours: int = 2
+        self,
+        channels: int,
+        prefix: int,
+        *,
+        norm: bool = False,
+        side: int = 8,
+        colours: int = 2,
+        patch: int = 2,
     ) -> PatchEmbedding:
         gain = tuple(self.integers(28000, 40000, colours).tolist())
-        image = ImageParams(gain, tuple(self.integers(-1 << 17, 1 << 17, colours).tolist()),
-                            (15,) * colours)  # fmt: skip
-        patches = (side // 2) * (side // 2)
+        offset = tuple(self.integers(-1 << 17, 1 << 17, colours).tolist())
+        patches, inputs = (side // patch) ** 2, colours * patch * patch
         return PatchEmbedding(
-            side, side, 2, image, self.added(channels, colours * 4, 255),
+            side,
+            side,
+            patch,
+            ImageParams(gain, offset, (15,) * colours),
+            self.added(channels, inputs, 255),
             self.integers(-99, 99, (patches, channels)).astype(np.int32),
             self.integers(-99, 99, (prefix, channels)).astype(np.int32),
             self.stream_norm(channels) if norm else None,
-        )  # fmt: skip
+        )
 
     def attends(
         self, channels: int, heads: int, windows: Windows | None = None, *, tables: bool = False
@@ -192,6 +202,14 @@ def photo() -> Program:
     m = Maker(4, 4, "RowMax_16")
     steps = m.embedding(8, prefix=1, colours=3), m.mlp(8, 12), m.head(8, norm=m.norm(8))
     return Program(m.network, m.attention, steps, "photo", resize=9)
+
+
+def deit_base() -> Program:
+    """The shape of DeiT-B: 197 tokens of 768 channels, twelve blocks, five classes."""
+    m = Maker(8, 4, "RowMax_16")
+    blocks = [step for _ in range(12) for step in (m.attends(768, 12), m.mlp(768, 3072))]
+    embedding = m.embedding(768, prefix=1, side=224, colours=3, patch=16)
+    return m.program(embedding, *blocks, m.head(768, norm=m.norm(768)))
 
 
 PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin}
