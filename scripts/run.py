@@ -1,5 +1,6 @@
 """`bitlog2 run`: a program's integers on images, without torch."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,16 @@ images: .npy or .npz (the array images) of uint8 or uint16, (images, colours, li
 colours last; .raw, the same without any header, little endian. Their size is the program's. Or a
 folder of image files, with val/ or without, or as evaluate's --data; this needs Pillow.
 
-The last line is the digest: SHA-256 of the logits as int32, little endian, image by image."""
+The digest printed is the SHA-256 of the logits as int32, little endian, image by image.
+
+exit status: 0 done, 1 the logits are not those of --expect, 2 wrong usage"""
+
+
+def digest(text: str) -> str:
+    """Parse a SHA-256."""
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"must be 64 hexadecimal digits, got {text!r}")
+    return text
 
 
 def run(
@@ -27,6 +37,7 @@ def run(
     batch_size: Annotated[int, value(integer(1, 1 << 16))] = 16,
     limit: Limit = None,
     threads: Annotated[int | None, value(integer(1, 256))] = None,
+    expect: Annotated[str | None, value(digest)] = None,
 ) -> int:
     """Execute a program on images: from pixels to logits in integers, by numpy and numba.
 
@@ -36,6 +47,7 @@ def run(
         out: .npz to be written: logits (images, classes) int32, prediction (images)
         batch_size: images at a time; the logits do not depend on it
         threads: worker threads (default: one per processor)
+        expect: digest that the logits must have; the exit status is 1 where they have another
     """
     from bitlog2.flow.execution import execute
 
@@ -44,6 +56,9 @@ def run(
         batch_size=batch_size, limit=limit, threads=threads, progress=progress,
     )  # fmt: skip
     print("\n".join(found.lines()))
+    if expect not in (None, found.digest):
+        print(f"expected {expect}: the logits are others")
+        return 1
     return 0
 
 

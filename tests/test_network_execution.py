@@ -71,6 +71,20 @@ def test_run_prints_one_digest_for_any_batch_threads_and_file(folder, capsys):
     assert text.splitlines()[-1] == f"digest {logits_digest(logits[:2])}"
 
 
+@requirement("BL2-PROG-07")
+def test_run_expects_a_digest(folder, capsys):
+    _, _, logits = folder
+    digest = logits_digest(logits)
+    assert printed(capsys, "--images", "pixels.npy", "--expect", digest)[0] == 0
+    other = digest[::-1]
+    words = ["--out", "logits.npz", "--images", "pixels.npy", "--expect", other]
+    assert main(["run", "vit.bitlog2", *words]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"expected {other}: the logits are others"
+    status, text = printed(capsys, "--images", "pixels.npy", "--expect", digest[:63])
+    assert (status, len(text.splitlines())) == (2, 1)
+    assert "--expect must be 64 hexadecimal digits, got" in text
+
+
 def test_run_raw_pixels_of_more_than_eight_bits_are_little_endian(tmp_path):
     program = vit()
     program = replace(program, network=replace(program.network, pixel_bits=11))

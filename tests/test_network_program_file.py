@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -237,6 +238,47 @@ def test_program_file_with_a_tensor_too_many_is_refused(path):
         return data + b"\0"
 
     assert edited(path, change) == "tensors must be those of the steps, got 'steps.9.more' too"
+
+
+HOSTILE = [
+    *(None, True, -1, 0, 1, 7, 1 << 62, 1 << 70, 1e300, 0.5, "", "x", "I8", "\0"),
+    *([], {}, [1], [0, 0], ["x"], {"kind": "Mlp"}, [[1]], [-1, -1], [1 << 70, 1 << 71]),
+]
+
+
+def places(value, path=()):
+    """Every place in JSON values, from the outside in."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in items:
+        yield (*path, key)
+        if isinstance(each, (dict, list)):
+            yield from places(each, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@requirement("BL2-PROG-06")
+def test_program_file_with_a_hostile_value_anywhere_is_read_or_refused_in_one_line(path, seed):
+    """A value of its header replaced or taken away, and the file sealed again."""
+    rng, content = random.Random(seed), program_bytes(swin())[0]
+    for _ in range(150):
+        header, program, data = header_of(content)
+        del header["__metadata__"]
+        root = rng.choice((header, program))
+        *parents, last = rng.choice(list(places(root)))
+        for each in parents:
+            root = root[each]
+        if rng.random() < 0.2:
+            del root[last]
+        else:
+            root[last] = rng.choice(HOSTILE)
+        path.write_bytes(sealed(header, program, data))
+        try:
+            read_program(path)
+        except ValueError as error:
+            message = str(error)
+            assert message.startswith(f"program {path}: "), message
+            assert "\n" not in message, message
+            assert len(message) < 500, message
 
 
 def test_program_file_holds_no_source_that_is_no_text(path):
