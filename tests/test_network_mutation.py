@@ -21,6 +21,8 @@ from support.programs import PROGRAMS, images, swin, vit
 
 from bitlog2.sim.jit import Kernel
 from bitlog2.sim.network import product, simulator, units
+from bitlog2.sim.network.parameters import ProductParams
+from bitlog2.sim.network.program import Linear
 from bitlog2.sim.network.simulator import check_pixels, infer
 from bitlog2.sim.network.units import reciprocal_root
 
@@ -113,13 +115,21 @@ def plain_products_differ(module):
 
 
 def wide_products_differ(module):
-    """Two blocks of outputs."""
+    """Several blocks of outputs, in both forms, and which of them is chosen."""
     rng = np.random.default_rng(2)
-    codes, weights = rng.integers(0, 256, (2, 9)), rng.integers(-255, 256, (130, 9))
-    blocks, acc = module.laid_out_weights(weights), np.empty((2, 130), np.int32)
-    rows, sums = np.zeros((2, 16), np.int16), np.empty(128, np.int32)
-    module.linear_product_kernel(codes, 77, blocks, np.arange(130), rows, sums, acc)
-    return not np.array_equal(acc, (codes - 77) @ weights.T + np.arange(130))
+    codes, bias = rng.integers(0, 256, (6, 9)).astype(np.uint8), np.arange(130)
+    for form, largest in (("ByteProduct", 127), ("WordProduct", 128)):
+        weights = rng.integers(-127, 128, (130, 9)).astype(np.int16)
+        weights[0, 0] = largest
+        linear = Linear(weights, ProductParams(77, tuple(bias.tolist())))
+        acc = np.empty((6, 130), np.int32)
+        getattr(module, form).of(linear)(codes, acc)
+        chosen = type(module.product_of(linear)).__name__
+        if chosen != type(product.product_of(linear)).__name__:
+            return True
+        if not np.array_equal(acc, (codes.astype(int) - 77) @ weights.astype(int).T + bias):
+            return True
+    return False
 
 
 def roots_differ(module):
@@ -185,6 +195,7 @@ def reported(mutant: Mutant, expected) -> bool:
     """
     process = os.fork()
     if process == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(SECONDS)
         status = SURVIVED
         try:

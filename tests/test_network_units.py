@@ -11,6 +11,7 @@ from support.cases import corners
 from support.network import (
     accumulators,
     activations,
+    bytewise,
     image_codes,
     linear_codes,
     logits,
@@ -19,15 +20,16 @@ from support.network import (
     norm_codes,
     normalized,
     outlier_tokens,
-    products,
     residuals,
     roots,
     stream_norms,
     sums,
+    words,
 )
 from test_jit import run_script
 
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.product import dot_tile
 from bitlog2.sim.network.spec import (
     activation,
     activation_input,
@@ -120,7 +122,7 @@ def test_image_requantizer_kernel_equals_the_specification():
 @requirement("BL2-LINEAR-01")
 def test_linear_accumulator_worked_by_hand():
     assert linear_accumulator([9, 10, 7, 8], 7, [3, -2, 5, -7], 12) == 5
-    for kernel in (accumulators, products):
+    for kernel in (accumulators, words, bytewise):
         assert kernel([9, 10, 7, 8], 7, [3, -2, 5, -7], [12]).tolist() == [[5]]
 
 
@@ -130,7 +132,7 @@ def test_linear_accumulator_kernel_equals_the_specification():
     every = np.arange(16)[:, None], np.arange(-15, 16)[:, None]
     for zero in range(16):
         each = [[linear_accumulator(x, zero, w, 3) for w in every[1]] for x in every[0]]
-        for kernel in (accumulators, products):
+        for kernel in (accumulators, words, bytewise):
             assert kernel(every[0], zero, every[1], 3).tolist() == each
     rng = np.random.default_rng(22)
     codes, weights = rng.integers(0, 256, (9, 301)), rng.integers(-255, 256, (13, 301))
@@ -140,20 +142,45 @@ def test_linear_accumulator_kernel_equals_the_specification():
         for x in codes.tolist()
     ]
     assert accumulators(codes, 77, weights, bias).tolist() == rows
-    assert products(codes, 77, weights, bias).tolist() == rows
+    assert words(codes, 77, weights, bias).tolist() == rows
 
 
 @requirement("BL2-LINEAR-01")
-@pytest.mark.parametrize("size", [(1, 1), (8, 128), (9, 127), (7, 129), (40, 300)])
-def test_linear_product_of_any_size_equals_the_plain_kernel(size):
-    """Depths beside multiples of 8, outputs beside multiples of 128: what is filled up adds 0."""
+@pytest.mark.parametrize("size", [(1, 1), (8, 128), (9, 127), (7, 129), (40, 300), (255, 65)])
+@pytest.mark.parametrize("tokens", [1, 4, 6])
+def test_linear_products_of_any_size_equal_the_plain_kernel(size, tokens):
+    """What is filled up adds 0: depths, outputs and tokens beside multiples of what is at once."""
     rng = np.random.default_rng(24)
     inputs, outputs = size
-    codes = rng.integers(0, 256, (5, inputs))
-    weights = rng.integers(-255, 256, (outputs, inputs))
+    codes = rng.integers(0, 256, (tokens, inputs))
     bias = rng.integers(-999, 1000, outputs)
-    expected = accumulators(codes, 200, weights, bias)
-    assert (products(codes, 200, weights, bias) == expected).all()
+    for form, largest in ((words, 255), (bytewise, 127)):
+        weights = rng.integers(-largest, largest + 1, (outputs, inputs))
+        expected = accumulators(codes, 200, weights, bias)
+        assert (form(codes, 200, weights, bias) == expected).all()
+
+
+@requirement("BL2-LINEAR-02")
+def test_linear_products_hold_their_largest_sums():
+    """Most inputs, all codes and weights full: codes as they are, of any zero point."""
+    inputs = max(each.metadata["high"] for each in CONFIG.choices() if each.name == "max_inputs")
+    codes = [255] * inputs
+    weights = [[127] * inputs, [-127] * inputs, [127, -127] * (inputs // 2)]
+    for zero in (255, 250):
+        expected = [(255 - zero) * sum(row) + 7 for row in weights]
+        assert bytewise(codes, zero, weights, 7).tolist() == [expected]
+
+
+def test_linear_product_in_vectors_equals_its_loop():
+    """The vectors, where this processor has them, against the loop that they stand for."""
+    rng = np.random.default_rng(25)
+    codes = rng.integers(0, 256, (12, 36)).astype(np.uint8)
+    block = rng.integers(-128, 128, 36 * 64).astype(np.int8)
+    found, expected = (np.empty((4, 64), np.int32) for _ in range(2))
+    for first in range(0, 12, 4):
+        dot_tile(codes, first, block, found)
+        dot_tile.py_func(codes, first, block, expected)
+        assert (found == expected).all()
 
 
 @requirement("BL2-LINEAR-01")
@@ -169,7 +196,7 @@ def test_linear_accumulator_reaches_its_bound():
     bound, bias = CONFIG.registers["linear_acc"].bound, (1 << 29) - 1
     codes, full = [255] * CONFIG.max_inputs, [255] * CONFIG.max_inputs
     weights = [full, [-w for w in full]]
-    for kernel in (accumulators, products):
+    for kernel in (accumulators, words):
         assert kernel(codes, 0, weights, [bias, -bias]).tolist() == [[bound, -bound]]
 
 
@@ -661,7 +688,7 @@ def small_inputs():
         assert image_codes(pixels, 40001, -(1 << 20), 15, 8) == codes
     codes, weights = np.arange(24).reshape(4, 6), np.arange(-9, 9).reshape(3, 6)
     each = [[linear_accumulator(a, 7, b, 2) for b in weights.tolist()] for a in codes.tolist()]
-    for kernel in (accumulators, products):
+    for kernel in (accumulators, words, bytewise):
         assert kernel(codes, 7, weights, 2).tolist() == each
 
 

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from ..checks import check_int
 from ..heads import AttentionTrace, attention
-from ..kernel.lane_product import KEY_LANES
 from ..threads import Work, each_part, usable_processors
 from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
-from .product import depth_of, laid_out_weights, linear_product_kernel
+from .product import Product, product_of
 from .program import (
     ActivationLinear,
     Attention,
@@ -81,7 +80,7 @@ class Simulator:
         self._workers = (
             usable_processors() if threads is None else check_int("threads", threads, 1, 256)
         )
-        self._weights: dict[str, NDArray[np.int16]] = {}
+        self._products: dict[str, Product] = {}
 
     def __call__(self, pixels: NDArray[Any], trace: Trace | None = None) -> Inference:
         """Return the logits of a batch of images.
@@ -97,7 +96,7 @@ class Simulator:
         (tests/test_network_simulator.py). Source: SPEC.md, "The network".
         """
         pixels = np.ascontiguousarray(check_pixels(self.program, pixels))
-        steps = _Simulation(self.program, trace, self._workers, self._weights)
+        steps = _Simulation(self.program, trace, self._workers, self._products)
         x = steps.embedding(pixels, self.program.embedding)
         for place, step in enumerate(self.program.blocks, 1):
             x = steps.block(f"steps.{place}", step, x)
@@ -147,7 +146,7 @@ class _Simulation:
     program: Program
     trace: Trace | None
     workers: int
-    weights: dict[str, NDArray[np.int16]]
+    products: dict[str, Product]
     saturated: dict[str, int] = field(default_factory=dict)
 
     def note(self, part: str, unit: str, **registers: NDArray[Any]) -> None:
@@ -262,19 +261,15 @@ class _Simulation:
             then: gets which tokens of all images a tile is, and its accumulators.
         """
         flat = codes.reshape(-1, linear.inputs)
-        weights = self.weights.get(part)
-        if weights is None:
-            weights = self.weights[part] = laid_out_weights(linear.weights)
-        zero, (bias,) = linear.product.zx, _loaded(linear.product.linear_bias)
+        product = self.products.get(part)
+        if product is None:
+            product = self.products[part] = product_of(linear)
         kept = None if self.trace is None else np.empty((len(flat), linear.outputs), np.int32)
 
         def work(tile: slice) -> None:
             rows = flat[tile]
             acc = np.empty((len(rows), linear.outputs), np.int32) if kept is None else kept[tile]
-            scratch = np.zeros((len(rows), depth_of(weights)), np.int16)
-            linear_product_kernel(
-                rows, zero, weights, bias, scratch, np.empty(KEY_LANES, np.int32), acc
-            )
+            product(rows, acc)
             then(tile, acc)
 
         self.tiles(len(flat), work)

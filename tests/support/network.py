@@ -1,14 +1,16 @@
 """The kernels of the network as tests call them, and tokens that hurt."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bitlog2.sim.kernel.lane_product import KEY_LANES
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.product import depth_of, laid_out_weights, linear_product_kernel
+from bitlog2.sim.network.parameters import ProductParams
+from bitlog2.sim.network.product import ByteProduct, WordProduct
+from bitlog2.sim.network.program import Linear
 from bitlog2.sim.network.units import (
     activation,
     head,
@@ -51,14 +53,20 @@ def accumulators(codes: ArrayLike, zero: int, weights: ArrayLike, bias: ArrayLik
     return acc
 
 
-def products(codes: ArrayLike, zero: int, weights: ArrayLike, bias: ArrayLike) -> np.ndarray:
-    """The same by the kernel whose weights are laid out."""
-    codes, blocks = _tile(codes, np.uint8), laid_out_weights(_tile(weights, np.int16))
-    acc = np.empty((len(codes), len(_tile(weights, np.int16))), np.int32)
-    rows, sums = np.zeros((len(codes), depth_of(blocks)), np.int16), np.empty(KEY_LANES, np.int32)
-    loaded = _each(bias, size=acc.shape[1])
-    linear_product_kernel(codes, zero, blocks, *loaded, rows, sums, acc)
+def products(
+    form: Any, codes: ArrayLike, zero: int, weights: ArrayLike, bias: ArrayLike
+) -> np.ndarray:
+    """The same by a product whose weights are laid out."""
+    codes, weights = _tile(codes, np.uint8), _tile(weights, np.int16)
+    loaded = ProductParams(zero, tuple(_each(bias, size=len(weights))[0].tolist()))
+    acc = np.empty((len(codes), len(weights)), np.int32)
+    form.of(Linear(weights, loaded))(codes, acc)
     return acc
+
+
+words = partial(products, WordProduct)
+#: Of weights from -127 to 127.
+bytewise = partial(products, ByteProduct)
 
 
 def linear_codes(acc: ArrayLike, m: ArrayLike, n: ArrayLike, zero: int, bits: int) -> list[int]:
