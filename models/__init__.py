@@ -1,5 +1,1 @@
-"""Networks the simulator runs on, and where their weights come from."""
-
-from bitlog2.extras import EXTRAS, require
-
-require("bitlog2.models", *EXTRAS["models"])
+"""Networks the simulator runs on, their images, and where their weights come from."""

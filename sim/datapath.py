@@ -3,36 +3,40 @@
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 
 from . import units
 from .declarations import Port, Unit
 
 
-def _declared() -> list[Unit]:
-    """Return the unit that each module of `units` declares, named as the module is."""
-    names = [module.name for module in iter_modules(units.__path__)]
-    return [getattr(import_module(f"{units.__name__}.{name}"), name.upper()) for name in names]
+def units_in(package: ModuleType) -> dict[str, Unit]:
+    """Return the unit that each module of a package declares, by name; in order of their numbers.
+
+    A unit is named as its module is.
+    """
+    names = [module.name for module in iter_modules(package.__path__)]
+    found = [getattr(import_module(f"{package.__name__}.{name}"), name.upper()) for name in names]
+    return {unit.name: unit for unit in sorted(found, key=lambda unit: unit.number)}
 
 
 #: The units of every datapath by name, in the order of their numbers; the row comes last.
-ATTENTION: dict[str, Unit] = {
-    unit.name: unit for unit in sorted(_declared(), key=lambda unit: unit.number)
-}
+ATTENTION: dict[str, Unit] = units_in(units)
 
 
-def _ports(declared: list[Unit]) -> dict[str, Port]:
+def ports_in(declared: list[Unit]) -> dict[str, Port]:
+    """Return the ports that some units declare by name, in the order of the data."""
     in_order = sorted(declared, key=lambda unit: unit.place)
     return {port.name: port for unit in in_order for port in unit.declares}
 
 
 #: Every port and register by name.
-PORTS: dict[str, Port] = _ports(list(ATTENTION.values()))
+PORTS: dict[str, Port] = ports_in(list(ATTENTION.values()))
 
 
 @cache
 def ports_of(family: str) -> dict[str, Port]:
     """Return the ports and registers of the datapath of a family of schemes, by name."""
-    return _ports([unit for unit in ATTENTION.values() if family in unit.families])
+    return ports_in([unit for unit in ATTENTION.values() if family in unit.families])
 
 
 @cache
@@ -45,5 +49,5 @@ def units_of(family: str) -> dict[str, Unit]:
     }
 
 
-#: The version of SPEC.md, and of manifests: of whichever unit changed last.
+#: The version of attention in SPEC.md, and of manifests: of whichever of its units changed last.
 SPECIFICATION_VERSION = max(unit.version for unit in ATTENTION.values())

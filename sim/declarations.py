@@ -13,8 +13,8 @@ from .scheme import FAMILIES
 LARGEST_WIDTH = 62
 
 #: What a port has one value per: a layer, a query row, a key of the row, an output channel of it,
-#: a channel of q or of one key. A word of framing or memory is per beat.
-Per = Literal["layer", "row", "key", "channel", "query element", "key element", "beat"]
+#: a channel of q or of one key, an entry of a table. A word of framing or memory is per beat.
+Per = Literal["layer", "row", "key", "channel", "query element", "key element", "entry", "beat"]
 
 
 def choice(default: int, low: int, high: int, text: str, *, sweep: str | None = None) -> Any:
@@ -267,12 +267,13 @@ class Parameters:
 
     def _checked(self, name: str, high: int) -> int | tuple[int, ...]:
         port, value = self.ports[name], getattr(self, name)
+        low = -high if port.signed else port.low
         if port.per == "layer":
-            return check_int(name, value, port.low, high)
+            return check_int(name, value, low, high)
         if not isinstance(value, (tuple, list)) or not value:
             raise TypeError(f"{name} must be integers, one per {port.per}, got {value!r}")
         return tuple(
-            check_int(f"{name} of {port.per} {place}", each, port.low, high)
+            check_int(f"{name} of {port.per} {place}", each, low, high)
             for place, each in enumerate(value)
         )
 
@@ -288,7 +289,8 @@ class Parameters:
         """
         for each in fields(self):
             value = self._checked(each.name, self.ports[each.name].bound(config))
-            if isinstance(value, tuple) and len(value) != channels:
+            per_channel = self.ports[each.name].per == "channel"
+            if per_channel and isinstance(value, tuple) and len(value) != channels:
                 raise ValueError(
                     f"{each.name} must have one value for each of {channels} channels, "
                     f"got {len(value)}"

@@ -22,7 +22,7 @@ from bitlog2.scripts.terminal import guarded
 FOLDERS = [Path(p.__file__).parent for p in (bitlog2.sim, bitlog2.golden, bitlog2.models)]
 FOLDERS.append(Path(bitlog2.scripts.__file__).parent)
 WORKS = (
-    *("--version", "--help", "selftest", "golden --help", "golden plan --unit exp2"),
+    *("--version", "--help", "selftest", "run --help", "golden --help", "golden plan --unit exp2"),
     *(f"{each} --help" for each in ("evaluate", "sweep", "report", "export", "bench", "status")),
     *(f"golden {each} --help" for each in ("emit", "run", "verify", "cosim", "cost", "proof")),
     "golden emit --out set --unit row_max --source random --count 3",

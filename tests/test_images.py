@@ -33,10 +33,12 @@ from support.imagenet_folder import (
 from support.models import digits_task
 from timm.data import ImageNetInfo
 from torch.utils.data import DataLoader, _utils, get_worker_info
+from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from bitlog2 import extras
 from bitlog2.models.images import imagenet
+from bitlog2.models.images.centre import centre
 from bitlog2.models.images.files import list_images
 from bitlog2.models.images.imagenet import ImageFolders
 from bitlog2.models.zoo.architectures import transform
@@ -875,3 +877,15 @@ def test_task_takes_a_cuda_device_by_number(device, monkeypatch):
 def test_task_other_names_are_refused(name, device, message):
     with pytest.raises(ValueError, match=message):
         load_task(name, device)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 91), (90, 41), (33, 34), (32, 500), (301, 47)])
+def test_images_centre_equals_torchvision(size):
+    """Pixels of every size of image, sides that are cut with ties included."""
+    pixels = torch.randint(0, 256, (*size, 3), generator=torch.Generator().manual_seed(3))
+    image = Image.fromarray(pixels.byte().numpy())
+    for resize, height, width in ((32, 32, 32), (37, 32, 32), (35, 30, 33), (36, 33, 29)):
+        interpolation = transforms.InterpolationMode.BICUBIC
+        chain = [transforms.Resize(resize, interpolation), transforms.CenterCrop((height, width))]
+        expected = transforms.Compose([*chain, transforms.PILToTensor()])(image)
+        assert torch.equal(torch.from_numpy(centre(image, resize, height, width)), expected)

@@ -24,6 +24,8 @@ from bitlog2.models.runs.result import Result
 from bitlog2.models.sealed import sealed_schema
 from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
 from bitlog2.sim.datapath import PORTS
+from bitlog2.sim.declarations import Configuration
+from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +78,10 @@ def _field(field: Field) -> str:
     return f"{field.name} {field.bits}{' signed' if field.signed else ''}{lanes}"
 
 
-def configuration_table() -> str:
+def configuration_table(kind: type[Configuration] = AttentionConfig) -> str:
     """Return the fields of a configuration that are chosen, in Markdown."""
     lines = ["| field | meaning | default | range |", "|---|---|---|---|"]
-    for each in fields(AttentionConfig):
+    for each in fields(kind):
         facts = each.metadata
         if "names" in facts:
             legal = f"one of {len(facts['names'])}"
@@ -232,6 +234,9 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "units": _part("golden/FORMAT.md", "units", unit_tables),
     "plain units": _part("golden/README.md", "plain units", plain_units),
     "configuration": _part("sim/SPEC.md", "configuration", configuration_table),
+    "network configuration": _part(
+        "sim/SPEC.md", "network configuration", partial(configuration_table, NetworkConfig)
+    ),
     "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
     "levels": _part("sim/SPEC.md", "levels", level_table),
     "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),

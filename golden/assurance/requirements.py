@@ -16,7 +16,7 @@ PAGE = ROOT / "sim" / "REQUIREMENTS.md"
 
 #: Columns, and the files that a column counts.
 _COLUMNS = {
-    "simulator": ("sim/units/*.py", "sim/kernel/*.py", "sim/*.py"),
+    "simulator": ("sim/units/*.py", "sim/kernel/*.py", "sim/*.py", "sim/network/**/*.py"),
     "C model": ("golden/c/*.c", "golden/c/*.h"),
     "RTL": ("golden/rtl/*.sv",),
     "proofs": ("golden/assurance/proof/*.py",),

@@ -211,21 +211,17 @@ def _list_folder(split: str, folder: Path) -> ImageFiles:
 
 
 def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFiles:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
     _refuse_loops(split, folder)
     held = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     classes = ordered({name for name in held if not is_hidden(f"{name}/")})
-    index = {name: number for number, name in enumerate(classes)}
-    found = make_dataset(folder, index, IMG_EXTENSIONS, allow_empty=True)
     start = len(str(folder.parent / "_")) - 1
-    names = [path[start:] for path, _ in found]
-    labels = np.array([label for _, label in found], dtype=np.int64)
+    held_by = [[path[start:] for path in _images_below(folder / name)] for name in classes]
+    names = [name for each in held_by for name in each]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(each) for each in held_by])
     hidden = [name for name in names if is_hidden(name[len(folder.name) + 1 :])]
     notes = left_out(split, hidden) + left_out(split, loose, "in no class folder")
     without = set(hidden)
-    order = np.argsort(labels, kind="stable")  # torchvision sorts integers as text
-    kept = [position for position in order.tolist() if names[position] not in without]
+    kept = [position for position, name in enumerate(names) if name not in without]
     files = ImageFiles(
         split,
         folder,
@@ -237,6 +233,12 @@ def _list_class_folders(split: str, folder: Path, loose: list[str]) -> ImageFile
         notes=notes,
     )
     return files.part(np.array(kept, dtype=np.int64))
+
+
+def _images_below(folder: Path) -> Iterator[str]:
+    """Yield the paths of the images of a class in torchvision's order, links followed."""
+    for root, _, names in sorted(os.walk(folder, followlinks=True)):
+        yield from (os.path.join(root, name) for name in sorted(names) if is_image(name))
 
 
 def _assembled(split: str, path: Path, found: Listing, archives: list[Path]) -> ImageFiles:

@@ -49,11 +49,13 @@ class Listing(NamedTuple):
     classes: list[str] | None = None
 
 
+#: Suffixes that torchvision's ImageFolder takes.
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
 def is_image(name: str) -> bool:
     """Whether torchvision's ImageFolder takes a file of that name."""
-    from torchvision.datasets.folder import is_image_file
-
-    return is_image_file(name)
+    return name.lower().endswith(_SUFFIXES)
 
 
 def is_hidden(path: str) -> bool:
