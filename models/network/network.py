@@ -1,0 +1,445 @@
+"""The whole network in torch: from pixels to int32 logits, in integers alone.
+
+Written from SPEC.md, section 10, without the simulator's kernels; attention is
+`models/ptq/datapath.py`. Exact on any device, for any batch and number of threads: values are
+int64, and a matrix product goes through float32 or float64 only where the bound of its sums, from
+the widths of the configuration, is below 2**24 or 2**53.
+
+Shapes: B images, T tokens, C channels, K inputs and O outputs of a linear layer, H heads of D
+channels, W windows of N tokens.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from bitlog2.sim.network.program import (
+    Attention,
+    CodeLinear,
+    Head,
+    Linear,
+    Merging,
+    Mlp,
+    PatchEmbedding,
+    Program,
+    ResidualLinear,
+    Windows,
+)
+
+from ..ptq.attention import of_every_window
+from ..ptq.datapath import AttentionDatapath, rnd
+from ..ptq.layers import exact_matmul
+
+#: Takes each register of a step: name, values.
+Keep = Callable[[str, Tensor], None]
+#: Takes each register of a network: step, name, values.
+Observe = Callable[[str, str, Tensor], None]
+
+
+class IntegerNetwork(nn.Module):
+    """A program as a torch module, to be moved to a device like any other.
+
+    Args:
+        program: what the network loads.
+        observe: is called with every register, as it is made.
+    """
+
+    def __init__(self, program: Program, observe: Observe | None = None) -> None:
+        super().__init__()
+        self.program, self.observe = program, observe
+        self.steps = nn.ModuleList(_MODULES[type(each)](each, program) for each in program.steps)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers."""
+        x = pixels.long()
+        for place, step in enumerate(self.steps):
+            x = step(x, self._keep(f"steps.{place}"))
+        return x.int()
+
+    def _keep(self, step: str) -> Keep:
+        observe = self.observe
+        return (lambda name, x: None) if observe is None else (lambda name, x: observe(step, name, x))
+
+
+class Integers(nn.Module):
+    """Base of what follows: integers that it loads are int64 buffers, named as in the program."""
+
+    def load(self, **values: Any) -> None:
+        """Register each of them."""
+        for name, each in values.items():
+            self.register_buffer(name, torch.from_numpy(np.array(each, np.int64)))
+
+
+class Product(Integers):
+    """Unit 22, the linear accumulator: A = (x - zx) w^T + B."""
+
+    linear_bias: Tensor
+    weights: Tensor
+
+    def __init__(self, linear: Linear, term: int) -> None:
+        super().__init__()
+        self.zx, self.bound = linear.product.zx, linear.inputs * term
+        self.load(linear_bias=linear.product.linear_bias)
+        self.register_buffer("weights", torch.from_numpy(linear.weights.T.astype(np.float32)))
+
+    def forward(self, codes: Tensor, keep: Keep, part: str) -> Tensor:
+        """Return A, (..., O), of codes (..., K)."""
+        centred = (codes - self.zx).float()  # (..., K)
+        acc = exact_matmul(centred, self.weights, self.bound).long()  # (..., O)
+        acc = acc + self.linear_bias
+        keep(f"{part}.linear_acc", acc)
+        return acc
+
+
+class ToCodes(Integers):
+    """Units 22 and 23: a linear layer whose outputs are codes."""
+
+    linear_multiplier: Tensor
+    linear_shift: Tensor
+
+    def __init__(self, linear: CodeLinear, term: int) -> None:
+        super().__init__()
+        self.product, params = Product(linear, term), linear.params
+        self.zero, self.top = params.linear_zero, (1 << params.y_bits) - 1
+        self.load(linear_multiplier=params.linear_multiplier, linear_shift=params.linear_shift)
+
+    def forward(self, codes: Tensor, keep: Keep, part: str) -> Tensor:
+        """Return codes (..., O) of codes (..., K)."""
+        acc = self.product(codes, keep, part)  # (..., O)
+        y = rnd(acc * self.linear_multiplier, self.linear_shift) + self.zero
+        y = y.clamp(0, self.top)
+        keep(f"{part}.linear_code", y)
+        return y
+
+
+class ToStream(Integers):
+    """Units 22 and 24: a linear layer whose outputs are added to the residual stream."""
+
+    residual_multiplier: Tensor
+    residual_shift: Tensor
+
+    def __init__(self, linear: ResidualLinear, term: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.product, params = Product(linear, term), linear.params
+        self.range = (config.stream_min, config.stream_max)
+        self.load(
+            residual_multiplier=params.residual_multiplier, residual_shift=params.residual_shift
+        )
+
+    def forward(self, codes: Tensor, x: Tensor, keep: Keep, part: str) -> Tensor:
+        """Return the stream (..., O) behind codes (..., K); x (..., O) is what they add to."""
+        acc = self.product(codes, keep, part)  # (..., O)
+        total = x + rnd(acc * self.residual_multiplier, self.residual_shift)
+        keep(f"{part}.residual_sum", total)
+        residual = total.clamp(*self.range)
+        keep(f"{part}.residual", residual)
+        return residual
+
+
+class Normalizer(Integers):
+    """Units 25 to 27: z, the stream's channels less their mean over their deviation."""
+
+    def __init__(self, norm_eps: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.eps, self.bits, self.fraction = norm_eps, config.root_bits, config.z_fraction_bits
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return z, (..., C), of the stream (..., C)."""
+        channels = x.shape[-1]
+        total = x.sum(dim=-1, keepdim=True)  # (..., 1)
+        squares = (x * x).sum(dim=-1, keepdim=True)  # (..., 1)
+        variance = channels * squares - total * total + self.eps  # (..., 1)
+        k = (leading_one(variance) >> 1) - (self.bits - 1)  # (..., 1)
+        argument = (variance << (-2 * k).clamp(min=0)) >> (2 * k).clamp(min=0)
+        root = integer_root(argument)  # (..., 1)
+        reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
+        centred = channels * x - total  # (..., C)
+        z = rnd(centred * reciprocal, 2 * self.bits - 1 + k - self.fraction)
+        for name, value in (
+            ("stream_sum", total),
+            ("square_sum", squares),
+            ("variance", variance),
+            ("root_shift", k),
+            ("root", root),
+            ("reciprocal", reciprocal),
+        ):
+            keep(name, value.squeeze(-1))
+        keep("z", z)
+        return z
+
+
+class Norm(Integers):
+    """Units 25 to 28: a layer norm of the stream whose outputs are codes, or a new stream."""
+
+    gain: Tensor
+    offset: Tensor
+    gain_shift: Tensor
+
+    def __init__(self, params: NormParams | StreamNormParams, config: NetworkConfig) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(params.norm_eps, config)
+        self.load(gain=params.gain, offset=params.offset, gain_shift=params.gain_shift)
+        self.name, self.range = "stream_norm", (config.stream_min, config.stream_max)
+        if isinstance(params, NormParams):
+            self.name, self.range = "norm_code", (0, (1 << params.y_bits) - 1)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return codes, or the new stream, (..., C), of the stream (..., C)."""
+        z = self.normalizer(x, keep)  # (..., C)
+        y = rnd(z * self.gain + self.offset, self.gain_shift).clamp(*self.range)
+        keep(self.name, y)
+        return y
+
+
+class EmbeddingStep(Integers):
+    """Units 21, 22 and 24: pixels to tokens, constant ones in front; and the stream's norm."""
+
+    image_gain: Tensor
+    image_offset: Tensor
+    image_shift: Tensor
+    positions: Tensor
+    prefix: Tensor
+
+    def __init__(self, step: PatchEmbedding, program: Program) -> None:
+        super().__init__()
+        config = program.network
+        self.patch, self.top = step.patch, (1 << config.outer_bits) - 1
+        colours = {
+            name: np.reshape(each, (-1, 1, 1)) for name, each in vars(step.image).items()
+        }  # (colour, 1, 1)
+        self.load(**colours, positions=step.positions, prefix=step.prefix)
+        self.linear = ToStream(step.linear, config.largest_term, config)
+        self.norm = None if step.norm is None else Norm(step.norm, config)
+
+    def forward(self, pixels: Tensor, keep: Keep) -> Tensor:
+        """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
+        code = rnd(pixels * self.image_gain + self.image_offset, self.image_shift)
+        code = code.clamp(0, self.top)  # (B, colour, line, column)
+        keep("image_code", code)
+        parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
+        patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
+        x = self.linear(patches, self.positions, keep, "linear")  # (B, patches, C)
+        x = torch.cat((self.prefix.expand(len(x), -1, -1), x), dim=1)  # (B, T, C)
+        return x if self.norm is None else self.norm(x, keep)
+
+
+class AttentionStep(Integers):
+    """Units 25 to 28, 22 and 23, attention, 22 and 24."""
+
+    bias: Tensor | None
+    masked: Tensor | None
+
+    def __init__(self, step: Attention, program: Program) -> None:
+        super().__init__()
+        config, term = program.network, inner_term(program.network)
+        self.heads, self.windows, self.params = step.heads, step.windows, step.params
+        self.norm = Norm(step.norm, config)
+        self.q, self.k, self.v = (
+            ToCodes(each, term) for each in (step.q, step.k, step.v)
+        )
+        self.datapath = AttentionDatapath(program.attention)
+        self.proj = ToStream(step.proj, term, config)
+        for name in ("bias", "masked"):
+            table = getattr(step, name)
+            self.register_buffer(name, None if table is None else torch.from_numpy(table.copy()))
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return the stream (B, T, C) behind the stream (B, T, C)."""
+        codes = self.norm(x, keep)  # (B, T, C)
+        q = self._by_head(self.q(codes, keep, "q"))  # (B W, H, N, D)
+        k = self._by_head(self.k(codes, keep, "k"))  # (B W, H, N, D)
+        v = self._by_head(self.v(codes, keep, "v"))  # (B W, H, N, D)
+        masked = None if self.masked is None else of_every_window(self.masked, len(q))
+        found = self.datapath(q, k, v, self.params, masked, self.bias)
+        for name, values in found.named().items():
+            keep(name, values)
+        o = self._by_token(found.output.o.long(), len(x))  # (B, T, H D)
+        return self.proj(o, x, keep, "proj")  # (B, T, C)
+
+    def _by_head(self, codes: Tensor) -> Tensor:
+        """Return (B W, H, N, D) float32 of (B, T, H D)."""
+        if self.windows is not None:
+            codes = partition(codes, self.windows)  # (B W, N, H D)
+        return codes.float().unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _by_token(self, o: Tensor, images: int) -> Tensor:
+        """Return (B, T, H D) of (B W, H, N, D)."""
+        rows = o.transpose(1, 2).flatten(2)  # (B W, N, H D)
+        return rows if self.windows is None else joined(rows, self.windows, images)
+
+
+class MlpStep(Integers):
+    """Units 25 to 28, 22 and 29, 22 and 24."""
+
+    activation_multiplier: Tensor
+    activation_shift: Tensor
+    table: Tensor
+
+    def __init__(self, step: Mlp, program: Program) -> None:
+        super().__init__()
+        config, params = program.network, step.fc1.params
+        term = inner_term(config)
+        self.range = (config.u_min, config.u_max)
+        self.load(
+            activation_multiplier=params.activation_multiplier,
+            activation_shift=params.activation_shift,
+            table=params.table,
+        )
+        self.norm = Norm(step.norm, config)
+        self.fc1 = Product(step.fc1, term)
+        self.fc2 = ToStream(step.fc2, term, config)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return the stream (B, T, C) behind the stream (B, T, C)."""
+        codes = self.norm(x, keep)  # (B, T, C)
+        acc = self.fc1(codes, keep, "fc1")  # (B, T, O)
+        u = rnd(acc * self.activation_multiplier, self.activation_shift).clamp(*self.range)
+        keep("u", u)
+        hidden = self.table[u - self.range[0]]  # (B, T, O)
+        keep("activation_code", hidden)
+        return self.fc2(hidden, x, keep, "fc2")  # (B, T, C)
+
+
+class MergingStep(Integers):
+    """Units 25 to 28, 22 and 24: two by two tokens as one, in a new stream."""
+
+    def __init__(self, step: Merging, program: Program) -> None:
+        super().__init__()
+        config = program.network
+        self.grid = (step.height, step.width)
+        self.norm = Norm(step.norm, config)
+        self.reduction = ToStream(step.reduction, inner_term(config), config)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return the stream (B, T / 4, C') behind the stream (B, T, C)."""
+        grid = x.unflatten(1, self.grid)  # (B, height, width, C)
+        corners = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
+        merged = torch.cat(corners, dim=-1).flatten(1, 2)  # (B, T / 4, 4 C)
+        codes = self.norm(merged, keep)  # (B, T / 4, 4 C)
+        zero = torch.zeros((), dtype=torch.int64, device=x.device)
+        return self.reduction(codes, zero, keep, "reduction")  # (B, T / 4, C')
+
+
+class HeadStep(Integers):
+    """Units 25 to 28 of one token, or with 30 of their mean; then 22 and 31."""
+
+    head_multiplier: Tensor
+    head_shift: Tensor
+
+    def __init__(self, step: Head, program: Program) -> None:
+        super().__init__()
+        config, params = program.network, step.linear.params
+        self.first = step.first
+        self.norm = None if step.norm is None else Norm(step.norm, config)
+        self.mean: Mean | StreamMean | None = None
+        if isinstance(step.mean, MeanParams):
+            self.mean = Mean(step.mean, config)
+        elif step.mean is not None:
+            self.mean = StreamMean(step.mean, config)
+        self.linear = Product(step.linear, config.largest_term)
+        self.load(head_multiplier=params.head_multiplier, head_shift=params.head_shift)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return the logits (B, O) of the stream (B, T, C)."""
+        x = x[:, 0] if self.mean is None else self.mean(x[:, self.first :], keep)  # (B, C)
+        codes = x if self.norm is None else self.norm(x, keep)  # (B, C)
+        acc = self.linear(codes, keep, "linear")  # (B, O)
+        logit = rnd(acc * self.head_multiplier, self.head_shift)
+        keep("logit", logit)
+        return logit
+
+
+class Mean(Integers):
+    """Units 25 to 27 and 30: the coded mean of normalized tokens."""
+
+    mean_gain: Tensor
+    mean_offset: Tensor
+    mean_shift: Tensor
+
+    def __init__(self, params: MeanParams, config: NetworkConfig) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(params.norm_eps, config)
+        self.load(
+            mean_gain=params.mean_gain,
+            mean_offset=params.mean_offset,
+            mean_shift=params.mean_shift,
+        )
+        self.scale = (params.mean_multiplier, params.mean_scale_shift)
+        self.high, self.top = (1 << (config.mean_bits - 1)) - 1, (1 << params.y_bits) - 1
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return codes (B, C) of the stream (B, T, C)."""
+        z = self.normalizer(x, keep)  # (B, T, C)
+        term = rnd(z * self.mean_gain + self.mean_offset, self.mean_shift)
+        term = term.clamp(-self.high - 1, self.high)
+        keep("mean_term", term)
+        total = term.sum(dim=1)  # (B, C)
+        keep("mean_sum", total)
+        code = rnd(total * self.scale[0], self.scale[1]).clamp(0, self.top)
+        keep("mean_code", code)
+        return code
+
+
+class StreamMean(nn.Module):
+    """Unit 30: the mean of tokens of the stream itself."""
+
+    def __init__(self, params: StreamMeanParams, config: NetworkConfig) -> None:
+        super().__init__()
+        self.scale = (params.mean_multiplier, params.mean_scale_shift)
+        self.range = (config.stream_min, config.stream_max)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        """Return the stream's mean (B, C) of the stream (B, T, C)."""
+        total = x.sum(dim=1)  # (B, C)
+        keep("mean_sum", total)
+        mean = rnd(total * self.scale[0], self.scale[1]).clamp(*self.range)
+        keep("stream_mean", mean)
+        return mean
+
+
+_MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
+    PatchEmbedding: EmbeddingStep,
+    Attention: AttentionStep,
+    Mlp: MlpStep,
+    Merging: MergingStep,
+    Head: HeadStep,
+}
+
+
+def inner_term(config: NetworkConfig) -> int:
+    """Return the largest product of a code and a weight between embedding and head."""
+    return ((1 << config.a_bits) - 1) * ((1 << config.w_bits) - 1)
+
+
+def leading_one(x: Tensor) -> Tensor:
+    """Return floor(log2 x) of x from 1 to 2**62: the exponent of a float64, which may round up."""
+    exponent = torch.frexp(x.double()).exponent.long() - 1
+    return exponent - (torch.bitwise_left_shift(torch.ones_like(x), exponent) > x).long()
+
+
+def integer_root(x: Tensor) -> Tensor:
+    """Return floor(sqrt(x)) of x below 2**48: that of a float64, put right where it rounded."""
+    root = x.double().sqrt().floor().long()
+    root = root - (root * root > x).long()
+    return root + ((root + 1) * (root + 1) <= x).long()
+
+
+def partition(x: Tensor, windows: Windows) -> Tensor:
+    """Return tokens by window, (B W, N, C), of (B, T, C)."""
+    grid = x.unflatten(1, (windows.height, windows.width))  # (B, height, width, C)
+    turned = grid.roll((-windows.row_shift, -windows.column_shift), dims=(1, 2))
+    parts = turned.unflatten(2, (-1, windows.columns)).unflatten(1, (-1, windows.rows))
+    return parts.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+
+
+def joined(rows: Tensor, windows: Windows, images: int) -> Tensor:
+    """Return tokens in their order, (B, T, C), of (B W, N, C)."""
+    down, across = windows.height // windows.rows, windows.width // windows.columns
+    parts = rows.view(images, down, across, windows.rows, windows.columns, -1)
+    turned = parts.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, height, width, C)
+    return turned.roll((windows.row_shift, windows.column_shift), dims=(1, 2)).flatten(1, 2)
