@@ -10,7 +10,7 @@ channels, W windows of N tokens.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,10 +35,25 @@ from ..ptq.attention import of_every_window
 from ..ptq.datapath import AttentionDatapath, rnd
 from ..ptq.layers import exact_matmul
 
-#: Takes each register of a step: name, values.
-Keep = Callable[[str, Tensor], None]
-#: Takes each register of a network: step, name, values.
-Observe = Callable[[str, str, Tensor], None]
+#: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
+#: and axes are those of `bitlog2.sim.network.program.Trace`.
+Observe = Callable[[str, str, dict[str, Tensor]], None]
+
+
+class Part(NamedTuple):
+    """Where a module stands, and who takes its registers."""
+
+    name: str
+    observe: Observe | None
+
+    def of(self, name: str) -> "Part":
+        """Return a part of this part."""
+        return Part(f"{self.name}.{name}", self.observe)
+
+    def keep(self, unit: str, **registers: Tensor) -> None:
+        """Hand out the registers of a unit."""
+        if self.observe is not None:
+            self.observe(self.name, unit, registers)
 
 
 class IntegerNetwork(nn.Module):
@@ -46,7 +61,7 @@ class IntegerNetwork(nn.Module):
 
     Args:
         program: what the network loads.
-        observe: is called with every register, as it is made.
+        observe: is handed the registers of every unit, in the order of the data.
     """
 
     def __init__(self, program: Program, observe: Observe | None = None) -> None:
@@ -58,12 +73,8 @@ class IntegerNetwork(nn.Module):
         """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers."""
         x = pixels.long()
         for place, step in enumerate(self.steps):
-            x = step(x, self._keep(f"steps.{place}"))
+            x = step(x, Part(f"steps.{place}", self.observe))
         return x.int()
-
-    def _keep(self, step: str) -> Keep:
-        observe = self.observe
-        return (lambda name, x: None) if observe is None else (lambda name, x: observe(step, name, x))
 
 
 class Integers(nn.Module):
@@ -87,12 +98,12 @@ class Product(Integers):
         self.load(linear_bias=linear.product.linear_bias)
         self.register_buffer("weights", torch.from_numpy(linear.weights.T.astype(np.float32)))
 
-    def forward(self, codes: Tensor, keep: Keep, part: str) -> Tensor:
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return A, (..., O), of codes (..., K)."""
         centred = (codes - self.zx).float()  # (..., K)
         acc = exact_matmul(centred, self.weights, self.bound).long()  # (..., O)
         acc = acc + self.linear_bias
-        keep(f"{part}.linear_acc", acc)
+        part.keep("linear_accumulator", linear_acc=acc)
         return acc
 
 
@@ -108,12 +119,12 @@ class ToCodes(Integers):
         self.zero, self.top = params.linear_zero, (1 << params.y_bits) - 1
         self.load(linear_multiplier=params.linear_multiplier, linear_shift=params.linear_shift)
 
-    def forward(self, codes: Tensor, keep: Keep, part: str) -> Tensor:
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return codes (..., O) of codes (..., K)."""
-        acc = self.product(codes, keep, part)  # (..., O)
+        acc = self.product(codes, part)  # (..., O)
         y = rnd(acc * self.linear_multiplier, self.linear_shift) + self.zero
         y = y.clamp(0, self.top)
-        keep(f"{part}.linear_code", y)
+        part.keep("linear_requantizer", linear_code=y)
         return y
 
 
@@ -131,13 +142,12 @@ class ToStream(Integers):
             residual_multiplier=params.residual_multiplier, residual_shift=params.residual_shift
         )
 
-    def forward(self, codes: Tensor, x: Tensor, keep: Keep, part: str) -> Tensor:
+    def forward(self, codes: Tensor, x: Tensor, part: Part) -> Tensor:
         """Return the stream (..., O) behind codes (..., K); x (..., O) is what they add to."""
-        acc = self.product(codes, keep, part)  # (..., O)
-        total = x + rnd(acc * self.residual_multiplier, self.residual_shift)
-        keep(f"{part}.residual_sum", total)
-        residual = total.clamp(*self.range)
-        keep(f"{part}.residual", residual)
+        acc = self.product(codes, part)  # (..., O)
+        residual = x + rnd(acc * self.residual_multiplier, self.residual_shift)
+        residual = residual.clamp(*self.range)
+        part.keep("residual_adder", residual=residual)
         return residual
 
 
@@ -148,7 +158,7 @@ class Normalizer(Integers):
         super().__init__()
         self.eps, self.bits, self.fraction = norm_eps, config.root_bits, config.z_fraction_bits
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return z, (..., C), of the stream (..., C)."""
         channels = x.shape[-1]
         total = x.sum(dim=-1, keepdim=True)  # (..., 1)
@@ -160,16 +170,11 @@ class Normalizer(Integers):
         reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
         centred = channels * x - total  # (..., C)
         z = rnd(centred * reciprocal, 2 * self.bits - 1 + k - self.fraction)
-        for name, value in (
-            ("stream_sum", total),
-            ("square_sum", squares),
-            ("variance", variance),
-            ("root_shift", k),
-            ("root", root),
-            ("reciprocal", reciprocal),
-        ):
-            keep(name, value.squeeze(-1))
-        keep("z", z)
+        sums = {"stream_sum": total, "square_sum": squares, "variance": variance}
+        roots = {"root_shift": k, "root": root, "reciprocal": reciprocal}
+        for unit, each in (("norm_sums", sums), ("reciprocal_root", roots)):
+            part.keep(unit, **{name: value.squeeze(-1) for name, value in each.items()})
+        part.keep("normalizer", centred=centred, z=z)
         return z
 
 
@@ -188,11 +193,11 @@ class Norm(Integers):
         if isinstance(params, NormParams):
             self.name, self.range = "norm_code", (0, (1 << params.y_bits) - 1)
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes, or the new stream, (..., C), of the stream (..., C)."""
-        z = self.normalizer(x, keep)  # (..., C)
+        z = self.normalizer(x, part)  # (..., C)
         y = rnd(z * self.gain + self.offset, self.gain_shift).clamp(*self.range)
-        keep(self.name, y)
+        part.keep("norm_requantizer", **{self.name: y})
         return y
 
 
@@ -216,16 +221,16 @@ class EmbeddingStep(Integers):
         self.linear = ToStream(step.linear, config.largest_term, config)
         self.norm = None if step.norm is None else Norm(step.norm, config)
 
-    def forward(self, pixels: Tensor, keep: Keep) -> Tensor:
+    def forward(self, pixels: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
         code = rnd(pixels * self.image_gain + self.image_offset, self.image_shift)
         code = code.clamp(0, self.top)  # (B, colour, line, column)
-        keep("image_code", code)
+        part.of("image").keep("image_requantizer", image_code=code)
         parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
         patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
-        x = self.linear(patches, self.positions, keep, "linear")  # (B, patches, C)
+        x = self.linear(patches, self.positions, part.of("linear"))  # (B, patches, C)
         x = torch.cat((self.prefix.expand(len(x), -1, -1), x), dim=1)  # (B, T, C)
-        return x if self.norm is None else self.norm(x, keep)
+        return x if self.norm is None else self.norm(x, part.of("norm"))
 
 
 class AttentionStep(Integers):
@@ -248,18 +253,21 @@ class AttentionStep(Integers):
             table = getattr(step, name)
             self.register_buffer(name, None if table is None else torch.from_numpy(table.copy()))
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
-        codes = self.norm(x, keep)  # (B, T, C)
-        q = self._by_head(self.q(codes, keep, "q"))  # (B W, H, N, D)
-        k = self._by_head(self.k(codes, keep, "k"))  # (B W, H, N, D)
-        v = self._by_head(self.v(codes, keep, "v"))  # (B W, H, N, D)
+        codes = self.norm(x, part.of("norm"))  # (B, T, C)
+        q = self._by_head(self.q(codes, part.of("q")))  # (B W, H, N, D)
+        k = self._by_head(self.k(codes, part.of("k")))  # (B W, H, N, D)
+        v = self._by_head(self.v(codes, part.of("v")))  # (B W, H, N, D)
         masked = None if self.masked is None else of_every_window(self.masked, len(q))
         found = self.datapath(q, k, v, self.params, masked, self.bias)
-        for name, values in found.named().items():
-            keep(name, values)
+        registers = {  # (B, W H, N, ...)
+            name: each.unflatten(0, (len(x), -1)).flatten(1, 2)
+            for name, each in found.named().items()
+        }
+        part.of("attention").keep("attention_row", **registers)
         o = self._by_token(found.output.o.long(), len(x))  # (B, T, H D)
-        return self.proj(o, x, keep, "proj")  # (B, T, C)
+        return self.proj(o, x, part.of("proj"))  # (B, T, C)
 
     def _by_head(self, codes: Tensor) -> Tensor:
         """Return (B W, H, N, D) float32 of (B, T, H D)."""
@@ -294,15 +302,14 @@ class MlpStep(Integers):
         self.fc1 = Product(step.fc1, term)
         self.fc2 = ToStream(step.fc2, term, config)
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
-        codes = self.norm(x, keep)  # (B, T, C)
-        acc = self.fc1(codes, keep, "fc1")  # (B, T, O)
+        codes = self.norm(x, part.of("norm"))  # (B, T, C)
+        acc = self.fc1(codes, part.of("fc1"))  # (B, T, O)
         u = rnd(acc * self.activation_multiplier, self.activation_shift).clamp(*self.range)
-        keep("u", u)
         hidden = self.table[u - self.range[0]]  # (B, T, O)
-        keep("activation_code", hidden)
-        return self.fc2(hidden, x, keep, "fc2")  # (B, T, C)
+        part.of("fc1").keep("activation", u=u, activation_code=hidden)
+        return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
 class MergingStep(Integers):
@@ -315,14 +322,14 @@ class MergingStep(Integers):
         self.norm = Norm(step.norm, config)
         self.reduction = ToStream(step.reduction, inner_term(config), config)
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T / 4, C') behind the stream (B, T, C)."""
         grid = x.unflatten(1, self.grid)  # (B, height, width, C)
         corners = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
         merged = torch.cat(corners, dim=-1).flatten(1, 2)  # (B, T / 4, 4 C)
-        codes = self.norm(merged, keep)  # (B, T / 4, 4 C)
+        codes = self.norm(merged, part.of("norm"))  # (B, T / 4, 4 C)
         zero = torch.zeros((), dtype=torch.int64, device=x.device)
-        return self.reduction(codes, zero, keep, "reduction")  # (B, T / 4, C')
+        return self.reduction(codes, zero, part.of("reduction"))  # (B, T / 4, C')
 
 
 class HeadStep(Integers):
@@ -344,14 +351,14 @@ class HeadStep(Integers):
         self.linear = Product(step.linear, config.largest_term)
         self.load(head_multiplier=params.head_multiplier, head_shift=params.head_shift)
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+    def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the logits (B, O) of the stream (B, T, C)."""
-        x = x[:, 0] if self.mean is None else self.mean(x[:, self.first :], keep)  # (B, C)
-        codes = x if self.norm is None else self.norm(x, keep)  # (B, C)
-        acc = self.linear(codes, keep, "linear")  # (B, O)
+        x = x[:, :1] if self.mean is None else self.mean(x[:, self.first :], part.of("mean"))
+        codes = x if self.norm is None else self.norm(x, part.of("norm"))  # (B, 1, C)
+        acc = self.linear(codes, part.of("linear"))  # (B, 1, O)
         logit = rnd(acc * self.head_multiplier, self.head_shift)
-        keep("logit", logit)
-        return logit
+        part.of("linear").keep("head", logit=logit)
+        return logit[:, 0]
 
 
 class Mean(Integers):
@@ -372,16 +379,14 @@ class Mean(Integers):
         self.scale = (params.mean_multiplier, params.mean_scale_shift)
         self.high, self.top = (1 << (config.mean_bits - 1)) - 1, (1 << params.y_bits) - 1
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
-        """Return codes (B, C) of the stream (B, T, C)."""
-        z = self.normalizer(x, keep)  # (B, T, C)
+    def forward(self, x: Tensor, part: Part) -> Tensor:
+        """Return codes (B, 1, C) of the stream (B, T, C)."""
+        z = self.normalizer(x, part)  # (B, T, C)
         term = rnd(z * self.mean_gain + self.mean_offset, self.mean_shift)
         term = term.clamp(-self.high - 1, self.high)
-        keep("mean_term", term)
-        total = term.sum(dim=1)  # (B, C)
-        keep("mean_sum", total)
+        total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
         code = rnd(total * self.scale[0], self.scale[1]).clamp(0, self.top)
-        keep("mean_code", code)
+        part.keep("token_mean", mean_term=term, mean_sum=total, mean_code=code)
         return code
 
 
@@ -393,12 +398,11 @@ class StreamMean(nn.Module):
         self.scale = (params.mean_multiplier, params.mean_scale_shift)
         self.range = (config.stream_min, config.stream_max)
 
-    def forward(self, x: Tensor, keep: Keep) -> Tensor:
-        """Return the stream's mean (B, C) of the stream (B, T, C)."""
-        total = x.sum(dim=1)  # (B, C)
-        keep("mean_sum", total)
+    def forward(self, x: Tensor, part: Part) -> Tensor:
+        """Return the stream's mean (B, 1, C) of the stream (B, T, C)."""
+        total = x.sum(dim=1, keepdim=True)  # (B, 1, C)
         mean = rnd(total * self.scale[0], self.scale[1]).clamp(*self.range)
-        keep("stream_mean", mean)
+        part.keep("token_mean", mean_sum=total, stream_mean=mean)
         return mean
 
 
