@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +25,16 @@ from bitlog2.sim.network.program import (
     Step,
     Windows,
 )
+from bitlog2.sim.network.simulator import Simulator
 
+from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
 from ..ptq.supported import check_images, refusal
-from ..images.pixels import Pixels
 from .scales import Choices, UnitParameters, named
+
+#: Calibration images that a program is tried out on at once.
+_BATCH = 8
 
 
 class Lowered(NamedTuple):
@@ -74,11 +79,22 @@ def lower(
         "pixel_bits": pixels.largest.bit_length(),
     }
     config = NetworkConfig(**{**fields, **(hardware or {})})
-    units = UnitParameters(config, observe(model, images))
-    size = (images.shape[2], images.shape[3])
-    steps = walk(model, units, pixels, size)
+    seen, output = observe(model, images)
+    units = UnitParameters(config, seen)
+    steps = walk(model, units, pixels, (images.shape[2], images.shape[3]))
     program = Program(config, first.datapath.config, steps, source, seed)
+    _try_out(program, pixels.of(images), output, units.choices)
     return Lowered(program, units.choices)
+
+
+def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:
+    """Take down how a program does on images of which the calibrated model's output is known."""
+    simulator, predicted = Simulator(program), output.argmax(dim=1)
+    for batch, expected in zip(pixels.split(_BATCH), predicted.split(_BATCH), strict=True):
+        found = simulator(batch.cpu().numpy().astype(np.uint16))
+        choices.images += len(batch)
+        choices.agreeing += int((found.logits.argmax(axis=1) == expected.cpu().numpy()).sum())
+        choices.saturated += sum(found.saturated.values())
 
 
 Walk = Callable[[Any, UnitParameters, Pixels, tuple[int, int]], tuple[Step, ...]]
@@ -113,8 +129,8 @@ def _activation(module: nn.Module) -> str | None:
     return known.get(type(module))
 
 
-def observe(model: nn.Module, images: Tensor) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest value at the places of a model that lowering asks for.
+def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, float]], Tensor]:
+    """Return the smallest and largest value at places of a model, and its output.
 
     Of layer norms and activations it is their input, by the module's name; of blocks their output,
     as `NAME.output`.
@@ -136,11 +152,11 @@ def observe(model: nn.Module, images: Tensor) -> dict[str, tuple[float, float]]:
             handles.append(module.register_forward_hook(note(f"{name}.output")))
     try:
         with torch.no_grad():
-            model(images)
+            output = model(images)
     finally:
         for handle in handles:
             handle.remove()
-    return seen
+    return seen, output
 
 
 # -- ViT and DeiT ----------------------------------------------------------------------------------
@@ -154,11 +170,10 @@ def _vit(
         _require_nothing(part, getattr(model, part))
     if model.attn_pool is not None:
         raise refusal("attn_pool", model.attn_pool, "must be left out: tokens are pooled by a mean")
-    names = [f"blocks.{place}" for place in range(len(model.blocks))]
-    bits = units.stream("blocks", [place for name in names for place in _places(name)])
+    bits = units.stream("blocks", _places("blocks", model.blocks))
     steps: list[Step] = [_vit_embedding(model, units, pixels, size, bits)]
-    for name, block in zip(names, model.blocks, strict=True):
-        steps += _block(units, name, block, bits)
+    for place, block in enumerate(model.blocks):
+        steps += _block(units, f"blocks.{place}", block, bits)
     return *steps, _vit_head(model, units, bits)
 
 
@@ -178,8 +193,8 @@ def _vit_embedding(
             positions = positions[len(prefix) :]
     before, norm = bits, None
     if not isinstance(model.norm_pre, nn.Identity):
-        before = units.stream("norm_pre", ["norm_pre"])
         layer = _layer_norm("norm_pre", model.norm_pre)
+        before = units.stream("norm_pre", ["norm_pre"])
         norm = units.stream_norm("norm_pre", layer, before, bits)
     return _embedding(units, patch, pixels, size, before, positions, prefix, norm)
 
@@ -211,18 +226,19 @@ def _swin(
 ) -> tuple[Step, ...]:
     """Embedding with its norm, then by stage a merging and the blocks, head: a stream per stage."""
     steps: list[Step] = []
-    before = bits = units.stream("patch_embed", ["patch_embed.norm"])
+    _layer_norm("patch_embed.norm", model.patch_embed.norm)
+    bits = units.stream("patch_embed", ["patch_embed.norm"])
     for place, stage in enumerate(model.layers):
         name = f"layers.{place}"
-        names = [f"{name}.blocks.{i}" for i in range(len(stage.blocks))]
-        before, bits = bits, units.stream(name, [x for each in names for x in _places(each)])
+        places = _places(f"{name}.blocks", stage.blocks)
+        before, bits = bits, units.stream(name, places)
         if place == 0:
             _require_nothing(f"{name}.downsample", stage.downsample)
             steps.append(_swin_embedding(model, units, pixels, size, (before, bits)))
         else:
             steps.append(_merging(units, f"{name}.downsample", stage, (before, bits)))
-        for each, block in zip(names, stage.blocks, strict=True):
-            steps += _block(units, each, block, bits)
+        for number, block in enumerate(stage.blocks):
+            steps += _block(units, f"{name}.blocks.{number}", block, bits)
     return *steps, _swin_head(model, units, bits)
 
 
@@ -272,9 +288,17 @@ def _swin_head(model: Any, units: UnitParameters, bits: int) -> Head:
 # -- What they share -------------------------------------------------------------------------------
 
 
-def _places(block: str) -> tuple[str, str, str]:
-    """Return where the stream of a block is seen."""
-    return f"{block}.norm1", f"{block}.norm2", f"{block}.output"
+def _places(name: str, blocks: Any) -> list[str]:
+    """Return where the stream of some blocks is seen; refuse other blocks."""
+    places = []
+    for number, block in enumerate(blocks):
+        each = f"{name}.{number}"
+        if type(block).forward not in [kind.forward for kind in _blocks()]:
+            raise refusal(each, block, "must be timm's Block or SwinTransformerBlock")
+        for part in ("norm1", "norm2"):
+            _layer_norm(f"{each}.{part}", getattr(block, part))
+        places += [f"{each}.norm1", f"{each}.norm2", f"{each}.output"]
+    return places
 
 
 def _embedding(
@@ -312,8 +336,6 @@ def _embedding(
 
 def _block(units: UnitParameters, name: str, block: Any, bits: int) -> tuple[Attention, Mlp]:
     """An attention and an MLP, each behind its norm and with the scale of its branch."""
-    if type(block).forward not in [kind.forward for kind in _blocks()]:
-        raise refusal(name, block, "must be timm's Block or SwinTransformerBlock")
     for part in ("drop_path1", "drop_path2"):
         _require_nothing(f"{name}.{part}", getattr(block, part))
     return _attention(units, name, block, bits), _mlp(units, name, block, bits)
@@ -323,7 +345,7 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
     module = block.attn
     if not isinstance(module, IntegerAttention):
         raise refusal(f"{name}.attn", module, "must have an integer datapath")
-    norm, width = _layer_norm(f"{name}.norm1", block.norm1), len(module.qkv.weight) // 3
+    width = len(module.qkv.weight) // 3
     q, k, v = (
         units.to_codes(
             f"{name}.attn.qkv",
@@ -345,7 +367,7 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
     gains = _layer_scale(f"{name}.ls1", block)
     bias, masked = module.score_bias, getattr(block, "attn_mask", None)
     return Attention(
-        norm=units.norm(f"{name}.norm1", norm, bits, module.qkv.input_quantizer),
+        norm=units.norm(f"{name}.norm1", block.norm1, bits, module.qkv.input_quantizer),
         q=q,
         k=k,
         v=v,
@@ -377,11 +399,10 @@ def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
     function = _activation(module.act)
     if function is None:
         raise refusal(f"{name}.mlp.act", module.act, "must be GELU, QuickGELU or ReLU")
-    norm = _layer_norm(f"{name}.norm2", block.norm2)
     fc1, fc2 = (_integer(f"{name}.mlp.{part}", getattr(module, part)) for part in ("fc1", "fc2"))
     gains = _layer_scale(f"{name}.ls2", block)
     return Mlp(
-        norm=units.norm(f"{name}.norm2", norm, bits, fc1.input_quantizer),
+        norm=units.norm(f"{name}.norm2", block.norm2, bits, fc1.input_quantizer),
         fc1=units.activation(f"{name}.mlp", fc1, function, fc2.input_quantizer),
         fc2=units.to_stream(f"{name}.mlp.fc2", fc2, bits, gains),
     )

@@ -72,17 +72,23 @@ class TableChoice:
 
 @dataclass
 class Choices:
-    """What lowering chose from what calibration images showed.
+    """What lowering chose from what calibration images showed, and what it gives on these.
 
     Attributes:
         streams: format of each residual stream.
         tables: range of each activation's table.
         logit_bits: fraction bits of the logits, whose LSB is 2**-logit_bits.
+        images: how many there were.
+        agreeing: images of which the program's prediction is the calibrated model's.
+        saturated: values of the streams that saturate.
     """
 
     streams: list[StreamChoice] = field(default_factory=list)
     tables: list[TableChoice] = field(default_factory=list)
     logit_bits: int = 0
+    images: int = 0
+    agreeing: int = 0
+    saturated: int = 0
 
     def lines(self) -> list[str]:
         """Return a line per choice."""
@@ -92,10 +98,16 @@ class Choices:
         )
         tables = (
             f"table {each.layer}: LSB 2^-{each.fraction_bits}, inputs seen {each.low:.2f} to "
-            f"{each.high:.2f}"
+            f"{each.high:.2f}{', cut' * each.cut}"
             for each in self.tables
         )
-        return [*streams, *tables, f"logits: LSB 2^-{self.logit_bits}"]
+        return [
+            *streams,
+            *tables,
+            f"logits: LSB 2^-{self.logit_bits}",
+            f"calibration images: {self.agreeing} of {self.images} predictions as before, "
+            f"{self.saturated} values of the stream saturate",
+        ]
 
 
 @contextmanager
