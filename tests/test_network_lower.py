@@ -7,12 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from support.command import call
 from support.models import digits_task, quantized_digits, swin
 from test_network_torch import Registers, differing
 from timm.layers import GluMlp, QuickGELU, RmsNorm
 from timm.models.vision_transformer import ParallelThingsBlock, VisionTransformer
 from torch import nn
 
+from bitlog2.flow.execution import execute
 from bitlog2.models.images.pixels import Pixels
 from bitlog2.models.network import scales
 from bitlog2.models.network.lower import _try_out, lower
@@ -22,7 +24,7 @@ from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim.network.multiplier import stream_fraction_bits
 from bitlog2.sim.network.program import Mlp
 from bitlog2.sim.network.program_file import read_program, write_program
-from bitlog2.sim.network.simulator import infer
+from bitlog2.sim.network.simulator import infer, logits_digest
 
 PIXELS = Pixels(255, (0.5, 0.4, 0.6), (0.25, 0.25, 0.3))
 
@@ -103,7 +105,10 @@ def test_lower_digits_every_register_is_the_same_in_torch_and_simulator(scheme, 
 
 @pytest.mark.parametrize(
     "scheme",
-    ["RowMax_16", *(pytest.param(f"BitLog2_{x}", marks=pytest.mark.long) for x in ("Half_17", "Single_16"))],
+    [
+        "RowMax_16",
+        *(pytest.param(f"BitLog2_{x}", marks=pytest.mark.long) for x in ("Half_17", "Single_16")),
+    ],
 )
 def test_lower_digits_logits_of_every_image_are_the_same(scheme):
     program, pixels = lowered_digits(scheme, 4).program, digits_pixels(544)
@@ -113,7 +118,7 @@ def test_lower_digits_logits_of_every_image_are_the_same(scheme):
     assert np.array_equal(torch.cat(parts).numpy(), logits)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.long)])
 @pytest.mark.parametrize("scheme", ["BitLog2_Half_17", "BitLog2_Single_16", "RowMax_16"])
 def test_lower_digits_predictions_are_those_of_integer_attention(scheme, bits):
     """98 of 100: LayerNorm, GELU and residuals in integers cost nothing that shows."""
@@ -130,6 +135,27 @@ def test_lower_digits_program_survives_its_file(tmp_path):
     found, _ = read_program(tmp_path / "digits")
     pixels = digits_pixels(4)
     assert np.array_equal(infer(found, pixels).logits, infer(program, pixels).logits)
+
+
+def test_lower_command_writes_a_program_that_runs_to_the_digest_of_torch(tmp_path, capsys):
+    program, pixels, out = (tmp_path / name for name in ("digits.bitlog2", "digits.npz", "out.npz"))
+    words = ["--out", program, "--pixels", pixels, "--limit", 40, "--scheme", "RowMax_16"]
+    assert call("lower", "digits", *words) == 0
+    said = capsys.readouterr().out.splitlines()
+    found = execute(program, pixels, out)
+    assert said[-2:] == [f"pixels {pixels}: 40 images", f"program {program}: {found.program}"]
+    model = IntegerNetwork(lowered_digits("RowMax_16", 4).program)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(digits_pixels(40).astype(np.int32))).numpy()
+    assert found.digest == logits_digest(logits)
+
+
+def test_lower_command_refuses_a_loaded_model(tmp_path):
+    message = (
+        "^--load must be left out by lower, which observes the images that it calibrates with$"
+    )
+    with pytest.raises(ValueError, match=message):
+        call("lower", "digits", "--out", tmp_path / "x", "--load", tmp_path / "y")
 
 
 # -- Forms of models -------------------------------------------------------------------------------
@@ -288,7 +314,9 @@ REFUSED = {
     r"layer attn_pool \(Tanh\): must be left out": with_part("attn_pool", nn.Tanh()),
     r"layer pos_drop \(Tanh\): must be left out": with_part("pos_drop", nn.Tanh()),
     r"layer norm_pre \(Tanh\): must be a LayerNorm": with_part("norm_pre", nn.Tanh()),
-    r"layer blocks.0.norm1 \(RmsNorm\): must be a LayerNorm": with_part("blocks.0.norm1", RmsNorm(32)),
+    r"layer blocks.0.norm1 \(RmsNorm\): must be a LayerNorm": with_part(
+        "blocks.0.norm1", RmsNorm(32)
+    ),
     r"layer norm \(RmsNorm\): must be a LayerNorm": with_part("norm", RmsNorm(32)),
     r"layer model \(VisionTransformer\): must have one norm in front of its head, got 2": with_part(
         "fc_norm", nn.LayerNorm(32)
@@ -373,7 +401,10 @@ def test_pixels_are_those_that_images_are_made_of():
     ("image", "message"),
     [
         (torch.zeros(1, 3, 2, 2), "images must be normalized integers from 0 to 255, got 127.5000"),
-        (torch.full((1, 3, 2, 2), 9.0), "images must be normalized integers from 0 to 255, got 701"),
+        (
+            torch.full((1, 3, 2, 2), 9.0),
+            "images must be normalized integers from 0 to 255, got 701",
+        ),
         (torch.full((1, 3, 2, 2), torch.nan), "images must be normalized integers .*, got nan"),
         (torch.zeros(1, 1, 2, 2), r"images must be \(B, 3, lines, columns\), got \(1, 1, 2, 2\)"),
     ],

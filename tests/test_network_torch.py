@@ -12,7 +12,7 @@ from mutants import Mutant, mutants_of
 from support.programs import PROGRAMS, images
 
 from bitlog2.models.network import network
-from bitlog2.models.network.network import IntegerNetwork, integer_root, leading_one
+from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.parameters import MeanParams, ProductParams
 from bitlog2.sim.network.program import Linear

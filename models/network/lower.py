@@ -90,10 +90,12 @@ def lower(
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:
     """Take down how a program does on images of which the calibrated model's output is known."""
     simulator, predicted = Simulator(program), output.argmax(dim=1)
-    for batch, expected in zip(pixels.split(_BATCH), predicted.split(_BATCH), strict=True):
-        found = simulator(batch.cpu().numpy().astype(np.uint16))
+    for start in range(0, len(pixels), _BATCH):
+        batch = pixels[start : start + _BATCH].cpu().numpy().astype(np.uint16)
+        expected = predicted[start : start + _BATCH].cpu().numpy()
+        found = simulator(batch)
         choices.images += len(batch)
-        choices.agreeing += int((found.logits.argmax(axis=1) == expected.cpu().numpy()).sum())
+        choices.agreeing += int((found.logits.argmax(axis=1) == expected).sum())
         choices.saturated += sum(found.saturated.values())
 
 
@@ -312,7 +314,7 @@ def _embedding(
     norm: StreamNormParams | None,
 ) -> PatchEmbedding:
     """Pixels to the stream, and in front of the patches' tokens the constant ones."""
-    from timm.layers import PatchEmbed
+    from timm.layers.patch_embed import PatchEmbed
 
     proj = patch.proj
     if type(patch).forward is not PatchEmbed.forward or patch.dynamic_img_pad:
@@ -389,7 +391,7 @@ def _windows(name: str, block: Any) -> Windows | None:
 
 
 def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
-    from timm.layers import Mlp as Perceptron
+    from timm.layers.mlp import Mlp as Perceptron
 
     module = block.mlp
     if type(module).forward is not Perceptron.forward:
@@ -409,7 +411,7 @@ def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
 
 
 def _layer_scale(name: str, block: Any) -> Tensor | None:
-    from timm.layers import LayerScale
+    from timm.layers.layer_scale import LayerScale
 
     module = getattr(block, name.rpartition(".")[2], None)
     if module is None or isinstance(module, nn.Identity):
@@ -434,7 +436,8 @@ def _integer(name: str, module: nn.Module) -> IntegerLinear:
 
 def _require_nothing(name: str, module: nn.Module) -> None:
     """Refuse a part that changes its input in eval mode."""
-    from timm.layers import DropPath, PatchDropout
+    from timm.layers.drop import DropPath
+    from timm.layers.patch_dropout import PatchDropout
 
     if not isinstance(module, nn.Identity | nn.Dropout | DropPath | PatchDropout):
         raise refusal(name, module, "must be left out: the network has no unit for it")

@@ -17,7 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from bitlog2.sim.network.parameters import (
+    MeanParams,
+    NormParams,
+    StreamMeanParams,
+    StreamNormParams,
+)
 from bitlog2.sim.network.program import (
     Attention,
     CodeLinear,
@@ -244,9 +249,7 @@ class AttentionStep(Integers):
         config, term = program.network, inner_term(program.network)
         self.heads, self.windows, self.params = step.heads, step.windows, step.params
         self.norm = Norm(step.norm, config)
-        self.q, self.k, self.v = (
-            ToCodes(each, term) for each in (step.q, step.k, step.v)
-        )
+        self.q, self.k, self.v = (ToCodes(each, term) for each in (step.q, step.k, step.v))
         self.datapath = AttentionDatapath(program.attention)
         self.proj = ToStream(step.proj, term, config)
         for name in ("bias", "masked"):
@@ -262,8 +265,7 @@ class AttentionStep(Integers):
         masked = None if self.masked is None else of_every_window(self.masked, len(q))
         found = self.datapath(q, k, v, self.params, masked, self.bias)
         registers = {  # (B, W H, N, ...)
-            name: each.unflatten(0, (len(x), -1)).flatten(1, 2)
-            for name, each in found.named().items()
+            name: each.reshape(len(x), -1, *each.shape[2:]) for name, each in found.named().items()
         }
         part.of("attention").keep("attention_row", **registers)
         o = self._by_token(found.output.o.long(), len(x))  # (B, T, H D)
@@ -273,7 +275,7 @@ class AttentionStep(Integers):
         """Return (B W, H, N, D) float32 of (B, T, H D)."""
         if self.windows is not None:
             codes = partition(codes, self.windows)  # (B W, N, H D)
-        return codes.float().unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return codes.float().view(*codes.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _by_token(self, o: Tensor, images: int) -> Tensor:
         """Return (B, T, H D) of (B W, H, N, D)."""
@@ -324,7 +326,7 @@ class MergingStep(Integers):
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T / 4, C') behind the stream (B, T, C)."""
-        grid = x.unflatten(1, self.grid)  # (B, height, width, C)
+        grid = x.view(len(x), *self.grid, -1)  # (B, height, width, C)
         corners = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
         merged = torch.cat(corners, dim=-1).flatten(1, 2)  # (B, T / 4, 4 C)
         codes = self.norm(merged, part.of("norm"))  # (B, T / 4, 4 C)
@@ -438,9 +440,10 @@ def integer_root(x: Tensor) -> Tensor:
 
 def partition(x: Tensor, windows: Windows) -> Tensor:
     """Return tokens by window, (B W, N, C), of (B, T, C)."""
-    grid = x.unflatten(1, (windows.height, windows.width))  # (B, height, width, C)
+    grid = x.view(len(x), windows.height, windows.width, -1)
     turned = grid.roll((-windows.row_shift, -windows.column_shift), dims=(1, 2))
-    parts = turned.unflatten(2, (-1, windows.columns)).unflatten(1, (-1, windows.rows))
+    down, across = windows.height // windows.rows, windows.width // windows.columns
+    parts = turned.view(len(x), down, windows.rows, across, windows.columns, -1)
     return parts.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 

@@ -36,9 +36,9 @@ from bitlog2.sim.network.parameters import (
 )
 from bitlog2.sim.network.program import ActivationLinear, CodeLinear, HeadLinear, ResidualLinear
 
-from ..ptq.layers import IntegerConv2d, IntegerLinear
-from ..ptq.quantizers import CodeUniform
 from ..images.pixels import Pixels
+from ..ptq.layers import IntegerLinear
+from ..ptq.quantizers import CodeUniform
 
 #: Fraction bits of the terms of a mean of normalized tokens, in steps of a code.
 _MEAN_BITS = 8
@@ -57,17 +57,20 @@ class StreamChoice:
 
 @dataclass(frozen=True)
 class TableChoice:
-    """The range of an activation's table, u / 2**fraction_bits; inputs from low to high were seen.
+    """The range of an activation's table; beyond it codes no longer change, or no input was seen.
 
     Attributes:
-        cut: whether the table ends before these inputs do, where the code no longer changes.
+        layer: the MLP.
+        low, high: inputs that were seen.
+        fraction_bits: of u, whose LSB is 2**-fraction_bits.
+        reach: the table is of inputs from -reach to reach.
     """
 
     layer: str
     low: float
     high: float
     fraction_bits: int
-    cut: bool
+    reach: float
 
 
 @dataclass
@@ -97,8 +100,8 @@ class Choices:
             for each in self.streams
         )
         tables = (
-            f"table {each.layer}: LSB 2^-{each.fraction_bits}, inputs seen {each.low:.2f} to "
-            f"{each.high:.2f}{', cut' * each.cut}"
+            f"table {each.layer}: LSB 2^-{each.fraction_bits}, of {-each.reach:g} to "
+            f"{each.reach:g}, inputs seen {each.low:.2f} to {each.high:.2f}"
             for each in self.tables
         )
         return [
@@ -130,9 +133,7 @@ class UnitParameters:
         choices: what was chosen so far.
     """
 
-    def __init__(
-        self, config: NetworkConfig, seen: Mapping[str, tuple[float, float]]
-    ) -> None:
+    def __init__(self, config: NetworkConfig, seen: Mapping[str, tuple[float, float]]) -> None:
         self.config, self.choices = config, Choices()
         self._seen = seen
 
@@ -225,8 +226,7 @@ class UnitParameters:
         with named(f"{name}.fc1"):
             bits, table = self._table(function, target, low, high)
             reach = 2.0 ** (self.config.u_bits - 1 - bits)
-            cut = not -reach <= low <= high <= reach - 2.0**-bits
-            self.choices.tables.append(TableChoice(name, low, high, bits, cut))
+            self.choices.tables.append(TableChoice(name, low, high, bits, reach))
             ratios = (each * 2.0**bits for each in _product_scales(layer))
             m, n = multipliers(ratios, self.config.m_bits, self.config.max_n, "table scale")
             params = ActivationParams(m, n, table)
@@ -240,12 +240,12 @@ class UnitParameters:
         with named(name):
             affine = self._affine(norm, _scale(target) / one, _zero(target) * one)
             m, n = multipliers([1.0 / (tokens * one)], config.m_bits, config.max_n, "mean")
-            return MeanParams(self._eps(norm, bits), *affine, *m, *n, target.bits)
+            return MeanParams(self._eps(norm, bits), *affine, m[0], n[0], target.bits)
 
     def stream_mean(self, tokens: int) -> StreamMeanParams:
         """Unit 30: the mean of tokens of the stream itself."""
         m, n = multipliers([1.0 / tokens], self.config.m_bits, self.config.max_n, "mean")
-        return StreamMeanParams(*m, *n)
+        return StreamMeanParams(m[0], n[0])
 
     def head(self, name: str, layer: IntegerLinear) -> HeadLinear:
         """Units 22 and 31: the head, its logits in the finest LSB in which none can overflow."""
