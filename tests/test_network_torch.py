@@ -40,7 +40,8 @@ def amplified(program):
     linear = replace(first.linear, params=replace(first.linear.params, residual_shift=shift))
     if isinstance(last.mean, MeanParams):
         shift = tuple(n - 9 for n in last.mean.mean_shift)
-        last = replace(last, mean=replace(last.mean, mean_shift=shift))
+        offset = tuple(h * (-1) ** place for place, h in enumerate(last.mean.mean_offset))
+        last = replace(last, mean=replace(last.mean, mean_shift=shift, mean_offset=offset))
     steps = (replace(first, image=image, linear=linear), *program.blocks, last)
     return replace(program, steps=steps)
 
@@ -112,11 +113,16 @@ def leading_ones_are_wrong(module):
 
 def long_sums_are_wrong(module):
     """Whether an odd sum of 8191 largest products differs: float32 would round it."""
-    config = NetworkConfig(a_bits=8, w_bits=8)
     linear = Linear(np.full((1, 8191), 255, np.int16), ProductParams(0, (0,)))
-    product = module.Product(linear, module.inner_term(config))
-    codes = torch.full((1, 8191), 255)
-    return product(codes, module.Part("linear", None)).tolist() != [[8191 * 255 * 255]]
+    codes = torch.full((1, 8191), 255, dtype=torch.uint8)
+    return any(
+        module.Product(linear, largest)(codes, module.Part("linear", None)).tolist()
+        != [[8191 * 255 * 255]]
+        for largest in (
+            module.inner(NetworkConfig(a_bits=8, w_bits=8)),
+            module.outer(NetworkConfig()),
+        )
+    )
 
 
 @requirement("BL2-ROOT-01", "BL2-ROOT-02")
@@ -134,16 +140,15 @@ def test_network_torch_sums_beyond_float32_are_exact():
 
 MUTANTS = mutants_of(Path(network.__file__), set())
 #: Mutants that compute the same bits on all legal input, and why.
+_WIDER = "a larger bound takes a wider type, which is exact too"
 EQUIVALENT = {
-    "network/network.py:inner_term: (1 << config.a_bits) - 1 -> (1 << config.a_bits) + 1": (
-        "a larger bound takes float64 sooner, which is exact too"
-    ),
-    "network/network.py:inner_term: (1 << config.w_bits) - 1 -> (1 << config.w_bits) + 1": (
-        "a larger bound takes float64 sooner, which is exact too"
-    ),
-    "network/network.py:forward: u - self.range[0] -> u + self.range[0]": (
-        "half of the table to the left is half of it to the right: indices count from its end"
-    ),
+    f"network/network.py:{change}": _WIDER
+    for change in (
+        "inner: (1 << config.a_bits) - 1 -> (1 << config.a_bits) + 1",
+        "inner: (1 << config.w_bits) - 1 -> (1 << config.w_bits) + 1",
+        "outer: (1 << config.code_bits) - 1 -> (1 << config.code_bits) + 1",
+        "outer: (1 << config.weight_bits) - 1 -> (1 << config.weight_bits) + 1",
+    )
 }
 
 

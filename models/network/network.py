@@ -1,9 +1,9 @@
 """The whole network in torch: from pixels to int32 logits, in integers alone.
 
 Written from SPEC.md, section 10, without the simulator's kernels; attention is
-`models/ptq/datapath.py`. Exact on any device, for any batch and number of threads: values are
-int64, and a matrix product goes through float32 or float64 only where the bound of its sums, from
-the widths of the configuration, is below 2**24 or 2**53.
+`models/ptq/datapath.py`. Exact on any device, for any batch and number of threads: what is scaled
+is int64, and a matrix product goes through int8, float32 or float64 only where the widths of the
+configuration prove that its sums are exact (`exact_accumulators`).
 
 Shapes: B images, T tokens, C channels, K inputs and O outputs of a linear layer, H heads of D
 channels, W windows of N tokens.
@@ -37,8 +37,8 @@ from bitlog2.sim.network.program import (
 )
 
 from ..ptq.attention import of_every_window
-from ..ptq.datapath import AttentionDatapath, rnd
-from ..ptq.layers import exact_matmul
+from ..ptq.datapath import AttentionDatapath
+from ..ptq.layers import exact_accumulators
 
 #: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
 #: and axes are those of `bitlog2.sim.network.program.Trace`.
@@ -91,23 +91,24 @@ class Integers(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(each, np.int64)))
 
 
-class Product(Integers):
-    """Unit 22, the linear accumulator: A = (x - zx) w^T + B."""
+class Product(nn.Module):
+    """Unit 22, the linear accumulator: A = x w^T + (B - zx * sum(w)) = (x - zx) w^T + B."""
 
-    linear_bias: Tensor
     weights: Tensor
+    constant: Tensor
 
-    def __init__(self, linear: Linear, term: int) -> None:
+    def __init__(self, linear: Linear, largest: tuple[int, int]) -> None:
         super().__init__()
-        self.zx, self.bound = linear.product.zx, linear.inputs * term
-        self.load(linear_bias=linear.product.linear_bias)
-        self.register_buffer("weights", torch.from_numpy(linear.weights.T.astype(np.float32)))
+        self.largest = largest
+        bias = np.array(linear.product.linear_bias, np.int64)
+        constant = bias - linear.product.zx * linear.weights.sum(axis=1, dtype=np.int64)
+        self.register_buffer("weights", torch.from_numpy(linear.weights.astype(np.int16)))
+        self.register_buffer("constant", torch.from_numpy(constant.astype(np.int32)))
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
-        """Return A, (..., O), of codes (..., K)."""
-        centred = (codes - self.zx).float()  # (..., K)
-        acc = exact_matmul(centred, self.weights, self.bound).long()  # (..., O)
-        acc = acc + self.linear_bias
+        """Return A, (..., O) int32, of codes (..., K)."""
+        product = exact_accumulators(codes, self.weights, *self.largest)  # (..., O)
+        acc = product.int() + self.constant
         part.keep("linear_accumulator", linear_acc=acc)
         return acc
 
@@ -118,17 +119,17 @@ class ToCodes(Integers):
     linear_multiplier: Tensor
     linear_shift: Tensor
 
-    def __init__(self, linear: CodeLinear, term: int) -> None:
+    def __init__(self, linear: CodeLinear, largest: tuple[int, int]) -> None:
         super().__init__()
-        self.product, params = Product(linear, term), linear.params
+        self.product, params = Product(linear, largest), linear.params
         self.zero, self.top = params.linear_zero, (1 << params.y_bits) - 1
         self.load(linear_multiplier=params.linear_multiplier, linear_shift=params.linear_shift)
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return codes (..., O) of codes (..., K)."""
         acc = self.product(codes, part)  # (..., O)
-        y = rnd(acc * self.linear_multiplier, self.linear_shift) + self.zero
-        y = y.clamp(0, self.top)
+        y = scaled(acc, self.linear_multiplier, self.linear_shift)
+        y = y.add_(self.zero).clamp_(0, self.top).to(torch.uint8)
         part.keep("linear_requantizer", linear_code=y)
         return y
 
@@ -139,9 +140,11 @@ class ToStream(Integers):
     residual_multiplier: Tensor
     residual_shift: Tensor
 
-    def __init__(self, linear: ResidualLinear, term: int, config: NetworkConfig) -> None:
+    def __init__(
+        self, linear: ResidualLinear, largest: tuple[int, int], config: NetworkConfig
+    ) -> None:
         super().__init__()
-        self.product, params = Product(linear, term), linear.params
+        self.product, params = Product(linear, largest), linear.params
         self.range = (config.stream_min, config.stream_max)
         self.load(
             residual_multiplier=params.residual_multiplier, residual_shift=params.residual_shift
@@ -150,8 +153,8 @@ class ToStream(Integers):
     def forward(self, codes: Tensor, x: Tensor, part: Part) -> Tensor:
         """Return the stream (..., O) behind codes (..., K); x (..., O) is what they add to."""
         acc = self.product(codes, part)  # (..., O)
-        residual = x + rnd(acc * self.residual_multiplier, self.residual_shift)
-        residual = residual.clamp(*self.range)
+        added = scaled(acc, self.residual_multiplier, self.residual_shift)
+        residual = added.add_(x).clamp_(*self.range)
         part.keep("residual_adder", residual=residual)
         return residual
 
@@ -174,7 +177,7 @@ class Normalizer(Integers):
         root = integer_root(argument)  # (..., 1)
         reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
         centred = channels * x - total  # (..., C)
-        z = rnd(centred * reciprocal, 2 * self.bits - 1 + k - self.fraction)
+        z = scaled(centred, reciprocal, 2 * self.bits - 1 + k - self.fraction)
         sums = {"stream_sum": total, "square_sum": squares, "variance": variance}
         roots = {"root_shift": k, "root": root, "reciprocal": reciprocal}
         for unit, each in (("norm_sums", sums), ("reciprocal_root", roots)):
@@ -194,16 +197,21 @@ class Norm(Integers):
         super().__init__()
         self.normalizer = Normalizer(params.norm_eps, config)
         self.load(gain=params.gain, offset=params.offset, gain_shift=params.gain_shift)
-        self.name, self.range = "stream_norm", (config.stream_min, config.stream_max)
+        self.codes = isinstance(params, NormParams)
+        self.range = (config.stream_min, config.stream_max)
         if isinstance(params, NormParams):
-            self.name, self.range = "norm_code", (0, (1 << params.y_bits) - 1)
+            self.range = (0, (1 << params.y_bits) - 1)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes, or the new stream, (..., C), of the stream (..., C)."""
         z = self.normalizer(x, part)  # (..., C)
-        y = rnd(z * self.gain + self.offset, self.gain_shift).clamp(*self.range)
-        part.keep("norm_requantizer", **{self.name: y})
-        return y
+        y = scaled(z, self.gain, self.gain_shift, self.offset).clamp_(*self.range)
+        if not self.codes:
+            part.keep("norm_requantizer", stream_norm=y)
+            return y
+        code = y.to(torch.uint8)
+        part.keep("norm_requantizer", norm_code=code)
+        return code
 
 
 class EmbeddingStep(Integers):
@@ -223,13 +231,13 @@ class EmbeddingStep(Integers):
             name: np.reshape(each, (-1, 1, 1)) for name, each in vars(step.image).items()
         }  # (colour, 1, 1)
         self.load(**colours, positions=step.positions, prefix=step.prefix)
-        self.linear = ToStream(step.linear, config.largest_term, config)
+        self.linear = ToStream(step.linear, outer(config), config)
         self.norm = None if step.norm is None else Norm(step.norm, config)
 
     def forward(self, pixels: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
-        code = rnd(pixels * self.image_gain + self.image_offset, self.image_shift)
-        code = code.clamp(0, self.top)  # (B, colour, line, column)
+        code = scaled(pixels, self.image_gain, self.image_shift, self.image_offset)
+        code = code.clamp_(0, self.top).to(torch.uint8)  # (B, colour, line, column)
         part.of("image").keep("image_requantizer", image_code=code)
         parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
         patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
@@ -246,12 +254,12 @@ class AttentionStep(Integers):
 
     def __init__(self, step: Attention, program: Program) -> None:
         super().__init__()
-        config, term = program.network, inner_term(program.network)
+        config, largest = program.network, inner(program.network)
         self.heads, self.windows, self.params = step.heads, step.windows, step.params
         self.norm = Norm(step.norm, config)
-        self.q, self.k, self.v = (ToCodes(each, term) for each in (step.q, step.k, step.v))
+        self.q, self.k, self.v = (ToCodes(each, largest) for each in (step.q, step.k, step.v))
         self.datapath = AttentionDatapath(program.attention)
-        self.proj = ToStream(step.proj, term, config)
+        self.proj = ToStream(step.proj, largest, config)
         for name in ("bias", "masked"):
             table = getattr(step, name)
             self.register_buffer(name, None if table is None else torch.from_numpy(table.copy()))
@@ -268,7 +276,7 @@ class AttentionStep(Integers):
             name: each.reshape(len(x), -1, *each.shape[2:]) for name, each in found.named().items()
         }
         part.of("attention").keep("attention_row", **registers)
-        o = self._by_token(found.output.o.long(), len(x))  # (B, T, H D)
+        o = self._by_token(found.output.o, len(x))  # (B, T, H D)
         return self.proj(o, x, part.of("proj"))  # (B, T, C)
 
     def _by_head(self, codes: Tensor) -> Tensor:
@@ -293,23 +301,23 @@ class MlpStep(Integers):
     def __init__(self, step: Mlp, program: Program) -> None:
         super().__init__()
         config, params = program.network, step.fc1.params
-        term = inner_term(config)
         self.range = (config.u_min, config.u_max)
         self.load(
             activation_multiplier=params.activation_multiplier,
             activation_shift=params.activation_shift,
-            table=params.table,
         )
+        self.register_buffer("table", torch.tensor(params.table, dtype=torch.uint8))
         self.norm = Norm(step.norm, config)
-        self.fc1 = Product(step.fc1, term)
-        self.fc2 = ToStream(step.fc2, term, config)
+        self.fc1 = Product(step.fc1, inner(config))
+        self.fc2 = ToStream(step.fc2, inner(config), config)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
         acc = self.fc1(codes, part.of("fc1"))  # (B, T, O)
-        u = rnd(acc * self.activation_multiplier, self.activation_shift).clamp(*self.range)
-        hidden = self.table[u - self.range[0]]  # (B, T, O)
+        u = scaled(acc, self.activation_multiplier, self.activation_shift).clamp_(*self.range)
+        places = (u - self.range[0]).flatten()
+        hidden = self.table.index_select(0, places).view(u.shape)  # (B, T, O)
         part.of("fc1").keep("activation", u=u, activation_code=hidden)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
@@ -322,7 +330,7 @@ class MergingStep(Integers):
         config = program.network
         self.grid = (step.height, step.width)
         self.norm = Norm(step.norm, config)
-        self.reduction = ToStream(step.reduction, inner_term(config), config)
+        self.reduction = ToStream(step.reduction, inner(config), config)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T / 4, C') behind the stream (B, T, C)."""
@@ -351,7 +359,7 @@ class HeadStep(Integers):
             self.mean = Mean(step.mean, config)
         elif step.mean is not None:
             self.mean = StreamMean(step.mean, config)
-        self.linear = Product(step.linear, config.largest_term)
+        self.linear = Product(step.linear, outer(config))
         self.load(head_multiplier=params.head_multiplier, head_shift=params.head_shift)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
@@ -359,7 +367,7 @@ class HeadStep(Integers):
         x = x[:, :1] if self.mean is None else self.mean(x[:, self.first :], part.of("mean"))
         codes = x if self.norm is None else self.norm(x, part.of("norm"))  # (B, 1, C)
         acc = self.linear(codes, part.of("linear"))  # (B, 1, O)
-        logit = rnd(acc * self.head_multiplier, self.head_shift)
+        logit = scaled(acc, self.head_multiplier, self.head_shift)
         part.of("linear").keep("head", logit=logit)
         return logit[:, 0]
 
@@ -370,6 +378,8 @@ class Mean(Integers):
     mean_gain: Tensor
     mean_offset: Tensor
     mean_shift: Tensor
+    mean_multiplier: Tensor
+    mean_scale_shift: Tensor
 
     def __init__(self, params: MeanParams, config: NetworkConfig) -> None:
         super().__init__()
@@ -378,33 +388,38 @@ class Mean(Integers):
             mean_gain=params.mean_gain,
             mean_offset=params.mean_offset,
             mean_shift=params.mean_shift,
+            mean_multiplier=params.mean_multiplier,
+            mean_scale_shift=params.mean_scale_shift,
         )
-        self.scale = (params.mean_multiplier, params.mean_scale_shift)
         self.high, self.top = (1 << (config.mean_bits - 1)) - 1, (1 << params.y_bits) - 1
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes (B, 1, C) of the stream (B, T, C)."""
         z = self.normalizer(x, part)  # (B, T, C)
-        term = rnd(z * self.mean_gain + self.mean_offset, self.mean_shift)
-        term = term.clamp(-self.high - 1, self.high)
+        term = scaled(z, self.mean_gain, self.mean_shift, self.mean_offset)
+        term = term.clamp_(-self.high - 1, self.high)
         total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
-        code = rnd(total * self.scale[0], self.scale[1]).clamp(0, self.top)
+        code = scaled(total, self.mean_multiplier, self.mean_scale_shift)
+        code = code.clamp_(0, self.top).to(torch.uint8)
         part.keep("token_mean", mean_term=term, mean_sum=total, mean_code=code)
         return code
 
 
-class StreamMean(nn.Module):
+class StreamMean(Integers):
     """Unit 30: the mean of tokens of the stream itself."""
+
+    mean_multiplier: Tensor
+    mean_scale_shift: Tensor
 
     def __init__(self, params: StreamMeanParams, config: NetworkConfig) -> None:
         super().__init__()
-        self.scale = (params.mean_multiplier, params.mean_scale_shift)
+        self.load(mean_multiplier=params.mean_multiplier, mean_scale_shift=params.mean_scale_shift)
         self.range = (config.stream_min, config.stream_max)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream's mean (B, 1, C) of the stream (B, T, C)."""
         total = x.sum(dim=1, keepdim=True)  # (B, 1, C)
-        mean = rnd(total * self.scale[0], self.scale[1]).clamp(*self.range)
+        mean = scaled(total, self.mean_multiplier, self.mean_scale_shift).clamp_(*self.range)
         part.keep("token_mean", mean_sum=total, stream_mean=mean)
         return mean
 
@@ -418,9 +433,20 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
 }
 
 
-def inner_term(config: NetworkConfig) -> int:
-    """Return the largest product of a code and a weight between embedding and head."""
-    return ((1 << config.a_bits) - 1) * ((1 << config.w_bits) - 1)
+def inner(config: NetworkConfig) -> tuple[int, int]:
+    """Return the largest code and weight between embedding and head."""
+    return (1 << config.a_bits) - 1, (1 << config.w_bits) - 1
+
+
+def outer(config: NetworkConfig) -> tuple[int, int]:
+    """Return the largest code and weight of embedding and head."""
+    return (1 << config.code_bits) - 1, (1 << config.weight_bits) - 1
+
+
+def scaled(x: Tensor, multiplier: Tensor, shift: Tensor, offset: Tensor | int = 0) -> Tensor:
+    """Return RND(x * M + H >> n), int64, whose registers have at most 62 bits."""
+    constant = offset + ((1 << shift) >> 1)  # H, and half of what is shifted out
+    return torch.addcmul(constant, x.long(), multiplier).bitwise_right_shift_(shift)
 
 
 def leading_one(x: Tensor) -> Tensor:
