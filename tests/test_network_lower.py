@@ -11,6 +11,7 @@ from support.command import call
 from support.models import digits_task, quantized_digits, swin
 from test_network_torch import Registers, differing
 from timm.layers import GluMlp, QuickGELU, RmsNorm
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelThingsBlock, VisionTransformer
 from torch import nn
 
@@ -193,9 +194,14 @@ def test_lower_every_form_of_a_vit_is_near_its_calibrated_model(name):
     assert np.array_equal(infer(program, as_pixels(images, PIXELS)).logits, logits)
 
 
+@cache
+def calibrated_swin(bits):
+    return calibrated(swin(), 32, bits)
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_lower_swin_is_near_its_calibrated_model(bits):
-    model = calibrated(swin(), 32, bits)
+    model = calibrated_swin(bits)
     program, choices = lowered(model, 32)
     images = pictures(6, 2, 32)
     assert cosine(program, choices.logit_bits, model, images) > (0.995 if bits == 8 else 0.9)
@@ -374,11 +380,40 @@ def test_lower_refuses_by_name(message):
 def test_lower_refuses_models_without_an_integer_datapath():
     for model, message in (
         (nn.Linear(3, 3), r"layer model \(Linear\): must be timm's VisionTransformer or Swin"),
+        (
+            VisionTransformerDistilled(img_size=16, patch_size=4, embed_dim=32, num_heads=2),
+            r"layer model \(VisionTransformerDistilled\): must be timm's VisionTransformer",
+        ),
         (vit(), r"layer model \(VisionTransformer\): must have an integer datapath"),
         (calibrated(vit(), scheme="none"), r"layer model .*: must have an integer datapath"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             lowered(model)
+
+
+@pytest.mark.parametrize(
+    ("message", "change"),
+    [
+        (
+            r"layer head \(ClassifierHead\): its pooling must be avg, got 'max'",
+            with_value("head.global_pool.pool_type", "max"),
+        ),
+        (r"layer head.flatten \(Tanh\): must be left out", with_part("head.flatten", nn.Tanh())),
+        (
+            r"layer layers.0.blocks.1 \(SwinTransformerBlock\): must have a mask of its own",
+            with_value("layers.0.blocks.1.dynamic_mask", True),
+        ),
+        (
+            r"layer layers.1.downsample.norm \(RmsNorm\): must be a LayerNorm",
+            with_part("layers.1.downsample.norm", RmsNorm(96)),
+        ),
+    ],
+)
+def test_lower_refuses_by_name_in_a_swin(message, change):
+    model = copy.deepcopy(calibrated_swin(4))
+    change(model)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        lowered(model, 32)
 
 
 def test_lower_refuses_hardware_that_does_not_hold_the_model():

@@ -108,9 +108,21 @@ def _walk_of(model: nn.Module) -> Walk:
 
     walks: dict[type[nn.Module], Walk] = {VisionTransformer: _vit, SwinTransformer: _swin}
     for kind, walk in walks.items():
-        if isinstance(model, kind) and type(model).forward is kind.forward:
+        if _runs_as(model, kind):
             return walk
     raise refusal("", model, "must be timm's VisionTransformer or SwinTransformer")
+
+
+#: Methods of timm's modules that compute; a class that has one of its own computes something else.
+_METHODS = ("forward", "forward_features", "forward_head", "_pos_embed", "pool", "_attn")
+
+
+def _runs_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module computes what that class does: it is one, and overrides nothing of it."""
+    own = type(module)
+    return isinstance(module, kind) and all(
+        getattr(own, name, None) is getattr(kind, name, None) for name in _METHODS
+    )
 
 
 @lru_cache(maxsize=1)
@@ -259,7 +271,7 @@ def _merging(units: UnitParameters, name: str, stage: Any, bits: tuple[int, int]
     from timm.models.swin_transformer import PatchMerging
 
     module = stage.downsample
-    if type(module).forward is not PatchMerging.forward:
+    if not _runs_as(module, PatchMerging):
         raise refusal(name, module, "must be timm's PatchMerging")
     height, width = stage.input_resolution
     if height % 2 or width % 2:
@@ -275,7 +287,11 @@ def _merging(units: UnitParameters, name: str, stage: Any, bits: tuple[int, int]
 
 
 def _swin_head(model: Any, units: UnitParameters, bits: int) -> Head:
+    from timm.layers.classifier import ClassifierHead
+
     head = model.head
+    if not _runs_as(head, ClassifierHead):
+        raise refusal("head", head, "must be timm's ClassifierHead")
     _require_nothing("head.drop", head.drop)
     _require_nothing("head.flatten", head.flatten)
     if head.global_pool.pool_type != "avg":
@@ -295,7 +311,7 @@ def _places(name: str, blocks: Any) -> list[str]:
     places = []
     for number, block in enumerate(blocks):
         each = f"{name}.{number}"
-        if type(block).forward not in [kind.forward for kind in _blocks()]:
+        if not any(_runs_as(block, kind) for kind in _blocks()):
             raise refusal(each, block, "must be timm's Block or SwinTransformerBlock")
         for part in ("norm1", "norm2"):
             _layer_norm(f"{each}.{part}", getattr(block, part))
@@ -317,7 +333,7 @@ def _embedding(
     from timm.layers.patch_embed import PatchEmbed
 
     proj = patch.proj
-    if type(patch).forward is not PatchEmbed.forward or patch.dynamic_img_pad:
+    if not _runs_as(patch, PatchEmbed) or patch.dynamic_img_pad:
         raise refusal("patch_embed", patch, "must be timm's PatchEmbed, without padding")
     if not isinstance(proj, IntegerConv2d):
         raise refusal("patch_embed.proj", proj, "must be calibrated in integer arithmetic")
@@ -394,7 +410,7 @@ def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
     from timm.layers.mlp import Mlp as Perceptron
 
     module = block.mlp
-    if type(module).forward is not Perceptron.forward:
+    if not _runs_as(module, Perceptron):
         raise refusal(f"{name}.mlp", module, "must be timm's Mlp")
     for part in ("drop1", "norm", "drop2"):
         _require_nothing(f"{name}.mlp.{part}", getattr(module, part))
@@ -416,7 +432,7 @@ def _layer_scale(name: str, block: Any) -> Tensor | None:
     module = getattr(block, name.rpartition(".")[2], None)
     if module is None or isinstance(module, nn.Identity):
         return None
-    if type(module).forward is not LayerScale.forward:
+    if not _runs_as(module, LayerScale):
         raise refusal(name, module, "must be timm's LayerScale")
     gamma: Tensor = module.gamma
     return gamma
