@@ -1,6 +1,7 @@
 """Lowering: what it folds, chooses and refuses; digits, every form of a ViT, a Swin."""
 
 import copy
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -9,7 +10,6 @@ import pytest
 import torch
 from support.command import call
 from support.models import digits_task, quantized_digits, swin
-from test_network_torch import Registers, differing
 from timm.layers import GluMlp, QuickGELU, RmsNorm
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelThingsBlock, VisionTransformer
@@ -18,6 +18,7 @@ from torch import nn
 from bitlog2.flow.execution import execute
 from bitlog2.models.images.pixels import Pixels
 from bitlog2.models.network import scales
+from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import _try_out, lower
 from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
@@ -96,12 +97,10 @@ def digits_pixels(count):
 @pytest.mark.parametrize("scheme", ["BitLog2_Half_17", "BitLog2_Single_16", "RowMax_16"])
 def test_lower_digits_every_register_is_the_same_in_torch_and_simulator(scheme, bits):
     program, pixels = lowered_digits(scheme, bits).program, digits_pixels(8)
-    expected, found = Registers(), Registers()
-    logits = infer(program, pixels, trace=expected, threads=1).logits
-    with torch.inference_mode():
-        output = IntegerNetwork(program, found)(torch.from_numpy(pixels.astype(np.int32)))
-    assert differing(expected, found) == []
-    assert np.array_equal(output.numpy(), logits)
+    checker = NetworkChecker(program)
+    logits = checker(torch.from_numpy(pixels.astype(np.int32)))
+    assert (checker.mismatched, checker.compared > 8 * 10**6) == (0, True)
+    assert np.array_equal(logits.numpy(), infer(program, pixels).logits)
 
 
 @pytest.mark.parametrize(
@@ -140,15 +139,40 @@ def test_lower_digits_program_survives_its_file(tmp_path):
 
 def test_lower_command_writes_a_program_that_runs_to_the_digest_of_torch(tmp_path, capsys):
     program, pixels, out = (tmp_path / name for name in ("digits.bitlog2", "digits.npz", "out.npz"))
-    words = ["--out", program, "--pixels", pixels, "--limit", 40, "--scheme", "RowMax_16"]
+    words = [
+        "--out",
+        program,
+        "--pixels",
+        pixels,
+        "--limit",
+        40,
+        "--scheme",
+        "RowMax_16",
+        "--check",
+        2,
+    ]
     assert call("lower", "digits", *words) == 0
     said = capsys.readouterr().out.splitlines()
     found = execute(program, pixels, out)
-    assert said[-2:] == [f"pixels {pixels}: 40 images", f"program {program}: {found.program}"]
+    assert said[-3] == f"pixels {pixels}: 40 images"
+    assert said[-2].endswith(" values compared, 0 mismatches")
+    assert said[-1] == f"program {program}: {found.program}"
     model = IntegerNetwork(lowered_digits("RowMax_16", 4).program)
     with torch.inference_mode():
         logits = model(torch.from_numpy(digits_pixels(40).astype(np.int32))).numpy()
     assert found.digest == logits_digest(logits)
+
+
+def test_lower_command_reports_a_register_that_differs(tmp_path, capsys, monkeypatch):
+    class Wrong(NetworkChecker):
+        def __post_init__(self):
+            super().__post_init__()
+            self.network.steps[3].q.zero += 1
+
+    monkeypatch.setattr("bitlog2.flow.lower.NetworkChecker", Wrong)
+    assert call("lower", "digits", "--out", tmp_path / "digits", "--check", 1) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^image 0 steps\.3\.q linear_requantizer linear_code token 0 cha", said, re.M)
 
 
 def test_lower_command_refuses_a_loaded_model(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import lower
 from bitlog2.models.network.scales import Choices
 from bitlog2.models.ptq.quantize import quantize
@@ -29,19 +30,28 @@ class LowerReport:
         digest: of that file.
         choices: what lowering chose.
         pixels: file of pixels, and how many images it holds; None where none was asked for.
+        checker: what compared the torch network with the simulator; None where none did.
     """
 
     out: Path
     digest: str
     choices: Choices
     pixels: tuple[Path, int] | None
+    checker: NetworkChecker | None
+
+    @property
+    def status(self) -> int:
+        """1 where a register differed, else 0."""
+        return int(self.checker is not None and self.checker.mismatched > 0)
 
     def lines(self) -> list[str]:
         """Return the report."""
-        written = (
-            [] if self.pixels is None else [f"pixels {self.pixels[0]}: {self.pixels[1]} images"]
-        )
-        return [*self.choices.lines(), *written, f"program {self.out}: {self.digest}"]
+        lines = self.choices.lines()
+        if self.pixels is not None:
+            lines.append(f"pixels {self.pixels[0]}: {self.pixels[1]} images")
+        if self.checker is not None:
+            lines += self.checker.lines()
+        return [*lines, f"program {self.out}: {self.digest}"]
 
 
 def lower_model(
@@ -49,6 +59,7 @@ def lower_model(
     request: EvaluationRequest,
     progress: Progress,
     pixels: Path | None = None,
+    check: int = 0,
 ) -> LowerReport:
     """Quantize a model, and write its program.
 
@@ -58,6 +69,8 @@ def lower_model(
         progress: shows the batches of pixels.
         pixels: .npz to be written with the validation images, as many as the request's limit
             leaves, in the order of the data set: what `bitlog2 run` takes.
+        check: on how many of the calibration images every register of the torch network is compared
+            with the simulator's.
 
     Raises:
         ValueError, OSError: model, weights or images are wrong or not there; the network has no
@@ -80,7 +93,10 @@ def lower_model(
             for batch in progress(batches, "images", count)
         ]
         written = pixels, _write_pixels(pixels, np.concatenate(parts))
-    return LowerReport(out, digest, choices, written)
+    checker = NetworkChecker(program) if check else None
+    if checker is not None:
+        checker(normalization.of(images[:check]))
+    return LowerReport(out, digest, choices, written, checker)
 
 
 def _write_pixels(path: Path, images: np.ndarray) -> int:
