@@ -23,7 +23,10 @@ FOLDERS = [Path(p.__file__).parent for p in (bitlog2.sim, bitlog2.golden, bitlog
 FOLDERS.append(Path(bitlog2.scripts.__file__).parent)
 WORKS = (
     *("--version", "--help", "selftest", "run --help", "golden --help", "golden plan --unit exp2"),
-    *(f"{each} --help" for each in ("evaluate", "sweep", "report", "export", "bench", "status")),
+    *(
+        f"{each} --help"
+        for each in ("evaluate", "sweep", "report", "export", "lower", "bench", "status")
+    ),
     *(f"golden {each} --help" for each in ("emit", "run", "verify", "cosim", "cost", "proof")),
     "golden emit --out set --unit row_max --source random --count 3",
     "golden verify set",
@@ -38,6 +41,7 @@ NEEDS = {
     "report run --out page.html": "models",
     "sweep --run run --vary F=4": "models",
     "export digits --out layers": "models",
+    "lower digits --out program": "models",
     "bench": "models",
     "golden emit --out rows --source model --model digits --layers 0": "models",
     "golden cosim set --unit row_max": "rtl",

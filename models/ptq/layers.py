@@ -36,12 +36,20 @@ def exact_matmul(a: Tensor, b: Tensor, bound: int) -> Tensor:
 def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
     """Return x @ weight^T of integers, exact in the accumulator, then float32.
 
+    An accumulator of 2**24 or more is rounded once, to the nearest float32. Arguments are those of
+    `exact_accumulators`.
+    """
+    return exact_accumulators(x, weight, x_max, weight_max).float()
+
+
+def exact_accumulators(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
+    """Return x @ weight^T of integers, exact, in a type that holds every sum.
+
     On the CPU the product is taken in int8 with int32 accumulators where the widths prove it safe
-    (several times as fast as float32), else as `exact_matmul`. An accumulator of 2**24 or more is
-    rounded once, to the nearest float32, by both.
+    (several times as fast as float32), else as `exact_matmul`.
 
     Args:
-        x: (..., K) integers in float32, at most `x_max` in magnitude.
+        x: (..., K) integers of any type, at most `x_max` in magnitude.
         weight: (N, K) int16 integers, at most `weight_max` in magnitude.
         x_max, weight_max: proved by the caller from its widths.
     """
@@ -49,9 +57,9 @@ def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tens
     if narrow and _int8_product_works():
         rows = x.reshape(-1, x.shape[-1]).to(torch.int8)
         product = torch._int_mm(rows, weight.to(torch.int8).t())
-        return product.float().view(*x.shape[:-1], len(weight))
+        return product.view(*x.shape[:-1], len(weight))
     bound = x_max * weight_max * weight.shape[1]
-    return exact_matmul(x, weight.t().float(), bound).float()
+    return exact_matmul(x, weight.t(), bound)
 
 
 def int8_product_is_safe(x_max: int, weight_max: int) -> bool:

@@ -11,11 +11,15 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..images.pixels import Pixels
+
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 NUM_CLASSES = 10
 IMAGE_SIZE = 32
+#: `digits_input` gives multiples of 1/512 in [-1, 1].
+PIXELS = Pixels(1024, (0.5,), (0.5,))
 WEIGHTS_PATH = Path(__file__).parent / "data" / "digits.safetensors"
 
 _UPSAMPLE = 4

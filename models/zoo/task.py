@@ -12,8 +12,9 @@ from bitlog2.names import MODELS, ZOO
 
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
+from ..images.pixels import Pixels
 from .architectures import build_zoo_model, load_zoo_model, transform
-from .digits import NUM_CLASSES, build_digits, digits_split, load_digits
+from .digits import NUM_CLASSES, PIXELS, build_digits, digits_split, load_digits
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ def _check_device(device: str) -> None:
 def build_model(name: str, classes: int) -> nn.Module:
     """Return the architecture of that name with random weights, in eval mode."""
     return build_digits().eval() if name == "digits" else build_zoo_model(name, classes)
+
+
+def pixels_of(name: str) -> Pixels:
+    """Return what a pixel of the images of that model stands for."""
+    return PIXELS if name == "digits" else Pixels(255, ZOO[name].mean, ZOO[name].std)
 
 
 def _digits(

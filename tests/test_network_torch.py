@@ -1,0 +1,186 @@
+"""The torch network: every register equals the simulator's; its parts; its mutants do not."""
+
+import types
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mutants import Mutant, mutants_of
+from support.programs import PROGRAMS, images
+
+from bitlog2.models.network import network
+from bitlog2.models.network.network import IntegerNetwork
+from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.parameters import MeanParams, ProductParams
+from bitlog2.sim.network.program import Linear
+from bitlog2.sim.network.simulator import infer
+
+requirement = pytest.mark.requirement
+
+
+def on_tensors(pixels):
+    return torch.from_numpy(pixels.astype(np.int32))
+
+
+class Registers(dict):
+    """What an observer was handed, by part, unit and register, in this order."""
+
+    def __call__(self, part, unit, registers):
+        self.update({(part, unit, name): np.asarray(each) for name, each in registers.items()})
+
+
+def amplified(program):
+    """The program with larger factors, so that pixels' codes, means and streams saturate."""
+    first, last = program.embedding, program.head
+    image = replace(first.image, image_shift=tuple(n - 2 for n in first.image.image_shift))
+    shift = tuple(n - 5 for n in first.linear.params.residual_shift)
+    linear = replace(first.linear, params=replace(first.linear.params, residual_shift=shift))
+    if isinstance(last.mean, MeanParams):
+        shift = tuple(n - 9 for n in last.mean.mean_shift)
+        offset = tuple(h * (-1) ** place for place, h in enumerate(last.mean.mean_offset))
+        last = replace(last, mean=replace(last.mean, mean_shift=shift, mean_offset=offset))
+    steps = (replace(first, image=image, linear=linear), *program.blocks, last)
+    return replace(program, steps=steps)
+
+
+@cache
+def simulated(name, scheme, bits):
+    """A program, pixels of three images, and the simulator's registers."""
+    program = PROGRAMS[name](scheme=scheme, bits=bits)
+    if bits == 8:
+        program = amplified(program)
+    pixels, seen = images(program, 3), Registers()
+    logits = infer(program, pixels, trace=seen, threads=1).logits
+    return program, pixels, logits, seen
+
+
+def differing(a, b):
+    """Registers that two do not share, or of which a value differs."""
+    if list(a) != list(b):
+        return sorted(set(a) ^ set(b)) or ["the order of the registers"]
+    return [key for key in a if not np.array_equal(a[key], b[key])]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("scheme", ["RowMax_16", "BitLog2_Half_17", "BitLog2_Single_16"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_network_torch_every_register_equals_the_simulator(name, scheme, bits):
+    program, pixels, logits, expected = simulated(name, scheme, bits)
+    found = Registers()
+    with torch.inference_mode():
+        output = IntegerNetwork(program, found)(on_tensors(pixels))
+    assert differing(expected, found) == []
+    assert output.dtype == torch.int32
+    assert np.array_equal(output.numpy(), logits)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_network_torch_logits_depend_on_no_batch(name):
+    program, pixels, logits, _ = simulated(name, "RowMax_16", 4)
+    model = IntegerNetwork(program)
+    one_by_one = [model(on_tensors(pixels[i : i + 1])).numpy() for i in range(len(pixels))]
+    assert np.array_equal(np.concatenate(one_by_one), logits)
+
+
+def test_network_torch_comparison_sees_a_planted_error():
+    *_, expected = simulated("vit", "RowMax_16", 4)
+    found = Registers(expected)
+    key = ("steps.2.fc1", "activation", "u")
+    found[key] = found[key].copy()
+    found[key].flat[-1] ^= 1
+    assert differing(expected, found) == [key]
+
+
+def roots_are_wrong(module):
+    """Whether a root differs at a square or one of its neighbours."""
+    roots = np.concatenate([np.arange(1, 70000), (1 << np.arange(1, 24)) - 1, 1 << np.arange(24)])
+    return any(
+        module.integer_root(torch.from_numpy(roots * roots + offset)).tolist()
+        != (roots - (offset < 0)).tolist()
+        for offset in (-1, 0, 1)
+    )
+
+
+def leading_ones_are_wrong(module):
+    """Whether the leading one of a power or one of its neighbours differs."""
+    powers = [(1 << bit) + offset for bit in range(2, 62) for offset in (-1, 0, 1)]
+    found = module.leading_one(torch.tensor(powers)).tolist()
+    return found != [power.bit_length() - 1 for power in powers]
+
+
+def long_sums_are_wrong(module):
+    """Whether an odd sum of 8191 largest products differs: float32 would round it."""
+    linear = Linear(np.full((1, 8191), 255, np.int16), ProductParams(0, (0,)))
+    codes = torch.full((1, 8191), 255, dtype=torch.uint8)
+    return any(
+        module.Product(linear, largest)(codes, module.Part("linear", None)).tolist()
+        != [[8191 * 255 * 255]]
+        for largest in (
+            module.inner(NetworkConfig(a_bits=8, w_bits=8)),
+            module.outer(NetworkConfig()),
+        )
+    )
+
+
+@requirement("BL2-ROOT-01", "BL2-ROOT-02")
+def test_network_torch_roots_and_leading_ones():
+    assert not roots_are_wrong(network)
+    assert not leading_ones_are_wrong(network)
+
+
+@requirement("BL2-LINEAR-01")
+def test_network_torch_sums_beyond_float32_are_exact():
+    assert not long_sums_are_wrong(network)
+
+
+# -- Mutants ---------------------------------------------------------------------------------------
+
+MUTANTS = mutants_of(Path(network.__file__), set())
+#: Mutants that compute the same bits on all legal input, and why.
+_WIDER = "a larger bound takes a wider type, which is exact too"
+EQUIVALENT = {
+    f"network/network.py:{change}": _WIDER
+    for change in (
+        "inner: (1 << config.a_bits) - 1 -> (1 << config.a_bits) + 1",
+        "inner: (1 << config.w_bits) - 1 -> (1 << config.w_bits) + 1",
+        "outer: (1 << config.code_bits) - 1 -> (1 << config.code_bits) + 1",
+        "outer: (1 << config.weight_bits) - 1 -> (1 << config.weight_bits) + 1",
+    )
+}
+
+
+def noticed(mutant: Mutant) -> bool:
+    """Whether a copy of the module with the mutant differs in a register, or fails."""
+    other = types.ModuleType(f"{network.__package__}.mutant")
+    try:
+        exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
+        if roots_are_wrong(other) or leading_ones_are_wrong(other) or long_sums_are_wrong(other):
+            return True
+        for scheme, bits in (("RowMax_16", 4), ("BitLog2_Half_17", 8)):
+            for name in PROGRAMS:
+                program, pixels, logits, expected = simulated(name, scheme, bits)
+                found = Registers()
+                with torch.inference_mode():
+                    output = other.IntegerNetwork(program, found)(on_tensors(pixels)).numpy()
+                if differing(expected, found) or not np.array_equal(output, logits):
+                    return True
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AttributeError):
+        return True
+    return False
+
+
+def test_network_torch_unmutated_copy_is_not_noticed():
+    path = Path(network.__file__)
+    assert not noticed(Mutant(path, "", 0, "unmutated", path.read_text()))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_network_torch_mutant_is_noticed(mutant):
+    assert noticed(mutant) or mutant.change in EQUIVALENT
+
+
+def test_network_torch_list_of_equivalent_mutants_is_of_mutants_that_there_are():
+    assert set(EQUIVALENT) <= {mutant.change for mutant in MUTANTS}
