@@ -113,6 +113,11 @@ EQUIVALENT = {
         "no value differs, memory is misused: rows past a short last block are coded too, and a "
         "trace keeps them where the next head's rows come, past its end for the last head"
     ),
+    "kernel/rows.py:_distances: mask.size > 0 -> mask.size >= 0": (
+        "without a mask the maximum is that of all keys, found again"
+    ),
+    "sim/parts.py:parts_of: size < LANES -> size <= LANES": "whole vectors are one part either way",
+    "sim/parts.py:bounds_of: size < LANES -> size <= LANES": "whole vectors have no rest",
     "units/code_register.py:pack_row_kernel: flags.size > 0 -> flags.size >= 0": (
         "no value differs, memory is misused: flags that are 0 are written to no bytes"
     ),
