@@ -85,6 +85,17 @@ def test_network_torch_logits_depend_on_no_batch(name):
     assert np.array_equal(np.concatenate(one_by_one), logits)
 
 
+def test_network_torch_logits_depend_on_no_threads():
+    program, pixels, logits, _ = simulated("swin", "RowMax_16", 4)
+    model, before = IntegerNetwork(program), torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_network_torch_comparison_sees_a_planted_error():
     *_, expected = simulated("vit", "RowMax_16", 4)
     found = Registers(expected)
