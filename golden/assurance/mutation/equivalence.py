@@ -100,8 +100,10 @@ class Question:
             for n in dict.fromkeys(_PRODUCT.findall(body))
         ]
         abstract = _PRODUCT.sub(r"(_ BitVec \1) (|product \1| ", body)
-        texts = body, "\n".join([*functions, abstract])
-        return cls(context, *(_terms(each, sizes, context) for each in texts), inputs)
+        exact = _terms(body, sizes, context)
+        return cls(
+            context, exact, _terms("\n".join([*functions, abstract]), sizes, context), inputs
+        )
 
     def answer(self, seconds: int, number: int = 0) -> Proof:
         """Return what the solver finds of mutant `number`.
