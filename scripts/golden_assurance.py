@@ -96,7 +96,13 @@ def mutation(
             set = Path(folder) / "set"
             emit(set, progress=progress)
         found = mutate(
-            set, module or None, most=most, seed=seed, processes=processes, progress=progress
+            set,
+            module or None,
+            most=most,
+            seed=seed,
+            processes=processes,
+            progress=progress,
+            tell=lambda findings: print(findings.line(), file=sys.stderr, flush=True),
         )
     write_json(TABLE if keep else None, found)
     return report(found, json)

@@ -213,8 +213,10 @@ def test_rtl_mutation_blind_vectors_leave_gaps(
     report = tmp_path / "mutation.json"
     words = ("--module", "exp2", "--most", "20", "--json", report)
     assert call("golden", "mutation", blind, *words) == 1
-    assert "exp2: gap, " in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "exp2: gap, " in printed.out
     (module,) = json.loads(report.read_text())["modules"]
+    assert printed.err.startswith(f"exp2: 20 mutants, {module['caught']} caught, ")
     gaps = [each for each in module["survivors"] if each["verdict"] == "gap"]
     assert module["gaps"] == len(gaps) > 5
     assert all(set(each["counterexample"]) == {"mask", "d"} for each in gaps)

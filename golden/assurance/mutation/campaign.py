@@ -4,7 +4,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +146,11 @@ class Findings(Document, frozen=True, kw_only=True):
             survivors=tuple(survivors),
             in_row=in_row,
         )
+
+    def line(self) -> str:
+        """Return the counts in words."""
+        counts = ", ".join(f"{getattr(self, name)} {name}" for name in _COUNTS[1:])
+        return f"{self.module}: {self.mutants} mutants, {counts}"
 
     def enough(self) -> bool:
         """Whether no gap is left, and no more is undetermined than may be."""
@@ -333,6 +338,7 @@ def mutate(
     processes: int = 2,
     proof_seconds: int = _PROOF_SECONDS,
     progress: Progress = no_progress,
+    tell: Callable[[Findings], None] = lambda _: None,
 ) -> Campaign:
     """Return what the vectors of a set find of the mutants of the reference RTL.
 
@@ -344,6 +350,7 @@ def mutate(
         processes: modules at a time.
         proof_seconds: for the proof of a survivor of a row; three times as many for one of a unit.
         progress: shows how far it is.
+        tell: called with the findings of each module as soon as they are there, from any thread.
 
     Raises:
         ToolError: Yosys, Verilator or z3 is missing or fails.
@@ -356,8 +363,14 @@ def mutate(
     for name in names:
         check_choice("module", name, tuple(subjects))
     run = _MutationRun(folder, manifest, most, seed, proof_seconds)
+
+    def told(subject: Subject) -> Findings:
+        findings = run.tested(subject)
+        tell(findings)
+        return findings
+
     with ThreadPoolExecutor(processes) as pool:
-        found = pool.map(run.tested, [subjects[name] for name in names])
+        found = pool.map(told, [subjects[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
     planted = tuple(each for unit in manifest.coverage for each in unit.planted_faults)
     return Campaign(seed=seed, most=most, modules=tested, planted_faults=planted)
