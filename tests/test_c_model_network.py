@@ -60,7 +60,7 @@ HELD = {
 }
 UNITS = [pytest.param(unit, marks=mark) for unit, mark in HELD.items()]
 #: Units whose product is rounded; a head refuses most of its corners.
-PRODUCTS = [unit for unit in HELD if {"m", "gain"} & {*LOOPS[unit].types(LOOPS[unit].takes)}]
+PRODUCTS = [unit for unit in HELD if {"m", "gain"} & {*LOOPS[unit].inputs}]
 EACH_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 

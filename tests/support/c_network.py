@@ -67,19 +67,30 @@ class Loop(NamedTuple):
     gives: str
     body: str
 
-    def types(self, names: str) -> dict[str, Any]:
-        """The dtype of each name."""
-        pairs = (each.split() for each in names.split(", "))
-        return {name: _TYPES[kind] for kind, name in pairs}
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The dtype of each array that it reads."""
+        return _dtypes(self.takes)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The dtype of each array that it writes, `status` the last."""
+        return _dtypes(f"{self.gives}, int32_t status")
 
     def source(self, number: int) -> str:
-        """The loop as a function of pointers to its arrays, in order; status is the last."""
-        names = [each.split() for each in f"{self.takes}, {self.gives}, int32_t status".split(", ")]
-        lines = [f"    {kind} *{name} = p[{i}];" for i, (kind, name) in enumerate(names)]
-        head_of = f"void loop_{number}(const bl2_network *network, size_t count, void *const *p)"
-        return "\n".join([head_of, "{", *lines, "    for (size_t i = 0; i < count; i++) {"]) + (
-            f"\n        {self.body}\n    }}\n}}\n"
-        )
+        """The loop as a function of pointers to its arrays, in order."""
+        arrays = [
+            each.split() for each in f"{self.takes}, {self.gives}, int32_t status".split(", ")
+        ]
+        lines = [f"    {kind} *{name} = p[{i}];" for i, (kind, name) in enumerate(arrays)]
+        lines += ["    for (size_t i = 0; i < count; i++) {", f"        {self.body}", "    }"]
+        begin = f"void loop_{number}(const bl2_network *network, size_t count, void *const *p)"
+        return "\n".join([begin, "{", *lines, "}", ""])
+
+
+def _dtypes(names: str) -> dict[str, Any]:
+    pairs = (each.split() for each in names.split(", "))
+    return {name: _TYPES[kind] for kind, name in pairs}
 
 
 def _words(name: str, loads: tuple[str, str], takes: str, gives: str) -> Loop:
@@ -93,11 +104,7 @@ def _words(name: str, loads: tuple[str, str], takes: str, gives: str) -> Loop:
 
 _UNITS = {
     "image_requantizer": (_AFFINE, "uint32_t pixel", "uint8_t code"),
-    "linear_requantizer": (
-        _SCALE,
-        "int32_t zero, int32_t y_bits, int32_t acc",
-        "uint8_t code",
-    ),
+    "linear_requantizer": (_SCALE, "int32_t zero, int32_t y_bits, int32_t acc", "uint8_t code"),
     "residual_adder": (_SCALE, "int32_t acc, int32_t x", "int64_t sum, int32_t residual"),
     "reciprocal_root": (
         _ALONE,
@@ -117,7 +124,7 @@ _UNITS = {
     "stream_mean": (_SCALE, "int64_t total", "int32_t mean"),
     "head": (_SCALE, "int32_t acc", "int32_t logit"),
 }
-#: The loops, by unit; rows have a stride in front, the same for every word.
+#: The loops, by unit; what all words share, such as the length of their rows, is one number.
 LOOPS = {name: _words(name, *kind) for name, kind in _UNITS.items()} | {
     "linear_accumulator": Loop(
         "size_t row, size_t outputs, int32_t zx, int32_t is_outer, uint8_t x, int16_t w,"
@@ -206,16 +213,13 @@ def init(fields: dict[str, int], lib: Any = None) -> tuple[int, Any]:
 
 def filled(unit: str, count: int) -> Words:
     """The outputs of a unit before the call, `status` the last."""
-    loop = LOOPS[unit]
-    kinds = loop.types(f"{loop.gives}, int32_t status")
-    return {name: np.full(count, UNTOUCHED, kind) for name, kind in kinds.items()}
+    return {name: np.full(count, UNTOUCHED, kind) for name, kind in LOOPS[unit].outputs.items()}
 
 
 def given(unit: str, words: Words) -> list[np.ndarray]:
     """The inputs of a unit as C takes them."""
-    loop = LOOPS[unit]
-    kinds = loop.types(loop.takes)
-    return [np.ascontiguousarray(words[name], kind) for name, kind in kinds.items()]
+    kinds = LOOPS[unit].inputs.items()
+    return [np.ascontiguousarray(words[name], kind) for name, kind in kinds]
 
 
 def count_of(unit: str, words: Words) -> int:
@@ -225,7 +229,7 @@ def count_of(unit: str, words: Words) -> int:
     if unit == "mean_sum":
         return words["term"].shape[1]
     row = {"norm_sums": "x", "activation": "u", "prediction": "logit"}.get(unit)
-    return len(words[row or next(iter(LOOPS[unit].types(LOOPS[unit].takes)))])
+    return len(words[row or next(iter(LOOPS[unit].inputs))])
 
 
 class CNetwork:
@@ -248,14 +252,16 @@ class CNetwork:
 
 
 def difference(unit: str, words: Words, expected: Words, got: Words) -> str | None:
-    """The first word that C gives otherwise, or refuses."""
+    """The first word that C gives otherwise, or refuses, and how many differ."""
     if got["status"].any():
         return f"{unit}: word {int(got['status'].argmax())} is refused"
     for name, values in expected.items():
         wrong = got[name].astype(np.int64) != np.asarray(values).astype(np.int64)
         if wrong.any():
             place = int(wrong.argmax())
-            return f"{unit}: {name} of word {place} is {got[name][place]}, not {values[place]}"
+            inputs = {key: int(x[place]) for key, x in words.items() if x.shape == wrong.shape}
+            found = f"is {got[name][place]}, not {values[place]}, of {inputs}"
+            return f"{unit}: {name} of word {place} {found}; {wrong.sum()} words differ"
     return None
 
 
@@ -268,8 +274,13 @@ def _each(function: Callable[..., Any], words: Words, *names: str) -> list[Any]:
 
 def _products(c: NetworkConfig, w: Words) -> list[int]:
     zero, weights, bias = int(w["zx"]), w["w"].tolist(), w["bias"].tolist()
-    rows = [(row, b) for row, b in zip(weights, bias, strict=True)]
+    rows = list(zip(weights, bias, strict=True))
     return [spec.linear_accumulator(x, zero, row, b) for x in w["x"].tolist() for row, b in rows]
+
+
+def _entries(c: NetworkConfig, w: Words) -> list[int]:
+    table = w["table"].tolist()
+    return [spec.activation(u, table) for u in w["u"].tolist()]
 
 
 def _residuals(c: NetworkConfig, w: Words) -> list[tuple[int, int]]:
@@ -308,7 +319,7 @@ _SPECIFIED: dict[str, Callable[[NetworkConfig, Words], list[Any]]] = {
     "activation_input": lambda c, w: _each(
         lambda *each: spec.activation_input(*each, c), w, "acc", "m", "n"
     ),
-    "activation": lambda c, w: [spec.activation(u, w["table"].tolist()) for u in w["u"].tolist()],
+    "activation": _entries,
     "mean_term": lambda c, w: _each(
         lambda *each: spec.mean_term(*each, c), w, "z", "gain", "offset", "shift"
     ),
@@ -325,7 +336,7 @@ _SPECIFIED: dict[str, Callable[[NetworkConfig, Words], list[Any]]] = {
 def specified(unit: str, config: NetworkConfig, words: Words) -> Words:
     """The outputs of a unit by the specification."""
     found = _SPECIFIED[unit](config, words)
-    names = list(LOOPS[unit].types(LOOPS[unit].gives))
+    names = list(LOOPS[unit].outputs)[:-1]
     columns = zip(*found, strict=True) if isinstance(found[0], tuple) else [found]
     return {name: np.array(column) for name, column in zip(names, columns, strict=True)}
 
@@ -354,12 +365,10 @@ def _one_row(kernel: Any, words: Words, inputs: str, rest: Sequence[Any], dtype:
 
 
 def _image(c: NetworkConfig, w: Words) -> list[np.ndarray]:
-    code = np.empty((len(w["pixel"]), 1), np.uint8)
-    pixel, loaded = (
-        w["pixel"].astype(np.uint16)[:, None],
-        _per_channel(w, "gain", "offset", "shift"),
-    )
-    top = (1 << c.outer_bits) - 1
+    """Each word a colour of its own."""
+    pixel = w["pixel"].astype(np.uint16)[:, None]
+    loaded, top = _per_channel(w, "gain", "offset", "shift"), (1 << c.outer_bits) - 1
+    code = np.empty(pixel.shape, np.uint8)
     image_requantizer.image_requantizer_kernel(pixel, *loaded, top, code)
     return [code[:, 0]]
 
@@ -495,7 +504,7 @@ _KERNELS: dict[str, Callable[[NetworkConfig, Words], list[np.ndarray]]] = {
 
 def by_kernel(unit: str, config: NetworkConfig, words: Words) -> Words:
     """The outputs of a unit that the simulator's vector kernels give: the last ones."""
-    names = list(LOOPS[unit].types(LOOPS[unit].gives))
+    names = list(LOOPS[unit].outputs)[:-1]
     found = _KERNELS[unit](config, words)
     return dict(zip(names[-len(found) :], found, strict=True))
 
@@ -739,7 +748,7 @@ def _affine_corners(
 
 def corner_words(unit: str, config: NetworkConfig) -> Words:
     """Every combination of the corners of a unit with a product, within its registers."""
-    kinds, bounds = LOOPS[unit].types(LOOPS[unit].takes), config.registers
+    kinds, bounds = LOOPS[unit].inputs, config.registers
     if "pixel" in kinds:
         gains, pixels = [1, 2, 3, (1 << config.m_bits) - 1], (1 << config.pixel_bits) - 1
         words = _affine_corners("pixel", corners(0, pixels), gains, config.max_n, config)
