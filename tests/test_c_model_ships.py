@@ -10,6 +10,7 @@ from support.c_model import COMPILERS, SOURCE, STRICT, compile_c
 
 import bitlog2
 from bitlog2.golden.simulation import verilator_command, verilator_environment
+from bitlog2.sim.network.datapath import NETWORK_VERSION
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler: none of gcc, clang, cc")
 
@@ -102,6 +103,7 @@ def test_c_model_ships_without_floats_allocation_or_globals(tmp_path: Path):
 def test_c_model_ships_the_version_of_the_specification():
     header = (SOURCE / "bitlog2.h").read_text()
     assert f"#define BL2_SPEC_VERSION {bitlog2.SPEC_VERSION}\n" in header
+    assert f"#define BL2_NETWORK_VERSION {NETWORK_VERSION}\n" in header
 
 
 def arguments_of(text: str) -> list[str]:

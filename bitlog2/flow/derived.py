@@ -93,11 +93,11 @@ def configuration_table(kind: type[Configuration] = AttentionConfig) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def configuration_limits() -> str:
+def configuration_limits(kind: type[Configuration] = AttentionConfig, prefix: str = "") -> str:
     """Return the ranges of a configuration's fields as macros of C."""
     lines = []
-    for each in AttentionConfig.choices():
-        name, facts = f"BL2_{each.name.upper()}", each.metadata
+    for each in kind.choices():
+        name, facts = f"BL2_{prefix}{each.name.upper()}", each.metadata
         lines += [f"#define {name}_LOW {facts['low']}", f"#define {name}_HIGH {facts['high']}"]
     return "\n".join(lines) + "\n"
 
@@ -249,6 +249,12 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
         "/* limits of a configuration: begin */\n",
         "/* limits of a configuration: end */",
         configuration_limits,
+    ),
+    "network limits": (
+        _C / "bitlog2.h",
+        "/* limits of a network: begin */\n",
+        "/* limits of a network: end */",
+        partial(configuration_limits, NetworkConfig, "NETWORK_"),
     ),
     "functions": (
         _C / "bitlog2.h",

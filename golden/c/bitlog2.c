@@ -1,4 +1,4 @@
-/* BitLog2 attention datapath, specification version 1: a bit-exact model in C99. See bitlog2.h. */
+/* BitLog2, attention and the network around it: a bit-exact model in C99. See bitlog2.h. */
 #include "bitlog2.h"
 
 #define REFUSE_UNLESS(condition, status) \
@@ -1117,6 +1117,591 @@ bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_param
     return run_from_scores(model, params, row, registers);
 }
 
+/* ==== section 10: the units of the network ==== */
+
+/* ---- configuration, BL2-NET-03 to -05; widths ---- */
+
+/* BL2-NET-03. */
+static bl2_status check_network_choices(const bl2_network_config *c)
+{
+    REFUSE_UNLESS(IN_RANGE(c->a_bits, NETWORK_A_BITS), BL2_BAD_LAYER_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->w_bits, NETWORK_W_BITS), BL2_BAD_LAYER_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->outer_bits, NETWORK_OUTER_BITS), BL2_BAD_LAYER_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->pixel_bits, NETWORK_PIXEL_BITS), BL2_BAD_PIXEL_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_channels, NETWORK_MAX_CHANNELS), BL2_BAD_MAX_CHANNELS);
+    REFUSE_UNLESS(IN_RANGE(c->max_inputs, NETWORK_MAX_INPUTS), BL2_BAD_MAX_INPUTS);
+    REFUSE_UNLESS(IN_RANGE(c->max_tokens, NETWORK_MAX_TOKENS), BL2_BAD_MAX_TOKENS);
+    REFUSE_UNLESS(IN_RANGE(c->stream_bits, NETWORK_STREAM_BITS), BL2_BAD_STREAM_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->z_fraction_bits, NETWORK_Z_FRACTION_BITS), BL2_BAD_Z_FRACTION_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->root_bits, NETWORK_ROOT_BITS), BL2_BAD_ROOT_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->gain_bits, NETWORK_GAIN_BITS), BL2_BAD_GAIN_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_gain_shift, NETWORK_MAX_GAIN_SHIFT), BL2_BAD_MAX_GAIN_SHIFT);
+    REFUSE_UNLESS(IN_RANGE(c->offset_bits, NETWORK_OFFSET_BITS), BL2_BAD_OFFSET_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->eps_bits, NETWORK_EPS_BITS), BL2_BAD_EPS_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->bias_bits, NETWORK_BIAS_BITS), BL2_BAD_BIAS_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->m_bits, NETWORK_M_BITS), BL2_BAD_M_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->max_n, NETWORK_MAX_N), BL2_BAD_MAX_N);
+    REFUSE_UNLESS(IN_RANGE(c->u_bits, NETWORK_U_BITS), BL2_BAD_U_BITS);
+    REFUSE_UNLESS(IN_RANGE(c->mean_bits, NETWORK_MEAN_BITS), BL2_BAD_MEAN_BITS);
+    return BL2_OK;
+}
+
+static int32_t wider(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* c of the table of widths: bits of the widest codes between layers. */
+static int32_t code_bits(const bl2_network_config *c)
+{
+    return wider(c->a_bits, c->outer_bits);
+}
+
+/* T of the table of widths. */
+static int64_t largest_term(const bl2_network_config *c)
+{
+    const int64_t inner = largest_code(c->a_bits) * largest_code(c->w_bits);
+    const int64_t outer = largest_code(c->outer_bits) * largest_code(c->outer_bits);
+    return inner > outer ? inner : outer;
+}
+
+/* floor(sqrt(u)), u < 2^62, by Newton's iteration: from above it falls until it is there. */
+static uint64_t integer_root(uint64_t u)
+{
+    uint64_t root = (uint64_t)1 << ((bit_length(u) + 1) / 2);
+    uint64_t next = u == 0 ? 0 : (root + u / root) / 2;
+    while (0 < next && next < root) {
+        root = next;
+        next = (root + u / root) / 2;
+    }
+    return u == 0 ? 0 : root;
+}
+
+/* BL2-NORM-06. */
+static int64_t z_bound(const bl2_network_config *c)
+{
+    const uint64_t channels = (uint64_t)c->max_channels - 1;
+    const int64_t root = (int64_t)integer_root(channels << (2 * c->z_fraction_bits)) + 1;
+    return root + (root >> (c->root_bits - 1)) + 1;
+}
+
+/* BL2-NORM-03. Below 2^63, since the width of square_product was checked. */
+static int64_t variance_bound(const bl2_network_config *c)
+{
+    const int64_t pairs = (int64_t)c->max_channels * c->max_channels / 4;
+    const int64_t distance = largest_code(c->stream_bits);
+    return pairs * distance * distance + largest_code(c->eps_bits);
+}
+
+/* The bits of a signed product of a gain with its offset and its rounding constant. */
+static int32_t affine_bits(int64_t largest, const bl2_network_config *c, int32_t max_shift)
+{
+    const int64_t offset = largest_code(c->offset_bits - 1);
+    return signed_bits(largest + offset + (((int64_t)1 << max_shift) >> 1));
+}
+
+/* Of C^2 * 2^(2 * stream_bits - 2), which may pass 2^63: the register of C * Q. */
+static int32_t square_product_bits(const bl2_network_config *c)
+{
+    return unsigned_bits((int64_t)c->max_channels * c->max_channels) + 2 * c->stream_bits - 2;
+}
+
+/* Widths of units 21 to 24, 29 and 31, which start from a pixel or a linear_acc. */
+static void set_linear_widths(const bl2_network_config *c, int64_t acc, bl2_network_widths *w)
+{
+    const int64_t product = product_bound(acc, c->m_bits, c->max_n);
+    const int64_t image = largest_code(c->pixel_bits) * largest_code(c->m_bits);
+    w->image_product = affine_bits(image, c, c->max_n);
+    w->image_code = c->outer_bits;
+    w->linear_acc = signed_bits(acc);
+    w->linear_product = signed_bits(product);
+    w->residual_product = w->linear_product;
+    w->activation_product = w->linear_product;
+    w->head_product = w->linear_product;
+    w->linear_code = code_bits(c);
+    w->activation_code = code_bits(c);
+    w->residual_sum = signed_bits(product + ((int64_t)1 << (c->stream_bits - 1)));
+    w->residual = c->stream_bits;
+    w->u = c->u_bits;
+    w->logit = 32;
+}
+
+/* Widths of units 25 to 28, from those of the network's bounds. */
+static void set_norm_widths(const bl2_network *network, bl2_network_widths *w)
+{
+    const bl2_network_config *c = &network->config;
+    const int32_t k = network->largest_root_shift;
+    const int32_t shift = wider(0, 2 * c->root_bits - 1 + k - c->z_fraction_bits);
+    const int64_t centred = (c->max_channels - 1) * largest_code(c->stream_bits);
+    const int64_t norm = (centred << c->root_bits) + (((int64_t)1 << shift) >> 1);
+    w->stream_sum = signed_bits((int64_t)c->max_channels << (c->stream_bits - 1));
+    w->square_sum = unsigned_bits(c->max_channels) + 2 * c->stream_bits - 2;
+    w->square_product = square_product_bits(c);
+    w->variance = unsigned_bits(network->variance);
+    w->root_shift = signed_bits(wider(c->root_bits - 1, k));
+    w->root_argument = 2 * c->root_bits;
+    w->root = c->root_bits;
+    w->reciprocal = c->root_bits + 1;
+    w->centred = signed_bits(centred);
+    w->norm_product = signed_bits(norm);
+    w->z = signed_bits(network->z);
+    w->gain_product =
+        affine_bits(network->z * largest_code(c->gain_bits - 1), c, c->max_gain_shift);
+    w->norm_code = code_bits(c);
+    w->stream_norm = c->stream_bits;
+}
+
+/* Widths of unit 30. mean_product may pass 2^63 by less than 2^48: unsigned numbers hold it. */
+static void set_mean_widths(const bl2_network *network, bl2_network_widths *w)
+{
+    const bl2_network_config *c = &network->config;
+    const uint64_t product = (uint64_t)network->mean_sum * (uint64_t)largest_code(c->m_bits);
+    w->mean_term_product = w->gain_product;
+    w->mean_term = c->mean_bits;
+    w->mean_sum = signed_bits(network->mean_sum);
+    w->mean_product = bit_length(product + (((uint64_t)1 << c->max_n) >> 1)) + 1;
+    w->mean_code = code_bits(c);
+    w->stream_mean = c->stream_bits;
+}
+
+/* BL2-NET-04. The registers that are left out are never wider than one of these. */
+static bl2_status check_network_widths(const bl2_network_widths *w)
+{
+    const int32_t widths[] = {w->image_product, w->residual_sum, w->variance,
+                              w->norm_product,  w->gain_product, w->mean_product};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        REFUSE_UNLESS(widths[i] <= 62, BL2_REGISTER_TOO_WIDE);
+    }
+    return BL2_OK;
+}
+
+/** BL2-NET-03 to -05: checks the configuration of the network and derives widths and bounds. */
+bl2_status bl2_network_init(bl2_network *network, const bl2_network_config *config)
+{
+    bl2_network made;
+    const bl2_network_config *c = &made.config;
+    REFUSE_UNLESS(network != NULL && config != NULL, BL2_NULL_POINTER);
+    made.config = *config;
+    RETURN_IF_REFUSED(check_network_choices(c));
+    REFUSE_UNLESS(c->z_fraction_bits <= c->root_bits, BL2_Z_FINER_THAN_ROOT);
+    made.linear_acc = c->max_inputs * largest_term(c) + largest_code(c->bias_bits - 1);
+    REFUSE_UNLESS(made.linear_acc <= INT32_MAX, BL2_LINEAR_ACC_TOO_WIDE);
+    REFUSE_UNLESS(square_product_bits(c) <= 62, BL2_REGISTER_TOO_WIDE);
+    made.variance = variance_bound(c);
+    made.largest_root_shift = (lod((uint64_t)made.variance) >> 1) - (c->root_bits - 1);
+    made.z = z_bound(c);
+    made.mean_sum = (int64_t)c->max_tokens << (wider(c->mean_bits, c->stream_bits) - 1);
+    set_linear_widths(c, made.linear_acc, &made.widths);
+    set_norm_widths(&made, &made.widths);
+    set_mean_widths(&made, &made.widths);
+    RETURN_IF_REFUSED(check_network_widths(&made.widths));
+    *network = made;
+    return BL2_OK;
+}
+
+/** The default configuration of the network, section 10. */
+bl2_network_config bl2_default_network_config(void)
+{
+    const bl2_network_config config = {
+        4, 4, 8, 8,         /* bits of codes, weights, both at the ends, pixels */
+        4096, 8192, 1024,   /* largest C, K, N */
+        16, 10, 16,         /* W_r, Z, B */
+        17, 30, 40, 40, 30, /* G, its shift, H, EPS, B of a linear layer */
+        16, 36, 10, 20,     /* M, n, u, p of a mean */
+    };
+    return config;
+}
+
+/* ---- parameters of a layer, BL2-NET-07 ---- */
+
+/* SAT to a signed register. */
+static int64_t sat_signed(int64_t x, int32_t bits)
+{
+    const int64_t half = (int64_t)1 << (bits - 1);
+    return sat(x, -half, half - 1);
+}
+
+static int is_signed(int64_t x, int32_t bits)
+{
+    return sat_signed(x, bits) == x;
+}
+
+/* A signed parameter, which does not take the smallest value of its width. */
+static int is_parameter(int64_t x, int32_t bits)
+{
+    return within(x, -largest_code(bits - 1), largest_code(bits - 1));
+}
+
+/* The whole product, rounded once. The registers of products hold it in 62 bits. */
+static int64_t scaled(int64_t x, const bl2_scale *scale)
+{
+    return rnd(x * scale->m, scale->n);
+}
+
+/* Product and offset, rounded once together. */
+static int64_t affine_of(int64_t x, const bl2_affine *affine)
+{
+    return rnd(x * affine->gain + affine->offset, affine->shift);
+}
+
+static bl2_status check_scale(const bl2_network *network, const bl2_scale *scale, int64_t least_m)
+{
+    REFUSE_UNLESS(network != NULL && scale != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(within(scale->m, least_m, largest_code(network->config.m_bits)), BL2_BAD_M);
+    REFUSE_UNLESS(within(scale->n, 0, network->config.max_n), BL2_BAD_N);
+    return BL2_OK;
+}
+
+/* Of units 28 and 30; the limits of unit 21 are those of M and n. */
+static bl2_status check_affine(const bl2_network *network, const bl2_affine *affine)
+{
+    REFUSE_UNLESS(network != NULL && affine != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(is_parameter(affine->gain, network->config.gain_bits), BL2_BAD_GAIN);
+    REFUSE_UNLESS(is_parameter(affine->offset, network->config.offset_bits), BL2_BAD_OFFSET);
+    REFUSE_UNLESS(within(affine->shift, 0, network->config.max_gain_shift), BL2_BAD_GAIN_SHIFT);
+    return BL2_OK;
+}
+
+static bl2_status check_y_bits(const bl2_network *network, int32_t y_bits)
+{
+    REFUSE_UNLESS(within(y_bits, 2, code_bits(&network->config)), BL2_BAD_Y_BITS);
+    return BL2_OK;
+}
+
+static bl2_status check_linear_acc(const bl2_network *network, int32_t acc)
+{
+    REFUSE_UNLESS(within(acc, -network->linear_acc, network->linear_acc), BL2_BAD_LINEAR_ACC);
+    return BL2_OK;
+}
+
+static bl2_status check_z(const bl2_network *network, int64_t z)
+{
+    REFUSE_UNLESS(within(z, -network->z, network->z), BL2_BAD_Z);
+    return BL2_OK;
+}
+
+static bl2_status check_mean_total(const bl2_network *network, int64_t total)
+{
+    REFUSE_UNLESS(within(total, -network->mean_sum, network->mean_sum), BL2_BAD_MEAN_SUM);
+    return BL2_OK;
+}
+
+/* ---- unit 21, image requantizer, BL2-IMAGE-01 ---- */
+
+/** Unit 21: the code of a pixel; G from 1 to 2^m_bits - 1, n to max_n. */
+bl2_status bl2_image_requantizer(const bl2_network *network, const bl2_affine *affine,
+                                 uint32_t pixel, uint8_t *code)
+{
+    REFUSE_UNLESS(network != NULL && affine != NULL && code != NULL, BL2_NULL_POINTER);
+    const bl2_network_config *c = &network->config;
+    REFUSE_UNLESS(within(affine->gain, 1, largest_code(c->m_bits)), BL2_BAD_GAIN);
+    REFUSE_UNLESS(is_parameter(affine->offset, c->offset_bits), BL2_BAD_OFFSET);
+    REFUSE_UNLESS(within(affine->shift, 0, c->max_n), BL2_BAD_GAIN_SHIFT);
+    REFUSE_UNLESS(within(pixel, 0, largest_code(c->pixel_bits)), BL2_BAD_PIXEL);
+    *code = (uint8_t)sat(affine_of(pixel, affine), 0, largest_code(c->outer_bits));
+    return BL2_OK;
+}
+
+/* ---- unit 22, linear accumulator ---- */
+
+static bl2_status check_linear(const bl2_network *network, const bl2_linear *linear)
+{
+    REFUSE_UNLESS(network != NULL && linear != NULL, BL2_NULL_POINTER);
+    const size_t largest = (size_t)network->config.max_inputs;
+    const int32_t bits = linear->is_outer ? network->config.outer_bits : network->config.a_bits;
+    REFUSE_UNLESS(1 <= linear->inputs && linear->inputs <= largest, BL2_BAD_INPUTS);
+    REFUSE_UNLESS(is_code(linear->zx, bits), BL2_BAD_ZERO_POINT);
+    return BL2_OK;
+}
+
+/** Unit 22: A of one output channel; x and w have linear->inputs codes and weights. */
+bl2_status bl2_linear_accumulator(const bl2_network *network, const bl2_linear *linear,
+                                  const uint8_t *x, const int16_t *w, int32_t bias, int32_t *acc)
+{
+    REFUSE_UNLESS(x != NULL && w != NULL && acc != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_linear(network, linear));
+    const bl2_network_config *c = &network->config;
+    const int64_t largest = largest_code(linear->is_outer ? c->outer_bits : c->w_bits);
+    REFUSE_UNLESS(is_parameter(bias, c->bias_bits), BL2_BAD_LINEAR_BIAS);
+    RETURN_IF_REFUSED(
+        check_codes(x, linear->inputs, linear->is_outer ? c->outer_bits : c->a_bits));
+    int64_t sum = bias; /* BL2-LINEAR-01 */
+    for (size_t i = 0; i < linear->inputs; i++) {
+        REFUSE_UNLESS(within(w[i], -largest, largest), BL2_BAD_WEIGHT);
+        sum += (int64_t)(x[i] - linear->zx) * w[i];
+    }
+    *acc = (int32_t)sum; /* BL2-LINEAR-02 */
+    return BL2_OK;
+}
+
+/* ---- unit 23, linear requantizer, BL2-LINREQ-01 ---- */
+
+/** Unit 23: a code of y_bits bits with its zero point. */
+bl2_status bl2_linear_requantizer(const bl2_network *network, const bl2_scale *scale, int32_t zero,
+                                  int32_t y_bits, int32_t acc, uint8_t *code)
+{
+    REFUSE_UNLESS(code != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_y_bits(network, y_bits));
+    REFUSE_UNLESS(is_code(zero, y_bits), BL2_BAD_ZERO_POINT);
+    RETURN_IF_REFUSED(check_linear_acc(network, acc));
+    *code = (uint8_t)sat(scaled(acc, scale) + zero, 0, largest_code(y_bits));
+    return BL2_OK;
+}
+
+/* ---- unit 24, residual adder, BL2-RESID-01 to -03 ---- */
+
+/** Unit 24: the sum in front of the saturation, and what the stream holds of it: a value that
+ * saturated is one with residual other than sum. M may be 0. */
+bl2_status bl2_residual_adder(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                              int32_t x, int64_t *sum, int32_t *residual)
+{
+    REFUSE_UNLESS(sum != NULL && residual != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 0));
+    RETURN_IF_REFUSED(check_linear_acc(network, acc));
+    REFUSE_UNLESS(is_signed(x, network->config.stream_bits), BL2_BAD_STREAM);
+    *sum = x + scaled(acc, scale);
+    *residual = (int32_t)sat_signed(*sum, network->config.stream_bits);
+    return BL2_OK;
+}
+
+/* ---- unit 25, norm sums, BL2-NORM-01 to -03 ---- */
+
+static bl2_status check_norm_channels(const bl2_network *network, size_t channels)
+{
+    const size_t largest = (size_t)network->config.max_channels;
+    REFUSE_UNLESS(1 <= channels && channels <= largest, BL2_BAD_NORM_CHANNELS);
+    return BL2_OK;
+}
+
+/** Unit 25: S, Q and V of a token of `channels` values. */
+bl2_status bl2_norm_sums(const bl2_network *network, size_t channels, const int32_t *x,
+                         uint64_t eps, int64_t *sum, uint64_t *squares, uint64_t *variance)
+{
+    REFUSE_UNLESS(network != NULL && x != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(sum != NULL && squares != NULL && variance != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_norm_channels(network, channels));
+    REFUSE_UNLESS(1 <= eps && eps <= (uint64_t)largest_code(network->config.eps_bits),
+                  BL2_BAD_EPS);
+    int64_t total = 0;
+    int64_t total_of_squares = 0;
+    for (size_t i = 0; i < channels; i++) {
+        REFUSE_UNLESS(is_signed(x[i], network->config.stream_bits), BL2_BAD_STREAM);
+        total += x[i];
+        total_of_squares += (int64_t)x[i] * x[i];
+    }
+    *sum = total;
+    *squares = (uint64_t)total_of_squares;
+    *variance = (uint64_t)((int64_t)channels * total_of_squares - total * total) + eps;
+    return BL2_OK;
+}
+
+/* ---- unit 26, reciprocal root, BL2-ROOT-01 to -03 ---- */
+
+/** Unit 26: k, the integer root of V moved by 2k places, and the floor of its reciprocal. */
+bl2_status bl2_reciprocal_root(const bl2_network *network, uint64_t variance, int32_t *root_shift,
+                               uint32_t *root, uint32_t *reciprocal)
+{
+    REFUSE_UNLESS(network != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(root_shift != NULL && root != NULL && reciprocal != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(1 <= variance && variance <= (uint64_t)network->variance, BL2_BAD_VARIANCE);
+    const int32_t bits = network->config.root_bits;
+    const int32_t k = (lod(variance) >> 1) - (bits - 1);
+    const uint64_t u = k >= 0 ? variance >> (2 * k) : variance << (-2 * k);
+    const uint64_t found = integer_root(u);
+    *root_shift = k;
+    *root = (uint32_t)found;
+    *reciprocal = (uint32_t)(((uint64_t)1 << (2 * bits - 1)) / found);
+    return BL2_OK;
+}
+
+/* ---- unit 27, normalizer, BL2-NORM-04 to -06 ---- */
+
+static bl2_status check_root(const bl2_network *network, int32_t root_shift, uint32_t reciprocal)
+{
+    const int32_t bits = network->config.root_bits;
+    const int64_t half = (int64_t)1 << (bits - 1);
+    REFUSE_UNLESS(within(root_shift, 1 - bits, network->largest_root_shift), BL2_BAD_ROOT_SHIFT);
+    REFUSE_UNLESS(within(reciprocal, half, 2 * half), BL2_BAD_RECIPROCAL);
+    return BL2_OK;
+}
+
+/** Unit 27: N of a channel, and z, from S of unit 25 and k and r of unit 26. */
+bl2_status bl2_normalizer(const bl2_network *network, size_t channels, int32_t x, int64_t sum,
+                          int32_t root_shift, uint32_t reciprocal, int64_t *centred, int32_t *z)
+{
+    REFUSE_UNLESS(network != NULL && centred != NULL && z != NULL, BL2_NULL_POINTER);
+    const bl2_network_config *c = &network->config;
+    RETURN_IF_REFUSED(check_norm_channels(network, channels));
+    RETURN_IF_REFUSED(check_root(network, root_shift, reciprocal));
+    REFUSE_UNLESS(is_signed(x, c->stream_bits), BL2_BAD_STREAM);
+    const int64_t count = (int64_t)channels;
+    const int64_t most = count << (c->stream_bits - 1);
+    const int64_t apart = (count - 1) * largest_code(c->stream_bits);
+    REFUSE_UNLESS(within(sum, -most, most), BL2_BAD_STREAM_SUM);
+    const int64_t n = count * x - sum;
+    REFUSE_UNLESS(within(n, -apart, apart), BL2_BAD_STREAM_SUM);
+    const int64_t found =
+        rnd(n * reciprocal, 2 * c->root_bits - 1 + root_shift - c->z_fraction_bits);
+    RETURN_IF_REFUSED(check_z(network, found));
+    *centred = n;
+    *z = (int32_t)found;
+    return BL2_OK;
+}
+
+/* ---- unit 28, norm requantizer ---- */
+
+/** Unit 28: a code of y_bits bits, BL2-NORMREQ-01. */
+bl2_status bl2_norm_requantizer(const bl2_network *network, const bl2_affine *affine,
+                                int32_t y_bits, int32_t z, uint8_t *code)
+{
+    REFUSE_UNLESS(code != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_affine(network, affine));
+    RETURN_IF_REFUSED(check_y_bits(network, y_bits));
+    RETURN_IF_REFUSED(check_z(network, z));
+    *code = (uint8_t)sat(affine_of(z, affine), 0, largest_code(y_bits));
+    return BL2_OK;
+}
+
+/** Unit 28 behind the patch embedding: a value of the stream, BL2-NORMREQ-02. */
+bl2_status bl2_stream_norm(const bl2_network *network, const bl2_affine *affine, int32_t z,
+                           int32_t *x)
+{
+    REFUSE_UNLESS(x != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_affine(network, affine));
+    RETURN_IF_REFUSED(check_z(network, z));
+    *x = (int32_t)sat_signed(affine_of(z, affine), network->config.stream_bits);
+    return BL2_OK;
+}
+
+/* ---- unit 29, activation ---- */
+
+/** Unit 29: u, BL2-ACT-01. */
+bl2_status bl2_activation_input(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                                int32_t *u)
+{
+    REFUSE_UNLESS(u != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_linear_acc(network, acc));
+    *u = (int32_t)sat_signed(scaled(acc, scale), network->config.u_bits);
+    return BL2_OK;
+}
+
+/** Unit 29: T[u], BL2-ACT-02; `table` has 2^u_bits codes, from the smallest u to the largest. Of
+ * them the one that is given is checked. */
+bl2_status bl2_activation(const bl2_network *network, const uint8_t *table, int32_t u,
+                          uint8_t *code)
+{
+    REFUSE_UNLESS(network != NULL && table != NULL && code != NULL, BL2_NULL_POINTER);
+    const bl2_network_config *c = &network->config;
+    REFUSE_UNLESS(is_signed(u, c->u_bits), BL2_BAD_U);
+    const uint8_t found = table[u + ((int32_t)1 << (c->u_bits - 1))];
+    REFUSE_UNLESS(is_code(found, code_bits(c)), BL2_BAD_CODE);
+    *code = found;
+    return BL2_OK;
+}
+
+/* ---- unit 30, token mean ---- */
+
+/** Unit 30: p of a normalized channel, BL2-MEAN-01. */
+bl2_status bl2_mean_term(const bl2_network *network, const bl2_affine *affine, int32_t z,
+                         int32_t *term)
+{
+    REFUSE_UNLESS(term != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_affine(network, affine));
+    RETURN_IF_REFUSED(check_z(network, z));
+    *term = (int32_t)sat_signed(affine_of(z, affine), network->config.mean_bits);
+    return BL2_OK;
+}
+
+/** Unit 30: P of one channel, BL2-MEAN-02: the sum of p, or of the stream itself. Token t's value
+ * is term[t * stride]. */
+bl2_status bl2_mean_sum(const bl2_network *network, size_t tokens, const int32_t *term,
+                        size_t stride, int64_t *total)
+{
+    REFUSE_UNLESS(network != NULL && term != NULL && total != NULL, BL2_NULL_POINTER);
+    const bl2_network_config *c = &network->config;
+    const int32_t bits = wider(c->mean_bits, c->stream_bits);
+    int64_t sum = 0;
+    REFUSE_UNLESS(1 <= tokens && tokens <= (size_t)c->max_tokens, BL2_BAD_MEAN_TOKENS);
+    for (size_t t = 0; t < tokens; t++) {
+        REFUSE_UNLESS(is_signed(term[t * stride], bits), BL2_BAD_TERM);
+        sum += term[t * stride];
+    }
+    *total = sum;
+    return BL2_OK;
+}
+
+/** Unit 30: the mean as a code of y_bits bits, BL2-MEAN-03. */
+bl2_status bl2_mean_code(const bl2_network *network, const bl2_scale *scale, int32_t y_bits,
+                         int64_t total, uint8_t *code)
+{
+    REFUSE_UNLESS(code != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_y_bits(network, y_bits));
+    RETURN_IF_REFUSED(check_mean_total(network, total));
+    *code = (uint8_t)sat(scaled(total, scale), 0, largest_code(y_bits));
+    return BL2_OK;
+}
+
+/** Unit 30: the mean of the stream as a value of the stream, BL2-MEAN-04. */
+bl2_status bl2_stream_mean(const bl2_network *network, const bl2_scale *scale, int64_t total,
+                           int32_t *mean)
+{
+    REFUSE_UNLESS(mean != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_mean_total(network, total));
+    *mean = (int32_t)sat_signed(scaled(total, scale), network->config.stream_bits);
+    return BL2_OK;
+}
+
+/* ---- unit 31, head ---- */
+
+/* A logit has no smallest value of its width. */
+static bl2_status check_logit(int64_t logit)
+{
+    REFUSE_UNLESS(within(logit, -INT32_MAX, INT32_MAX), BL2_LOGIT_TOO_LARGE);
+    return BL2_OK;
+}
+
+/** BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
+                          int32_t bias)
+{
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    const bl2_network_config *c = &network->config;
+    REFUSE_UNLESS(1 <= inputs && inputs <= (size_t)c->max_inputs, BL2_BAD_INPUTS);
+    REFUSE_UNLESS(is_parameter(bias, c->bias_bits), BL2_BAD_LINEAR_BIAS);
+    const int64_t largest = (int64_t)inputs * largest_term(c) + (bias < 0 ? -bias : bias);
+    return check_logit(scaled(largest, scale));
+}
+
+/** Unit 31: a logit, BL2-HEAD-01. */
+bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                    int32_t *logit)
+{
+    REFUSE_UNLESS(logit != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_linear_acc(network, acc));
+    const int64_t found = scaled(acc, scale);
+    RETURN_IF_REFUSED(check_logit(found));
+    *logit = (int32_t)found;
+    return BL2_OK;
+}
+
+/** BL2-HEAD-03: the class of the largest logit, of equal ones the lowest. */
+bl2_status bl2_prediction(size_t classes, const int32_t *logit, size_t *prediction)
+{
+    REFUSE_UNLESS(logit != NULL && prediction != NULL, BL2_NULL_POINTER);
+    REFUSE_UNLESS(classes >= 1, BL2_BAD_CLASSES);
+    size_t best = 0;
+    for (size_t i = 1; i < classes; i++) {
+        best = logit[i] > logit[best] ? i : best;
+    }
+    *prediction = best;
+    return BL2_OK;
+}
+
 /* ---- texts ---- */
 
 /** The status as a sentence, for any value. Never null. */
@@ -1139,7 +1724,7 @@ const char *bl2_status_text(bl2_status status)
         "t_bits must be from 8 to 24",
         "a pinned width does not hold the register's bound",
         "a pinned width is more than 62 bits",
-        "m must be from 1 to 2^m_bits - 1",
+        "m must be from 1 to 2^m_bits - 1, from 0 in the residual adder",
         "n must be from 0 to max_n",
         "m2 must be from 1 to 2^m2_bits - 1",
         "n2 must be from 0 to max_n2, in a layer of RowMax to max_n2 - lod(max_tokens * A)",
@@ -1147,7 +1732,7 @@ const char *bl2_status_text(bl2_status status)
         "the number of keys must be from 1 to max_tokens",
         "the head dimension must be from 1 to max_head_dim",
         "the number of output channels must be at least 1",
-        "a code of q, k or v is wider than its tensor",
+        "a code is wider than its tensor",
         "a mask byte must be 0 or 1",
         "a bias is outside the range of t",
         "every key of the row is masked",
@@ -1166,6 +1751,46 @@ const char *bl2_status_text(bl2_status status)
         "max_n2 leaves no n2 for a layer: a row adds up to lod(max_tokens * A)",
         "acc would need more than 32 bits: max_tokens is too large for v_bits",
         "the weight sum must be from A to max_tokens * A",
+        "a_bits, w_bits and outer_bits must be from 2 to 8",
+        "pixel_bits must be from 1 to 16",
+        "max_channels must be from 1 to 16384",
+        "max_inputs must be from 1 to 65536",
+        "stream_bits must be from 8 to 24",
+        "z_fraction_bits must be from 0 to 16",
+        "root_bits must be from 4 to 24",
+        "gain_bits must be from 4 to 24",
+        "max_gain_shift must be from 0 to 48",
+        "offset_bits must be from 8 to 52",
+        "eps_bits must be from 1 to 48",
+        "bias_bits must be from 8 to 31",
+        "u_bits must be from 4 to 12",
+        "mean_bits must be from 8 to 24",
+        "z_fraction_bits must be at most root_bits",
+        "linear_acc would need more than 32 bits: max_inputs is too large",
+        "a register of the network would need more than 62 bits",
+        "a gain must be within its width: from 1 in unit 21, of either sign elsewhere",
+        "the magnitude of an offset must be at most 2^(offset_bits - 1) - 1",
+        "the shift behind a gain must be from 0 to max_gain_shift, in unit 21 to max_n",
+        "eps must be from 1 to 2^eps_bits - 1",
+        "the magnitude of a bias of a linear layer must be at most 2^(bias_bits - 1) - 1",
+        "the bits of a layer's codes must be from 2 to the larger of a_bits and outer_bits",
+        "the number of inputs must be from 1 to max_inputs",
+        "a logit would need more than 32 bits",
+        "a pixel must be from 0 to 2^pixel_bits - 1",
+        "a weight must be from -(2^b - 1) to 2^b - 1 of its b bits",
+        "a linear_acc is beyond its bound",
+        "a value of the residual stream is outside its range",
+        "the number of channels must be from 1 to max_channels",
+        "no token of these channels has this sum",
+        "a variance must be from 1 to its bound",
+        "a root shift must be from -(root_bits - 1) to that of the largest variance",
+        "a reciprocal must be from 2^(root_bits - 1) to 2^root_bits",
+        "a z is beyond its bound: no token has it",
+        "a u is outside its range",
+        "a term of a mean is outside its range",
+        "the number of tokens must be from 1 to max_tokens",
+        "the sum of a mean is beyond its bound",
+        "the number of classes must be at least 1",
     };
     const unsigned index = (unsigned)status;
     return index < BL2_STATUS_COUNT ? texts[index] : "not a status of this library";

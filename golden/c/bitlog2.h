@@ -1,4 +1,5 @@
-/* BitLog2 attention datapath, specification version 1: a bit-exact model in C99.
+/* BitLog2: the attention datapath, specification version 1, and the units of the network around it,
+ * version 2: a bit-exact model in C99.
  *
  * Integers only. No allocation, no global state, no I/O: the caller gives every buffer, and calls
  * on different buffers may run in different threads. Ids such as BL2-EXP2-03 are requirements of
@@ -17,6 +18,7 @@ extern "C" {
 #endif
 
 #define BL2_SPEC_VERSION 1
+#define BL2_NETWORK_VERSION 2
 
 /* BL2-CONF-01: the range of each free choice, made from the declaration of the configuration. */
 /* limits of a configuration: begin */
@@ -49,6 +51,48 @@ extern "C" {
 #define BL2_T_BITS_LOW 8
 #define BL2_T_BITS_HIGH 24
 /* limits of a configuration: end */
+
+/* BL2-NET-03: the same of the network around attention. */
+/* limits of a network: begin */
+#define BL2_NETWORK_A_BITS_LOW 2
+#define BL2_NETWORK_A_BITS_HIGH 8
+#define BL2_NETWORK_W_BITS_LOW 2
+#define BL2_NETWORK_W_BITS_HIGH 8
+#define BL2_NETWORK_OUTER_BITS_LOW 2
+#define BL2_NETWORK_OUTER_BITS_HIGH 8
+#define BL2_NETWORK_PIXEL_BITS_LOW 1
+#define BL2_NETWORK_PIXEL_BITS_HIGH 16
+#define BL2_NETWORK_MAX_CHANNELS_LOW 1
+#define BL2_NETWORK_MAX_CHANNELS_HIGH 16384
+#define BL2_NETWORK_MAX_INPUTS_LOW 1
+#define BL2_NETWORK_MAX_INPUTS_HIGH 65536
+#define BL2_NETWORK_MAX_TOKENS_LOW 1
+#define BL2_NETWORK_MAX_TOKENS_HIGH 65536
+#define BL2_NETWORK_STREAM_BITS_LOW 8
+#define BL2_NETWORK_STREAM_BITS_HIGH 24
+#define BL2_NETWORK_Z_FRACTION_BITS_LOW 0
+#define BL2_NETWORK_Z_FRACTION_BITS_HIGH 16
+#define BL2_NETWORK_ROOT_BITS_LOW 4
+#define BL2_NETWORK_ROOT_BITS_HIGH 24
+#define BL2_NETWORK_GAIN_BITS_LOW 4
+#define BL2_NETWORK_GAIN_BITS_HIGH 24
+#define BL2_NETWORK_MAX_GAIN_SHIFT_LOW 0
+#define BL2_NETWORK_MAX_GAIN_SHIFT_HIGH 48
+#define BL2_NETWORK_OFFSET_BITS_LOW 8
+#define BL2_NETWORK_OFFSET_BITS_HIGH 52
+#define BL2_NETWORK_EPS_BITS_LOW 1
+#define BL2_NETWORK_EPS_BITS_HIGH 48
+#define BL2_NETWORK_BIAS_BITS_LOW 8
+#define BL2_NETWORK_BIAS_BITS_HIGH 31
+#define BL2_NETWORK_M_BITS_LOW 4
+#define BL2_NETWORK_M_BITS_HIGH 24
+#define BL2_NETWORK_MAX_N_LOW 0
+#define BL2_NETWORK_MAX_N_HIGH 48
+#define BL2_NETWORK_U_BITS_LOW 4
+#define BL2_NETWORK_U_BITS_HIGH 12
+#define BL2_NETWORK_MEAN_BITS_LOW 8
+#define BL2_NETWORK_MEAN_BITS_HIGH 24
+/* limits of a network: end */
 
 #define BL2_MAX_TABLE (1 << BL2_FRACTION_BITS_HIGH) /* entries of the largest exp2 table */
 #define BL2_MAX_LEVEL 16                            /* the top level of 17 levels */
@@ -103,6 +147,49 @@ typedef enum bl2_status {
     BL2_MAX_N2_TOO_SMALL,
     BL2_ACC_TOO_WIDE,
     BL2_BAD_WEIGHT_SUM,
+    /* configuration of the network, BL2-NET-03 to -05; what it shares with attention is above */
+    BL2_BAD_LAYER_BITS,
+    BL2_BAD_PIXEL_BITS,
+    BL2_BAD_MAX_CHANNELS,
+    BL2_BAD_MAX_INPUTS,
+    BL2_BAD_STREAM_BITS,
+    BL2_BAD_Z_FRACTION_BITS,
+    BL2_BAD_ROOT_BITS,
+    BL2_BAD_GAIN_BITS,
+    BL2_BAD_MAX_GAIN_SHIFT,
+    BL2_BAD_OFFSET_BITS,
+    BL2_BAD_EPS_BITS,
+    BL2_BAD_BIAS_BITS,
+    BL2_BAD_U_BITS,
+    BL2_BAD_MEAN_BITS,
+    BL2_Z_FINER_THAN_ROOT,
+    BL2_LINEAR_ACC_TOO_WIDE,
+    BL2_REGISTER_TOO_WIDE,
+    /* parameters of a layer of the network, BL2-NET-07, BL2-HEAD-02 */
+    BL2_BAD_GAIN,
+    BL2_BAD_OFFSET,
+    BL2_BAD_GAIN_SHIFT,
+    BL2_BAD_EPS,
+    BL2_BAD_LINEAR_BIAS,
+    BL2_BAD_Y_BITS,
+    BL2_BAD_INPUTS,
+    BL2_LOGIT_TOO_LARGE,
+    /* what no image, weight or token brings to a unit of the network */
+    BL2_BAD_PIXEL,
+    BL2_BAD_WEIGHT,
+    BL2_BAD_LINEAR_ACC,
+    BL2_BAD_STREAM,
+    BL2_BAD_NORM_CHANNELS,
+    BL2_BAD_STREAM_SUM,
+    BL2_BAD_VARIANCE,
+    BL2_BAD_ROOT_SHIFT,
+    BL2_BAD_RECIPROCAL,
+    BL2_BAD_Z,
+    BL2_BAD_U,
+    BL2_BAD_TERM,
+    BL2_BAD_MEAN_TOKENS,
+    BL2_BAD_MEAN_SUM,
+    BL2_BAD_CLASSES,
     BL2_STATUS_COUNT
 } bl2_status;
 
@@ -177,6 +264,55 @@ typedef struct bl2_registers {
     uint32_t weight_sum;
     int32_t m2_row, n2_row;
 } bl2_registers;
+
+/* What the hardware around attention is built with (section 10). */
+typedef struct bl2_network_config {
+    int32_t a_bits, w_bits, outer_bits, pixel_bits;
+    int32_t max_channels, max_inputs, max_tokens;
+    int32_t stream_bits, z_fraction_bits, root_bits;
+    int32_t gain_bits, max_gain_shift, offset_bits, eps_bits, bias_bits;
+    int32_t m_bits, max_n, u_bits, mean_bits;
+} bl2_network_config;
+
+/* Bits of each register of the network (section 10). */
+typedef struct bl2_network_widths {
+    int32_t image_product, image_code, linear_acc, linear_product, linear_code;
+    int32_t residual_product, residual_sum, residual;
+    int32_t stream_sum, square_sum, square_product, variance;
+    int32_t root_shift, root_argument, root, reciprocal;
+    int32_t centred, norm_product, z, gain_product, norm_code, stream_norm;
+    int32_t activation_product, u, activation_code;
+    int32_t mean_term_product, mean_term, mean_sum, mean_product, mean_code, stream_mean;
+    int32_t head_product, logit;
+} bl2_network_widths;
+
+/* A checked configuration of the network with its widths and the largest magnitudes that registers
+ * bring to a unit. Made by bl2_network_init, then read only. */
+typedef struct bl2_network {
+    bl2_network_config config;
+    bl2_network_widths widths;
+    int64_t linear_acc, variance, z, mean_sum;
+    int32_t largest_root_shift; /* the largest k of unit 26 */
+} bl2_network;
+
+/* A multiplier and a shift: M / 2^n. */
+typedef struct bl2_scale {
+    int32_t m, n;
+} bl2_scale;
+
+/* A gain with its offset, in front of one shift: (x * G + H) / 2^n. */
+typedef struct bl2_affine {
+    int32_t gain;
+    int64_t offset;
+    int32_t shift;
+} bl2_affine;
+
+/* The input of a linear layer. is_outer is 0 but in the patch embedding and the head, whose codes
+ * and weights have outer_bits. */
+typedef struct bl2_linear {
+    size_t inputs;
+    int32_t zx, is_outer;
+} bl2_linear;
 
 /* functions, of bitlog2.c: begin */
 
@@ -282,6 +418,86 @@ bl2_status bl2_attention_row(const bl2_model *model, const bl2_params *params, c
 bl2_status bl2_attention_row_from_scores(const bl2_model *model, const bl2_params *params,
                                          const bl2_row *row, const int32_t *scores,
                                          bl2_registers *registers);
+
+/* BL2-NET-03 to -05: checks the configuration of the network and derives widths and bounds. */
+bl2_status bl2_network_init(bl2_network *network, const bl2_network_config *config);
+
+/* The default configuration of the network, section 10. */
+bl2_network_config bl2_default_network_config(void);
+
+/* Unit 21: the code of a pixel; G from 1 to 2^m_bits - 1, n to max_n. */
+bl2_status bl2_image_requantizer(const bl2_network *network, const bl2_affine *affine,
+                                 uint32_t pixel, uint8_t *code);
+
+/* Unit 22: A of one output channel; x and w have linear->inputs codes and weights. */
+bl2_status bl2_linear_accumulator(const bl2_network *network, const bl2_linear *linear,
+                                  const uint8_t *x, const int16_t *w, int32_t bias, int32_t *acc);
+
+/* Unit 23: a code of y_bits bits with its zero point. */
+bl2_status bl2_linear_requantizer(const bl2_network *network, const bl2_scale *scale, int32_t zero,
+                                  int32_t y_bits, int32_t acc, uint8_t *code);
+
+/* Unit 24: the sum in front of the saturation, and what the stream holds of it: a value that
+ * saturated is one with residual other than sum. M may be 0. */
+bl2_status bl2_residual_adder(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                              int32_t x, int64_t *sum, int32_t *residual);
+
+/* Unit 25: S, Q and V of a token of `channels` values. */
+bl2_status bl2_norm_sums(const bl2_network *network, size_t channels, const int32_t *x,
+                         uint64_t eps, int64_t *sum, uint64_t *squares, uint64_t *variance);
+
+/* Unit 26: k, the integer root of V moved by 2k places, and the floor of its reciprocal. */
+bl2_status bl2_reciprocal_root(const bl2_network *network, uint64_t variance, int32_t *root_shift,
+                               uint32_t *root, uint32_t *reciprocal);
+
+/* Unit 27: N of a channel, and z, from S of unit 25 and k and r of unit 26. */
+bl2_status bl2_normalizer(const bl2_network *network, size_t channels, int32_t x, int64_t sum,
+                          int32_t root_shift, uint32_t reciprocal, int64_t *centred, int32_t *z);
+
+/* Unit 28: a code of y_bits bits, BL2-NORMREQ-01. */
+bl2_status bl2_norm_requantizer(const bl2_network *network, const bl2_affine *affine,
+                                int32_t y_bits, int32_t z, uint8_t *code);
+
+/* Unit 28 behind the patch embedding: a value of the stream, BL2-NORMREQ-02. */
+bl2_status bl2_stream_norm(const bl2_network *network, const bl2_affine *affine, int32_t z,
+                           int32_t *x);
+
+/* Unit 29: u, BL2-ACT-01. */
+bl2_status bl2_activation_input(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                                int32_t *u);
+
+/* Unit 29: T[u], BL2-ACT-02; `table` has 2^u_bits codes, from the smallest u to the largest. Of
+ * them the one that is given is checked. */
+bl2_status bl2_activation(const bl2_network *network, const uint8_t *table, int32_t u,
+                          uint8_t *code);
+
+/* Unit 30: p of a normalized channel, BL2-MEAN-01. */
+bl2_status bl2_mean_term(const bl2_network *network, const bl2_affine *affine, int32_t z,
+                         int32_t *term);
+
+/* Unit 30: P of one channel, BL2-MEAN-02: the sum of p, or of the stream itself. Token t's value
+ * is term[t * stride]. */
+bl2_status bl2_mean_sum(const bl2_network *network, size_t tokens, const int32_t *term,
+                        size_t stride, int64_t *total);
+
+/* Unit 30: the mean as a code of y_bits bits, BL2-MEAN-03. */
+bl2_status bl2_mean_code(const bl2_network *network, const bl2_scale *scale, int32_t y_bits,
+                         int64_t total, uint8_t *code);
+
+/* Unit 30: the mean of the stream as a value of the stream, BL2-MEAN-04. */
+bl2_status bl2_stream_mean(const bl2_network *network, const bl2_scale *scale, int64_t total,
+                           int32_t *mean);
+
+/* BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
+                          int32_t bias);
+
+/* Unit 31: a logit, BL2-HEAD-01. */
+bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
+                    int32_t *logit);
+
+/* BL2-HEAD-03: the class of the largest logit, of equal ones the lowest. */
+bl2_status bl2_prediction(size_t classes, const int32_t *logit, size_t *prediction);
 
 /* The status as a sentence, for any value. Never null. */
 const char *bl2_status_text(bl2_status status);
