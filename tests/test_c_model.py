@@ -65,7 +65,7 @@ CONFIGS |= {
     ),
 }
 #: Those whose words are compared in `make test`.
-USUAL = ("BitLog2_Half_17", "RowMax_16", "wide", "wide row max")
+USUAL = ("BitLog2_Half_17", "RowMax_16", "wide")
 #: Those whose levels come from a quotient.
 QUOTIENTS = [name for name, each in SCHEMES.items() if not each.row_max]
 

@@ -171,6 +171,7 @@ def test_cost_takes_parameters():
     assert [each.flip_flops for each in lanes] == [width + 2, 2 * width + 2]
 
 
+@pytest.mark.long
 def test_cost_of_a_row_is_that_of_its_own_name():
     found = synthesize(SMALL, "attention_row", {"LANES": 1, "HEAD_DIM": 1}, "ice40")
     assert found.memory_bits > 0

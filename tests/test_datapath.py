@@ -109,11 +109,15 @@ ALLOWED = {
     "config_from_mapping",
     "bitlog2.sim.checks.check_choice",
     "bitlog2.sim.checks.check_int",
+    "bitlog2.sim.network.NetworkConfig",
+    "bitlog2.sim.network.activation_table.activation_table",
     "bitlog2.sim.files.naming",
     "bitlog2.sim.files.write_whole",
 }
-#: Modules that are there to run the simulator.
-RUN_IT = {"check.py"}
+#: Modules of a network that declare or make what it loads; none has its arithmetic.
+DECLARE = tuple(f"bitlog2.sim.network.{name}." for name in ("multiplier", "parameters", "program"))
+#: Modules that are there to run the simulator, the last one to report what a program does.
+RUN_IT = {"check.py", "lower.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:
@@ -121,7 +125,8 @@ def taken_from_sim(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bitlog2.sim"):
             deep = node.module != "bitlog2.sim"
-            names |= {f"{node.module}.{a.name}" if deep else a.name for a in node.names}
+            found = {f"{node.module}.{a.name}" if deep else a.name for a in node.names}
+            names |= {each for each in found if not each.startswith(DECLARE)}
         elif isinstance(node, ast.Import):
             names |= {a.name for a in node.names if a.name.startswith("bitlog2.sim")}
     return names

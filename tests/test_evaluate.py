@@ -19,7 +19,7 @@ from support.imagenet_folder import make_imagenet
 from support.models import digits_task, quantized_once
 from support.quick import quick_where
 from support.shared import made_once
-from support.weights import MODELS, random_checkpoint
+from support.weights import random_checkpoint
 
 from bitlog2.models.images.data import TensorImages
 from bitlog2.models.ptq.quantize import quantize
@@ -68,7 +68,10 @@ def refused(capsys, *argv):
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", MODELS)
+QUICK_MODELS = quick_where(lambda name: name == "deit_tiny", ZOO)
+
+
+@pytest.mark.parametrize("name", QUICK_MODELS)
 def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     """Random weights, the true architectures; integer arithmetic, every head and row."""
     checkpoint = random_checkpoint(tmp_path, name, 3)
@@ -81,7 +84,7 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     assert min(check["compared"].values()) > 0
 
 
-@pytest.mark.parametrize("name", quick_where(lambda name: name == "deit_tiny", ZOO))
+@pytest.mark.parametrize("name", QUICK_MODELS)
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "2", "--arithmetic", "float", model=name)
@@ -90,6 +93,7 @@ def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     assert (status, [share["total"] for share in top1]) == (0, [2, 2])
 
 
+@pytest.mark.long
 def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys):
     argv = options(data, tiny, "--seeds", "0,1,2", "--limit", "3")
     _, document = results(tmp_path / "r.json", *argv)

@@ -88,7 +88,7 @@ def test_golden_coverage_declares_so_many_bins(index: int) -> None:
 
 @pytest.mark.parametrize(
     ("index", "scheme"),
-    quick_where(lambda index, scheme: index == 0 or (index % 4 == 0 and scheme in USUAL), FILLED),
+    quick_where(lambda index, scheme: index % 4 == 0 and scheme in USUAL, FILLED),
 )
 def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str) -> None:
     configs = ROW_MAX_CONFIGS if SCHEMES[scheme].row_max else CONFIGS

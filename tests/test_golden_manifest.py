@@ -85,7 +85,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_export(tmp_path_factory.mktemp("golden") / "e", *swin_export()).folder
 
 
-@pytest.mark.parametrize("name", ["rows", "export"])
+@pytest.mark.parametrize("name", [pytest.param("rows", marks=pytest.mark.long), "export"])
 def test_golden_manifest_with_any_field_missing_or_wrong_is_refused_in_one_line(
     name: str, request: pytest.FixtureRequest
 ) -> None:

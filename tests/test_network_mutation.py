@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from mutants import Mutant, mutants_of
 from support.programs import PROGRAMS, images, swin, vit
+from support.quick import one_in
 
 from bitlog2.sim.jit import Kernel
 from bitlog2.sim.network import product, simulator, units
@@ -40,6 +41,11 @@ EQUIVALENT = {
     "network/simulator.py:attention: len(bias) > 1 -> len(bias) >= 1": (
         "a bias of one head is written out for each image"
     ),
+}
+#: Mutants of which no value differs, but memory is misused: the process may die of it, or not.
+MISUSED = {
+    "network/product.py:__call__: self.blocks.shape[1] // KEY_LANES -> "
+    "self.blocks.shape[1] * KEY_LANES": "codes of 0 meet what lies behind the weights",
 }
 
 
@@ -228,11 +234,14 @@ def differs(mutant: Mutant, expected, patch: pytest.MonkeyPatch) -> bool:
         return True
 
 
-@pytest.mark.parametrize("mutant", [*KERNELS, *AROUND], ids=str)
+MUTANTS = [*KERNELS, *AROUND]
+
+
+@pytest.mark.parametrize("mutant", one_in(4, MUTANTS, list(map(str, MUTANTS))))
 @pytest.mark.filterwarnings("ignore")
 def test_network_mutant_is_reported(mutant, expected):
     survived = not reported(mutant, expected)
-    assert survived == (mutant.change in EQUIVALENT), mutant.change
+    assert mutant.change in MISUSED or survived == (mutant.change in EQUIVALENT), mutant.change
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -247,4 +256,4 @@ def test_network_mutation_reports_nothing_of_the_modules_as_they_are(expected, m
 
 
 def test_network_mutation_lists_no_mutant_that_is_gone():
-    assert set(EQUIVALENT) <= {mutant.change for mutant in (*KERNELS, *AROUND)}
+    assert {*EQUIVALENT, *MISUSED} <= {mutant.change for mutant in (*KERNELS, *AROUND)}

@@ -241,7 +241,7 @@ def cycles_of(scheme: str, beats: int, lanes: int, channels: int) -> tuple[int, 
 
 
 @needs_icarus
-@pytest.mark.parametrize(("lanes", "channels"), one_in(2, [(4, 1), (1, 1), (4, 30), (3, 1)]))
+@pytest.mark.parametrize(("lanes", "channels"), one_in(4, [(4, 1), (1, 1), (4, 30), (3, 1)]))
 @pytest.mark.parametrize("scheme", [HALF_17, ROW_MAX_16])
 def test_rtl_rows_take_the_cycles_that_their_head_states(
     scheme: str, lanes: int, channels: int, tmp_path: Path

@@ -560,6 +560,7 @@ def test_testbench_make_takes_one_lane_without_tkeep_or_parameter(
     assert "ports of the device do not fit, LANES = 4" in lines[0]
 
 
+@LONG
 def test_testbench_make_gives_the_lanes_to_a_device_that_has_the_parameter(folder: Path) -> None:
     status, lines = icarus(folder, "UNIT=softmax_row", "RTL=rtl/*.sv", "LANES=8")
     assert status == 0
