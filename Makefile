@@ -37,8 +37,9 @@ demo: $(READY)
 	$(BIN)/bitlog2 golden emit --out build/vectors
 	$(BIN)/bitlog2 golden verify build/vectors
 
+# One process more than cores: tests wait for simulators and for processes that they end.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long

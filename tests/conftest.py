@@ -1,4 +1,4 @@
-"""One thread a test process: `make test` runs as many processes as there are cores."""
+"""One thread a test process: `make test` runs several."""
 
 import os
 

@@ -125,6 +125,7 @@ def test_c_model_ships_dpi_imports_that_the_c_side_has():
         assert arguments_of(arguments) == arguments_of(functions[name]), name
 
 
+@pytest.mark.long
 def test_c_model_ships_a_testbench_that_passes_in_verilator(tmp_path: Path):
     sources = [SOURCE / name for name in ("bitlog2_dpi.sv", "example_tb.sv", "bitlog2_dpi.c")]
     options = ["--binary", "-Wall", "--Mdir", tmp_path, "--top-module", "example_tb"]

@@ -124,6 +124,7 @@ def run_example(simulator: str, build: Path, *rtl: Path) -> dict[str, bool]:
     return cases
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_cosim_examples_pass_on_the_reference(simulator: str, tmp_path: Path) -> None:
     """The agents of cocotbext-axi, which others wrote, drive the reference RTL too."""

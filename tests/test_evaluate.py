@@ -163,6 +163,7 @@ def test_evaluate_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_evaluate_is_the_same_twice(data, tiny, tmp_path, monkeypatch):
     """But for the time that it took; calibrated anew."""
     monkeypatch.setattr(evaluation, "quantize", quantize)
