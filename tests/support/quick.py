@@ -1,5 +1,6 @@
 """Of the runs of a test, those that `make test` has; the others are left to `make test-long`."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,18 +17,14 @@ def quick_where(
         runs: a value each, or a tuple of values.
         ids: names, in the order of the runs; those of pytest where there are none.
     """
-    found = []
-    for number, run in enumerate(runs):
-        values = run if isinstance(run, tuple) else (run,)
-        marks = () if quick(*values) else pytest.mark.long
-        found.append(pytest.param(*values, marks=marks, id=ids[number] if ids else None))
-    return found
-
-
-def one_in(count: int, runs: Sequence[Any], ids: Sequence[str] = (), first: int = 0) -> list[Any]:
-    """Return the runs as parameters; of so many neighbours one is quick, from `first` on."""
-    marks = [() if number % count == first else pytest.mark.long for number in range(len(runs))]
+    values = [run if isinstance(run, tuple) else (run,) for run in runs]
     return [
-        pytest.param(*(run if isinstance(run, tuple) else (run,)), marks=mark, id=name)
-        for run, mark, name in zip(runs, marks, ids or [None] * len(runs), strict=True)
+        pytest.param(*run, marks=() if quick(*run) else pytest.mark.long, id=name)
+        for run, name in zip(values, ids or [None] * len(values), strict=True)
     ]
+
+
+def one_in(count: int, runs: Iterable[Any], ids: Sequence[str] = (), first: int = 0) -> list[Any]:
+    """Return the runs as parameters; of so many neighbours one is quick, from `first` on."""
+    numbers = itertools.count()
+    return quick_where(lambda *_: next(numbers) % count == first, runs, ids)
