@@ -59,10 +59,12 @@ MUTATION_EXAMPLES = """example:
 
 Yosys puts up to 200 mutants of a module into one netlist, of which one is chosen at run time; a
 bench compiled by Verilator runs the vectors against each. A survivor is proved equivalent under the
-assumptions that are printed, or it is a gap; of row modules 2 % may stay undetermined. Modules that
-attention_row has inside are mutated there, too: with its taps compared, and by its outputs alone.
+assumptions that are printed; or it gives every word and is told by its rate, the cycles of all
+vectors without pauses; or it is a gap. Modules that attention_row has inside are mutated there, too:
+with its taps compared, and by its outputs alone.
 
-exit status: 0 every mutant is caught or proved equivalent, 1 a gap is left, 2 wrong usage"""
+exit status: 0 every mutant is caught, proved equivalent or told by its rate, 1 one is a gap or
+undetermined, 2 wrong usage"""
 
 
 def mutation(

@@ -18,6 +18,8 @@ from bitlog2.golden.assurance.mutation.campaign import (
     InRow,
     MutantBench,
     Survivor,
+    Verdict,
+    told_by_pauses,
 )
 from bitlog2.golden.assurance.mutation.catalogue import (
     boundary_of,
@@ -46,7 +48,8 @@ for number in range(int(plus["mutant"]), int(plus["mutant"]) + int(plus["mutants
     if number == 4:
         time.sleep(60)
     verdict = "PASS" if number in (0, 1, 5) else "FAIL"
-    print(f"mutant {number}: {verdict}, 7 words compared", flush=True)
+    cycles = 9 if number == 5 else 8
+    print(f"mutant {number}: {verdict}, 7 words compared, {cycles} cycles", flush=True)
 """
 
 
@@ -139,6 +142,17 @@ def test_rtl_mutation_selector_tells_each_mutant_and_none_apart(mutants: int, bi
 
 def test_rtl_mutation_aborted_and_hanging_mutants_are_caught(tmp_path: Path):
     assert fake_bench(tmp_path, BENCH, 6).survivors(0, 1.0) == [1, 5]
+
+
+def test_rtl_mutation_slower_mutant_is_told_by_its_cycles_and_a_hidden_one_by_its_seed(
+    tmp_path: Path,
+):
+    bench = fake_bench(tmp_path, BENCH, 6)
+    assert told_by_pauses(bench, 5, (7, 8)) == ("rate", {"cycles": 9, "original": 8})
+    assert told_by_pauses(bench, 1, (7, 8)) == ("undetermined", {})
+    script = BENCH.replace("(0, 1, 5)", "(0, 5) or number == 1 and plus['seed'] != '8'")
+    bench = fake_bench(tmp_path, script, 6)
+    assert told_by_pauses(bench, 1, (7, 8)) == ("gap", {"seed": 8})
 
 
 def test_rtl_mutation_bench_is_told_to_leave_the_taps_out(tmp_path: Path):
@@ -244,25 +258,24 @@ def test_rtl_mutation_set_without_the_unit_is_refused(blind: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict", "enough"),
+    ("verdict", "inputs", "status", "shown"),
     [
-        ("exp2", "equivalent", True),
-        ("exp2", "gap", False),
-        ("exp2", "undetermined", False),
-        ("attention_row", "undetermined", True),
-        ("attention_row", "gap", False),
+        ("equivalent", {}, 0, ""),
+        ("rate", {"cycles": 9, "original": 8}, 0, "9 cycles without pauses, the original 8"),
+        ("gap", {"d": 10}, 1, "differs for d=0xa"),
+        ("undetermined", {}, 1, "not decided"),
     ],
 )
-def test_rtl_mutation_only_rows_may_leave_a_mutant_undetermined(
-    name: str, verdict: str, enough: bool
+def test_rtl_mutation_no_mutant_may_stay_open(
+    verdict: Verdict, inputs: dict[str, int], status: int, shown: str
 ):
     (mutant,) = mutants_of(LIST, 1)
-    survivor = Survivor(mutant=str(mutant), verdict=verdict, counterexample={"d": 10})
-    findings = Findings.of(SUBJECTS[name], 50, [survivor], 1.0)
+    survivor = Survivor(mutant=str(mutant), verdict=verdict, counterexample=inputs)
+    findings = Findings.of(SUBJECTS["attention_row"], 50, [survivor], 1.0)
     found = Campaign(seed=0, most=50, modules=(findings,))
-    assert found.status == (0 if enough else 1)
-    shown = [line for line in found.lines() if "differs for d=0xa" in line]
-    assert len(shown) == (verdict != "equivalent")
+    assert found.status == status
+    lines = [line for line in found.lines() if str(mutant) in line]
+    assert [shown in line for line in lines] == ([True] if shown else [])
 
 
 @pytest.mark.long

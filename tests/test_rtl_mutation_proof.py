@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+import z3
 
 from bitlog2.golden.assurance.mutation.catalogue import Boundary, MutatedDesign, sampled
-from bitlog2.golden.assurance.mutation.equivalence import Proof, Prover, joined
+from bitlog2.golden.assurance.mutation.equivalence import (
+    Proof,
+    Prover,
+    equal_terms,
+    joined,
+    number_tests,
+)
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\
@@ -102,3 +109,32 @@ def test_rtl_mutation_counterexample_says_nothing_while_another_relation_is_unkn
     earlier: str, later: str, verdict: str
 ):
     assert joined(Proof(earlier, {}), Proof(later, {"x": 1})).verdict == verdict
+
+
+@pytest.mark.parametrize(("hidden", "equal"), [(3, True), (0, False)])
+def test_rtl_mutation_proof_finds_what_the_mutated_cell_hides(hidden: int, equal: bool):
+    """Of x == 0, bit 1 inverted where bit 3 is 1 changes nothing; where bit 0 is 0, it does."""
+    x, inverted = z3.BitVec("x", 4), z3.Bool("inverted")
+    one, other = z3.Extract(1, 1, x), z3.Extract(hidden, hidden, x)
+    condition = other if equal else ~other
+    word = z3.Concat(
+        z3.Extract(3, 2, x), z3.If(inverted, one ^ condition, one), z3.Extract(0, 0, x)
+    )
+    claim = z3.Or(word == 0, z3.BitVec("y", 4) == 3)
+    ours, original = (
+        z3.substitute(claim, (inverted, z3.BoolVal(chosen))) for chosen in (True, False)
+    )
+    pair = equal_terms(ours, original)
+    if not equal:
+        assert pair is None
+        return
+    assert pair is not None
+    assert pair[0].decl().name() == "="
+    assert z3.substitute(ours, pair).eq(original)
+
+
+def test_rtl_mutation_proof_chooses_the_mutant_where_its_number_is_tested():
+    number, x = z3.BitVec("mutsel", 3), z3.Bool("x")
+    tests = [number == 3, number == 5]
+    term = z3.And(z3.Xor(x, tests[0]), z3.If(tests[1], x, z3.Not(x)))
+    assert {each.sexpr() for each in number_tests(term, number)} == {each.sexpr() for each in tests}

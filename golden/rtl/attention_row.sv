@@ -442,6 +442,28 @@ endmodule
 // invariant: !m_axis_tvalid || left == 0
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
+// quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_7__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_6__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_5__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_4__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_code_d[bitlog2_pkg::T_WIDTH],
+//   softmax_row_beside_word_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]} & ((softmax_coding << 1)
+//   | (softmax_coding << 2) | (softmax_coding << 3) | (softmax_coding << 4) | (softmax_coding << 5)
+//   | (softmax_state == 3 ? 12'h01f : softmax_state == 2 ? (12'h002 << softmax_count) - 12'h001 :
+//   12'h000))) == 0
+// quotient invariant: (!adding[0] || !beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH] ||
+//   (softmax_coding[11:7] == 0)) && (!adding[1] ||
+//   !beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:8] == 0 &&
+//   !adding[0])) && (!adding[2] || !beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH] ||
+//   (softmax_coding[11:9] == 0 && adding[1:0] == 0)) && (!adding[3] ||
+//   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 && adding[2:0] == 0))
+// quotient invariant: !complete || adding == 0
 // row_max invariant: !adding[1] || ((g_row_max_g_lane_0__of_value_q
 //   | g_row_max_g_lane_1__of_value_q | g_row_max_g_lane_2__of_value_q
 //   | g_row_max_g_lane_3__of_value_q) >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0

@@ -117,7 +117,7 @@ package bitlog2_tb;
   task automatic report(input integer words, input string remarks);
     if (many) begin
       if (errors == 0 && compared == words)
-        $display("mutant %0d: PASS, %0d words compared", mutsel, compared);
+        $display("mutant %0d: PASS, %0d words compared, %0d cycles", mutsel, compared, cycle);
       else
         $display("mutant %0d: FAIL, %0d of %0d words compared, %0d differences", mutsel, compared, words, errors);
     end else if (errors == 0 && compared == words)

@@ -28,7 +28,6 @@ from ..table import aligned
 from ..yosys import sources
 from .catalogue import (
     NETLIST,
-    SUBJECTS,
     Mutant,
     MutatedDesign,
     Subject,
@@ -44,9 +43,11 @@ from .equivalence import Proof, Prover
 #: The table of the last whole run, as JSON.
 TABLE = Path(__file__).parent / "table.json"
 
-#: Undetermined mutants of the row modules: one in so many.
-_UNDETERMINED_SHARE = 50
-_COUNTS = ("mutants", "caught", "equivalent", "gaps", "undetermined", "seconds")
+_COUNTS = ("mutants", "caught", "equivalent", "rate", "gaps", "undetermined", "seconds")
+
+
+#: What is found of a mutant that the vectors do not catch.
+Verdict = Literal["equivalent", "rate", "gap", "undetermined"]
 
 
 class Survivor(Document, frozen=True, kw_only=True):
@@ -54,17 +55,21 @@ class Survivor(Document, frozen=True, kw_only=True):
 
     Attributes:
         mutant: number and place of the mutant.
-        verdict: equivalent, gap or undetermined.
+        verdict: equivalent; rate, where it gives every word and takes other cycles without pauses
+            than the original; gap or undetermined.
         counterexample: inputs that tell it from the original, registers as `q_...`; or the seed of
-            the pauses that do.
+            the pauses that do; or the cycles of both.
     """
 
     mutant: str
-    verdict: Literal["equivalent", "gap", "undetermined"]
+    verdict: Verdict
     counterexample: dict[str, int]
 
     def line(self) -> str:
         """Return it in words."""
+        if self.verdict == "rate":
+            ours, original = self.counterexample["cycles"], self.counterexample["original"]
+            return f"rate, {self.mutant}: {ours} cycles without pauses, the original {original}"
         values = ", ".join(
             f"{name}=0x{value:x}" for name, value in self.counterexample.items() if value
         )
@@ -96,7 +101,7 @@ class Findings(Document, frozen=True, kw_only=True):
     Attributes:
         module: name of its subject.
         mutants, caught: how many there were, and how many the vectors catch.
-        equivalent, gaps, undetermined: survivors by verdict.
+        equivalent, rate, gaps, undetermined: survivors by verdict.
         seconds: wall time.
         vectors, device, compared_at: unit, module in the bench, module at whose ports survivors are
             compared.
@@ -110,6 +115,7 @@ class Findings(Document, frozen=True, kw_only=True):
     mutants: Count
     caught: Count
     equivalent: Count
+    rate: Count = 0
     gaps: Count
     undetermined: Count
     seconds: Count
@@ -136,6 +142,7 @@ class Findings(Document, frozen=True, kw_only=True):
             mutants=mutants,
             caught=mutants - len(survivors),
             equivalent=verdicts.count("equivalent"),
+            rate=verdicts.count("rate"),
             gaps=verdicts.count("gap"),
             undetermined=verdicts.count("undetermined"),
             seconds=round(seconds),
@@ -153,9 +160,8 @@ class Findings(Document, frozen=True, kw_only=True):
         return f"{self.module}: {self.mutants} mutants, {counts}"
 
     def enough(self) -> bool:
-        """Whether no gap is left, and no more is undetermined than may be."""
-        allowed = self.mutants // _UNDETERMINED_SHARE if SUBJECTS[self.module].row else 0
-        return self.gaps == 0 and self.undetermined <= allowed
+        """Whether every mutant is caught, proved equivalent or told by its rate."""
+        return self.gaps == self.undetermined == 0
 
     def compared_lines(self) -> list[str]:
         """Return what the vectors and the proof compare, and what the proof assumes."""
@@ -221,6 +227,9 @@ class Campaign(Document, frozen=True, kw_only=True):
 #: A survivor runs through all vectors: they take longer than compiling does.
 _OPTIMIZED = ("-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0")
 _LINE = re.compile(r"^mutant (\d+): (PASS|FAIL)", re.MULTILINE)
+_CYCLES = re.compile(r"^mutant \d+: PASS, .* (\d+) cycles$", re.MULTILINE)
+#: Plusargs of a run whose cycles are those of the device.
+_UNPAUSED = ("+stall=0", "+resets=0")
 
 
 @dataclass(frozen=True)
@@ -270,6 +279,16 @@ class MutantBench:
             ):
                 return seed
         return None
+
+    def cycles(self, mutant: int, timeout: float) -> int | None:
+        """Return the cycles of all vectors without a pause; None where a mutant fails then.
+
+        Args:
+            mutant: its number; 0 is the original.
+            timeout: seconds; more is a hang.
+        """
+        found = _CYCLES.search(self._run(mutant, 0, timeout, 1, _UNPAUSED))
+        return int(found[1]) if found else None
 
     def _run(
         self,
@@ -447,19 +466,39 @@ class _MutationRun:
         prover = Prover(design, boundary, PACKAGE_NAME, seconds)
         found = []
         for mutant, proof in zip(left, prover.prove(left), strict=True):
-            verdict, inputs = _verdict(subject, prover, proof), proof.counterexample
+            verdict: Verdict = _verdict(subject, prover, proof)
+            inputs = proof.counterexample
             if verdict == "undetermined":
                 seeds = range(self.seed + 1, self.seed + 1 + _OTHER_SEEDS)
-                seed = bench.other_seed(mutant.number, seeds, _BENCH_SECONDS)
-                if seed is not None:
-                    verdict, inputs = "gap", {"seed": seed}
+                verdict, inputs = told_by_pauses(bench, mutant.number, seeds)
             found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
         return found
 
 
-def _verdict(
-    subject: Subject, prover: Prover, proof: Proof
-) -> Literal["equivalent", "gap", "undetermined"]:
+def told_by_pauses(
+    bench: MutantBench, mutant: int, seeds: Iterable[int]
+) -> tuple[Verdict, dict[str, int]]:
+    """Return what other pauses tell of a mutant that no proof decides, and runs without any.
+
+    Args:
+        bench: the compiled bench.
+        mutant: its number.
+        seeds: seeds of the pauses.
+
+    Returns:
+        "gap" and the seed that shows it; or "rate" and the cycles of both, where those of the
+        mutant are others than the original's; or "undetermined" and nothing.
+    """
+    seed = bench.other_seed(mutant, seeds, _BENCH_SECONDS)
+    if seed is not None:
+        return "gap", {"seed": seed}
+    cycles, original = (bench.cycles(number, _BENCH_SECONDS) for number in (mutant, 0))
+    if cycles is not None and original is not None and cycles != original:
+        return "rate", {"cycles": cycles, "original": original}
+    return "undetermined", {}
+
+
+def _verdict(subject: Subject, prover: Prover, proof: Proof) -> Verdict:
     """Return the verdict on a survivor.
 
     A difference in one clock cycle of a row module may begin in a state that it never reaches;

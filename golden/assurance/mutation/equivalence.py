@@ -65,6 +65,8 @@ class Question:
             factors have equal products. What follows here, follows there.
         inputs: by name; `mutsel` chooses the mutant, where there are several.
         held: claims that followed, of whichever mutant, by z3's number of them.
+        replaced: a term of each mutant that has the value of the original's whatever its inputs
+            are, and that one; None where there is none.
     """
 
     context: Any
@@ -72,6 +74,7 @@ class Question:
     abstract: Terms
     inputs: Mapping[str, Any]
     held: dict[int, Any] = field(default_factory=dict)
+    replaced: dict[int, tuple[Any, Any] | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, text: str) -> "Question":
@@ -124,6 +127,8 @@ class Question:
             claim = self._chosen(asserted, number)
             if z3.is_true(claim) or claim.get_id() in self.held:
                 continue
+            if self._as_original(place, number):
+                continue
             left = min(end - time.monotonic(), seconds / 8)
             solver.set("timeout", max(1, int(1000 * left)))
             solver.push()
@@ -172,11 +177,46 @@ class Question:
         import z3
 
         if (select := self.inputs.get(SELECT)) is not None:
-            chosen = z3.BoolVal(bool(number), self.context)
-            if z3.is_bv(select):
-                chosen = z3.BitVecVal(number, select.size(), self.context)
-            claim = z3.substitute(claim, (select, chosen))
+            claim = z3.substitute(claim, (select, self._number(number)))
         return z3.simplify(claim)
+
+    def _number(self, number: int) -> Any:
+        import z3
+
+        select = self.inputs[SELECT]
+        if z3.is_bool(select):
+            return z3.BoolVal(bool(number), self.context)
+        return z3.BitVecVal(number, select.size(), self.context)
+
+    def _as_original(self, place: int, number: int) -> bool:
+        """Whether a claim that the original keeps is the mutant's, too: its cell does the same."""
+        import z3
+
+        kept = self._chosen(self.abstract.claims[place], 0)
+        if number == 0 or not (z3.is_true(kept) or kept.get_id() in self.held):
+            return False
+        claim = self.exact.claims[place]
+        chosen = number_tests(claim, self.inputs[SELECT])
+        ours, original = (
+            z3.substitute(
+                claim,
+                *((each, z3.BoolVal(z3.is_true(value), self.context)) for each, value in values),
+            )
+            for values in (self._tests(chosen, number), self._tests(chosen, 0))
+        )
+        if ours.eq(original):
+            return True
+        if number not in self.replaced:
+            self.replaced[number] = equal_terms(ours, original)
+        pair = self.replaced[number]
+        return pair is not None and bool(z3.substitute(ours, pair).eq(original))
+
+    def _tests(self, tests: Sequence[Any], number: int) -> list[tuple[Any, Any]]:
+        """Return what each test of the mutant's number gives."""
+        import z3
+
+        chosen = (self.inputs[SELECT], self._number(number))
+        return [(each, z3.simplify(z3.substitute(each, chosen))) for each in tests]
 
     def _values(self, model: Any) -> dict[str, int]:
         """Return a model's value of each input, the mutant's number left out."""
@@ -189,6 +229,65 @@ class Question:
             value = model.eval(each, model_completion=True)
             found[port] = int(z3.is_true(value)) if z3.is_bool(each) else value.as_long()
         return found
+
+
+def number_tests(term: Any, select: Any) -> list[Any]:
+    """Return the truth values in a term that are read from the mutant's number."""
+    import z3
+
+    found, seen, waiting = [], set(), [term]
+    while waiting:
+        each = waiting.pop()
+        if each.get_id() in seen:
+            continue
+        seen.add(each.get_id())
+        children = each.children()
+        if z3.is_bool(each) and any(part.eq(select) for part in (each, *children)):
+            found.append(each)
+        else:
+            waiting += children
+    return found
+
+
+#: Terms above a difference that may hide it, the lowest first, and milliseconds for each.
+_TERMS_ABOVE, _TERM_MILLISECONDS = 16, 1000
+
+
+def equal_terms(ours: Any, original: Any) -> tuple[Any, Any] | None:
+    """Return the lowest terms of two claims of one shape that differ and are always equal.
+
+    Args:
+        ours, original: claims that differ in a constant.
+
+    Returns:
+        A term of the first and its counterpart; None where none near the constant are equal.
+    """
+    import z3
+
+    levels: dict[tuple[int, int], int] = {}
+    pairs: list[tuple[int, Any, Any]] = []
+    waiting = [(ours, original, False)]
+    while waiting:
+        one, other, done = waiting.pop()
+        key = (one.get_id(), other.get_id())
+        if one.eq(other) or (key in levels and not done):
+            continue
+        same = one.decl().eq(other.decl()) and one.num_args() == other.num_args()
+        inside = list(zip(one.children(), other.children(), strict=True)) if same else []
+        if not done and inside:
+            levels[key] = 0
+            waiting += [(one, other, True), *((a, b, False) for a, b in inside)]
+            continue
+        found = [levels[a.get_id(), b.get_id()] for a, b in inside if not a.eq(b)]
+        levels[key] = 1 + max(found, default=-1)
+        pairs.append((levels[key], one, other))
+    for _, one, other in sorted(pairs, key=lambda pair: pair[0])[:_TERMS_ABOVE]:
+        solver = z3.SolverFor("QF_BV", ctx=one.ctx)
+        solver.set("timeout", _TERM_MILLISECONDS)
+        solver.add(one != other)
+        if solver.check() == z3.unsat:
+            return one, other
+    return None
 
 
 def _terms(text: str, sizes: Mapping[str, int], context: Any) -> Terms:
