@@ -26,7 +26,13 @@ NORMALIZED = {
     **{f"{name}_normalized": each for name, each in SCHEMES.items() if not each.row_max},
 }
 MODEL_SCHEMES = (*USUAL_SCHEMES, *NORMALIZED)
-ARITHMETICS = ("float", "integer")
+#: Codes that each arithmetic has a form of.
+SCHEMES_OF = {
+    "float": MODEL_SCHEMES,
+    "attention": (*CODED, *CONTROLS, *NORMALIZED),
+    "integer": CODED,
+}
+ARITHMETICS = tuple(SCHEMES_OF)
 #: Bits of the control `uniform_4`, whatever the bits of the activations.
 UNIFORM_BITS = 4
 #: Most classes of a classifier: no file can ask for a head that fills the memory.

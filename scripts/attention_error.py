@@ -70,7 +70,7 @@ def measured(model: Any, images: Any, code: str) -> tuple[float, float]:
     from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
     from bitlog2.models.watch.watching import watch
 
-    quantized: Any = quantize(model, images, QuantizationSpec(code))
+    quantized: Any = quantize(model, images, QuantizationSpec(code, "attention"))
     statistics = MapStatistics()
     with watch(quantized, statistics) as watched:
         for batch in images.split(4):

@@ -19,6 +19,7 @@ from .values import (
     one_of,
     output_file,
     pair,
+    sha256,
     value,
 )
 
@@ -37,8 +38,8 @@ EXAMPLES = """examples:
 data: a folder with train/ and val/, one folder of images per class in each, or train.tar and
 val.tar, or ImageNet as it is downloaded: README.md has the layouts
 
-exit status: 0 every value compared agreed, 1 a register differed (its row is written as a vector
-set to replay), 2 wrong usage"""
+exit status: 0 every value compared agreed, 1 a register differed (a row of attention is written as
+a vector set to replay) or the digest of the logits is not that of --expect, 2 wrong usage"""
 
 
 def check_mode(text: str) -> str:
@@ -75,8 +76,11 @@ class EvaluationOptions:
     """EvaluationOptions of an evaluation."""
 
     check: Annotated[str | None, value(check_mode)] = None
-    """registers compared with the simulator: none, sample (one of eight heads), sample:K (K heads
-    of each layer and batch, by the seed) or all (default: all for integer, none for float)"""
+    """registers compared with the simulator: none, sample (one of eight heads, or images of a whole
+    network), sample:K (K heads of each layer and batch, or K images of each batch, by the seed) or
+    all (default: none for float, else all)"""
+    expect: Annotated[str | None, value(sha256)] = None
+    """digest that the logits must have, of one cell in integer arithmetic"""
     check_threads: CheckThreads = None
     watermarks: bool = False
     """smallest and largest value, bits used and saturations of every register, by layer"""
@@ -126,12 +130,13 @@ class Grid:
         tuple[str, ...] | None, value(comma_list(one_of(MODEL_SCHEMES), "all", "normalized"))
     ] = None
     """list; all: every scheme and control of the arithmetic; normalized: RowMax_16 and the codes to
-    hold it against, whose rows are divided by the sum of their values"""
+    hold it against, whose rows are divided by the sum of their values, in float or attention"""
     arithmetics: Annotated[
         tuple[str, ...] | None, value(comma_list(one_of(ARITHMETICS)), name="--arithmetic")
     ] = None
-    """integer: the datapath's; float: the published fake quantization; both as integer,float
-    (default: integer)"""
+    """list; integer: the whole network, from pixels to logits; attention: linear products and
+    attention in integers, the rest in float32; float: the published fake quantization (default:
+    integer)"""
     bits: Annotated[tuple[tuple[int, int], ...] | None, value(comma_list(bits_pair))] = None
     """W/A pairs, as 4/4,6/6"""
     seeds: Annotated[tuple[int, ...] | None, value(comma_list(integer(0, 2**31 - 1)))] = None
@@ -175,7 +180,7 @@ def evaluate(
     files: Files | None = None,
     grid: Grid | None = None,
 ) -> int:
-    """Quantize a model, evaluate it, and compare every register of its attention.
+    """Quantize a model, evaluate it, and compare every register with the simulator's.
 
     Args:
         seed: seed of the calibration (default: 0)
@@ -184,12 +189,13 @@ def evaluate(
     fields = grid_fields(model, data or ModelData(), bits, seed, lists)
     fields |= vars(reading or Reading()) | vars(how or EvaluationOptions())
     folder, check_threads = fields.pop("run", None), fields.pop("check_threads")
+    expect = fields.pop("expect")
     from bitlog2.flow.evaluation import Outputs, evaluated
     from bitlog2.models.runs.request import usual_request
 
     request = usual_request(**fields, keep=folder is not None)
     outputs = Outputs(kept.json, kept.save, kept.dump_quantizers, kept.mismatch_dir)
-    return evaluated(folder, request, check_threads, progress, outputs)
+    return evaluated(folder, request, check_threads, progress, outputs, expect)
 
 
 app = command(evaluate, EXAMPLES)

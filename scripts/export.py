@@ -52,7 +52,8 @@ def export(
 
     choice = CaptureChoice(Selection.of(layers), Selection.of(images))
     given = model_fields(model, data or ModelData(), quantization or QuantizationOptions(), seed)
-    report = export_model(out, usual_request(**given, check="none", keep=True), choice, progress)
+    request = usual_request(**given, arithmetics=("attention",), check="none", keep=True)
+    report = export_model(out, request, choice, progress)
     print("\n".join(report.lines()))
     return 0
 

@@ -171,7 +171,8 @@ def _emit_rows(
         rows=Selection.of(rows.rows or "all"),
     )
     seed = dict(given(cases)).get("--seed")
-    request = usual_request(**model_fields(rows.model, data, how, seed), check="none", keep=True)
+    fields = model_fields(rows.model, data, how, seed)
+    request = usual_request(**fields, arithmetics=("attention",), check="none", keep=True)
     return emit_captured(out, request, choice, testbench=cases.testbench, progress=progress)
 
 

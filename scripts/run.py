@@ -1,11 +1,10 @@
 """`bitlog2 run`: a program's integers on images, without torch."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 from .terminal import command, progress
-from .values import Limit, integer, output_file, value
+from .values import Limit, integer, output_file, sha256, value
 
 EXAMPLES = """examples:
   bitlog2 run digits.bitlog2 --images pixels.npz --out logits.npz
@@ -21,13 +20,6 @@ The digest printed is the SHA-256 of the logits as int32, little endian, image b
 exit status: 0 done, 1 the logits are not those of --expect, 2 wrong usage"""
 
 
-def digest(text: str) -> str:
-    """Parse a SHA-256."""
-    if not re.fullmatch("[0-9a-f]{64}", text):
-        raise ValueError(f"must be 64 hexadecimal digits, got {text!r}")
-    return text
-
-
 def run(
     program: Path,
     /,
@@ -37,7 +29,7 @@ def run(
     batch_size: Annotated[int, value(integer(1, 1 << 16))] = 16,
     limit: Limit = None,
     threads: Annotated[int | None, value(integer(1, 256))] = None,
-    expect: Annotated[str | None, value(digest)] = None,
+    expect: Annotated[str | None, value(sha256)] = None,
 ) -> int:
     """Execute a program on images: from pixels to logits in integers, by numpy and numba.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import ARITHMETICS, MODEL_SCHEMES, MODELS
+from bitlog2.names import MODEL_SCHEMES, MODELS
 from bitlog2.scripts.terminal import STYLE, command, progress, run
 from bitlog2.scripts.values import SEED, integer, one_of, value
 
@@ -18,8 +18,9 @@ EXAMPLES = """examples:
   python scripts/test_quant.py --model swin_tiny --dataset /imagenet --w_bit 6 --a_bit 6 \\
       --log_quant_scheme Sqrt2_17 --checkpoint swin_tiny.safetensors --device cpu
 
-The arithmetic is the published fake quantization unless --arithmetic integer is given. For checked
-registers, intervals and several schemes in one run: bitlog2 evaluate"""
+The arithmetic is the published fake quantization unless --arithmetic attention is given. For the
+whole network in integers, checked registers, intervals and several schemes in one run:
+bitlog2 evaluate"""
 _MANY = integer(1, 10**6)
 
 
@@ -38,7 +39,7 @@ def quantize(
     log_quant_scheme: Annotated[
         str, value(one_of(MODEL_SCHEMES), name="--log_quant_scheme")
     ] = "BitLog2_Half_17",
-    arithmetic: Annotated[str, value(one_of(ARITHMETICS))] = "float",
+    arithmetic: Annotated[str, value(one_of(("float", "attention")))] = "float",
     classes: Path | None = None,
     checkpoint: Path | None = None,
     ema: bool = False,

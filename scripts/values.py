@@ -5,6 +5,7 @@ errors are there at once.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -109,6 +110,13 @@ def mapping(name: str, pairs: Sequence[tuple[str, T]]) -> dict[str, T]:
             raise ValueError(f"{name} must give {key} once, got {found[key]} and {value}")
         found[key] = value
     return found
+
+
+def sha256(text: str) -> str:
+    """Parse a SHA-256."""
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"must be 64 hexadecimal digits, got {text!r}")
+    return text
 
 
 def output_file(text: str) -> Path:

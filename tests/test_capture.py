@@ -118,6 +118,9 @@ def test_capture_refuses_no_images():
         capture_layers(quantized_digits(SCHEME), [], ["blocks.0.attn"])
 
 
+ATTENTION = {"arithmetics": ("attention",)}
+
+
 def request(**fields):
     """A request for digits whose registers are not checked."""
     usual = {"models": ("digits",), "schemes": (SCHEME,), "check": "none"}
@@ -127,9 +130,9 @@ def request(**fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schemes": ("none",)}, "have an integer datapath, got 'none'"),
-        ({"schemes": ("uniform_4",)}, "have an integer datapath, got 'uniform_4'"),
-        ({"arithmetics": ("float",)}, "arithmetic must be integer"),
+        ({"schemes": ("none",), **ATTENTION}, "have an integer datapath, got 'none'"),
+        ({"schemes": ("uniform_4",), **ATTENTION}, "have an integer datapath, got 'uniform_4'"),
+        ({"arithmetics": ("float",)}, "arithmetic must be attention or integer"),
         ({"seeds": (0, 1)}, "must have one quantized model, got 2"),
     ],
 )
@@ -149,21 +152,21 @@ def choice(layers="0", images="0"):
 
 
 def test_capture_takes_what_a_loaded_file_says(tmp_path):
-    spec = QuantizationSpec(SCHEME)
+    spec = QuantizationSpec(SCHEME, "attention")
     captured = capture(loaded(tmp_path, spec, 7), choice("blocks.3.attn"), quiet)
     assert datapath_of(captured.request) == ("digits", spec, 7)
     assert captured.chosen == {"layers": (3,), "images": (0,)}
 
 
 def test_capture_refuses_a_file_that_is_another_model_meanwhile(tmp_path):
-    asked = loaded(tmp_path, QuantizationSpec(SCHEME), 7)
-    loaded(tmp_path, QuantizationSpec(SCHEME), 8)
+    asked = loaded(tmp_path, QuantizationSpec(SCHEME, "attention"), 7)
+    loaded(tmp_path, QuantizationSpec(SCHEME, "attention"), 8)
     with pytest.raises(ValueError, match="must be what was asked for, got another model"):
         capture(asked, choice(), quiet)
 
 
 def test_capture_refuses_a_loaded_float_model(tmp_path):
-    with pytest.raises(ValueError, match="arithmetic must be integer"):
+    with pytest.raises(ValueError, match="arithmetic must be attention or integer"):
         capture(loaded(tmp_path, QuantizationSpec(SCHEME, "float")), choice(), quiet)
 
 

@@ -24,7 +24,7 @@ from bitlog2.models.zoo.checkpoint import (
 from bitlog2.names import ZOO
 
 
-def digits(scheme="BitLog2_Half_17", arithmetic="integer", seed=0):
+def digits(scheme="BitLog2_Half_17", arithmetic="attention", seed=0):
     model = quantized_digits(scheme, arithmetic)
     return QuantizedModel(model, "digits", 10, QuantizationSpec(scheme, arithmetic), seed)
 
@@ -42,7 +42,7 @@ def test_checkpoint_loaded_model_gives_the_same_bits(tmp_path, scheme, arithmeti
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("arithmetic", ["float", "attention"])
 def test_checkpoint_of_swin_gives_the_same_bits(tmp_path, arithmetic):
     """Score bias, window masks, and the bias that reduction gets from reparameterization."""
     with torch.random.fork_rng(devices=[]):
@@ -93,7 +93,7 @@ TWICE = "stands twice|duplicate"
         ('"seed": "0"', '"seed": "5", "seed": "0"', TWICE),
         (r"\"w_bits\": 4", r"\"w_bits\": 8, \"w_bits\": 4", TWICE),
         ('"__metadata__": {', '"__metadata__": {"format": "x"}, "__metadata__": {', TWICE),
-        ("quantized-3", "quantized-2", "bitlog2-quantized-3 file .* 'bitlog2-quantized-2'"),
+        ("quantized-4", "quantized-3", "whose arithmetic integer is what attention is now"),
         (None, None, SHA),
     ],
     ids=range(12),
@@ -193,7 +193,7 @@ def test_hostile_quantized_model_itself_loads(tmp_path):
     ids=range(17),
 )
 def test_hostile_quantized_model_with_other_metadata_is_refused(name, value, tmp_path):
-    good = {"format": "bitlog2-quantized-3", "model": "digits", "classes": "10", "seed": "0"}
+    good = {"format": "bitlog2-quantized-4", "model": "digits", "classes": "10", "seed": "0"}
     content = save({"x": torch.zeros(1)}, {**good, "quantization": "{}", name: value})
     (tmp_path / "q.safetensors").write_bytes(content)
     message = "must be" if name == "model" else "[^ ]* must say how it was made"
@@ -218,7 +218,7 @@ def test_dump_has_every_quantizer_of_a_block():
     assert values["blocks.0.attn.qkv.weight_quantizer.zero_point"].shape == (3 * 96,)
 
 
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("arithmetic", ["float", "attention"])
 def test_dump_of_swin_has_reductions_r_and_b(arithmetic):
     values = quantizer_values(quantized_swin("BitLog2_Half_17", arithmetic))
     assert values["layers.1.downsample.reduction.reparam_r"].shape == (96,)

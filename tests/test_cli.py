@@ -22,7 +22,8 @@ from bitlog2.scripts.cli import main
 from bitlog2.scripts.terminal import guarded
 from bitlog2.sim.registers import registers_of
 
-QUICK = ("evaluate", "--model", "digits", "--limit", "64")
+ATTENTION = ("--arithmetic", "attention")
+QUICK = ("evaluate", "--model", "digits", *ATTENTION, "--limit", "64")
 COMMANDS = [(), ("golden",), *((name,) for name in cli.COMMANDS)]
 COMMANDS += [("golden", name) for name in cli.GOLDEN]
 #: Modules that take long to import, or are no part of a plain installation.
@@ -168,11 +169,14 @@ def test_cli_wrong_usage_is_one_line_with_command_argument_and_suggestion(argv, 
         (("--limit", "0"), "from 1 to"),
         (("--seed", "-1"), "from 0 to"),
         (("--arithmetic", "float", "--check", "all"), "check must be none for float arithmetic"),
-        (("--scheme", "none", "--check", "all"), "check must be none"),
-        (("--scheme", "uniform_4", "--watermarks"), "watermarks must be False"),
+        (("--scheme", "none", *ATTENTION, "--check", "all"), "check must be none"),
+        (("--scheme", "uniform_4", *ATTENTION, "--watermarks"), "watermarks must be False"),
         (("--seeds", "0,0"), "must name each once"),
         (("--schemes", "none,none"), "must name each once"),
         (("--scheme", "Sqrt2_16"), "arithmetic must be float for Sqrt2_16"),
+        (("--scheme", "uniform_4"), "arithmetic must be float or attention for uniform_4"),
+        (("--expect", "0f"), "must be 64 hexadecimal digits"),
+        (("--expect", "0" * 64, *ATTENTION), "expect must go with one cell in integer"),
         (("--model", "deit_tiny"), "data must be given for deit_tiny"),
         (("--load", "nowhere"), "must be a file that exists"),
         (("--schemes", "all", "--save", "x"), "save must go with one scheme"),
@@ -218,13 +222,13 @@ def test_cli_evaluate_json_has_a_row_for_every_scheme(evaluated):
     names = [row["name"] for row in evaluated[1]["cells"]]
     assert names == [
         "digits-unquantized",
-        "digits-BitLog2_Single_16-integer-w4a4-seed0",
-        "digits-BitLog2_Single_17-integer-w4a4-seed0",
-        "digits-BitLog2_Half_16-integer-w4a4-seed0",
-        "digits-BitLog2_Half_17-integer-w4a4-seed0",
-        "digits-RowMax_16-integer-w4a4-seed0",
-        "digits-none-integer-w4a4-seed0",
-        "digits-uniform_4-integer-w4a4-seed0",
+        "digits-BitLog2_Single_16-attention-w4a4-seed0",
+        "digits-BitLog2_Single_17-attention-w4a4-seed0",
+        "digits-BitLog2_Half_16-attention-w4a4-seed0",
+        "digits-BitLog2_Half_17-attention-w4a4-seed0",
+        "digits-RowMax_16-attention-w4a4-seed0",
+        "digits-none-attention-w4a4-seed0",
+        "digits-uniform_4-attention-w4a4-seed0",
     ]
 
 
@@ -282,7 +286,11 @@ def test_cli_evaluate_mismatch_leaves_a_row_to_replay(broken_exp2, tmp_path, cap
     main([*QUICK, "--mismatch-dir", str(tmp_path / "m")])
     assert (
         main(
-            ["golden", "verify", str(tmp_path / "m" / "digits-BitLog2_Half_17-integer-w4a4-seed0")]
+            [
+                "golden",
+                "verify",
+                str(tmp_path / "m" / "digits-BitLog2_Half_17-attention-w4a4-seed0"),
+            ]
         )
         == 0
     )

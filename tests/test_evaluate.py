@@ -30,6 +30,7 @@ from bitlog2.names import ZOO
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
 
+NO_CODE = ("--scheme", "none", "--arithmetic", "attention")
 SCRIPT = Path(__file__).parent.parent / "scripts" / "test_quant.py"
 
 
@@ -73,7 +74,7 @@ QUICK_MODELS = quick_where(lambda name: name == "deit_tiny", ZOO)
 
 @pytest.mark.parametrize("name", QUICK_MODELS)
 def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
-    """Random weights, the true architectures; integer arithmetic, every head and row."""
+    """Random weights, the true architectures; from pixels to logits in integers."""
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "2", "--batch-size", "1", model=name)
     status, integer = results(tmp_path / "i.json", *argv)
@@ -110,6 +111,7 @@ def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys)
 def test_evaluate_sample_of_a_size_checks_so_many_heads(data, tiny, tmp_path, size):
     """12 layers, batches of 2, 2 and 1 images, 3 heads and 197 rows each."""
     argv = options(data, tiny, "--limit", "5", "--batch-size", "2", "--check", f"sample:{size}")
+    argv += ("--arithmetic", "attention")
     status, document = results(tmp_path / "r.json", *argv)
     check = document["cells"][1]["check"]
     heads = 12 * sum(min(size, 3 * images) for images in (2, 2, 1))
@@ -157,7 +159,9 @@ def test_evaluate_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
         evaluation, "quantize", lambda *how: quantized.append(made(*how)) or quantized[0]
     )
     with pytest.raises((AssertionError, RuntimeError)):
-        evaluate_changed(monkeypatch, change, schemes=("BitLog2_Half_17",), limit=24)
+        evaluate_changed(
+            monkeypatch, change, schemes=("BitLog2_Half_17",), arithmetics=("attention",), limit=24
+        )
     assert running_threads() == []
     assert not any(module._forward_hooks for module in quantized[0].modules())
     assert list(tmp_path.iterdir()) == []
@@ -188,14 +192,20 @@ def test_evaluate_keeps_no_images(monkeypatch):
         most = max(most, sum(one() is not None for one in alive))
         return batch._replace(images=images)
 
-    evaluate_changed(monkeypatch, change, schemes=("none",), check="none", limit=80)
+    evaluate_changed(
+        monkeypatch, change, schemes=("none",), arithmetics=("attention",), check="none", limit=80
+    )
     assert (len(alive), most) == (20, 2)
 
 
 def test_evaluate_alone_gives_the_result_of_a_run(tmp_path):
     """But for its timings: the same bytes with a folder and without."""
     request = EvaluationRequest(
-        models=("digits",), schemes=("BitLog2_Half_17", "none"), limit=8, watermarks=True
+        models=("digits",),
+        schemes=("BitLog2_Half_17", "none"),
+        arithmetics=("integer", "attention"),
+        limit=8,
+        watermarks=True,
     )
     kept = run(tmp_path / "run", request)
     assert evaluation.evaluate(None, request, quiet) == result.read_result(kept.path)
@@ -243,7 +253,7 @@ def test_evaluate_of_a_part_is_not_held_against_the_published_figure(
     data, tiny, monkeypatch, capsys
 ):
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
-    assert main(options(data, tiny, "--scheme", "none", "--check", "none", "--limit", "4")) == 0
+    assert main(options(data, tiny, *NO_CODE, "--check", "none", "--limit", "4")) == 0
     message = capsys.readouterr().err
     assert "differ" not in message
     assert "50,000 images, these are of 4, so that no figure here can be compared" in message
@@ -272,7 +282,7 @@ def test_evaluate_of_a_saved_model_warns_that_nothing_is_known_of_the_data(
     data, tiny, tmp_path, monkeypatch, capsys
 ):
     saved = str(tmp_path / "q.safetensors")
-    assert main(options(data, tiny, "--scheme", "none", "--limit", "1", "--save", saved)) == 0
+    assert main(options(data, tiny, *NO_CODE, "--limit", "1", "--save", saved)) == 0
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = ("evaluate", "--load", saved, "--data", str(data), "--workers", "0", "--limit", "1")
     capsys.readouterr()

@@ -7,8 +7,8 @@ from bitlog2.flow import evaluation
 from bitlog2.names import CODED, CONTROLS, NORMALIZED, USUAL_SCHEMES, ZOO
 from bitlog2.scripts.cli import main
 
-#: The schemes that have an integer form, and the controls.
-INTEGER = (*CODED, *CONTROLS)
+#: The schemes that have a form in integer attention: those of the datapath, and the controls.
+ATTENTION = (*CODED, *CONTROLS)
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def request_of(monkeypatch):
 
 def test_grid_options_lists_become_cells(request_of):
     words = ["--models", "digits", "--schemes", "BitLog2_Half_17,none", "--seeds", "3,5"]
-    words += ["--bits", "4/4,6/5", "--arithmetic", "integer,float", "--check", "sample:2"]
+    words += ["--bits", "4/4,6/5", "--arithmetic", "attention,float", "--check", "sample:2"]
     request = request_of(*words, "--digest", "all", "--threads", "2", "--limit", "9")
     assert len(request.cells()) == 1 + 2 * 2 * 2 * 2
-    assert request.cells()[1].name == "digits-BitLog2_Half_17-integer-w4a4-seed3"
+    assert request.cells()[1].name == "digits-BitLog2_Half_17-attention-w4a4-seed3"
     assert request.cells()[-1].name == "digits-none-float-w6a5-seed5"
     assert (request.check, request.digest, request.threads) == ("sample:2", "all", 2)
     assert request.limit == 9
@@ -37,16 +37,24 @@ def test_grid_options_lists_become_cells(request_of):
 
 def test_grid_options_all_models_are_the_pretrained_ones(request_of):
     request = request_of(
-        "--models", "all", "--schemes", "all", "--arithmetic", "float,integer", "--data", "/x"
+        "--models",
+        "all",
+        "--schemes",
+        "all",
+        "--arithmetic",
+        "float,attention,integer",
+        "--data",
+        "/x",
     )
     assert request.models == tuple(ZOO)
     cells = request.cells_of("vit_small")
-    assert len(cells) == 1 + len(USUAL_SCHEMES) + len(INTEGER)
+    assert len(cells) == 1 + len(USUAL_SCHEMES) + len(ATTENTION) + len(CODED)
     assert request.workers > 0
 
 
 @pytest.mark.parametrize(
-    ("arithmetic", "schemes"), [("float", USUAL_SCHEMES), ("integer", INTEGER)]
+    ("arithmetic", "schemes"),
+    [("float", USUAL_SCHEMES), ("attention", ATTENTION), ("integer", CODED)],
 )
 def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithmetic, schemes):
     words = ["--check", "none"] if arithmetic == "float" else []
@@ -55,7 +63,7 @@ def test_grid_options_all_schemes_are_those_of_the_arithmetic(request_of, arithm
 
 
 def test_grid_options_normalized_schemes_are_row_max_and_its_controls(request_of):
-    request = request_of("--schemes", "normalized", "--limit", "1")
+    request = request_of("--schemes", "normalized", "--arithmetic", "attention", "--limit", "1")
     assert [cell.spec.scheme for cell in request.cells()[1:]] == ["RowMax_16", *NORMALIZED]
 
 
@@ -88,6 +96,11 @@ def test_grid_options_threads_are_torchs_own_choice_without_a_folder(request_of)
             "--checkpoints MODEL=FILE must be used",
         ),
         (["--run", "x", "--checkpoints", "vit_small=w"], "checkpoints must be one of digits"),
+        (
+            ["--run", "x", "--schemes", "RowMax_8"],
+            "arithmetic must be float or attention for RowMax_8, got 'integer': its map is a "
+            "control of attention that the integer network has no unit for",
+        ),
         (
             ["--run", "x", "--schemes", "Sqrt2_16"],
             "arithmetic must be float for Sqrt2_16",

@@ -171,7 +171,7 @@ def read_export(data: bytes, folder: Path) -> None:
 def quantized_header() -> bytes:
     quantization = {"scheme": "none", "arithmetic": "float", "w_bits": 4, "a_bits": 4}
     metadata = {
-        "format": "bitlog2-quantized-3",
+        "format": "bitlog2-quantized-4",
         "model": "digits",
         "classes": "10",
         "seed": "0",

@@ -28,6 +28,7 @@ from bitlog2.scripts.cli import main
 REQUEST = EvaluationRequest(
     models=("digits",),
     schemes=("BitLog2_Half_17", "none"),
+    arithmetics=("integer", "attention"),
     datapaths=((("fraction_bits", 4), ("table_bits", 12)),),
     seeds=(0, 1),
     limit=4,

@@ -85,8 +85,11 @@ def reduced_precision() -> Iterator[None]:
 
 def models(bits: int = 4):
     return [
-        (quantized_digits("BitLog2_Half_17", "integer", bits), digits_task().calibration_images(0)),
-        (swin_models.quantized_swin("BitLog2_Single_16", "integer", bits), swin_models.images()),
+        (
+            quantized_digits("BitLog2_Half_17", "attention", bits),
+            digits_task().calibration_images(0),
+        ),
+        (swin_models.quantized_swin("BitLog2_Single_16", "attention", bits), swin_models.images()),
     ]
 
 

@@ -188,7 +188,9 @@ def test_compare_names_where_two_datapaths_part(two_cells, capsys):
     assert main(two_cells) == 1
     out = capsys.readouterr().out
     assert "attention registers DIFFERENT" in out
-    assert "parts first at layer blocks.0.attn, parameters" in out
+    assert re.search(
+        r"parts first at layer steps\.1\.attention attention_row, t group \d+ row", out
+    )
 
 
 def test_compare_on_another_image_is_refused(two_cells, capsys, monkeypatch):

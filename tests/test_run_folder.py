@@ -59,7 +59,7 @@ def test_request_comes_back_from_json():
         ("threads", 0, "threads must be from 1"),
         ("checkpoints", (("deit_tiny", "x"),), "checkpoints must be one of digits"),
         ("ema", True, "ema must go with a checkpoint"),
-        ("schemes", ("none",), "check must be none for none, which has no registers, got 'all'"),
+        ("schemes", ("none",), "arithmetic must be float or attention for none, got 'integer'"),
         ("arithmetics", ("float",), "check must be none for float arithmetic, got 'all'"),
     ],
 )
@@ -143,7 +143,7 @@ def test_folder_with_an_edited_request_or_version_is_refused(tmp_path, old, new)
 
 def test_folder_of_an_earlier_format_is_refused_by_name(tmp_path):
     (tmp_path / "run.json").write_text('{"format": "bitlog2-run-1"}')
-    with pytest.raises(ValueError, match="must have the format bitlog2-run-3, got 'bitlog2-run-1'"):
+    with pytest.raises(ValueError, match="must have the format bitlog2-run-4, got 'bitlog2-run-1'"):
         RunFolder.open(tmp_path)
 
 
@@ -302,11 +302,9 @@ def test_record_malformed_is_refused_with_its_file(tmp_path, field, value):
 SHAPES = {"blocks.0": LayerShape(heads=2, sizes={"score": 4, "o": 3})}
 
 
-def folder_with(tmp_path, *records, **bound):
+def folder_with(tmp_path, *records, arithmetic="attention", **bound):
     """A run of one cell that has begun; some of what its lines are bound to may be changed."""
-    request = EvaluationRequest(
-        models=("digits",), schemes=("BitLog2_Half_17",), batch_size=2, watermarks=True
-    )
+    request = EvaluationRequest(**USUAL, arithmetics=(arithmetic,), batch_size=2, watermarks=True)
     folder = RunFolder.create(tmp_path / "run", request, {})
     _, cell = request.cells()
     folder.write_inputs(
@@ -322,7 +320,7 @@ def folder_with(tmp_path, *records, **bound):
             calibration={},
         )
     )
-    folder.write_cell(cell, B, shapes=SHAPES)
+    folder.write_cell(cell, B, shapes=SHAPES, layer_params={"blocks.0": {"m": 1}})
     for record in records:
         with Journal(folder.new_journal(cell, 0)) as journal:
             journal.add(msgspec.structs.replace(record, **folder.bound(cell, B) | bound))
@@ -368,6 +366,7 @@ def test_folder_two_results_of_a_batch_are_refused(tmp_path):
         ({"hits5": (0, 0)}, "counts hits that are none"),
         ({"pixels": ()}, "must have 2 digests of pixels and 2 of registers"),
         ({"registers": ()}, "must have 2 digests of pixels and 2 of registers"),
+        ({"logits": (A, B)}, "must have 0 digests of logits, got 2"),
         ({"watermarks": {}}, "must have watermarks of 1 layers, got 0"),
         ({"compared": {}, "mismatched": {}}, "compared 16 values of score, got 0"),
         ({"compared": {"score": 16}}, "compared 12 values of o, got 0"),
@@ -380,6 +379,17 @@ def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, change
     folder, cell = folder_with(tmp_path, batch(1, **changes))
     with pytest.raises(ValueError, match=f"batches-0-.*{message}"):
         folder.records(cell)
+
+
+def test_folder_batch_of_a_whole_network_has_logits_of_each_image(tmp_path):
+    with_logits = batch(2, logits=(A, B))
+    folder, cell = folder_with(tmp_path, with_logits, batch(1), arithmetic="integer")
+    with pytest.raises(ValueError, match="batch 1 must have 2 digests of logits, got 0"):
+        folder.records(cell)
+    folder, cell = folder_with(tmp_path / "other", with_logits, arithmetic="integer")
+    assert records(folder, cell) == {2: with_logits}
+    with pytest.raises(ValueError, match=r"logits/2 must be the logits of its batch, got others"):
+        folder.logits_digest(cell)
 
 
 @pytest.mark.parametrize("name", ["run", "cell", "model"])

@@ -60,6 +60,7 @@ def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Eva
     return EvaluationRequest(
         models=("digits", "deit_tiny"),
         schemes=("BitLog2_Half_17", "uniform_4"),
+        arithmetics=("attention",),
         check="sample",
         limit=12,
         batch_size=2,
@@ -153,6 +154,7 @@ def small_run(tmp_path: Path) -> RunFolder:
     request = EvaluationRequest(
         models=("deit_tiny",),
         schemes=("none",),
+        arithmetics=("attention",),
         check="none",
         limit=3,
         batch_size=2,

@@ -39,7 +39,7 @@ def test_swin_every_scheme_runs(scheme, arithmetic):
 
 
 @pytest.mark.parametrize(("scheme", "least"), [("none", 0.999), ("BitLog2_Single_17", 0.95)])
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("arithmetic", ["float", "attention"])
 def test_swin_at_eight_bits_is_close_to_the_trained_model(scheme, least, arithmetic):
     """Window order, bias, mask and scale in their places: a wrong one of them is far off."""
     with torch.inference_mode():

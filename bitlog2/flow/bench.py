@@ -452,17 +452,17 @@ def _infer(model: nn.Module, images: Tensor, check: str, batches: int = 1) -> No
 
 
 def checked_integers() -> Case:
-    """Integer arithmetic with every register checked, against the float one, unchecked."""
-    made = cache(partial(_deit_small, "integer", "float"))
+    """Integer attention with every register checked, against the float one, unchecked."""
+    made = cache(partial(_deit_small, "attention", "float"))
 
     def infer(arithmetic: str, check: str) -> None:
         images, models = made()
         _infer(models[arithmetic], images, check)
 
     return Case(
-        "integer arithmetic, check all, DeiT-S shape, 2 threads",
+        "integer attention, check all, DeiT-S shape, 2 threads",
         "float arithmetic, check none",
-        partial(infer, "integer", "all"),
+        partial(infer, "attention", "all"),
         partial(infer, "float", "none"),
         target=3.0,
         aim=1.2,
@@ -472,14 +472,14 @@ def checked_integers() -> Case:
 
 def checked_beside() -> Case:
     """What checking adds to inference on one thread, where the checker has a core of its own."""
-    made = cache(partial(_deit_small, "integer"))
+    made = cache(partial(_deit_small, "attention"))
 
     def infer(check: str) -> None:
         images, models = made()
-        _infer(models["integer"], images, check, batches=4)
+        _infer(models["attention"], images, check, batches=4)
 
     return Case(
-        "integer arithmetic, check all, DeiT-S shape, 1 torch thread, a core free",
+        "integer attention, check all, DeiT-S shape, 1 torch thread, a core free",
         "the same, check none",
         partial(infer, "all"),
         partial(infer, "none"),

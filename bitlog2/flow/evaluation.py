@@ -15,11 +15,10 @@ from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
 from bitlog2.models.sealed import write_sealed
-from bitlog2.models.watch.check import RegisterMismatch
+from bitlog2.models.watch.check import COMPARED, RegisterMismatch
 from bitlog2.models.watch.statistics import mean_attention_error
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
-from bitlog2.sim import REGISTERS
 
 from .capture import origin_of
 
@@ -78,6 +77,7 @@ def evaluated(
     check_threads: int | None,
     progress: Progress,
     outputs: Outputs | None = None,
+    expect: str | None = None,
 ) -> int:
     """Evaluate, or go on with a run; print its table and return the exit status.
 
@@ -87,9 +87,11 @@ def evaluated(
         check_threads: threads that compare registers; None for a number by the processors.
         progress: shows progress.
         outputs: files beside the run.
+        expect: digest that the logits of the one cell in integer arithmetic must have.
 
     Raises:
-        ValueError, OSError: as `evaluate`, `RunFolder.open`, `Outputs.writer`.
+        ValueError, OSError: as `evaluate`, `RunFolder.open`, `Outputs.writer`; or a digest is
+            expected, and there is not one such cell.
     """
     outputs = outputs or Outputs()
     mismatches = outputs.mismatches or Path("bitlog2-mismatch")
@@ -97,12 +99,15 @@ def evaluated(
         mismatches = outputs.mismatches or folder / "mismatch"
         request = request or RunFolder.open(folder).request
     assert request is not None
+    networks = sum(cell.is_network for cell in request.cells())
+    if expect is not None and networks != 1:
+        raise ValueError(f"expect must go with one cell in integer arithmetic, got {networks}")
     table = Table(request, mismatches)
     events = Events(table.header, outputs.writer(request), table.replay, table.row)
     result = evaluate(folder, request, progress, events, check_threads)
     if os.environ.get("RANK", "0") != "0":
         return 0
-    status = table.finish(result)
+    status = table.finish(result, expect)
     if folder is not None:
         print(f"result in {folder / 'result.json'}")
     if outputs.result is not None:
@@ -179,8 +184,8 @@ class Table:
             flush=True,
         )
 
-    def finish(self, result: Result) -> int:
-        """Print what follows the rows; return 1 where a register differed, else 0."""
+    def finish(self, result: Result, expect: str | None = None) -> int:
+        """Print what follows the rows; return 1 where a register or the digest differed, else 0."""
         for spread in result.spread:
             top1, how = spread.top1, spread.quantization
             name = f"{how.scheme:<19}"
@@ -200,10 +205,12 @@ class Table:
             for cell in cells:
                 if cell.digests.registers:
                     print(f"registers of {self._title(cell)}: SHA-256 {cell.digests.registers}")
+                if cell.digests.logits:
+                    print(f"logits of {self._title(cell)}: SHA-256 {cell.digests.logits}")
             _print_skipped(cells[0], of_model)
         print("map: bits that the code of one attention value takes, a zero flag counted")
         self._print_errors(result)
-        return self._print_check(result)
+        return max(self._print_check(result), _print_expected(result, expect))
 
     def _print_errors(self, result: Result) -> None:
         """Print the error of each cell's attention output, where statistics were collected."""
@@ -226,10 +233,10 @@ class Table:
         if not checks:
             print("no register was compared (check none, or a map that has no registers)")
             return 0
-        for name in (name for name in REGISTERS if any(name in c.compared for _, c in checks)):
+        for name in (name for name in COMPARED if any(name in c.compared for _, c in checks)):
             compared = sum(check.compared.get(name, 0) for _, check in checks)
             differing = sum(check.mismatched.get(name, 0) for _, check in checks)
-            print(f"  {name:<8}{compared:>17,} compared{differing:>12,} mismatches")
+            print(f"  {name:<15}{compared:>17,} compared{differing:>12,} mismatches")
         total = sum(check.total_compared for _, check in checks)
         differing = sum(check.total_mismatched for _, check in checks)
         print(f"{total:,} values compared, {differing:,} mismatches")
@@ -260,6 +267,18 @@ class Table:
             origin=origin_of(cell.model, *place),
         )
         emit_rows(self._folder / cell.name, mismatch.config, [row])
+
+
+def _print_expected(result: Result, expect: str | None) -> int:
+    """Print the digest of the logits beside the expected one where they differ; return the status.
+
+    There is one cell with such logits where a digest is expected.
+    """
+    for found in (cell.digests.logits for cell in result.cells if cell.digests.logits):
+        if expect not in (None, found):
+            print(f"logits must have the digest {expect}, got {found}: digest DIFFERS")
+            return 1
+    return 0
 
 
 def _print_skipped(cell: CellResult, of_model: str) -> None:

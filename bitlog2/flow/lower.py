@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bitlog2.models.network.check import NetworkChecker
-from bitlog2.models.network.lower import lower
+from bitlog2.models.network.lower import lower_named
 from bitlog2.models.network.scales import Choices
 from bitlog2.models.ptq.quantize import quantize
+from bitlog2.models.runs.evaluation import exact_float32, torch_threads
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim.files import write_whole
@@ -79,9 +80,10 @@ def lower_model(
     name, spec, seed = datapath_of(request)
     task, normalization = request.task(name, None), pixels_of(name)
     images = task.calibration_images(seed, request.calibration_images)
-    model = quantize(task.model, images, spec)
-    source = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
-    program, choices = lower(model, images, normalization, source=source, seed=seed)
+    exact_float32()
+    with torch_threads(request.threads):  # as in a run of `evaluate`
+        model = quantize(task.model, images, spec)
+        program, choices = lower_named(name, model, images, spec, seed)
     digest, written = write_program(out, program), None
     if pixels is not None:
         task.data.scan(request.limit, progress)

@@ -1,6 +1,6 @@
-"""Every register of the torch network against the simulator's, image by image."""
+"""Every register of the torch network against the simulator's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +12,24 @@ from torch import Tensor
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.simulator import Simulator
 
-from .network import IntegerNetwork
+from ..watch.check import NETWORK, HeadChoice
+from ..watch.recorder import Parting
+from .network import ImageNetwork, IntegerNetwork
 
 #: Mismatches that are kept; the others are counted.
 _KEPT = 5
+#: Values of registers that are held at once, of as many images as have no more.
+_VALUES = 1 << 25
 #: Names of the axes of a register by unit; those of others are token and channel.
 _AXES = {
     "image_requantizer": ("colour", "line", "column"),
     "attention_row": ("group", "row", "key or channel"),
 }
+
+
+def axes_of(unit: str) -> tuple[str, ...]:
+    """Return the names of the axes of a unit's registers, those of images left out."""
+    return _AXES.get(unit, ("token", "channel"))
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Mismatch:
     found: int
 
     def __str__(self) -> str:
-        axes = zip(_AXES.get(self.unit, ("token", "channel")), self.place, strict=False)
+        axes = zip(axes_of(self.unit), self.place, strict=False)
         place = " ".join(f"{name} {index}" for name, index in axes)
         return (
             f"image {self.image} {self.part} {self.unit} {self.register} {place}: expected "
@@ -57,39 +66,65 @@ class NetworkChecker:
 
     Args:
         program: what both load.
+        loaded: network and simulator of that program, where they are there already.
 
     Attributes:
-        compared, mismatched: values of registers so far.
-        first: the first mismatches, in the order of images and data.
+        counts, wrong: values of registers compared so far, and those that differ, by register.
+        first: the first mismatches, in the order of the data.
     """
 
     program: Program
-    compared: int = 0
-    mismatched: int = 0
+    loaded: tuple[IntegerNetwork, Simulator] | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    wrong: dict[str, int] = field(default_factory=dict)
     first: list[Mismatch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._simulator = Simulator(self.program)
-        self.network = IntegerNetwork(self.program, self._compare)
+        self.network, self._simulator = self.loaded or (
+            IntegerNetwork(self.program),
+            Simulator(self.program),
+        )
         self._expected: dict[tuple[str, str, str], NDArray[Any]] = {}
-        self._image = 0
+        self._numbers: list[int] = []
 
-    def __call__(self, pixels: Tensor, numbers: list[int] | None = None) -> Tensor:
+    @property
+    def compared(self) -> int:
+        """Values of registers so far."""
+        return sum(self.counts.values())
+
+    @property
+    def mismatched(self) -> int:
+        """Values that differ so far."""
+        return sum(self.wrong.values())
+
+    def __call__(self, pixels: Tensor, numbers: Sequence[int] | None = None) -> Tensor:
         """Return the logits of the torch network, (B, classes) int32, and compare all registers.
 
         Args:
             pixels: (B, colour, line, column) integers.
             numbers: of the images; None for their places.
         """
-        logits = []
-        for place, image in enumerate(pixels):
-            self._image = place if numbers is None else numbers[place]
-            self._simulator(image[None].cpu().numpy().astype(np.uint16), self._expect)
-            with torch.inference_mode():
-                logits.append(self.network(image[None]))
-            for key in self._expected:
-                raise ValueError(f"register {' '.join(key)} must be of both, torch has none")
+        numbers, logits, start, step = numbers or range(len(pixels)), [], 0, 1
+        while start < len(pixels):
+            part = slice(start, start + step)
+            self._numbers, before = list(numbers[part]), self.compared
+            logits.append(self._run(pixels[part]))
+            start += step
+            step = max(1, _VALUES * step // max(1, self.compared - before))
         return torch.cat(logits)
+
+    def _run(self, pixels: Tensor) -> Tensor:
+        """Return the logits of some images whose registers memory holds at once."""
+        self._simulator(pixels.cpu().numpy().astype(np.uint16), self._expect)
+        self.network.observe = self._compare
+        try:
+            with torch.inference_mode():
+                logits: Tensor = IntegerNetwork.forward(self.network, pixels)
+        finally:
+            self.network.observe = None
+        for key in self._expected:
+            raise ValueError(f"register {' '.join(key)} must be of both, torch has none")
+        return logits
 
     def lines(self) -> list[str]:
         """Return the report: the first mismatches, and the counts."""
@@ -103,16 +138,85 @@ class NetworkChecker:
 
     def _compare(self, part: str, unit: str, registers: dict[str, Tensor]) -> None:
         for name, values in registers.items():
-            expected = self._expected.pop((part, unit, name), None)
-            found = values[0].cpu().numpy()
-            if expected is None or expected.shape[1:] != found.shape:
+            expected, found = self._expected.pop((part, unit, name), None), values.cpu().numpy()
+            if expected is None or expected.shape != found.shape:
                 shape = None if expected is None else expected.shape[1:]
                 raise ValueError(
-                    f"register {part} {unit} {name} must have shape {shape}, got {found.shape}"
+                    f"register {part} {unit} {name} must have shape {shape}, got {found.shape[1:]}"
                 )
-            self.compared += found.size
-            wrong = np.argwhere(expected[0] != found)
-            self.mismatched += len(wrong)
-            for place in map(tuple, wrong[: _KEPT - len(self.first)].tolist()):
-                values_there = int(expected[0][place]), int(found[place])
-                self.first.append(Mismatch(self._image, part, unit, name, place, *values_there))
+            differ = expected != found
+            self.counts[name] = self.counts.get(name, 0) + found.size
+            self.wrong[name] = self.wrong.get(name, 0) + int(np.count_nonzero(differ))
+            if not self.wrong[name] or len(self.first) == _KEPT:
+                continue
+            for place in map(tuple, np.argwhere(differ)[: _KEPT - len(self.first)].tolist()):
+                there = int(expected[place]), int(found[place])
+                number = self._numbers[place[0]]
+                self.first.append(Mismatch(number, part, unit, name, place[1:], *there))
+
+
+def first_parting(a: ImageNetwork, b: ImageNetwork, image: Tensor, number: int) -> Parting | None:
+    """Return the first register, in the order of the data, at which two networks part on an image.
+
+    Args:
+        a, b: the networks.
+        image: (1, colour, line, column) float32.
+        number: of the image.
+
+    Returns:
+        None where they do not.
+    """
+    of_a, of_b = _registers_of(a, image), _registers_of(b, image)
+    for (part, unit, name), ours in of_a.items():
+        theirs = of_b.get((part, unit, name))
+        if theirs is None or theirs.shape != ours.shape:
+            return Parting(number, f"{part} {unit}", name)
+        if not torch.equal(ours, theirs):
+            where = tuple((ours != theirs).nonzero()[0].tolist())
+            values = int(ours[where]), int(theirs[where])
+            return Parting(number, f"{part} {unit}", name, where[1:], *values, axes_of(unit))
+    return None
+
+
+def _registers_of(network: ImageNetwork, image: Tensor) -> dict[tuple[str, str, str], Tensor]:
+    found: dict[tuple[str, str, str], Tensor] = {}
+
+    def keep(part: str, unit: str, registers: dict[str, Tensor]) -> None:
+        found.update({(part, unit, name): values for name, values in registers.items()})
+
+    network.observe = keep
+    with torch.inference_mode():
+        network(image)
+    network.observe = None
+    return found
+
+
+class NetworkCheck:
+    """The check of a batch of a whole network: all of it, or the chosen images.
+
+    Args:
+        choice: chooses images as it chooses the heads of a layer, with one head each.
+        network, simulator: of one program.
+
+    Attributes:
+        found: what was compared.
+    """
+
+    def __init__(self, choice: HeadChoice, network: ImageNetwork, simulator: Simulator) -> None:
+        self._choice, self._network = choice, network
+        self.found = NetworkChecker(network.program, (network, simulator))
+
+    def run(self, images: Tensor, numbers: list[int], logits: Tensor) -> None:
+        """Compare the registers of the chosen images; their logits must be those of the batch.
+
+        Args:
+            images: (B, colour, line, column) float32.
+            numbers: number of each in the validation set.
+            logits: (B, classes) int32, what the network gave the batch.
+        """
+        chosen = self._choice.pairs(NETWORK, numbers, 1).tolist()
+        found = self.found(
+            self._network.normalization.of(images[chosen]), [numbers[place] for place in chosen]
+        )
+        if not torch.equal(found, logits[chosen]):
+            raise ValueError("logits must not depend on the batch: those of the check are others")

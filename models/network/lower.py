@@ -30,7 +30,9 @@ from bitlog2.sim.network.simulator import Simulator
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
+from ..ptq.quantize import QuantizationSpec
 from ..ptq.supported import check_images, refusal
+from ..zoo.task import pixels_of
 from .scales import Choices, UnitParameters, named
 
 #: Calibration images that a program is tried out on at once.
@@ -56,7 +58,7 @@ def lower(
     """Return the program of a calibrated model.
 
     Args:
-        model: as `quantize` returns it for a BitLog2 scheme in integer arithmetic.
+        model: as `quantize` returns it for a scheme of the datapath, not in float arithmetic.
         images: (B, C, H, W) float32, those that calibrated it, on the model's device.
         pixels: what a pixel of these images stands for.
         source: what the program is made from, for people.
@@ -85,6 +87,25 @@ def lower(
     program = Program(config, first.datapath.config, steps, source, seed)
     _try_out(program, pixels.of(images), output, units.choices)
     return Lowered(program, units.choices)
+
+
+def lower_named(
+    name: str, model: nn.Module, images: Tensor, spec: QuantizationSpec, seed: int
+) -> Lowered:
+    """Return the program of one of the models by name.
+
+    Args:
+        name: one of `MODELS`.
+        model: as `quantize` returns it.
+        images: those that calibrated it.
+        spec: its quantization.
+        seed: of the calibration.
+
+    Raises:
+        TypeError, ValueError: as `lower`.
+    """
+    source = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
+    return lower(model, images, pixels_of(name), source=source, seed=seed)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:

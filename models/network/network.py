@@ -36,6 +36,7 @@ from bitlog2.sim.network.program import (
     Windows,
 )
 
+from ..images.pixels import Pixels
 from ..ptq.attention import of_every_window
 from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import exact_accumulators
@@ -80,6 +81,23 @@ class IntegerNetwork(nn.Module):
         for place, step in enumerate(self.steps):
             x = step(x, Part(f"steps.{place}", self.observe))
         return x.int()
+
+
+class ImageNetwork(IntegerNetwork):
+    """A program that takes normalized images, as the model that it was lowered from.
+
+    Args:
+        program: what the network loads.
+        normalization: what a pixel of these images stands for.
+    """
+
+    def __init__(self, program: Program, normalization: Pixels) -> None:
+        super().__init__(program)
+        self.normalization = normalization
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (B, classes) int32, of images (B, colour, line, column) float32."""
+        return super().forward(self.normalization.of(images))
 
 
 class Integers(nn.Module):

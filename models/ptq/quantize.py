@@ -11,7 +11,14 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from bitlog2.documents import Document, brief, of
-from bitlog2.names import ARITHMETICS, FLOAT_ONLY, MODEL_SCHEMES, NORMALIZED, UNIFORM_BITS
+from bitlog2.names import (
+    ARITHMETICS,
+    FLOAT_ONLY,
+    MODEL_SCHEMES,
+    NORMALIZED,
+    SCHEMES_OF,
+    UNIFORM_BITS,
+)
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 
@@ -116,7 +123,7 @@ class QuantizationSpec(Document, frozen=True):
     """Quantization of a model.
 
     Raises:
-        TypeError, ValueError: a field is out of range, or the scheme has no integer form.
+        TypeError, ValueError: a field is out of range, or the scheme has no form in the arithmetic.
     """
 
     scheme: Annotated[str, _one_of(MODEL_SCHEMES), of("Code of the attention map.")] = (
@@ -125,26 +132,27 @@ class QuantizationSpec(Document, frozen=True):
     arithmetic: Annotated[
         str,
         _one_of(ARITHMETICS),
-        of("`float`: the published fake quantization; `integer`: the datapath's."),
+        of(
+            "`float`: the published fake quantization; `attention`: integer linear products and "
+            "attention, LayerNorm, activations and residuals in float32; `integer`: the whole "
+            "network, from pixels to logits."
+        ),
     ] = "integer"
     w_bits: Annotated[int, Meta(ge=2, le=8, description="Width of weight codes.")] = 4
     a_bits: Annotated[int, Meta(ge=2, le=8, description="Width of activation codes.")] = 4
     datapath: Annotated[
         tuple[tuple[str, int], ...],
         of(
-            "Fields of the hardware that differ from their defaults, with their values; none but "
-            "for a BitLog2 scheme in integer arithmetic."
+            "Fields of the hardware that differ from their defaults, with their values; none in "
+            "float arithmetic, nor for a map without a datapath."
         ),
     ] = ()
 
     def __post_init__(self) -> None:
         check_choice("scheme", self.scheme, MODEL_SCHEMES)
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
-        if self.scheme in FLOAT_ONLY and self.arithmetic == "integer":
-            raise ValueError(
-                f"arithmetic must be float for {self.scheme}, got 'integer': the base-sqrt(2) code "
-                "is a floating-point baseline that no integer datapath stands for"
-            )
+        if self.scheme not in SCHEMES_OF[self.arithmetic]:
+            raise ValueError(_no_form(self.scheme, self.arithmetic))
         for name in ("w_bits", "a_bits"):
             check_int(name, getattr(self, name), 2, 8)
         self._check_datapath()
@@ -158,7 +166,7 @@ class QuantizationSpec(Document, frozen=True):
                     f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {brief(name)}"
                 )
         if pairs:
-            if self.arithmetic != "integer" or self.scheme not in SCHEMES:
+            if self.arithmetic == "float" or self.scheme not in SCHEMES:
                 raise ValueError(
                     f"datapath must be left out for {self.scheme} in {self.arithmetic} arithmetic, "
                     f"which has none, got {dict(pairs)}"
@@ -172,6 +180,17 @@ class QuantizationSpec(Document, frozen=True):
         return AttentionConfig(self.scheme, **widths, **dict(self.datapath))
 
 
+def _no_form(scheme: str, arithmetic: str) -> str:
+    """Return the refusal of a scheme in an arithmetic that has no form of it."""
+    why = "its map is a control of attention that the integer network has no unit for"
+    if scheme in FLOAT_ONLY:
+        why = (
+            "the base-sqrt(2) code is a floating-point baseline that no integer datapath stands for"
+        )
+    legal = " or ".join(each for each, schemes in SCHEMES_OF.items() if scheme in schemes)
+    return f"arithmetic must be {legal} for {scheme}, got {arithmetic!r}: {why}"
+
+
 def quantize(
     model: nn.Module,
     images: Tensor,
@@ -182,7 +201,8 @@ def quantize(
 
     The published flow: calibrate, reparameterize the inputs of qkv, fc1 and reduction, calibrate
     again. The integer path takes the reparameterized weights, rounds the reparameterized zero
-    points, and is then calibrated in its own arithmetic.
+    points, and is then calibrated in its own arithmetic. For `integer` it is what lowering takes
+    (`models/network/lower.py`): run itself, it computes as in `attention`.
 
     Args:
         model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
@@ -195,7 +215,7 @@ def quantize(
             quantized form, or its values cannot be quantized; the model has more tokens or wider
             heads than the datapath may be built for. Names the layer.
     """
-    integer = spec.arithmetic == "integer"
+    integer = spec.arithmetic != "float"
     stage(STAGES[0])
     check_images(images)
     check_numbers(model)
@@ -215,7 +235,7 @@ def quantize(
 
 def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:
     """Return the spec whose datapath holds a model's rows and heads; the default if that does."""
-    if spec.arithmetic != "integer" or spec.scheme not in SCHEMES:
+    if spec.arithmetic == "float" or spec.scheme not in SCHEMES:
         return spec
     for field in Heads._fields:
         layer = max(heads, key=lambda name: getattr(heads[name], field), default=None)

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
+from ..network.check import first_parting
+from ..network.network import ImageNetwork
 from ..watch.digest import pixel_digests
 from ..watch.recorder import Parting, Recorder, first_difference
 from ..watch.watching import watch
@@ -44,7 +46,8 @@ class CellComparison:
         a, b: their names.
         images: number of images that both saw.
         changes: images that they give different classes.
-        other_pixels, other_registers: images whose digests differ; None where none were kept.
+        other_pixels, other_registers, other_logits: images whose digests differ; None where none
+            were kept.
         parting: where the registers part; None where they do not, or there are none.
     """
 
@@ -54,12 +57,14 @@ class CellComparison:
     changes: tuple[Change, ...]
     other_pixels: int | None
     other_registers: int | None
+    other_logits: int | None
     parting: Parting | None
 
     @property
     def same(self) -> bool:
-        """Whether predictions, pixels and registers agree."""
-        return not (self.changes or self.other_pixels or self.other_registers)
+        """Whether predictions, pixels, registers and integer logits agree."""
+        others = (self.other_pixels, self.other_registers, self.other_logits)
+        return not (self.changes or any(others))
 
     def lines(self) -> list[str]:
         """Return the differences in words, of the first images alone."""
@@ -67,7 +72,7 @@ class CellComparison:
         lines = [
             f"{title}: {self.images:,} images, {len(self.changes):,} predictions changed; pixels "
             f"{_in_words(self.other_pixels)}, attention registers "
-            f"{_in_words(self.other_registers)}"
+            f"{_in_words(self.other_registers)}, logits {_in_words(self.other_logits)}"
         ]
         for change in self.changes[:_SHOWN]:
             lines.append(
@@ -127,10 +132,15 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
     changes = tuple(
         Change(int(both[i]), int(labels[i]), int(top1_a[i]), int(top1_b[i])) for i in changed
     )
-    pixels, registers = (_differing(answers_a, answers_b, n) for n in ("pixels", "registers"))
+    pixels, registers, logits = (
+        _differing(answers_a, answers_b, n) for n in ("pixels", "registers", "logits")
+    )
     parting = None
-    if cell_a.has_registers and cell_b.has_registers and (changes or registers != []):
-        wanted = [change.number for change in changes] + (registers or [int(both[0])])
+    comparable = cell_a.has_registers and cell_b.has_registers
+    comparable = comparable and cell_a.is_network == cell_b.is_network
+    if comparable and (changes or logits or registers != []):
+        wanted = [change.number for change in changes]
+        wanted += registers or logits or [int(both[0])]
         image = _image_of(a.request, cell_a, wanted[0])
         if pixel_digests(image)[0] != _digests(answers_a, "pixels")[wanted[0]]:
             raise ValueError(
@@ -144,6 +154,7 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
         changes,
         None if pixels is None else len(pixels),
         None if registers is None else len(registers),
+        None if logits is None else len(logits),
         parting,
     )
 
@@ -174,9 +185,14 @@ def _parting(
     a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell, number: int, image: Tensor
 ) -> Parting | None:
     """Run both models on an image again, and return where they part."""
+    one, other = (
+        folder.load_model(cell)[0].executed() for folder, cell in ((a, cell_a), (b, cell_b))
+    )
+    if isinstance(one, ImageNetwork) and isinstance(other, ImageNetwork):
+        return first_parting(one, other, image, number)
     seen = []
-    for folder, cell in ((a, cell_a), (b, cell_b)):
-        model, recorder = folder.load_model(cell)[0].model, Recorder()
+    for model in (one, other):
+        recorder = Recorder()
         with watch(model, recorder) as watched:
             watched.run(image, [number])
         seen.append(recorder.layers)

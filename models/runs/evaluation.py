@@ -16,12 +16,25 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.sim.network.program import Attention
+from bitlog2.sim.network.simulator import Simulator
 
 from ..images.data import ImageBatch, Progress, position_batches
+from ..network.check import NetworkCheck, NetworkChecker
+from ..network.lower import lower_named
+from ..network.network import ImageNetwork
 from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import quantize
 from ..sealed import digest_of, write_sealed
-from ..watch.check import Checker, RegisterMismatch, Shapes, check_threads
+from ..watch.check import (
+    NETWORK,
+    Checker,
+    HeadChoice,
+    LayerShape,
+    RegisterMismatch,
+    Shapes,
+    check_threads,
+)
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
 from ..watch.watching import Watcher, watch
@@ -182,7 +195,7 @@ def _evaluate(
                 stack.enter_context(_taken_back(path))
         team.wait()
         folder = RunFolder.open(path)
-        stack.enter_context(_torch_threads(folder.request.threads))
+        stack.enter_context(torch_threads(folder.request.threads))
         exact_float32()
         count = check_threads(device, threads)
         share = _Share(folder, team, progress, events or Events(), count, keep)
@@ -210,7 +223,8 @@ def _taken_back(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
+    """Give torch so many threads for a while: the order of a float sum may depend on them."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -400,7 +414,7 @@ def _model_of(share: _Share, cell: Cell, task: Task) -> tuple[nn.Module, str]:
         quantized, digest = folder.load_model(cell)
     if share.events.model is not None and team.leads:
         share.events.model(quantized)
-    return quantized.model.to(task.device), digest
+    return quantized.executed().to(task.device), digest
 
 
 def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
@@ -412,14 +426,17 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
     folder, request, made = share.folder, share.folder.request, share.loaded
     assert cell.spec is not None
     assert cell.seed is not None
-    statistics, shapes = MapStatistics(), Shapes()
+    statistics = MapStatistics()
     if made is None:
         images, digest = share.calibration_of(task, cell.seed)
         inputs = folder.inputs(task.name)
         kept = {} if inputs is None else inputs.calibration
         _refuse_other(folder, task.name, "calibration", kept.get(str(cell.seed)) == digest)
         model = quantize(task.model, images, cell.spec)
-        made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed)
+        program = None
+        if cell.is_network:
+            program, _ = lower_named(task.name, model, images, cell.spec, cell.seed)
+        made = QuantizedModel(model, task.name, task.data.classes, cell.spec, cell.seed, program)
         if request.statistics:
             with watch(model, statistics) as watched:
                 watched.run(images)
@@ -428,21 +445,42 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
         if first is None:
             raise ValueError("data must hold at least one image that can be read")
         images = first.images.to(task.device)
-    if cell.has_registers:
-        with watch(made.model, shapes) as watched:
-            watched.run(images[:1])
     folder.write_cell(
         cell,
-        model_digest(made.model),
+        made.digest,
         layers=statistics.layers,
-        shapes=shapes.layers,
-        layer_params={
-            name: module.params().as_dict()
-            for name, module in made.model.named_modules()
-            if isinstance(module, IntegerAttention)
-        },
+        shapes=_shapes_of(made, images[:1]) if cell.has_registers else {},
+        layer_params=_layer_params(made),
     )
     return made
+
+
+def _shapes_of(made: QuantizedModel, image: Tensor) -> dict[str, LayerShape]:
+    """Return the shapes of what has registers, of one image: of layers, or of the whole network."""
+    network = made.executed()
+    if isinstance(network, ImageNetwork):
+        checker = NetworkChecker(network.program)
+        checker(network.normalization.of(image.cpu()))
+        return {NETWORK: LayerShape(heads=1, sizes=checker.counts)}
+    shapes = Shapes()
+    with watch(network, shapes) as watched:
+        watched.run(image)
+    return shapes.layers
+
+
+def _layer_params(made: QuantizedModel) -> dict[str, dict[str, int]]:
+    """Return the parameters of each attention datapath, by the name of its layer or its step."""
+    if made.program is not None:
+        return {
+            f"steps.{place}": step.params.as_dict()
+            for place, step in enumerate(made.program.steps)
+            if isinstance(step, Attention)
+        }
+    return {
+        name: module.params().as_dict()
+        for name, module in made.model.named_modules()
+        if isinstance(module, IntegerAttention)
+    }
 
 
 def _run_batches(
@@ -468,15 +506,18 @@ def _records(
     bound: dict[str, Any] = dict(folder.bound(cell, digest))
     waiting: tuple[_Watchers, dict[str, Any]] | None = None
     seen = set()
+    simulator = _simulator_of(model, share.check_threads)
     start = time.perf_counter()
     try:
         for batch in task.data.batches(request.batch_size, request.limit, wanted):
             number = int(batch.numbers[0]) // request.batch_size
             seen.add(number)
             skipped = _skipped(task, request, number, batch.numbers.tolist())
-            watchers = _Watchers.of(request, cell, share.check_threads)
+            watchers = _Watchers.of(request, cell, share.check_threads, model, simulator)
             logits = watchers.run(model, batch, task.device)
             about = {**bound, "batch": number, "skipped": skipped, **_answers(logits, batch)}
+            if cell.is_network:
+                about["logits"] = folder.write_logits(cell, number, logits)
             ready, waiting = waiting, (watchers, about)
             if ready is not None:
                 yield _record(share.events, cell, *ready)
@@ -502,33 +543,55 @@ def _skipped(
     return tuple(task.data.name(position) for position in positions if position not in read)
 
 
+def _simulator_of(model: nn.Module, threads: int) -> Simulator | None:
+    """Return the simulator that a whole network is held to; None for any other model."""
+    return Simulator(model.program, threads) if isinstance(model, ImageNetwork) else None
+
+
 @dataclass(frozen=True)
 class _Watchers:
     """Watchers of a batch: check, digests and watermarks of its registers, as asked for."""
 
-    checker: Checker | None
+    checker: Checker | NetworkCheck | None
     digest: RegisterDigest | None
     marks: Watermarks | None
 
     @classmethod
-    def of(cls, request: EvaluationRequest, cell: Cell, threads: int) -> "_Watchers":
+    def of(
+        cls,
+        request: EvaluationRequest,
+        cell: Cell,
+        threads: int,
+        model: nn.Module,
+        simulator: Simulator | None,
+    ) -> "_Watchers":
         """Return fresh ones for a batch of a cell."""
-        check, registers = request.check_of(cell), cell.has_registers
+        check, registers, seed = request.check_of(cell), cell.has_registers, cell.seed or 0
+        checker: Checker | NetworkCheck | None = None
+        if check != "none" and isinstance(model, ImageNetwork) and simulator is not None:
+            checker = NetworkCheck(HeadChoice(check, seed), model, simulator)
+        elif check != "none":
+            checker = Checker(check, seed, threads=threads)
         return cls(
-            None if check == "none" else Checker(check, cell.seed or 0, threads=threads),
+            checker,
             RegisterDigest(request.digest) if registers and request.digest != "none" else None,
             Watermarks() if registers and request.watermarks else None,
         )
 
     def run(self, model: nn.Module, batch: ImageBatch, device: str) -> Tensor:
         """Return the model's logits on the CPU; the check goes on."""
-        watching: tuple[Watcher | None, ...] = (self.checker, self.digest, self.marks)
+        attention = self.checker if isinstance(self.checker, Checker) else None
+        watching: tuple[Watcher | None, ...] = (attention, self.digest, self.marks)
+        images, numbers = batch.images.to(device), batch.numbers.tolist()
         with watch(model, *(each for each in watching if each is not None)) as watched:
-            return watched.run(batch.images.to(device), batch.numbers.tolist()).cpu()
+            logits = watched.run(images, numbers)
+        if isinstance(self.checker, NetworkCheck):
+            self.checker.run(images, numbers, logits)
+        return logits.cpu()
 
     def cancel(self) -> None:
         """Give up what waits to be checked."""
-        if self.checker is not None:
+        if isinstance(self.checker, Checker):
             self.checker.cancel()
 
 
@@ -546,9 +609,12 @@ def _answers(logits: Tensor, batch: ImageBatch) -> dict[str, Any]:
 def top5(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the five likeliest classes (B, 5) int64 of logits (B, classes), and where they hit.
 
-    With fewer than five classes, all of them.
+    With fewer than five classes, all of them. Among equal integers the lower class is the first.
     """
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    if logits.is_floating_point():
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    else:
+        best = logits.sort(dim=1, descending=True, stable=True).indices[:, :5]
     return best, best == labels.unsqueeze(1)
 
 
@@ -557,7 +623,11 @@ def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, An
     kept = dict(about)
     if watchers.digest is not None:
         kept["registers"] = watchers.digest.digests
-    if (checker := watchers.checker) is not None:
+    checker = watchers.checker
+    if isinstance(checker, NetworkCheck):
+        kept["compared"], kept["mismatched"] = checker.found.counts, checker.found.wrong
+        kept["mismatches"] = tuple(map(str, checker.found.first))
+    elif checker is not None:
         checker.finish()
         if checker.unchecked:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The folder of a run: its request, its inputs, and every finished batch."""
 
 import fcntl
+import hashlib
 import json
 import os
 import zlib
@@ -13,7 +14,9 @@ from typing import Annotated, Any, BinaryIO, Literal
 from uuid import uuid4
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from torch import Tensor
 
 from bitlog2.documents import (
     Count,
@@ -24,14 +27,14 @@ from bitlog2.documents import (
     from_json,
     plain,
 )
-from bitlog2.sim import REGISTERS
-from bitlog2.sim.files import naming
+from bitlog2.sim.files import naming, write_whole
+from bitlog2.sim.network.simulator import logits_digest
 
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
-from ..watch.check import Counts, HeadChoice, LayerShape, values_compared
+from ..watch.check import COMPARED, Counts, HeadChoice, LayerShape, values_compared
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED
-from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, quantized_about
+from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
 from .request import Cell, EvaluationRequest
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -50,6 +53,7 @@ class BatchRecord(Document, frozen=True, kw_only=True):
         pixels: SHA-256 of each image as the model got it.
         registers: SHA-256 of the attention registers of each image; empty where there are none or
             none was asked.
+        logits: SHA-256 of the logits of each image; empty where they are no integers.
         compared, mismatched: values by register; empty where nothing was checked.
         mismatches: the first ones, in words.
         watermarks: (smallest, largest, values, saturated or None) by layer and register.
@@ -66,6 +70,7 @@ class BatchRecord(Document, frozen=True, kw_only=True):
     skipped: tuple[str, ...] = ()
     pixels: tuple[Sha256, ...] = ()
     registers: tuple[Sha256, ...] = ()
+    logits: tuple[Sha256, ...] = ()
     compared: Counts = msgspec.field(default_factory=dict)
     mismatched: Counts = msgspec.field(default_factory=dict)
     mismatches: tuple[str, ...] = ()
@@ -80,13 +85,13 @@ class BatchRecord(Document, frozen=True, kw_only=True):
                 raise ValueError(
                     f"{name} must be of {images} images, got {len(getattr(self, name))}"
                 )
-        for name in ("pixels", "registers"):
+        for name in ("pixels", "registers", "logits"):
             if len(getattr(self, name)) not in (0, images):
                 raise ValueError(
                     f"{name} must be of {images} images or none, got {len(getattr(self, name))}"
                 )
         marked = (("watermarks", marks, WATERMARKED) for marks in self.watermarks.values())
-        counted = ((name, getattr(self, name), REGISTERS) for name in ("compared", "mismatched"))
+        counted = ((name, getattr(self, name), COMPARED) for name in ("compared", "mismatched"))
         for name, values, known in (*counted, *marked):
             if odd := sorted(set(values) - set(known)):
                 raise ValueError(f"{name} must be of {', '.join(known)}, got {brief(odd[0])}")
@@ -106,8 +111,10 @@ class BatchRules:
         batch_size: positions of a batch; the last may be smaller.
         classes: number of classes of the model.
         choice: choice of the heads that are compared; None where none is.
-        digest, watermarks: whether registers are digested, and their ranges collected.
-        shapes: shapes of the layers with registers.
+        digest: whether registers are digested.
+        marked: layers of which the ranges of registers are collected.
+        shapes: shapes of the layers with registers; of a whole network, of all of it.
+        network: whether the logits are integers.
     """
 
     images: int
@@ -115,8 +122,9 @@ class BatchRules:
     classes: int
     choice: HeadChoice | None = None
     digest: bool = False
-    watermarks: bool = False
+    marked: frozenset[str] = frozenset()
     shapes: Mapping[str, LayerShape] = field(default_factory=dict)
+    network: bool = False
 
     @property
     def batches(self) -> int:
@@ -148,13 +156,15 @@ class BatchRules:
         digests = (len(numbers), len(numbers) if self.digest else 0)
         if (len(record.pixels), len(record.registers)) != digests:
             return f"must have {digests[0]} digests of pixels and {digests[1]} of registers"
-        marked = set(self.shapes) if self.watermarks and numbers else set()
+        if len(record.logits) != (wanted := len(numbers) if self.network else 0):
+            return f"must have {wanted} digests of logits, got {len(record.logits)}"
+        marked = self.marked if numbers else set()
         if set(record.watermarks) != marked:
             return f"must have watermarks of {len(marked)} layers, got {len(record.watermarks)}"
         return self._count_fault(record)
 
     def _count_fault(self, record: BatchRecord) -> str:
-        wanted = dict.fromkeys(REGISTERS, 0)
+        wanted = dict.fromkeys(COMPARED, 0)
         if self.choice is not None:
             wanted |= values_compared(self.shapes, self.choice, record.numbers)
         for name, count in wanted.items():
@@ -231,7 +241,7 @@ def read_journal(path: Path) -> list[BatchRecord]:
 class RunFile(Sealed, frozen=True, kw_only=True):
     """run.json: request of a run, and the versions of the packages that it began with."""
 
-    format: Literal["bitlog2-run-3"] = "bitlog2-run-3"
+    format: Literal["bitlog2-run-4"] = "bitlog2-run-4"
     request: EvaluationRequest
     versions: dict[str, str]
 
@@ -274,11 +284,11 @@ class CellFile(Sealed, frozen=True, kw_only=True):
     Attributes:
         run, cell, model: as `BatchRecord`.
         layers: statistics of each layer's map on the calibration images.
-        shapes: shapes of the layers with registers.
-        layer_params: parameters of each layer's datapath.
+        shapes: shapes of the layers with registers; of a whole network, `network` alone.
+        layer_params: parameters of each attention datapath, by its layer, or step of a program.
     """
 
-    format: Literal["bitlog2-cell-3"] = "bitlog2-cell-3"
+    format: Literal["bitlog2-cell-4"] = "bitlog2-cell-4"
     run: Sha256
     cell: str
     model: Sha256
@@ -322,6 +332,7 @@ class RunFolder:
     cells/NAME/     model.safetensors: the quantized model
                     cell.json: its digest, parameters, shapes and statistics
                     batches-*.jsonl: a line per finished batch
+                    logits/N: the logits of batch N, int32, little endian
     timings.jsonl   seconds of each batch: nothing else depends on time
     result.json     written when every cell is finished
 
@@ -421,6 +432,7 @@ class RunFolder:
                 ) from None
             _remove_partials((self.path / _CELLS).glob(".*.partial"))
             _remove_partials((self.path / _CELLS).glob("*/.*.partial"))
+            _remove_partials((self.path / _CELLS).glob("*/logits/.*.partial"))
             yield
 
     def cell_folder(self, cell: Cell) -> Path:
@@ -485,7 +497,7 @@ class RunFolder:
         """
         path = self.model_file(cell)
         found = load_quantized(path)
-        about, digest = self.cell_file(cell), model_digest(found.model)
+        about, digest = self.cell_file(cell), found.digest
         is_it = (found.name, found.spec, found.seed) == (cell.model, cell.spec, cell.seed)
         if not is_it or about is None or about.model != digest:
             raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
@@ -509,15 +521,16 @@ class RunFolder:
         inputs, about = self.inputs(cell.model), self.cell_file(cell)
         if inputs is None or about is None:
             return None
-        check = request.check_of(cell)
+        check, marks = request.check_of(cell), cell.has_registers and request.watermarks
         return BatchRules(
             inputs.images,
             request.batch_size,
             inputs.classes,
             None if check == "none" else HeadChoice(check, cell.seed or 0),
             digest=cell.has_registers and request.digest != "none",
-            watermarks=cell.has_registers and request.watermarks,
+            marked=frozenset(about.layer_params if marks else ()),
             shapes=about.shapes,
+            network=cell.is_network,
         )
 
     def is_finished(self, cell: Cell) -> bool:
@@ -554,6 +567,33 @@ class RunFolder:
                         "run on machines or versions that do not compute the same"
                     )
         return dict(sorted(found.items()))
+
+    def write_logits(self, cell: Cell, batch: int, logits: Tensor) -> tuple[str, ...]:
+        """Keep the logits of a batch, (B, classes) int32; return the SHA-256 of each image's."""
+        folder = self.cell_folder(cell) / "logits"
+        folder.mkdir(exist_ok=True)
+        rows = logits.numpy().astype("<i4")
+        write_whole(folder / str(batch), rows.tobytes())
+        return tuple(map(logits_digest, rows))
+
+    def logits_digest(self, cell: Cell) -> str:
+        """Return the digest of all logits, as `bitlog2 run` gives it; empty without any.
+
+        Raises:
+            ValueError: a file of logits is not there, or not as its batch says.
+        """
+        total = hashlib.sha256()
+        for number, record in self.records(cell).items():
+            if not record.logits:
+                continue
+            path = self.cell_folder(cell) / "logits" / str(number)
+            content = path.read_bytes() if path.is_file() else b""
+            found = np.frombuffer(content[: len(content) // 4 * 4], "<i4")
+            rows = np.array_split(found, len(record.logits))
+            if len(content) % 4 or tuple(map(logits_digest, rows)) != record.logits:
+                raise ValueError(f"{path} must be the logits of its batch, got others")
+            total.update(content)
+        return total.hexdigest() if cell.is_network else ""
 
     def add_timing(self, cell: Cell, batch: int, seconds: float) -> None:
         """Add a line to the timings; a torn one is no harm."""

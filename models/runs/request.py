@@ -13,13 +13,12 @@ from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
     CODED,
-    CONTROLS,
     DIGESTS,
-    FLOAT_ONLY,
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
     NORMALIZED,
+    SCHEMES_OF,
     USUAL_SCHEMES,
     ZOO,
 )
@@ -71,7 +70,12 @@ class Cell:
     def has_registers(self) -> bool:
         """Whether its attention is the datapath, with registers that the simulator has too."""
         spec = self.spec
-        return spec is not None and spec.arithmetic == "integer" and spec.scheme in CODED
+        return spec is not None and spec.arithmetic != "float" and spec.scheme in CODED
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a program: integers from pixels to logits."""
+        return self.spec is not None and self.spec.arithmetic == "integer"
 
 
 class EvaluationRequest(Document, frozen=True, kw_only=True):
@@ -86,10 +90,10 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         tuple[str, ...],
         of(
             "Codes of the attention map, each with a form in at least one of the arithmetics, and "
-            "left out of the other one."
+            "left out of the others."
         ),
     ]
-    arithmetics: Annotated[tuple[str, ...], of("`float` and `integer`, or one of them.")] = (
+    arithmetics: Annotated[tuple[str, ...], of("Some of `float`, `attention` and `integer`.")] = (
         "integer",
     )
     bits: Annotated[
@@ -177,7 +181,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         for seed in self.seeds:
             check_int("seeds", seed, low, high)
         for scheme in self.schemes:
-            if scheme in FLOAT_ONLY and "float" not in self.arithmetics:
+            if not any(scheme in SCHEMES_OF[each] for each in self.arithmetics):
                 QuantizationSpec(scheme, self.arithmetics[0])  # refuses it
 
     def _check_numbers(self) -> None:
@@ -219,9 +223,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
             for arithmetic in self.arithmetics
             for w_bits, a_bits in self.bits
             for scheme in self.schemes
-            if not (arithmetic == "integer" and scheme in FLOAT_ONLY)
+            if scheme in SCHEMES_OF[arithmetic]
             for datapath in (
-                self.datapaths if arithmetic == "integer" and scheme in SCHEMES else ((),)
+                self.datapaths if arithmetic != "float" and scheme in SCHEMES else ((),)
             )
         ]
 
@@ -286,7 +290,8 @@ def usual_request(
     arithmetics = fields.get("arithmetics", ("integer",))
     schemes = fields.get("schemes", (QuantizationSpec().scheme,))
     if schemes == ("all",):
-        schemes = USUAL_SCHEMES if "float" in arithmetics else (*CODED, *CONTROLS)
+        known = {scheme for each in arithmetics for scheme in SCHEMES_OF.get(each, ())}
+        schemes = tuple(scheme for scheme in USUAL_SCHEMES if scheme in known)
     elif schemes == ("normalized",):
         schemes = (*(name for name in CODED if SCHEMES[name].row_max), *NORMALIZED)
     if checkpoint is not None:
@@ -295,7 +300,7 @@ def usual_request(
         fields["checkpoints"] = ((models[0], str(checkpoint)),)
     if "data" not in fields:
         fields["workers"] = 0
-    has_registers = "integer" in arithmetics and set(schemes) & set(CODED)
+    has_registers = set(arithmetics) != {"float"} and set(schemes) & set(CODED)
     usual = {
         "check": "all" if has_registers else "none",
         "statistics": keep,

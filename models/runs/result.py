@@ -14,13 +14,13 @@ from scipy.stats import binomtest
 
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
 from bitlog2.names import ZOO, map_bits
-from bitlog2.sim import REGISTERS, AttentionConfig
+from bitlog2.sim import AttentionConfig
 
 from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
 from ..ptq.quantize import QuantizationSpec
 from ..sealed import Sealed, read_sealed
-from ..watch.check import Counts
+from ..watch.check import COMPARED, Counts
 from ..watch.digest import digest_of_digests
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
@@ -66,7 +66,9 @@ class CheckCounts(Document, frozen=True, kw_only=True):
     """Registers compared with the simulator."""
 
     mode: Annotated[
-        str, matching("(sample(:[0-9]+)?|all)"), of("Share of the heads that is compared.")
+        str,
+        matching("(sample(:[0-9]+)?|all)"),
+        of("Share of the heads that is compared; in `integer` of the images."),
     ]
     compared: Annotated[Counts, of("Values compared, by register.")]
     mismatched: Annotated[Counts, of("Values that differ, by register.")]
@@ -99,10 +101,20 @@ class MarkRecord(Document, frozen=True, kw_only=True):
 
 
 class Digests(Document, frozen=True, kw_only=True):
-    """SHA-256 of the digests of all images: of their pixels, and of their attention registers."""
+    """SHA-256 of the digests of all images: of their pixels, and of their attention registers.
+
+    That of the logits is of their bytes.
+    """
 
     pixels: Annotated[Digest, of("Of the images as the model gets them.")]
     registers: Annotated[Digest, of("Of the attention registers; empty where there are none.")]
+    logits: Annotated[
+        Digest,
+        of(
+            "Of the logits, int32, little endian, image after image, as `bitlog2 run` gives it; "
+            "empty where they are no integers."
+        ),
+    ]
 
 
 class CellResult(Document, frozen=True, kw_only=True):
@@ -134,13 +146,13 @@ class CellResult(Document, frozen=True, kw_only=True):
             "in the model's first cell."
         ),
     ]
-    digests: Annotated[Digests, of("Digests of pixels and registers.")]
+    digests: Annotated[Digests, of("Digests of pixels, registers and logits.")]
     check: Annotated[CheckCounts | None, of("Null where no register was compared.")]
     watermarks: Annotated[
         dict[str, dict[str, MarkRecord]] | None,
         of("Ranges by layer and register; null where none were collected."),
     ]
-    model_sha256: Annotated[Sha256, of("Of the model's tensors.")]
+    model_sha256: Annotated[Sha256, of("Of the model's tensors; in `integer` of the program.")]
     attention_map: Annotated[
         dict[str, LayerStatistics], of("Statistics by layer; empty where none were collected.")
     ]
@@ -234,8 +246,8 @@ class SchemeSpread(Document, frozen=True, kw_only=True):
 class Result(Sealed, frozen=True, kw_only=True):
     """The same bytes on every resumption: nothing but `timings` depends on time."""
 
-    format: Annotated[Literal["bitlog2-result-4"], of("Kind and version of the document.")] = (
-        "bitlog2-result-4"
+    format: Annotated[Literal["bitlog2-result-5"], of("Kind and version of the document.")] = (
+        "bitlog2-result-5"
     )
     request: Annotated[EvaluationRequest, of("What was evaluated, and how.")]
     versions: Annotated[
@@ -308,7 +320,7 @@ class CellAnswers:
     Attributes:
         numbers, labels, top1: (n,) int64, in the order of the images.
         hits5: number of labels among the first five classes.
-        pixels, registers: digests, image by image; no registers where none were digested.
+        pixels, registers, logits: digests, image by image; none where none were taken.
         records: batch by batch.
     """
 
@@ -319,9 +331,9 @@ class CellAnswers:
             for which in ("numbers", "labels", "top1")
         )
         self.hits5 = sum(sum(record.hits5) for record in self.records)
-        self.pixels, self.registers = (
+        self.pixels, self.registers, self.logits = (
             [digest for record in self.records for digest in getattr(record, which)]
-            for which in ("pixels", "registers")
+            for which in ("pixels", "registers", "logits")
         )
 
     @property
@@ -394,6 +406,7 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
         digests=Digests(
             pixels=digest_of_digests(answers.pixels),
             registers=digest_of_digests(answers.registers),
+            logits=folder.logits_digest(cell),
         ),
         check=_check(folder, answers),
         watermarks=_watermarks(answers),
@@ -471,7 +484,7 @@ def _check(folder: RunFolder, answers: CellAnswers) -> CheckCounts | None:
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
-    seen = [name for name in REGISTERS if any(name in count for count in counts)]
+    seen = [name for name in COMPARED if any(name in count for count in counts)]
     return {name: sum(count.get(name, 0) for count in counts) for name in seen}
 
 

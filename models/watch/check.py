@@ -25,6 +25,7 @@ from bitlog2.sim import (
     LayerParams,
     attention,
 )
+from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 from bitlog2.sim.registers import registers_of
 
 from ..ptq.supported import refusal
@@ -424,10 +425,14 @@ def _compare_register(
             first[name] = seen.mismatch(name, where, got, int(differ.sum()))
 
 
+#: Every register that is compared, of attention and of the network around it.
+COMPARED = (*REGISTERS, *NETWORK_REGISTERS)
 #: Numbers of values by register.
 Counts = Annotated[
-    dict[str, Exact], Meta(extra_json_schema={"propertyNames": {"enum": list(REGISTERS)}})
+    dict[str, Exact], Meta(extra_json_schema={"propertyNames": {"enum": list(COMPARED)}})
 ]
+#: In place of a layer's name, where images are chosen and not heads: a whole network.
+NETWORK = "network"
 
 
 class LayerShape(Document, frozen=True, kw_only=True):

@@ -29,11 +29,12 @@ class Parting:
 
     Attributes:
         image: its number in the validation set.
-        layer: attention layer.
+        layer: attention layer; of a whole network, part and unit.
         register: `q`, `k`, `v` (what the layer was given), `parameters`, or a register.
         place: head, row and key or channel, as far as the register has them; empty for parameters,
             and where layers or shapes differ.
         a, b: the values there; None without a place.
+        axes: names of the axes of the place.
     """
 
     image: int
@@ -42,10 +43,10 @@ class Parting:
     place: tuple[int, ...] = ()
     a: int | None = None
     b: int | None = None
+    axes: tuple[str, ...] = ("head", "row", "key or channel")
 
     def __str__(self) -> str:
-        names = ("head", "row", "key or channel")
-        place = " ".join(f"{n} {i}" for n, i in zip(names, self.place, strict=False))
+        place = " ".join(f"{n} {i}" for n, i in zip(self.axes, self.place, strict=False))
         values = "" if self.a is None else f": {self.a} and {self.b}"
         return (
             f"image {self.image} parts first at layer {self.layer}, {self.register} {place}{values}"

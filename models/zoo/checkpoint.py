@@ -21,15 +21,18 @@ from torch import Tensor, nn
 from bitlog2.documents import parse, plain
 from bitlog2.names import MODELS, MOST_CLASSES
 from bitlog2.sim.files import write_whole
+from bitlog2.sim.network.program import Program
+from bitlog2.sim.network.program_file import program_bytes, program_of
 
 from ..naming import listed, shown
+from ..network.network import ImageNetwork
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerLinear, QuantizedLayer
 from ..ptq.quantize import QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
 from ..sealed import digest_of
 from .digits import NUM_CLASSES
-from .task import build_model
+from .task import build_model, pixels_of
 from .weights import Wanted, differences
 
 
@@ -128,8 +131,12 @@ def _datapath_faults(model: nn.Module) -> list[str]:
     return faults
 
 
-_FORMAT = "bitlog2-quantized-3"
+_FORMAT = "bitlog2-quantized-4"
+#: Formats whose `integer` is what `attention` is now.
+_OLDER = ("bitlog2-quantized-1", "bitlog2-quantized-2", "bitlog2-quantized-3")
 _METADATA, _SHA256 = "__metadata__", "sha256"
+#: Bytes of the program's file, in a model of the arithmetic `integer`.
+_PROGRAM = "program"
 _CHUNK = 1 << 20
 
 
@@ -143,6 +150,7 @@ class QuantizedModel:
         classes: number of classes.
         spec: its quantization.
         seed: seed of the calibration.
+        program: what it was lowered to, in the arithmetic `integer`; None in the others.
     """
 
     model: nn.Module
@@ -150,6 +158,24 @@ class QuantizedModel:
     classes: int
     spec: QuantizationSpec
     seed: int
+    program: Program | None = None
+
+    def __post_init__(self) -> None:
+        if (self.spec.arithmetic == "integer") != (self.program is not None):
+            raise ValueError(
+                f"program must be there for integer arithmetic alone, got {self.spec.arithmetic}"
+            )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what computes: the program, or the model's tensors."""
+        return model_digest(self.model) if self.program is None else program_bytes(self.program)[1]
+
+    def executed(self) -> nn.Module:
+        """Return what runs on images: the program as a network, or the model."""
+        if self.program is None:
+            return self.model
+        return ImageNetwork(self.program, pixels_of(self.name))
 
 
 def save_quantized(path: Path, quantized: QuantizedModel) -> None:
@@ -165,6 +191,9 @@ def save_quantized(path: Path, quantized: QuantizedModel) -> None:
         "quantization": json.dumps(msgspec.to_builtins(quantized.spec)),
     }
     tensors = {key: value.contiguous() for key, value in quantized.model.state_dict().items()}
+    if quantized.program is not None:
+        program = bytearray(program_bytes(quantized.program)[0])
+        tensors[_PROGRAM] = torch.frombuffer(program, dtype=torch.uint8)
     content = memoryview(save(tensors, metadata))
     size = int.from_bytes(content[:8], "little")
     header, data = plain(bytes(content[8 : 8 + size]), "header"), content[8 + size :]
@@ -205,9 +234,10 @@ def load_quantized(path: Path) -> QuantizedModel:
         if isinstance(quantizer, UniformQuantizer):
             quantizer.axis = None
     _take_late_biases(model, tensors)
-    if spec.arithmetic == "integer":
+    if spec.arithmetic != "float":
         model = integer_path(model, spec)
     try:
+        program = _program_of(spec, classes, tensors) if spec.arithmetic == "integer" else None
         check_tensors(model, tensors)
         model.load_state_dict(tensors)
         check_ranges(model)
@@ -215,7 +245,26 @@ def load_quantized(path: Path) -> QuantizedModel:
         raise ValueError(
             f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
-    return QuantizedModel(model.eval(), name, classes, spec, seed)
+    return QuantizedModel(model.eval(), name, classes, spec, seed, program)
+
+
+def _program_of(spec: QuantizationSpec, classes: int, tensors: dict[str, Tensor]) -> Program:
+    """Take the program from the tensors of a file; it must be of that quantization."""
+    content = tensors.pop(_PROGRAM, None)
+    if content is None or content.dtype != torch.uint8 or content.ndim != 1:
+        raise ValueError(f"{_PROGRAM} must be the bytes of a program's file")
+    try:
+        program, _ = program_of(content.numpy().tobytes())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{_PROGRAM}: {error}") from error
+    network = program.network
+    found = (program.attention.scheme, network.w_bits, network.a_bits, program.classes)
+    wanted = (spec.scheme, spec.w_bits, spec.a_bits, classes)
+    if found != wanted:
+        raise ValueError(
+            f"{_PROGRAM} must be of scheme, bits and classes {wanted}, got one of {found}"
+        )
+    return program
 
 
 def quantized_about(path: Path, name: str | None = None) -> tuple[str, QuantizationSpec, int]:
@@ -236,6 +285,12 @@ def quantized_about(path: Path, name: str | None = None) -> tuple[str, Quantizat
 
 def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
     """Return name, classes, specification and seed."""
+    if metadata.get("format") in _OLDER:
+        raise ValueError(
+            f"quantized model must be a {_FORMAT} file, got {path} with format "
+            f"{_written(metadata, 'format')}, whose arithmetic integer is what attention is now: "
+            "evaluate it anew with --save"
+        )
     if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
         raise ValueError(
             f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
@@ -337,14 +392,14 @@ def quantizer_values(model: nn.Module) -> dict[str, NDArray[np.generic]]:
 def dump_quantizers(path: Path, quantized: QuantizedModel) -> None:
     """Write `quantizer_values` as a numpy .npz, whole or not at all.
 
-    Its entry `about` is JSON text: model, quantization, seed, and `model_sha256`, the digest of all
-    tensors that the result of a run gives too.
+    Its entry `about` is JSON text: model, quantization, seed, and `model_sha256`, the digest that
+    the result of a run gives too.
     """
     about = {
         "model": quantized.name,
         "quantization": msgspec.to_builtins(quantized.spec),
         "seed": quantized.seed,
-        "model_sha256": model_digest(quantized.model),
+        "model_sha256": quantized.digest,
     }
     values: dict[str, Any] = quantizer_values(quantized.model)
     buffer = BytesIO()

@@ -136,12 +136,13 @@ def read_program(path: Path) -> tuple[Program, str]:
             no program of its configuration does: one line that names the tensor.
     """
     try:
-        return _program(read_regular(path))
+        return program_of(read_regular(path))
     except (TypeError, ValueError) as error:
         raise ValueError(f"program {path}: {error}") from error
 
 
-def _program(content: bytes) -> tuple[Program, str]:
+def program_of(content: bytes) -> tuple[Program, str]:
+    """Return the program of a file's content, and its digest; errors as `read_program`."""
     entries, start = _entries(content)
     metadata = entries.pop(_METADATA, None)
     if not isinstance(metadata, dict) or set(metadata) != {"program", "sha256"}:

@@ -19,7 +19,7 @@ from support.quick import quick_where
 FORMS = [
     (scheme, arithmetic)
     for scheme in USUAL_SCHEMES
-    for arithmetic in ("float", "integer")
+    for arithmetic in ("float", "attention")
     if arithmetic == "float" or scheme not in FLOAT_ONLY
 ]
 #: The same as parameters: in `make test` a scheme of each family, and a form without codes.
@@ -28,10 +28,10 @@ FORMS_RUN = quick_where(
         (scheme, arithmetic)
         in {
             ("none", "float"),
-            ("uniform_4", "integer"),
+            ("uniform_4", "attention"),
             ("BitLog2_Half_17", "float"),
-            ("BitLog2_Half_17", "integer"),
-            ("RowMax_16", "integer"),
+            ("BitLog2_Half_17", "attention"),
+            ("RowMax_16", "attention"),
         }
     ),
     FORMS,
@@ -44,7 +44,7 @@ def digits_task() -> Task:
 
 
 @cache
-def quantized_digits(scheme: str, arithmetic: str = "integer", bits: int = 4):
+def quantized_digits(scheme: str, arithmetic: str = "attention", bits: int = 4):
     """A quantized model, shared: tests leave it as it is."""
     task = digits_task()
     spec = QuantizationSpec(scheme, arithmetic, bits, bits)
@@ -97,7 +97,7 @@ def images(count=16, seed=1):
 
 
 @cache
-def quantized_swin(scheme, arithmetic="integer", bits=4):
+def quantized_swin(scheme, arithmetic="attention", bits=4):
     """A quantized model, shared: tests leave it as it is."""
     return quantize(swin(), images(), QuantizationSpec(scheme, arithmetic, bits, bits))
 
