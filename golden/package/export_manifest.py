@@ -59,7 +59,9 @@ class Quantization(Document, frozen=True, kw_only=True):
             extra_json_schema={"enum": list(SCHEMES)},
         ),
     ]
-    arithmetic: Annotated[Literal["integer"], of("The datapath has no other.")]
+    arithmetic: Annotated[
+        Literal["integer"], of("Of the layers that are exported: the datapath has no other.")
+    ]
     w_bits: Annotated[Bits, of("Width of weight codes.")]
     a_bits: Annotated[Bits, of("Width of activation codes.")]
     seed: Annotated[Count, of("Seed of the calibration.")]

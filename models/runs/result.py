@@ -154,10 +154,18 @@ class CellResult(Document, frozen=True, kw_only=True):
     ]
     model_sha256: Annotated[Sha256, of("Of the model's tensors; in `integer` of the program.")]
     attention_map: Annotated[
-        dict[str, LayerStatistics], of("Statistics by layer; empty where none were collected.")
+        dict[str, LayerStatistics],
+        of(
+            "Statistics by layer, in `integer` of the calibrated model before it was lowered; "
+            "empty where none were collected."
+        ),
     ]
     layer_params: Annotated[
-        dict[str, dict[str, int]], of("Parameters of each layer's datapath; empty without any.")
+        dict[str, dict[str, int]],
+        of(
+            "Parameters of each attention datapath by layer, in `integer` by step of the program; "
+            "empty without any."
+        ),
     ]
 
     def __post_init__(self) -> None:

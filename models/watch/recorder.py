@@ -71,8 +71,7 @@ def first_difference(a: Mapping[str, Observation], b: Mapping[str, Observation])
                 return Parting(first, layer, name)
             elif not torch.equal(ours[name], theirs[name]):
                 where = tuple((ours[name] != theirs[name]).nonzero()[0].tolist())
-                image, values = one.numbers[where[0] // one.windows], (ours[name], theirs[name])
-                return Parting(
-                    image, layer, name, where[1:], *(int(each[where]) for each in values)
-                )
+                image = one.numbers[where[0] // one.windows]
+                values = int(ours[name][where]), int(theirs[name][where])
+                return Parting(image, layer, name, where[1:], *values)
     return None
