@@ -59,7 +59,7 @@ def vit(**form):
 
 
 def calibrated(model, side=16, bits=8, scheme="RowMax_16"):
-    return quantize(model, pictures(24, 1, side), QuantizationSpec(scheme, "integer", bits, bits))
+    return quantize(model, pictures(24, 1, side), QuantizationSpec(scheme, "attention", bits, bits))
 
 
 def lowered(model, side=16, **given):
