@@ -25,7 +25,7 @@ def command(*words):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("quantized") / "q.safetensors"
-    spec = QuantizationSpec(SCHEME)
+    spec = QuantizationSpec(SCHEME, "attention")
     save_quantized(path, QuantizedModel(quantized_digits(SCHEME), "digits", 10, spec, 0))
     return path
 

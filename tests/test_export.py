@@ -72,7 +72,9 @@ def swin_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("quantized") / "q.safetensors"
-    model = QuantizedModel(quantized_digits(SCHEME), "digits", 10, QuantizationSpec(SCHEME), 3)
+    model = QuantizedModel(
+        quantized_digits(SCHEME), "digits", 10, QuantizationSpec(SCHEME, "attention"), 3
+    )
     save_quantized(path, model)
     return path
 
