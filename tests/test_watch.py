@@ -852,7 +852,7 @@ def test_watch_attention_error_of_a_datapath_is_that_of_its_accumulators(scheme)
         assert 0 < error < 0.1
 
 
-@pytest.mark.parametrize("arithmetic", ["float", "integer"])
+@pytest.mark.parametrize("arithmetic", ["float", "attention"])
 @pytest.mark.parametrize("scheme", ["none", "uniform_4", "RowMax_8"])
 def test_watch_attention_error_of_a_float_map_is_that_of_its_output(scheme, arithmetic):
     model, statistics = quantized_digits(scheme, arithmetic), MapStatistics()
