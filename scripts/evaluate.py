@@ -83,7 +83,8 @@ class EvaluationOptions:
     """digest that the logits must have, of one cell in integer arithmetic"""
     check_threads: CheckThreads = None
     watermarks: bool = False
-    """smallest and largest value, bits used and saturations of every register, by layer"""
+    """smallest and largest value, bits used and saturations of every register of attention, by
+    layer"""
     limit: Limit = None
     batch_size: Annotated[int | None, value(integer(1, 4096))] = None
     """images per batch (default: 16 on the CPU, which keeps to its caches, else 128)"""

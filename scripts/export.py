@@ -36,7 +36,9 @@ def export(
     """Quantize a model and write what its layers load and compute.
 
     Written are the parameters of every attention layer, the weight codes of every linear layer, and
-    for chosen images the codes of q, k, v, the attention map and the output.
+    for chosen images the codes of q, k, v, the attention map and the output. What is between them,
+    LayerNorm, GELU and residuals, is float32 (arithmetic attention), and not exported: `bitlog2
+    lower` writes the whole network in integers.
 
     Args:
         model: model

@@ -51,7 +51,12 @@ class Cases:
     """add self-checking SystemVerilog testbenches, the reference RTL and a Makefile"""
 
 
-@group("--source model", "Rows of a quantized model's attention. Selections: all, 3, 0,2, 0-4.", 2)
+@group(
+    "--source model",
+    "Rows of a quantized model's attention, in the arithmetic attention: LayerNorm, GELU and "
+    "residuals are float32. Selections: all, 3, 0,2, 0-4.",
+    2,
+)
 @dataclass(frozen=True)
 class Rows:
     """Rows captured from a model."""

@@ -10,7 +10,10 @@ Run = Annotated[Path, value(help="folder of a run")]
 
 
 def status(run: Run, /) -> int:
-    """Show how far the cells of a run are, whether or not it is being run."""
+    """Show how far the cells of a run are, whether or not it is being run.
+
+    A finished cell in integer arithmetic is shown with the digest of its logits.
+    """
     from bitlog2.models.runs.folder import RunFolder
 
     print("\n".join(RunFolder.open(run).status_lines()))
@@ -82,7 +85,9 @@ def compare(
 ) -> int:
     """Compare the cells that two runs have in common, or two cells by name.
 
-    Shown are the images whose prediction changed, and the first layer and register that differs.
+    Shown are the digests of integer logits, the images whose prediction changed, and the first
+    layer and register that differs: in integer arithmetic the first of the whole network, else of
+    its attention.
 
     Args:
         a: folder of a run

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import CODED
+from bitlog2.names import CODED, SCHEMES_OF
 from bitlog2.sim.config import AttentionConfig
 
 from .terminal import command, progress
@@ -24,10 +24,13 @@ from .values import (
 EXAMPLES = """examples:
   bitlog2 sweep --run sweep1 --vary F=4,5,6 --vary P=12,16
   bitlog2 sweep --run sweep2 --vary F=3,5 --vary scheme=BitLog2_Half_16,BitLog2_Half_17
+  bitlog2 sweep --run sweep3 --vary F=3,5 --arithmetic attention
 
 A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
 
 
+#: Arithmetics with the datapath that is varied.
+ARITHMETICS = tuple(name for name in SCHEMES_OF if name != "float")
 #: Fields that can be varied.
 NAMES = (*AttentionConfig.swept(), "scheme")
 
@@ -53,6 +56,7 @@ def sweep(
     model: Model = None,
     data: Path | None = None,
     checkpoint: Path | None = None,
+    arithmetic: Annotated[str, value(one_of(ARITHMETICS))] = "integer",
     seed: Annotated[int, value(SEED)] = 0,
     limit: Limit = None,
     batch_size: Annotated[int, value(integer(1, 4096))] = 16,
@@ -68,6 +72,8 @@ def sweep(
         run: folder of the run
         data: images of a pretrained model
         checkpoint: its weights
+        arithmetic: integer: the whole network, from pixels to logits; attention: linear products
+            and attention in integers, the rest in float32
         seed: seed of the calibration
         batch_size: images per batch
         threads: torch's threads
@@ -85,6 +91,7 @@ def sweep(
         keep=True,
         models=None if model is None else (model,),
         schemes=lists.pop("scheme", None),
+        arithmetics=(arithmetic,),
         seeds=(seed,),
         datapaths=datapaths(lists),
         check=check,

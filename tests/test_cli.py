@@ -336,7 +336,7 @@ def test_cli_evaluate_saves_the_quantized_model(tmp_path):
 def test_cli_evaluate_prints_watermarks_by_layer(capsys):
     assert main([*QUICK, "--check", "none", "--watermarks"]) == 0
     said = capsys.readouterr().out
-    assert "watermarks of BitLog2_Half_17: bits used, by layer" in said
+    assert "watermarks of attention, BitLog2_Half_17: bits used, by layer" in said
     assert [f"blocks.{i}.attn" in said for i in range(4)] == [True] * 4
     provided = next(line for line in said.splitlines() if line.startswith("  provided"))
     assert provided.split()[1:] == [

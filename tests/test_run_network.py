@@ -58,7 +58,9 @@ def test_run_network_check_holds_every_register_of_every_unit(finished):
     assert check.compared["norm_code"] == 20 * (8 * 65 + 1) * 96
 
 
-@pytest.mark.parametrize(("batch_size", "threads"), [(20, 1), (3, 2)])
+@pytest.mark.parametrize(
+    ("batch_size", "threads"), [(3, 1), pytest.param(20, 2, marks=pytest.mark.long)]
+)
 def test_run_network_digest_does_not_depend_on_batch_and_threads(
     finished, tmp_path, batch_size, threads
 ):
@@ -107,6 +109,18 @@ def test_run_network_lowered_and_run_gives_the_same_digest(finished, tmp_path, c
     said = capsys.readouterr().out
     assert f"digest {digest}" in said
     assert f"program {program}: {network_cell(finished).model_sha256}" in said
+
+
+def test_run_network_digest_is_shown_by_status_report_and_compare(finished, tmp_path, capsys):
+    path, page = str(finished.path), tmp_path / "page.html"
+    cell, digest = network_cell(finished).name, network_cell(finished).digests.logits
+    assert main(["status", path]) == 0
+    assert re.search(f"^{cell} .* 0 mismatches  logits {digest}$", capsys.readouterr().out, re.M)
+    assert main(["compare", path, path]) == 0
+    assert f"  logits of {cell}: SHA-256 {digest}\n" in capsys.readouterr().out
+    assert main(["report", path, "--out", str(page)]) == 0
+    assert f"<td>logits, {cell}</td>" in page.read_text()
+    assert digest in page.read_text()
 
 
 EVALUATE = ("evaluate", "--scheme", "RowMax_16", "--limit", "20", "--check", "none")

@@ -203,10 +203,11 @@ class Table:
             of_model = f" of {model}" * (len(result.request.models) > 1)
             print(f"pixels{of_model}: SHA-256 {cells[0].digests.pixels}")
             for cell in cells:
-                if cell.digests.registers:
-                    print(f"registers of {self._title(cell)}: SHA-256 {cell.digests.registers}")
-                if cell.digests.logits:
-                    print(f"logits of {self._title(cell)}: SHA-256 {cell.digests.logits}")
+                title, found = self._title(cell), cell.digests
+                if found.registers:
+                    print(f"attention registers of {title}: SHA-256 {found.registers}")
+                if found.logits:
+                    print(f"logits of {title}: SHA-256 {found.logits}")
             _print_skipped(cells[0], of_model)
         print("map: bits that the code of one attention value takes, a zero flag counted")
         self._print_errors(result)
@@ -297,7 +298,7 @@ def _watermarks(title: str, cell: CellResult) -> list[str]:
     """Return bits used by layer and register, then what was provided and seen."""
     overall = cell.overall_marks()
     names = [name for name in WATERMARKED if name in overall]
-    lines = [f"watermarks of {title}: bits used, by layer"]
+    lines = [f"watermarks of attention, {title}: bits used, by layer"]
     lines.append(_line("layer", [_SHORT.get(name, name) for name in names]))
     for layer, held in (cell.watermarks or {}).items():
         lines.append(_line(layer, [held[name].bits_used for name in names]))

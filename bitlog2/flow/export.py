@@ -64,7 +64,7 @@ def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[st
         model=name,
         quantization=Quantization(
             scheme=spec.scheme,
-            arithmetic="integer",
+            arithmetic="attention",
             w_bits=spec.w_bits,
             a_bits=spec.a_bits,
             seed=seed,

@@ -60,7 +60,8 @@ class Quantization(Document, frozen=True, kw_only=True):
         ),
     ]
     arithmetic: Annotated[
-        Literal["integer"], of("Of the layers that are exported: the datapath has no other.")
+        Literal["attention"],
+        of("Linear products and attention in integers; schema version 1 called it `integer`."),
     ]
     w_bits: Annotated[Bits, of("Width of weight codes.")]
     a_bits: Annotated[Bits, of("Width of activation codes.")]

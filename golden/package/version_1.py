@@ -29,6 +29,9 @@ def upgraded(values: dict[str, Any], size: Callable[[str], int]) -> dict[str, An
     rest = {name: value for name, value in values.items() if name != "attachments"}
     if "format" not in values:
         rest = {"format": VECTORS, "random_cases": None, **rest, "coverage": covered}
+    quantization = rest.get("quantization")
+    if isinstance(quantization, dict) and quantization.get("arithmetic") == "integer":
+        rest["quantization"] = {**quantization, "arithmetic": "attention"}
     files = [*memories, *others]
     return {**rest, "schema_version": 2, "datapath": "attention", "files": files}
 

@@ -92,7 +92,9 @@ def _digests(results: Sequence[Result]) -> list[tuple[str, str]]:
             found[f"pixels, {cell.model}", cell.digests.pixels] = None
         for cell in result.cells:
             if cell.digests.registers:
-                found[f"registers, {cell.name}", cell.digests.registers] = None
+                found[f"attention registers, {cell.name}", cell.digests.registers] = None
+            if cell.digests.logits:
+                found[f"logits, {cell.name}", cell.digests.logits] = None
     return list(found)
 
 
@@ -112,7 +114,7 @@ def _command(result: Result, cell: CellResult) -> str:
     request, how = result.request, cell.quantization
     if how is not None and how.datapath:
         words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell.model}"]
-        words.append(f"--vary scheme={how.scheme}")
+        words.append(f"--arithmetic {how.arithmetic} --vary scheme={how.scheme}")
         words += [f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how.datapath]
         words.append(f"--seed {cell.seed}")
     else:

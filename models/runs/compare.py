@@ -48,6 +48,7 @@ class CellComparison:
         changes: images that they give different classes.
         other_pixels, other_registers, other_logits: images whose digests differ; None where none
             were kept.
+        digests: of all logits of each; empty where they are no integers, or images are missing.
         parting: where the registers part; None where they do not, or there are none.
     """
 
@@ -58,6 +59,7 @@ class CellComparison:
     other_pixels: int | None
     other_registers: int | None
     other_logits: int | None
+    digests: tuple[str, str]
     parting: Parting | None
 
     @property
@@ -74,6 +76,9 @@ class CellComparison:
             f"{_in_words(self.other_pixels)}, attention registers "
             f"{_in_words(self.other_registers)}, logits {_in_words(self.other_logits)}"
         ]
+        of_a, of_b = self.digests
+        named = [(title, of_a)] if of_a == of_b else [(self.a, of_a), (self.b, of_b)]
+        lines += [f"  logits of {name}: SHA-256 {digest}" for name, digest in named if digest]
         for change in self.changes[:_SHOWN]:
             lines.append(
                 f"  image {change.number} (label {change.label}): {change.a} and {change.b}"
@@ -155,6 +160,7 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
         None if pixels is None else len(pixels),
         None if registers is None else len(registers),
         None if logits is None else len(logits),
+        (_logits_of(a, cell_a), _logits_of(b, cell_b)),
         parting,
     )
 
@@ -170,6 +176,10 @@ def _differing(a: CellAnswers, b: CellAnswers, which: str) -> list[int] | None:
     if not of_a or not of_b:
         return None
     return [number for number in of_a if number in of_b and of_a[number] != of_b[number]]
+
+
+def _logits_of(run: RunFolder, cell: Cell) -> str:
+    return run.logits_digest(cell) if run.is_finished(cell) else ""
 
 
 def _image_of(request: EvaluationRequest, cell: Cell, number: int) -> Tensor:

@@ -306,6 +306,7 @@ class CellStatus:
         batches, images: numbers of finished ones.
         finished: whether none is missing.
         mismatched: values that differ from the simulator's so far.
+        logits: digest of the logits; empty where they are no integers, or images are missing.
     """
 
     name: str
@@ -313,13 +314,14 @@ class CellStatus:
     images: int
     finished: bool
     mismatched: int
+    logits: str
 
     def line(self, width: int) -> str:
         """Return the same on one line, the name in this many columns."""
         state = "finished" if self.finished else "started" if self.batches else "waiting"
         return (
             f"{self.name:<{width}}  {state:<9}{self.batches:>8,} batches{self.images:>10,} images"
-            f"{self.mismatched:>8,} mismatches"
+            f"{self.mismatched:>8,} mismatches{'  logits ' * bool(self.logits)}{self.logits}"
         )
 
 
@@ -535,7 +537,8 @@ class RunFolder:
 
     def is_finished(self, cell: Cell) -> bool:
         """Whether every batch of a cell is in its journals; errors as `records`."""
-        return self._status_of(cell).finished
+        rules = self.rules(cell)
+        return rules is not None and len(self.records(cell)) == rules.batches
 
     def new_journal(self, cell: Cell, rank: int) -> Path:
         """Return the path of a new journal."""
@@ -636,12 +639,14 @@ class RunFolder:
 
     def _status_of(self, cell: Cell) -> CellStatus:
         records, rules = self.records(cell).values(), self.rules(cell)
+        finished = rules is not None and len(records) == rules.batches
         return CellStatus(
             name=cell.name,
             batches=len(records),
             images=sum(len(record.numbers) for record in records),
-            finished=rules is not None and len(records) == rules.batches,
+            finished=finished,
             mismatched=sum(sum(record.mismatched.values()) for record in records),
+            logits=self.logits_digest(cell) if finished else "",
         )
 
     def status_lines(self) -> list[str]:

@@ -111,14 +111,19 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         str,
         of(
             "Registers compared with the simulator, in the cells that have any: `none`, `sample`, "
-            "`sample:K` or `all`; `none` where no cell has any."
+            "`sample:K` or `all`; `none` where no cell has any. In `integer` those of the whole "
+            "network, else those of attention."
         ),
     ] = "all"
     digest: Annotated[str, of("Attention registers in a digest: `none`, `codes` or `all`.")] = (
         "codes"
     )
     watermarks: Annotated[
-        bool, of("Whether the range of every register is collected; false where no cell has any.")
+        bool,
+        of(
+            "Whether the range of every attention register is collected; false where no cell has "
+            "any."
+        ),
     ] = False
     statistics: Annotated[
         bool, of("Whether the effect of each code on the map of calibration images is collected.")

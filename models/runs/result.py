@@ -150,7 +150,7 @@ class CellResult(Document, frozen=True, kw_only=True):
     check: Annotated[CheckCounts | None, of("Null where no register was compared.")]
     watermarks: Annotated[
         dict[str, dict[str, MarkRecord]] | None,
-        of("Ranges by layer and register; null where none were collected."),
+        of("Ranges of the attention registers by layer; null where none were collected."),
     ]
     model_sha256: Annotated[Sha256, of("Of the model's tensors; in `integer` of the program.")]
     attention_map: Annotated[
