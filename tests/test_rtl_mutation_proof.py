@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import z3
 
-from bitlog2.golden.assurance.mutation.catalogue import Boundary, MutatedDesign, sampled
+from bitlog2.golden.assurance.mutation.catalogue import NETLIST, Boundary, MutatedDesign, sampled
 from bitlog2.golden.assurance.mutation.equivalence import (
     Proof,
     Prover,
@@ -13,11 +13,17 @@ from bitlog2.golden.assurance.mutation.equivalence import (
     joined,
     number_tests,
 )
+from bitlog2.golden.simulation.tools import yosys
 
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 PLAIN = """\
 module plain(input logic [3:0] a, input logic [3:0] b, output logic [4:0] y);
   assign y = 5'(a) + 5'(b);
+endmodule
+"""
+DIVIDER = """\
+module divider(input logic [3:0] a, input logic [3:0] b, output logic [3:0] q);
+  assign q = a / b;
 endmodule
 """
 ADDER = """\
@@ -64,6 +70,14 @@ def test_rtl_mutation_proof_under_an_assumption_and_a_counterexample_without_it(
     verdict, inputs = verdicts(found, Boundary("plain"), **kept)["const0 A[3]"]
     assert verdict == "different"
     assert inputs["a"] >= 8
+
+
+@pytest.mark.parametrize(("b", "quotient"), [(0, 15), (3, 4)])
+def test_rtl_mutation_netlist_divides_by_0_as_the_proof_does(b: int, quotient: int, tmp_path: Path):
+    design(tmp_path, DIVIDER, most=1)
+    setting = f"-set a 13 -set b {b} -set mutsel 0 -show q"
+    printed = yosys(f"read_verilog {NETLIST}; flatten; eval {setting}", tmp_path)
+    assert f"\\q = {quotient}" in printed or f"4'{quotient:04b}" in printed, printed
 
 
 def test_rtl_mutation_assumption_that_nothing_meets_is_refused(tmp_path: Path):

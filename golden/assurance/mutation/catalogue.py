@@ -101,6 +101,8 @@ def _lines(places: Iterable[str]) -> str:
 #: Files of a mutated module: Verilog to simulate, and Yosys's own format to prove with.
 NETLIST, DESIGN, PLAIN = "mutants.v", "mutants.il", "plain.il"
 _LIST = "mutants.txt"
+#: Divided by 0, Verilog's quotient is unknown; an array of subtractors gives ones, as SMT does.
+_DIVIDERS = "t:$div"
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def mutated(folder: Path, top: str, mutants: Sequence[Mutant]) -> MutatedDesign:
     """Return the elaborated device of a folder with these mutants."""
     bits = selector_bits(len(mutants))
     commands = [f"read_rtlil {PLAIN}", *(each.command(bits) for each in mutants)]
-    commands += [f"write_rtlil {DESIGN}", "opt_clean", f"write_verilog -noattr {NETLIST}"]
+    commands += [f"write_rtlil {DESIGN}", f"techmap {_DIVIDERS}", "opt_clean"]
+    commands.append(f"write_verilog -noattr {NETLIST}")
     write(folder / "mutate.ys", "\n".join(commands) + "\n")
     yosys("script mutate.ys", folder)
     return MutatedDesign(folder, top, tuple(mutants))
