@@ -433,7 +433,7 @@ class _MutationRun:
         row = CONTRACTS[_ROW]
         if all(unit.name != _ROW for unit in self.manifest.units):
             return None
-        if not subject.row:
+        if subject.module.device != _ROW:
             if subject.entries or subject.module.name not in modules_inside(_ROW):
                 return None
             folder.mkdir()

@@ -331,15 +331,20 @@ class Subject:
     family: str = QUOTIENT
 
     @property
+    def compared_at(self) -> str:
+        """The module at whose ports a survivor is compared with the original."""
+        return self.module.device if self.module.assumes is None else self.module.name
+
+    @property
     def row(self) -> bool:
-        """Whether it is one of the modules of a row, where a proof may stay undetermined."""
-        return self.module.name in CONTRACTS and any(c.lanes for c in self.module.contract.inputs)
+        """Whether that is a module of a row: one clock cycle may begin where it never comes."""
+        contract = CONTRACTS.get(self.compared_at)
+        return contract is not None and any(each.lanes for each in contract.inputs)
 
     @property
     def compared(self) -> Boundary:
         """Where a survivor is compared with the original."""
-        name = self.module.device if self.module.assumes is None else self.module.name
-        return boundary_of(name, self.family)
+        return boundary_of(self.compared_at, self.family)
 
 
 #: An instance of a module in RTL.
