@@ -60,8 +60,8 @@ MUTATION_EXAMPLES = """example:
 Yosys puts up to 200 mutants of a module into one netlist, of which one is chosen at run time; a
 bench compiled by Verilator runs the vectors against each. A survivor is proved equivalent under the
 assumptions that are printed; or it gives every word and is told by its rate, the cycles of all
-vectors without pauses; or it is a gap. Modules that attention_row has inside are mutated there, too:
-with its taps compared, and by its outputs alone.
+vectors without pauses; or it is a gap. Modules that attention_row has inside are mutated there,
+too: with its taps compared, and by its outputs alone.
 
 exit status: 0 every mutant is caught, proved equivalent or told by its rate, 1 one is a gap or
 undetermined, 2 wrong usage"""

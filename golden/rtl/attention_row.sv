@@ -435,7 +435,11 @@ endmodule
 // within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
 //   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
 //   g_quotient_firsts, g_quotient_sum, g_quotient_g_sum_0__added, g_quotient_g_sum_1__added,
-//   g_quotient_g_sum_2__added
+//   g_quotient_g_sum_2__added, g_quotient_of_sum_in_the_middle_q, g_quotient_lod_s,
+//   g_quotient_g_key_0__quantizer_of_x_in_the_middle_q,
+//   g_quotient_g_key_1__quantizer_of_x_in_the_middle_q,
+//   g_quotient_g_key_2__quantizer_of_x_in_the_middle_q,
+//   g_quotient_g_key_3__quantizer_of_x_in_the_middle_q
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
 //   m_axis_tvalid
 // invariant: !complete || first

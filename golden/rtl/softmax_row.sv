@@ -573,6 +573,25 @@ endmodule
 //   g_quotient_g_sum_2__added) >> (bitlog2_pkg::E_WIDTH + 1)) == 0
 // quotient invariant: !g_quotient_summing[5]
 //   || (g_quotient_g_sum_0__added >> (bitlog2_pkg::E_WIDTH + 2)) == 0
+// quotient invariant: (!coding[0] || g_quotient_summing[4:0] == 0)
+//   && (!coding[1] || g_quotient_summing[5:1] == 0)
+// quotient invariant: !coding[2] || g_quotient_of_sum_in_the_middle_q ==
+//   ((g_quotient_sum >> 24) != 0 ? {32'(g_quotient_sum >> 24), 5'd24}
+//   : (g_quotient_sum >> 20) != 0 ? {32'(g_quotient_sum >> 20), 5'd20}
+//   : (g_quotient_sum >> 16) != 0 ? {32'(g_quotient_sum >> 16), 5'd16}
+//   : (g_quotient_sum >> 12) != 0 ? {32'(g_quotient_sum >> 12), 5'd12}
+//   : (g_quotient_sum >> 8) != 0 ? {32'(g_quotient_sum >> 8), 5'd8}
+//   : (g_quotient_sum >> 4) != 0 ? {32'(g_quotient_sum >> 4), 5'd4}
+//   : {32'(g_quotient_sum), 5'd0})
+// quotient invariant: !coding[3] || ((g_quotient_of_sum_in_the_middle_q >> 9) == 0
+//   && g_quotient_of_sum_in_the_middle_q[1:0] == 0
+//   && g_quotient_lod_s == {g_quotient_of_sum_in_the_middle_q[4:2],
+//   g_quotient_of_sum_in_the_middle_q[8:7] != 0, g_quotient_of_sum_in_the_middle_q[8:7] != 0
+//   ? g_quotient_of_sum_in_the_middle_q[8] : g_quotient_of_sum_in_the_middle_q[6]})
+// quotient invariant: !coding[5] || ((g_quotient_g_key_0__quantizer_of_x_in_the_middle_q
+//   | g_quotient_g_key_1__quantizer_of_x_in_the_middle_q
+//   | g_quotient_g_key_2__quantizer_of_x_in_the_middle_q
+//   | g_quotient_g_key_3__quantizer_of_x_in_the_middle_q) >> 9) == 0
 // quotient lemma: BL2-SUM-01, BL2-SUM-02: coding[3:1] == 0
 //   || (g_quotient_sum >= (1 << bitlog2_pkg::TABLE_BITS)
 //   && g_quotient_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
@@ -602,8 +621,9 @@ endmodule
 //   .*after_below_q|.*after_triple_q: coding[9];
 //   .*(row|key_\d_)_beside_code.*_7__held|.*(e|sum)_beside_code.*_5__held: coding[9]; .*after_k_q:
 //   coding[10]; .*(row|key_\d_)_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
-//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11]; .*of_sum_in_the_middle_q: coding[2];
-//   .*lod_s: coding[3]; .*g_quotient_firsts: {g_quotient_summing}; .*g_quotient_sum: coding[3:1]
+//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11];
+//   .*of_sum_in_the_middle_q: coding[3:2] != 0; .*lod_s: coding[3];
+//   .*g_quotient_firsts: {g_quotient_summing}; .*g_quotient_sum: coding[3:1]
 //   != 0 || (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 &&
 //   (g_quotient_summing != 0 || state[1])); .*g_quotient_summing: {(coding[3:1] != 0 ||
 //   (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 && (g_quotient_summing != 0

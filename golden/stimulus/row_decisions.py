@@ -35,6 +35,10 @@ class Decision:
     level: int
 
 
+#: Keys of the largest row that shows a bit of the row sum.
+_FEW_KEYS = 40
+
+
 class Decisions:
     """The rows that a configuration allows, found by trying sums of few distances."""
 
@@ -125,6 +129,31 @@ class Decisions:
             for step in sorted(step for step in steps if step > 0)
             if (row := next((row for row in rows if self._shows_step(row, step)), None))
         ]
+
+    @cached_property
+    def bits(self) -> list[Decision]:
+        """Rows that show each bit of e and of the row sum in the comparison, lost and set.
+
+        At a threshold a bit of e that is 1 decides, and one of the sum that is 0; above it the
+        others. Rows of few keys show all but the highest bits of the sum.
+        """
+        found, shown = [], set[tuple[str, int, int]]()
+        values = self._config.code.values
+        e_bits, s_bits = (range(self._config.width(name)) for name in "es")
+        levels, above_too = range(len(values) - 1, 0, -1), (0, 1)
+        for d, level, above in product(range(len(self._e)), levels, above_too):
+            e = self._e[d]
+            s = e * self._config.code.int_max // values[level] + above
+            if s > _FEW_KEYS * self._full:
+                continue
+            shows = {("e", k, above) for k in e_bits if e >> k & 1 != above}
+            shows |= {("s", k, above) for k in s_bits if s >> k & 1 == above}
+            if not shows <= shown:
+                row = self._filled((d, 0)[: 1 + (d > 0)], level, above)
+                if row is not None:
+                    found.append(row)
+                    shown |= shows
+        return found
 
     @property
     def zero_level(self) -> int | None:
@@ -230,6 +259,7 @@ def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
         ("o shows a row sum at the threshold of a level from one above it", found.thresholds),
         ("o shows an LSB of each entry of the exp2 table", found.entries),
         ("o shows whether exp2 rounds up or down", found.shifts),
+        ("o shows bits of e and of the row sum in a comparison", found.bits),
     ):
         for row in rows:
             yield _sensed(maker, reason, row)

@@ -7,6 +7,7 @@ shows in o; the rows are in `row_trials.py`, the row function in `row_stages.py`
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -353,6 +354,26 @@ def _log2_faults(config: AttentionConfig) -> Iterator[Fault]:
             yield level("tie_lost", number, lambda e, at: e > at[0] * at[1])
 
 
+def _bit_faults(config: AttentionConfig) -> Iterator[Fault]:
+    """A bit of e or of the row sum that is lost, or always 1, on the way to the comparison."""
+    for k, (name, bit_of) in product(range(config.width("e")), _STUCK.items()):
+        wrong = _compared(lambda e, s, k=k, of=bit_of: (of(e, 1 << k), s))
+        yield Fault(f"e_bit_{k}_{name}", "BL2-LOG2-04", "level", wrong, ("decisions",))
+    for k, (name, bit_of) in product(range(config.width("s")), _STUCK.items()):
+        wrong = _compared(lambda e, s, k=k, of=bit_of: (e, of(s, 1 << k)))
+        yield Fault(f"sum_bit_{k}_{name}", "BL2-LOG2-04", "level", wrong, ("decisions",))
+
+
+_STUCK: dict[str, Callable[[Integers, int], Integers]] = {
+    "lost": lambda register, bit: register & ~bit,
+    "set": lambda register, bit: register | bit,
+}
+
+
+def _compared(change: Callable[[Integers, Integers], tuple[Integers, Integers]]) -> Stage:
+    return lambda rows, e, s: rows.level(*change(e, s))
+
+
 def _met_exactly(level: int, config: AttentionConfig) -> bool:
     """Whether e * A may be the value of a level times a row sum: s >= 2**P + e, or e = 2**P."""
     full = 1 << config.table_bits
@@ -554,7 +575,7 @@ def _output_faults(config: AttentionConfig) -> Iterator[Fault]:
 @lru_cache(maxsize=32)
 def faults(config: AttentionConfig) -> tuple[Fault, ...]:
     """Return the faults of the configuration's datapath."""
-    of_quotients = (_exp2_faults, _sum_faults, _log2_faults)
+    of_quotients = (_exp2_faults, _sum_faults, _log2_faults, _bit_faults)
     middle = (_row_max_faults,) if config.code.row_max else of_quotients
     makers = (_score_faults, _maximum_faults, *middle, _lane_faults, _output_faults)
     return tuple(fault for make in makers for fault in make(config))
