@@ -36,7 +36,7 @@ class Decision:
 
 
 #: Keys of the largest row that shows a bit of the row sum.
-_FEW_KEYS = 40
+_FEW_KEYS = 300
 
 
 class Decisions:
