@@ -134,20 +134,24 @@ class Decisions:
     def bits(self) -> list[Decision]:
         """Rows that show each bit of e and of the row sum in the comparison, lost and set.
 
-        At a threshold a bit of e that is 1 decides, and one of the sum that is 0; above it the
-        others. Rows of few keys show all but the highest bits of the sum.
+        At a threshold a bit of e that is 1 decides, and one of the sum that is 0; one above it the
+        others; two above it those of the sum that are worth as much. Rows of few keys show all but
+        the highest bits of the sum.
         """
-        found, shown = [], set[tuple[str, int, int]]()
+        found, shown = [], set[tuple[str, int, bool]]()
         values = self._config.code.values
         e_bits, s_bits = (range(self._config.width(name)) for name in "es")
-        levels, above_too = range(len(values) - 1, 0, -1), (0, 1)
-        for d, level, above in product(range(len(self._e)), levels, above_too):
+        places = list(product(range(len(self._e)), range(len(values) - 1, 0, -1)))
+        near = [(above, *place) for place in places for above in (0, 1)]
+        for above, d, level in (*near, *((2, *place) for place in places)):
             e = self._e[d]
             s = e * self._config.code.int_max // values[level] + above
             if s > _FEW_KEYS * self._full:
                 continue
-            shows = {("e", k, above) for k in e_bits if e >> k & 1 != above}
-            shows |= {("s", k, above) for k in s_bits if s >> k & 1 == above}
+            lost = above > 0
+            shows = {("s", k, lost) for k in s_bits if s >> k & 1 == lost and above <= 1 << k}
+            if above < 2:
+                shows |= {("e", k, lost) for k in e_bits if e >> k & 1 != lost}
             if not shows <= shown:
                 row = self._filled((d, 0)[: 1 + (d > 0)], level, above)
                 if row is not None:
