@@ -34,6 +34,7 @@ EXAMPLES = """examples:
       --schemes all --arithmetic float --seeds 0,1,2
   bitlog2 evaluate --model deit_small --data /imagenet --save q.safetensors
   bitlog2 evaluate --load q.safetensors --data /imagenet
+  bitlog2 evaluate --model digits --float-units each
 
 data: a folder with train/ and val/, one folder of images per class in each, or train.tar and
 val.tar, or ImageNet as it is downloaded: README.md has the layouts
@@ -79,6 +80,10 @@ class EvaluationOptions:
     """registers compared with the simulator: none, sample (one of eight heads, or images of a whole
     network), sample:K (K heads of each layer and batch, or K images of each batch, by the seed) or
     all (default: none for float, else all)"""
+    float_units: Annotated[tuple[str, ...], value(comma_list(str))] = ()
+    """units of integer arithmetic that are put in float, one after the other: a table of how the
+    logits differ from those in integers, in place of an evaluation; names of SPEC.md, section 10,
+    attention_row, layer_norm, all, none, or each for every one of them"""
     expect: Annotated[str | None, value(sha256)] = None
     """digest that the logits must have, of one cell in integer arithmetic"""
     check_threads: CheckThreads = None
@@ -187,16 +192,48 @@ def evaluate(
         seed: seed of the calibration (default: 0)
     """
     lists, kept, bits = grid or Grid(), files or Files(), quantization or QuantizationOptions()
-    fields = grid_fields(model, data or ModelData(), bits, seed, lists)
-    fields |= vars(reading or Reading()) | vars(how or EvaluationOptions())
+    data, reading, how = data or ModelData(), reading or Reading(), how or EvaluationOptions()
+    fields = grid_fields(model, data, bits, seed, lists)
+    fields |= vars(reading) | vars(how)
     folder, check_threads = fields.pop("run", None), fields.pop("check_threads")
-    expect = fields.pop("expect")
+    expect, float_units = fields.pop("expect"), fields.pop("float_units")
+    if float_units:
+        _refuse_results(data, how, kept, folder)
+        return ablation(fields, float_units, kept.json)
     from bitlog2.flow.evaluation import Outputs, evaluated
     from bitlog2.models.runs.request import usual_request
 
     request = usual_request(**fields, keep=folder is not None)
     outputs = Outputs(kept.json, kept.save, kept.dump_quantizers, kept.mismatch_dir)
     return evaluated(folder, request, check_threads, progress, outputs, expect)
+
+
+def _refuse_results(
+    data: ModelData, how: EvaluationOptions, files: Files, folder: Path | None
+) -> None:
+    """Refuse what goes with integers alone: a check, a digest, a run."""
+    ours = ("--float-units", "--limit", "--batch-size", "--threads", "--json")
+    refuse(
+        "with --float-units, which gives no result in integers",
+        ("--run", folder),
+        ("--load", data.load),
+        how,
+        files,
+        but=ours,
+    )
+
+
+def ablation(fields: dict[str, Any], units: tuple[str, ...], json: Path | None) -> int:
+    """Print the table of units in float, and write it."""
+    from bitlog2.flow.ablation import ablated, as_json
+    from bitlog2.models.runs.request import usual_request
+    from bitlog2.sim.files import write_whole
+
+    table = ablated(usual_request(**fields | {"check": "none"}), units, progress)
+    print("\n".join(table.lines()))
+    if json is not None:
+        write_whole(json, as_json([table]))
+    return 0
 
 
 app = command(evaluate, EXAMPLES)

@@ -33,7 +33,7 @@ from ..ptq.layers import IntegerConv2d, IntegerLinear
 from ..ptq.quantize import QuantizationSpec
 from ..ptq.supported import check_images, refusal
 from ..zoo.task import pixels_of
-from .scales import Choices, UnitParameters, named
+from .scales import Choices, UnitParameters
 
 #: Calibration images that a program is tried out on at once.
 _BATCH = 8
@@ -54,6 +54,9 @@ def lower(
     source: str = "",
     seed: int | None = None,
     hardware: Mapping[str, int] | None = None,
+    parameters: Callable[
+        [NetworkConfig, Mapping[str, tuple[float, float]]], UnitParameters
+    ] = UnitParameters,
 ) -> Lowered:
     """Return the program of a calibrated model.
 
@@ -64,6 +67,7 @@ def lower(
         source: what the program is made from, for people.
         seed: of the calibration.
         hardware: fields of `NetworkConfig` that differ from what the model needs.
+        parameters: what makes the parameters of units.
 
     Raises:
         TypeError, ValueError: names the part that the network has no unit for, or the layer whose
@@ -82,7 +86,7 @@ def lower(
     }
     config = NetworkConfig(**{**fields, **(hardware or {})})
     seen, output = observe(model, images)
-    units = UnitParameters(config, seen)
+    units = parameters(config, seen)
     steps = walk(model, units, pixels, (images.shape[2], images.shape[3]))
     program = Program(config, first.datapath.config, steps, source, seed)
     _try_out(program, pixels.of(images), output, units.choices)
@@ -401,8 +405,6 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
             )
         )
     )
-    with named(f"{name}.attn"):
-        params = module.params()
     gains = _layer_scale(f"{name}.ls1", block)
     bias, masked = module.score_bias, getattr(block, "attn_mask", None)
     return Attention(
@@ -411,7 +413,7 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
         k=k,
         v=v,
         heads=module.num_heads,
-        params=params,
+        params=units.attention(f"{name}.attn", module),
         proj=units.to_stream(f"{name}.attn.proj", module.proj, bits, gains),
         bias=None if bias is None else bias[0].cpu().numpy(),
         masked=None if masked is None else (masked < 0).cpu().numpy(),

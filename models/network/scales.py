@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitlog2.sim import LayerParams
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.activation_table import activation_table
 from bitlog2.sim.network.multiplier import (
@@ -37,6 +38,7 @@ from bitlog2.sim.network.parameters import (
 from bitlog2.sim.network.program import ActivationLinear, CodeLinear, HeadLinear, ResidualLinear
 
 from ..images.pixels import Pixels
+from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerLinear
 from ..ptq.quantizers import CodeUniform
 
@@ -266,6 +268,11 @@ class UnitParameters:
                     break
         self.choices.logit_bits = bits
         return HeadLinear(weights, product, params)
+
+    def attention(self, name: str, attention: IntegerAttention) -> LayerParams:
+        """Units 1 to 12: an attention."""
+        with named(name):
+            return attention.params()
 
     def _product(self, layer: IntegerLinear) -> ProductParams:
         scales = _weight_scales(layer)
