@@ -14,6 +14,7 @@ from .values import (
     CheckThreads,
     Limit,
     Model,
+    bits_pair,
     comma_list,
     integer,
     one_of,
@@ -50,14 +51,6 @@ def check_mode(text: str) -> str:
             f"must be none, sample, sample:K with K from 1 to 999999999, or all, got {text!r}"
         )
     return text
-
-
-def bits_pair(text: str) -> tuple[int, int]:
-    """Parse W/A."""
-    w_bits, separator, a_bits = text.partition("/")
-    if not separator:
-        raise ValueError(f"must be W/A pairs as 4/4,6/6, got {text!r}")
-    return integer(2, 8)(w_bits), integer(2, 8)(a_bits)
 
 
 @group("reading of images", order=5)

@@ -40,6 +40,7 @@ def report(
     *more: Path,
     out: Annotated[Path | None, value(output_file)] = None,
     latex: Annotated[Path | None, value(output_file)] = None,
+    csv: Annotated[Path | None, value(output_file)] = None,
     vectors: Path | None = None,
 ) -> int:
     """Draw finished runs in one file that needs nothing else.
@@ -51,11 +52,14 @@ def report(
         more: folders of other runs
         out: the page
         latex: the table alone
+        csv: the table alone, of quantized cells, with the agreement of predictions with the same
+            quantization in the arithmetic attention
         vectors: show the coverage of this vector set too
     """
-    if out is None and latex is None:
-        raise ValueError("--out FILE or --latex FILE must be given, got neither")
-    from bitlog2.models.runs.result import latex_table, read_result
+    if out is None and latex is None and csv is None:
+        raise ValueError("--out, --latex or --csv FILE must be given, got none")
+    from bitlog2.models.runs.folder import RunFolder
+    from bitlog2.models.runs.result import csv_table, latex_table, read_result
     from bitlog2.sim.files import write_whole
 
     results = {path: read_result(path) for path in (run, *more)}
@@ -67,6 +71,9 @@ def report(
     if latex is not None:
         write_whole(latex, latex_table(list(results.values())).encode())
         print(f"{latex}: the table")
+    if csv is not None:
+        write_whole(csv, csv_table([RunFolder.open(path) for path in results]).encode())
+        print(f"{csv}: the table")
     return 0
 
 

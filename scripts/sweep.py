@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from bitlog2.names import CODED, SCHEMES_OF
 from bitlog2.sim.config import AttentionConfig
+from bitlog2.sim.network.config import NetworkConfig
 
 from .terminal import command, progress
 from .values import (
@@ -12,6 +13,7 @@ from .values import (
     CheckThreads,
     Limit,
     Model,
+    bits_pair,
     comma_list,
     integer,
     mapping,
@@ -25,6 +27,7 @@ EXAMPLES = """examples:
   bitlog2 sweep --run sweep1 --vary F=4,5,6 --vary P=12,16
   bitlog2 sweep --run sweep2 --vary F=3,5 --vary scheme=BitLog2_Half_16,BitLog2_Half_17
   bitlog2 sweep --run sweep3 --vary F=3,5 --arithmetic attention
+  bitlog2 sweep --run widths --alone --vary W_r=8,12,16 --vary u_bits=6,8 --bits 4/4,8/8
 
 A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
 
@@ -32,7 +35,7 @@ A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
 #: Arithmetics with the datapath that is varied.
 ARITHMETICS = tuple(name for name in SCHEMES_OF if name != "float")
 #: Fields that can be varied.
-NAMES = (*AttentionConfig.swept(), "scheme")
+NAMES = (*AttentionConfig.swept(), *NetworkConfig.swept(), "scheme")
 
 
 def varied(text: str) -> tuple[str, tuple[Any, ...]]:
@@ -53,6 +56,8 @@ def sweep(
             help=f"NAME=LIST, one of {', '.join(NAMES)}, with values; may be repeated",
         ),
     ],
+    alone: bool = False,
+    bits: Annotated[tuple[tuple[int, int], ...] | None, value(comma_list(bits_pair))] = None,
     model: Model = None,
     data: Path | None = None,
     checkpoint: Path | None = None,
@@ -70,6 +75,8 @@ def sweep(
 
     Args:
         run: folder of the run
+        alone: vary each name with all else as it is by default, not every combination of values
+        bits: W/A pairs, as 4/4,8/8
         data: images of a pretrained model
         checkpoint: its weights
         arithmetic: integer: the whole network, from pixels to logits; attention: linear products
@@ -83,6 +90,7 @@ def sweep(
         csv: write the rows there
     """
     lists = mapping("--vary", vary)
+    widths = not NetworkConfig.swept().keys().isdisjoint(lists)
     from bitlog2.flow.evaluation import evaluated
     from bitlog2.flow.sweep import datapaths, table
     from bitlog2.models.runs.request import usual_request
@@ -93,7 +101,10 @@ def sweep(
         schemes=lists.pop("scheme", None),
         arithmetics=(arithmetic,),
         seeds=(seed,),
-        datapaths=datapaths(lists),
+        bits=bits,
+        datapaths=datapaths(lists, alone=alone),
+        watermarks=widths,
+        statistics=not widths,
         check=check,
         limit=limit,
         batch_size=batch_size,

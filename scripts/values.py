@@ -70,6 +70,14 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
     return parse
 
 
+def bits_pair(text: str) -> tuple[int, int]:
+    """Parse W/A."""
+    w_bits, separator, a_bits = text.partition("/")
+    if not separator:
+        raise ValueError(f"must be W/A pairs as 4/4,6/6, got {text!r}")
+    return integer(2, 8)(w_bits), integer(2, 8)(a_bits)
+
+
 def comma_list(parse: Callable[[str], T], *groups: str) -> Callable[[str], Any]:
     """Return the parser of a list with commas, each value once; `groups`: words for several."""
 

@@ -1,5 +1,6 @@
 """The report: one page that needs nothing else, and says what the result says."""
 
+import csv
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import jsonschema
+import msgspec
 import pytest
 from support.command import parsed
 from support.evaluations import run_once
@@ -15,8 +17,8 @@ from bitlog2.flow.derived import SCHEMAS
 from bitlog2.models.report import Evidence, figures, render_page
 from bitlog2.models.runs import compare
 from bitlog2.models.runs.request import EvaluationRequest
-from bitlog2.models.runs.result import Share, latex_table, read_result
-from bitlog2.models.runs.sweep import front, sweep_csv, sweep_rows
+from bitlog2.models.runs.result import CellAnswers, Share, latex_table, read_result
+from bitlog2.models.runs.sweep import front, rows_csv, sweep_rows
 from bitlog2.models.sealed import digest_of
 from bitlog2.scripts.cli import main
 
@@ -140,6 +142,41 @@ def test_report_command_writes_page_and_table(run, tmp_path, monkeypatch):
     assert table.read_text().startswith(r"\begin{tabular}")
 
 
+def test_report_csv_holds_the_agreement_with_attention(tmp_path_factory, tmp_path):
+    """Sqrt2 has a float form alone; predictions are those of the journals."""
+    request = msgspec.structs.replace(
+        REQUEST,
+        arithmetics=("float", "attention", "integer"),
+        datapaths=((),),
+        seeds=(0,),
+        limit=8,
+        check="none",
+        watermarks=False,
+        statistics=False,
+    )
+    folder, table = run_once(tmp_path_factory, "report_csv", request), tmp_path / "table.csv"
+    assert main(["report", str(folder.path), "--csv", str(table)]) == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    named = [(row["scheme"], row["arithmetic"]) for row in rows]
+    schemes = [("BitLog2_Half_17", each) for each in ("float", "attention", "integer")]
+    assert named == [schemes[0], ("Sqrt2_17", "float"), *schemes[1:]]
+    cells = folder.request.cells()
+    top1 = {cell: CellAnswers(folder, cell).top1 for cell in cells}
+    for cell, row in zip(cells[1:], rows, strict=True):
+        agrees = 100 * (top1[cell] == top1[cells[0]]).mean()
+        assert float(row["agrees_unquantized"]) == pytest.approx(agrees, abs=0.01)
+        if cell.scheme == "Sqrt2_17":
+            assert row["agrees_attention"] == ""
+        else:
+            agrees = 100 * (top1[cell] == top1[cells[3]]).mean()
+            assert float(row["agrees_attention"]) == pytest.approx(agrees, abs=0.01)
+
+
+def test_report_without_a_file_is_refused(run, capsys):
+    assert main(["report", str(run.path)]) == 2
+    assert "--out, --latex or --csv FILE must be given" in capsys.readouterr().err
+
+
 def write(folder, content):
     """Write a result with the digest of what it now holds."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
@@ -208,7 +245,7 @@ def test_sweep_rows_say_what_each_datapath_costs(result):
     assert coarse.changed_levels > fine.changed_levels > 0
     assert coarse.output_error > fine.output_error > 0
     assert coarse.register_bits < fine.register_bits
-    assert sweep_csv(rows).count("\n") == 5
+    assert rows_csv(rows).count("\n") == 5
 
 
 def test_sweep_front_holds_what_nothing_beats():

@@ -11,7 +11,7 @@ import pytest
 from bitlog2.documents import parse, render
 from bitlog2.models.runs.folder import BatchRecord, Inputs, Journal, RunFolder, read_journal
 from bitlog2.models.runs.request import EvaluationRequest
-from bitlog2.models.watch.check import LayerShape
+from bitlog2.models.watch.check import NETWORK, LayerShape
 
 USUAL = {"models": ("digits",), "schemes": ("BitLog2_Half_17",)}
 
@@ -382,12 +382,19 @@ def test_folder_batch_that_is_not_what_was_asked_for_is_refused(tmp_path, change
 
 
 def test_folder_batch_of_a_whole_network_has_logits_of_each_image(tmp_path):
-    with_logits = batch(2, logits=(A, B))
-    folder, cell = folder_with(tmp_path, with_logits, batch(1), arithmetic="integer")
+    """Beside the marks of its attention it has those of the network around it."""
+    marks = {**RECORD.watermarks, NETWORK: {"residual": (-9, 8, 64, 0), "u": (-4, 3, 64, 5)}}
+    with_logits = batch(2, logits=(A, B), watermarks=marks)
+    without = batch(1, watermarks=marks)
+    folder, cell = folder_with(tmp_path, with_logits, without, arithmetic="integer")
     with pytest.raises(ValueError, match="batch 1 must have 2 digests of logits, got 0"):
         folder.records(cell)
     folder, cell = folder_with(tmp_path / "other", with_logits, arithmetic="integer")
     assert records(folder, cell) == {2: with_logits}
+    of_attention = batch(2, logits=(A, B))
+    other, cell = folder_with(tmp_path / "marks", of_attention, arithmetic="integer")
+    with pytest.raises(ValueError, match="must have watermarks of 2 layers, got 1"):
+        other.records(cell)
     with pytest.raises(ValueError, match=r"logits/2 must be the logits of its batch, got others"):
         folder.logits_digest(cell)
 

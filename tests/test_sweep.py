@@ -1,17 +1,26 @@
 """`bitlog2 sweep`: rows, gates that are counted once, and what the report draws of them."""
 
 import csv
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
+from support.models import digits_task
 
 from bitlog2.flow import sweep
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.simulation import ToolError
+from bitlog2.models.network import watermarks
+from bitlog2.models.runs.folder import RunFolder
 from bitlog2.models.runs.result import read_result
 from bitlog2.models.runs.sweep import read_gates, write_gates
+from bitlog2.models.zoo.checkpoint import load_quantized, save_quantized
+from bitlog2.models.zoo.task import pixels_of
 from bitlog2.scripts.cli import main
+from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.simulator import infer
 
 WORDS = ["--vary", "F=4,5", "--limit", "4", "--batch-size", "4"]
 
@@ -136,3 +145,105 @@ def test_sweep_gates_of_another_run_or_edited_are_refused(swept, tmp_path):
     file.write_text(file.read_text().replace("600", "500"))
     with pytest.raises(ValueError, match="must be as it was written"):
         read_gates(tmp_path, result)
+
+
+# -- Widths of a whole network ---------------------------------------------------------------------
+
+WIDTHS = ["--alone", "--vary", "W_r=8,16", "--vary", "u_bits=6", "--limit", "8"]
+
+
+@pytest.fixture(scope="module")
+def widths(tmp_path_factory):
+    """A sweep of a narrow stream and of a narrow table; its folder and its rows."""
+    folder = tmp_path_factory.mktemp("widths")
+    words = ["--run", str(folder / "run"), *WIDTHS, "--csv", str(folder / "rows.csv")]
+    assert main(["sweep", *words]) == 0
+    return folder / "run", list(csv.DictReader((folder / "rows.csv").read_text().splitlines()))
+
+
+def test_sweep_alone_varies_one_name_after_the_other():
+    lists = {"W_r": (8, 16), "Z": (8,)}
+    alone = ((), (("stream_bits", 8),), (("z_fraction_bits", 8),))
+    assert sweep.datapaths(lists, alone=True) == alone
+    both = [(("stream_bits", bits), ("z_fraction_bits", 8)) for bits in (8, 16)]
+    assert list(sweep.datapaths(lists)) == both
+
+
+def test_sweep_of_widths_has_a_row_for_each_network(widths):
+    _, rows = widths
+    named = [(row["stream_bits"], row["u_bits"]) for row in rows]
+    assert named == [("16", "10"), ("8", "10"), ("16", "6")]
+    assert rows[0]["same"] == "100"
+    bits = [int(row["register_bits"]) for row in rows]
+    assert bits == [
+        sum(register.bits for register in NetworkConfig(**fields).registers.values())
+        for fields in ({}, {"stream_bits": 8}, {"u_bits": 6})
+    ]
+
+
+def saturations(folder, cell):
+    """Of a cell's eight images: saturated values of the stream by the simulator, and of u."""
+    program = RunFolder.open(folder).load_model(cell)[0].program
+    counts = {"u": 0}
+
+    def trace(part, unit, registers):
+        if part.endswith("fc1") and unit == "linear_accumulator":
+            params = program.steps[int(part.split(".")[1])].fc1.params
+            m, n = params.activation_multiplier, np.array(params.activation_shift)
+            u = registers["linear_acc"] * np.array(m, np.int64) + ((1 << n) >> 1) >> n
+            top = 1 << (program.network.u_bits - 1)
+            counts["u"] += int(((u < -top) | (u >= top)).sum())
+
+    images = pixels_of("digits").of(digits_task().data.test.tensors[0][:8]).numpy().astype("u2")
+    return sum(infer(program, images, trace=trace).saturated.values()), counts["u"]
+
+
+def counted_saturations(row):
+    return int(row["residual_saturated"]), int(row["u_saturated"])
+
+
+def test_sweep_of_widths_counts_the_values_that_saturate(widths):
+    folder, rows = widths
+    cells = RunFolder.open(folder).request.cells()[1:]
+    expected = [saturations(folder, cell) for cell in cells]
+    assert [counted_saturations(row) for row in rows] == expected
+    assert expected[2][1] > 0
+
+
+def test_sweep_of_widths_planted_error_in_a_count_is_seen(widths, tmp_path, monkeypatch):
+    """What stands at an end of its range counts as limited."""
+    folder, _ = widths
+    mark = watermarks._mark
+    monkeypatch.setattr(watermarks, "_mark", lambda x, low, high: mark(x, low + 1, high - 1))
+    words = ["--run", str(tmp_path / "run"), "--vary", "u_bits=6", "--limit", "8"]
+    assert main(["sweep", *words, "--csv", str(tmp_path / "rows.csv")]) == 0
+    (row,) = csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())
+    assert counted_saturations(row) != saturations(
+        folder, RunFolder.open(folder).request.cells()[3]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["W_r=20"], "register square_product must need at most 62 bits"),
+        (["root_bits=8"], "z_fraction_bits must be at most root_bits = 8"),
+        (["u_bits=14"], "u_bits must be from 4 to 12, got 14"),
+        (["Z=8", "--arithmetic", "attention"], "must be without z_fraction_bits in attention arit"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_sweep_of_widths_refuses_what_no_hardware_has(tmp_path, capsys, words, error):
+    assert main(["sweep", "--run", str(tmp_path / "run"), "--vary", *words]) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_sweep_model_of_another_width_is_refused(widths, tmp_path):
+    folder, _ = widths
+    saved = RunFolder.open(folder)
+    model = saved.load_model(saved.request.cells()[2])[0]
+    other = msgspec.structs.replace(model.spec, datapath=())
+    file = tmp_path / "model.safetensors"
+    save_quantized(file, replace(model, spec=other))
+    with pytest.raises(ValueError, match="program must be of stream_bits = 16, got one of 8"):
+        load_quantized(file)

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -301,7 +301,9 @@ def _watermarks(title: str, cell: CellResult) -> list[str]:
     lines = [f"watermarks of attention, {title}: bits used, by layer"]
     lines.append(_line("layer", [_SHORT.get(name, name) for name in names]))
     for layer, held in (cell.watermarks or {}).items():
-        lines.append(_line(layer, [held[name].bits_used for name in names]))
+        lines.append(
+            _line(layer, [held[name].bits_used if name in held else "-" for name in names])
+        )
     lines.append(_line("provided", [overall[name].bits_provided for name in names]))
     lines.append(
         f"  {'register':<12}{'smallest':>15}{'largest':>15}{'values':>17}{'saturated':>15}"
@@ -314,5 +316,5 @@ def _watermarks(title: str, cell: CellResult) -> list[str]:
     return lines
 
 
-def _line(first: str, columns: list[str] | list[int]) -> str:
+def _line(first: str, columns: Sequence[str | int]) -> str:
     return f"  {first:<24}" + "".join(f"{column:>9}" for column in columns)

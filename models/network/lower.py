@@ -30,7 +30,7 @@ from bitlog2.sim.network.simulator import Simulator
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
-from ..ptq.quantize import QuantizationSpec
+from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec
 from ..ptq.supported import check_images, refusal
 from ..zoo.task import pixels_of
 from .scales import Choices, UnitParameters
@@ -109,7 +109,8 @@ def lower_named(
         TypeError, ValueError: as `lower`.
     """
     source = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
-    return lower(model, images, pixels_of(name), source=source, seed=seed)
+    hardware = spec.hardware(NETWORK_FIELDS)
+    return lower(model, images, pixels_of(name), source=source, seed=seed, hardware=hardware)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:

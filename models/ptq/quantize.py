@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from bitlog2.names import (
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
+from bitlog2.sim.network import NetworkConfig
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
@@ -109,6 +110,8 @@ DATAPATH_FIELDS = (
     "max_tokens",
     "max_head_dim",
 )
+#: Fields of the network around attention that may differ from the default, in integer arithmetic.
+NETWORK_FIELDS = tuple(NetworkConfig.swept().values())
 #: The stages of `quantize`, in order.
 STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
 #: Bits of the patch projection's input, as published.
@@ -160,10 +163,14 @@ class QuantizationSpec(Document, frozen=True):
     def _check_datapath(self) -> None:
         pairs = tuple((str(name), value) for name, value in self.datapath)
         msgspec.structs.force_setattr(self, "datapath", pairs)
+        legal = DATAPATH_FIELDS + NETWORK_FIELDS
         for name, _ in pairs:
-            if name not in DATAPATH_FIELDS:
+            if name not in legal:
+                raise ValueError(f"datapath must be of {', '.join(legal)}, got {brief(name)}")
+            if name in NETWORK_FIELDS and self.arithmetic != "integer":
                 raise ValueError(
-                    f"datapath must be of {', '.join(DATAPATH_FIELDS)}, got {brief(name)}"
+                    f"datapath must be without {name} in {self.arithmetic} arithmetic: it is a "
+                    f"width of the network around attention"
                 )
         if pairs:
             if self.arithmetic == "float" or self.scheme not in SCHEMES:
@@ -172,12 +179,21 @@ class QuantizationSpec(Document, frozen=True):
                     f"which has none, got {dict(pairs)}"
                 )
             self.attention_config()
+            self.network_config()
 
     def attention_config(self) -> AttentionConfig:
         """Return the configuration of the datapath; ValueError for a scheme that has none."""
         bits = self.a_bits
         widths = {f"{name}_bits": bits for name in "qkvo"}
-        return AttentionConfig(self.scheme, **widths, **dict(self.datapath))
+        return AttentionConfig(self.scheme, **widths, **self.hardware(DATAPATH_FIELDS))
+
+    def network_config(self) -> NetworkConfig:
+        """Return the configuration of the network around attention, its pixels left out."""
+        return NetworkConfig(self.a_bits, self.w_bits, **self.hardware(NETWORK_FIELDS))
+
+    def hardware(self, names: Collection[str]) -> dict[str, int]:
+        """Return those fields of the hardware that differ from their defaults."""
+        return {name: value for name, value in self.datapath if name in names}
 
 
 def _no_form(scheme: str, arithmetic: str) -> str:

@@ -116,6 +116,8 @@ def _command(result: Result, cell: CellResult) -> str:
         words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell.model}"]
         words.append(f"--arithmetic {how.arithmetic} --vary scheme={how.scheme}")
         words += [f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how.datapath]
+        if (how.w_bits, how.a_bits) != (4, 4):
+            words.append(f"--bits {how.w_bits}/{how.a_bits}")
         words.append(f"--seed {cell.seed}")
     else:
         words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell.model}"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -23,8 +24,9 @@ from ..images.data import ImageBatch, Progress, position_batches
 from ..network.check import NetworkCheck, NetworkChecker
 from ..network.lower import lower_named
 from ..network.network import ImageNetwork
+from ..network.watermarks import network_marks
 from ..ptq.attention import IntegerAttention
-from ..ptq.quantize import quantize
+from ..ptq.quantize import DATAPATH_FIELDS, QuantizationSpec, quantize
 from ..sealed import digest_of, write_sealed
 from ..watch.check import (
     NETWORK,
@@ -257,6 +259,7 @@ class _Share:
     keep: bool
     loaded: QuantizedModel | None = None
     calibration: dict[int, tuple[Tensor, str]] = field(default_factory=dict)
+    calibrated: dict[tuple[str, QuantizationSpec, int], nn.Module] = field(default_factory=dict)
 
     def calibration_of(self, task: Task, seed: int) -> tuple[Tensor, str]:
         """Return the calibration images of a seed and their digest; the last ones are kept."""
@@ -264,6 +267,23 @@ class _Share:
             images = task.calibration_images(seed, self.folder.request.calibration_images)
             self.calibration = {seed: (images, digest_of_digests(pixel_digests(images)))}
         return self.calibration[seed]
+
+    def model_of(self, task: Task, cell: Cell) -> nn.Module:
+        """Return the calibrated model of a cell; networks that differ in width share the last one.
+
+        Nothing changes a model that was lowered.
+        """
+        assert cell.spec is not None
+        assert cell.seed is not None
+        images, _ = self.calibration_of(task, cell.seed)
+        if not cell.is_network:
+            return quantize(task.model, images, cell.spec)
+        attention = tuple(cell.spec.hardware(DATAPATH_FIELDS).items())
+        spec = msgspec.structs.replace(cell.spec, datapath=attention)
+        key = cell.model, spec, cell.seed
+        if key not in self.calibrated:
+            self.calibrated = {key: quantize(task.model, images, spec)}
+        return self.calibrated[key]
 
 
 def _run_model(share: _Share, model: str) -> None:
@@ -432,7 +452,7 @@ def _made(share: _Share, cell: Cell, task: Task) -> QuantizedModel:
         inputs = folder.inputs(task.name)
         kept = {} if inputs is None else inputs.calibration
         _refuse_other(folder, task.name, "calibration", kept.get(str(cell.seed)) == digest)
-        model = quantize(task.model, images, cell.spec)
+        model = share.model_of(task, cell)
         program = None
         if cell.is_network:
             program, _ = lower_named(task.name, model, images, cell.spec, cell.seed)
@@ -583,7 +603,10 @@ class _Watchers:
         attention = self.checker if isinstance(self.checker, Checker) else None
         watching: tuple[Watcher | None, ...] = (attention, self.digest, self.marks)
         images, numbers = batch.images.to(device), batch.numbers.tolist()
-        with watch(model, *(each for each in watching if each is not None)) as watched:
+        with ExitStack() as stack:
+            watched = stack.enter_context(watch(model, *filter(None, watching)))
+            if self.marks is not None:
+                stack.enter_context(network_marks(model, self.marks.layers))
             logits = watched.run(images, numbers)
         if isinstance(self.checker, NetworkCheck):
             self.checker.run(images, numbers, logits)

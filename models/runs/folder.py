@@ -31,7 +31,7 @@ from bitlog2.sim.files import naming, write_whole
 from bitlog2.sim.network.simulator import logits_digest
 
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
-from ..watch.check import COMPARED, Counts, HeadChoice, LayerShape, values_compared
+from ..watch.check import COMPARED, NETWORK, Counts, HeadChoice, LayerShape, values_compared
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED
 from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
@@ -524,13 +524,14 @@ class RunFolder:
         if inputs is None or about is None:
             return None
         check, marks = request.check_of(cell), cell.has_registers and request.watermarks
+        layers = (*about.layer_params, *((NETWORK,) if cell.is_network else ()))
         return BatchRules(
             inputs.images,
             request.batch_size,
             inputs.classes,
             None if check == "none" else HeadChoice(check, cell.seed or 0),
             digest=cell.has_registers and request.digest != "none",
-            marked=frozenset(about.layer_params if marks else ()),
+            marked=frozenset(layers if marks else ()),
             shapes=about.shapes,
             network=cell.is_network,
         )

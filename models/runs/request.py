@@ -24,6 +24,7 @@ from bitlog2.names import (
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
+from bitlog2.sim.network import NetworkConfig
 
 from ..images.data import CALIBRATION_IMAGES
 from ..ptq.quantize import QuantizationSpec
@@ -32,7 +33,11 @@ from ..zoo.checkpoint import QuantizedModel, quantized_about
 from ..zoo.task import DataSource, Task, load_task
 
 #: The name that a sweep takes for a field of the configuration.
-SHORT_NAMES = {field: name for name, field in AttentionConfig.swept().items()}
+SHORT_NAMES = {
+    field: name
+    for config in (AttentionConfig, NetworkConfig)
+    for name, field in config.swept().items()
+}
 
 
 @dataclass(frozen=True)

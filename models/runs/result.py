@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,15 +15,23 @@ from scipy.stats import binomtest
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
 from bitlog2.names import ZOO, map_bits
 from bitlog2.sim import AttentionConfig
+from bitlog2.sim.network import NetworkConfig
 
 from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
-from ..ptq.quantize import QuantizationSpec
+from ..ptq.quantize import DATAPATH_FIELDS, QuantizationSpec
 from ..sealed import Sealed, read_sealed
 from ..watch.check import COMPARED, Counts
 from ..watch.digest import digest_of_digests
 from ..watch.statistics import LayerStatistics
-from ..watch.watermarks import WATERMARKED, Mark, is_signed, join_marks, provided_bits
+from ..watch.watermarks import (
+    NETWORK_MARKED,
+    WATERMARKED,
+    Mark,
+    is_signed,
+    join_marks,
+    provided_bits,
+)
 from ..zoo.architectures import published
 from .folder import BatchRecord, Inputs, Int64, RunFile, RunFolder
 from .request import Cell, EvaluationRequest
@@ -91,13 +99,18 @@ class MarkRecord(Document, frozen=True, kw_only=True):
     bits_provided: Annotated[Positive, of("Bits of the register.")]
 
     @classmethod
-    def of(cls, mark: Mark, register: str, config: AttentionConfig) -> "MarkRecord":
+    def of(cls, mark: Mark, register: str, config: AttentionConfig | NetworkConfig) -> "MarkRecord":
         """Return the mark of a register of that hardware."""
         return cls(
             **vars(mark),
             bits_used=mark.bits(signed=is_signed(register, config)),
             bits_provided=provided_bits(register, config),
         )
+
+
+def _hardware_of(register: str, spec: QuantizationSpec) -> AttentionConfig | NetworkConfig:
+    """Return the configuration that a register with watermarks is of."""
+    return spec.network_config() if register in NETWORK_MARKED else spec.attention_config()
 
 
 class Digests(Document, frozen=True, kw_only=True):
@@ -202,10 +215,11 @@ class CellResult(Document, frozen=True, kw_only=True):
         for marks in (self.watermarks or {}).values():
             new = {n: Mark(m.smallest, m.largest, m.values, m.saturated) for n, m in marks.items()}
             join_marks(total, new)
+        spec = self.quantization
         return {
-            name: MarkRecord.of(total[name], name, self.config)
+            name: MarkRecord.of(total[name], name, _hardware_of(name, spec))
             for name in WATERMARKED
-            if name in total
+            if name in total and spec is not None
         }
 
 
@@ -500,9 +514,10 @@ def _watermarks(answers: CellAnswers) -> dict[str, dict[str, MarkRecord]] | None
     spec, marks = answers.cell.spec, _joined_marks(answers.records)
     if spec is None or not marks:
         return None
-    config = spec.attention_config()
     return {
-        layer: {name: MarkRecord.of(mark, name, config) for name, mark in held.items()}
+        layer: {
+            name: MarkRecord.of(mark, name, _hardware_of(name, spec)) for name, mark in held.items()
+        }
         for layer, held in marks.items()
     }
 
@@ -591,3 +606,48 @@ def latex_table(results: Sequence[Result]) -> str:
         ]
         lines.append(" & ".join(columns) + r" \\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
+
+
+#: Heads of the table of runs as CSV.
+_COLUMNS = (
+    *("model", "scheme", "arithmetic", "w_bits", "a_bits", "seed", "images", "top1"),
+    *("agrees_unquantized", "agrees_attention"),
+)
+
+
+def csv_table(folders: Sequence[RunFolder]) -> str:
+    """Return every quantized cell of finished runs as CSV, percentages with two digits.
+
+    Beside top-1 stand the images with the class of the unquantized model, and of the same
+    quantization in the arithmetic `attention`; empty where its run has no such cell.
+    """
+    lines = [",".join(_COLUMNS)]
+    for folder in folders:
+        answers = {cell: CellAnswers(folder, cell) for cell in folder.request.cells()}
+        known = {_form(cell): found.top1 for cell, found in answers.items()}
+        for cell, found in answers.items():
+            if cell.spec is None:
+                continue
+            spec, form = cell.spec, _form(cell)
+            agreeing = [
+                _percent(found.top1 == known[each]) if each in known else ""
+                for each in (_form(Cell(cell.model)), (*form[:-1], "attention"))
+            ]
+            how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, cell.seed)
+            row = (cell.model, *how, len(found.top1), _percent(found.right), *agreeing)
+            lines.append(",".join(map(str, row)))
+    return "\n".join([*lines, ""])
+
+
+def _form(cell: Cell) -> tuple[Any, ...]:
+    """Return what a cell is of, its arithmetic last."""
+    spec = cell.spec
+    if spec is None:
+        return (cell.model, None)
+    hardware = tuple(spec.hardware(DATAPATH_FIELDS).items())
+    widths = (spec.w_bits, spec.a_bits)
+    return (cell.model, cell.seed, spec.scheme, *widths, hardware, spec.arithmetic)
+
+
+def _percent(hits: NDArray[np.bool_]) -> str:
+    return f"{100 * hits.mean():.2f}"

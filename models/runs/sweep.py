@@ -1,17 +1,23 @@
 """Cost and accuracy of each choice of hardware: the rows of a sweep, from its result."""
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from bitlog2.documents import Positive, Sha256
+from bitlog2.sim.network import NetworkConfig
 
+from ..ptq.quantize import DATAPATH_FIELDS, NETWORK_FIELDS
 from ..sealed import Sealed, read_sealed, write_sealed
 from ..watch.statistics import mean_attention_error
-from .result import CellResult, Result
+from .folder import RunFolder
+from .request import Cell
+from .result import CellAnswers, CellResult, Result
 
 _FILE = "gates.json"
 #: Fields of the hardware in a row.
@@ -149,9 +155,108 @@ def _mean_root(errors: list[float]) -> float:
     return 100.0 * float((sum(errors) / len(errors)) ** 0.5)
 
 
-def sweep_csv(rows: list[SweepRow]) -> str:
-    """Return the rows as CSV, fields as heads; an empty field where gates were not counted."""
-    names = [field.name for field in fields(SweepRow)]
+@dataclass(frozen=True)
+class WidthRow:
+    """Widths of a whole network on one model with one seed.
+
+    Attributes:
+        cell: name of the cell.
+        model, scheme, w_bits, a_bits, seed: fields of the cell.
+        stream_bits, z_fraction_bits, root_bits, gain_bits, u_bits: W_r, Z and widths.
+        top1, low, high: accuracy with its Wilson 95 % interval, percent.
+        agrees: images that get the unquantized model's class, percent.
+        same: images that get the class of the same cell with widths that are all default, percent;
+            None where the run has no such cell.
+        residual_saturated, u_saturated: values that were limited.
+        register_bits: bits of every register of SPEC.md, section 10, one of each.
+    """
+
+    cell: str
+    model: str
+    scheme: str
+    w_bits: int
+    a_bits: int
+    seed: int
+    stream_bits: int
+    z_fraction_bits: int
+    root_bits: int
+    gain_bits: int
+    u_bits: int
+    top1: float
+    low: float
+    high: float
+    agrees: float
+    same: float | None
+    residual_saturated: int
+    u_saturated: int
+    register_bits: int
+
+
+def width_rows(run: Path, result: Result) -> list[WidthRow]:
+    """Return a row for each whole network of a run whose widths are varied; none where none are.
+
+    Args:
+        run: its folder.
+        result: its result, with watermarks.
+
+    Raises:
+        ValueError: a journal is damaged.
+    """
+    specs = [cell.quantization for cell in result.cells if cell.quantization is not None]
+    if not any(spec.hardware(NETWORK_FIELDS) for spec in specs):
+        return []
+    folder = RunFolder.open(run)
+    answers = {cell: CellAnswers(folder, cell).top1 for cell in folder.request.cells()}
+    usual = {_usual(cell): top1 for cell, top1 in answers.items() if _is_usual(cell)}
+    return [
+        _width_row(found, top1, usual.get(_usual(cell)))
+        for (cell, top1), found in zip(answers.items(), result.cells, strict=True)
+        if cell.is_network
+    ]
+
+
+def _is_usual(cell: Cell) -> bool:
+    """Whether the widths of a network are all default."""
+    spec = cell.spec
+    return spec is not None and spec.network_config() == NetworkConfig(spec.a_bits, spec.w_bits)
+
+
+def _usual(cell: Cell) -> Cell | None:
+    """Return the cell of which one differs in widths of the network alone."""
+    if cell.spec is None:
+        return None
+    attention = tuple(cell.spec.hardware(DATAPATH_FIELDS).items())
+    return replace(cell, spec=msgspec.structs.replace(cell.spec, datapath=attention))
+
+
+def _width_row(cell: CellResult, top1: Any, usual: Any) -> WidthRow:
+    spec, marks = cell.quantization, cell.overall_marks()
+    assert spec is not None
+    assert cell.seed is not None
+    config, (low, high) = spec.network_config(), cell.top1.wilson95
+    agreement = cell.agreement_with_unquantized
+    return WidthRow(
+        cell=cell.name,
+        model=cell.model,
+        scheme=cell.scheme,
+        w_bits=spec.w_bits,
+        a_bits=spec.a_bits,
+        seed=cell.seed,
+        **{name: getattr(config, name) for name in NETWORK_FIELDS},
+        top1=cell.top1.percent,
+        low=low,
+        high=high,
+        agrees=0.0 if agreement is None else agreement.percent,
+        same=None if usual is None else 100.0 * float((top1 == usual).mean()),
+        residual_saturated=marks["residual"].saturated or 0,
+        u_saturated=marks["u"].saturated or 0,
+        register_bits=sum(register.bits for register in config.registers.values()),
+    )
+
+
+def rows_csv(rows: Sequence[SweepRow | WidthRow]) -> str:
+    """Return rows of one kind as CSV, fields as heads; an empty field where a value is None."""
+    names = [field.name for field in fields(rows[0])] if rows else []
     text = StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()

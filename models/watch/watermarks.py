@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from bitlog2.sim import REGISTERS, AttentionConfig
+from bitlog2.sim.network import NetworkConfig
 
 from ..ptq.datapath import output_scale, rnd
 from .watching import Observation, Watcher, unobserved
 
+#: Registers of the network around attention that a calibrated range limits.
+NETWORK_MARKED = ("residual", "u")
 #: Registers of every datapath in order; product and out_product are those before the shifts.
-WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o")
+WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o", *NETWORK_MARKED)
 _PRODUCTS = ("product", "out_product")
 #: Registers that saturate.
 SATURATING = ("t", "d", "o")
@@ -74,8 +77,10 @@ class Watermarks(Watcher):
         join_marks(self.layers.setdefault(seen.layer, {}), marks)
 
 
-def provided_bits(register: str, config: AttentionConfig) -> int:
+def provided_bits(register: str, config: AttentionConfig | NetworkConfig) -> int:
     """Return the bits that the hardware gives a register."""
+    if isinstance(config, NetworkConfig):
+        return config.width(register)
     if register == "level":
         return config.code.top_level.bit_length()
     if register in ("nibble", "flag"):
@@ -83,7 +88,7 @@ def provided_bits(register: str, config: AttentionConfig) -> int:
     return config.width(register)
 
 
-def is_signed(register: str, config: AttentionConfig) -> bool:
+def is_signed(register: str, config: AttentionConfig | NetworkConfig) -> bool:
     """Whether a register is two's complement."""
     return register in config.registers and config.registers[register].signed
 

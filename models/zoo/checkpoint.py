@@ -28,7 +28,7 @@ from ..naming import listed, shown
 from ..network.network import ImageNetwork
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerLinear, QuantizedLayer
-from ..ptq.quantize import QuantizationSpec, float_path, integer_path
+from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
 from ..sealed import digest_of
 from .digits import NUM_CLASSES
@@ -264,6 +264,10 @@ def _program_of(spec: QuantizationSpec, classes: int, tensors: dict[str, Tensor]
         raise ValueError(
             f"{_PROGRAM} must be of scheme, bits and classes {wanted}, got one of {found}"
         )
+    for name in NETWORK_FIELDS:
+        width, expected = (getattr(each, name) for each in (network, spec.network_config()))
+        if width != expected:
+            raise ValueError(f"{_PROGRAM} must be of {name} = {expected}, got one of {width}")
     return program
 
 
