@@ -1,5 +1,6 @@
 """What README shows works as it stands there."""
 
+import csv
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import pytest
 from support.command import parsed
 
 from bitlog2.golden.assurance.mutation import TABLE
+from bitlog2.sim.network import NetworkConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -55,3 +57,41 @@ def test_readme_mutants_are_the_stored_ones():
         for name, *numbers in (*rows, total)
     ]
     assert f"Seed {json.loads(TABLE.read_text())['seed']}, `golden/assurance" in README
+
+
+def test_readme_float_units_are_the_stored_ones():
+    tables = json.loads((ROOT / "models" / "zoo" / "float_units.json").read_text())
+    columns = [
+        next(
+            table for table in tables if table["model"].startswith(name) and bits in table["model"]
+        )
+        for bits in ("W4A4", "W8A8")
+        for name in ("digits", "deit_small", "swin_tiny")
+    ]
+    lines = []
+    for rows in zip(*(table["rows"] for table in columns), strict=True):
+        (unit,) = {row["units"] for row in rows}
+        figures = (
+            f"{row['share']:.2f}, {100 * row['largest'] / table['deviation']:.0f}"
+            for row, table in zip(rows, columns, strict=True)
+        )
+        lines.append(f"| `{unit}` | {' | '.join(figures)} |")
+    assert "\n".join(lines) + "\n\n" in README
+
+
+def test_readme_widths_are_the_stored_ones():
+    path = ROOT / "models" / "zoo" / "network_widths.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    names = {field: name for name, field in NetworkConfig.swept().items()}
+    lines = []
+    half = len(rows) // 2
+    for four, eight in zip(rows[:half], rows[half:], strict=True):
+        assert (four["w_bits"], eight["w_bits"]) == ("4", "8")
+        assert {four[name] == eight[name] for name in names} == {True}
+        assert four["residual_saturated"] == eight["residual_saturated"] == "0"
+        varied = [n for n in names if int(four[n]) != getattr(NetworkConfig(), n)]
+        title = "".join(f"`{names[n]}` {four[n]}" for n in varied) or "default"
+        shares = (f"{float(x[n]):.2f}" for x in (four, eight) for n in ("top1", "same"))
+        limited = (f"{int(x['u_saturated']):,}" for x in (four, eight))
+        lines.append(f"| {' | '.join((title, *shares, *limited, four['register_bits']))} |")
+    assert "\n".join(lines) + "\n\n" in README
