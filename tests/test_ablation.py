@@ -9,6 +9,7 @@ from support.command import call
 from support.models import digits_task, images, quantized_digits, quantized_swin
 from support.programs import PROGRAMS
 from support.programs import images as pixels_for
+from support.quick import one_in
 
 from bitlog2.flow import ablation as flow
 from bitlog2.models.images.pixels import Pixels
@@ -52,7 +53,7 @@ def distance(network_step_pixels, model, taken):
         return ((network(pixels) * step - wanted).abs().median() / wanted.std()).item()
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ablation_with_no_unit_in_float_is_the_integer_network(name, bits):
     program = PROGRAMS[name](scheme="BitLog2_Half_17", bits=bits)
@@ -68,7 +69,7 @@ def test_ablation_with_all_units_but_attention_in_float_is_the_calibrated_model(
     assert distance((network, step, pixels), model, taken) < FLOAT32
 
 
-@pytest.mark.parametrize("unit", ROUNDING)
+@pytest.mark.parametrize("unit", one_in(4, ROUNDING))
 def test_ablation_unit_that_is_not_put_in_float_is_seen(unit):
     """The planted error: the calibrated model is missed by what that unit rounds."""
     model, program, real, step, taken, pixels = lowered(8)

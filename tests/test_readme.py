@@ -10,6 +10,7 @@ import pytest
 from support.command import parsed
 
 from bitlog2.golden.assurance.mutation import TABLE
+from bitlog2.names import ARITHMETICS
 from bitlog2.sim.network import NetworkConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,3 +96,20 @@ def test_readme_widths_are_the_stored_ones():
         limited = (f"{int(x['u_saturated']):,}" for x in (four, eight))
         lines.append(f"| {' | '.join((title, *shares, *limited, four['register_bits']))} |")
     assert "\n".join(lines) + "\n\n" in README
+
+
+def test_readme_accuracies_of_the_arithmetics_are_the_stored_ones():
+    path = ROOT / "models" / "zoo" / "arithmetics.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    cells = {(row["scheme"], row["w_bits"], row["arithmetic"]): row for row in rows}
+    assert len(cells) == len(rows)
+    lines, none = [], {"top1": "-", "agrees_attention": "-"}
+    for scheme in dict.fromkeys(row["scheme"] for row in rows if row["arithmetic"] == "float"):
+        figures = []
+        for bits in "468":
+            found = [cells.get((scheme, bits, name), none) for name in ARITHMETICS]
+            figures += [*(row["top1"] for row in found), found[-1]["agrees_attention"]]
+        lines.append(f"| `{scheme}` | {' | '.join(figures)} |")
+    assert "\n".join(lines) + "\n\n" in README
+    integer = [row for row in rows if row["arithmetic"] == "integer"]
+    assert min(float(row["agrees_attention"]) for row in integer) > 99
