@@ -98,6 +98,17 @@ def test_readme_widths_are_the_stored_ones():
     assert "\n".join(lines) + "\n\n" in README
 
 
+def test_readme_narrow_widths_are_the_stored_ones():
+    path = ROOT / "models" / "zoo" / "narrow_widths.csv"
+    four, eight = csv.DictReader(path.read_text().splitlines())
+    fields = {name: int(four[name]) for name in NetworkConfig.swept().values()}
+    for name, field in NetworkConfig.swept().items():
+        assert f"--vary {name}={fields[field]} " in README
+    top1 = f"{float(four['top1']):.2f} % at W4A4 and {float(eight['top1']):.2f} % at W8A8"
+    text = f"All five at once, of {four['register_bits']} register bits, reach {top1}"
+    assert text in " ".join(README.split())
+
+
 def test_readme_accuracies_of_the_arithmetics_are_the_stored_ones():
     path = ROOT / "models" / "zoo" / "arithmetics.csv"
     rows = list(csv.DictReader(path.read_text().splitlines()))
