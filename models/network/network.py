@@ -2,8 +2,9 @@
 
 Written from SPEC.md, section 10, without the simulator's kernels; attention is
 `models/ptq/datapath.py`. Exact on any device, for any batch and number of threads: what is scaled
-is int64, and a matrix product goes through int8, float32 or float64 only where the widths of the
-configuration prove that its sums are exact (`exact_accumulators`).
+is float64 where the widths of the configuration prove that this holds every register exactly, else
+int64 (`kind_of`), and a matrix product goes through int8, float32 or float64 only where its sums
+are exact (`exact_accumulators`).
 
 Shapes: B images, T tokens, C channels, K inputs and O outputs of a linear layer, H heads of D
 channels, W windows of N tokens.
@@ -41,6 +42,8 @@ from ..ptq.attention import of_every_window
 from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import exact_accumulators
 
+#: Values of the widest layer that images of a CPU have at once: as float64 they fit its cache.
+_CACHED = 1 << 19
 #: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
 #: and axes are those of `bitlog2.sim.network.program.Trace`.
 Observe = Callable[[str, str, dict[str, Tensor]], None]
@@ -57,9 +60,13 @@ class Part(NamedTuple):
         return Part(f"{self.name}.{name}", self.observe)
 
     def keep(self, unit: str, **registers: Tensor) -> None:
-        """Hand out the registers of a unit."""
+        """Hand out the registers of a unit, as integers."""
         if self.observe is not None:
-            self.observe(self.name, unit, registers)
+            held = {
+                name: each.long() if each.is_floating_point() else each
+                for name, each in registers.items()
+            }
+            self.observe(self.name, unit, held)
 
 
 class IntegerNetwork(nn.Module):
@@ -74,10 +81,19 @@ class IntegerNetwork(nn.Module):
         super().__init__()
         self.program, self.observe = program, observe
         self.steps = nn.ModuleList(_MODULES[type(each)](each, program) for each in program.steps)
+        self.images = max(1, _CACHED // largest_values(program))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers."""
-        x = pixels.long()
+        """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers.
+
+        On a CPU a few images at a time, so that what a layer makes is still in cache for the next;
+        an observer gets registers of all images at once.
+        """
+        if self.observe is not None or pixels.device.type != "cpu":
+            return self._logits(pixels)
+        return torch.cat([self._logits(part) for part in pixels.split(self.images)])
+
+    def _logits(self, x: Tensor) -> Tensor:
         for place, step in enumerate(self.steps):
             x = step(x, Part(f"steps.{place}", self.observe))
         return x.int()
@@ -100,13 +116,23 @@ class ImageNetwork(IntegerNetwork):
         return super().forward(self.normalization.of(images))
 
 
-class Integers(nn.Module):
-    """Base of what follows: integers that it loads are int64 buffers, named as in the program."""
+class Scaling(nn.Module):
+    """RND(x * M + H >> n), a channel each, in the type that holds every register."""
 
-    def load(self, **values: Any) -> None:
-        """Register each of them."""
-        for name, each in values.items():
-            self.register_buffer(name, torch.from_numpy(np.array(each, np.int64)))
+    multiplier: Tensor
+    constant: Tensor
+    shift: Tensor
+
+    def __init__(self, config: NetworkConfig, multiplier: Any, shift: Any, offset: Any = 0) -> None:
+        super().__init__()
+        given = (torch.from_numpy(np.array(each, np.int64)) for each in (multiplier, shift, offset))
+        names = ("multiplier", "constant", "shift")
+        for name, each in zip(names, factors(*given, kind_of(config)), strict=True):
+            self.register_buffer(name, each)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return it of x, (..., C), float64 or int64."""
+        return scaled(x.to(self.multiplier.dtype), self.multiplier, self.constant, self.shift)
 
 
 class Product(nn.Module):
@@ -126,37 +152,30 @@ class Product(nn.Module):
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return A, (..., O) int32, of codes (..., K)."""
         product = exact_accumulators(codes, self.weights, *self.largest)  # (..., O)
-        acc = product.int() + self.constant
+        acc = product.int().add_(self.constant)
         part.keep("linear_accumulator", linear_acc=acc)
         return acc
 
 
-class ToCodes(Integers):
+class ToCodes(nn.Module):
     """Units 22 and 23: a linear layer whose outputs are codes."""
 
-    linear_multiplier: Tensor
-    linear_shift: Tensor
-
-    def __init__(self, linear: CodeLinear, largest: tuple[int, int]) -> None:
+    def __init__(self, linear: CodeLinear, config: NetworkConfig) -> None:
         super().__init__()
-        self.product, params = Product(linear, largest), linear.params
+        self.product, params = Product(linear, inner(config)), linear.params
         self.zero, self.top = params.linear_zero, (1 << params.y_bits) - 1
-        self.load(linear_multiplier=params.linear_multiplier, linear_shift=params.linear_shift)
+        self.scaling = Scaling(config, params.linear_multiplier, params.linear_shift)
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return codes (..., O) of codes (..., K)."""
         acc = self.product(codes, part)  # (..., O)
-        y = scaled(acc, self.linear_multiplier, self.linear_shift)
-        y = y.add_(self.zero).clamp_(0, self.top).to(torch.uint8)
+        y = codes_of(self.scaling(acc).add_(self.zero), self.top)
         part.keep("linear_requantizer", linear_code=y)
         return y
 
 
-class ToStream(Integers):
+class ToStream(nn.Module):
     """Units 22 and 24: a linear layer whose outputs are added to the residual stream."""
-
-    residual_multiplier: Tensor
-    residual_shift: Tensor
 
     def __init__(
         self, linear: ResidualLinear, largest: tuple[int, int], config: NetworkConfig
@@ -164,20 +183,17 @@ class ToStream(Integers):
         super().__init__()
         self.product, params = Product(linear, largest), linear.params
         self.range = (config.stream_min, config.stream_max)
-        self.load(
-            residual_multiplier=params.residual_multiplier, residual_shift=params.residual_shift
-        )
+        self.scaling = Scaling(config, params.residual_multiplier, params.residual_shift)
 
     def forward(self, codes: Tensor, x: Tensor, part: Part) -> Tensor:
         """Return the stream (..., O) behind codes (..., K); x (..., O) is what they add to."""
         acc = self.product(codes, part)  # (..., O)
-        added = scaled(acc, self.residual_multiplier, self.residual_shift)
-        residual = added.add_(x).clamp_(*self.range)
+        residual = self.scaling(acc).add_(x).clamp_(*self.range)
         part.keep("residual_adder", residual=residual)
         return residual
 
 
-class Normalizer(Integers):
+class Normalizer(nn.Module):
     """Units 25 to 27: z, the stream's channels less their mean over their deviation."""
 
     def __init__(self, norm_eps: int, config: NetworkConfig) -> None:
@@ -187,15 +203,16 @@ class Normalizer(Integers):
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return z, (..., C), of the stream (..., C)."""
         channels = x.shape[-1]
-        total = x.sum(dim=-1, keepdim=True)  # (..., 1)
-        squares = (x * x).sum(dim=-1, keepdim=True)  # (..., 1)
+        total = x.sum(dim=-1, keepdim=True).long()  # (..., 1)
+        squares = (x * x).sum(dim=-1, keepdim=True).long()  # (..., 1)
         variance = channels * squares - total * total + self.eps  # (..., 1)
         k = (leading_one(variance) >> 1) - (self.bits - 1)  # (..., 1)
         argument = (variance << (-2 * k).clamp(min=0)) >> (2 * k).clamp(min=0)
         root = integer_root(argument)  # (..., 1)
         reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
-        centred = channels * x - total  # (..., C)
-        z = scaled(centred, reciprocal, 2 * self.bits - 1 + k - self.fraction)
+        centred = (channels * x).sub_(total)  # (..., C)
+        shift = 2 * self.bits - 1 + k - self.fraction  # (..., 1)
+        z = scaled(centred, *factors(reciprocal, shift, torch.zeros_like(k), x.dtype))
         sums = {"stream_sum": total, "square_sum": squares, "variance": variance}
         roots = {"root_shift": k, "root": root, "reciprocal": reciprocal}
         for unit, each in (("norm_sums", sums), ("reciprocal_root", roots)):
@@ -204,58 +221,50 @@ class Normalizer(Integers):
         return z
 
 
-class Norm(Integers):
+class Norm(nn.Module):
     """Units 25 to 28: a layer norm of the stream whose outputs are codes, or a new stream."""
-
-    gain: Tensor
-    offset: Tensor
-    gain_shift: Tensor
 
     def __init__(self, params: NormParams | StreamNormParams, config: NetworkConfig) -> None:
         super().__init__()
         self.normalizer = Normalizer(params.norm_eps, config)
-        self.load(gain=params.gain, offset=params.offset, gain_shift=params.gain_shift)
-        self.codes = isinstance(params, NormParams)
+        self.scaling = Scaling(config, params.gain, params.gain_shift, params.offset)
         self.range = (config.stream_min, config.stream_max)
-        if isinstance(params, NormParams):
-            self.range = (0, (1 << params.y_bits) - 1)
+        self.top = (1 << params.y_bits) - 1 if isinstance(params, NormParams) else None
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes, or the new stream, (..., C), of the stream (..., C)."""
         z = self.normalizer(x, part)  # (..., C)
-        y = scaled(z, self.gain, self.gain_shift, self.offset).clamp_(*self.range)
-        if not self.codes:
-            part.keep("norm_requantizer", stream_norm=y)
+        y = self.scaling(z)  # (..., C)
+        if self.top is None:
+            part.keep("norm_requantizer", stream_norm=y.clamp_(*self.range))
             return y
-        code = y.to(torch.uint8)
+        code = codes_of(y, self.top)
         part.keep("norm_requantizer", norm_code=code)
         return code
 
 
-class EmbeddingStep(Integers):
+class EmbeddingStep(nn.Module):
     """Units 21, 22 and 24: pixels to tokens, constant ones in front; and the stream's norm."""
 
-    image_gain: Tensor
-    image_offset: Tensor
-    image_shift: Tensor
     positions: Tensor
     prefix: Tensor
 
     def __init__(self, step: PatchEmbedding, program: Program) -> None:
         super().__init__()
-        config = program.network
+        config, image = program.network, step.image
         self.patch, self.top = step.patch, (1 << config.outer_bits) - 1
-        colours = {
-            name: np.reshape(each, (-1, 1, 1)) for name, each in vars(step.image).items()
-        }  # (colour, 1, 1)
-        self.load(**colours, positions=step.positions, prefix=step.prefix)
+        given = (image.image_gain, image.image_shift, image.image_offset)
+        colours = (np.reshape(each, (-1, 1, 1)) for each in given)  # (colour, 1, 1)
+        self.scaling = Scaling(config, *colours)
+        for name in ("positions", "prefix"):
+            tokens = torch.from_numpy(np.array(getattr(step, name)))
+            self.register_buffer(name, tokens.to(kind_of(config)))
         self.linear = ToStream(step.linear, outer(config), config)
         self.norm = None if step.norm is None else Norm(step.norm, config)
 
     def forward(self, pixels: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
-        code = scaled(pixels, self.image_gain, self.image_shift, self.image_offset)
-        code = code.clamp_(0, self.top).to(torch.uint8)  # (B, colour, line, column)
+        code = codes_of(self.scaling(pixels), self.top)  # (B, colour, line, column)
         part.of("image").keep("image_requantizer", image_code=code)
         parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
         patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
@@ -264,7 +273,7 @@ class EmbeddingStep(Integers):
         return x if self.norm is None else self.norm(x, part.of("norm"))
 
 
-class AttentionStep(Integers):
+class AttentionStep(nn.Module):
     """Units 25 to 28, 22 and 23, attention, 22 and 24."""
 
     bias: Tensor | None
@@ -272,12 +281,12 @@ class AttentionStep(Integers):
 
     def __init__(self, step: Attention, program: Program) -> None:
         super().__init__()
-        config, largest = program.network, inner(program.network)
+        config = program.network
         self.heads, self.windows, self.params = step.heads, step.windows, step.params
         self.norm = Norm(step.norm, config)
-        self.q, self.k, self.v = (ToCodes(each, largest) for each in (step.q, step.k, step.v))
+        self.q, self.k, self.v = (ToCodes(each, config) for each in (step.q, step.k, step.v))
         self.datapath = AttentionDatapath(program.attention)
-        self.proj = ToStream(step.proj, largest, config)
+        self.proj = ToStream(step.proj, inner(config), config)
         for name in ("bias", "masked"):
             table = getattr(step, name)
             self.register_buffer(name, None if table is None else torch.from_numpy(table.copy()))
@@ -309,21 +318,16 @@ class AttentionStep(Integers):
         return rows if self.windows is None else joined(rows, self.windows, images)
 
 
-class MlpStep(Integers):
+class MlpStep(nn.Module):
     """Units 25 to 28, 22 and 29, 22 and 24."""
 
-    activation_multiplier: Tensor
-    activation_shift: Tensor
     table: Tensor
 
     def __init__(self, step: Mlp, program: Program) -> None:
         super().__init__()
         config, params = program.network, step.fc1.params
         self.range = (config.u_min, config.u_max)
-        self.load(
-            activation_multiplier=params.activation_multiplier,
-            activation_shift=params.activation_shift,
-        )
+        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
         self.register_buffer("table", torch.tensor(params.table, dtype=torch.uint8))
         self.norm = Norm(step.norm, config)
         self.fc1 = Product(step.fc1, inner(config))
@@ -333,14 +337,14 @@ class MlpStep(Integers):
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
         acc = self.fc1(codes, part.of("fc1"))  # (B, T, O)
-        u = scaled(acc, self.activation_multiplier, self.activation_shift).clamp_(*self.range)
+        u = self.scaling(acc).clamp_(*self.range).int()  # (B, T, O)
         places = (u - self.range[0]).flatten()
         hidden = self.table.index_select(0, places).view(u.shape)  # (B, T, O)
         part.of("fc1").keep("activation", u=u, activation_code=hidden)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
-class MergingStep(Integers):
+class MergingStep(nn.Module):
     """Units 25 to 28, 22 and 24: two by two tokens as one, in a new stream."""
 
     def __init__(self, step: Merging, program: Program) -> None:
@@ -356,15 +360,13 @@ class MergingStep(Integers):
         corners = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
         merged = torch.cat(corners, dim=-1).flatten(1, 2)  # (B, T / 4, 4 C)
         codes = self.norm(merged, part.of("norm"))  # (B, T / 4, 4 C)
-        zero = torch.zeros((), dtype=torch.int64, device=x.device)
+        zero = torch.zeros((), dtype=x.dtype, device=x.device)
         return self.reduction(codes, zero, part.of("reduction"))  # (B, T / 4, C')
 
 
-class HeadStep(Integers):
+class HeadStep(nn.Module):
     """Units 25 to 28 of one token, or with 30 of their mean; then 22 and 31."""
 
-    head_multiplier: Tensor
-    head_shift: Tensor
     mean: "Mean | StreamMean | None"
 
     def __init__(self, step: Head, program: Program) -> None:
@@ -378,66 +380,50 @@ class HeadStep(Integers):
         elif step.mean is not None:
             self.mean = StreamMean(step.mean, config)
         self.linear = Product(step.linear, outer(config))
-        self.load(head_multiplier=params.head_multiplier, head_shift=params.head_shift)
+        self.scaling = Scaling(config, params.head_multiplier, params.head_shift)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the logits (B, O) of the stream (B, T, C)."""
         x = x[:, :1] if self.mean is None else self.mean(x[:, self.first :], part.of("mean"))
         codes = x if self.norm is None else self.norm(x, part.of("norm"))  # (B, 1, C)
         acc = self.linear(codes, part.of("linear"))  # (B, 1, O)
-        logit = scaled(acc, self.head_multiplier, self.head_shift)
+        logit = self.scaling(acc)
         part.of("linear").keep("head", logit=logit)
         return logit[:, 0]
 
 
-class Mean(Integers):
+class Mean(nn.Module):
     """Units 25 to 27 and 30: the coded mean of normalized tokens."""
-
-    mean_gain: Tensor
-    mean_offset: Tensor
-    mean_shift: Tensor
-    mean_multiplier: Tensor
-    mean_scale_shift: Tensor
 
     def __init__(self, params: MeanParams, config: NetworkConfig) -> None:
         super().__init__()
         self.normalizer = Normalizer(params.norm_eps, config)
-        self.load(
-            mean_gain=params.mean_gain,
-            mean_offset=params.mean_offset,
-            mean_shift=params.mean_shift,
-            mean_multiplier=params.mean_multiplier,
-            mean_scale_shift=params.mean_scale_shift,
-        )
+        self.terms = Scaling(config, params.mean_gain, params.mean_shift, params.mean_offset)
+        self.scaling = Scaling(config, params.mean_multiplier, params.mean_scale_shift)
         self.high, self.top = (1 << (config.mean_bits - 1)) - 1, (1 << params.y_bits) - 1
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes (B, 1, C) of the stream (B, T, C)."""
         z = self.normalizer(x, part)  # (B, T, C)
-        term = scaled(z, self.mean_gain, self.mean_shift, self.mean_offset)
-        term = term.clamp_(-self.high - 1, self.high)
+        term = self.terms(z).clamp_(-self.high - 1, self.high)
         total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
-        code = scaled(total, self.mean_multiplier, self.mean_scale_shift)
-        code = code.clamp_(0, self.top).to(torch.uint8)
+        code = codes_of(self.scaling(total), self.top)
         part.keep("token_mean", mean_term=term, mean_sum=total, mean_code=code)
         return code
 
 
-class StreamMean(Integers):
+class StreamMean(nn.Module):
     """Unit 30: the mean of tokens of the stream itself."""
-
-    mean_multiplier: Tensor
-    mean_scale_shift: Tensor
 
     def __init__(self, params: StreamMeanParams, config: NetworkConfig) -> None:
         super().__init__()
-        self.load(mean_multiplier=params.mean_multiplier, mean_scale_shift=params.mean_scale_shift)
+        self.scaling = Scaling(config, params.mean_multiplier, params.mean_scale_shift)
         self.range = (config.stream_min, config.stream_max)
 
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream's mean (B, 1, C) of the stream (B, T, C)."""
         total = x.sum(dim=1, keepdim=True)  # (B, 1, C)
-        mean = scaled(total, self.mean_multiplier, self.mean_scale_shift).clamp_(*self.range)
+        mean = self.scaling(total).clamp_(*self.range)
         part.keep("token_mean", mean_sum=total, stream_mean=mean)
         return mean
 
@@ -451,6 +437,19 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
 }
 
 
+def largest_values(program: Program) -> int:
+    """Return the most values that one image has between two operations."""
+    embedding = program.embedding
+    most = embedding.height * embedding.width * len(embedding.image.image_gain)
+    tokens = len(embedding.positions) + len(embedding.prefix)
+    for step in program.blocks:
+        if isinstance(step, Mlp):
+            most = max(most, tokens * step.fc1.outputs)
+        elif isinstance(step, Merging):
+            tokens //= 4
+    return most
+
+
 def inner(config: NetworkConfig) -> tuple[int, int]:
     """Return the largest code and weight between embedding and head."""
     return (1 << config.a_bits) - 1, (1 << config.w_bits) - 1
@@ -461,10 +460,46 @@ def outer(config: NetworkConfig) -> tuple[int, int]:
     return (1 << config.code_bits) - 1, (1 << config.weight_bits) - 1
 
 
-def scaled(x: Tensor, multiplier: Tensor, shift: Tensor, offset: Tensor | int = 0) -> Tensor:
-    """Return RND(x * M + H >> n), int64, whose registers have at most 62 bits."""
+def kind_of(config: NetworkConfig) -> torch.dtype:
+    """Return float64 where it holds the registers of every unit exactly, else int64.
+
+    A float64 holds the integers below 2**53, in any power of two as their unit. The products that
+    make V of unit 25 alone are wider, and are int64.
+    """
+    bounds = (
+        register.bound
+        for name, register in config.registers.items()
+        if name not in ("square_product", "variance")
+    )
+    return torch.float64 if max(bounds) < 1 << 53 else torch.int64
+
+
+def factors(
+    multiplier: Tensor, shift: Tensor, offset: Tensor, kind: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `scaled` takes for M, n and H, int64: in float64, M and H in units of 2**n."""
     constant = offset + ((1 << shift) >> 1)  # H, and half of what is shifted out
-    return torch.addcmul(constant, x.long(), multiplier).bitwise_right_shift_(shift)
+    if kind == torch.int64:
+        return multiplier, constant, shift
+    unit = (1023 - shift << 52).view(torch.float64)  # 2**-n, by the bits of its exponent
+    return multiplier * unit, constant * unit, shift
+
+
+def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Tensor:
+    """Return RND(x * M + H >> n) of x in float64 or int64, and in it: exact, as `kind_of` proves.
+
+    Args:
+        x: integers.
+        multiplier, constant, shift: as `factors` returns them.
+    """
+    if x.is_floating_point():
+        return (x * multiplier).add_(constant).floor_()
+    return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
+
+
+def codes_of(x: Tensor, top: int) -> Tensor:
+    """Return SAT(x, 0, top), uint8; x is lost."""
+    return x.clamp_(0, top).int().to(torch.uint8)  # several times as fast as from float64 at once
 
 
 def leading_one(x: Tensor) -> Tensor:
