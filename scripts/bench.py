@@ -8,6 +8,7 @@ from .values import Json, integer, value
 EXAMPLES = """example:
   bitlog2 bench --json bench.json
   bitlog2 bench --rows attention --repetitions 31
+  bitlog2 bench --growth --rows network --repetitions 5
 
 A target that is missed prints NOT MET; the exit status is 0 all the same: speed is a report."""
 
@@ -16,12 +17,14 @@ def bench(
     *,
     json: Json = None,
     repetitions: Annotated[int, value(integer(1, 1000))] = 15,
+    growth: bool = False,
     rows: str = "",
     words: Annotated[int, value(integer(1, 10**8))] = 10_000_000,
 ) -> int:
     """Time the simulator against named peers, alternating, medians, as ratios.
 
     Args:
+        growth: whole networks with 577 and 1025 tokens, in batches of 1 to 64, and peak memory too
         repetitions: runs of each side
         rows: only the rows whose names hold this
         words: words of the vector set
@@ -30,7 +33,7 @@ def bench(
 
     print(HEAD)
     timed = []
-    for row in run_bench(cases(words, repetitions, rows), repetitions, rows):
+    for row in run_bench(cases(words, repetitions, rows, growth), repetitions, rows):
         print(row.line(), flush=True)
         timed.append(row)
     if json is not None:

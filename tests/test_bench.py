@@ -1,6 +1,7 @@
 """The benchmark: what its rows say, and that both sides of a row do the same."""
 
 import json
+import subprocess
 import time
 
 import numpy as np
@@ -119,3 +120,26 @@ def test_bench_levels_are_those_of_the_attention(scheme):
     v = np.zeros((96, 197, 1), np.int64)
     trace = attention_from_scores(score, v, params, AttentionConfig(scheme), trace=True)
     assert np.array_equal(level, trace.level)
+
+
+def test_bench_networks_of_a_shape_give_the_same_logits():
+    rows = [bench_cases.whole_network(of, "tiny", 32, 2) for of in ("torch", "simulator")]
+    ours = [np.asarray(row.ours()) for row in rows]
+    assert np.array_equal(*ours)
+    assert rows[0].theirs().shape == ours[0].shape == (2, 1000)
+    assert rows[1].name == "simulator network, DeiT-T, 5 tokens, batch 2, 2 threads"
+
+
+def test_bench_growth_has_rows_only_where_asked_for():
+    counts = [len(bench_cases.cases(1, 1, "peak memory", growth)) for growth in (False, True)]
+    assert counts[1] - counts[0] == 10 + 3
+
+
+def test_bench_peak_memory_is_that_of_the_process():
+    small, large = (bench_cases._peak("-c", f"b'x' * ({n} << 20)") for n in (1, 200))
+    assert 0.15 < large - small < 0.25
+
+
+def test_bench_a_process_that_fails_is_an_error():
+    with pytest.raises(subprocess.CalledProcessError):
+        bench_cases._peak("-c", "raise SystemExit(3)")

@@ -46,10 +46,14 @@ def amplified(program):
     return replace(program, steps=steps)
 
 
+#: Multipliers so wide that a float64 does not hold every product.
+WIDE = {"m_bits": 24}
+
+
 @cache
-def simulated(name, scheme, bits):
+def simulated(name, scheme, bits, wide=False):
     """A program, pixels of three images, and the simulator's registers."""
-    program = PROGRAMS[name](scheme=scheme, bits=bits)
+    program = PROGRAMS[name](scheme=scheme, bits=bits, **(WIDE if wide else {}))
     if bits == 8:
         program = amplified(program)
     pixels, seen = images(program, 3), Registers()
@@ -78,11 +82,36 @@ def test_network_torch_every_register_equals_the_simulator(name, scheme, bits):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_network_torch_logits_depend_on_no_batch(name):
+def test_network_torch_every_register_of_wide_multipliers_equals_the_simulator(name):
+    program, pixels, logits, expected = simulated(name, "BitLog2_Half_17", 8, wide=True)
+    assert network.kind_of(program.network) == torch.int64
+    found = Registers()
+    with torch.inference_mode():
+        output = IntegerNetwork(program, found)(on_tensors(pixels))
+    assert differing(expected, found) == []
+    assert np.array_equal(output.numpy(), logits)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_network_torch_logits_depend_on_no_batch(name, at_once):
     program, pixels, logits, _ = simulated(name, "RowMax_16", 4)
     model = IntegerNetwork(program)
     one_by_one = [model(on_tensors(pixels[i : i + 1])).numpy() for i in range(len(pixels))]
     assert np.array_equal(np.concatenate(one_by_one), logits)
+    model.images = at_once
+    assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+
+
+def test_network_torch_hook_of_a_part_gets_all_images():
+    program, pixels, logits, _ = simulated("vit", "RowMax_16", 4)
+    model, seen = IntegerNetwork(program), []
+    model.images = 1
+    handle = model.steps[1].register_forward_hook(lambda *call: seen.append(len(call[2])))
+    assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+    handle.remove()
+    model(on_tensors(pixels))
+    assert seen == [len(pixels)]
 
 
 def test_network_torch_logits_depend_on_no_threads():
@@ -122,13 +151,38 @@ def leading_ones_are_wrong(module):
     return found != [power.bit_length() - 1 for power in powers]
 
 
+def kinds_are_wrong(module):
+    """Whether products are float64 where this does not hold them, or int64 where it does."""
+    kinds = [module.kind_of(NetworkConfig(m_bits=bits)) for bits in (16, 23, 24)]
+    return kinds != [torch.float64, torch.float64, torch.int64]
+
+
+def scaled_corners_are_wrong(module):
+    """Whether RND(x * M + H >> n) differs at ties, ends, and the largest products of float64."""
+    largest = (1 << 52) - (1 << 24)
+    cases = [
+        (x, m, n, h)
+        for m in (1, 3, (1 << 16) - 1, (1 << 22) - 1)
+        for n in (0, 1, 2, 36, 48)
+        for h in (0, 1, -1, (1 << n) >> 1, -((1 << n) >> 1))
+        for x in (0, 1, -1, 2, -3, largest // m, -(largest // m), (1 << 29) - 1, 1 - (1 << 29))
+    ]
+    expected = [x * m + h + ((1 << n) >> 1) >> n for x, m, n, h in cases]
+    x, m, n, h = torch.tensor(cases).unbind(1)
+    return any(
+        module.scaled(x.to(kind, copy=True), *module.factors(m, n, h, kind)).tolist() != expected
+        for kind in (torch.float64, torch.int64)
+    )
+
+
 def long_sums_are_wrong(module):
     """Whether an odd sum of 8191 largest products differs: float32 would round it."""
-    linear = Linear(np.full((1, 8191), 255, np.int16), ProductParams(0, (0,)))
+    weights = np.array([[0], [255]], np.int16).repeat(8191, axis=1)
+    linear = Linear(weights, ProductParams(0, (0, 0)))
     codes = torch.full((1, 8191), 255, dtype=torch.uint8)
     return any(
         module.Product(linear, largest)(codes, module.Part("linear", None)).tolist()
-        != [[8191 * 255 * 255]]
+        != [[0, 8191 * 255 * 255]]
         for largest in (
             module.inner(NetworkConfig(a_bits=8, w_bits=8)),
             module.outer(NetworkConfig()),
@@ -142,6 +196,11 @@ def test_network_torch_roots_and_leading_ones():
     assert not leading_ones_are_wrong(network)
 
 
+def test_network_torch_products_are_float64_where_it_holds_them():
+    assert not kinds_are_wrong(network)
+    assert not scaled_corners_are_wrong(network)
+
+
 @requirement("BL2-LINEAR-01")
 def test_network_torch_sums_beyond_float32_are_exact():
     assert not long_sums_are_wrong(network)
@@ -149,10 +208,25 @@ def test_network_torch_sums_beyond_float32_are_exact():
 
 # -- Mutants ---------------------------------------------------------------------------------------
 
-MUTANTS = mutants_of(Path(network.__file__), set())
+#: `largest_values` chooses how many images go at once, which changes no bit.
+MUTANTS = mutants_of(Path(network.__file__), {"largest_values"})
 #: Mutants that compute the same bits on all legal input, and why.
 _WIDER = "a larger bound takes a wider type, which is exact too"
+_AT_ONCE = "another number of images at once"
 EQUIVALENT = {
+    "network/network.py:__init__: max(1, _CACHED // largest_values(program)) -> "
+    "min(1, _CACHED // largest_values(program))": _AT_ONCE,
+    "network/network.py:__init__: _CACHED // largest_values(program) -> "
+    "_CACHED * largest_values(program)": _AT_ONCE,
+    "network/network.py:forward: pixels.device.type != 'cpu' -> pixels.device.type == 'cpu'": (
+        _AT_ONCE
+    ),
+    "network/network.py:__init__: largest[1] <= np.iinfo(np.int8).max -> "
+    "largest[1] < np.iinfo(np.int8).max": "a wider type of the weights",
+    "network/network.py:kind_of: max(bounds) < 1 << 53 -> max(bounds) <= 1 << 53": (
+        "a float64 holds 2**53, too"
+    ),
+} | {
     f"network/network.py:{change}": _WIDER
     for change in (
         "inner: (1 << config.a_bits) - 1 -> (1 << config.a_bits) + 1",
@@ -168,7 +242,11 @@ def noticed(mutant: Mutant) -> bool:
     other = types.ModuleType(f"{network.__package__}.mutant")
     try:
         exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
-        if roots_are_wrong(other) or leading_ones_are_wrong(other) or long_sums_are_wrong(other):
+        wrong = (
+            roots_are_wrong, leading_ones_are_wrong, long_sums_are_wrong, kinds_are_wrong,
+            scaled_corners_are_wrong,
+        )  # fmt: skip
+        if any(differs(other) for differs in wrong):
             return True
         for scheme, bits in (("RowMax_16", 4), ("BitLog2_Half_17", 8)):
             for name in PROGRAMS:

@@ -4,9 +4,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,14 +26,20 @@ from bitlog2.extras import refusal
 from bitlog2.golden import emit_and_verify_seconds
 from bitlog2.golden.simulation import ToolError
 from bitlog2.golden.simulation import throughput as rtl
+from bitlog2.models.network.check import NetworkCheck
+from bitlog2.models.network.lower import lower
+from bitlog2.models.network.network import ImageNetwork, IntegerNetwork
 from bitlog2.models.ptq.levels import level_of
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.check import Checker, HeadChoice
 from bitlog2.models.watch.watching import watch
+from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim import AttentionConfig, LayerParams, attention
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
 from bitlog2.sim.kernel.rows import BLOCK_ROWS, aligned, code_block, row_block
+from bitlog2.sim.network.program_file import write_program
+from bitlog2.sim.network.simulator import Simulator
 from bitlog2.sim.parts import filled_up
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
@@ -83,7 +91,7 @@ def _verdict(met: bool) -> str:
 
 @dataclass(frozen=True)
 class PeerComparison:
-    """What a case took: seconds of each repetition, alternating."""
+    """What a case took in each repetition, alternating: seconds, or gigabytes (10**9 bytes)."""
 
     name: str
     peer: str
@@ -92,11 +100,12 @@ class PeerComparison:
     target: float
     aim: float
     note: str = ""
+    samples: str = "seconds"
     unit: str = field(default="ratio", init=False)
 
     @property
     def value(self) -> float:
-        """Median of our time over median of the peer's; not a number where there is no peer."""
+        """Our median over that of the peer; not a number where there is no peer."""
         if not self.peers:
             return float("nan")
         return statistics.median(self.ours) / statistics.median(self.peers)
@@ -488,6 +497,166 @@ def checked_beside() -> Case:
     )
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """A DeiT of random weights, float32 and lowered, and images for both.
+
+    Attributes:
+        model: of timm, twelve blocks.
+        network, simulator: of a program with twelve times the same block, both on 2 threads.
+        images, pixels: (B, 3, side, side) float32, and the integers that they stand for.
+    """
+
+    model: nn.Module
+    network: ImageNetwork
+    simulator: Simulator
+    images: Tensor
+    pixels: np.ndarray
+
+
+@cache
+def _shape(size: str, side: int, batch: int) -> _Shape:
+    """Return a DeiT of that size, "tiny", "small" or "base", of side * side pixels."""
+    name, normalization = f"deit_{size}_patch16_224", pixels_of(f"deit_{size}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model(name, pretrained=False, img_size=side).eval()
+        one = timm.create_model(name, pretrained=False, img_size=side, depth=1).eval()
+        pixels = torch.randint(0, 256, (batch, 3, side, side))
+    mean, deviation = (
+        torch.tensor(each).view(-1, 1, 1) for each in (normalization.mean, normalization.deviation)
+    )
+    images = (pixels / 255 - mean) / deviation
+    tokens = (side // 16) ** 2 + 1
+    hardware = (("max_tokens", tokens),) if tokens > AttentionConfig().max_tokens else ()
+    spec = QuantizationSpec(arithmetic="attention", datapath=hardware)
+    quantized = quantize(one, images[:2], spec)
+    program, _ = lower(quantized, images[:2], normalization)
+    program = replace(program, steps=(program.embedding, *program.blocks * 12, program.head))
+    network, simulator = ImageNetwork(program, normalization), Simulator(program, threads=2)
+    return _Shape(model, network, simulator, images, pixels.numpy().astype(np.uint8))
+
+
+def _forward(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        output: Tensor = model(images)
+    return output
+
+
+def whole_network(of: str, size: str, side: int = 224, batch: int = 16) -> Case:
+    """Images through a DeiT, from pixels to logits: "torch" or "simulator" against timm.
+
+    Normalization of the images is no part of a float model; here it is in the first layer.
+    """
+    tokens = (side // 16) ** 2 + 1
+
+    def ours() -> Any:
+        made = _shape(size, side, batch)
+        if of == "simulator":
+            return made.simulator(made.pixels).logits
+        with torch.inference_mode():
+            return IntegerNetwork.forward(made.network, torch.from_numpy(made.pixels))
+
+    def theirs() -> Tensor:
+        made = _shape(size, side, batch)
+        return _forward(made.model, made.images)
+
+    return Case(
+        f"{of} network, DeiT-{size[0].upper()}, {tokens} tokens, batch {batch}, 2 threads",
+        "timm float32 in torch",
+        ours,
+        theirs,
+        target=1.0,
+        aim=0.4,
+        threads=2,
+    )
+
+
+def checked_network() -> Case:
+    """The whole network with every register of every unit checked, one torch thread."""
+
+    def infer(check: bool) -> None:
+        made = _shape("small", 224, 2)
+        logits = _forward(made.network, made.images)
+        if check:
+            whole = NetworkCheck(HeadChoice("all", 0), made.network, made.simulator)
+            whole.run(made.images, [0, 1], logits)
+
+    return Case(
+        "torch network, DeiT-S, check all, 1 torch thread, a core free",
+        "the same, check none",
+        partial(infer, True),
+        partial(infer, False),
+        target=1.5,
+        aim=1.1,
+    )
+
+
+def command_line(option: str) -> Case:
+    """The time until `bitlog2 --version` or `--help` has printed, against Python's own start."""
+
+    def run(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+    return Case(
+        f"bitlog2 {option}",
+        "python -c pass",
+        partial(run, "-m", "bitlog2", option),
+        partial(run, "-c", "pass"),
+        target=5.0,
+        aim=3.0,
+    )
+
+
+#: The peer's process: a DeiT in timm on 16 images, two threads.
+_FLOAT_PROCESS = """
+import sys, timm, torch
+torch.set_num_threads(2)
+model = timm.create_model(sys.argv[1], pretrained=False).eval()
+with torch.inference_mode():
+    model(torch.randn(16, 3, 224, 224))
+"""
+
+
+def memory_cases(wanted: str) -> Iterator[Callable[[], PeerComparison]]:
+    """Yield the rows of peak memory: processes of their own, so only those wanted."""
+    for size in ("tiny", "small", "base"):
+        name = f"peak memory in MB: bitlog2 run, DeiT-{size[0].upper()}, batch 16"
+        if wanted in name:
+            yield partial(_peak_memory, name, size)
+
+
+def _peak_memory(name: str, size: str) -> PeerComparison:
+    made = _shape(size, 224, 16)
+    with TemporaryDirectory() as folder:
+        program, images, out = (str(Path(folder, each)) for each in ("p", "i.npz", "o.npz"))
+        write_program(Path(program), made.simulator.program)
+        np.savez(images, images=made.pixels)
+        ours = ("-m", "bitlog2", "run", program, "--images", images, "--out", out, "--threads", "2")
+        peer = ("-c", _FLOAT_PROCESS, f"deit_{size}_patch16_224")
+        samples = [_peak(*ours)], [_peak(*peer)]
+    peer_name = "timm float32 in torch"
+    return PeerComparison(name, peer_name, *samples, target=1.0, aim=0.5, samples="gigabytes")
+
+
+def _peak(*words: str) -> float:
+    """Return the largest resident memory of a Python process with these words, in 10**9 bytes."""
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return usage.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e9
+
+
+def growth_cases() -> list[MadeCase]:
+    """Return the rows of DeiT-T with more tokens, and in other batches."""
+    sizes = [(384, 4), (512, 4), (224, 1), (224, 4), (224, 64)]
+    return [
+        partial(whole_network, of, "tiny", *each) for each in sizes for of in ("torch", "simulator")
+    ]
+
+
 def files(words: int) -> ThroughputCase:
     """Writing and verifying a vector set of that many words."""
 
@@ -555,15 +724,27 @@ CASES: tuple[MadeCase, ...] = (
     rounding_cast,
     checked_integers,
     checked_beside,
+    *(
+        partial(whole_network, of, size)
+        for size in ("tiny", "small")
+        for of in ("torch", "simulator")
+    ),
+    checked_network,
+    partial(command_line, "--version"),
+    partial(command_line, "--help"),
 )
 
 
-def cases(words: int, repetitions: int, wanted: str) -> list[MadeCase]:
+def cases(words: int, repetitions: int, wanted: str, growth: bool = False) -> list[MadeCase]:
     """Return every row.
 
     Args:
         words: words of the vector set.
         repetitions: runs of each side.
         wanted: what the names of rows hold; only such rows need the extra [rtl].
+        growth: whole networks with more tokens and in other batches too, and peak memory.
     """
-    return [*CASES, partial(files, words), *rtl_cases(repetitions, wanted)]
+    rows: list[MadeCase] = [*CASES, partial(files, words), *rtl_cases(repetitions, wanted)]
+    if growth:
+        rows += [*growth_cases(), *memory_cases(wanted)]
+    return rows

@@ -42,8 +42,8 @@ from ..ptq.attention import of_every_window
 from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import exact_accumulators
 
-#: Values of the widest layer that images of a CPU have at once: as float64 they fit its cache.
-_CACHED = 1 << 19
+#: Values of the widest layer that images of a CPU have at once, so that its caches hold them.
+_CACHED = 3 << 18
 #: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
 #: and axes are those of `bitlog2.sim.network.program.Trace`.
 Observe = Callable[[str, str, dict[str, Tensor]], None]
@@ -87,9 +87,10 @@ class IntegerNetwork(nn.Module):
         """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers.
 
         On a CPU a few images at a time, so that what a layer makes is still in cache for the next;
-        an observer gets registers of all images at once.
+        an observer, and a hook of a part, gets all images at once.
         """
-        if self.observe is not None or pixels.device.type != "cpu":
+        watched = self.observe is not None or any(each._forward_hooks for each in self.modules())
+        if watched or pixels.device.type != "cpu":
             return self._logits(pixels)
         return torch.cat([self._logits(part) for part in pixels.split(self.images)])
 
@@ -131,7 +132,7 @@ class Scaling(nn.Module):
             self.register_buffer(name, each)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return it of x, (..., C), float64 or int64."""
+        """Return it of integers x, (..., C), in float64 or int64; a float64 x is lost."""
         return scaled(x.to(self.multiplier.dtype), self.multiplier, self.constant, self.shift)
 
 
@@ -143,15 +144,17 @@ class Product(nn.Module):
 
     def __init__(self, linear: Linear, largest: tuple[int, int]) -> None:
         super().__init__()
+        weights, bias = linear.weights, np.array(linear.product.linear_bias, np.int64)
+        constant = bias - linear.product.zx * weights.sum(axis=1, dtype=np.int64)
         self.largest = largest
-        bias = np.array(linear.product.linear_bias, np.int64)
-        constant = bias - linear.product.zx * linear.weights.sum(axis=1, dtype=np.int64)
-        self.register_buffer("weights", torch.from_numpy(linear.weights.astype(np.int16)))
+        self.bound = largest[0] * int(np.abs(weights.astype(np.int64)).sum(axis=1).max())
+        kind = np.int8 if largest[1] <= np.iinfo(np.int8).max else np.int16
+        self.register_buffer("weights", torch.from_numpy(weights.astype(kind)))
         self.register_buffer("constant", torch.from_numpy(constant.astype(np.int32)))
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return A, (..., O) int32, of codes (..., K)."""
-        product = exact_accumulators(codes, self.weights, *self.largest)  # (..., O)
+        product = exact_accumulators(codes, self.weights, *self.largest, self.bound)  # (..., O)
         acc = product.int().add_(self.constant)
         part.keep("linear_accumulator", linear_acc=acc)
         return acc
@@ -211,13 +214,14 @@ class Normalizer(nn.Module):
         root = integer_root(argument)  # (..., 1)
         reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
         centred = (channels * x).sub_(total)  # (..., C)
-        shift = 2 * self.bits - 1 + k - self.fraction  # (..., 1)
-        z = scaled(centred, *factors(reciprocal, shift, torch.zeros_like(k), x.dtype))
         sums = {"stream_sum": total, "square_sum": squares, "variance": variance}
         roots = {"root_shift": k, "root": root, "reciprocal": reciprocal}
         for unit, each in (("norm_sums", sums), ("reciprocal_root", roots)):
             part.keep(unit, **{name: value.squeeze(-1) for name, value in each.items()})
-        part.keep("normalizer", centred=centred, z=z)
+        part.keep("normalizer", centred=centred)
+        shift = 2 * self.bits - 1 + k - self.fraction  # (..., 1)
+        z = scaled(centred, *factors(reciprocal, shift, torch.zeros_like(k), x.dtype))
+        part.keep("normalizer", z=z)
         return z
 
 
@@ -407,8 +411,9 @@ class Mean(nn.Module):
         z = self.normalizer(x, part)  # (B, T, C)
         term = self.terms(z).clamp_(-self.high - 1, self.high)
         total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
+        part.keep("token_mean", mean_term=term, mean_sum=total)
         code = codes_of(self.scaling(total), self.top)
-        part.keep("token_mean", mean_term=term, mean_sum=total, mean_code=code)
+        part.keep("token_mean", mean_code=code)
         return code
 
 
@@ -423,8 +428,9 @@ class StreamMean(nn.Module):
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream's mean (B, 1, C) of the stream (B, T, C)."""
         total = x.sum(dim=1, keepdim=True)  # (B, 1, C)
+        part.keep("token_mean", mean_sum=total)
         mean = self.scaling(total).clamp_(*self.range)
-        part.keep("token_mean", mean_sum=total, stream_mean=mean)
+        part.keep("token_mean", stream_mean=mean)
         return mean
 
 
@@ -489,11 +495,11 @@ def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Te
     """Return RND(x * M + H >> n) of x in float64 or int64, and in it: exact, as `kind_of` proves.
 
     Args:
-        x: integers.
+        x: integers, lost where they are float64.
         multiplier, constant, shift: as `factors` returns them.
     """
     if x.is_floating_point():
-        return (x * multiplier).add_(constant).floor_()
+        return x.mul_(multiplier).add_(constant).floor_()
     return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
 
 

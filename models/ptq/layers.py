@@ -42,7 +42,9 @@ def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tens
     return exact_accumulators(x, weight, x_max, weight_max).float()
 
 
-def exact_accumulators(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
+def exact_accumulators(
+    x: Tensor, weight: Tensor, x_max: int, weight_max: int, bound: int | None = None
+) -> Tensor:
     """Return x @ weight^T of integers, exact, in a type that holds every sum.
 
     On the CPU the product is taken in int8 with int32 accumulators where the widths prove it safe
@@ -50,15 +52,17 @@ def exact_accumulators(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -
 
     Args:
         x: (..., K) integers of any type, at most `x_max` in magnitude.
-        weight: (N, K) int16 integers, at most `weight_max` in magnitude.
+        weight: (N, K) int8 or int16 integers, at most `weight_max` in magnitude.
         x_max, weight_max: proved by the caller from its widths.
+        bound: the largest sum of |x| * |weight| over K, where the weights prove a smaller one.
     """
     narrow = x.device.type == "cpu" and int8_product_is_safe(x_max, weight_max)
     if narrow and _int8_product_works():
         rows = x.reshape(-1, x.shape[-1]).to(torch.int8)
         product = torch._int_mm(rows, weight.to(torch.int8).t())
         return product.view(*x.shape[:-1], len(weight))
-    bound = x_max * weight_max * weight.shape[1]
+    if bound is None:
+        bound = x_max * weight_max * weight.shape[1]
     return exact_matmul(x, weight.t(), bound)
 
 

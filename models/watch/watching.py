@@ -189,7 +189,7 @@ def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
             raise ValueError(f"{watcher.requires} must be of a model with an integer attention map")
         watcher.attach(model, tuple(datapaths))
     try:
-        for layer, module in datapaths.items():
+        for layer, module in datapaths.items() if watchers else ():
             owner = modules.get(layer)
             delta = owner.delta if isinstance(owner, IntegerAttention) else None
             handles.append(module.register_forward_hook(watched.datapath_hook(layer, delta)))
