@@ -314,7 +314,8 @@ class AttentionStep(nn.Module):
         """Return (B W, H, N, D) float32 of (B, T, H D)."""
         if self.windows is not None:
             codes = partition(codes, self.windows)  # (B W, N, H D)
-        return codes.float().view(*codes.shape[:2], self.heads, -1).transpose(1, 2)
+        heads = codes.view(*codes.shape[:2], self.heads, -1).transpose(1, 2)
+        return heads.contiguous().float()
 
     def _by_token(self, o: Tensor, images: int) -> Tensor:
         """Return (B, T, H D) of (B W, H, N, D)."""

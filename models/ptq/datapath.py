@@ -130,10 +130,10 @@ class AttentionDatapath(nn.Module):
         t = rnd(score * params.m, params.n)
         if bias is not None:
             t = t + bias.to(self.word)
-        t = t.clamp(config.t_min, config.t_max)
+        t = t.clamp_(config.t_min, config.t_max)
         visible = t if masked is None else t.masked_fill(masked, config.t_min)
         row_max = visible.amax(dim=-1)
-        d = (row_max.unsqueeze(-1) - t).clamp(max=config.d_max)
+        d = (row_max.unsqueeze(-1) - t).clamp_(max=config.d_max)
         if masked is not None:
             d = d.masked_fill(masked, config.d_max)
         known = (score, t, row_max, d)
@@ -190,14 +190,14 @@ class AttentionDatapath(nn.Module):
         below 2**17, so a float32 holds it.
         """
         scheme = self.config.code
-        p = e.double().mul_(scheme.int_max).div_(total.double()).floor_()
-        return level_of(p.clamp_(max=scheme.int_max - 1).float(), scheme).to(torch.uint8)
+        p = e.double().mul_(scheme.int_max).div_(total.double()).floor_().float()
+        return level_of(p.clamp_(max=scheme.int_max - 1), scheme).to(torch.uint8)
 
     def _code_register(self, level: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.code.zero_flag:
             return level, torch.zeros_like(level)
-        flag = (level == 0).to(torch.uint8)
-        return level - 1 + flag, flag
+        flag = 1 - level.clamp(max=1)
+        return (level - 1).add_(flag), flag
 
     def accumulate(self, level: Tensor, v: Tensor, params: LayerParams) -> Tensor:
         """Return acc, (B, H, R, D') int32, of the levels (B, H, R, N) uint8 and v."""
@@ -206,8 +206,8 @@ class AttentionDatapath(nn.Module):
 
     def output(self, acc: Tensor, m2: Tensor | int, n2: Tensor | int, zo: int) -> Tensor:
         """Return o, the output codes of acc, uint8; m2 and n2 as `output_scale` returns them."""
-        rounded = rnd(acc.long() * m2, n2) + zo
-        return rounded.clamp(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
+        rounded = rnd(acc.long() * m2, n2).add_(zo)
+        return rounded.clamp_(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
 
 
 def output_scale(
@@ -238,5 +238,5 @@ def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
 
 
 def rnd(x: Tensor, n: Tensor | int) -> Tensor:
-    """Return RND(x >> n) of integers: ties toward plus infinity."""
-    return (x + ((1 << n) >> 1)) >> n
+    """Return RND(x >> n) of integers: ties toward plus infinity; x is lost."""
+    return x.add_((1 << n) >> 1).bitwise_right_shift_(n)

@@ -13,7 +13,7 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
     """Return the level of each p, int32: that of the largest value not above it.
 
     The exponent is the position of the leading one, the first bit of the mantissa the bit below
-    it. Single: level k + 1 from 2**k on. Half: level 2 k + half bit; p = 1 is level 1.
+    it. Single: level k + 1 from 2**k on. Half: level 2 k + half bit, and at least 1 from p = 1 on.
 
     Args:
         p: float32 integers, 0 to A - 1.
@@ -22,8 +22,8 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
     bits = p.view(torch.int32)
     if not scheme.half:
         return ((bits >> _MANTISSA_BITS) - _EXPONENT_BIAS + 1).clamp_(min=0)
-    key = (bits >> (_MANTISSA_BITS - 1)) - 2 * _EXPONENT_BIAS
-    return key.clamp_(min=0).add_(p == 1)
+    key = (bits >> (_MANTISSA_BITS - 1)).sub_(2 * _EXPONENT_BIAS)
+    return torch.maximum(key, bits.clamp(max=1))
 
 
 def value_of(p: Tensor, scheme: Scheme) -> Tensor:
