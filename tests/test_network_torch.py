@@ -118,9 +118,11 @@ def test_network_torch_logits_depend_on_no_threads():
     program, pixels, logits, _ = simulated("swin", "RowMax_16", 4)
     model, before = IntegerNetwork(program), torch.get_num_threads()
     try:
-        for threads in (1, 3):
+        for threads, images in ((1, 9), (2, 9), (3, 9), (2, 1)):
             torch.set_num_threads(threads)
+            model.images = images
             assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+            assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
 
@@ -208,8 +210,8 @@ def test_network_torch_sums_beyond_float32_are_exact():
 
 # -- Mutants ---------------------------------------------------------------------------------------
 
-#: `largest_values` chooses how many images go at once, which changes no bit.
-MUTANTS = mutants_of(Path(network.__file__), {"largest_values"})
+#: These choose how many images go at once, which changes no bit.
+MUTANTS = mutants_of(Path(network.__file__), {"largest_values", "in_parts", "on_this_thread"})
 #: Mutants that compute the same bits on all legal input, and why.
 _WIDER = "a larger bound takes a wider type, which is exact too"
 _AT_ONCE = "another number of images at once"

@@ -11,6 +11,7 @@ channels, W windows of N tokens.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,13 +87,13 @@ class IntegerNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers.
 
-        On a CPU a few images at a time, so that what a layer makes is still in cache for the next;
-        an observer, and a hook of a part, gets all images at once.
+        On a CPU each thread takes a few images at a time, so that what a layer makes is still in
+        cache for the next; an observer, and a hook of a part, gets all images at once.
         """
         watched = self.observe is not None or any(each._forward_hooks for each in self.modules())
         if watched or pixels.device.type != "cpu":
             return self._logits(pixels)
-        return torch.cat([self._logits(part) for part in pixels.split(self.images)])
+        return torch.cat(in_parts(self._logits, pixels, self.images))
 
     def _logits(self, x: Tensor) -> Tensor:
         for place, step in enumerate(self.steps):
@@ -442,6 +443,24 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
     Merging: MergingStep,
     Head: HeadStep,
 }
+
+
+def in_parts(work: Callable[[Tensor], Tensor], pixels: Tensor, images: int) -> list[Tensor]:
+    """Return the work of parts of a batch of at most so many images, a part on one thread each."""
+    threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    parts = pixels.split(max(1, min(images, -(-len(pixels) // threads))))
+    if min(threads, len(parts)) == 1:
+        return [work(part) for part in parts]
+
+    def on_this_thread(part: Tensor) -> Tensor:
+        with torch.inference_mode(inference):
+            return work(part)
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(on_this_thread, parts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def largest_values(program: Program) -> int:

@@ -23,7 +23,7 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
     if not scheme.half:
         return ((bits >> _MANTISSA_BITS) - _EXPONENT_BIAS + 1).clamp_(min=0)
     key = (bits >> (_MANTISSA_BITS - 1)).sub_(2 * _EXPONENT_BIAS)
-    return torch.maximum(key, bits.clamp(max=1))
+    return torch.maximum(key, bits.clamp(max=1), out=key)
 
 
 def value_of(p: Tensor, scheme: Scheme) -> Tensor:
