@@ -313,8 +313,8 @@ def whole_attention(threads: int) -> Case:
         "torch scaled_dot_product_attention float32",
         partial(attention, *codes, _PARAMS, AttentionConfig(), threads=threads),
         lambda: F.scaled_dot_product_attention(*real),
-        target=1.5,
-        aim=1.0,
+        target=0.7,
+        aim=0.4,
         threads=threads,
     )
 
@@ -723,7 +723,7 @@ def _rtl_row(
 
 #: Rows that need neither a number of words nor simulators.
 CASES: tuple[MadeCase, ...] = (
-    partial(scores_to_levels, "BitLog2_Half_17", 1.5, 1.0),
+    partial(scores_to_levels, "BitLog2_Half_17", 0.5, 0.3),
     partial(scores_to_levels, "RowMax_16", 0.4, 0.25),
     partial(whole_attention, 1),
     row_max_attention,

@@ -44,7 +44,7 @@ from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import exact_accumulators
 
 #: Values of the widest layer that images of a CPU have at once, so that its caches hold them.
-_CACHED = 3 << 18
+_CACHED = 5 << 17
 #: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
 #: and axes are those of `bitlog2.sim.network.program.Trace`.
 Observe = Callable[[str, str, dict[str, Tensor]], None]
