@@ -127,9 +127,9 @@ class Scaling(nn.Module):
 
     def __init__(self, config: NetworkConfig, multiplier: Any, shift: Any, offset: Any = 0) -> None:
         super().__init__()
-        given = (torch.from_numpy(np.array(each, np.int64)) for each in (multiplier, shift, offset))
-        names = ("multiplier", "constant", "shift")
-        for name, each in zip(names, factors(*given, kind_of(config)), strict=True):
+        m, n, h = (torch.from_numpy(np.array(each)) for each in (multiplier, shift, offset))
+        given = factors(m.long(), n.long(), h.long(), kind_of(config))
+        for name, each in zip(("multiplier", "constant", "shift"), given, strict=True):
             self.register_buffer(name, each)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -448,7 +448,8 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
 def in_parts(work: Callable[[Tensor], Tensor], pixels: Tensor, images: int) -> list[Tensor]:
     """Return the work of parts of a batch of at most so many images, a part on one thread each."""
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
-    parts = pixels.split(max(1, min(images, -(-len(pixels) // threads))))
+    size = max(1, min(images, -(-len(pixels) // threads)))
+    parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
     if min(threads, len(parts)) == 1:
         return [work(part) for part in parts]
 
