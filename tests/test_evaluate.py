@@ -85,6 +85,21 @@ def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     assert min(check["compared"].values()) > 0
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", ZOO)
+def test_evaluate_every_model_lowered_and_run_gives_the_same_digest(name, data, tmp_path, capsys):
+    """The program of `lower`, on the image files themselves."""
+    argv = options(data, random_checkpoint(tmp_path, name, 3), model=name)
+    more = ("--limit", "2", "--threads", "1", "--check", "none")
+    status, document = results(tmp_path / "i.json", *argv, *more)
+    cell, program = document["cells"][1], str(tmp_path / "program")
+    of_lower = [word for word in argv[3:] if word not in ("--workers", "0")]
+    assert (status, main(["lower", name, "--out", program, *of_lower])) == (0, 0)
+    assert f"program {program}: {cell['model_sha256']}\n" in capsys.readouterr().out
+    images = ("--images", str(data), "--limit", "2", "--out", str(tmp_path / "logits.npz"))
+    assert main(["run", program, *images, "--expect", cell["digests"]["logits"]]) == 0
+
+
 @pytest.mark.parametrize("name", QUICK_MODELS)
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)

@@ -32,7 +32,7 @@ from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
 from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec
 from ..ptq.supported import check_images, refusal
-from ..zoo.task import pixels_of
+from ..zoo.task import pixels_of, resize_of
 from .scales import Choices, UnitParameters
 
 #: Calibration images that a program is tried out on at once.
@@ -53,6 +53,7 @@ def lower(
     *,
     source: str = "",
     seed: int | None = None,
+    resize: int | None = None,
     hardware: Mapping[str, int] | None = None,
     parameters: Callable[
         [NetworkConfig, Mapping[str, tuple[float, float]]], UnitParameters
@@ -66,6 +67,8 @@ def lower(
         pixels: what a pixel of these images stands for.
         source: what the program is made from, for people.
         seed: of the calibration.
+        resize: the shorter side to which an image file is resized, before its centre is cut out;
+            None where images are not made of image files.
         hardware: fields of `NetworkConfig` that differ from what the model needs.
         parameters: what makes the parameters of units.
 
@@ -88,7 +91,7 @@ def lower(
     seen, output = observe(model, images)
     units = parameters(config, seen)
     steps = walk(model, units, pixels, (images.shape[2], images.shape[3]))
-    program = Program(config, first.datapath.config, steps, source, seed)
+    program = Program(config, first.datapath.config, steps, source, seed, resize)
     _try_out(program, pixels.of(images), output, units.choices)
     return Lowered(program, units.choices)
 
@@ -109,8 +112,9 @@ def lower_named(
         TypeError, ValueError: as `lower`.
     """
     source = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
+    about: dict[str, Any] = {"source": source, "seed": seed, "resize": resize_of(name)}
     hardware = spec.hardware(NETWORK_FIELDS)
-    return lower(model, images, pixels_of(name), source=source, seed=seed, hardware=hardware)
+    return lower(model, images, pixels_of(name), hardware=hardware, **about)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:

@@ -20,6 +20,11 @@ IMAGE_SIZE = 224
 _PUBLISHED = Path(__file__).parent / "published_accuracy.csv"
 
 
+def resized_side(model: ZooModel) -> int:
+    """Return the shorter side of an image in front of the centre crop: floor(224/crop)."""
+    return math.floor(IMAGE_SIZE / model.crop)
+
+
 def transform(model: ZooModel) -> Callable[[Image.Image], Tensor]:
     """Return the published preprocessing: an RGB image to a float32 tensor (3, 224, 224).
 
@@ -30,7 +35,7 @@ def transform(model: ZooModel) -> Callable[[Image.Image], Tensor]:
     chain: Callable[[Image.Image], Tensor] = transforms.Compose(
         [
             transforms.Resize(
-                math.floor(IMAGE_SIZE / model.crop),
+                resized_side(model),
                 interpolation=transforms.InterpolationMode.BICUBIC,
             ),
             transforms.CenterCrop(IMAGE_SIZE),

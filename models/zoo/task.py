@@ -13,7 +13,7 @@ from bitlog2.names import MODELS, ZOO
 from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
 from ..images.imagenet import ImageFolders
 from ..images.pixels import Pixels
-from .architectures import build_zoo_model, load_zoo_model, transform
+from .architectures import build_zoo_model, load_zoo_model, resized_side, transform
 from .digits import NUM_CLASSES, PIXELS, build_digits, digits_split, load_digits
 
 
@@ -125,6 +125,11 @@ def build_model(name: str, classes: int) -> nn.Module:
 def pixels_of(name: str) -> Pixels:
     """Return what a pixel of the images of that model stands for."""
     return PIXELS if name == "digits" else Pixels(255, ZOO[name].mean, ZOO[name].std)
+
+
+def resize_of(name: str) -> int | None:
+    """Return the shorter side of an image file before its centre is cut out; None for digits."""
+    return None if name == "digits" else resized_side(ZOO[name])
 
 
 def _digits(
