@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready-$(TORCH)
 .PHONY: help demo test test-long mutation proof cost lint requirements derived bench wheel clean
 
 help:
-	@echo "make demo      evaluate the embedded model with every register checked, emit and verify vectors"
+	@echo "make demo      evaluate the embedded model in integers, every register checked, run it as a program, emit and verify vectors"
 	@echo "make test      lint and the test suite (what CI runs)"
 	@echo "make test-long the tests that take minutes"
 	@echo "make mutation  mutation of the simulator, the torch path and the reference RTL"
@@ -31,9 +31,17 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	rm -f $(VENV)/.ready-*
 	touch $@
 
+# Digest of the logits of models/zoo/data/digits.bitlog2, on every machine.
+DIGITS := 72058d4ba59269e2ee60d4a90678c93c1ff28184fbc066fed2c3749354c42210
+
 demo: $(READY)
+	mkdir -p build
 	$(BIN)/bitlog2 selftest
-	$(BIN)/bitlog2 evaluate --model digits --scheme BitLog2_Half_17 --arithmetic integer --check all
+	$(BIN)/bitlog2 evaluate --model digits --arithmetic integer --check all
+	$(BIN)/bitlog2 lower digits --out build/digits.bitlog2 --pixels build/digits.npz
+	$(BIN)/bitlog2 run build/digits.bitlog2 --images build/digits.npz --out build/logits.npz
+	$(BIN)/bitlog2 run models/zoo/data/digits.bitlog2 --images build/digits.npz --out build/logits.npz \
+	    --expect $(DIGITS)
 	$(BIN)/bitlog2 golden emit --out build/vectors
 	$(BIN)/bitlog2 golden verify build/vectors
 

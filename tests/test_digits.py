@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from support.models import digits_task, quantized_digits
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from bitlog2.models.network.lower import lower_named
+from bitlog2.models.network.network import IntegerNetwork
+from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo import training
 from bitlog2.models.zoo.digits import (
+    PIXELS,
+    PROGRAM_PATH,
     WEIGHTS_PATH,
     DigitsSplit,
     build_digits,
@@ -31,7 +37,11 @@ from bitlog2.models.zoo.training import (
     save_weights,
     top1,
 )
+from bitlog2.sim.network.program import Mlp, Program
+from bitlog2.sim.network.program_file import program_bytes, program_of
+from bitlog2.sim.network.simulator import infer, logits_digest
 
+ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT_SHA256 = "93f2c795fe7adb95316dc7006bee0b440d633d22ffdc891c01e133953b961410"
 HELD_OUT_PER_CLASS = [54, 55, 54, 55, 55, 55, 55, 54, 53, 54]
 
@@ -146,6 +156,55 @@ def test_digits_attention_reaches_every_octave_and_beyond(attention_maps: Tensor
         assert int(reached.sum()) >= 500, octave
     assert int((attention_maps < 2.0**-16).sum()) >= 500
     assert int((attention_maps >= 0.75).sum()) >= 500
+
+
+# -- Its program -----------------------------------------------------------------------------------
+
+#: SHA-256 of the unquantized model's logits of the calibration images, on the machine of the
+#: program: float32 sums depend on torch and on the kernels that it has for a processor.
+FLOAT_LOGITS = "b47eb2f7725fe793bb624a77a9e26c5bf290b6a883e4a7a881eeb54a72cab4ff"
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return program_of(PROGRAM_PATH.read_bytes())[0]
+
+
+def test_digits_program_gives_the_digest_of_readme_and_demo(
+    program: Program, split: DigitsSplit
+) -> None:
+    pixels = PIXELS.of(split.test_images).numpy().astype(np.uint16)
+    digest = logits_digest(infer(program, pixels).logits)
+    assert f"--expect {digest}\n```" in (ROOT / "README.md").read_text()
+    assert f"\nDIGITS := {digest}\n" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.long
+def test_digits_program_gives_the_same_logits_in_torch(
+    program: Program, split: DigitsSplit
+) -> None:
+    pixels, network = PIXELS.of(split.test_images), IntegerNetwork(program)
+    with torch.inference_mode():
+        logits = torch.cat([network(part) for part in pixels.split(64)]).numpy()
+    digest = logits_digest(infer(program, pixels.numpy().astype(np.uint16)).logits)
+    assert logits_digest(logits) == digest
+
+
+def test_digits_program_is_what_lowering_makes(program: Program, model: VisionTransformer) -> None:
+    """To the bit where float32 has the bits that it had, else with nearly the same weights."""
+    images = digits_task().calibration_images(0)
+    quantized = quantized_digits("BitLog2_Half_17")
+    spec = QuantizationSpec("BitLog2_Half_17", "integer")
+    made = lower_named("digits", quantized, images, spec, 0).program
+    with torch.inference_mode():
+        logits = model(images).numpy().astype("<f4").tobytes()
+    if hashlib.sha256(logits).hexdigest() == FLOAT_LOGITS:
+        assert program_bytes(made)[0] == PROGRAM_PATH.read_bytes()
+    assert (made.network, made.attention) == (program.network, program.attention)
+    for step, other in zip(made.blocks[1::2], program.blocks[1::2], strict=True):
+        assert isinstance(step, Mlp)
+        assert isinstance(other, Mlp)
+        assert np.mean(step.fc1.weights == other.fc1.weights) > 0.99
 
 
 def test_digits_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:

@@ -43,6 +43,7 @@ SHIPPED = (
     "bitlog2/models/runs/result.schema.json",
     "bitlog2/models/zoo/published_accuracy.csv",
     "bitlog2/models/zoo/data/digits.safetensors",
+    "bitlog2/models/zoo/data/digits.bitlog2",
 )
 
 

@@ -21,6 +21,8 @@ IMAGE_SIZE = 32
 #: `digits_input` gives multiples of 1/512 in [-1, 1].
 PIXELS = Pixels(1024, (0.5,), (0.5,))
 WEIGHTS_PATH = Path(__file__).parent / "data" / "digits.safetensors"
+#: The program of it in BitLog2_Half_17, W4A4, as `bitlog2 lower digits` made it.
+PROGRAM_PATH = WEIGHTS_PATH.with_name("digits.bitlog2")
 
 _UPSAMPLE = 4
 _HELD_OUT_PERIOD = 10
