@@ -26,6 +26,7 @@ COMMANDS = {
     "export": ("export:app", "parameters and integer codes of a model's layers, .mem and .npz"),
     "lower": ("lower:app", "a calibrated model as a program of integers, from pixels to logits"),
     "run": ("run:app", "logits of a lowered program on images, in integers, without torch"),
+    "replay": ("replay:app", "a register of the network that differed, computed again"),
     "selftest": ("selftest:app", "compare specification and kernels with known answers"),
     "bench": ("bench:app", "speed against named peers, as ratios"),
 }

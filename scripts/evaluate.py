@@ -40,8 +40,9 @@ EXAMPLES = """examples:
 data: a folder with train/ and val/, one folder of images per class in each, or train.tar and
 val.tar, or ImageNet as it is downloaded: README.md has the layouts
 
-exit status: 0 every value compared agreed, 1 a register differed (a row of attention is written as
-a vector set to replay) or the digest of the logits is not that of --expect, 2 wrong usage"""
+exit status: 0 every value compared agreed, 1 a register differed (written is a row of attention as
+a vector set for `golden verify`, in integer a file for `bitlog2 replay`) or the digest of the
+logits is not that of --expect, 2 wrong usage"""
 
 
 def check_mode(text: str) -> str:
@@ -107,8 +108,8 @@ class Files:
     dump_quantizers: Annotated[Path | None, value(output_file)] = None
     """write every scale, zero point and reparameterization there, by module name (.npz)"""
     mismatch_dir: Path | None = None
-    """folder of the row of a mismatch (default: bitlog2-mismatch, or mismatch in the folder of
-    --run)"""
+    """folder of what a mismatch leaves to replay (default: bitlog2-mismatch, or mismatch in the
+    folder of --run)"""
 
 
 @group(

@@ -34,7 +34,7 @@ def lower(
 
     What lowering chooses is printed: the LSB of each residual stream, the range of each table of an
     activation, and what the program makes of the calibration images. Exit status 1: a register
-    differs.
+    differs, and OUT.mismatch.json is written for `bitlog2 replay`.
 
     Args:
         model: model

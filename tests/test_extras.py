@@ -25,7 +25,7 @@ WORKS = (
     *("--version", "--help", "selftest", "run --help", "golden --help", "golden plan --unit exp2"),
     *(
         f"{each} --help"
-        for each in ("evaluate", "sweep", "report", "export", "lower", "bench", "status")
+        for each in ("evaluate", "sweep", "report", "export", "lower", "replay", "bench", "status")
     ),
     *(f"golden {each} --help" for each in ("emit", "run", "verify", "cosim", "cost", "proof")),
     "golden emit --out set --unit row_max --source random --count 3",
@@ -42,6 +42,7 @@ NEEDS = {
     "sweep --run run --vary F=4": "models",
     "export digits --out layers": "models",
     "lower digits --out program": "models",
+    "replay mismatch.json": "models",
     "bench": "models",
     "golden emit --out rows --source model --model digits --layers 0": "models",
     "golden cosim set --unit row_max": "rtl",

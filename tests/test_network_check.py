@@ -7,6 +7,7 @@ from support.programs import PROGRAMS, images
 
 from bitlog2.models.network import check
 from bitlog2.models.network.check import Mismatch, NetworkChecker
+from bitlog2.models.network.replay import Place
 
 
 def on_tensors(pixels):
@@ -34,8 +35,7 @@ def test_network_check_reports_the_first_unit_that_differs():
     checker.network.steps[2].fc1.constant[3] += 1
     checker(on_tensors(images(program, 2))[1:], [7])
     first = checker.first[0]
-    assert (first.image, first.part, first.unit) == (7, "steps.2.fc1", "linear_accumulator")
-    assert (first.register, first.place) == ("linear_acc", (0, 3))
+    assert first.place == Place(7, "steps.2.fc1", "linear_accumulator", "linear_acc", (0, 3))
     assert first.found == first.expected + 1
     assert checker.mismatched >= 19  # of the class token, two registers and 16 patches
     assert len(checker.first) == 5
@@ -43,12 +43,15 @@ def test_network_check_reports_the_first_unit_that_differs():
 
 
 def test_network_check_names_place_and_values():
-    of_linear = Mismatch(3, "steps.2.fc1", "activation", "u", (5, 7), 12, -13)
+    of_linear = Mismatch(Place(3, "steps.2.fc1", "activation", "u", (5, 7)), 12, -13)
     assert str(of_linear) == (
         "image 3 steps.2.fc1 activation u token 5 channel 7: expected 12 (0xc), got -13 (-0xd)"
     )
-    of_attention = Mismatch(0, "steps.1.attention", "attention_row", "t", (1, 2, 3), 0, 1)
-    assert " t group 1 row 2 key or channel 3: expected 0 (0x0), got 1 (0x1)" in str(of_attention)
+    row = Place(0, "steps.1.attention", "attention_row", "t", (1, 2, 3))
+    of_attention = Mismatch(row, 0, 1, {"m": 5, "n": 6})
+    assert str(of_attention).endswith(
+        " t group 1 row 2 key or channel 3: expected 0 (0x0), got 1 (0x1); inputs: m 5, n 6"
+    )
 
 
 def test_network_check_refuses_registers_that_only_one_has(monkeypatch):

@@ -21,6 +21,7 @@ from bitlog2.models.network import scales
 from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import _try_out, lower
 from bitlog2.models.network.network import IntegerNetwork
+from bitlog2.models.network.replay import replayed
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim.network.multiplier import stream_fraction_bits
@@ -173,6 +174,9 @@ def test_lower_command_reports_a_register_that_differs(tmp_path, capsys, monkeyp
     assert call("lower", "digits", "--out", tmp_path / "digits", "--check", 1) == 1
     said = capsys.readouterr().out
     assert re.search(r"^image 0 steps\.3\.q linear_requantizer linear_code token 0 cha", said, re.M)
+    file = tmp_path / "digits.mismatch.json"
+    assert f"the first one, again: bitlog2 replay {file}\n" in said
+    assert replayed(file).status == 0
 
 
 def test_lower_command_refuses_a_loaded_model(tmp_path):

@@ -149,14 +149,19 @@ def test_run_network_register_that_differs_is_named(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(QuantizedModel, "executed", wrong)
     result = tmp_path / "r.json"
     words = ["--scheme", "RowMax_16", "--limit", "3", "--check", "sample:1", "--json", str(result)]
-    assert main(["evaluate", *words]) == 1
+    assert main(["evaluate", *words, "--mismatch-dir", str(tmp_path / "m")]) == 1
     said = capsys.readouterr().out
     place = r"image [012] steps\.2\.fc1 linear_accumulator linear_acc token 0 channel 3: expected"
-    assert re.search(f"^MISMATCH RowMax_16: {place}", said, re.M)
+    inputs = r"inputs: zx \d+, linear_bias -?\d+$"
+    assert re.search(f"^MISMATCH RowMax_16: {place} .*; {inputs}", said, re.M)
     assert "check FAILED" in said
     check = json.loads(result.read_text())["cells"][1]["check"]
     assert check["mismatched"]["linear_acc"] >= 65
     assert not check["passed"]
+    (file,) = (tmp_path / "m").iterdir()
+    assert f"the first one, again: bitlog2 replay {file}\n" in said
+    assert main(["replay", str(file)]) == 0  # of the program, which has the right bias
+    assert "the three agree" in capsys.readouterr().out
 
 
 def test_run_network_ties_go_to_the_lower_class():

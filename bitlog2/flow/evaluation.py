@@ -10,6 +10,7 @@ import msgspec
 
 from bitlog2.golden import RowCase, emit_rows
 from bitlog2.models.images.data import Progress
+from bitlog2.models.network.replay import Replay, write_replay
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
@@ -247,16 +248,21 @@ class Table:
             if check.first_mismatches and (self._folder / cell.name).is_dir():
                 folder = self._folder / cell.name
                 print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
+            if check.first_mismatches and self._file_of(cell.name).is_file():
+                print(f"the first one, again: bitlog2 replay {self._file_of(cell.name)}")
         if not result.passed:
             print("check FAILED")
             return 1
         return 0
 
-    def replay(self, cell: Cell, mismatch: RegisterMismatch) -> None:
-        """Write the row of a cell's first mismatch as a vector set, for `golden verify`."""
+    def replay(self, cell: Cell, mismatch: RegisterMismatch | Replay) -> None:
+        """Write the first mismatch of a cell: its row as a vector set, or its part's inputs."""
         if cell in self._replayed:
             return
         self._replayed.add(cell)
+        if isinstance(mismatch, Replay):
+            write_replay(self._file_of(cell.name), mismatch)
+            return
         place = (mismatch.layer, mismatch.window, mismatch.head, mismatch.image, mismatch.row)
         row = RowCase(
             scores=mismatch.score,
@@ -268,6 +274,9 @@ class Table:
             origin=origin_of(cell.model, *place),
         )
         emit_rows(self._folder / cell.name, mismatch.config, [row])
+
+    def _file_of(self, cell: str) -> Path:
+        return self._folder / f"{cell}.json"
 
 
 def _print_expected(result: Result, expect: str | None) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import lower_named
+from bitlog2.models.network.replay import write_replay
 from bitlog2.models.network.scales import Choices
 from bitlog2.models.ptq.quantize import quantize
 from bitlog2.models.runs.evaluation import exact_float32, torch_threads
@@ -45,6 +46,11 @@ class LowerReport:
         """1 where a register differed, else 0."""
         return int(self.checker is not None and self.checker.mismatched > 0)
 
+    @property
+    def mismatch(self) -> Path:
+        """The file of the first register that differs; it is there where one does."""
+        return self.out.with_name(f"{self.out.name}.mismatch.json")
+
     def lines(self) -> list[str]:
         """Return the report."""
         lines = self.choices.lines()
@@ -52,6 +58,8 @@ class LowerReport:
             lines.append(f"pixels {self.pixels[0]}: {self.pixels[1]} images")
         if self.checker is not None:
             lines += self.checker.lines()
+        if self.status:
+            lines.append(f"the first one, again: bitlog2 replay {self.mismatch}")
         return [*lines, f"program {self.out}: {self.digest}"]
 
 
@@ -98,7 +106,10 @@ def lower_model(
     checker = NetworkChecker(program) if check else None
     if checker is not None:
         checker(normalization.of(images[:check]))
-    return LowerReport(out, digest, choices, written, checker)
+    report = LowerReport(out, digest, choices, written, checker)
+    if checker is not None and checker.replay is not None:
+        write_replay(report.mismatch, checker.replay)
+    return report
 
 
 def _write_pixels(path: Path, images: np.ndarray) -> int:

@@ -1,7 +1,7 @@
 """Every register of the torch network against the simulator's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,12 @@ from bitlog2.sim.network.simulator import Simulator
 from ..watch.check import NETWORK, HeadChoice
 from ..watch.recorder import Parting
 from .network import ImageNetwork, IntegerNetwork
+from .replay import PartRun, Place, Replay, axes_of, in_hex, inputs_of, replay_of
 
 #: Mismatches that are kept; the others are counted.
 _KEPT = 5
 #: Values of registers that are held at once, of as many images as have no more.
 _VALUES = 1 << 25
-#: Names of the axes of a register by unit; those of others are token and channel.
-_AXES = {
-    "image_requantizer": ("colour", "line", "column"),
-    "attention_row": ("group", "row", "key or channel"),
-}
-
-
-def axes_of(unit: str) -> tuple[str, ...]:
-    """Return the names of the axes of a unit's registers, those of images left out."""
-    return _AXES.get(unit, ("token", "channel"))
 
 
 @dataclass(frozen=True)
@@ -37,26 +28,22 @@ class Mismatch:
     """A value of a register that is not the simulator's.
 
     Attributes:
-        image: its number.
-        part, unit, register: where, as a trace names them.
-        place: token and channel, or what else the register has axes of.
+        place: where.
         expected, found: of the simulator, and of the torch network.
+        inputs: what the unit computes it from, as far as that is one value each; of the first
+            mismatch alone.
     """
 
-    image: int
-    part: str
-    unit: str
-    register: str
-    place: tuple[int, ...]
+    place: Place
     expected: int
     found: int
+    inputs: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        axes = zip(axes_of(self.unit), self.place, strict=False)
-        place = " ".join(f"{name} {index}" for name, index in axes)
+        inputs = ", ".join(f"{name} {value}" for name, value in self.inputs.items())
         return (
-            f"image {self.image} {self.part} {self.unit} {self.register} {place}: expected "
-            f"{self.expected} ({self.expected:#x}), got {self.found} ({self.found:#x})"
+            f"{self.place}: expected {in_hex(self.expected)}, got {in_hex(self.found)}"
+            f"{'; inputs: ' * bool(inputs)}{inputs}"
         )
 
 
@@ -71,6 +58,7 @@ class NetworkChecker:
     Attributes:
         counts, wrong: values of registers compared so far, and those that differ, by register.
         first: the first mismatches, in the order of the data.
+        replay: the file of the first one; None without any.
     """
 
     program: Program
@@ -78,6 +66,7 @@ class NetworkChecker:
     counts: dict[str, int] = field(default_factory=dict)
     wrong: dict[str, int] = field(default_factory=dict)
     first: list[Mismatch] = field(default_factory=list)
+    replay: Replay | None = None
 
     def __post_init__(self) -> None:
         self.network, self._simulator = self.loaded or (
@@ -124,7 +113,18 @@ class NetworkChecker:
             self.network.observe = None
         for key in self._expected:
             raise ValueError(f"register {' '.join(key)} must be of both, torch has none")
+        if self.first and self.replay is None:
+            self._keep_inputs(pixels)
         return logits
+
+    def _keep_inputs(self, pixels: Tensor) -> None:
+        """Add its inputs to the first mismatch, which is on one of these images."""
+        first = self.first[0]
+        image = self._numbers.index(first.place.image)
+        inputs = inputs_of(self.network, pixels[image : image + 1], first.place)
+        self.replay = replay_of(first.place, first.expected, first.found, inputs, self.program)
+        run = PartRun(self.program, first.place, inputs)
+        self.first[0] = replace(first, inputs=run.values(run.simulator()))
 
     def lines(self) -> list[str]:
         """Return the report: the first mismatches, and the counts."""
@@ -152,7 +152,8 @@ class NetworkChecker:
             for place in map(tuple, np.argwhere(differ)[: _KEPT - len(self.first)].tolist()):
                 there = int(expected[place]), int(found[place])
                 number = self._numbers[place[0]]
-                self.first.append(Mismatch(number, part, unit, name, place[1:], *there))
+                found_at = Place(number, part, unit, name, place[1:])
+                self.first.append(Mismatch(found_at, *there))
 
 
 def first_parting(a: ImageNetwork, b: ImageNetwork, image: Tensor, number: int) -> Parting | None:

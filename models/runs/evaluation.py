@@ -24,6 +24,7 @@ from ..images.data import ImageBatch, Progress, position_batches
 from ..network.check import NetworkCheck, NetworkChecker
 from ..network.lower import lower_named
 from ..network.network import ImageNetwork
+from ..network.replay import Replay
 from ..network.watermarks import network_marks
 from ..ptq.attention import IntegerAttention
 from ..ptq.quantize import DATAPATH_FIELDS, QuantizationSpec, quantize
@@ -60,13 +61,14 @@ class Events:
         inputs: before the cells of a model, with their inputs.
         model: with each quantized model, once it is calibrated or loaded; None where nobody needs
             the models of cells that are finished.
-        mismatch: with the first mismatch of each batch.
+        mismatch: with the first mismatch of each batch: its row of attention, or its part of the
+            network.
         cell: with each finished cell, in order, and its images per second.
     """
 
     inputs: Callable[[Inputs], None] = _ignore
     model: Callable[[QuantizedModel], None] | None = None
-    mismatch: Callable[[Cell, RegisterMismatch], None] = _ignore
+    mismatch: Callable[[Cell, RegisterMismatch | Replay], None] = _ignore
     cell: Callable[[CellResult, float], None] = _ignore
 
 
@@ -650,6 +652,8 @@ def _record(events: Events, cell: Cell, watchers: _Watchers, about: dict[str, An
     if isinstance(checker, NetworkCheck):
         kept["compared"], kept["mismatched"] = checker.found.counts, checker.found.wrong
         kept["mismatches"] = tuple(map(str, checker.found.first))
+        if checker.found.replay is not None:
+            events.mismatch(cell, checker.found.replay)
     elif checker is not None:
         checker.finish()
         if checker.unchecked:
