@@ -7,7 +7,6 @@ shows in o; the rows are in `row_trials.py`, the row function in `row_stages.py`
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -356,22 +355,23 @@ def _log2_faults(config: AttentionConfig) -> Iterator[Fault]:
 
 def _bit_faults(config: AttentionConfig) -> Iterator[Fault]:
     """A bit of e or of the row sum that is lost, or always 1, on the way to the comparison."""
-    for k, (name, bit_of) in product(range(config.width("e")), _STUCK.items()):
-        wrong = _compared(lambda e, s, k=k, of=bit_of: (of(e, 1 << k), s))
-        yield Fault(f"e_bit_{k}_{name}", "BL2-LOG2-04", "level", wrong, ("decisions",))
-    for k, (name, bit_of) in product(range(config.width("s")), _STUCK.items()):
-        wrong = _compared(lambda e, s, k=k, of=bit_of: (e, of(s, 1 << k)))
-        yield Fault(f"sum_bit_{k}_{name}", "BL2-LOG2-04", "level", wrong, ("decisions",))
+    for place, (port, name) in enumerate((("e", "e"), ("s", "sum"))):
+        for k in range(config.width(port)):
+            for kind, value in (("lost", 0), ("set", 1)):
+                wrong = _stuck_bit(place, 1 << k, value)
+                fault = f"{name}_bit_{k}_{kind}"
+                yield Fault(fault, "BL2-LOG2-04", "level", wrong, ("decisions",))
 
 
-_STUCK: dict[str, Callable[[Integers, int], Integers]] = {
-    "lost": lambda register, bit: register & ~bit,
-    "set": lambda register, bit: register | bit,
-}
+def _stuck_bit(place: int, bit: int, value: int) -> Stage:
+    """Return the levels of operands, e and s, of which one has a bit that is always 0 or 1."""
 
+    def wrong(rows: QuotientRows, *operands: Integers) -> Integers:
+        changed = list(operands)
+        changed[place] = changed[place] | bit if value else changed[place] & ~bit
+        return rows.level(*changed)
 
-def _compared(change: Callable[[Integers, Integers], tuple[Integers, Integers]]) -> Stage:
-    return lambda rows, e, s: rows.level(*change(e, s))
+    return wrong
 
 
 def _met_exactly(level: int, config: AttentionConfig) -> bool:

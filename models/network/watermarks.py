@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..watch.check import NETWORK
 from ..watch.watermarks import Mark, join_marks
-from .network import IntegerNetwork, MlpStep, ToStream, scaled
+from .network import IntegerNetwork, MlpStep, ToStream
 
 
 @contextmanager
@@ -31,13 +31,11 @@ def network_marks(model: nn.Module, layers: dict[str, dict[str, Mark]]) -> Itera
 
     def residual(module: Any, inputs: tuple[Any, ...], _: Tensor) -> None:
         acc = accumulators.pop(module.product)
-        added = scaled(acc, module.residual_multiplier, module.residual_shift)
-        join_marks(marks, {"residual": _mark(added + inputs[1], *module.range)})
+        join_marks(marks, {"residual": _mark(module.scaling(acc) + inputs[1], *module.range)})
 
     def activation(module: Any, _: tuple[Any, ...], __: Tensor) -> None:
         acc = accumulators.pop(module.fc1)
-        u = scaled(acc, module.activation_multiplier, module.activation_shift)
-        join_marks(marks, {"u": _mark(u, *module.range)})
+        join_marks(marks, {"u": _mark(module.scaling(acc), *module.range)})
 
     handles = []
     for module in modules:
