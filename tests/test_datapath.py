@@ -109,15 +109,21 @@ ALLOWED = {
     "config_from_mapping",
     "bitlog2.sim.checks.check_choice",
     "bitlog2.sim.checks.check_int",
+    "bitlog2.sim.network.NETWORK",
     "bitlog2.sim.network.NetworkConfig",
     "bitlog2.sim.network.activation_table.activation_table",
+    "bitlog2.sim.network.simulator.logits_digest",
     "bitlog2.sim.files.naming",
     "bitlog2.sim.files.write_whole",
 }
 #: Modules of a network that declare or make what it loads; none has its arithmetic.
-DECLARE = tuple(f"bitlog2.sim.network.{name}." for name in ("multiplier", "parameters", "program"))
-#: Modules that are there to run the simulator, the last one to report what a program does.
-RUN_IT = {"check.py", "lower.py"}
+DECLARE = tuple(
+    f"bitlog2.sim.network.{name}."
+    for name in ("multiplier", "parameters", "program", "program_file")
+)
+#: Modules that are there to run the simulator: to compare with it, to replay a mismatch, to load it
+#: once for all images of a cell, and to report what a program does.
+RUN_IT = {"check.py", "replay.py", "evaluation.py", "lower.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:
