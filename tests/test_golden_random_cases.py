@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "5ed785df26eaf0ed795f7ab2028ab23144644f212f937656a34571758323f2a5",
-        "keys": "bfdeb64134e948fe7229ac82609c84f7566ffe3eebb7521575b476488a767758",
-        "params": "7c57b9fcb6f292d9b6ed3ddbc3b0dcacc199908c7acd17444a1cec283a9e2615",
-        "rows": "fc346da50a2491f241668c09cd1d47fa9cd9bb6b89bd00e6988aae7ef853b098",
-        "stimulus": "e021e12ad790a9458162d2eb3f3712d750268c11b6fc163694ed57558777d18b",
+        "expected": "7a05376ac37b226fb0f95a4d4d63a31a43ff917046c870253e1c6d413a7d13ad",
+        "keys": "d91da43fd5365c305f6897bcbdad2d04ccf6824f39e7f23dd2f1885ffbc3e80a",
+        "params": "424a654aa4f8a3dc1f75cf16b62817d5545c6dc52b46cd25e89adbe05f839a76",
+        "rows": "c107fe48192c8d1a6187bcfc7a9c9b44fe018090dd153cafbc00205b3b595b99",
+        "stimulus": "3af12d162bce689f85f46aeb3dd37d89755513400c59c0ce1b7d0711ef9aba6d",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",
@@ -47,8 +47,8 @@ DEFAULT_SET = {
         "stimulus": "1046f679bb213fcadde18ba4ac9e1e8b96e1393a1da00970bcda237e307cba58",
     },
     "row_sum": {
-        "expected": "eedd505b4d23df0621a92b4d807faf4f409d9ef28e04dcb971ee75aef7768347",
-        "stimulus": "08637e76cd55eb432de60118b88dd81e440f2aa54ab347602b644742e4d36e85",
+        "expected": "d3978a63330d52a5720ca932f169cd7397e14e0a2902739c0a2372ed3d126ba7",
+        "stimulus": "b959756264805bcd68ee6a38d7665b4a1e25dd769eb4896840661feb35b1ef24",
     },
     "score_accumulator": {
         "expected": "00879c49861b111c16cf79839c02a56861fbc67878049a02582095936828cba3",

@@ -148,7 +148,7 @@ def export_manifest() -> bytes:
         ConvolutionLayer(name="patch", **linear, kernel=(3, 2, 2), stride=(2, 2)),
         AttentionLayer(name="attn", **sizes, masked=False, biased=False, params=params),
     )
-    how = {"scheme": "BitLog2_Half_17", "arithmetic": "integer", "w_bits": 4, "a_bits": 4}
+    how = {"scheme": "BitLog2_Half_17", "arithmetic": "attention", "w_bits": 4, "a_bits": 4}
     command = "bitlog2 export digits --images 0,7 --load FILE"
     quantization = Quantization(**how, seed=0)
     export = ExportManifest.of("digits", quantization, AttentionConfig(), (0, 7), layers, command)

@@ -36,7 +36,7 @@ class Decision:
 
 
 #: Keys of the largest row that shows a bit of the row sum.
-_FEW_KEYS = 300
+_FEW_KEYS = 520
 
 
 class Decisions:
@@ -263,7 +263,6 @@ def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
         ("o shows a row sum at the threshold of a level from one above it", found.thresholds),
         ("o shows an LSB of each entry of the exp2 table", found.entries),
         ("o shows whether exp2 rounds up or down", found.shifts),
-        ("o shows bits of e and of the row sum in a comparison", found.bits),
     ):
         for row in rows:
             yield _sensed(maker, reason, row)
@@ -273,6 +272,12 @@ def decision_rows(maker: RowMaker) -> Iterator[RowCase]:
             yield _sensed(maker, reason, row, masked=place)
     for make in (_masked_e, _limited_distances, _rounded_scores, _saturated_scores, _zero_levels):
         yield from make(maker, found)
+
+
+def bit_rows(maker: RowMaker) -> Iterator[RowCase]:
+    """Yield the rows that show bits of e and of the row sum, behind all others: they draw last."""
+    for row in Decisions.of(maker.config).bits:
+        yield _sensed(maker, "o shows bits of e and of the row sum in a comparison", row)
 
 
 def _sensed(maker: RowMaker, reason: str, row: Decision, *, masked: int | None = None) -> RowCase:

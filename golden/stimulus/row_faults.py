@@ -360,7 +360,10 @@ def _bit_faults(config: AttentionConfig) -> Iterator[Fault]:
             for kind, value in (("lost", 0), ("set", 1)):
                 wrong = _stuck_bit(place, 1 << k, value)
                 fault = f"{name}_bit_{k}_{kind}"
-                yield Fault(fault, "BL2-LOG2-04", "level", wrong, ("decisions",))
+                yield Fault(fault, "BL2-LOG2-04", "level", wrong, ("decisions",), _NO_THRESHOLD)
+
+
+_NO_THRESHOLD = "no threshold of a level is at such a sum: rows that are drawn may show it"
 
 
 def _stuck_bit(place: int, bit: int, value: int) -> Stage:

@@ -68,12 +68,12 @@ _LARGEST_SUMS = 8
 
 
 def _longest(config: AttentionConfig, sampler: Sampler) -> Iterable[np.ndarray]:
-    for _ in range(_LARGEST_SUMS):
-        yield np.full(config.max_tokens, 1 << config.table_bits)
     for place in sorted({0, config.max_tokens - 1}):
         row = sampler.integers(0, 1 << config.table_bits, config.max_tokens)
         row[place] = 1 << config.table_bits
         yield row
+    for _ in range(_LARGEST_SUMS):
+        yield np.full(config.max_tokens, 1 << config.table_bits)
 
 
 def _corners(target: Target, sampler: Sampler) -> list[CaseGroup]:

@@ -13,7 +13,7 @@ import numpy as np
 from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.units.distance_quantizer import thresholds_of
 
-from .row_decisions import Decisions, decision_rows
+from .row_decisions import Decisions, bit_rows, decision_rows
 from .row_faults import faults
 from .row_shapes import RowMaker
 from .row_stages import Integers, rows_of
@@ -232,7 +232,8 @@ def _scales(config: AttentionConfig, keys: int) -> tuple[Integers, Integers]:
 
 def _decided(config: AttentionConfig) -> list[RowCase]:
     """Return the rows in which one LSB decides, which every set has, in one lane."""
-    return list(decision_rows(RowMaker(Target(config, 1), Sampler(0, "decisions"))))
+    maker = RowMaker(Target(config, 1), Sampler(0, "decisions"))
+    return [*decision_rows(maker), *bit_rows(maker)]
 
 
 @dataclass(frozen=True)
