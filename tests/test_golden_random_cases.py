@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "7a05376ac37b226fb0f95a4d4d63a31a43ff917046c870253e1c6d413a7d13ad",
-        "keys": "d91da43fd5365c305f6897bcbdad2d04ccf6824f39e7f23dd2f1885ffbc3e80a",
-        "params": "424a654aa4f8a3dc1f75cf16b62817d5545c6dc52b46cd25e89adbe05f839a76",
-        "rows": "c107fe48192c8d1a6187bcfc7a9c9b44fe018090dd153cafbc00205b3b595b99",
-        "stimulus": "3af12d162bce689f85f46aeb3dd37d89755513400c59c0ce1b7d0711ef9aba6d",
+        "expected": "dffc5de4623e6904eeb547b540237efc26444eb6beab90c0657c8f3f33810298",
+        "keys": "bd97ab46e6b78abd41262ebc9b77206c6ffbb2fc2ce53bf0e3a954ed1947d0d9",
+        "params": "cd5e4e38224e9fd4aaa9350cba755b39c40bad029f1431e4632388b0f83d5b4a",
+        "rows": "24c58a84f202bab4241762ddd930aa0b6399008442b79c7f41f5d20e33dcbaf4",
+        "stimulus": "5542f989642a7bbcf6a80040add5ec255504227d013e84c28bb7d45e5a91e6c0",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",

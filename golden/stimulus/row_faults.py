@@ -355,15 +355,11 @@ def _log2_faults(config: AttentionConfig) -> Iterator[Fault]:
 
 def _bit_faults(config: AttentionConfig) -> Iterator[Fault]:
     """A bit of e or of the row sum that is lost, or always 1, on the way to the comparison."""
-    for place, (port, name) in enumerate((("e", "e"), ("s", "sum"))):
+    for place, (port, name, *tried) in enumerate((("e", "e"), ("s", "sum", "long"))):
         for k in range(config.width(port)):
             for kind, value in (("lost", 0), ("set", 1)):
-                wrong = _stuck_bit(place, 1 << k, value)
-                fault = f"{name}_bit_{k}_{kind}"
-                yield Fault(fault, "BL2-LOG2-04", "level", wrong, ("decisions",), _NO_THRESHOLD)
-
-
-_NO_THRESHOLD = "no threshold of a level is at such a sum: rows that are drawn may show it"
+                wrong, rows = _stuck_bit(place, 1 << k, value), ("decisions", *tried)
+                yield Fault(f"{name}_bit_{k}_{kind}", "BL2-LOG2-04", "level", wrong, rows)
 
 
 def _stuck_bit(place: int, bit: int, value: int) -> Stage:

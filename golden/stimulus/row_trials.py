@@ -194,6 +194,11 @@ class Trials:
             for v, zv in ((self.most, 0), (0, self.most), (self.most, self.most)):
                 yield _Shape(zeros, zeros, zeros, (v,) * keys, zv=zv)
 
+    def long(self) -> Iterator[_Shape]:
+        """Yield a flat row of three quarters of the most keys: a sum above every threshold."""
+        keys = max(3 * self.config.max_tokens // 4, 1)
+        yield from self._of_t((0,) * keys, (1,) * keys)
+
     def offsets(self) -> Iterator[_Shape]:
         """Yield rows of one key with a zero point, v above, at or below its own."""
         top = (1 << self.config.o_bits) - 1
