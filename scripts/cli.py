@@ -1,13 +1,18 @@
 """`bitlog2`: the one console command; a command's module is imported when that command runs."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-
-from cyclopts import App
+from functools import cache
+from typing import TYPE_CHECKING
 
 from bitlog2 import SPEC_VERSION, __version__
 
-from .terminal import STYLE, PlainHelp, run
+from .help_page import HELP_FLAGS, description, entry, section
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 #: Command -> its module, and its line in the help.
 COMMANDS = {
@@ -65,25 +70,54 @@ _GOLDEN_EXAMPLES = """example, the simulator playing the device:
   bitlog2 golden run vectors --out results
   bitlog2 golden verify vectors --actual attention_row=results/attention_row.expected.mem"""
 
-app = App(
-    name="bitlog2",
-    help="Bit-exact integer attention for 4-bit vision transformers: simulator, golden vectors, "
-    "checked PyTorch models.",
-    version=f"bitlog2 {__version__}, specification version {SPEC_VERSION}",
-    help_formatter=PlainHelp(_EXAMPLES),
-    **STYLE,
+_ABOUT = (
+    "Bit-exact integer attention for 4-bit vision transformers: simulator, golden vectors, "
+    "checked PyTorch models."
 )
-golden = App(
-    name="golden",
-    sort_key=len(COMMANDS),
-    help="Golden vectors for RTL: make a set, play the device, verify.",
-    help_formatter=PlainHelp(_GOLDEN_EXAMPLES),
-)
-for _parent, _commands in ((app, COMMANDS), (golden, GOLDEN)):
-    for _place, (_name, (_where, _text)) in enumerate(_commands.items()):
-        _parent.command(f"{__package__}.{_where}", name=_name, help=_text, sort_key=_place)
-app.command(golden)
-app.register_install_completion_command(add_to_startup=False)
+_GOLDEN_ABOUT = "Golden vectors for RTL: make a set, play the device, verify."
+_VERSION = f"bitlog2 {__version__}, specification version {SPEC_VERSION}"
+#: The options that `app` adds to the commands.
+_OPTIONS = {
+    ", ".join(HELP_FLAGS): "Print the help page.",
+    "--install-completion": "Install shell completion for this application.",
+    "--version": "Display application version.",
+}
+
+
+def help_page() -> str:
+    """Return what `app` prints as its help, without the time that the import of cyclopts takes."""
+    commands = {name: text for name, (_, text) in COMMANDS.items()}
+    entries = commands | {"golden": _GOLDEN_ABOUT} | _OPTIONS
+    lines = section("Commands", (entry(*each) for each in entries.items()))
+    return "\n".join(["bitlog2 COMMAND", description(_ABOUT), lines, "", _EXAMPLES])
+
+
+@cache
+def app() -> App:
+    """Return the command line."""
+    from cyclopts import App
+
+    from .terminal import STYLE, PlainHelp
+
+    whole = App(
+        name="bitlog2",
+        help=_ABOUT,
+        version=_VERSION,
+        help_formatter=PlainHelp(_EXAMPLES),
+        **STYLE,
+    )
+    golden = App(
+        name="golden",
+        sort_key=len(COMMANDS),
+        help=_GOLDEN_ABOUT,
+        help_formatter=PlainHelp(_GOLDEN_EXAMPLES),
+    )
+    for parent, commands in ((whole, COMMANDS), (golden, GOLDEN)):
+        for place, (name, (where, text)) in enumerate(commands.items()):
+            parent.command(f"{__package__}.{where}", name=name, help=text, sort_key=place)
+    whole.command(golden)
+    whole.register_install_completion_command(add_to_startup=False)
+    return whole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return run(app, "bitlog2", words)
+    if len(words) == 1 and words[0] in ("--version", *HELP_FLAGS):
+        print(_VERSION if words == ["--version"] else help_page())
+        return 0
+    from .terminal import run
+
+    return run(app(), "bitlog2", words)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from errno import ENOSPC
 from pathlib import Path
-from textwrap import wrap
 from typing import Any, TextIO
 
 from cyclopts import (
@@ -21,6 +20,8 @@ from cyclopts import (
 )
 
 from bitlog2.extras import refusal
+
+from .help_page import HELP_FLAGS, description, entry, section
 
 
 class PlainHelp:
@@ -47,37 +48,30 @@ class PlainHelp:
         """Print the options or commands of one title."""
         if not panel.entries:
             return
-        lines = ["", f"{panel.title}:"]
-        if about := _plain(panel.description):
-            lines += wrap(about, 78, initial_indent="  ", subsequent_indent="  ")
-        for entry in panel.entries:
-            lines += self._entry(entry)
-        print("\n".join(lines))
+        about = _plain(panel.description)
+        print(section(panel.title, map(self._entry, panel.entries), about))
 
     def render_usage(self, console: Any, options: Any, usage: Any) -> None:
         """Print the line of usage."""
         print(str(usage).strip())
 
-    def render_description(self, console: Any, options: Any, description: Any) -> None:
+    def render_description(self, console: Any, options: Any, text: Any) -> None:
         """Print what the command does."""
-        print("\n" + "\n".join(wrap(_plain(description), 80)))
+        print(description(_plain(text)))
 
-    def _entry(self, entry: Any) -> list[str]:
+    def _entry(self, shown: Any) -> list[str]:
         """Return the lines of an option or a command."""
-        options = (*entry.names, *entry.shorts)
-        label = getattr(entry, "positional_label", None)  # of cyclopts 5
-        kinds = re.findall("bool|int|Path", str(entry.type or ""))
+        options = (*shown.names, *shown.shorts)
+        label = getattr(shown, "positional_label", None)  # of cyclopts 5
+        kinds = re.findall("bool|int|Path", str(shown.type or ""))
         takes = {"bool": "", "int": " N", "Path": " PATH"}[kinds[0]] if kinds else " TEXT"
-        is_option = entry.type is not None and options and options[0].startswith("-")
-        left = "  " + ", ".join(filter(None, (label, *options))) + (takes if is_option else "")
+        is_option = shown.type is not None and options and options[0].startswith("-")
+        left = ", ".join(filter(None, (label, *options))) + (takes if is_option else "")
         names = next((self._names[each] for each in options if self._names.get(each)), ())
-        text = _plain(entry.description) + f": {', '.join(names)}" * bool(names)
-        if entry.default not in (None, "", "False", "()", "None", False, ()):
-            text += f" (default: {entry.default})"
-        rest = wrap(text, 56)
-        if len(left) <= 22 and rest:
-            left = f"{left:<24}{rest.pop(0)}"
-        return [left, *(" " * 24 + line for line in rest)]
+        text = _plain(shown.description) + f": {', '.join(names)}" * bool(names)
+        if shown.default not in (None, "", "False", "()", "None", False, ()):
+            text += f" (default: {shown.default})"
+        return entry(left, text)
 
 
 def _plain(text: Any) -> str:
@@ -92,7 +86,7 @@ STYLE: dict[str, Any] = {
     "result_action": "return_value",
     "exit_on_error": False,
     "print_error": False,
-    "help_flags": ["--help", "-h"],
+    "help_flags": HELP_FLAGS,
     "default_parameter": Parameter(negative=()),
 }
 

@@ -34,11 +34,18 @@ import contextlib, io, sys
 from bitlog2.scripts.cli import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     assert main(["--help"]) == main(["--version"]) == 0
-    assert "numpy" not in sys.modules
+    assert not {{"numpy", "cyclopts"}} & sys.modules.keys()
     for command in {commands}:
         assert main([*command, "--help"]) == 0, command
         assert main([*command, "--nonsense"]) == 2, command
 print(*sorted({heavy} & sys.modules.keys()))
+"""
+
+#: A page as cyclopts prints it; the help of a command that has run is its own in its parent's too.
+PAGE = """
+import sys
+from bitlog2.scripts import cli, terminal
+sys.exit(terminal.run(cli.app(), "bitlog2", sys.argv[1:]))
 """
 
 
@@ -65,6 +72,15 @@ def test_cli_help_has_an_example_and_lines_of_80(command, capsys):
     assert max(map(len, options.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("option", ["--help", "-h", "--version"])
+def test_cli_pages_without_cyclopts_are_those_that_it_prints(option, capsys):
+    assert main([option]) == 0
+    printed = subprocess.run(
+        [sys.executable, "-c", PAGE, option], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == capsys.readouterr().out
+
+
 def test_cli_help_has_the_defaults(capsys):
     assert main(["evaluate", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -87,7 +103,7 @@ def names_twice(app):
 @pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
 def test_cli_no_two_options_of_a_command_have_one_name(command):
     """Of two dataclasses with a field of one name, one would hide the other silently."""
-    app = cli.app
+    app = cli.app()
     for name in command:
         app = app[name]
     assert names_twice(app) == []

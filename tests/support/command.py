@@ -15,7 +15,7 @@ def parsed(*words: object) -> tuple[Any, Any]:
         ValueError: the command line is malformed: as it is printed.
     """
     try:
-        function, bound, _ = app.parse_args(
+        function, bound, _ = app().parse_args(
             [str(word) for word in words], exit_on_error=False, print_error=False
         )
     except CycloptsError as error:
