@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.simulator import Simulator
 
 from ..watch.check import NETWORK, HeadChoice
+from ..watch.in_order import InOrder
 from ..watch.recorder import Parting
 from .network import ImageNetwork, IntegerNetwork
 from .replay import PartRun, Place, Replay, axes_of, in_hex, inputs_of, replay_of
@@ -47,84 +49,196 @@ class Mismatch:
         )
 
 
+#: A register of a part of the network: part, unit, name.
+Key = tuple[str, str, str]
+
+
 @dataclass
+class Outcome:
+    """What was compared.
+
+    Attributes:
+        counts, wrong: values of registers, and those of them that differ, by register.
+        first: the first mismatches, in the order of the data.
+        pixels: (1, colour, line, column), the image of the first one; None without any.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    wrong: dict[str, int] = field(default_factory=dict)
+    first: list[Mismatch] = field(default_factory=list)
+    pixels: Tensor | None = None
+
+    def add(self, other: "Outcome") -> None:
+        """Add what was compared behind this."""
+        for total, new in ((self.counts, other.counts), (self.wrong, other.wrong)):
+            for name, count in new.items():
+                total[name] = total.get(name, 0) + count
+        self.first += other.first[: _KEPT - len(self.first)]
+        self.pixels = other.pixels if self.pixels is None else self.pixels
+
+
+@dataclass
+class Observed:
+    """Images that the torch network ran on, and every register of theirs.
+
+    Attributes:
+        pixels: (B, colour, line, column) integers.
+        numbers: of the images.
+        registers: (B, ...), in the order of the data.
+    """
+
+    pixels: Tensor
+    numbers: list[int]
+    registers: dict[Key, Tensor] = field(default_factory=dict)
+
+    def keep(self, part: str, unit: str, registers: dict[str, Tensor]) -> None:
+        """Take the registers of a unit, which nobody changes any more."""
+        self.registers |= {(part, unit, name): values for name, values in registers.items()}
+
+    @property
+    def values(self) -> int:
+        """Number of values."""
+        return sum(each.numel() for each in self.registers.values())
+
+    def compared(self, simulator: Simulator) -> Outcome:
+        """Run the simulator, and compare each register as it comes, by `==`.
+
+        Raises:
+            ValueError: a register is of one of them only, or has another shape.
+        """
+        found = Outcome()
+
+        def compare(part: str, unit: str, registers: Mapping[str, NDArray[Any]]) -> None:
+            for name, expected in registers.items():
+                self._compare((part, unit, name), expected, found)
+
+        simulator(self.pixels.cpu().numpy().astype(np.uint16), compare)
+        for key in self.registers:
+            raise ValueError(f"register {' '.join(key)} must be of both, the simulator has none")
+        return found
+
+    def _compare(self, key: Key, expected: NDArray[Any], found: Outcome) -> None:
+        ours, name = self.registers.pop(key, None), key[2]
+        if ours is None:
+            raise ValueError(f"register {' '.join(key)} must be of both, torch has none")
+        values = ours.cpu().numpy()
+        if expected.shape != values.shape:
+            raise ValueError(
+                f"register {' '.join(key)} must have shape {expected.shape[1:]}, "
+                f"got {values.shape[1:]}"
+            )
+        differ = expected != values
+        wrong = int(np.count_nonzero(differ))
+        found.counts[name] = found.counts.get(name, 0) + values.size
+        found.wrong[name] = found.wrong.get(name, 0) + wrong
+        if not wrong or len(found.first) == _KEPT:
+            return
+        for place in map(tuple, np.argwhere(differ)[: _KEPT - len(found.first)].tolist()):
+            at = Place(self.numbers[place[0]], *key, place[1:])
+            found.first.append(Mismatch(at, int(expected[place]), int(values[place])))
+            if found.pixels is None:
+                found.pixels = self.pixels[place[0] : place[0] + 1]
+
+
 class NetworkChecker:
-    """Runs both on images, and compares.
+    """Runs the torch network on images and, behind it on another thread, the simulator.
 
     Args:
         program: what both load.
         loaded: network and simulator of that program, where they are there already.
-
-    Attributes:
-        counts, wrong: values of registers compared so far, and those that differ, by register.
-        first: the first mismatches, in the order of the data.
-        replay: the file of the first one; None without any.
     """
 
-    program: Program
-    loaded: tuple[IntegerNetwork, Simulator] | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    wrong: dict[str, int] = field(default_factory=dict)
-    first: list[Mismatch] = field(default_factory=list)
-    replay: Replay | None = None
+    def __init__(
+        self, program: Program, loaded: tuple[IntegerNetwork, Simulator] | None = None
+    ) -> None:
+        self.program = program
+        self.network, self._simulator = loaded or (IntegerNetwork(program), Simulator(program))
+        self._work: InOrder[Outcome] = InOrder(threads=1, waiting=1)
+        self._found, self._replay = Outcome(), None
 
-    def __post_init__(self) -> None:
-        self.network, self._simulator = self.loaded or (
-            IntegerNetwork(self.program),
-            Simulator(self.program),
-        )
-        self._expected: dict[tuple[str, str, str], NDArray[Any]] = {}
-        self._numbers: list[int] = []
+    @property
+    def counts(self) -> dict[str, int]:
+        """Values of registers so far, by register; errors as `finish`."""
+        return self.finish().counts
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """Values that differ so far, by register; errors as `finish`."""
+        return self.finish().wrong
+
+    @property
+    def first(self) -> list[Mismatch]:
+        """The first mismatches, in the order of the data; errors as `finish`."""
+        return self.finish().first
+
+    @property
+    def replay(self) -> Replay | None:
+        """The file of the first one; None without any; errors as `finish`."""
+        self.finish()
+        return self._replay
 
     @property
     def compared(self) -> int:
-        """Values of registers so far."""
+        """Values of registers so far; errors as `finish`."""
         return sum(self.counts.values())
 
     @property
     def mismatched(self) -> int:
-        """Values that differ so far."""
+        """Values that differ so far; errors as `finish`."""
         return sum(self.wrong.values())
 
     def __call__(self, pixels: Tensor, numbers: Sequence[int] | None = None) -> Tensor:
-        """Return the logits of the torch network, (B, classes) int32, and compare all registers.
+        """Return the logits of the torch network, (B, classes) int32; the comparison goes on.
 
         Args:
             pixels: (B, colour, line, column) integers.
             numbers: of the images; None for their places.
+
+        Raises:
+            ValueError: as `finish`, of what was compared by now.
         """
         numbers, logits, start, step = numbers or range(len(pixels)), [], 0, 1
         while start < len(pixels):
             part = slice(start, start + step)
-            self._numbers, before = list(numbers[part]), self.compared
-            logits.append(self._run(pixels[part]))
+            seen = Observed(pixels[part], list(numbers[part]))
+            self.network.observe = seen.keep
+            try:
+                with torch.inference_mode():
+                    logits.append(IntegerNetwork.forward(self.network, seen.pixels))
+            finally:
+                self.network.observe = None
             start += step
-            step = max(1, _VALUES * step // max(1, self.compared - before))
+            step = max(1, _VALUES * len(seen.pixels) // max(1, seen.values))
+            self._merge(self._work.submit(partial(seen.compared, self._simulator)))
         return torch.cat(logits)
 
-    def _run(self, pixels: Tensor) -> Tensor:
-        """Return the logits of some images whose registers memory holds at once."""
-        self._simulator(pixels.cpu().numpy().astype(np.uint16), self._expect)
-        self.network.observe = self._compare
-        try:
-            with torch.inference_mode():
-                logits: Tensor = IntegerNetwork.forward(self.network, pixels)
-        finally:
-            self.network.observe = None
-        for key in self._expected:
-            raise ValueError(f"register {' '.join(key)} must be of both, torch has none")
-        if self.first and self.replay is None:
-            self._keep_inputs(pixels)
-        return logits
+    def finish(self) -> Outcome:
+        """Wait until all that was run has been compared, and return what was found.
 
-    def _keep_inputs(self, pixels: Tensor) -> None:
-        """Add its inputs to the first mismatch, which is on one of these images."""
-        first = self.first[0]
-        image = self._numbers.index(first.place.image)
-        inputs = inputs_of(self.network, pixels[image : image + 1], first.place)
-        self.replay = replay_of(first.place, first.expected, first.found, inputs, self.program)
+        Raises:
+            ValueError: a register is of one of both only, or has another shape there.
+        """
+        self._merge(self._work.drain())
+        if self._found.first and self._replay is None:
+            self._keep_inputs()
+        return self._found
+
+    def cancel(self) -> None:
+        """Drop what waits to be compared. The thread ends."""
+        self._work.cancel()
+
+    def _merge(self, outcomes: list[Outcome]) -> None:
+        for each in outcomes:
+            self._found.add(each)
+
+    def _keep_inputs(self) -> None:
+        """Add its inputs to the first mismatch."""
+        first, pixels = self._found.first[0], self._found.pixels
+        assert pixels is not None
+        inputs = inputs_of(self.network, pixels, first.place)
+        self._replay = replay_of(first.place, first.expected, first.found, inputs, self.program)
         run = PartRun(self.program, first.place, inputs)
-        self.first[0] = replace(first, inputs=run.values(run.simulator()))
+        self._found.first[0] = replace(first, inputs=run.values(run.simulator()))
 
     def lines(self) -> list[str]:
         """Return the report: the first mismatches, and the counts."""
@@ -132,28 +246,6 @@ class NetworkChecker:
             *map(str, self.first),
             f"registers: {self.compared:,} values compared, {self.mismatched:,} mismatches",
         ]
-
-    def _expect(self, part: str, unit: str, registers: Mapping[str, NDArray[Any]]) -> None:
-        self._expected |= {(part, unit, name): values for name, values in registers.items()}
-
-    def _compare(self, part: str, unit: str, registers: dict[str, Tensor]) -> None:
-        for name, values in registers.items():
-            expected, found = self._expected.pop((part, unit, name), None), values.cpu().numpy()
-            if expected is None or expected.shape != found.shape:
-                shape = None if expected is None else expected.shape[1:]
-                raise ValueError(
-                    f"register {part} {unit} {name} must have shape {shape}, got {found.shape[1:]}"
-                )
-            differ = expected != found
-            self.counts[name] = self.counts.get(name, 0) + found.size
-            self.wrong[name] = self.wrong.get(name, 0) + int(np.count_nonzero(differ))
-            if not self.wrong[name] or len(self.first) == _KEPT:
-                continue
-            for place in map(tuple, np.argwhere(differ)[: _KEPT - len(self.first)].tolist()):
-                there = int(expected[place]), int(found[place])
-                number = self._numbers[place[0]]
-                found_at = Place(number, part, unit, name, place[1:])
-                self.first.append(Mismatch(found_at, *there))
 
 
 def first_parting(a: ImageNetwork, b: ImageNetwork, image: Tensor, number: int) -> Parting | None:
@@ -200,24 +292,30 @@ class NetworkCheck:
         network, simulator: of one program.
 
     Attributes:
-        found: what was compared.
+        found: compares, and counts.
     """
 
     def __init__(self, choice: HeadChoice, network: ImageNetwork, simulator: Simulator) -> None:
         self._choice, self._network = choice, network
         self.found = NetworkChecker(network.program, (network, simulator))
 
-    def run(self, images: Tensor, numbers: list[int], logits: Tensor) -> None:
-        """Compare the registers of the chosen images; their logits must be those of the batch.
+    def run(self, images: Tensor, numbers: list[int]) -> Tensor:
+        """Return the logits (B, classes) int32 of a batch; the check of the chosen images goes on.
 
         Args:
             images: (B, colour, line, column) float32.
-            numbers: number of each in the validation set.
-            logits: (B, classes) int32, what the network gave the batch.
+            numbers: number of each image in the validation set.
+
+        Raises:
+            ValueError: as `NetworkChecker.finish`, of what was compared by now.
         """
+        pixels = self._network.normalization.of(images)
         chosen = self._choice.pairs(NETWORK, numbers, 1).tolist()
-        found = self.found(
-            self._network.normalization.of(images[chosen]), [numbers[place] for place in chosen]
-        )
-        if not torch.equal(found, logits[chosen]):
-            raise ValueError("logits must not depend on the batch: those of the check are others")
+        found = self.found(pixels[chosen], [numbers[place] for place in chosen])
+        left = sorted(set(range(len(images))) - set(chosen))
+        logits = found.new_empty((len(images), found.shape[1]))
+        logits[chosen] = found
+        if left:
+            with torch.inference_mode():
+                logits[left] = IntegerNetwork.forward(self._network, pixels[left])
+        return logits

@@ -40,7 +40,7 @@ from ..watch.check import (
 )
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from ..watch.statistics import MapStatistics
-from ..watch.watching import Watcher, watch
+from ..watch.watching import watch
 from ..watch.watermarks import Watermarks
 from ..zoo.checkpoint import QuantizedModel, load_quantized, model_digest, save_quantized
 from ..zoo.task import Task
@@ -601,23 +601,32 @@ class _Watchers:
         )
 
     def run(self, model: nn.Module, batch: ImageBatch, device: str) -> Tensor:
-        """Return the model's logits on the CPU; the check goes on."""
-        attention = self.checker if isinstance(self.checker, Checker) else None
-        watching: tuple[Watcher | None, ...] = (attention, self.digest, self.marks)
-        images, numbers = batch.images.to(device), batch.numbers.tolist()
+        """Return the model's logits on the CPU; the check goes on.
+
+        Raises:
+            ValueError: the check of a whole network found other logits than those of the batch.
+        """
+        checker, numbers = self.checker, batch.numbers.tolist()
+        images = batch.images.to(device)
+        attention = checker if isinstance(checker, Checker) else None
+        watching = [each for each in (attention, self.digest, self.marks) if each is not None]
+        if isinstance(checker, NetworkCheck) and not watching:
+            return checker.run(images, numbers).cpu()
         with ExitStack() as stack:
-            watched = stack.enter_context(watch(model, *filter(None, watching)))
+            watched = stack.enter_context(watch(model, *watching))
             if self.marks is not None:
                 stack.enter_context(network_marks(model, self.marks.layers))
             logits = watched.run(images, numbers)
-        if isinstance(self.checker, NetworkCheck):
-            self.checker.run(images, numbers, logits)
+        if isinstance(checker, NetworkCheck) and not checker.run(images, numbers).equal(logits):
+            raise ValueError("logits must not depend on the batch: those of the check are others")
         return logits.cpu()
 
     def cancel(self) -> None:
         """Give up what waits to be checked."""
         if isinstance(self.checker, Checker):
             self.checker.cancel()
+        elif self.checker is not None:
+            self.checker.found.cancel()
 
 
 def _answers(logits: Tensor, batch: ImageBatch) -> dict[str, Any]:
