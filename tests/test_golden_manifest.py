@@ -186,7 +186,7 @@ def test_golden_manifest_that_is_none_is_refused_in_one_line(data: bytes) -> Non
 @pytest.mark.parametrize("seed", one_in(2, range(100, 104)))
 def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> None:
     every = manglings(json.loads((rows / MANIFEST).read_bytes()))
-    for mangled in random.Random(seed).sample(every, 20):
+    for mangled in random.Random(seed).sample(every, 10):
         data = (json.dumps(mangled, indent=2) + "\n").encode()
         assert is_refused(rows, data), data.decode()
 
@@ -194,7 +194,7 @@ def test_golden_manifest_of_rows_mangled_is_refused(rows: Path, seed: int) -> No
 @pytest.mark.parametrize("seed", one_in(8, range(200, 208)))
 def test_golden_manifest_of_a_seed_mangled_is_refused(folder: Path, seed: int) -> None:
     every = manglings(json.loads((folder / MANIFEST).read_bytes()))
-    for mangled in random.Random(seed).sample(every, 10):
+    for mangled in random.Random(seed).sample(every, 4):
         data = (json.dumps(mangled, indent=2) + "\n").encode()
         assert is_refused(folder, data), data.decode()
 

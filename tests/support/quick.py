@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+#: The default scheme, and the one of the other family.
+USUAL = ("BitLog2_Half_17", "RowMax_16")
+
 
 def quick_where(
     quick: Callable[..., bool], runs: Iterable[Any], ids: Sequence[str] = ()
