@@ -154,7 +154,8 @@ class NetworkChecker:
         self.program = program
         self.network, self._simulator = loaded or (IntegerNetwork(program), Simulator(program))
         self._work: InOrder[Outcome] = InOrder(threads=1, waiting=1)
-        self._found, self._replay = Outcome(), None
+        self._found = Outcome()
+        self._replay: Replay | None = None
 
     @property
     def counts(self) -> dict[str, int]:
