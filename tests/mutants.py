@@ -1,10 +1,12 @@
 """One operator changed at a time, in a copy of a source file."""
 
 import ast
-import copy
 import random
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 _BINARY = {
@@ -37,13 +39,18 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one operator changed: where, and what."""
+    """A file with one operator changed: where, and what. Its source is made when asked for."""
 
     path: Path
     function: str
     line: int
     edit: str
-    source: str
+    text: Callable[[], str] = field(compare=False)
+
+    @property
+    def source(self) -> str:
+        """The file with that change."""
+        return self.text()
 
     @property
     def change(self) -> str:
@@ -104,19 +111,31 @@ def _of(node: ast.AST) -> list[tuple[str, type | str]]:
 def _with(
     tree: ast.Module, path: Path, function: str, node: ast.AST, change: tuple[str, type | str]
 ) -> Mutant:
-    memo: dict[int, object] = {}
-    mutated = copy.deepcopy(tree, memo)
-    target = memo[id(node)]
-    kind, new = change
     before = ast.unparse(node)
-    if kind == "op" or kind == "negation":
-        target.op = new()
-    elif kind == "ops":
-        target.ops[0] = new()
+    with _changed(node, change):
+        edit = f"{before} -> {ast.unparse(node)}"
+    return Mutant(path, function, node.lineno, edit, partial(_source, tree, node, change))
+
+
+def _source(tree: ast.Module, node: ast.AST, change: tuple[str, type | str]) -> str:
+    with _changed(node, change):
+        return ast.unparse(tree)
+
+
+@contextmanager
+def _changed(node: ast.AST, change: tuple[str, type | str]) -> Iterator[None]:
+    """Change a node, until what is done with it is done."""
+    kind, new = change
+    holder, name, value = node, "op", new if isinstance(new, str) else new()
+    if kind == "ops":
+        name, value = "ops", [value, *node.ops[1:]]
     elif kind == "keyword":
-        target.keywords[0].arg = new
-    else:
-        setattr(target.func, kind, new)
-    edit = f"{before} -> {ast.unparse(target)}"
-    source = ast.unparse(ast.fix_missing_locations(mutated))
-    return Mutant(path, function, node.lineno, edit, source)
+        holder, name = node.keywords[0], "arg"
+    elif kind in ("id", "attr"):
+        holder, name = node.func, kind
+    before = getattr(holder, name)
+    setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        setattr(holder, name, before)

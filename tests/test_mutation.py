@@ -465,7 +465,7 @@ def test_mutation_of_any_torch_operator_is_reported(mutant, tmp_path):
 def test_mutation_none_survives_unmutated():
     """What is not mutated is not reported: the check can tell the two apart."""
     source = Path(datapath.__file__).read_text()
-    same = Mutant(Path(datapath.__file__), "", 0, "unmutated", source)
+    same = Mutant(Path(datapath.__file__), "", 0, "unmutated", lambda: source)
     assert verdict(torch_verdict, same, Path(), Path()) == "survived"
 
 
@@ -478,5 +478,5 @@ def test_mutation_none_survives_unmutated():
 )
 def test_mutation_none_survives_unmutated_kernels(file, function, copied, tmp_path):
     """Compiled as mutants are, they give the bits of those that users run."""
-    same = Mutant(SIM / file, function, 0, "unmutated", (SIM / file).read_text())
+    same = Mutant(SIM / file, function, 0, "unmutated", (SIM / file).read_text)
     assert verdict(kernel_verdict, same, copied, tmp_path) == "survived"

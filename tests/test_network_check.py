@@ -63,5 +63,22 @@ def test_network_check_refuses_registers_that_only_one_has(monkeypatch):
         "forward",
         lambda x, part: forward(x, part._replace(observe=None)),
     )
-    with pytest.raises(ValueError, match=r"^register steps\.3\.norm .* must be of both"):
-        checker(on_tensors(images(program, 1)))
+    checker(on_tensors(images(program, 1)))
+    with pytest.raises(ValueError, match=r"^register steps\.3\.norm .* both, torch has none"):
+        checker.finish()
+
+
+def test_network_check_refuses_registers_that_only_torch_has(monkeypatch):
+    program = PROGRAMS["vit"]()
+    checker = NetworkChecker(program)
+    step = checker.network.steps[3].norm
+    forward = step.forward
+
+    def with_another(x, part):
+        part.keep("norm_requantizer", other=x)
+        return forward(x, part)
+
+    monkeypatch.setattr(step, "forward", with_another)
+    checker(on_tensors(images(program, 1)))
+    with pytest.raises(ValueError, match=r"^register steps\.3\.norm .* the simulator has none"):
+        checker.finish()

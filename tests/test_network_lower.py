@@ -174,8 +174,8 @@ def test_lower_command_writes_a_program_that_runs_to_the_digest_of_torch(tmp_pat
 
 def test_lower_command_reports_a_register_that_differs(tmp_path, capsys, monkeypatch):
     class Wrong(NetworkChecker):
-        def __post_init__(self):
-            super().__post_init__()
+        def __init__(self, program):
+            super().__init__(program)
             self.network.steps[3].q.zero += 1
 
     monkeypatch.setattr("bitlog2.flow.lower.NetworkChecker", Wrong)

@@ -251,7 +251,7 @@ def test_network_mutation_reports_nothing_of_the_modules_as_they_are(expected, m
         FOLDER / "product.py",
         FOLDER / "simulator.py",
     ):
-        whole = Mutant(path, "", 0, "none", path.read_text())
+        whole = Mutant(path, "", 0, "none", path.read_text)
         assert not differs(whole, expected, monkeypatch), path
 
 

@@ -265,7 +265,7 @@ def noticed(mutant: Mutant) -> bool:
 
 def test_network_torch_unmutated_copy_is_not_noticed():
     path = Path(network.__file__)
-    assert not noticed(Mutant(path, "", 0, "unmutated", path.read_text()))
+    assert not noticed(Mutant(path, "", 0, "unmutated", path.read_text))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
