@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 TORCH  ?= default
 TORCH_FLAGS_cpu := --torch-backend cpu
 READY  := $(VENV)/.ready-$(TORCH)
+# Compiled once, whatever the environment says: torch takes seconds in every process that imports it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-long mutation proof cost lint requirements derived bench wheel clean
 
