@@ -20,18 +20,19 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def each_part(size: int, workers: int, prepare: Prepare) -> None:
+def each_part(size: int, workers: int, prepare: Prepare, least: int = 1) -> None:
     """Call `work(part)` for slices that make up range(size), on the caller's thread and others.
 
     Args:
         size: how many items there are.
         workers: threads at most, the caller's among them.
         prepare: called once on each thread.
+        least: items of a part, but of the last one.
 
     Raises:
         Exception: what `work` raised for one of the parts.
     """
-    parts, lock = _parts(size, workers), Lock()
+    parts, lock = _parts(size, workers, least), Lock()
 
     def drain() -> None:
         with prepare() as work:
@@ -42,7 +43,8 @@ def each_part(size: int, workers: int, prepare: Prepare) -> None:
                     return
                 work(part)
 
-    others: list[Future[None]] = [_start(drain) for _ in range(min(workers, size) - 1)]
+    most = min(workers, -(-size // least))
+    others: list[Future[None]] = [_start(drain) for _ in range(most - 1)]
     try:
         drain()
     finally:
@@ -52,12 +54,12 @@ def each_part(size: int, workers: int, prepare: Prepare) -> None:
             raise error
 
 
-def _parts(size: int, workers: int) -> Iterator[slice]:
+def _parts(size: int, workers: int, least: int) -> Iterator[slice]:
     """Yield smaller and smaller parts, so that threads of different speeds end together."""
     start = 0
     while start < size:
-        step = max(1, (size - start) // (3 * workers))
-        yield slice(start, start + step)
+        step = max(least, (size - start) // (3 * workers))
+        yield slice(start, min(start + step, size))
         start += step
 
 

@@ -567,7 +567,7 @@ def test_attention_used_scratch_changes_no_bit():
 # Parts of a batch side by side.
 
 
-def parts_of(size, workers):
+def parts_of(size, workers, least=1):
     taken, lock = [], threading.Lock()
 
     def prepare():
@@ -577,7 +577,7 @@ def parts_of(size, workers):
 
         return nullcontext(work)
 
-    each_part(size, workers, prepare)
+    each_part(size, workers, prepare, least)
     return taken
 
 
@@ -586,6 +586,15 @@ def parts_of(size, workers):
 def test_threads_every_item_is_taken_once(size, workers):
     items = sorted(i for part in parts_of(size, workers) for i in range(part.start, part.stop))
     assert items == list(range(size))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 1000])
+def test_threads_no_part_but_the_last_has_fewer_items_than_least(size, workers):
+    parts = sorted(parts_of(size, workers, least=64), key=lambda part: part.start)
+    items = [i for part in parts for i in range(part.start, part.stop)]
+    assert items == list(range(size))
+    assert all(part.stop - part.start >= 64 for part in parts[:-1])
 
 
 def test_threads_each_has_scratch_of_its_own():

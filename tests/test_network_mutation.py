@@ -32,7 +32,7 @@ FOLDER = Path(simulator.__file__).parent
 SURVIVED, REPORTED, SECONDS = 0, 1, 60
 #: Mutants that compute the same on all legal input, and why.
 EQUIVALENT = {
-    "units/activation.py:activation_kernel: place + half -> place - half": (
+    "units/activation.py:activation_kernel: np.int64(u[t, o]) + half -> np.int64(u[t, o]) - half": (
         "a negative index counts from the end of the table"
     ),
     "network/simulator.py:attention: len(masked) > 1 -> len(masked) >= 1": (

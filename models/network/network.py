@@ -520,7 +520,7 @@ def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Te
         multiplier, constant, shift: as `factors` returns them.
     """
     if x.is_floating_point():
-        return x.mul_(multiplier).add_(constant).floor_()
+        return torch.addcmul(constant, x, multiplier, out=x).floor_()
     return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
 
 

@@ -43,8 +43,9 @@ from .units.reciprocal_root import reciprocal_root_kernel
 from .units.residual_adder import residual_adder_kernel
 from .units.token_mean import mean_term_kernel, token_mean_kernel
 
-#: Tokens that a thread takes from the product to its codes while they are in cache.
-_TILE = 64
+#: Tokens that a thread takes at least, and values of theirs that it takes at most, from the product
+#: to its codes while they are in cache.
+_TILE, _CACHED = 64, 1 << 17
 #: Of a batch: (images, tokens, channels).
 Tokens = NDArray[Any]
 
@@ -153,18 +154,19 @@ class _Simulation:
         if self.trace is not None:
             self.trace(part, unit, registers)
 
-    def tiles(self, tokens: int, work: Callable[[slice], None]) -> None:
-        """Do the work for all tokens, a tile at a time on each thread."""
+    def tiles(self, tokens: int, channels: int, work: Callable[[slice], None]) -> None:
+        """Do the work for all tokens, so many channels each, a tile at a time on each thread."""
+        size = max(_TILE, _CACHED // channels)
 
         def tile_by_tile(part: slice) -> None:
-            for start in range(part.start, part.stop, _TILE):
-                work(slice(start, min(start + _TILE, part.stop)))
+            for start in range(part.start, part.stop, size):
+                work(slice(start, min(start + size, part.stop)))
 
         @contextmanager
         def prepare() -> Iterator[Work]:
             yield tile_by_tile
 
-        each_part(tokens, self.workers, prepare)
+        each_part(tokens, self.workers, prepare, _TILE)
 
     # -- Steps
 
@@ -272,7 +274,7 @@ class _Simulation:
             product(rows, acc)
             then(tile, acc)
 
-        self.tiles(len(flat), work)
+        self.tiles(len(flat), linear.outputs, work)
         if kept is not None:
             acc = kept.reshape(*codes.shape[:2], -1)
             self.note(part, "linear_accumulator", linear_acc=acc)
@@ -301,7 +303,7 @@ class _Simulation:
         def add(tile: slice, acc: Tokens) -> None:
             x = flat[tile]
             low, high = config.stream_min, config.stream_max
-            counts.append(residual_adder_kernel(acc, *loaded, x, low, high, x))
+            counts.append(residual_adder_kernel(acc, *loaded, low, high, x))
 
         self.accumulators(part, linear, codes, add)
         self.saturated[part] = int(sum(counts))
@@ -355,7 +357,7 @@ class _Simulation:
             normalizer_kernel(rows, sums[0, tile], k[tile], r[tile], down, z)
             then(tile, z)
 
-        self.tiles(count, work)
+        self.tiles(count, channels, work)
         if kept is not None:
             total, squares, variance = sums.reshape(3, batch, tokens)
             self.note(part, "norm_sums", stream_sum=total, square_sum=squares, variance=variance)

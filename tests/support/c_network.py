@@ -402,8 +402,10 @@ def _linear_codes(c: NetworkConfig, w: Words) -> list[np.ndarray]:
 
 
 def _residual_rows(c: NetworkConfig, w: Words) -> list[np.ndarray]:
-    rest = w["x"].astype(np.int32)[None], c.stream_min, c.stream_max
-    return [_one_row(residual_adder.residual_adder_kernel, w, "acc", rest, np.int32)]
+    acc, x = (w[name].astype(np.int32)[None] for name in ("acc", "x"))
+    loaded = _per_channel(w, "m", "n")
+    residual_adder.residual_adder_kernel(acc, *loaded, c.stream_min, c.stream_max, x)
+    return [x[0]]
 
 
 def _sums(c: NetworkConfig, w: Words) -> list[np.ndarray]:

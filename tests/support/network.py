@@ -86,7 +86,7 @@ def residuals(
     x = np.array(np.broadcast_to(_tile(x, np.int32), acc.shape))
     loaded = _each(m, n, size=acc.shape[1])
     low, high = config.stream_min, config.stream_max
-    count = residual_adder.residual_adder_kernel(acc, *loaded, x, low, high, x)  # in place
+    count = residual_adder.residual_adder_kernel(acc, *loaded, low, high, x)
     return x[0].tolist(), int(count)
 
 

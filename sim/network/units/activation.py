@@ -78,8 +78,8 @@ def activation_kernel(acc, multiplier, shift, table, u, code):
     """
     half = np.int64(table.size >> 1)
     for t in range(code.shape[0]):
-        for o in range(code.shape[1]):
+        for o in range(code.shape[1]):  # apart from the table, so that it is done in vectors
             value = rnd_kernel(np.int64(acc[t, o]) * multiplier[o], shift[o])
-            place = min(max(value, -half), half - np.int64(1))
-            u[t, o] = place
-            code[t, o] = table[place + half]
+            u[t, o] = min(max(value, -half), half - np.int64(1))
+        for o in range(code.shape[1]):
+            code[t, o] = table[np.int64(u[t, o]) + half]

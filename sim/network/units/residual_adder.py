@@ -77,17 +77,17 @@ def residual_adder(acc: int, multiplier: int, shift: int, x: int, config: Networ
 
 
 @kernel
-def residual_adder_kernel(acc, multiplier, shift, x, low, high, residual):
-    """Write residual[t, o] of acc[t, o] and x[t, o]; return how many of them saturated.
+def residual_adder_kernel(acc, multiplier, shift, low, high, x):
+    """Add acc[t, o] to x[t, o]; return how many of them saturated.
 
-    acc, x: (T, O) int32; multiplier, shift: (O,) int64; low, high: int64, the range of the stream;
-    residual: (T, O) int32, which may be x itself.
+    acc: (T, O) int32; multiplier, shift: (O,) int64; low, high: int64, the range of the stream;
+    x: (T, O) int32, the stream before and after.
     """
     saturated = np.int64(0)
-    for t in range(residual.shape[0]):
-        for o in range(residual.shape[1]):
+    for t in range(x.shape[0]):
+        for o in range(x.shape[1]):
             value = rnd_kernel(np.int64(acc[t, o]) * multiplier[o], shift[o]) + np.int64(x[t, o])
             kept = min(max(value, low), high)
             saturated += np.int64(kept != value)
-            residual[t, o] = kept
+            x[t, o] = kept
     return saturated
