@@ -183,7 +183,7 @@ def long_sums_are_wrong(module):
     linear = Linear(weights, ProductParams(0, (0, 0)))
     codes = torch.full((1, 8191), 255, dtype=torch.uint8)
     return any(
-        module.Product(linear, largest)(codes, module.Part("linear", None)).tolist()
+        module.Product(linear, largest)(codes, module.Part("linear", None, frozenset())).tolist()
         != [[0, 8191 * 255 * 255]]
         for largest in (
             module.inner(NetworkConfig(a_bits=8, w_bits=8)),

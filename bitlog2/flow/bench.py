@@ -574,10 +574,10 @@ def whole_network(of: str, size: str, side: int = 224, batch: int = 16) -> Case:
 
 def checked_network() -> Case:
     """The whole network with every register of every unit checked, one torch thread."""
-    beside = cache(lambda: Simulator(_shape("small", 224, 8).simulator.program, threads=1))
+    beside = cache(lambda: Simulator(_shape("small", 224, 16).simulator.program, threads=1))
 
     def infer(check: bool) -> None:
-        made = _shape("small", 224, 8)
+        made = _shape("small", 224, 16)
         if not check:
             _forward(made.network, made.images)
             return

@@ -51,23 +51,26 @@ Observe = Callable[[str, str, dict[str, Tensor]], None]
 
 
 class Part(NamedTuple):
-    """Where a module stands, and who takes its registers."""
+    """Where a module stands, who takes its registers, and those that are wider than int32."""
 
     name: str
     observe: Observe | None
+    wide: frozenset[str]
 
     def of(self, name: str) -> "Part":
         """Return a part of this part."""
-        return Part(f"{self.name}.{name}", self.observe)
+        return self._replace(name=f"{self.name}.{name}")
 
     def keep(self, unit: str, **registers: Tensor) -> None:
         """Hand out the registers of a unit, as integers."""
         if self.observe is not None:
-            held = {
-                name: each.long() if each.is_floating_point() else each
-                for name, each in registers.items()
-            }
+            held = {name: self._integers(name, each) for name, each in registers.items()}
             self.observe(self.name, unit, held)
+
+    def _integers(self, name: str, values: Tensor) -> Tensor:
+        if not values.is_floating_point():
+            return values
+        return values.long() if name in self.wide else values.int()
 
 
 class IntegerNetwork(nn.Module):
@@ -83,6 +86,8 @@ class IntegerNetwork(nn.Module):
         self.program, self.observe = program, observe
         self.steps = nn.ModuleList(_MODULES[type(each)](each, program) for each in program.steps)
         self.images = max(1, _CACHED // largest_values(program))
+        registers = program.network.registers.items()
+        self.wide = frozenset(name for name, each in registers if each.bound >= 1 << 31)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers.
@@ -97,7 +102,7 @@ class IntegerNetwork(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         for place, step in enumerate(self.steps):
-            x = step(x, Part(f"steps.{place}", self.observe))
+            x = step(x, Part(f"steps.{place}", self.observe, self.wide))
         return x.int()
 
 

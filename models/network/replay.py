@@ -335,16 +335,17 @@ class PartRun:
                 found = step.datapath(*codes, loaded.params, *rows).named()
                 return {register: values[0, 0, 0].numpy() for register, values in found.items()}
             if isinstance(loaded, ImageParams):
-                step(*tensors, Part(name, keep))
+                step(*tensors, Part(name, keep, network.wide))
                 return kept
             module = network.get_submodule(self.place.part)
             if not isinstance(module, Product):
-                module(*tensors, Part(self.place.part, keep))
+                module(*tensors, Part(self.place.part, keep, network.wide))
                 return kept
             # Its step has what comes behind this product: it runs on zeros until here.
             module.register_forward_pre_hook(lambda _, given: (*tensors, *given[1:]))
             tokens = 1 + getattr(step, "first", 0)
-            step(torch.zeros(1, tokens, loaded.inputs, dtype=torch.int64), Part(name, keep))
+            zeros = torch.zeros(1, tokens, loaded.inputs, dtype=torch.int64)
+            step(zeros, Part(name, keep, network.wide))
         return kept
 
     def _tables(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:

@@ -58,7 +58,8 @@ def exact_accumulators(
     """
     narrow = x.device.type == "cpu" and int8_product_is_safe(x_max, weight_max)
     if narrow and _int8_product_works():
-        rows = x.reshape(-1, x.shape[-1]).to(torch.int8)
+        rows = x.reshape(-1, x.shape[-1])
+        rows = rows.view(torch.int8) if rows.dtype == torch.uint8 else rows.to(torch.int8)
         product = torch._int_mm(rows, weight.to(torch.int8).t())
         return product.view(*x.shape[:-1], len(weight))
     if bound is None:

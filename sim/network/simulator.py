@@ -363,7 +363,9 @@ class _Simulation:
             self.note(part, "norm_sums", stream_sum=total, square_sum=squares, variance=variance)
             k, root, r = (each.reshape(batch, tokens) for each in (k, root, r))
             self.note(part, "reciprocal_root", root_shift=k, root=root, reciprocal=r)
-            distance = channels * x.astype(np.int64) - total[:, :, None]
+            distance = x.astype(np.int64)
+            distance *= channels
+            distance -= total[:, :, None]
             self.note(part, "normalizer", centred=distance, z=kept.reshape(x.shape))
 
     def norm(self, part: str, p: NormParams, x: Tokens) -> Tokens:
