@@ -225,6 +225,9 @@ EQUIVALENT = {
     ),
     "network/network.py:__init__: largest[1] <= np.iinfo(np.int8).max -> "
     "largest[1] < np.iinfo(np.int8).max": "a wider type of the weights",
+    "network/network.py:__init__: each.bound > largest -> each.bound >= largest": (
+        "the wider type holds the largest of the narrower one, too"
+    ),
     "network/network.py:kind_of: max(bounds) < 1 << 53 -> max(bounds) <= 1 << 53": (
         "a float64 holds 2**53, too"
     ),

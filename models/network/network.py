@@ -86,8 +86,8 @@ class IntegerNetwork(nn.Module):
         self.program, self.observe = program, observe
         self.steps = nn.ModuleList(_MODULES[type(each)](each, program) for each in program.steps)
         self.images = max(1, _CACHED // largest_values(program))
-        registers = program.network.registers.items()
-        self.wide = frozenset(name for name, each in registers if each.bound >= 1 << 31)
+        registers, largest = program.network.registers.items(), torch.iinfo(torch.int32).max
+        self.wide = frozenset(name for name, each in registers if each.bound > largest)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logits, (B, classes) int32, of pixels (B, colour, line, column), integers.
