@@ -1,11 +1,24 @@
 """Proofs about mutants: under assumptions, over registers and memories, with counterexamples."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import z3
 
-from bitlog2.golden.assurance.mutation.catalogue import NETLIST, Boundary, MutatedDesign, sampled
+from bitlog2.golden import emit
+from bitlog2.golden.assurance.mutation.catalogue import (
+    NETLIST,
+    PLAIN,
+    Boundary,
+    Mutant,
+    MutatedDesign,
+    boundary_of,
+    elaborate,
+    mutated,
+    sampled,
+)
 from bitlog2.golden.assurance.mutation.equivalence import (
     Proof,
     Prover,
@@ -13,10 +26,13 @@ from bitlog2.golden.assurance.mutation.equivalence import (
     joined,
     number_tests,
 )
+from bitlog2.golden.assurance.yosys import sources
 from bitlog2.golden.simulation.tools import yosys
+from bitlog2.sim import AttentionConfig
 
+SHORT = ("bitlog2_pkg.sv", 10)
 PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
-PLAIN = """\
+ADDITION = """\
 module plain(input logic [3:0] a, input logic [3:0] b, output logic [4:0] y);
   assign y = 5'(a) + 5'(b);
 endmodule
@@ -43,11 +59,49 @@ module adder(
 endmodule
 """
 
+STORE = """\
+module store(
+  input logic clk, input logic rst_n, input logic we, input logic [1:0] wa, input logic [2:0] wd,
+  input logic [1:0] ra, output logic m_axis_tvalid, output logic [3:0] m_axis_tdata
+);
+  logic [3:0] words[0:3];
+  logic [3:0] there;
+  always_ff @(posedge clk) if (we) words[wa] <= {wd, 1'b1};
+  always_ff @(posedge clk) there <= rst_n ? there | (4'(we) << wa) : 4'd0;
+  assign m_axis_tvalid = there[ra];
+  seen read(.word(words[ra]), .y(m_axis_tdata));
+endmodule
+module seen(input logic [3:0] word, output logic [3:0] y);
+  assign y = word + 4'd3;
+endmodule
+"""
+LANES = """\
+module lanes(
+  input logic clk, input logic rst_n, input logic s_axis_tvalid, input logic [7:0] s_axis_tdata,
+  input logic [2:0] other, output logic m_axis_tvalid, output logic [7:0] m_axis_tdata
+);
+  logic valid;
+  logic [3:0] chosen_0, chosen_1, lane_0, lane_1;
+  chosen of_0(.data(s_axis_tdata[3:0]), .other(other), .y(chosen_0));
+  chosen of_1(.data(s_axis_tdata[7:4]), .other(other), .y(chosen_1));
+  always_ff @(posedge clk) begin
+    valid <= rst_n && s_axis_tvalid;
+    lane_0 <= chosen_0;
+    lane_1 <= chosen_1;
+    m_axis_tvalid <= rst_n && valid;
+    m_axis_tdata <= {lane_1[3] ? lane_1 : 4'd0, lane_0[3] ? lane_0 : 4'd0};
+  end
+endmodule
+module chosen(input logic [3:0] data, input logic [2:0] other, output logic [3:0] y);
+  assign y = data[3] ? data : {1'b0, other};
+endmodule
+"""
 
-def design(folder: Path, source: str, most: int = 200) -> MutatedDesign:
+
+def design(folder: Path, source: str, most: int = 200, inside: str = "") -> MutatedDesign:
     name = source.split("(")[0].split()[1]
     files = {"bitlog2_pkg.sv": PACKAGE.encode(), f"{name}.sv": source.encode()}
-    return sampled(folder, files, name, name, most, seed=0)
+    return sampled(folder, files, name, inside or name, most, seed=0)
 
 
 def verdicts(
@@ -63,7 +117,7 @@ def verdicts(
 
 
 def test_rtl_mutation_proof_under_an_assumption_and_a_counterexample_without_it(tmp_path: Path):
-    found = design(tmp_path, PLAIN)
+    found = design(tmp_path, ADDITION)
     below = Boundary("plain", assumes=("a < bitlog2_pkg::LIMIT",))
     kept = {"mode": "const0", "port": "A"}
     assert verdicts(found, below, **kept)["const0 A[3]"] == ("equivalent", {})
@@ -83,7 +137,7 @@ def test_rtl_mutation_netlist_divides_by_0_as_the_proof_does(b: int, quotient: i
 def test_rtl_mutation_assumption_that_nothing_meets_is_refused(tmp_path: Path):
     never = Boundary("plain", assumes=("a > 3", "a < 3"))
     with pytest.raises(ValueError, match="assumptions of plain must be met"):
-        Prover(design(tmp_path, PLAIN, most=3), never, "bitlog2_pkg.sv", 10)
+        Prover(design(tmp_path, ADDITION, most=3), never, "bitlog2_pkg.sv", 10)
 
 
 @pytest.mark.long
@@ -105,9 +159,53 @@ def test_rtl_mutation_invariant_that_does_not_hold_is_refused(tmp_path: Path):
         Prover(design(tmp_path, ADDER, most=3), wrong, "bitlog2_pkg.sv", 10)
 
 
+KNOWN = Boundary(
+    "store",
+    invariants=("!there[entry] || words[0]",),
+    relations=({"words": "there[entry]"},),
+)
+
+
+def test_rtl_mutation_proof_knows_every_word_of_a_memory(tmp_path: Path):
+    """Each word that is there is odd: bit 0 may be stuck at 1 where it is read, no other bit."""
+    found = design(tmp_path, STORE, inside="seen")
+    read = {"port": "A"}
+    stuck = verdicts(found, KNOWN, mode="const1", **read)
+    assert stuck.pop("const1 A[0]") == ("equivalent", {})
+    assert {verdict for verdict, _ in stuck.values()} == {"different"}
+    lost = verdicts(found, KNOWN, mode="const0", **read)
+    assert {verdict for verdict, _ in lost.values()} == {"different"}
+    unknown = replace(KNOWN, invariants=())
+    assert verdicts(found, unknown, mode="const1", **read)["const1 A[0]"][0] == "different"
+
+
+@pytest.mark.parametrize("wrong", ["!there[entry] || words[1]", "words[0]"])
+def test_rtl_mutation_invariant_that_a_word_breaks_is_refused(wrong: str, tmp_path: Path):
+    with pytest.raises(ValueError, match="invariants of store must hold"):
+        Prover(
+            design(tmp_path, STORE, most=3, inside="seen"),
+            replace(KNOWN, invariants=(wrong,)),
+            *SHORT,
+        )
+
+
+def test_rtl_mutation_relation_of_each_lane_has_its_own_mask(tmp_path: Path):
+    """What a lane holds means something where its top bit is 1."""
+    found = design(tmp_path, LANES, inside="chosen")
+    low = {"lane_#": "valid ? {1, *top(self)}", "m_axis_tdata": "m_axis_tvalid"}
+    loose, tight = Boundary("lanes", relations=(low,)), Boundary("lanes")
+    swapped = replace(loose, relations=({**low, "lane_#": "valid ? {1, *top(lane_1)}"},))
+    there = verdicts(found, loose, mode="inv", port="B")
+    assert {verdict for verdict, _ in there.values()} == {"different"}
+    for boundary, wanted in ((loose, "equivalent"), (tight, "different"), (swapped, "different")):
+        absent = verdicts(found, boundary, mode="inv", port="A")
+        assert absent.pop("inv A[3]")[0] == "different"
+        assert {verdict for verdict, _ in absent.values()} == {wanted}
+
+
 def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="design must hold the module other"):
-        Prover(design(tmp_path, PLAIN, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
+        Prover(design(tmp_path, ADDITION, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +250,54 @@ def test_rtl_mutation_proof_chooses_the_mutant_where_its_number_is_tested():
     tests = [number == 3, number == 5]
     term = z3.And(z3.Xor(x, tests[0]), z3.If(tests[1], x, z3.Not(x)))
     assert {each.sexpr() for each in number_tests(term, number)} == {each.sexpr() for each in tests}
+
+
+def planted_in_delay_line(folder: Path, width: int, bit: int, *changes: str) -> list[Mutant]:
+    """Changes of one bit that leaves the only delay line of a width, of an elaborated row."""
+    yosys(f"read_rtlil {PLAIN}; write_json {PLAIN}.json", folder)
+    modules = json.loads((folder / f"{PLAIN}.json").read_text())["modules"]
+    ((module, cell),) = (
+        (module, cell)
+        for module, found in modules.items()
+        if found["attributes"].get("hdlname") == "delay_line"
+        for cell, each in found["cells"].items()
+        if each["type"] == "$dff" and len(each["connections"]["Q"]) == width
+    )
+    place = f"-module {module} -cell {cell} -port Q -portbit {bit}"
+    return [
+        Mutant(0, change.split()[0], module, cell, "Q", bit, "", f"-mode {change} {place}")
+        for change in changes
+    ]
+
+
+#: Row, width of its delay line, bit, change that is equivalent, change that is not.
+DELAYED = [
+    # The bias of a key: that of a lane which is not kept, inverted; and of one which is.
+    ("softmax_row", 36, 16, "cnot0 -ctrlbit 35", "cnot1 -ctrlbit 35"),
+    # Whether e is not 0: always; and never.
+    ("softmax_row", 6, 5, "const1", "const0"),
+    # tkeep of the last lane beside its code: always; and never.
+    ("attention_row", 24, 3, "const1", "const0"),
+]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("row", "width", "bit", "equal", "other"),
+    DELAYED,
+    ids=["bias_not_kept", "e_of_0", "tkeep_beside_a_code"],
+)
+def test_rtl_mutation_proof_of_a_row_tells_what_does_not_matter_from_what_does(
+    row: str, width: int, bit: int, equal: str, other: str, tmp_path: Path
+):
+    emit(tmp_path / "set", units=["exp2"])
+    elaborate(tmp_path, sources((tmp_path / "set" / SHORT[0]).read_bytes()), row)
+    changes = planted_in_delay_line(tmp_path, width, bit, equal, other)
+    found = mutated(tmp_path, row, [replace(m, number=1 + i) for i, m in enumerate(changes)])
+    boundary = boundary_of(row).of(AttentionConfig())
+    verdict, wrong = (
+        each.verdict for each in Prover(found, boundary, SHORT[0], 300).prove(found.mutants)
+    )
+    assert verdict == "equivalent"
+    assert wrong != "equivalent"

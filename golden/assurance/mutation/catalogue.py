@@ -213,7 +213,8 @@ class Boundary:
 
     Expressions are SystemVerilog, true where they are not 0. Those of `assumes` and `lemmas` are
     over inputs and registers, those of `invariants` and `relations` over registers, those of `seen`
-    over the original's outputs.
+    over the original's outputs. An invariant that names a memory holds of each word, the one at the
+    address `entry`.
 
     Attributes:
         module: its name.
@@ -227,9 +228,14 @@ class Boundary:
         seen: output -> when it is compared. Without an entry a stream's payload is compared where
             its tvalid is 1, of its lanes those that tkeep has, and any other output always.
 
-    An expression of `relations` or `seen` that begins with a brace is a mask of bits. In relations
-    `self` is the register, `entry` the address of a memory's word, and `any(pattern)` is true where
-    one of these registers is not 0.
+    An expression of `relations` or `seen` that begins with a brace is a mask of bits, the highest
+    first; `*` before its last part makes that the condition of all bits that are left, and a
+    condition with `?` before the brace says where the mask counts. In relations `self` is the
+    register, `entry` the address of a memory's word, and `any(pattern)` is true where one of these
+    registers is not 0. In invariants too, `the(pattern)` is the only such register and
+    `top(pattern)` its highest bit. What follows `of 4 lanes: `, an invariant or a mask of a lane's
+    bits, is there for each, `#` being its number; in a pattern of a relation `#` finds a number,
+    which it is in its expression then.
     """
 
     module: str

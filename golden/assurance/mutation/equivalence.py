@@ -434,17 +434,19 @@ _SIZES = ("RD_PORTS", "WR_PORTS", "RD_CLK_ENABLE", "ABITS", "WIDTH")
 
 
 def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> str:
-    """Return the module `facts`: of a state, whether the invariants hold and what matters."""
+    """Return the module `facts`: of a state, whether the invariants hold and what matters.
+
+    Of each memory it sees one word, and its address `entry_...`.
+    """
     entries = [CutPort(f"entry_{each.name}", each.address_bits) for each in cut.memories]
-    inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*cut.registers, *entries)]
+    inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*_state(cut), *entries)]
     outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
     outputs.append("  output wire holds")
-    lines = []
+    invariants = tuple(_invariant(cut, each) for each in boundary.invariants)
+    lines = [f"  assign holds = {_all(invariants)};"]
     for each in _state(cut):
         lines.append(f"  assign matters_{each.name} = {_matters(cut, relation, each)};")
-    return _module(
-        "facts", [*inputs, *outputs], [f"  assign holds = {_all(boundary.invariants)};", *lines]
-    )
+    return _module("facts", [*inputs, *outputs], lines)
 
 
 def render_invariants(cut: Cut, boundary: Boundary, bits: int) -> str:
@@ -453,10 +455,11 @@ def render_invariants(cut: Cut, boundary: Boundary, bits: int) -> str:
         "  wire starting = any_cycle[0];",
         *_outputs(cut, ""),
         *_cut(cut, "original", f"{bits}'d0", ""),
-        *_facts(cut, "now", "q_"),
-        *_facts(cut, "after", "d_"),
+        *_written(cut, ""),
+        *_all_facts(cut),
         "  always @* begin",
-        f"    assume(starting ? !rst_n : now_holds && {_legal(cut, boundary)});",
+        f"    assume(starting ? !rst_n : {_kept(cut)} && {_legal(cut, boundary)});",
+        *_consistent(cut, ("",)),
         "    assert(after_holds);",
         "  end",
     ]
@@ -468,10 +471,10 @@ def render_probe(cut: Cut, boundary: Boundary, bits: int) -> str:
     body = [*_outputs(cut, ""), *_cut(cut, "original", f"{bits}'d0", "")]
     legal = _legal(cut, boundary)
     if cut.registers:
-        body += _facts(cut, "now", "q_")
-        legal = f"now_holds && {legal}"
-    checks = ["  always @* begin", f"    assume({legal});", "    assert(1'b0);", "  end"]
-    return _module("probe", _inputs(cut), [*body, *checks])
+        body += [*_written(cut, ""), *_all_facts(cut)]
+        legal = f"{_kept(cut)} && {legal}"
+    checks = [f"    assume({legal});", *_consistent(cut, ("",)), "    assert(1'b0);"]
+    return _module("probe", _inputs(cut), [*body, "  always @* begin", *checks, "  end"])
 
 
 def render_miter(cut: Cut, boundary: Boundary, bits: int, *, starting: bool = False) -> str:
@@ -492,12 +495,9 @@ def render_miter(cut: Cut, boundary: Boundary, bits: int, *, starting: bool = Fa
     ]
     legal = _legal(cut, boundary)
     if cut.registers:
-        body += [*_facts(cut, "now", "q_"), *_facts(cut, "after", "d_")]
-        for memory in cut.memories:
-            body += _facts(cut, f"reading_{memory.name}", "q_", memory)
-        body += _agreed(cut)
-        legal = f"starting ? !rst_n : now_holds && {legal}"
-    checks = [f"    assume({legal});", *_consistent(cut), *_asserted(cut, boundary)]
+        body += [*_written(cut, ""), *_all_facts(cut), *_agreed(cut), *_written(cut, "gate_")]
+        legal = f"starting ? !rst_n : {_kept(cut)} && {legal}"
+    checks = [f"    assume({legal});", *_consistent(cut, ("", "gate_")), *_asserted(cut, boundary)]
     ports = [*_inputs(cut), f"  input wire {_range(bits)}{SELECT}"]
     return _module("miter", ports, [*body, "  always @* begin", *checks, "  end"])
 
@@ -536,22 +536,79 @@ def _all(conditions: tuple[str, ...]) -> str:
     return " && ".join(f"({each})" for each in conditions) or "1'b1"
 
 
-def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
-    """Return the mask of the bits of a register or memory that matter."""
-    found = (text for pattern, text in relation.items() if re.fullmatch(pattern, part.name))
-    text = re.sub(r"\bentry\b", f"entry_{part.name}", next(found, "1'b1"))
+#: What is written once for all lanes: how many there are, and the expression with `#` for each.
+_OF_LANES = re.compile(r"of (\d+) lanes: (.*)")
+
+
+def _invariant(cut: Cut, text: str) -> str:
+    """Return an invariant as an expression of `facts`."""
+    for memory in cut.memories:
+        if re.search(rf"\b{memory.name}\b", text):
+            text = re.sub(r"\bentry\b", f"entry_{memory.name}", text)
+    return _register_expression(cut, _all(tuple(_of_lanes(text))))
+
+
+def _of_lanes(text: str) -> list[str]:
+    """Return an expression of each lane, from lane 0; or the one of all."""
+    lanes = _OF_LANES.fullmatch(text)
+    if lanes is None:
+        return [text]
+    return [lanes[2].replace("#", str(lane)) for lane in range(int(lanes[1]))]
+
+
+def _register_expression(cut: Cut, text: str) -> str:
+    """Return an expression with names for patterns of names."""
+
+    def named(match: re.Match[str]) -> list[CutPort]:
+        return [each for each in cut.registers if re.fullmatch(match[1], each.name)]
+
+    def the(match: re.Match[str]) -> str:
+        (register,) = named(match)
+        return register.name
+
+    def top(match: re.Match[str]) -> str:
+        (register,) = named(match)
+        return f"{register.name}[{register.bits - 1}]"
 
     def any_of(match: re.Match[str]) -> str:
-        names = [each.name for each in cut.registers if re.fullmatch(match[1], each.name)]
-        return "(" + " || ".join(f"{name} != 0" for name in names) + ")"
+        return "(" + " || ".join(f"{each.name} != 0" for each in named(match)) + ")"
 
-    text = re.sub(r"\bany\(([^)]*)\)", any_of, text)
-    return _mask(re.sub(r"\bself\b", part.name, text), part.bits)
+    for word, replaced in (("the", the), ("top", top), ("any", any_of)):
+        text = re.sub(rf"\b{word}\(([^)]*)\)", replaced, text)
+    return text
 
 
-def _mask(condition: str, bits: int) -> str:
+def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
+    """Return the mask of the bits of a register or memory that matter."""
+    text = "1'b1"
+    for pattern, condition in relation.items():
+        if match := re.fullmatch(pattern.replace("#", r"(?P<lane>\d+)"), part.name):
+            lane = match.groupdict().get("lane")
+            text = condition if lane is None else condition.replace("#", lane)
+            break
+    text = re.sub(r"\bself\b", part.name, re.sub(r"\bentry\b", f"entry_{part.name}", text))
+    return _mask(_register_expression(cut, text), part.bits)
+
+
+#: A condition for the bits that a mask has, and that mask.
+_WHERE = re.compile(r"([^{].*) \? ((?:of \d+ lanes: )?\{.*\})")
+#: A mask of single bits and of a condition for all others.
+_REST = re.compile(r"\{(.*), \*(.*)\}")
+
+
+def _mask(text: str, bits: int) -> str:
     """Return as a mask what is one already, or a condition for all bits."""
-    return condition if condition.startswith("{") else f"{{{bits}{{1'({condition})}}}}"
+    if (where := _WHERE.fullmatch(text)) is not None:
+        return f"{{{bits}{{1'({where[1]})}}}} & {_mask(where[2], bits)}"
+    if _OF_LANES.fullmatch(text):
+        lanes = _of_lanes(text)
+        each = [_mask(lane, bits // len(lanes)) for lane in reversed(lanes)]
+        return f"{{{', '.join(each)}}}"
+    if (rest := _REST.fullmatch(text)) is not None:
+        singles = rest[1].split(", ")
+        each = [*(f"1'({x})" for x in singles), f"{{{bits - len(singles)}{{1'({rest[2]})}}}}"]
+        return f"{{{', '.join(each)}}}"
+    return text if text.startswith("{") else f"{{{bits}{{1'({text})}}}}"
 
 
 def _state(cut: Cut) -> tuple[CutPort | CutMemory, ...]:
@@ -595,12 +652,28 @@ def _cut(cut: Cut, instance: str, number: str, prefix: str) -> list[str]:
     return [f"  cut {instance}(", *pins, f"    .{SELECT}({number})", "  );"]
 
 
-def _facts(cut: Cut, instance: str, state: str, read: CutMemory | None = None) -> list[str]:
+def _all_facts(cut: Cut) -> list[str]:
+    """Return the facts of the original's state, before and after the edge, and of what is read."""
+    lines = [*_facts(cut, "now", "q_", "old"), *_facts(cut, "after", "d_", "new")]
+    for memory in cut.memories:
+        lines += _facts(cut, f"reading_{memory.name}", "q_", "old", memory)
+    return lines
+
+
+def _kept(cut: Cut) -> str:
+    """Return that the invariants hold before the edge."""
+    return " && ".join(["now_holds", *(f"reading_{each.name}_holds" for each in cut.memories)])
+
+
+def _facts(
+    cut: Cut, instance: str, state: str, word: str, read: CutMemory | None = None
+) -> list[str]:
     """Return an instance of `facts`; `read` is a memory whose entry is the one that is read."""
     pins = [f"    .{each.name}({state}{each.name})," for each in cut.registers]
     for memory in cut.memories:
-        entry = f"ra_{memory.name}" if memory is read else f"entry_{memory.name}"
-        pins.append(f"    .entry_{memory.name}({entry}),")
+        entry, kind = ("ra", "rd") if memory is read else ("entry", word)
+        pins.append(f"    .entry_{memory.name}({entry}_{memory.name}),")
+        pins.append(f"    .{memory.name}({kind}_{memory.name}),")
     wires = [f"  wire {instance}_holds;"]
     for each in _state(cut):
         wires.append(f"  wire {_range(each.bits)}{instance}_matters_{each.name};")
@@ -620,12 +693,19 @@ def _agreed(cut: Cut) -> list[str]:
         read = f"({whole} | reading_{name}_matters_{name}) & {read}"
         lines.append(_either(memory.bits, "rd", name, read))
         lines.append(_either(memory.bits, "old", name, f"{whole} | now_matters_{name}"))
-        for side in ("", "gate_"):
-            wa, wd, we, was = (f"{side}{kind}_{name}" for kind in ("wa", "wd", "we", "old"))
-            lines.append(
-                f"  wire {_range(memory.bits)}{side}new_{name} = "
-                f"{wa} == entry_{name} ? ({wd} & {we}) | ({was} & ~{we}) : {was};"
-            )
+    return lines
+
+
+def _written(cut: Cut, side: str) -> list[str]:
+    """Return the word of each memory's entry after the edge."""
+    lines = []
+    for memory in cut.memories:
+        name = memory.name
+        wa, wd, we, was = (f"{side}{kind}_{name}" for kind in ("wa", "wd", "we", "old"))
+        lines.append(
+            f"  wire {_range(memory.bits)}{side}new_{name} = "
+            f"{wa} == entry_{name} ? ({wd} & {we}) | ({was} & ~{we}) : {was};"
+        )
     return lines
 
 
@@ -635,13 +715,13 @@ def _either(bits: int, kind: str, name: str, same: str) -> str:
     return f"  wire {_range(bits)}gate_{value} = ({value} & ({same})) | ({free} & ~({same}));"
 
 
-def _consistent(cut: Cut) -> list[str]:
+def _consistent(cut: Cut, sides: tuple[str, ...]) -> list[str]:
     """Return what makes the word that is read the entry of that address."""
     return [
         f"    assume(entry_{each.name} != {side}ra_{each.name} || "
         f"{side}old_{each.name} == {side}rd_{each.name});"
         for each in cut.memories
-        for side in ("", "gate_")
+        for side in sides
     ]
 
 
