@@ -430,7 +430,8 @@ module attention_row #(
   assign m_axis_tdata = outputs[HEAD_DIM*O_WIDTH-1:0];
   assign tap_rows_tvalid = m_axis_tvalid && m_axis_tready;
 endmodule
-// For proofs of equivalence, of 4 lanes and at least 4 channels: what holds at every clock edge, and
+// For proofs of equivalence, of 4 lanes and at least 4 channels: what holds at every clock edge,
+//   and
 // where two states must agree.
 // within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
 //   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
@@ -480,7 +481,12 @@ endmodule
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
 // quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
-//   codes_taken_q|g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
+//   codes_taken_q: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
+//   self[23:19] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
+//   g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
 //   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
 //   beside_terms_q|g_quotient_sum_row_sum: adding[3];
 //   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];

@@ -592,6 +592,50 @@ endmodule
 //   | g_quotient_g_key_1__quantizer_of_x_in_the_middle_q
 //   | g_quotient_g_key_2__quantizer_of_x_in_the_middle_q
 //   | g_quotient_g_key_3__quantizer_of_x_in_the_middle_q) >> 9) == 0
+// quotient invariant: !coding[3] || g_quotient_lod_s >= bitlog2_pkg::TABLE_BITS
+// quotient invariant: of 4 lanes: (!coding[4]
+//   || the(.*key_#__quantizer_after_x_q)[4:0] >= bitlog2_pkg::TABLE_BITS) && (!coding[5]
+//   || the(.*key_#__quantizer_beside_lod_.*_0__held)[4:0] >= bitlog2_pkg::TABLE_BITS)
+//   && (!coding[6] || the(.*key_#__quantizer_beside_lod_q)[4:0] >= bitlog2_pkg::TABLE_BITS)
+// quotient invariant: of 4 lanes: (!coding[5]
+//   || (the(.*key_#__quantizer_of_x_in_the_middle_q) >> 5) != 0
+//   || the(.*key_#__quantizer_of_x_in_the_middle_q) == 0) && (!coding[6]
+//   || top(.*key_#__quantizer_after_lod_q) || the(.*key_#__quantizer_after_lod_q) == 0)
+// quotient invariant: of 4 lanes: (!loading[1] || the(.*load_#__beside_t_.*_0__held) != 0)
+//   && (!loading[2] || the(.*load_#__beside_t_.*_1__held) != 0)
+//   && (!loading[3] || the(.*load_#__beside_t_.*_2__held) != 0)
+//   && (!loading[4] || the(.*load_#__beside_t_q) != 0)
+//   && (!loading[5] || the(.*load_#__of_t_q)[bitlog2_pkg::T_WIDTH+:2] != 0)
+//   && (!loading[6] || the(.*beside_tree_.*_0__held)[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2]
+//   != 0)
+//   && (!loading[7] || the(.*written)[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0)
+// quotient invariant: of 4 lanes: buffer[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0
+//   || !((entry[8] == write_bank && entry[7:0] < write_index)
+//   || (waiting && entry[8] != write_bank && entry[7:0] <= last_index)
+//   || (state != 0 && entry[8] == read_bank && entry[7:0] <= read_last))
+// quotient invariant: of 4 lanes: (!(coding[0] || g_quotient_summing[0])
+//   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!(coding[1]
+//   || g_quotient_summing[1])
+//   || held[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!(coding[2]
+//   || g_quotient_summing[2])
+//   || top(.*key_#__beside_code_.*_0__held) || top(.*key_#__of_d_q))
+// quotient invariant: of 4 lanes:
+//   (!coding[3] || top(.*key_#__beside_code_.*_1__held) || the(.*key_#__e) == 0)
+//   && (!coding[4] || top(.*key_#__beside_code_.*_2__held)
+//   || (the(.*key_#__quantizer_after_x_q) >> (bitlog2_pkg::S_WIDTH + 5)) == 0)
+//   && (!coding[5] || top(.*key_#__beside_code_.*_3__held)
+//   || (the(.*key_#__quantizer_of_x_in_the_middle_q) >> 5) == 0)
+//   && (!coding[6] || top(.*key_#__beside_code_.*_4__held) || !top(.*key_#__quantizer_after_lod_q))
+//   && (!coding[7] || top(.*key_#__beside_code_.*_5__held)
+//   || !top(.*key_#__quantizer_after_left_q))
+//   && (!coding[8] || top(.*key_#__beside_code_.*_6__held)
+//   || !top(.*key_#__quantizer_after_aligned_q))
+//   && (!coding[9] || top(.*key_#__beside_code_.*_7__held)
+//   || !top(.*key_#__quantizer_after_below_q))
+//   && (!coding[10] || top(.*key_#__beside_code_.*_8__held)
+//   || !top(.*key_#__quantizer_.*after_k_q))
+//   && (!coding[11] || top(.*key_#__beside_code_q) || (bitlog2_pkg::ZERO_FLAG != 0
+//   ? the(.*key_#__of_code_q)[0] : the(.*key_#__of_code_q)[4:0] == 0))
 // quotient lemma: BL2-SUM-01, BL2-SUM-02: coding[3:1] == 0
 //   || (g_quotient_sum >= (1 << bitlog2_pkg::TABLE_BITS)
 //   && g_quotient_sum <= (bitlog2_pkg::MAX_TOKENS << bitlog2_pkg::TABLE_BITS))
@@ -599,29 +643,58 @@ endmodule
 //   .*last_index: waiting; .*read_max|.*read_last: state != 0;
 //   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
-//   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
-//   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];
-//   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
-//   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
-//   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0] ||
-//   g_quotient_summing[0]; held|.*row_beside_code_d: coding[1] || g_quotient_summing[1];
-//   .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2] || g_quotient_summing[2];
-//   .*key_\d__e|.*(row|key_\d_)_beside_code.*_1__held: coding[3] || g_quotient_summing[3];
+//   entry[7:0] <= read_last) ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*g_load_.*beside_t.*_0__held: loading[1]; .*g_load_.*beside_t.*_1__held: loading[2];
+//   .*g_load_.*beside_t.*_2__held: loading[3]; .*g_load_.*beside_t_q: loading[4];
+//   .*load_#__.*(after_product_q|bias_beside.*_0__held):
+//   loading[1] && top(.*load_#__beside_t.*_0__held); .*load_#__.*(halved_2|bias_beside.*_1__held):
+//   loading[2] && top(.*load_#__beside_t.*_1__held); .*load_#__.*(rounded_3|bias_3):
+//   loading[3] && top(.*load_#__beside_t.*_2__held); .*load_#__.*sum_4:
+//   loading[4] && top(.*load_#__beside_t_q); .*g_load_.*of_t_q: loading[5] ? {1, 1, *top(self)};
+//   .*g_maximum_0__g_node_.*: loading[6]; .*beat_max: loading[7];
+//   .*beside_tree.*: loading[6] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) -
+//   1]};
+//   .*written: loading[7] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   read: coding[0] || g_quotient_summing[0] ? of 4 lanes: {1, 1,
+//   *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]}; .*row_beside_word.*_0__held: coding[0]
+//   || g_quotient_summing[0];
+//   held: coding[1] || g_quotient_summing[1] ? of 4 lanes: {1, 1,
+//   *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]}; .*row_beside_code_d: coding[1]
+//   || g_quotient_summing[1];
+//   .*key_#__of_d_q: coding[2] || g_quotient_summing[2] ? {1,
+//   *top(.*key_#__beside_code.*_0__held)};
+//   .*row_beside_code.*_0__held: coding[2] || g_quotient_summing[2];
+//   .*key_#__beside_code.*_0__held: coding[2] || g_quotient_summing[2] ? {1, *top(self)};
+//   .*key_\d__e|.*row_beside_code.*_1__held: coding[3] || g_quotient_summing[3];
+//   .*key_#__beside_code.*_1__held: coding[3] || g_quotient_summing[3] ? {1, *top(self)};
 //   .*g_quotient_g_sum_[12]__added: g_quotient_summing[4]; .*g_quotient_g_sum_0__added:
 //   g_quotient_summing[5]; .*after_x_q: coding[4];
-//   .*(row|key_\d_)_beside_code.*_2__held|.*(e|sum)_beside_code.*_0__held: coding[4];
+//   .*key_#__beside_code.*_2__held: coding[4] ? {1, *top(self)};
+//   .*row_beside_code.*_2__held|.*(e|sum)_beside_code.*_0__held: coding[4];
 //   .*of_x_in_the_middle_q|.*beside_lod.*_0__held: coding[5];
-//   .*(row|key_\d_)_beside_code.*_3__held|.*(e|sum)_beside_code.*_1__held: coding[5];
-//   .*after_lod_q|.*beside_lod_q: coding[6];
-//   .*(row|key_\d_)_beside_code.*_4__held|.*(e|sum)_beside_code.*_2__held: coding[6];
-//   .*after_left_q: coding[7];
-//   .*(row|key_\d_)_beside_code.*_5__held|.*(e|sum)_beside_code.*_3__held: coding[7];
-//   .*after_aligned_q: coding[8];
-//   .*(row|key_\d_)_beside_code.*_6__held|.*(e|sum)_beside_code.*_4__held: coding[8];
-//   .*after_below_q|.*after_triple_q: coding[9];
-//   .*(row|key_\d_)_beside_code.*_7__held|.*(e|sum)_beside_code.*_5__held: coding[9]; .*after_k_q:
-//   coding[10]; .*(row|key_\d_)_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
-//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11];
+//   .*key_#__beside_code.*_3__held: coding[5] ? {1, *top(self)};
+//   .*row_beside_code.*_3__held|.*(e|sum)_beside_code.*_1__held: coding[5];
+//   .*key_#__.*after_lod_q: coding[6] ? {the(.*key_#__.*beside_lod_q)[4:0]
+//   <= self[4:0] + bitlog2_pkg::BASE_SHIFT, *1}; .*beside_lod_q: coding[6];
+//   .*key_#__beside_code.*_4__held: coding[6] ? {1, *top(self)};
+//   .*row_beside_code.*_4__held|.*(e|sum)_beside_code.*_2__held: coding[6];
+//   .*after_left_q: coding[7] ? {$signed(self[(bitlog2_pkg::S_WIDTH + bitlog2_pkg::E_WIDTH
+//   + (bitlog2_pkg::ODD_FACTOR == 3))+:8]) <= bitlog2_pkg::BASE_SHIFT + 1, *1};
+//   .*key_#__beside_code.*_5__held: coding[7] ? {1, *top(self)};
+//   .*row_beside_code.*_5__held|.*(e|sum)_beside_code.*_3__held: coding[7];
+//   .*after_aligned_q: coding[8] ? {$signed(self[(bitlog2_pkg::S_WIDTH
+//   + bitlog2_pkg::COMPARE_WIDTH)+:8]) <= bitlog2_pkg::BASE_SHIFT + 1, *1};
+//   .*key_#__beside_code.*_6__held: coding[8] ? {1, *top(self)};
+//   .*row_beside_code.*_6__held|.*(e|sum)_beside_code.*_4__held: coding[8];
+//   .*after_triple_q: coding[9];
+//   .*after_below_q: coding[9] ? {$signed(self[8:1]) <= bitlog2_pkg::BASE_SHIFT + 1, *1};
+//   .*key_#__beside_code.*_7__held: coding[9] ? {1, *top(self)};
+//   .*row_beside_code.*_7__held|.*(e|sum)_beside_code.*_5__held: coding[9]; .*after_k_q:
+//   coding[10] ? {!self[7 + bitlog2_pkg::HALF], *1};
+//   .*key_#__beside_code.*_8__held: coding[10] ? {1, *top(self)};
+//   .*row_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
+//   .*key_#__beside_code_q: coding[11] ? {1, *top(self)};
+//   .*of_code_q|.*out_e|row_sum: coding[11];
 //   .*of_sum_in_the_middle_q: coding[3:2] != 0; .*lod_s: coding[3];
 //   .*g_quotient_firsts: {g_quotient_summing}; .*g_quotient_sum: coding[3:1]
 //   != 0 || (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 &&
