@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "dffc5de4623e6904eeb547b540237efc26444eb6beab90c0657c8f3f33810298",
-        "keys": "bd97ab46e6b78abd41262ebc9b77206c6ffbb2fc2ce53bf0e3a954ed1947d0d9",
-        "params": "cd5e4e38224e9fd4aaa9350cba755b39c40bad029f1431e4632388b0f83d5b4a",
-        "rows": "24c58a84f202bab4241762ddd930aa0b6399008442b79c7f41f5d20e33dcbaf4",
-        "stimulus": "5542f989642a7bbcf6a80040add5ec255504227d013e84c28bb7d45e5a91e6c0",
+        "expected": "88c24402d034b185cc1ec13ff798f5eed3724ef0b1f1358597191b65ec8aa955",
+        "keys": "d560afaeeac7b06a21137af805e4ae32571149a22b9c0d3e12707c3ceccf2567",
+        "params": "6a4f63ba5e63f9c9f1a133e2c5d9c44c3d785f71b3273a3be30be6650d67654b",
+        "rows": "d0022b6aa1663f0c204b12d393ad1fc5f80e1f1a4976b8e9337e68e127f18a9d",
+        "stimulus": "e364ecb1cdd3c0423aef5708bb28bb751b027a7782c43b90bd8f968031d0dda4",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",

@@ -15,7 +15,7 @@ from test_golden_helpers import config_with, default_tables, simulated, table
 
 from bitlog2.golden.cosim import CONFIGURATIONS, RegressionPoint
 from bitlog2.golden.package.generation import generate
-from bitlog2.golden.stimulus.row_decisions import decision_rows
+from bitlog2.golden.stimulus.row_decisions import decision_rows, waiting_rows
 from bitlog2.golden.stimulus.row_shapes import RowMaker
 from bitlog2.golden.stimulus.rows import RowCase, cut_rows
 from bitlog2.golden.stimulus.sampler import Sampler
@@ -23,7 +23,13 @@ from bitlog2.golden.stimulus.unit import Specified, Tables, Target, no_progress,
 from bitlog2.golden.stimulus.units import UNITS, units_within
 from bitlog2.golden.words.framing import row_lengths
 from bitlog2.sim import SCHEMES, AttentionConfig
-from bitlog2.sim.spec import attention_row_from_scores, distance_quantizer, exp2
+from bitlog2.sim.spec import (
+    attention_row_from_scores,
+    distance_quantizer,
+    exp2,
+    log2_quantizer,
+    output_requantizer,
+)
 
 CONFIG = AttentionConfig()
 #: The specification of a row, whose units are replaced by faulty ones.
@@ -163,6 +169,28 @@ def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: Regress
 
 
 # What the default cases hold.
+
+
+@pytest.mark.parametrize("scheme", QUOTIENTS)
+def test_vectors_hold_ties_that_wait_behind_two_to_six_beats(scheme: str):
+    """An LSB less of e, which is odd, is a level less; the keys in front do not change it."""
+    config = AttentionConfig(scheme=scheme)
+    rows = list(waiting_rows(RowMaker(Target(config, 1), Sampler(0, "test"))))
+    assert [row.keys - 1 for row in rows] == 2 * [24, 20, 16, 12, 8]
+    assert len({row.params for row in rows[:5]}) == len({row.params for row in rows[5:]}) == 1
+    for row in rows:
+        assert row.masked is not None
+        assert row.bias is not None
+        given = (row.scores.tolist(), row.v.tolist(), row.params, config)
+        found = attention_row_from_scores(*given, row.masked.tolist(), row.bias.tolist())
+        e, s, level = found.e[-1], found.row_sum, found.level[-1]
+        assert e % 2 == 1
+        assert e * config.code.int_max == config.code.values[level] * s
+        assert log2_quantizer(e - 1, s, config.code) == level - 1
+        less = config.code.values[level - 1]
+        scale = (row.params.m2, row.params.n2, row.params.zo)
+        assert found.acc == [config.code.values[level]]
+        assert found.o != [output_requantizer(less, *scale, config)]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

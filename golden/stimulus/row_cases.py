@@ -10,7 +10,7 @@ from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .row_bins import output_tie_shift
-from .row_decisions import bit_rows, decision_rows
+from .row_decisions import bit_rows, decision_rows, waiting_rows
 from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
 from .row_trials import fault_rows
 from .rows import RowCase
@@ -117,7 +117,7 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         _widest_sum,
         *(() if maker.config.code.row_max else (decision_rows,)),
         fault_rows,
-        *(() if maker.config.code.row_max else (bit_rows,)),
+        *(() if maker.config.code.row_max else (bit_rows, waiting_rows)),
     )
     return [case for make in makers for case in make(maker)]
 

@@ -159,6 +159,17 @@ class Decisions:
                     shown |= shows
         return found
 
+    @cached_property
+    def odd_ties(self) -> list[Decision]:
+        """Short rows, one a level: the sensed key has an odd e and is exactly at its threshold."""
+        one, found = self._config.code.int_max, []
+        odd = [d for d in reversed(range(1, len(self._e))) if self._e[d] % 2]
+        for level, value in enumerate(self._config.code.values):
+            exact = (d for d in odd if value and self._e[d] * one % value == 0)
+            rows = (self._filled((d, 0), level, 0) for d in exact)
+            found.append(next((row for row in rows if row is not None), None))
+        return _found(found)
+
     @property
     def zero_level(self) -> int | None:
         """The farthest distance, where a key there has level 0 beside the maximum; else None."""
@@ -278,6 +289,27 @@ def bit_rows(maker: RowMaker) -> Iterator[RowCase]:
     """Yield the rows that show bits of e and of the row sum, behind all others: they draw last."""
     for row in Decisions.of(maker.config).bits:
         yield _sensed(maker, "o shows bits of e and of the row sum in a comparison", row)
+
+
+#: Keys in front of one that waits, in rows that follow one another: whole beats of 4 lanes.
+_IN_FRONT = (24, 20, 16, 12, 8)
+
+
+def waiting_rows(maker: RowMaker) -> Iterator[RowCase]:
+    """Yield ties of odd e whose key comes last: it stands in a register while keys in front wait.
+
+    Of the two highest levels. The rows of a level have the same parameters, so that they overlap
+    and codes wait for the rows before. Masked keys fill up what is missing.
+    """
+    for row, most in product(Decisions.of(maker.config).odd_ties[-2:], _IN_FRONT):
+        sensed, *others = row.distances
+        hidden = range(len(others), max(len(others), most))
+        distances = [*others, *(0 for _ in hidden), sensed]
+        if len(distances) <= maker.config.max_tokens:
+            reason = "o shows a bit of a comparison that is lost while its key waits"
+            v = _codes(maker, len(distances), {len(distances) - 1})
+            params = _params(maker, row)
+            yield maker.row_of_distances(reason, distances, masked=hidden, v=v, params=params)
 
 
 def _sensed(maker: RowMaker, reason: str, row: Decision, *, masked: int | None = None) -> RowCase:
