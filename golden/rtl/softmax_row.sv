@@ -694,7 +694,7 @@ endmodule
 //   .*key_#__beside_code.*_8__held: coding[10] ? {1, *top(self)};
 //   .*row_beside_code.*_8__held|.*(e|sum)_beside_code.*_6__held: coding[10];
 //   .*key_#__beside_code_q: coding[11] ? {1, *top(self)};
-//   .*of_code_q|.*out_e|row_sum: coding[11];
+//   .*of_code_q|.*beside_code_q|.*out_e|row_sum: coding[11];
 //   .*of_sum_in_the_middle_q: coding[3:2] != 0; .*lod_s: coding[3];
 //   .*g_quotient_firsts: {g_quotient_summing}; .*g_quotient_sum: coding[3:1]
 //   != 0 || (coding[0] && !g_quotient_firsts[5]) || (g_quotient_firsts == 0 &&
