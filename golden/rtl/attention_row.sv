@@ -430,8 +430,7 @@ module attention_row #(
   assign m_axis_tdata = outputs[HEAD_DIM*O_WIDTH-1:0];
   assign tap_rows_tvalid = m_axis_tvalid && m_axis_tready;
 endmodule
-// For proofs of equivalence, of 4 lanes and at least 4 channels: what holds at every clock edge,
-//   and
+// For proofs of equivalence, of 4 lanes and at least 4 channels: what holds at every clock edge, and
 // where two states must agree.
 // within: softmax: softmax_row, rows, loading, lasts, waiting, write_bank, read_bank, write_index,
 //   last_index, read_last, state, count, coding, buffer, read, held, g_quotient_summing,
