@@ -35,7 +35,7 @@ from support.c_model import (
     row_inputs,
 )
 from support.cases import corners, levels_alone
-from support.quick import one_in
+from support.quick import USUAL, one_in
 
 from bitlog2.golden.package.generation import generate
 from bitlog2.golden.stimulus.unit import Tables, row_offsets
@@ -64,8 +64,6 @@ CONFIGS |= {
         NARROW, scheme="RowMax_16", fraction_bits=1, m2_bits=4, max_tokens=3, max_n2=12
     ),
 }
-#: Those whose words are compared in `make test`.
-USUAL = ("BitLog2_Half_17", "RowMax_16", "wide")
 #: Those whose levels come from a quotient.
 QUOTIENTS = [name for name, each in SCHEMES.items() if not each.row_max]
 

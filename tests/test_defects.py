@@ -49,10 +49,9 @@ CONFIG = AttentionConfig(max_tokens=24, max_head_dim=8)
 SHOWN_BY_STALLS = ("row_sum: waits for tready",)
 #: One of each kind: arithmetic, framing, a hang.
 SHORT = ("exp2: shift off by one", "softmax_row: lost last beat", "attention_row: hang")
-#: Of a counter, of what counts rows, of a divider.
+#: Of a counter, of a divider.
 SHORT_RESETS = (
     ("row_max", f"row_max-bit 0-index-{HALF_17}"),
-    ("softmax_row", f"softmax_row-bit 1-rows-{HALF_17}"),
     ("row_multiplier", f"row_multiplier-all-left-{ROW_MAX_16}"),
 )
 
