@@ -61,7 +61,7 @@ class AttentionConfig(Configuration):
     max_head_dim: int = choice(128, 1, 1024, "largest D: channels of q and k")
     max_tokens: int = choice(1024, 1, 65536, "largest N: keys in a row")
     fraction_bits: int = choice(5, 1, 8, "F: fraction bits of t and d", sweep="F")
-    table_bits: int = choice(16, 4, 20, "P: fraction bits of e; RowMax has none", sweep="P")
+    table_bits: int = choice(16, 4, 20, "P: fraction bits of e; no effect with RowMax", sweep="P")
     distance_int_bits: int = choice(5, 2, 6, "I: integer bits of d", sweep="I")
     m_bits: int = choice(16, 4, 24, "width of M, of unit 2", sweep="m_bits")
     max_n: int = choice(28, 0, 48, "largest n, of unit 2", sweep="max_n")

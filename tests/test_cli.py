@@ -24,6 +24,7 @@ from bitlog2.sim.registers import registers_of
 
 ATTENTION = ("--arithmetic", "attention")
 QUICK = ("evaluate", "--model", "digits", *ATTENTION, "--limit", "64")
+FEW = (*QUICK[:-1], "16", "--calibration-images", "8")
 COMMANDS = [(), ("golden",), *((name,) for name in cli.COMMANDS)]
 COMMANDS += [("golden", name) for name in cli.GOLDEN]
 #: Modules that take long to import, or are no part of a plain installation.
@@ -216,7 +217,7 @@ def test_cli_usage_error_is_no_traceback(capsys):
 def evaluated(tmp_path_factory):
     path = tmp_path_factory.mktemp("evaluated") / "result.json"
     run = subprocess.run(
-        [sys.executable, "-m", "bitlog2", *QUICK, "--schemes", "all", "--json", str(path)],
+        [sys.executable, "-m", "bitlog2", *FEW, "--schemes", "all", "--json", str(path)],
         capture_output=True,
         text=True,
         check=False,
@@ -250,22 +251,22 @@ def test_cli_evaluate_json_has_a_row_for_every_scheme(evaluated):
 
 def test_cli_evaluate_json_has_request_and_versions(evaluated):
     _, result = evaluated
-    assert (result["request"]["seeds"], result["request"]["limit"]) == ([0], 64)
+    assert (result["request"]["seeds"], result["request"]["limit"]) == ([0], 16)
     assert {"bitlog2", "specification", "torch", "timm", "numpy"} <= set(result["versions"])
 
 
 def test_cli_evaluate_json_has_accuracy_with_intervals(evaluated):
     row = evaluated[1]["cells"][4]
-    assert row["top1"]["total"] == 64
+    assert row["top1"]["total"] == 16
     assert row["top1"]["wilson95"][0] < row["top1"]["percent"] <= row["top1"]["wilson95"][1]
     assert set(evaluated[1]["timings"]) == {cell["name"] for cell in evaluated[1]["cells"]}
     assert min(evaluated[1]["timings"].values()) > 0
 
 
 def test_cli_evaluate_json_has_the_values_compared_by_register(evaluated):
-    """64 images, 4 layers, 3 heads, 65 rows, 65 keys or 32 channels or 1."""
+    """16 images, 4 layers, 3 heads, 65 rows, 65 keys or 32 channels or 1."""
     compared = evaluated[1]["cells"][4]["check"]["compared"]
-    rows = 64 * 4 * 3 * 65
+    rows = 16 * 4 * 3 * 65
     sizes = {"row_max": rows, "row_sum": rows, "acc": 32 * rows, "o": 32 * rows}
     assert compared == {name: sizes.get(name, 65 * rows) for name in registers_of("quotient")}
 
@@ -335,7 +336,7 @@ def test_cli_evaluate_json_to_a_missing_folder_is_refused(tmp_path, capsys):
 
 def test_cli_evaluate_same_seed_gives_the_same_result(evaluated, tmp_path):
     path = tmp_path / "again.json"
-    main([*QUICK, "--scheme", "BitLog2_Half_17", "--json", str(path)])
+    main([*FEW, "--scheme", "BitLog2_Half_17", "--json", str(path)])
     again = json.loads(path.read_text())["cells"][1]
     first = evaluated[1]["cells"][4]
     assert {k: again[k] for k in ("top1", "layer_params")} == {

@@ -122,7 +122,7 @@ def test_evaluate_several_seeds_print_their_spread(data, tiny, tmp_path, capsys)
     assert f"over 3 seeds: mean {np.mean(shares):.2f} %" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("size", [1, 4, 100])
+@pytest.mark.parametrize("size", quick_where(lambda size: size == 4, (1, 4, 100)))
 def test_evaluate_sample_of_a_size_checks_so_many_heads(data, tiny, tmp_path, size):
     """12 layers, batches of 2, 2 and 1 images, 3 heads and 197 rows each."""
     argv = options(data, tiny, "--limit", "5", "--batch-size", "2", "--check", f"sample:{size}")
@@ -314,6 +314,7 @@ def test_evaluate_published_command_line_warns_that_nothing_is_known_of_the_data
     assert NONE in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_evaluate_at_six_bits_agrees_and_nothing_is_published(data, tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(result, "IMAGENET_CLASSES", 3)
     argv = options(data, tiny, "--w-bits", "6", "--a-bits", "6", "--limit", "2")

@@ -147,7 +147,7 @@ def test_in_order_interrupted_process_ends(seconds):
         time.sleep(seconds)
         run.send_signal(signal.SIGINT)
         try:
-            run.wait(20)
+            run.wait(5)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGINT)
             run.wait(20)
