@@ -13,8 +13,11 @@ from support.programs import PROGRAMS, images
 
 from bitlog2.models.network import network
 from bitlog2.models.network.network import IntegerNetwork
+from bitlog2.models.network.watermarks import network_marks
+from bitlog2.models.watch.check import NETWORK
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.parameters import MeanParams, ProductParams
+from bitlog2.sim.network.datapath import NETWORK_REGISTERS
+from bitlog2.sim.network.parameters import MeanParams, NormParams, ProductParams
 from bitlog2.sim.network.program import Linear
 from bitlog2.sim.network.simulator import infer
 
@@ -125,6 +128,55 @@ def test_network_torch_logits_depend_on_no_threads():
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+def unlimited(program, seen):
+    """Codes of linear layers and norms before their limits, and the tops of these, by register."""
+    for (part, unit, name), values in seen.items():
+        step, *place = part.split(".")[1:]
+        if not place or place[0] not in ("q", "k", "v", "norm") or name not in ("linear_acc", "z"):
+            continue
+        owner = getattr(program.steps[int(step)], place[0])
+        if unit == "linear_accumulator":
+            made = owner.params
+            given = made.linear_multiplier, made.linear_shift, 0
+            yield "linear_code", made.y_bits, by_hand(values, *given) + made.linear_zero
+        elif isinstance(owner, NormParams):
+            given = owner.gain, owner.gain_shift, owner.offset
+            yield "norm_code", owner.y_bits, by_hand(values, *given)
+
+
+def by_hand(x, m, n, h):
+    """RND(x * M + H >> n), a channel each."""
+    m, n, h = (np.array(each, np.int64) for each in (m, n, h))
+    return x.astype(np.int64) * m + h + (1 << n >> 1) >> n
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_network_torch_watermarks_are_the_ranges_of_every_register(name, bits):
+    """And count what is limited: as the simulator's registers say, and its count of the stream."""
+    program, pixels, logits, seen = simulated(name, "RowMax_16", bits)
+    model, layers = IntegerNetwork(program), {}
+    with torch.inference_mode(), network_marks(model, layers):
+        assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+    assert model.observe is None is model.limit
+    marks = layers.pop(NETWORK)
+    held = {register for *_, register in seen if register in NETWORK_REGISTERS}
+    assert (layers, set(marks)) == ({}, held)
+    for register, mark in marks.items():
+        values = [each for (*_, name), each in seen.items() if name == register]
+        ends = min(each.min() for each in values), max(each.max() for each in values)
+        assert (mark.smallest, mark.largest) == ends, register
+        assert mark.values == sum(each.size for each in values), register
+    over = dict.fromkeys(("linear_code", "norm_code"), 0)
+    for register, width, y in unlimited(program, seen):
+        over[register] += int(((y < 0) | (y >> width > 0)).sum())
+    assert {register: marks[register].saturated for register in over} == over
+    assert sum(over.values()) > 0
+    stream = infer(program, pixels, threads=1).saturated
+    assert marks["residual"].saturated == sum(stream.values())
+    assert (sum(stream.values()) > 0) == (bits == 8)
 
 
 def test_network_torch_comparison_sees_a_planted_error():

@@ -12,7 +12,7 @@ from support.models import digits_task
 from bitlog2.flow import sweep
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.simulation import ToolError
-from bitlog2.models.network import watermarks
+from bitlog2.models.network.network import Part
 from bitlog2.models.runs.folder import RunFolder
 from bitlog2.models.runs.result import read_result
 from bitlog2.models.runs.sweep import read_gates, write_gates
@@ -213,8 +213,13 @@ def test_sweep_of_widths_counts_the_values_that_saturate(widths):
 def test_sweep_of_widths_planted_error_in_a_count_is_seen(widths, tmp_path, monkeypatch):
     """What stands at an end of its range counts as limited."""
     folder, _ = widths
-    mark = watermarks._mark
-    monkeypatch.setattr(watermarks, "_mark", lambda x, low, high: mark(x, low + 1, high - 1))
+
+    def limited(self, register, values, low, high):
+        if self.limit is not None:
+            self.limit(self.name, register, values, low + 1, high - 1)
+        return values.clamp_(low, high)
+
+    monkeypatch.setattr(Part, "limited", limited)
     words = ["--run", str(tmp_path / "run"), "--vary", "u_bits=6", "--limit", "8"]
     assert main(["sweep", *words, "--csv", str(tmp_path / "rows.csv")]) == 0
     (row,) = csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())

@@ -16,7 +16,7 @@ from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
 from bitlog2.models.sealed import write_sealed
-from bitlog2.models.watch.check import COMPARED, RegisterMismatch
+from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch
 from bitlog2.models.watch.statistics import mean_attention_error
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
@@ -304,23 +304,24 @@ def _share(share: Share) -> str:
 
 
 def _watermarks(title: str, cell: CellResult) -> list[str]:
-    """Return bits used by layer and register, then what was provided and seen."""
-    overall = cell.overall_marks()
-    names = [name for name in WATERMARKED if name in overall]
+    """Return bits used by attention's registers by layer, then the range of every register."""
+    overall, layers = cell.overall_marks(), dict(cell.watermarks or {})
+    layers.pop(NETWORK, None)
+    names = [name for name in WATERMARKED if any(name in held for held in layers.values())]
     lines = [f"watermarks of attention, {title}: bits used, by layer"]
     lines.append(_line("layer", [_SHORT.get(name, name) for name in names]))
-    for layer, held in (cell.watermarks or {}).items():
-        lines.append(
-            _line(layer, [held[name].bits_used if name in held else "-" for name in names])
-        )
+    for layer, held in layers.items():
+        lines.append(_line(layer, [held[name].bits_used for name in names]))
     lines.append(_line("provided", [overall[name].bits_provided for name in names]))
     lines.append(
-        f"  {'register':<12}{'smallest':>15}{'largest':>15}{'values':>17}{'saturated':>15}"
+        f"  {'register':<16}{'smallest':>20}{'largest':>20}{'bits':>6}{'provided':>10}"
+        f"{'values':>17}{'saturated':>15}"
     )
     for name, mark in overall.items():
         limited = "cannot" if mark.saturated is None else f"{mark.saturated:,}"
         lines.append(
-            f"  {name:<12}{mark.smallest:>15,}{mark.largest:>15,}{mark.values:>17,}{limited:>15}"
+            f"  {name:<16}{mark.smallest:>20,}{mark.largest:>20,}{mark.bits_used:>6}"
+            f"{mark.bits_provided:>10}{mark.values:>17,}{limited:>15}"
         )
     return lines
 

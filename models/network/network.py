@@ -48,14 +48,21 @@ _CACHED = 5 << 17
 #: Takes the registers of a unit: part of the network, unit, registers by name. Parts, units, names
 #: and axes are those of `bitlog2.sim.network.program.Trace`.
 Observe = Callable[[str, str, dict[str, Tensor]], None]
+#: Takes what a register that saturates would hold without its limits: part of the network, register
+#: by name, values, and the limits.
+Limit = Callable[[str, str, Tensor, int, int], None]
 
 
 class Part(NamedTuple):
-    """Where a module stands, who takes its registers, and those that are wider than int32."""
+    """Where a module stands, who takes its registers, and those that are wider than int32.
+
+    What a register that saturates holds without its limits is handed out where it is asked for.
+    """
 
     name: str
     observe: Observe | None
     wide: frozenset[str]
+    limit: Limit | None = None
 
     def of(self, name: str) -> "Part":
         """Return a part of this part."""
@@ -66,6 +73,17 @@ class Part(NamedTuple):
         if self.observe is not None:
             held = {name: self._integers(name, each) for name, each in registers.items()}
             self.observe(self.name, unit, held)
+
+    def limited(self, register: str, values: Tensor, low: int, high: int) -> Tensor:
+        """Return SAT(values, low, high) for a register; the values are lost."""
+        if self.limit is not None:
+            self.limit(self.name, register, values, low, high)
+        return values.clamp_(low, high)
+
+    def coded(self, register: str, values: Tensor, top: int) -> Tensor:
+        """Return SAT(values, 0, top) for a register, uint8; the values are lost."""
+        limited = self.limited(register, values, 0, top)
+        return limited.int().to(torch.uint8)  # several times as fast as from float64 at once
 
     def _integers(self, name: str, values: Tensor) -> Tensor:
         if not values.is_floating_point():
@@ -79,11 +97,14 @@ class IntegerNetwork(nn.Module):
     Args:
         program: what the network loads.
         observe: is handed the registers of every unit, in the order of the data.
+        limit: is handed the values of every register that saturates, before its limits.
     """
 
-    def __init__(self, program: Program, observe: Observe | None = None) -> None:
+    def __init__(
+        self, program: Program, observe: Observe | None = None, limit: Limit | None = None
+    ) -> None:
         super().__init__()
-        self.program, self.observe = program, observe
+        self.program, self.observe, self.limit = program, observe, limit
         self.steps = nn.ModuleList(_MODULES[type(each)](each, program) for each in program.steps)
         self.images = max(1, _CACHED // largest_values(program))
         registers, largest = program.network.registers.items(), torch.iinfo(torch.int32).max
@@ -102,7 +123,7 @@ class IntegerNetwork(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         for place, step in enumerate(self.steps):
-            x = step(x, Part(f"steps.{place}", self.observe, self.wide))
+            x = step(x, Part(f"steps.{place}", self.observe, self.wide, self.limit))
         return x.int()
 
 
@@ -178,7 +199,7 @@ class ToCodes(nn.Module):
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return codes (..., O) of codes (..., K)."""
         acc = self.product(codes, part)  # (..., O)
-        y = codes_of(self.scaling(acc).add_(self.zero), self.top)
+        y = part.coded("linear_code", self.scaling(acc).add_(self.zero), self.top)
         part.keep("linear_requantizer", linear_code=y)
         return y
 
@@ -197,7 +218,7 @@ class ToStream(nn.Module):
     def forward(self, codes: Tensor, x: Tensor, part: Part) -> Tensor:
         """Return the stream (..., O) behind codes (..., K); x (..., O) is what they add to."""
         acc = self.product(codes, part)  # (..., O)
-        residual = self.scaling(acc).add_(x).clamp_(*self.range)
+        residual = part.limited("residual", self.scaling(acc).add_(x), *self.range)
         part.keep("residual_adder", residual=residual)
         return residual
 
@@ -246,9 +267,10 @@ class Norm(nn.Module):
         z = self.normalizer(x, part)  # (..., C)
         y = self.scaling(z)  # (..., C)
         if self.top is None:
-            part.keep("norm_requantizer", stream_norm=y.clamp_(*self.range))
+            y = part.limited("stream_norm", y, *self.range)
+            part.keep("norm_requantizer", stream_norm=y)
             return y
-        code = codes_of(y, self.top)
+        code = part.coded("norm_code", y, self.top)
         part.keep("norm_requantizer", norm_code=code)
         return code
 
@@ -274,8 +296,11 @@ class EmbeddingStep(nn.Module):
 
     def forward(self, pixels: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
-        code = codes_of(self.scaling(pixels), self.top)  # (B, colour, line, column)
-        part.of("image").keep("image_requantizer", image_code=code)
+        image = part.of("image")
+        code = image.coded(
+            "image_code", self.scaling(pixels), self.top
+        )  # (B, colour, line, column)
+        image.keep("image_requantizer", image_code=code)
         parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
         patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
         x = self.linear(patches, self.positions, part.of("linear"))  # (B, patches, C)
@@ -347,11 +372,12 @@ class MlpStep(nn.Module):
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
-        acc = self.fc1(codes, part.of("fc1"))  # (B, T, O)
-        u = self.scaling(acc).clamp_(*self.range).int()  # (B, T, O)
+        fc1 = part.of("fc1")
+        acc = self.fc1(codes, fc1)  # (B, T, O)
+        u = fc1.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
         places = (u - self.range[0]).flatten()
         hidden = self.table.index_select(0, places).view(u.shape)  # (B, T, O)
-        part.of("fc1").keep("activation", u=u, activation_code=hidden)
+        fc1.keep("activation", u=u, activation_code=hidden)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
@@ -416,10 +442,10 @@ class Mean(nn.Module):
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes (B, 1, C) of the stream (B, T, C)."""
         z = self.normalizer(x, part)  # (B, T, C)
-        term = self.terms(z).clamp_(-self.high - 1, self.high)
+        term = part.limited("mean_term", self.terms(z), -self.high - 1, self.high)
         total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
         part.keep("token_mean", mean_term=term, mean_sum=total)
-        code = codes_of(self.scaling(total), self.top)
+        code = part.coded("mean_code", self.scaling(total), self.top)
         part.keep("token_mean", mean_code=code)
         return code
 
@@ -436,7 +462,7 @@ class StreamMean(nn.Module):
         """Return the stream's mean (B, 1, C) of the stream (B, T, C)."""
         total = x.sum(dim=1, keepdim=True)  # (B, 1, C)
         part.keep("token_mean", mean_sum=total)
-        mean = self.scaling(total).clamp_(*self.range)
+        mean = part.limited("stream_mean", self.scaling(total), *self.range)
         part.keep("token_mean", stream_mean=mean)
         return mean
 
@@ -527,11 +553,6 @@ def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Te
     if x.is_floating_point():
         return torch.addcmul(constant, x, multiplier, out=x).floor_()
     return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
-
-
-def codes_of(x: Tensor, top: int) -> Tensor:
-    """Return SAT(x, 0, top), uint8; x is lost."""
-    return x.clamp_(0, top).int().to(torch.uint8)  # several times as fast as from float64 at once
 
 
 def leading_one(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matchi
 from bitlog2.names import ZOO, map_bits
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
 from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
@@ -25,7 +26,6 @@ from ..watch.check import COMPARED, Counts
 from ..watch.digest import digest_of_digests
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import (
-    NETWORK_MARKED,
     WATERMARKED,
     Mark,
     is_signed,
@@ -110,7 +110,7 @@ class MarkRecord(Document, frozen=True, kw_only=True):
 
 def _hardware_of(register: str, spec: QuantizationSpec) -> AttentionConfig | NetworkConfig:
     """Return the configuration that a register with watermarks is of."""
-    return spec.network_config() if register in NETWORK_MARKED else spec.attention_config()
+    return spec.network_config() if register in NETWORK_REGISTERS else spec.attention_config()
 
 
 class Digests(Document, frozen=True, kw_only=True):
@@ -163,7 +163,10 @@ class CellResult(Document, frozen=True, kw_only=True):
     check: Annotated[CheckCounts | None, of("Null where no register was compared.")]
     watermarks: Annotated[
         dict[str, dict[str, MarkRecord]] | None,
-        of("Ranges of the attention registers by layer; null where none were collected."),
+        of(
+            "Ranges of the attention registers by layer, and of those around attention, all layers "
+            "together, as `network`; null where none were collected."
+        ),
     ]
     model_sha256: Annotated[Sha256, of("Of the model's tensors; in `integer` of the program.")]
     attention_map: Annotated[

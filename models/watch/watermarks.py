@@ -8,14 +8,14 @@ from torch import Tensor
 
 from bitlog2.sim import REGISTERS, AttentionConfig
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
 from ..ptq.datapath import output_scale, rnd
 from .watching import Observation, Watcher, unobserved
 
-#: Registers of the network around attention that a calibrated range limits.
-NETWORK_MARKED = ("residual", "u")
-#: Registers of every datapath in order; product and out_product are those before the shifts.
-WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o", *NETWORK_MARKED)
+#: Registers of every datapath in order, then those of the network around it; product and
+#: out_product are those before the shifts.
+WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o", *NETWORK_REGISTERS)
 _PRODUCTS = ("product", "out_product")
 #: Registers that saturate.
 SATURATING = ("t", "d", "o")
@@ -97,19 +97,20 @@ def mark_of(register: str, seen: Observation) -> Mark:
     """Return the mark of one run; d and e of masked keys, which nothing observes, are left out."""
     params, registers = seen.params, seen.registers
     if register == "product":
-        return _scaled(_mark(registers["score"]), params.m, params.n)
+        return _scaled(mark_of_values(registers["score"]), params.m, params.n)
     if register == "out_product":
         m2, n2 = output_scale(registers, params)
         if isinstance(m2, int) and isinstance(n2, int):
-            return _scaled(_mark(registers["acc"]), m2, n2)
-        return _mark(registers["acc"].long() * m2 + ((1 << n2) >> 1))
+            return _scaled(mark_of_values(registers["acc"]), m2, n2)
+        return mark_of_values(registers["acc"].long() * m2 + ((1 << n2) >> 1))
     values, masked = registers[register], unobserved(register, seen.masked)
     if masked is not None:
         values = values[~masked.expand(seen.grid)]
-    return _mark(values, _saturated(register, seen))
+    return mark_of_values(values, _saturated(register, seen))
 
 
-def _mark(values: Tensor, saturated: int | None = None) -> Mark:
+def mark_of_values(values: Tensor, saturated: int | None = None) -> Mark:
+    """Return the mark of the values of a register, so many of them limited."""
     low, high = torch.aminmax(values)
     return Mark(int(low), int(high), values.numel(), saturated)
 
