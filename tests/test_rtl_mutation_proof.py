@@ -22,6 +22,8 @@ from bitlog2.golden.assurance.mutation.catalogue import (
 from bitlog2.golden.assurance.mutation.equivalence import (
     Proof,
     Prover,
+    conjuncts,
+    constants_of,
     equal_terms,
     joined,
     number_tests,
@@ -35,6 +37,12 @@ PACKAGE = "package bitlog2_pkg; localparam integer LIMIT = 8; endpackage\n"
 ADDITION = """\
 module plain(input logic [3:0] a, input logic [3:0] b, output logic [4:0] y);
   assign y = 5'(a) + 5'(b);
+endmodule
+"""
+BESIDE = """\
+module beside(input logic [3:0] a, input logic [3:0] b, output logic [4:0] y, output logic z);
+  assign y = 5'(a) + 5'd3;
+  assign z = ^b;
 endmodule
 """
 DIVIDER = """\
@@ -223,6 +231,43 @@ def test_rtl_mutation_counterexample_says_nothing_while_another_relation_is_unkn
     assert joined(Proof(earlier, {}), Proof(later, {"x": 1})).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("assumed", "equal"),
+    [
+        (("a < 8",), True),  # of the claim's own inputs
+        (("a <= b", "b < 8"), True),  # of others, too
+        (("b < 8",), False),
+    ],
+)
+def test_rtl_mutation_proof_takes_what_is_assumed_of_other_inputs_where_it_needs_it(
+    assumed: tuple[str, ...], equal: bool, tmp_path: Path
+):
+    found = design(tmp_path, BESIDE)
+    kept = {"mode": "const0", "port": "A", "bit": 3}
+    ((verdict, inputs),) = verdicts(found, Boundary("beside", assumes=assumed), **kept).values()
+    assert verdict == ("equivalent" if equal else "different")
+    assert equal or inputs["a"] >= 8
+
+
+def test_rtl_mutation_proof_splits_what_is_assumed():
+    a, b, c = (z3.Bool(name) for name in "abc")
+    x = z3.BitVec("x", 4)
+    parts = conjuncts([z3.And(a, z3.Not(z3.Or(b, z3.Not(z3.And(c, x == 3)))))])
+    assert {constants_of(each) for each in parts} == {constants_of(each) for each in (a, b, c, x)}
+    assert len(parts) == 4
+    solver = z3.Solver()
+    solver.add(z3.And(*parts) != z3.And(a, z3.Not(b), c, x == 3))
+    assert solver.check() == z3.unsat
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_rtl_mutation_each_invariant_must_hold(broken: int, tmp_path: Path):
+    kept = ["m_axis_tdata < 16", "m_axis_tdata >= 0"]
+    kept[broken] = "m_axis_tdata != 5"
+    with pytest.raises(ValueError, match="invariants of adder must hold"):
+        Prover(design(tmp_path, ADDER, most=3), Boundary("adder", invariants=tuple(kept)), *SHORT)
+
+
 @pytest.mark.parametrize(("hidden", "equal"), [(3, True), (0, False)])
 def test_rtl_mutation_proof_finds_what_the_mutated_cell_hides(hidden: int, equal: bool):
     """Of x == 0, bit 1 inverted where bit 3 is 1 changes nothing; where bit 0 is 0, it does."""
@@ -276,6 +321,10 @@ DELAYED = [
     ("softmax_row", 36, 16, "cnot0 -ctrlbit 35", "cnot1 -ctrlbit 35"),
     # Whether e is not 0: always; and never.
     ("softmax_row", 6, 5, "const1", "const0"),
+    # tkeep of the last lane, whose code is the zero code where it is not kept: always; and never.
+    ("attention_row", 24, 3, "const1", "const0"),
+    # The code of a lane: of one that is not kept, inverted; and of one which is.
+    ("attention_row", 24, 23, "cnot0 -ctrlbit 3", "cnot1 -ctrlbit 3"),
 ]
 
 
@@ -284,7 +333,7 @@ DELAYED = [
 @pytest.mark.parametrize(
     ("row", "width", "bit", "equal", "other"),
     DELAYED,
-    ids=["bias_not_kept", "e_of_0"],
+    ids=["bias_not_kept", "e_of_0", "tkeep_beside_a_code", "code_not_kept"],
 )
 def test_rtl_mutation_proof_of_a_row_tells_what_does_not_matter_from_what_does(
     row: str, width: int, bit: int, equal: str, other: str, tmp_path: Path

@@ -467,6 +467,8 @@ endmodule
 //   !adding[0])) && (!adding[2] || !beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH] ||
 //   (softmax_coding[11:9] == 0 && adding[1:0] == 0)) && (!adding[3] ||
 //   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 && adding[2:0] == 0))
+// quotient invariant: of 4 lanes: !adding[0] || codes_taken_q[#]
+//   || (bitlog2_pkg::ZERO_FLAG != 0 ? codes_taken_q[4 + 5 * #] : codes_taken_q[4 + 5 * #+:5] == 0)
 // quotient invariant: !complete || adding == 0
 // row_max invariant: !adding[1] || ((g_row_max_g_lane_0__of_value_q
 //   | g_row_max_g_lane_1__of_value_q | g_row_max_g_lane_2__of_value_q
