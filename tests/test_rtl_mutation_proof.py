@@ -211,6 +211,19 @@ def test_rtl_mutation_relation_of_each_lane_has_its_own_mask(tmp_path: Path):
         assert {verdict for verdict, _ in absent.values()} == {wanted}
 
 
+@pytest.mark.parametrize(
+    ("invariant", "refused"), [("the(other) == 0", False), ("top(other)", True)]
+)
+def test_rtl_mutation_invariant_of_a_named_register_needs_it(
+    invariant: str, refused: bool, tmp_path: Path
+):
+    """A scheme without flags has no register for them; a pattern that finds nothing is an error."""
+    found = design(tmp_path, ADDER, most=3)
+    boundary = Boundary("adder", invariants=("the(m_axis_tdata) != 5", invariant))
+    with pytest.raises(ValueError, match="unpack" if refused else "must hold, different"):
+        Prover(found, boundary, *SHORT)
+
+
 def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="design must hold the module other"):
         Prover(design(tmp_path, ADDITION, most=3), Boundary("other"), "bitlog2_pkg.sv", 10)

@@ -61,7 +61,7 @@ module code_memory #(
   end
 endmodule
 // For proofs of equivalence: what holds at every clock edge, and where two states must agree.
-// invariant: low_flags >> place == 0
+// invariant: the(low_flags) >> place == 0
 // agree: m_axis_memory_tdata: {m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}};

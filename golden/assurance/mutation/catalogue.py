@@ -233,9 +233,10 @@ class Boundary:
     condition with `?` before the brace says where the mask counts. In relations `self` is the
     register, `entry` the address of a memory's word, and `any(pattern)` is true where one of these
     registers is not 0. In invariants too, `the(pattern)` is the only such register and
-    `top(pattern)` its highest bit. What follows `of 4 lanes: `, an invariant or a mask of a lane's
-    bits, is there for each, `#` being its number; in a pattern of a relation `#` finds a number,
-    which it is in its expression then.
+    `top(pattern)` its highest bit; with `the(name)` an invariant is left out of a design that has
+    no such register. What follows `of 4 lanes: `, an invariant or a mask of a lane's bits, is there
+    for each, `#` being its number; in a pattern of a relation `#` finds a number, which it is in
+    its expression then.
     """
 
     module: str

@@ -585,9 +585,15 @@ _OF_LANES = re.compile(r"of (\d+) lanes: (.*)")
 
 
 def _invariants(cut: Cut, boundary: Boundary) -> list[str]:
-    """Return the invariants as expressions of `facts`, one of each lane; at least one."""
-    found = []
+    """Return the invariants as expressions of `facts`, one of each lane; at least one.
+
+    One of a register by its name, `the(name)`, says nothing where the design lacks that: no output
+    of its scheme needs it.
+    """
+    found, there = [], {each.name for each in cut.registers}
     for text in boundary.invariants:
+        if not there.issuperset(re.findall(r"\bthe\((\w+)\)", text)):
+            continue
         for memory in cut.memories:
             if re.search(rf"\b{memory.name}\b", text):
                 text = re.sub(r"\bentry\b", f"entry_{memory.name}", text)
