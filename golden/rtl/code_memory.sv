@@ -62,10 +62,14 @@ module code_memory #(
 endmodule
 // For proofs of equivalence: what holds at every clock edge, and where two states must agree.
 // invariant: the(low_flags) >> place == 0
-// agree: m_axis_memory_tdata: {m_axis_memory_tvalid,
+// invariant: bitlog2_pkg::ZERO_FLAG != 0 || m_axis_memory_tdata[8:0] == 0
+// agree: place: {{2{1'(bitlog2_pkg::ZERO_FLAG != 0)}}, 1'b1};
+//   m_axis_memory_tdata: {m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}};
 //   m_axis_memory_tlast: m_axis_memory_tvalid; low_nibble: place[0]
+// agree: place: {{2{1'(bitlog2_pkg::ZERO_FLAG != 0)}}, 1'b1};
+//   m_axis_memory_tlast|m_axis_memory_tdata: m_axis_memory_tvalid; low_nibble: place[0]
 // compare: m_axis_memory_tdata: {m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[17]}}, m_axis_memory_tvalid,
 //   {8{m_axis_memory_tvalid && m_axis_memory_tdata[8]}}}
