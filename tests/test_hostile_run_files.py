@@ -45,7 +45,7 @@ CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which takes a second a page."""
-    monkeypatch.setattr(drawing, "_uri", lambda paint, theme: "")
+    monkeypatch.setattr(drawing, "_svg", lambda paint: "")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The report: one page that needs nothing else, and says what the result says."""
 
+import base64
 import csv
 import json
 import re
@@ -94,6 +95,20 @@ def test_report_of_the_same_result_has_the_same_bytes(page, result):
     assert render_page([result], evidence) == page
 
 
+def test_report_pictures_have_the_colours_of_their_page(page):
+    pictures = [base64.b64decode(each).decode() for each in re.findall(r"base64,([\w+/=]+)", page)]
+    on_light, on_dark = (
+        [theme.ground in each and theme.ink in each for each in pictures]
+        for theme in (figures.LIGHT, figures.DARK)
+    )
+    assert len(pictures) > 10
+    assert on_light == [not each for each in on_dark]
+    assert sum(on_light) == len(pictures) / 2
+    for dark, picture in zip(on_dark, pictures, strict=True):
+        other = figures.LIGHT if dark else figures.DARK
+        assert not any(colour in picture for colour in other.colours)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_report_opens_in_a_browser(page, tmp_path, scheme):
@@ -135,7 +150,7 @@ def test_report_latex_has_a_line_a_cell(result):
 
 
 def test_report_command_writes_page_and_table(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "_uri", lambda paint, theme: "")
+    monkeypatch.setattr(figures, "_svg", lambda paint: "")
     page, table = tmp_path / "r.html", tmp_path / "t.tex"
     assert main(["report", str(run.path), "--out", str(page), "--latex", str(table)]) == 0
     assert page.read_text().startswith("<!DOCTYPE html>")

@@ -115,7 +115,7 @@ def test_run_imagenet_killed_and_resumed_on_other_processes(
 def test_run_imagenet_report_shows_published_and_measured(
     finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_uri", lambda paint, theme: "")
+    monkeypatch.setattr(figures, "_svg", lambda paint: "")
     page = tmp_path / "report.html"
     assert main(["report", str(finished.path), "--out", str(page)]) == 0
     text = page.read_text()

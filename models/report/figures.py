@@ -1,9 +1,10 @@
 """Figures of the report."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import StringIO
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +41,11 @@ class Theme:
     ground: str
     series: tuple[str, ...]
 
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """All of them, in this order."""
+        return self.ink, self.faint, self.ground, *self.series
+
 
 #: Okabe and Ito's palette, which people who see colours differently tell apart.
 LIGHT = Theme(
@@ -54,13 +60,15 @@ DARK = Theme(
     "#0d1117",
     ("#8b949e", "#b1bac4", "#3d9bd9", "#8ad0f5", "#f0803c", "#f2bb4a", "#e39cc4", "#33c79b"),
 )
+#: A colour of the light page.
+_ON_LIGHT = re.compile("|".join(LIGHT.colours))
 
 
-def colour_of(scheme: str, theme: Theme) -> str:
-    """Return the colour of a scheme; the unquantized model has that of the text."""
+def colour_of(scheme: str) -> str:
+    """Return the colour of a scheme on light; the unquantized model has that of the text."""
     if scheme not in MODEL_SCHEMES:
-        return theme.ink
-    return theme.series[MODEL_SCHEMES.index(scheme) % len(theme.series)]
+        return LIGHT.ink
+    return LIGHT.series[MODEL_SCHEMES.index(scheme) % len(LIGHT.series)]
 
 
 @dataclass(frozen=True)
@@ -78,42 +86,48 @@ class Picture:
     dark: str
 
 
-def draw(title: str, caption: str, paint: Callable[[Figure, Theme], None]) -> Picture:
-    """Return the picture that `paint` makes of an empty figure, once for each theme.
+def draw(title: str, caption: str, paint: Callable[[Figure], None]) -> Picture:
+    """Return the picture that `paint` makes of an empty figure in the colours of `LIGHT`.
 
-    The same data gives the same bytes.
+    It is drawn once; on dark it has the other colours. The same data gives the same bytes.
     """
-    return Picture(title, caption, _uri(paint, LIGHT), _uri(paint, DARK))
+    light = _svg(paint)
+    dark = _ON_LIGHT.sub(lambda colour: DARK.colours[LIGHT.colours.index(colour[0])], light)
+    return Picture(title, caption, _uri(light), _uri(dark))
 
 
-def _uri(paint: Callable[[Figure, Theme], None], theme: Theme) -> str:
+def _uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _svg(paint: Callable[[Figure], None]) -> str:
     style: dict[Any, Any] = {
         "svg.hashsalt": "bitlog2",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 9,
-        "text.color": theme.ink,
-        "axes.edgecolor": theme.ink,
-        "axes.labelcolor": theme.ink,
-        "xtick.color": theme.ink,
-        "ytick.color": theme.ink,
-        "axes.facecolor": theme.ground,
-        "figure.facecolor": theme.ground,
+        "text.color": LIGHT.ink,
+        "axes.edgecolor": LIGHT.ink,
+        "axes.labelcolor": LIGHT.ink,
+        "xtick.color": LIGHT.ink,
+        "ytick.color": LIGHT.ink,
+        "axes.facecolor": LIGHT.ground,
+        "figure.facecolor": LIGHT.ground,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": theme.faint,
+        "grid.color": LIGHT.faint,
         "grid.linewidth": 0.6,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
-        "legend.labelcolor": theme.ink,
+        "legend.labelcolor": LIGHT.ink,
     }
     with mpl.rc_context(style):
         figure = Figure(layout="constrained")
-        paint(figure, theme)
-        buffer = BytesIO()
+        paint(figure)
+        buffer = StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def pareto(rows: Sequence[SweepRow]) -> Picture:
@@ -131,12 +145,12 @@ def pareto(rows: Sequence[SweepRow]) -> Picture:
         ([100.0 - row.top1 for row in rows], "top-1 error, %"),
     )
 
-    def paint(figure: Figure, theme: Theme) -> None:
+    def paint(figure: Figure) -> None:
         figure.set_size_inches(8, 3.1 * len(costs))
         panels = figure.subplots(len(costs), 2, squeeze=False)
         for line, (cost, cost_name) in zip(panels, costs, strict=True):
             for panel, (error, error_name) in zip(line, errors, strict=True):
-                _points(panel, rows, cost, error, theme)
+                _points(panel, rows, cost, error)
                 panel.set_xlabel(cost_name)
                 panel.set_ylabel(error_name)
         handles, labels = panels[0][0].get_legend_handles_labels()
@@ -152,17 +166,17 @@ def pareto(rows: Sequence[SweepRow]) -> Picture:
 
 
 def _points(
-    panel: Axes, rows: Sequence[SweepRow], cost: Sequence[int], error: Sequence[float], theme: Theme
+    panel: Axes, rows: Sequence[SweepRow], cost: Sequence[int], error: Sequence[float]
 ) -> None:
     points = [(float(x), y) for x, y in zip(cost, error, strict=True)]
     best = set(front(points))
     line = sorted(points[i] for i in best)
-    panel.plot(*zip(*line, strict=True), color=theme.ink, linewidth=0.8, linestyle="--")
+    panel.plot(*zip(*line, strict=True), color=LIGHT.ink, linewidth=0.8, linestyle="--")
     seen: set[str] = set()
     for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
         label = "_nolegend_" if row.scheme in seen else row.scheme
         seen.add(row.scheme)
-        panel.plot(x, y, "o", color=colour_of(row.scheme, theme), markersize=5, label=label)
+        panel.plot(x, y, "o", color=colour_of(row.scheme), markersize=5, label=label)
         if i not in best:
             continue
         panel.annotate(
@@ -198,17 +212,17 @@ def accuracy(cells: list[CellResult], model: str) -> Picture:
     chosen = [cell for cell in cells if cell.model == model]
     labels = list(dict.fromkeys(_full_label(cell) for cell in chosen))
 
-    def paint(figure: Figure, theme: Theme) -> None:
+    def paint(figure: Figure) -> None:
         figure.set_size_inches(8, 0.9 + 0.3 * len(labels))
         axes = figure.subplots()
         for cell in chosen:
             y = labels.index(_full_label(cell))
-            top1, colour = cell.top1, colour_of(cell.scheme, theme)
+            top1, colour = cell.top1, colour_of(cell.scheme)
             low, high = top1.wilson95
             axes.plot([low, high], [y, y], color=colour, linewidth=1.5)
             axes.plot(top1.percent, y, "o", color=colour, markersize=5)
             if cell.published_top1 is not None:
-                axes.plot(cell.published_top1, y, "D", markersize=6, mfc="none", mec=theme.ink)
+                axes.plot(cell.published_top1, y, "D", markersize=6, mfc="none", mec=LIGHT.ink)
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel("top-1, %")
@@ -245,14 +259,14 @@ def _curves(family: str) -> Iterator[tuple[str, Any, Any]]:
 def transfer_curves() -> Picture:
     """Return what each scheme makes of a probability."""
 
-    def paint(figure: Figure, theme: Theme) -> None:
+    def paint(figure: Figure) -> None:
         figure.set_size_inches(8, 3.4)
         panels = figure.subplots(1, 3, sharey=True)
         for family, panel in zip(("Single", "Half", "Sqrt2"), panels, strict=True):
             for name, x, y in _curves(family):
                 dashed = "--" if name.endswith("17") else "-"
-                panel.plot(x, y, dashed, color=colour_of(name, theme), label=name, linewidth=1.3)
-            _octaves(panel, theme)
+                panel.plot(x, y, dashed, color=colour_of(name), label=name, linewidth=1.3)
+            _octaves(panel)
             panel.legend(loc="upper left", fontsize=7)
         figure.supxlabel("probability", fontsize=9)
         figure.supylabel("decoded, delta = 1", fontsize=9)
@@ -264,12 +278,12 @@ def transfer_curves() -> Picture:
     return draw("Transfer curves", caption, paint)
 
 
-def _octaves(axes: Axes, theme: Theme) -> None:
+def _octaves(axes: Axes) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     axes.set_xlim(2**-16, 1)
     axes.set_ylim(2**-16, 1)
-    axes.plot([2**-16, 1], [2**-16, 1], linestyle=":", color=theme.ink, linewidth=0.7)
+    axes.plot([2**-16, 1], [2**-16, 1], linestyle=":", color=LIGHT.ink, linewidth=0.7)
 
 
 #: Fields of a layer's statistics -> what they are errors of, in a title, on the axis, in a caption.
@@ -299,7 +313,7 @@ def _error(chosen: list[CellResult], model: str, field: str) -> Picture:
     name, of_what = _ERRORS[field]
     seen: set[str] = set()
 
-    def paint(figure: Figure, theme: Theme) -> None:
+    def paint(figure: Figure) -> None:
         figure.set_size_inches(8, 3.6)
         axes = figure.subplots()
         seen.clear()
@@ -311,7 +325,7 @@ def _error(chosen: list[CellResult], model: str, field: str) -> Picture:
                 if cell.quantization is not None and cell.quantization.arithmetic == "float"
                 else "-"
             )
-            colour = colour_of(cell.scheme, theme)
+            colour = colour_of(cell.scheme)
             shown = "_nolegend_" if label in seen else label
             axes.plot(error, dashed, color=colour, marker=".", linewidth=1.2, label=shown)
             seen.add(label)
@@ -348,7 +362,7 @@ def histograms(cell: CellResult) -> Picture | None:
     chosen = [names[i] for i in dict.fromkeys(steps.tolist())]
     edges = np.arange(-2 * OCTAVES - 1, 1) / 2
 
-    def paint(figure: Figure, theme: Theme) -> None:
+    def paint(figure: Figure) -> None:
         rows = -(-len(chosen) // 3)
         figure.set_size_inches(8, 2.2 * rows)
         axes = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
@@ -356,8 +370,8 @@ def histograms(cell: CellResult) -> Picture | None:
             panel.set_visible(False)
         for name, panel in zip(chosen, axes.flat, strict=False):
             for key, colour, fill in (
-                ("before", theme.ink, False),
-                ("after", colour_of(cell.scheme, theme), True),
+                ("before", LIGHT.ink, False),
+                ("after", colour_of(cell.scheme), True),
             ):
                 counts = np.maximum(getattr(layers[name], key), 0.5)
                 panel.stairs(counts, edges, color=colour, fill=fill, label=key)
