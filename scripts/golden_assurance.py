@@ -86,12 +86,12 @@ def mutation(
         most: mutants per module
         seed: seed of the choice of mutants, and of the pauses on streams
         processes: modules at a time
-        keep: write the table that the package keeps, too
+        keep: put the modules into the table that the package keeps, too
     """
     import tempfile
 
     from bitlog2.golden import emit
-    from bitlog2.golden.assurance.mutation import TABLE, mutate
+    from bitlog2.golden.assurance.mutation import kept_table, mutate
 
     with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as folder:
         if set is None:
@@ -106,7 +106,8 @@ def mutation(
             progress=progress,
             tell=lambda findings: print(findings.line(), file=sys.stderr, flush=True),
         )
-    write_json(TABLE if keep else None, found)
+    if keep:
+        _keep(found, kept_table(found.scheme))
     return report(found, json)
 
 

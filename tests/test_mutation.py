@@ -109,6 +109,9 @@ EQUIVALENT = {
     "params.n2 + config.max_n2 + config.max_layer_n2": (
         "a larger bound takes lanes of int64 more often, which give the same values"
     ),
+    "kernel/constants.py:scheme_constants: _LEVELS - scheme.levels -> _LEVELS + scheme.levels": (
+        "a longer table of weights: nothing reads the zeros behind the first 32"
+    ),
     "kernel/heads.py:_load_values: min(CHANNEL_LANES, v.shape[1] - left) -> "
     "max(CHANNEL_LANES, v.shape[1] - left)": (
         "no value differs, memory is misused: lanes beyond a block are written again by the next "

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from support.command import parsed
 
-from bitlog2.golden.assurance.mutation import TABLE
 from bitlog2.names import ARITHMETICS
 from bitlog2.sim.network import NetworkConfig
 
@@ -44,20 +43,6 @@ def test_readme_attention_errors_are_the_stored_ones():
     for code, (of_digits, _, of_vit, cosine) in shown.items():
         assert float(of_digits) == digits[code]["error_percent"]
         assert (float(of_vit), float(cosine)) == (vit[code]["error_percent"], vit[code]["cosine"])
-
-
-def test_readme_mutants_are_the_stored_ones():
-    stored = json.loads(TABLE.read_text())["modules"]
-    counts = ("mutants", "caught", "equivalent", "rate", "gaps", "undetermined")
-    rows = [(each["module"], *(each[name] for name in counts)) for each in stored]
-    total = ("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:]))
-    heading = "| module | mutants | caught | equivalent, proved | by rate | gaps | undetermined |\n"
-    shown = README.split(heading)[1].split("\n\n")[0].splitlines()[1:]
-    assert shown == [
-        f"| {name} | {' | '.join(f'{count:,}' for count in numbers)} |"
-        for name, *numbers in (*rows, total)
-    ]
-    assert f"Seed {json.loads(TABLE.read_text())['seed']}, `golden/assurance" in README
 
 
 def test_readme_float_units_are_the_stored_ones():

@@ -8,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.command import call
 
+from bitlog2.documents import parse
 from bitlog2.golden import emit
-from bitlog2.golden.assurance.mutation import SUBJECTS, mutate
+from bitlog2.golden.assurance.mutation import KEPT, SUBJECTS, kept_table, mutate
 from bitlog2.golden.assurance.mutation.campaign import (
     Campaign,
     Findings,
@@ -170,10 +172,34 @@ def test_rtl_mutation_counts_rows_with_their_taps_and_without():
     planted = PlantedFaults(
         module="attention_row", planted=9, with_taps=9, without_taps=8, missed=("sum_narrow",)
     )
-    found = Campaign(seed=0, most=50, modules=(findings,), planted_faults=(planted,))
+    found = Campaign(
+        scheme="BitLog2_Half_17", seed=0, most=50, modules=(findings,), planted_faults=(planted,)
+    )
     lines = [line.split() for line in found.lines()]
     assert ["mutants", "of", "exp2", "50", "48", "45"] in lines
     assert ["faults", "planted", "in", "attention_row", "9", "9", "8"] in lines
+
+
+def test_rtl_mutation_kept_table_takes_the_modules_that_were_run():
+    new, old = (
+        {name: Findings.of(SUBJECTS[name], mutants, [], 1.0) for name in names}
+        for names, mutants in ((("exp2", "row_max"), 50), (("delay_line", "exp2", "row_sum"), 40))
+    )
+    kept = Campaign(scheme="BitLog2_Half_17", seed=1, most=50, modules=tuple(old.values()))
+    run = replace(kept, modules=tuple(new.values()))
+    joined = {each.module: each for each in run.joined(kept).modules}
+    assert list(joined) == ["row_max", "exp2", "row_sum", "delay_line"]
+    assert joined == old | new
+    for other in ({"scheme": "BitLog2_Half_16"}, {"seed": 2}, {"most": 49}):
+        assert run.joined(replace(kept, **other)) == run
+
+
+@pytest.mark.parametrize("scheme", KEPT)
+def test_rtl_mutation_kept_tables_are_whole_and_leave_nothing_open(scheme: str):
+    table = parse(kept_table(scheme).read_bytes(), Campaign, scheme)
+    assert table.scheme == scheme
+    assert [each.module for each in table.modules] == list(subjects_within(AttentionConfig(scheme)))
+    assert table.status == 0
 
 
 @pytest.mark.parametrize("counts", [(50, 51, 45), (50, 44, 45)])
@@ -273,7 +299,7 @@ def test_rtl_mutation_no_mutant_may_stay_open(
     (mutant,) = mutants_of(LIST, 1)
     survivor = Survivor(mutant=str(mutant), verdict=verdict, counterexample=inputs)
     findings = Findings.of(SUBJECTS["attention_row"], 50, [survivor], 1.0)
-    found = Campaign(seed=0, most=50, modules=(findings,))
+    found = Campaign(scheme="BitLog2_Half_17", seed=0, most=50, modules=(findings,))
     assert found.status == status
     lines = [line for line in found.lines() if str(mutant) in line]
     assert [shown in line for line in lines] == ([True] if shown else [])

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from bitlog2.golden.assurance.cost import (
     PlaceTable,
     code_lines,
 )
+from bitlog2.golden.assurance.mutation import KEPT, Campaign, kept_table
+from bitlog2.golden.assurance.mutation.campaign import Findings
 from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import GoldenUnit, Target
@@ -185,6 +187,42 @@ def placed_table() -> str:
     return "\n".join(table.markdown()) + "\n\n"
 
 
+#: Of a module in rows: counts that README adds up.
+_IN_ROW = ("mutants", "with_taps", "without_taps")
+
+
+def mutation_table() -> str:
+    """Return what was found of the mutants of each kept scheme, in Markdown."""
+    tables = [
+        documents.parse(kept_table(each).read_bytes(), Campaign, kept_table(each).name)
+        for each in KEPT
+    ]
+    heads = (f"`{each.scheme}`: mutants | caught | proved | by rate | open" for each in tables)
+    lines = [f"| module | {' | '.join(heads)} |", "|---|" + "--:|" * 5 * len(tables)]
+    for name in dict.fromkeys(each.module for table in tables for each in table.modules):
+        found = ([each for each in table.modules if each.module == name] for table in tables)
+        lines.append(f"| {name} | {' | '.join(map(_mutants, found))} |")
+    lines.append(f"| all | {' | '.join(_mutants(table.modules) for table in tables)} |")
+    for table in tables:
+        rows = [each.in_row for each in table.modules if each.in_row is not None]
+        all_of, taps, alone = (sum(getattr(each, name) for each in rows) for name in _IN_ROW)
+        lines.append(
+            f"\n`{table.scheme}`: of {all_of:,} changes that ran inside `attention_row`, its rows "
+            f"find {taps:,} with taps compared and {alone:,} by output codes alone."
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def _mutants(found: Sequence[Findings]) -> str:
+    """Return cells: mutants, caught, equivalent, told by rate, and gaps or undetermined."""
+    if not found:
+        return " | ".join("-" * 5)
+    counts = ("mutants", "caught", "equivalent", "rate")
+    total = [sum(getattr(each, name) for each in found) for name in counts]
+    left = sum(each.gaps + each.undetermined for each in found)
+    return " | ".join(f"{each:,}" for each in (*total, left))
+
+
 def threshold_table() -> str:
     """Return the largest d of every level of the RowMax schemes by F, in Markdown."""
     schemes = [each for each in SCHEMES.values() if each.row_max]
@@ -242,6 +280,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),
     "choices": _part("README.md", "choices", choice_table),
     "codes": _part("README.md", "codes", code_table),
+    "mutants": _part("README.md", "mutants", mutation_table),
     "placed": _part("README.md", "placed", placed_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bitlog2.documents import parse
-from bitlog2.golden.assurance.mutation import TABLE, Campaign
+from bitlog2.golden.assurance.mutation import Campaign, kept_table
 from bitlog2.golden.package.reading import open_set
 from bitlog2.models.report import Evidence, render_page
 from bitlog2.models.runs.result import Result
 from bitlog2.models.runs.sweep import read_gates
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.files import write_whole
 
 
@@ -38,9 +39,10 @@ def evidence(vectors: Path | None) -> list[Evidence]:
         ]
         heads = ("unit", "bins", "reached")
         found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
-    if TABLE.is_file():
+    path = kept_table(AttentionConfig().scheme)
+    if path.is_file():
         columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
-        table = parse(TABLE.read_bytes(), Campaign, TABLE.name)
+        table = parse(path.read_bytes(), Campaign, path.name)
         rows = [tuple(str(getattr(each, name)) for name in columns) for each in table.modules]
         found.append(Evidence("Mutation of the reference RTL", columns, tuple(rows)))
     return found

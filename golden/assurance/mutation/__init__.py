@@ -2,7 +2,7 @@
 
 from bitlog2.names import MOST_MUTANTS
 
-from .campaign import TABLE, Campaign, mutate
+from .campaign import KEPT, Campaign, kept_table, mutate
 from .catalogue import SUBJECTS
 
-__all__ = ["MOST_MUTANTS", "SUBJECTS", "TABLE", "Campaign", "mutate"]
+__all__ = ["KEPT", "MOST_MUTANTS", "SUBJECTS", "Campaign", "kept_table", "mutate"]

@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from msgspec.structs import replace
 
 from bitlog2.documents import Count, Document
 from bitlog2.names import MOST_MUTANTS
+from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
 
@@ -40,8 +44,8 @@ from .catalogue import (
 )
 from .equivalence import Proof, Prover
 
-#: The table of the last whole run, as JSON.
-TABLE = Path(__file__).parent / "table.json"
+#: Schemes whose tables the package keeps.
+KEPT = ("BitLog2_Half_17",)
 
 _COUNTS = ("mutants", "caught", "equivalent", "rate", "gaps", "undetermined", "seconds")
 
@@ -172,15 +176,22 @@ class Findings(Document, frozen=True, kw_only=True):
         ]
 
 
+def kept_table(scheme: str) -> Path:
+    """Return the file of the table that the package keeps of a scheme's modules, as JSON."""
+    return Path(__file__).parent / f"{scheme}.json"
+
+
 class Campaign(Document, frozen=True, kw_only=True):
     """What was found of all modules.
 
     Attributes:
+        scheme: that of the vectors.
         seed, most: requested seed, and largest number of mutants per module.
         modules: in the order of the datapath.
         planted_faults: what the set finds of faults that are planted by formula.
     """
 
+    scheme: Annotated[str, Meta(extra_json_schema={"enum": list(SCHEMES)})]
     seed: Count
     most: Count
     modules: tuple[Findings, ...]
@@ -209,6 +220,18 @@ class Campaign(Document, frozen=True, kw_only=True):
                 if survivor.verdict != "equivalent"
             ),
         ]
+
+    def joined(self, older: "Campaign") -> "Campaign":
+        """Return this table with the modules of an older one that it has not itself.
+
+        Nothing is taken over where scheme, seed or largest number of the two differ.
+        """
+        same = ("scheme", "seed", "most")
+        if any(getattr(self, name) != getattr(older, name) for name in same):
+            return self
+        found = {each.module: each for each in (*older.modules, *self.modules)}
+        order = subjects_within(AttentionConfig(self.scheme))
+        return replace(self, modules=tuple(found[name] for name in order if name in found))
 
     def _row_lines(self) -> list[str]:
         """Return what is found in rows with their taps, and by their output codes alone."""
@@ -392,7 +415,13 @@ def mutate(
         found = pool.map(told, [subjects[name] for name in names])
         tested = tuple(progress(found, "mutation", len(names)))
     planted = tuple(each for unit in manifest.coverage for each in unit.planted_faults)
-    return Campaign(seed=seed, most=most, modules=tested, planted_faults=planted)
+    return Campaign(
+        scheme=manifest.config.scheme,
+        seed=seed,
+        most=most,
+        modules=tested,
+        planted_faults=planted,
+    )
 
 
 @dataclass(frozen=True)
