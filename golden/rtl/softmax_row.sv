@@ -564,6 +564,11 @@ endmodule
 //   && (loading != 0 || write_index == 0))
 // invariant: state[0] ? count <= read_last : state == 2 ? count <= 3 : count == 0
 // row_max invariant: state == 0 || state == 3
+// row_max invariant: !loading[0] || top(.*load_0__of_beat_q)
+// row_max invariant: of 4 lanes: (!coding[0]
+//   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[1]
+//   || held[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[2]
+//   || top(.*key_#__beside_code_.*_0__held) || top(.*key_#__of_d_q))
 // quotient invariant: (g_quotient_firsts & ~g_quotient_summing) == 0
 // quotient invariant: state != 1 || count == 0 || g_quotient_summing[0]
 // quotient invariant: (g_quotient_summing & ((state == 0 || (state == 1 && count == 0)) ? 6'h1f
@@ -601,7 +606,7 @@ endmodule
 //   || (the(.*key_#__quantizer_of_x_in_the_middle_q) >> 5) != 0
 //   || the(.*key_#__quantizer_of_x_in_the_middle_q) == 0) && (!coding[6]
 //   || top(.*key_#__quantizer_after_lod_q) || the(.*key_#__quantizer_after_lod_q) == 0)
-// quotient invariant: of 4 lanes: (!loading[1] || the(.*load_#__beside_t_.*_0__held) != 0)
+// invariant: of 4 lanes: (!loading[1] || the(.*load_#__beside_t_.*_0__held) != 0)
 //   && (!loading[2] || the(.*load_#__beside_t_.*_1__held) != 0)
 //   && (!loading[3] || the(.*load_#__beside_t_.*_2__held) != 0)
 //   && (!loading[4] || the(.*load_#__beside_t_q) != 0)
@@ -609,7 +614,7 @@ endmodule
 //   && (!loading[6] || the(.*beside_tree_.*_0__held)[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2]
 //   != 0)
 //   && (!loading[7] || the(.*written)[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0)
-// quotient invariant: of 4 lanes: buffer[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0
+// invariant: of 4 lanes: buffer[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0
 //   || !((entry[8] == write_bank && entry[7:0] < write_index)
 //   || (waiting && entry[8] != write_bank && entry[7:0] <= last_index)
 //   || (state != 0 && entry[8] == read_bank && entry[7:0] <= read_last))
@@ -706,12 +711,26 @@ endmodule
 //   .*last_index: waiting; .*read_max|.*read_last: state != 0;
 //   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
-//   entry[7:0] <= read_last); .*g_load_.*(after_product_q|(beside_t|bias_beside).*_0__held):
-//   loading[1]; .*g_load_.*(halved_2|(beside_t|bias_beside).*_1__held): loading[2];
-//   .*g_load_.*(rounded_3|bias_3|beside_t.*_2__held): loading[3]; .*g_load_.*(sum_4|beside_t_q):
-//   loading[4]; .*g_load_.*of_t_q: loading[5]; .*g_maximum_0__g_node_.*|.*beside_tree.*:
-//   loading[6]; .*beat_max|.*written: loading[7]; read|.*beside_word.*_0__held: coding[0];
-//   held|.*row_beside_code_d: coding[1]; .*of_d_q|.*(row|key_\d_)_beside_code.*_0__held: coding[2];
-//   .*of_code_q|.*beside_code_q: coding[3]
+//   entry[7:0] <= read_last) ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*load_#__of_beat_q: loading[0] ? {1, *top(self)};
+//   .*g_load_.*beside_t.*_0__held: loading[1]; .*g_load_.*beside_t.*_1__held: loading[2];
+//   .*g_load_.*beside_t.*_2__held: loading[3]; .*g_load_.*beside_t_q: loading[4];
+//   .*load_#__.*(after_product_q|bias_beside.*_0__held):
+//   loading[1] && top(.*load_#__beside_t.*_0__held); .*load_#__.*(halved_2|bias_beside.*_1__held):
+//   loading[2] && top(.*load_#__beside_t.*_1__held); .*load_#__.*(rounded_3|bias_3):
+//   loading[3] && top(.*load_#__beside_t.*_2__held); .*load_#__.*sum_4:
+//   loading[4] && top(.*load_#__beside_t_q); .*g_load_.*of_t_q: loading[5] ? {1, 1, *top(self)};
+//   .*g_maximum_0__g_node_.*: loading[6]; .*beat_max: loading[7];
+//   .*beside_tree.*: loading[6] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) -
+//   1]};
+//   .*written: loading[7] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   read: coding[0] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*row_beside_word.*_0__held: coding[0];
+//   held: coding[1] ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*row_beside_code_d: coding[1];
+//   .*key_#__of_d_q: coding[2] ? {1, *top(.*key_#__beside_code.*_0__held)};
+//   .*row_beside_code.*_0__held: coding[2];
+//   .*key_#__beside_code.*_0__held: coding[2] ? {1, *top(self)};
+//   .*key_#__beside_code_q: coding[3] ? {1, *top(self)}; .*of_code_q|.*row_beside_code_q: coding[3]
 // compare: row_max: m_axis_tvalid
 // compare: row_sum: m_axis_tvalid
