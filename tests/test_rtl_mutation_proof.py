@@ -106,6 +106,21 @@ endmodule
 """
 
 
+COUNTER = """\
+module counter(
+  input logic clk, input logic rst_n, input logic s_axis_tvalid, output logic m_axis_tvalid
+);
+  logic [2:0] left;
+  assign m_axis_tvalid = left == 1;
+  always_ff @(posedge clk) begin
+    if (!rst_n) left <= 0;
+    else if (left == 0) left <= s_axis_tvalid ? 7 : 0;
+    else left <= left - 1;
+  end
+endmodule
+"""
+
+
 def design(folder: Path, source: str, most: int = 200, inside: str = "") -> MutatedDesign:
     name = source.split("(")[0].split()[1]
     files = {"bitlog2_pkg.sv": PACKAGE.encode(), f"{name}.sv": source.encode()}
@@ -222,6 +237,38 @@ def test_rtl_mutation_invariant_of_a_named_register_needs_it(
     boundary = Boundary("adder", invariants=("the(m_axis_tdata) != 5", invariant))
     with pytest.raises(ValueError, match="unpack" if refused else "must hold, different"):
         Prover(found, boundary, *SHORT)
+
+
+def counted(folder: Path, *changes: str) -> MutatedDesign:
+    """Return a counter of which bit 1 is changed where it is read."""
+    files = {"bitlog2_pkg.sv": PACKAGE.encode(), "counter.sv": COUNTER.encode()}
+    elaborate(folder, files, "counter")
+    yosys(f"read_rtlil {PLAIN}; write_json {PLAIN}.json", folder)
+    cells = json.loads((folder / f"{PLAIN}.json").read_text())["modules"]["counter"]["cells"]
+    (cell,) = (name for name, each in cells.items() if each["type"] == "$dff")
+    place = f"-module counter -cell {cell} -port Q -portbit 1"
+    found = [
+        Mutant(1 + i, change.split()[0], "counter", cell, "Q", 1, "", f"-mode {change} {place}")
+        for i, change in enumerate(changes)
+    ]
+    return mutated(folder, "counter", found)
+
+
+@pytest.mark.parametrize(
+    ("left", "wanted"),
+    [
+        ("as self ^ ((self >> 2 & ~self & 1) << 1)", ["equivalent", "different"]),
+        ("as self ^ ((self >> 2 & self & 1) << 1)", ["different", "different"]),
+        ("1", ["different", "different"]),
+    ],
+)
+def test_rtl_mutation_relation_of_a_counter_that_takes_another_order(
+    left: str, wanted: list[str], tmp_path: Path
+):
+    """7, 5, 6, 4 takes as long as 7, 6, 5, 4: bit 1 inverted beside bit 2, not beside bit 0."""
+    found = counted(tmp_path, "cnot1 -ctrlbit 2", "cnot1 -ctrlbit 0")
+    boundary = Boundary("counter", relations=({"left": left},))
+    assert [each.verdict for each in Prover(found, boundary, *SHORT).prove(found.mutants)] == wanted
 
 
 def test_rtl_mutation_boundary_that_the_design_lacks_is_refused(tmp_path: Path):

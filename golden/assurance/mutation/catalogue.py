@@ -232,7 +232,8 @@ class Boundary:
     first; `*` before its last part makes that the condition of all bits that are left, and a
     condition with `?` before the brace says where the mask counts. In relations `self` is the
     register, `entry` the address of a memory's word, and `any(pattern)` is true where one of these
-    registers is not 0. In invariants too, `the(pattern)` is the only such register and
+    registers is not 0; `as` and a value say what the mutant's register holds, where the original's
+    is `self`, if not the same. In invariants too, `the(pattern)` is the only such register and
     `top(pattern)` its highest bit; with `the(name)` an invariant is left out of a design that has
     no such register. What follows `of 4 lanes: `, an invariant or a mask of a lane's bits, is there
     for each, `#` being its number; in a pattern of a relation `#` finds a number, which it is in
@@ -262,9 +263,10 @@ class Boundary:
 
 
 #: In a file of RTL, at its end: what a boundary takes from it, with indented lines that go on; of
-#: every scheme, or of those of the family that stands before it.
+#: every scheme, or of those of the family that stands before it. `else` is a second relation, that
+#: of `agree` but for its own registers.
 _FACT = re.compile(
-    rf"^// (?:({'|'.join(FAMILIES)}) )?(assume|invariant|lemma|agree|compare|within): "
+    rf"^// (?:({'|'.join(FAMILIES)}) )?(assume|invariant|lemma|agree|else|compare|within): "
     r"(.+(?:\n//   .+)*)$",
     re.MULTILINE,
 )
@@ -282,13 +284,17 @@ def boundary_of(module: str, family: str = QUOTIENT) -> Boundary:
     for only, kind, text in _FACT.findall((RTL / f"{module}.sv").read_text(encoding="utf-8")):
         if only in ("", family):
             facts.setdefault(kind, []).append(text.replace("\n//  ", ""))
+    relations = [_named(text.split("; ")) for text in facts.get("agree", ("",))]
+    for text in facts.get("else", ()):
+        others = _named(text.split("; "))
+        relations.append({**others, **relations[0], **others})
     own = Boundary(
         module,
         assumes=tuple(facts.get("assume", ())),
         conditions=MODULES[module].assumes or (),
         invariants=tuple(facts.get("invariant", ())),
         lemmas=_named(facts.get("lemma", ())),
-        relations=tuple(_named(text.split("; ")) for text in facts.get("agree", ("",))),
+        relations=tuple(relations),
         seen=_named(facts.get("compare", ())),
     )
     for instance, text in _named(facts.get("within", ())).items():

@@ -484,11 +484,14 @@ def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> s
     entries = [CutPort(f"entry_{each.name}", each.address_bits) for each in cut.memories]
     inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*_state(cut), *entries)]
     outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
+    outputs += [f"  output wire {_range(each.bits)}other_{each.name}" for each in cut.registers]
     invariants = _invariants(cut, boundary)
     outputs.append(f"  output wire {_range(len(invariants))}holds")
     lines = [f"  assign holds[{place}] = {each};" for place, each in enumerate(invariants)]
     for each in _state(cut):
         lines.append(f"  assign matters_{each.name} = {_matters(cut, relation, each)};")
+    for each in cut.registers:
+        lines.append(f"  assign other_{each.name} = {_other(cut, relation, each)};")
     return _module("facts", [*inputs, *outputs], lines)
 
 
@@ -631,8 +634,24 @@ def _register_expression(cut: Cut, text: str) -> str:
     return text
 
 
+#: What stands before the value that a register has in the mutant, where its own is `self`.
+_AS = "as "
+
+
 def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
     """Return the mask of the bits of a register or memory that matter."""
+    text = _related(cut, relation, part)
+    return _mask("1'b1" if text.startswith(_AS) else text, part.bits)
+
+
+def _other(cut: Cut, relation: Mapping[str, str], register: CutPort) -> str:
+    """Return the value of a register in the mutant, in the bits that matter."""
+    text = _related(cut, relation, register)
+    return text.removeprefix(_AS) if text.startswith(_AS) else register.name
+
+
+def _related(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -> str:
+    """Return what a relation says of a register or memory."""
     text = "1'b1"
     for pattern, condition in relation.items():
         if match := re.fullmatch(pattern.replace("#", r"(?P<lane>\d+)"), part.name):
@@ -640,7 +659,7 @@ def _matters(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -
             text = condition if lane is None else condition.replace("#", lane)
             break
     text = re.sub(r"\bself\b", part.name, re.sub(r"\bentry\b", f"entry_{part.name}", text))
-    return _mask(_register_expression(cut, text), part.bits)
+    return _register_expression(cut, text)
 
 
 #: A condition for the bits that a mask has, and that mask.
@@ -732,15 +751,18 @@ def _facts(
     for each in _state(cut):
         wires.append(f"  wire {_range(each.bits)}{instance}_matters_{each.name};")
         pins.append(f"    .matters_{each.name}({instance}_matters_{each.name}),")
+    for each in cut.registers:
+        wires.append(f"  wire {_range(each.bits)}{instance}_other_{each.name};")
+        pins.append(f"    .other_{each.name}({instance}_other_{each.name}),")
     return [*wires, f"  facts {instance}(", *pins, f"    .holds({instance}_holds)", "  );"]
 
 
 def _agreed(cut: Cut) -> list[str]:
-    """Return the mutant's state: the original's where it matters, and anything elsewhere."""
+    """Return the mutant's state: what it must be where it matters, and anything elsewhere."""
     lines = []
     for each in cut.registers:
         same = f"{{{each.bits}{{!starting}}}} & now_matters_{each.name}"
-        lines.append(_either(each.bits, "q", each.name, same))
+        lines.append(_either(each.bits, "q", each.name, same, f"now_other_{each.name}"))
     for memory in cut.memories:
         name, whole = memory.name, f"{{{memory.bits}{{starting}}}}"
         read = f"{{{memory.bits}{{gate_ra_{name} == ra_{name}}}}}"
@@ -763,10 +785,14 @@ def _written(cut: Cut, side: str) -> list[str]:
     return lines
 
 
-def _either(bits: int, kind: str, name: str, same: str) -> str:
-    """Return the mutant's value: the original's in the bits `same`, and anything in the others."""
+def _either(bits: int, kind: str, name: str, same: str, other: str = "") -> str:
+    """Return the mutant's value: `other` in the bits `same`, and anything in the others.
+
+    Without `other` it is the original's value.
+    """
     value, free = f"{kind}_{name}", f"free_{name}" if kind == "q" else f"free_{kind}_{name}"
-    return f"  wire {_range(bits)}gate_{value} = ({value} & ({same})) | ({free} & ~({same}));"
+    kept = f"{other or value} & ({same})"
+    return f"  wire {_range(bits)}gate_{value} = ({kept}) | ({free} & ~({same}));"
 
 
 def _consistent(cut: Cut, sides: tuple[str, ...]) -> list[str]:
@@ -787,7 +813,8 @@ def _asserted(cut: Cut, boundary: Boundary) -> list[str]:
         lines.append(f"    assert({waived}!(|(({each.name} ^ gate_{each.name}) & {seen})));")
     for register in cut.registers:
         name = register.name
-        lines.append(f"    assert(!(|((d_{name} ^ gate_d_{name}) & after_matters_{name})));")
+        differs = f"|((after_other_{name} ^ gate_d_{name}) & after_matters_{name})"
+        lines.append(f"    assert(!({differs}));")
     for memory in cut.memories:
         name = memory.name
         differs = f"|((new_{name} ^ gate_new_{name}) & after_matters_{name})"
