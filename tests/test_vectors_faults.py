@@ -15,6 +15,7 @@ from test_golden_helpers import config_with, default_tables, simulated, table
 
 from bitlog2.golden.cosim import CONFIGURATIONS, RegressionPoint
 from bitlog2.golden.package.generation import generate
+from bitlog2.golden.stimulus.row_cases import next_to_tie
 from bitlog2.golden.stimulus.row_decisions import decision_rows, waiting_rows
 from bitlog2.golden.stimulus.row_shapes import RowMaker
 from bitlog2.golden.stimulus.rows import RowCase, cut_rows
@@ -323,3 +324,17 @@ def test_vectors_of_a_stimulus_that_no_row_has_are_refused(
     inputs = {"params": table(**dict.fromkeys(zeros, (0, 0))), "stimulus": table(**stimulus)}
     with pytest.raises(ValueError, match=f"^{unit} case 1: {re.escape(name)} must .*{allowed}"):
         simulated(unit, inputs, config)
+
+
+def test_vectors_hold_a_product_next_to_half_an_lsb_of_o():
+    """Half an LSB and any bit below it, in place of half an LSB, is another o."""
+    config = AttentionConfig(scheme="RowMax_16")
+    (row,) = next_to_tie(RowMaker(Target(config, 1), Sampler(0, "test")))
+    assert row.bias is not None
+    given = (row.scores.tolist(), row.v.tolist(), row.params, config)
+    found = attention_row_from_scores(*given, None, row.bias.tolist())
+    product, half = found.acc[0] * found.m2_row, 1 << (found.n2_row - 1)
+    assert product == half - 1
+    assert found.o == [row.params.zo]
+    for bit in range(found.n2_row - 1):
+        assert (product + half + (1 << bit)) >> found.n2_row == 1

@@ -103,6 +103,34 @@ def _output_ties(maker: RowMaker) -> Iterable[RowCase]:
         yield maker.row(reason, [0], v=codes, params=maker.params(m2=1, n2=n2, zv=zv))
 
 
+def next_to_tie(maker: RowMaker) -> Iterable[RowCase]:
+    """Yield a row whose acc * m2_row is an LSB below half an LSB of o: a larger constant shows.
+
+    The product is (2^b + 1) * (2^b - 1) with b bits of M2. The row sum of the weights is a power of
+    two, so that m2_row is M2: keys of the top level, and one of each power of two below it.
+    """
+    config = maker.config
+    bits, top = config.m2_bits, config.code.int_max
+    weight = 1 << max(2 * bits + 1 - config.max_layer_n2, 0)
+    distances = {
+        int(config.code.values[level]): found[-1] for level, found in level_rows(config).items()
+    }
+    below = [1 << bit for bit in reversed(range(top.bit_length() - 1))]
+    keys = [*[top] * (weight // top - 1), *below, 1]
+    ones, rest = divmod((1 << bits) + 1, top)
+    if top & (top - 1) or len(keys) > config.max_tokens or rest != 1 or ones > weight // top - 1:
+        return
+    if not distances.keys() >= set(keys):
+        return
+    codes = np.full((len(keys), maker.target.head_dim), 1 << (config.v_bits - 1), np.int64)
+    codes[:ones] += 1
+    codes[-1] += 1
+    reason = "output requantizer: an LSB of the product below a tie"
+    params = maker.params(m2=(1 << bits) - 1, n2=config.max_layer_n2)
+    gaps = [distances[key] for key in keys]
+    yield maker.row_of_distances(reason, gaps, v=codes, params=params)
+
+
 def corner_rows(maker: RowMaker) -> list[RowCase]:
     """Return the corner rows; what a corner leaves open (v, an offset) is drawn."""
     makers: tuple[Callable[[RowMaker], Iterable[RowCase]], ...] = (
@@ -117,7 +145,7 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         _widest_sum,
         *(() if maker.config.code.row_max else (decision_rows,)),
         fault_rows,
-        *(() if maker.config.code.row_max else (bit_rows, waiting_rows)),
+        *((next_to_tie,) if maker.config.code.row_max else (bit_rows, waiting_rows)),
     )
     return [case for make in makers for case in make(maker)]
 
