@@ -520,3 +520,4 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row: 1
+// row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)
