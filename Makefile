@@ -47,10 +47,11 @@ demo: $(READY)
 	$(BIN)/bitlog2 golden emit --out build/vectors
 	$(BIN)/bitlog2 golden verify build/vectors
 
-# Kernels are compiled once, beside lint: else each process of the tests compiles them.
+# Kernels and modules are compiled once, beside lint: else each process of the tests compiles them.
 # One process more than cores: tests wait for simulators and for processes that they end.
 test: $(READY)
-	$(BIN)/bitlog2 selftest & compiled=$$!; $(MAKE) lint && wait $$compiled
+	($(BIN)/bitlog2 selftest && $(BIN)/python -m pytest --collect-only -q >/dev/null) & compiled=$$!; \
+	    $(MAKE) lint && wait $$compiled
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
 test-long: $(READY)
