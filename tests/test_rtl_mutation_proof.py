@@ -19,13 +19,12 @@ from bitlog2.golden.assurance.mutation.catalogue import (
     mutated,
     sampled,
 )
-from bitlog2.golden.assurance.mutation.equivalence import (
+from bitlog2.golden.assurance.mutation.equivalence import Prover, joined
+from bitlog2.golden.assurance.mutation.question import (
     Proof,
-    Prover,
     conjuncts,
     constants_of,
     equal_terms,
-    joined,
     number_tests,
 )
 from bitlog2.golden.assurance.yosys import sources
