@@ -101,3 +101,4 @@ endmodule
 //   : bitlog2_pkg::M2_WIDTH) == 0)
 // agree: k: left == bitlog2_pkg::M2_WIDTH + 3; divisor|remainder: left > 1;
 //   quotient|n2_row: left != 0 || m_axis_tvalid
+// else: left: as self ^ ((self >> 2 & self & 1) << 1)
