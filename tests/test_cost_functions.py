@@ -15,11 +15,13 @@ from bitlog2.golden.simulation import run_tool, verilator_command, verilator_env
 from bitlog2.golden.simulation.svpackage import render_package
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.stimulus.units import units_within
+from bitlog2.golden.testbench.files import UNOPTIMIZED
 from bitlog2.sim import AttentionConfig
 
 BENCH = Path(__file__).parent / "rtl" / "cost_tb.sv"
 OPTIONS = ("--binary", "--timing", "--output-split", "0", "-Wno-lint", "-Wno-style", "-O3")
-OPTIONS += ("-Wno-TIMESCALEMOD", "-MAKEFLAGS", "PYTHON3=python3", "-CFLAGS", "-std=c++20 -O0")
+OPTIONS += ("-Wno-TIMESCALEMOD", "-MAKEFLAGS", "PYTHON3=python3", "-CFLAGS", "-std=c++20")
+OPTIONS += UNOPTIMIZED
 NAMES = (
     "code_multiply_lane", "code_register", "delay_line", "exp2_linear", "float32_divide",
     "float32_log2_quantizer", "float32_multiply", "leading_one", "log2_quantizer",

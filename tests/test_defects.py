@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ from test_golden_helpers import SMALL
 from bitlog2.golden import emit
 from bitlog2.golden.cosim import DEVICES, CosimOptions, CosimResult, Rtl, cosim
 from bitlog2.golden.simulation.tools import finished, verilator_command, verilator_environment
+from bitlog2.golden.testbench.files import UNOPTIMIZED
 from bitlog2.sim import AttentionConfig
 
 LONG = pytest.mark.long
@@ -343,7 +345,7 @@ def run_bound(vectors: Path, top: str, files: list[Path], build: Path) -> str:
         "BUILD": build,
         "VERILATOR": verilator_command(),
         "PYTHON3": sys.executable,
-        "FLAGS": "--assert -CFLAGS -O0",
+        "FLAGS": shlex.join(["--assert", *UNOPTIMIZED]),
     }
     words = ["make", "-C", vectors, *(f"{name}={value}" for name, value in variables.items())]
     status, printed = finished(words, environment=verilator_environment(), timeout=280)

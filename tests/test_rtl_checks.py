@@ -17,6 +17,7 @@ from bitlog2.golden.simulation.tools import (
     verilator_command,
     verilator_environment,
 )
+from bitlog2.golden.testbench.files import UNOPTIMIZED
 from bitlog2.sim import AttentionConfig
 
 BENCHES = Path(__file__).parent / "rtl"
@@ -93,8 +94,9 @@ def printed_by(*command: str | Path) -> str:
 
 @pytest.fixture(scope="session")
 def verilated(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    words = ["--binary", "--timing", "--assert", "-Wno-fatal", "-CFLAGS", "-O0 -std=c++20"]
-    command = [verilator_command(), *words, "--timescale", "1ns/1ps", "--top-module", "checks_tb"]
+    words = ["--binary", "--timing", "--assert", "-Wno-fatal", "-CFLAGS", "-std=c++20"]
+    words += [*UNOPTIMIZED, "--timescale", "1ns/1ps", "--top-module", "checks_tb"]
+    command = [verilator_command(), *words]
 
     def build(folder: Path) -> None:
         environment = verilator_environment()

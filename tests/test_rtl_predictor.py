@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.rtl import RTL, lint_slang, write_package
 
 import bitlog2.golden
 from bitlog2.golden.simulation.tools import finished, verilator_command, verilator_environment
+from bitlog2.golden.testbench.files import UNOPTIMIZED
 from bitlog2.sim import AttentionConfig
 
 EXAMPLE = Path(bitlog2.golden.__file__).parent / "dpi_example"
@@ -33,9 +35,9 @@ def run_example(
         "BUILD": folder / "build",
         "ROWS": rows,
         "SEED": seed,
-        "VERILATOR": verilator_command(),
+        "VERILATOR": shlex.join([verilator_command(), *UNOPTIMIZED]),
         "PYTHON3": sys.executable,
-        "CFLAGS": "-O0",
+        "CFLAGS": "",
         **others,
     }
     words = ["make", "-C", EXAMPLE, *(f"{name}={value}" for name, value in variables.items())]

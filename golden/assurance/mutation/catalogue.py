@@ -310,14 +310,16 @@ def _named(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _around(own: Boundary, instance: str, inner: Boundary, registers: Iterable[str]) -> Boundary:
-    """Return the boundary of a module with another one inside, whose registers get its name."""
+    """Return the boundary of a module with another one inside, whose registers get its name.
+
+    Of the relations of the inner one, that of `agree`.
+    """
     words = re.compile(rf"\b({'|'.join(registers)})\b")
 
     def renamed(text: str) -> str:
         return words.sub(rf"{instance}_\1", text)
 
-    (relation,) = inner.relations
-    within = {renamed(name): renamed(text) for name, text in relation.items()}
+    within = {renamed(name): renamed(text) for name, text in inner.relations[0].items()}
     return replace(
         own,
         assumes=(*map(renamed, inner.assumes), *own.assumes),
