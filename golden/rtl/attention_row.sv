@@ -477,6 +477,24 @@ endmodule
 //   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
 // row_max invariant: !adding[3]
 //   || (g_row_max_g_sum_0__added >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 2)) == 0
+// row_max invariant: g_row_max_multiplier_left != bitlog2_pkg::M2_WIDTH + 3
+//   || (g_row_max_multiplier_k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
+//   && g_row_max_multiplier_k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1
+//   && row_n2 <= bitlog2_pkg::MAX_LAYER_N2)
+// row_max invariant: (g_row_max_multiplier_left == 0 && !g_row_max_multiplier_m_axis_tvalid)
+//   || g_row_max_multiplier_left == bitlog2_pkg::M2_WIDTH + 3
+//   || (row_n2 >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && row_n2 <= bitlog2_pkg::MAX_N2)
+// row_max invariant: of 4 lanes: left < 4 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+//   || the(g_requantizer_#__requantizer_after_product_q)[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:0]
+//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << row_n2) >> 1
+// row_max invariant: of 4 lanes: left < 2 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2
+//   || $signed(the(g_requantizer_#__requantizer_rounded_3)) >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH
+//   - $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
+//   || &($signed(the(g_requantizer_#__requantizer_rounded_3)) >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH
+//   - $clog2(bitlog2_pkg::INT_MAX + 1)))
+// row_max invariant: of 4 lanes: left < 1 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1
+//   || top(g_requantizer_#__requantizer_sum_4) || (the(g_requantizer_#__requantizer_sum_4)
+//   >> (bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
 // row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
@@ -512,10 +530,21 @@ endmodule
 //   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
 //   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
 //   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
-//   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
-//   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
-//   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
-//   .*requantizer_sum_4: left >= 1 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1; outputs: {(left
+//   .*g_requantizer_.*after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+//   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 2){1'b1}},
+//   {($clog2(bitlog2_pkg::INT_MAX + 1) - 2){1'b0}}, {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}};
+//   .*g_requantizer_.*halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3
+//   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1){1'b1}},
+//   {($clog2(bitlog2_pkg::INT_MAX + 1) - 1){1'b0}}};
+//   .*g_requantizer_.*rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
+//   .*g_requantizer_.*sum_4: {{(bitlog2_pkg::OUT_PRODUCT_WIDTH + 1){1'(left >= 1
+//   && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1)}} & {1'b1,
+//   {bitlog2_pkg::OUT_PRODUCT_WIDTH{!top(self)}} &
+//   (self[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:bitlog2_pkg::O_WIDTH] == 0
+//   ? {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}
+//   : {self[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:bitlog2_pkg::O_WIDTH]
+//   & (~self[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:bitlog2_pkg::O_WIDTH] + 1'b1),
+//   {bitlog2_pkg::O_WIDTH{1'b0}}})}}; outputs: {(left
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *

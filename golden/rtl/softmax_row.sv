@@ -565,6 +565,9 @@ endmodule
 // invariant: state[0] ? count <= read_last : state == 2 ? count <= 3 : count == 0
 // row_max invariant: state == 0 || state == 3
 // row_max invariant: !loading[0] || top(.*load_0__of_beat_q)
+// row_max invariant: of 4 lanes: !loading[1] ||
+//   the(.*load_#__requantizer_after_product_q)[bitlog2_pkg::PRODUCT_WIDTH-1:0]
+//   <= (1 << bitlog2_pkg::MAX_N) >> 1
 // row_max invariant: of 4 lanes: (!coding[0]
 //   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[1]
 //   || held[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[2]
