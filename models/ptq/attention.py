@@ -286,7 +286,7 @@ class IntegerAttention(CodedAttention):
         if regs.weight_sum is not None:
             acc = acc / regs.weight_sum.unsqueeze(-1)
         real = acc * (self.v_quantizer.delta.double() / self.delta)
-        self.proj.calibrate(real.float())
+        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
@@ -366,7 +366,7 @@ class ControlAttention(CodedAttention):
         """Return the map before its code, (B, H, N, N) float32, of q and k (B, H, N, D)."""
         q, k = self.q_quantizer.centred(q), self.k_quantizer.centred(k)
         bound = self.q_quantizer.max_code * self.k_quantizer.max_code * q.shape[-1]
-        score = exact_matmul(q, k.transpose(-2, -1), bound).float()
+        score = exact_matmul(q, k.transpose(-2, -1), bound).to(q.dtype)
         scores = score * (self.q_quantizer.delta * self.k_quantizer.delta * self.score_scale)
         if self.position_bias is not None:
             scores = scores + self.position_bias
@@ -384,7 +384,7 @@ class ControlAttention(CodedAttention):
         if isinstance(self.map_quantizer, CodeUniform):
             self.probe(attention, coded * self.map_quantizer.delta, v)
             bound = self.map_quantizer.max_code * self.v_quantizer.max_code * v.shape[-2]
-            out = exact_matmul(coded, v, bound).float() * (scale * self.map_quantizer.delta)
+            out = exact_matmul(coded, v, bound).to(v.dtype) * (scale * self.map_quantizer.delta)
         else:
             out = self.probe(attention, coded, v) @ v * scale
         return self.proj(out.transpose(1, 2).flatten(2))

@@ -34,12 +34,12 @@ def exact_matmul(a: Tensor, b: Tensor, bound: int) -> Tensor:
 
 
 def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
-    """Return x @ weight^T of integers, exact in the accumulator, then float32.
+    """Return x @ weight^T of integers, exact in the accumulator, then in the type of x.
 
-    An accumulator of 2**24 or more is rounded once, to the nearest float32. Arguments are those of
-    `exact_accumulators`.
+    In float32 an accumulator of 2**24 or more is rounded once, to the nearest. Arguments are those
+    of `exact_accumulators`, x of a float type.
     """
-    return exact_accumulators(x, weight, x_max, weight_max).float()
+    return exact_accumulators(x, weight, x_max, weight_max).to(x.dtype)
 
 
 def exact_accumulators(
@@ -195,7 +195,7 @@ class IntegerLinear(QuantizedLayer):
 
     def from_codes(self, codes: Tensor) -> Tensor:
         """Return the layer's output of input codes (..., in), as the datapath gives them."""
-        return self.from_centred(codes.float() - self.input_quantizer.zero_point)
+        return self.from_centred(codes - self.input_quantizer.zero_point)
 
     def from_centred(self, centred: Tensor) -> Tensor:
         """Return the layer's output of centred input codes (..., in)."""

@@ -70,6 +70,10 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
             message names the layer.
     """
     check_images(images)
+    _calibrate(model, images)
+
+
+def _calibrate(model: nn.Module, images: Tensor) -> None:
     handles = [
         layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
         for name, layer in calibrated_layers(model).items()
@@ -220,6 +224,10 @@ def quantize(
     points, and is then calibrated in its own arithmetic. For `integer` it is what lowering takes
     (`models/network/lower.py`): run itself, it computes as in `attention`.
 
+    The published path is calibrated in float32, as published; the others in float64, and what they
+    froze is rounded to float32 at the end: processors and libraries add in other orders, and in
+    float32 that moves a value across the edge of a code, and with it what is calibrated behind it.
+
     Args:
         model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
         images: (B, C, H, W) float32 calibration batch, finite, at least one image.
@@ -239,14 +247,25 @@ def quantize(
     quantized = copy.deepcopy(model).eval().requires_grad_(False).to(images.device)
     spec = _fitting(spec, require_supported(quantized, images))
     _to_float_path(quantized, spec)
-    calibrate(quantized, images)
+    if integer:
+        quantized, images = quantized.double(), images.double()
+    _calibrate(quantized, images)
     stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
     stage(STAGES[2])
     if integer:
-        quantized = integer_path(quantized, spec).to(images.device)
-    calibrate(quantized, images)
-    return quantized
+        quantized = integer_path(quantized, spec).to(images.device, images.dtype)
+    _calibrate(quantized, images)
+    return in_float32(quantized)
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """Return a model with its parameters and buffers in float32 but for the deltas of levels."""
+    deltas = {each: each.delta for each in model.modules() if isinstance(each, IntegerAttention)}
+    model.float()
+    for each, delta in deltas.items():
+        each.delta = delta
+    return model
 
 
 def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:

@@ -345,7 +345,7 @@ class Log2Map(MapQuantizer):
 
     def codes(self, x: Tensor) -> Tensor:
         """Return p of each value of x in [0, 1], float32 integers from 0 to A - 1."""
-        return (x * self.scheme.int_max).floor_().clamp_(0, self.scheme.int_max - 1)
+        return (x * self.scheme.int_max).floor_().clamp_(0, self.scheme.int_max - 1).float()
 
     def observe(self, x: Tensor) -> None:
         """Freeze delta from the attention map of the calibration batch."""
@@ -356,7 +356,7 @@ class Log2Map(MapQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the dequantized map, value / delta, the shape of x."""
         self.require_frozen()
-        return value_of(self.codes(x), self.scheme).div_(self.delta)
+        return value_of(self.codes(x), self.scheme).to(x.dtype).div_(self.delta)
 
 
 class NormalizedMap(nn.Module):
