@@ -256,10 +256,10 @@ def quantize(
     if integer:
         quantized = integer_path(quantized, spec).to(images.device, images.dtype)
     _calibrate(quantized, images)
-    return in_float32(quantized)
+    return _in_float32(quantized)
 
 
-def in_float32(model: nn.Module) -> nn.Module:
+def _in_float32(model: nn.Module) -> nn.Module:
     """Return a model with its parameters and buffers in float32 but for the deltas of levels."""
     deltas = {each: each.delta for each in model.modules() if isinstance(each, IntegerAttention)}
     model.float()
