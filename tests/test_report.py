@@ -240,8 +240,8 @@ def test_compare_names_where_two_datapaths_part(two_cells, capsys):
     assert main(two_cells) == 1
     out = capsys.readouterr().out
     assert "attention registers DIFFERENT" in out
-    place = r"layer steps\.0\.linear residual_adder, residual token 0 channel \d+: -?\d+ and -?\d+"
-    assert re.search(f"image 0 parts first at {place}", out)  # the LSB of the stream is another
+    place = r"layer steps\.1\.attention attention_row, t group 0 row 0 key or channel \d+"
+    assert re.search(rf"image 0 parts first at {place}: -?\d+ and -?\d+", out)
 
 
 def test_compare_on_another_image_is_refused(two_cells, capsys, monkeypatch):
