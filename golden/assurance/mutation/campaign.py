@@ -46,7 +46,7 @@ from .equivalence import Prover
 from .question import Proof
 
 #: Schemes whose tables the package keeps.
-KEPT = ("BitLog2_Half_17",)
+KEPT = ("BitLog2_Half_17", "RowMax_16")
 
 _COUNTS = ("mutants", "caught", "equivalent", "rate", "gaps", "undetermined", "seconds")
 
