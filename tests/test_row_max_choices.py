@@ -76,7 +76,7 @@ def test_row_max_choices_four_octaves_of_half_steps_are_near_the_best_of_fifteen
     splits = [(7, 0), (6, 2), (5, 4), (4, 6), (3, 8), (2, 10), (0, 14)]
     errors = {split: error(coded(ladder(*split))) for split in splits}
     assert min(errors, key=errors.get) == (5, 4)
-    assert errors[4, 6] < 1.03 * errors[5, 4]
+    assert errors[4, 6] < 1.04 * errors[5, 4]
     assert errors[3, 8] > 1.05 * errors[4, 6]
 
 
