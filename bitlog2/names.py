@@ -109,8 +109,10 @@ ZOO: dict[str, ZooModel] = {
         _swin("swin_small", "swin_small_patch4_window7_224", 83.23),
     )
 }
-#: What `--model` takes: the embedded network and the pretrained ones.
-MODELS = ("digits", *ZOO)
+#: The networks whose weights and images are part of the package.
+EMBEDDED = ("digits", "fashion")
+#: What `--model` takes: the embedded networks and the pretrained ones.
+MODELS = (*EMBEDDED, *ZOO)
 
 #: The choices of the design whose cost is measured, and what it is counted in.
 COSTED = (

@@ -68,7 +68,7 @@ def words(*groups: Any) -> str:
     return shlex.join(line)
 
 
-@group("weights and images", "digits ships its own.", 3)
+@group("weights and images", "digits and fashion have their own.", 3)
 @dataclass(frozen=True)
 class ModelData:
     """Weights and images: the same for evaluate, export and golden emit."""

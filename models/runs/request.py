@@ -14,6 +14,7 @@ from bitlog2.names import (
     ARITHMETICS,
     CODED,
     DIGESTS,
+    EMBEDDED,
     LARGEST_SEED,
     MODEL_SCHEMES,
     MODELS,
@@ -142,7 +143,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         int, of("Threads of torch, 1 to 4096: the order of a float sum may depend on them.")
     ] = 1
     device: Annotated[str, of("Device of torch.")] = "cpu"
-    data: Annotated[str | None, of("Absolute path of the images; null for digits.")] = None
+    data: Annotated[str | None, of("Absolute path of the images; null for an embedded model.")] = (
+        None
+    )
     workers: Annotated[int, of("Processes that read images.")] = 0
     skip_unreadable: Annotated[
         bool, of("Whether unreadable validation images are left out, and counted.")
@@ -253,7 +256,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         return self.check if cell.has_registers else "none"
 
     def task(self, model: str, loaded: QuantizedModel | None = None) -> Task:
-        """Return a model with its data; among other models, digits has data of its own.
+        """Return a model with its data; among other models, an embedded one has data of its own.
 
         Raises:
             ValueError, OSError: as `load_task`.
@@ -261,7 +264,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         source = DataSource(
             _path(self.data), self.workers, self.skip_unreadable, _path(self.classes)
         )
-        if model == "digits" and len(self.models) > 1:
+        if model in EMBEDDED and len(self.models) > 1:
             source = DataSource()
         file = dict(self.checkpoints).get(model)
         ready = None if loaded is None else loaded.model

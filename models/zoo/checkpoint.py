@@ -31,7 +31,7 @@ from ..ptq.layers import IntegerLinear, QuantizedLayer
 from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
 from ..sealed import digest_of
-from .digits import NUM_CLASSES
+from .embedded import EMBEDDED
 from .task import build_model, pixels_of
 from .weights import Wanted, differences
 
@@ -304,8 +304,11 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
         spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
-        if metadata["model"] == "digits" and classes != NUM_CLASSES:
-            raise ValueError(f"classes must be {NUM_CLASSES} for digits, got {classes}")
+        embedded = EMBEDDED.get(metadata["model"])
+        if embedded is not None and classes != embedded.classes:
+            raise ValueError(
+                f"classes must be {embedded.classes} for {embedded.name}, got {classes}"
+            )
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"

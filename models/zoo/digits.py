@@ -1,45 +1,22 @@
-"""The embedded default network: a small DeiT-shaped transformer on scikit-learn's digits."""
-
-from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+"""The images of the embedded network `digits`: scikit-learn's digits."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
+from ..images.data import TensorImages
 from ..images.pixels import Pixels
 
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
-
-NUM_CLASSES = 10
 IMAGE_SIZE = 32
+CLASSES = 10
 #: `digits_input` gives multiples of 1/512 in [-1, 1].
 PIXELS = Pixels(1024, (0.5,), (0.5,))
-WEIGHTS_PATH = Path(__file__).parent / "data" / "digits.safetensors"
-#: The program of it in BitLog2_Half_17, W4A4, as `bitlog2 lower digits` made it.
-PROGRAM_PATH = WEIGHTS_PATH.with_name("digits.bitlog2")
 
 _UPSAMPLE = 4
 _HELD_OUT_PERIOD = 10
 _HELD_OUT_RESIDUES = (0, 3, 6)
-
-
-class DigitsSplit(NamedTuple):
-    """Training and held-out images with their labels.
-
-    Images are float32 (n, 1, 32, 32), multiples of 1/512 in [-1, 1]; labels are int64 (n,)
-    in 0..9.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
 
 
 def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
@@ -90,54 +67,16 @@ def digits_input(pixels: np.ndarray) -> Tensor:
     return enlarged / 8 - 1
 
 
-def digits_split() -> DigitsSplit:
+def digits_images() -> TensorImages:
     """Return the fixed split: 1253 training and 544 held-out images of the 1797 digits.
 
     See `held_out_mask` for the rule and `digits_input` for shapes, dtypes and the exact
-    preprocessing. Both parts keep the data-set order.
+    preprocessing. Both parts keep the data-set order. Labels are int64 (n,) in 0..9.
     """
     pixels, labels = digits_pixels()
     held_out = held_out_mask(labels)
-    return DigitsSplit(
-        train_images=digits_input(pixels[~held_out]),
-        train_labels=torch.from_numpy(labels[~held_out]),
-        test_images=digits_input(pixels[held_out]),
-        test_labels=torch.from_numpy(labels[held_out]),
+    train, test = (
+        TensorDataset(digits_input(pixels[mask]), torch.from_numpy(labels[mask]))
+        for mask in (~held_out, held_out)
     )
-
-
-def build_digits() -> VisionTransformer:
-    """Return the untrained network: timm's VisionTransformer with 64 patches and a class token.
-
-    Input float32 (n, 1, 32, 32), output logits float32 (n, 10); 65 tokens of width 96, 4 blocks of
-    3 heads with 32 channels each. Parameters are drawn from torch's global generator.
-    """
-    from timm.models.vision_transformer import VisionTransformer
-
-    return VisionTransformer(
-        img_size=IMAGE_SIZE,
-        patch_size=4,
-        in_chans=1,
-        num_classes=NUM_CLASSES,
-        embed_dim=96,
-        depth=4,
-        num_heads=3,
-        mlp_ratio=4,
-        qkv_bias=True,
-    )
-
-
-def load_digits() -> VisionTransformer:
-    """Return the trained network: `build_digits` in eval mode with float32 parameters.
-
-    The weights are stored as float16 in `models/zoo/data/digits.safetensors`; every half value is a
-    float32 value, so the conversion is exact. Trained by `bitlog2.models.zoo.training`.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        RuntimeError: it does not fit the network.
-    """
-    stored = load_file(WEIGHTS_PATH)
-    model = build_digits()
-    model.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
-    return model.eval()
+    return TensorImages(train, test, CLASSES)

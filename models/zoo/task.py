@@ -6,15 +6,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from bitlog2.names import MODELS, ZOO
 
-from ..images.data import CALIBRATION_IMAGES, ImageData, TensorImages
+from ..images.data import CALIBRATION_IMAGES, ImageData
 from ..images.imagenet import ImageFolders
 from ..images.pixels import Pixels
 from .architectures import build_zoo_model, load_zoo_model, resized_side, transform
-from .digits import NUM_CLASSES, PIXELS, build_digits, digits_split, load_digits
+from .embedded import EMBEDDED, EmbeddedModel
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class DataSource:
 
     Attributes:
         root: folder with `train/` and `val/`, or as ImageNet is downloaded (`list_images`); None
-            for digits.
+            for an embedded model.
         workers: processes that read images.
         skip_unreadable: leave unreadable validation images out, and count them.
         classes: file of the model's class names, where those of the data are others.
@@ -70,7 +69,7 @@ def load_task(
     Args:
         name: one of `MODELS`.
         device: torch device.
-        source: the images of a pretrained model; digits ships its own.
+        source: the images of a pretrained model; an embedded one has its own.
         checkpoint: the weights of a pretrained model; None takes the hub's.
         model: a model that is loaded already, quantized or not: no weights are looked for.
         ema: take the averaged weights of the checkpoint.
@@ -85,8 +84,8 @@ def load_task(
     _check_device(device)
     if ema and checkpoint is None:
         raise ValueError("ema must go with a checkpoint")
-    if name == "digits":
-        return _digits(device, source, checkpoint, model)
+    if name in EMBEDDED:
+        return _embedded(EMBEDDED[name], device, source, checkpoint, model)
     if source.root is None:
         raise ValueError(
             f"data must be given for {name}: a folder with train/ and val/ (or train.tar and "
@@ -119,21 +118,27 @@ def _check_device(device: str) -> None:
 
 def build_model(name: str, classes: int) -> nn.Module:
     """Return the architecture of that name with random weights, in eval mode."""
-    return build_digits().eval() if name == "digits" else build_zoo_model(name, classes)
+    return EMBEDDED[name].build().eval() if name in EMBEDDED else build_zoo_model(name, classes)
 
 
 def pixels_of(name: str) -> Pixels:
     """Return what a pixel of the images of that model stands for."""
-    return PIXELS if name == "digits" else Pixels(255, ZOO[name].mean, ZOO[name].std)
+    if name in EMBEDDED:
+        return EMBEDDED[name].pixels
+    return Pixels(255, ZOO[name].mean, ZOO[name].std)
 
 
 def resize_of(name: str) -> int | None:
-    """Return the shorter side of an image file before its centre is cut out; None for digits."""
-    return None if name == "digits" else resized_side(ZOO[name])
+    """Return the shorter side of an image file before its centre is cut out; None where none is."""
+    return None if name in EMBEDDED else resized_side(ZOO[name])
 
 
-def _digits(
-    device: str, source: DataSource, checkpoint: Path | None, model: nn.Module | None
+def _embedded(
+    embedded: EmbeddedModel,
+    device: str,
+    source: DataSource,
+    checkpoint: Path | None,
+    model: nn.Module | None,
 ) -> Task:
     for argument, value in (
         ("data", source.root),
@@ -141,14 +146,9 @@ def _digits(
         ("checkpoint", checkpoint),
     ):
         if value is not None:
-            raise ValueError(f"{argument} must be left out for digits, got {value}")
-    split = digits_split()
-    data = TensorImages(
-        TensorDataset(split.train_images, split.train_labels),
-        TensorDataset(split.test_images, split.test_labels),
-        NUM_CLASSES,
-    )
-    return Task("digits", (model or load_digits()).to(device), data, device)
+            raise ValueError(f"{argument} must be left out for {embedded.name}, got {value}")
+    model = model or embedded.load()
+    return Task(embedded.name, model.to(device), embedded.images(), device)
 
 
 def _head(model: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""The embedded digits network: its fixed data split, its weights file and what it reaches."""
+"""The embedded networks: their images, their weights files and what they reach."""
 
 from __future__ import annotations
 
@@ -16,23 +16,15 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from bitlog2.golden.simulation.tools import finished
+from bitlog2.models.images.data import TensorImages
 from bitlog2.models.network.lower import lower_named
 from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.ptq.quantize import QuantizationSpec
 from bitlog2.models.zoo import training
-from bitlog2.models.zoo.digits import (
-    PIXELS,
-    PROGRAM_PATH,
-    WEIGHTS_PATH,
-    DigitsSplit,
-    build_digits,
-    digits_input,
-    digits_pixels,
-    digits_split,
-    held_out_mask,
-    load_digits,
-)
+from bitlog2.models.zoo.digits import digits_input, digits_pixels, held_out_mask
+from bitlog2.models.zoo.embedded import EMBEDDED, PROGRAM_PATH
 from bitlog2.models.zoo.training import (
+    RECIPES,
     Recipe,
     augment,
     learning_rate_factor,
@@ -49,14 +41,17 @@ HELD_OUT_SHA256 = "93f2c795fe7adb95316dc7006bee0b440d633d22ffdc891c01e133953b961
 HELD_OUT_PER_CLASS = [54, 55, 54, 55, 55, 55, 55, 54, 53, 54]
 
 
+DIGITS = EMBEDDED["digits"]
+
+
 @pytest.fixture(scope="module")
-def split() -> DigitsSplit:
-    return digits_split()
+def split() -> TensorImages:
+    return DIGITS.images()
 
 
 @pytest.fixture(scope="module")
 def model() -> VisionTransformer:
-    return load_digits()
+    return DIGITS.load()
 
 
 def exact_upsampling(image: np.ndarray) -> np.ndarray:
@@ -71,11 +66,11 @@ def exact_upsampling(image: np.ndarray) -> np.ndarray:
     return axis @ image.astype(np.int64) @ axis.T
 
 
-def test_digits_split_is_fixed_and_stratified(split: DigitsSplit) -> None:
-    assert (len(split.train_labels), len(split.test_labels)) == (1253, 544)
-    assert split.train_labels.dtype == split.test_labels.dtype == torch.int64
-    assert torch.bincount(split.test_labels).tolist() == HELD_OUT_PER_CLASS
-    for images in (split.train_images, split.test_images):
+def test_digits_split_is_fixed_and_stratified(split: TensorImages) -> None:
+    assert (len(split.train.tensors[1]), len(split.test.tensors[1])) == (1253, 544)
+    assert split.train.tensors[1].dtype == split.test.tensors[1].dtype == torch.int64
+    assert torch.bincount(split.test.tensors[1]).tolist() == HELD_OUT_PER_CLASS
+    for images in (split.train.tensors[0], split.test.tensors[0]):
         assert images.shape[1:] == (1, 32, 32)
         assert images.dtype == torch.float32
 
@@ -110,29 +105,31 @@ def test_digits_input_rejects_bad_pixels(pixels: np.ndarray) -> None:
 
 
 def test_digits_weights_are_stored_as_half_in_a_small_file() -> None:
-    assert WEIGHTS_PATH.stat().st_size < 1_000_000
-    with safe_open(WEIGHTS_PATH, framework="pt") as file:
+    assert DIGITS.weights_path.stat().st_size < 1_000_000
+    with safe_open(DIGITS.weights_path, framework="pt") as file:
         assert {file.get_tensor(name).dtype for name in list(file.keys())} == {torch.float16}
 
 
-def test_digits_model_is_loaded_as_documented(model: VisionTransformer, split: DigitsSplit) -> None:
+def test_digits_model_is_loaded_as_documented(
+    model: VisionTransformer, split: TensorImages
+) -> None:
     """65 tokens of width 96, four blocks of three heads, finite float32 weights, eval mode."""
     assert not model.training
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
     assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
     with torch.inference_mode():
-        assert model.forward_features(split.test_images[:2]).shape == (2, 65, 96)
+        assert model.forward_features(split.test.tensors[0][:2]).shape == (2, 65, 96)
     assert [each.num_heads for each in model.modules() if hasattr(each, "num_heads")] == [3] * 4
 
 
 def test_digits_float_top1_is_at_least_97_percent(
-    model: VisionTransformer, split: DigitsSplit
+    model: VisionTransformer, split: TensorImages
 ) -> None:
-    assert top1(model, split.test_images, split.test_labels) >= 0.97
+    assert top1(model, *split.test.tensors) >= 0.97
 
 
 @pytest.fixture(scope="module")
-def attention_maps(model: VisionTransformer, split: DigitsSplit) -> Tensor:
+def attention_maps(model: VisionTransformer, split: TensorImages) -> Tensor:
     """Collect the float attention maps (4, 64, 3, 65, 65) of the first 64 held-out images."""
     maps: list[Tensor] = []
 
@@ -146,7 +143,7 @@ def attention_maps(model: VisionTransformer, split: DigitsSplit) -> Tensor:
         if name.endswith("attn.qkv")
     ]
     with torch.inference_mode():
-        model(split.test_images[:64])
+        model(split.test.tensors[0][:64])
     for hook in hooks:
         hook.remove()
     return torch.stack(maps)
@@ -178,9 +175,9 @@ def program() -> Program:
 
 
 def test_digits_program_gives_the_digest_of_readme_and_demo(
-    program: Program, split: DigitsSplit
+    program: Program, split: TensorImages
 ) -> None:
-    pixels = PIXELS.of(split.test_images).numpy().astype(np.uint16)
+    pixels = DIGITS.pixels.of(split.test.tensors[0]).numpy().astype(np.uint16)
     digest = logits_digest(infer(program, pixels).logits)
     assert f"--expect {digest}\n```" in (ROOT / "README.md").read_text()
     assert f"\nDIGITS := {digest}\n" in (ROOT / "Makefile").read_text()
@@ -188,9 +185,9 @@ def test_digits_program_gives_the_digest_of_readme_and_demo(
 
 @pytest.mark.long
 def test_digits_program_gives_the_same_logits_in_torch(
-    program: Program, split: DigitsSplit
+    program: Program, split: TensorImages
 ) -> None:
-    pixels, network = PIXELS.of(split.test_images), IntegerNetwork(program)
+    pixels, network = DIGITS.pixels.of(split.test.tensors[0]), IntegerNetwork(program)
     with torch.inference_mode():
         logits = torch.cat([network(part) for part in pixels.split(64)]).numpy()
     digest = logits_digest(infer(program, pixels.numpy().astype(np.uint16)).logits)
@@ -241,7 +238,7 @@ def test_digits_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
 
 
 def test_digits_weight_matrices_alone_decay() -> None:
-    network, recipe = build_digits(), Recipe()
+    network, recipe = DIGITS.build(), RECIPES["digits"]
     groups = training._optimizer(network, recipe).param_groups
     decay = {id(each): group["weight_decay"] for group in groups for each in group["params"]}
     for name, parameter in network.named_parameters():
@@ -249,17 +246,17 @@ def test_digits_weight_matrices_alone_decay() -> None:
         assert decay[id(parameter)] == (recipe.weight_decay if matrix else 0.0), name
 
 
-def test_digits_augmentation_of_zero_width_changes_nothing(split: DigitsSplit) -> None:
+def test_digits_augmentation_of_zero_width_changes_nothing(split: TensorImages) -> None:
     recipe = Recipe(max_degrees=0.0, max_scaling=0.0, max_shift=0.0)
-    images = split.train_images[:4]
+    images = split.train.tensors[0][:4]
     torch.testing.assert_close(
         augment(images, recipe, torch.Generator().manual_seed(1)), images, rtol=0.0, atol=1e-4
     )
 
 
-def test_digits_augmentation_is_fixed_by_its_generator(split: DigitsSplit) -> None:
+def test_digits_augmentation_is_fixed_by_its_generator(split: TensorImages) -> None:
     first, second = (
-        augment(split.train_images[:4], Recipe(), torch.Generator().manual_seed(1))
+        augment(split.train.tensors[0][:4], Recipe(), torch.Generator().manual_seed(1))
         for _ in range(2)
     )
     assert torch.equal(first, second)
@@ -269,17 +266,17 @@ def test_digits_weights_file_is_the_same_when_written_twice(
     model: VisionTransformer, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
-        save_weights(model, tmp_path / name, {"one": "1", "two": "2", "three": "3"})
+        save_weights(model, tmp_path / name, "digits", {"one": "1", "two": "2", "three": "3"})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_digits_weights_beyond_half_are_refused_and_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="float16"):
-        save_weights(build_digits(), tmp_path / "weights", {})
+        save_weights(DIGITS.build(), tmp_path / "weights", "digits", {})
     assert not list(tmp_path.iterdir())
 
 
 def test_digits_rounding_makes_weights_exact_halves() -> None:
-    untrained = build_digits()
+    untrained = DIGITS.build()
     round_to_half(untrained)
     assert all(torch.equal(p, p.half().float()) for p in untrained.parameters())
