@@ -29,7 +29,7 @@ from bitlog2.models.ptq.quantizers import (
     Sqrt2Map,
     best_delta,
     normalized_map,
-    percentile,
+    percentiles,
     search_range,
 )
 from bitlog2.models.zoo import architectures
@@ -364,9 +364,10 @@ def test_map_schemes_are_the_published_ones_and_two_controls():
 @pytest.mark.parametrize("size", [1, 2, 3, 1000, 1001, 1002, 3001, 5001])
 def test_ranges_percentile_of_any_size_is_that_of_torch(size):
     x = drawn(3, size, seed=size)
-    for fraction in (0.0, 0.001, 1.0 - 0.999, 1.0 - 0.99999, 0.5, *PERCENTILES, 1.0):
-        expected = torch.quantile(x, fraction, dim=1)
-        assert torch.equal(percentile(x, fraction), expected), fraction
+    lower, upper = (0.5, 0.001, 1.0 - 0.999, 1.0 - 0.99999, 0.0), (*PERCENTILES, 1.0)
+    for fractions in (lower, upper, upper[::-1], (*lower, *upper), (*upper, *lower), upper[-1:]):
+        for fraction, found in zip(fractions, percentiles(x, fractions), strict=True):
+            assert torch.equal(found, torch.quantile(x, fraction, dim=1)), fraction
 
 
 def test_ranges_percentile_of_many_values_has_the_exact_rank():
@@ -375,7 +376,7 @@ def test_ranges_percentile_of_many_values_has_the_exact_rank():
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0), dtype=torch.int32)
     x = (order - n // 2).float().unsqueeze(0)  # consecutive integers, all exact in float32
     rank = float(np.float32(0.99999)) * (n - 1)
-    assert percentile(x, 0.99999).item() == np.float32(rank - n // 2)
+    assert percentiles(x, [0.99999])[0].item() == np.float32(rank - n // 2)
 
 
 def test_ranges_outliers_are_cut_when_that_lowers_the_error():

@@ -1,6 +1,7 @@
 """Quantizers: uniform, and of the attention map."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -55,30 +56,32 @@ class LateBuffers(nn.Module):
 PERCENTILES = (0.999, 0.9999, 0.99999)
 
 
-def percentile(rows: Tensor, fraction: float) -> Tensor:
-    """Return the percentile of each row, linear between order statistics.
+def percentiles(rows: Tensor, fractions: Sequence[float]) -> list[Tensor]:
+    """Return percentiles of each row, linear between order statistics.
 
     Args:
-        rows: (C, n) float32, in any order. Only the tail with the percentile is selected,
-            which near either end costs a twentieth of sorting.
-        fraction: 0 to 1.
+        rows: (C, n) float32, in any order. Only the tail with the percentiles is selected, once,
+            from the end that is nearer to the first: a twentieth of sorting where all are near it.
+        fractions: 0 to 1 each.
 
     Returns:
-        (C,) float32, for any size and the same on any device: the interpolation is done on the
+        (C,) float32 each, for any size and the same on any device: the interpolation is done on the
         processor. The rank is float32(fraction) * (n - 1), the product exact: what
         `torch.quantile` computes up to the 2**24 values that it takes.
     """
     last = rows.shape[1] - 1
-    rank = float(np.float32(fraction)) * last
-    below = int(rank)
-    above = min(below + 1, last)
-    if rank > last / 2:
-        tail = rows.topk(last - below + 1, dim=1).values  # descending
-        pair = tail[:, last - below], tail[:, last - above]
-    else:
-        tail = rows.topk(above + 1, dim=1, largest=False).values  # ascending
-        pair = tail[:, below], tail[:, above]
-    return torch.lerp(pair[0].cpu(), pair[1].cpu(), rank - below).to(rows.device)
+    ranks = [float(np.float32(fraction)) * last for fraction in fractions]
+    below = [int(rank) for rank in ranks]
+    above = [min(each + 1, last) for each in below]
+    upper = ranks[0] > last / 2
+    count = last - min(below) + 1 if upper else max(above) + 1
+    tail = rows.topk(count, dim=1, largest=upper).values.cpu()  # the farthest first
+    if upper:
+        below, above = ([last - each for each in places] for places in (below, above))
+    return [
+        torch.lerp(tail[:, low], tail[:, high], rank - int(rank)).to(rows.device)
+        for rank, low, high in zip(ranks, below, above, strict=True)
+    ]
 
 
 def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor, Tensor]:
@@ -98,11 +101,11 @@ def search_range(rows: Tensor, bits: int, *, contain_zero: bool) -> tuple[Tensor
 
     Source: RepQ-ViT (Li et al., 2023), percentile calibration.
     """
-    if not torch.isfinite(rows).all():
+    if not torch.stack(rows.aminmax()).isfinite().all():  # NaN is either
         raise ValueError("values must be finite, got NaN or infinity")
     pairs, errors = [], []
-    for fraction in PERCENTILES:
-        low, high = percentile(rows, 1.0 - fraction), percentile(rows, fraction)
+    lowest = percentiles(rows, [1.0 - fraction for fraction in PERCENTILES])
+    for low, high in zip(lowest, percentiles(rows, PERCENTILES), strict=True):
         if contain_zero:
             low, high = low.clamp(max=0.0), high.clamp(min=0.0)
         pairs.append(torch.stack((low, high)))
@@ -121,8 +124,8 @@ def _squared_error(rows: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor
     steps = (1 << bits) - 1
     delta = ((high - low) / steps).unsqueeze(1)
     zero_point = (-low.unsqueeze(1) / delta).round()
-    code = ((rows / delta).round() + zero_point).clamp(0, steps)
-    error = ((code - zero_point) * delta - rows).square().mean(dim=1, dtype=torch.float64)
+    code = (rows / delta).round_().add_(zero_point).clamp_(0, steps)
+    error = code.sub_(zero_point).mul_(delta).sub_(rows).square_().mean(dim=1, dtype=torch.float64)
     return error.nan_to_num(nan=float("inf"))
 
 
@@ -299,8 +302,8 @@ class Sqrt2Map(MapQuantizer):
             ValueError: a value is not finite, or every percentile is zero.
         """
         best_error = math.inf
-        for fraction in PERCENTILES:
-            delta = percentile(x.reshape(1, -1), fraction).reshape(())
+        for found in percentiles(x.reshape(1, -1), PERCENTILES):
+            delta = found.reshape(())
             error = float((self._quantized(x, delta) - x).square().mean(dtype=torch.float64))
             if error < best_error and delta > 0:
                 self.delta, best_error = delta, error
