@@ -174,11 +174,11 @@ def test_run_network_ties_go_to_the_lower_class():
 def test_run_network_result_of_the_older_format_is_refused(finished, tmp_path):
     """Its `integer` is what `attention` is now."""
     content = json.loads(finished.result_file.read_text())
-    content["format"] = "bitlog2-result-4"
+    content["format"] = "bitlog2-result-5"
     content.pop("sha256")
     content["sha256"] = digest_of(content)
     (tmp_path / "result.json").write_text(json.dumps(content))
-    message = r"must have the format bitlog2-result-5, got 'bitlog2-result-4'"
+    message = r"must have the format bitlog2-result-6, got 'bitlog2-result-5'"
     with pytest.raises(ValueError, match=message):
         read_result(tmp_path / "result.json")
 

@@ -14,7 +14,7 @@ from bitlog2.models.network.replay import Replay, write_replay
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
-from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
+from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, significance
 from bitlog2.models.sealed import write_sealed
 from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch
 from bitlog2.models.watch.statistics import mean_attention_error
@@ -195,7 +195,10 @@ class Table:
             print(
                 f"{name} top-1 over {top1.seeds} seeds: mean {top1.mean:.2f} %, {top1.least:.2f} "
                 f"to {top1.most:.2f}, standard deviation {top1.deviation:.2f}"
+                + ("" if spread.agreement is None else f"; agrees: {spread.agreement.mean:.2f} %")
             )
+        for sentence in significance(result.comparisons):
+            print(sentence)
         for cell in result.cells:
             if cell.watermarks is not None:
                 print("\n".join(_watermarks(self._title(cell), cell)))

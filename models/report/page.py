@@ -9,7 +9,7 @@ import msgspec
 
 from ..ptq.quantize import QuantizationSpec
 from ..runs.request import SHORT_NAMES
-from ..runs.result import CellResult, Result
+from ..runs.result import CellResult, Result, significance
 from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
 from .figures import accuracy, errors, histograms, pareto, transfer_curves
 
@@ -68,6 +68,8 @@ def render_page(
         cells=cells,
         published=any(cell.published_top1 is not None for cell in cells),
         warnings=[each for result in results for each in result.warnings],
+        pairs=[each for result in results for each in result.comparisons if each.significant],
+        sentences=[each for result in results for each in significance(result.comparisons)],
         pictures=pictures,
         watermarks=[(c.name, marks) for c in first_seeds if (marks := c.overall_marks())],
         sweeps=sweeps,

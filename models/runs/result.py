@@ -34,6 +34,7 @@ from ..watch.watermarks import (
 )
 from ..zoo.architectures import published
 from .folder import BatchRecord, Inputs, Int64, RunFile, RunFolder
+from .paired import LEVEL, POWER, Paired, holm
 from .request import Cell, EvaluationRequest
 
 #: Mismatches of a cell that are kept in words.
@@ -227,16 +228,25 @@ class CellResult(Document, frozen=True, kw_only=True):
 
 
 class Comparison(Document, frozen=True, kw_only=True):
-    """Two cells of a model, image by image: McNemar's exact test, two-sided.
+    """Two quantizations of a model that differ in the scheme alone, image by image."""
 
-    Source: McNemar (1947); the exact binomial form, which needs no large counts.
-    """
+    model: Annotated[str, of("Name of the model.")]
+    a: Annotated[QuantizationSpec | None, of("Null for the unquantized model.")]
+    b: Annotated[QuantizationSpec, of("Another one.")]
+    seeds: Annotated[Positive, of("Number of calibration seeds.")]
+    top1: Annotated[Paired, of("Images whose label is the likeliest class.")]
+    agreement: Annotated[
+        Paired | None,
+        of(
+            "Images that get the unquantized model's class; null beside that model itself, and "
+            "where it was not evaluated."
+        ),
+    ]
 
-    a: Annotated[str, of("Name of a cell.")]
-    b: Annotated[str, of("Name of another cell.")]
-    only_a_right: Annotated[Exact, of("Images that a alone gets right.")]
-    only_b_right: Annotated[Exact, of("Images that b alone gets right.")]
-    mcnemar_p: Annotated[float, Meta(ge=0, le=1, description="Two-sided p value.")]
+    @property
+    def significant(self) -> bool:
+        """Whether top-1 or agreement differs significantly."""
+        return self.top1.significant or (self.agreement is not None and self.agreement.significant)
 
 
 class Spread(Document, frozen=True, kw_only=True):
@@ -261,18 +271,21 @@ class Spread(Document, frozen=True, kw_only=True):
 
 
 class SchemeSpread(Document, frozen=True, kw_only=True):
-    """Top-1 of a quantization over its seeds."""
+    """Top-1 and agreement of a quantization over its seeds."""
 
     model: Annotated[str, of("Name of the model.")]
     quantization: Annotated[QuantizationSpec, of("The same for all seeds.")]
     top1: Annotated[Spread, of("Spread of the accuracy.")]
+    agreement: Annotated[
+        Spread | None, of("Spread of the agreement with the unquantized model; null without it.")
+    ]
 
 
 class Result(Sealed, frozen=True, kw_only=True):
     """The same bytes on every resumption: nothing but `timings` depends on time."""
 
-    format: Annotated[Literal["bitlog2-result-5"], of("Kind and version of the document.")] = (
-        "bitlog2-result-5"
+    format: Annotated[Literal["bitlog2-result-6"], of("Kind and version of the document.")] = (
+        "bitlog2-result-6"
     )
     request: Annotated[EvaluationRequest, of("What was evaluated, and how.")]
     versions: Annotated[
@@ -286,7 +299,7 @@ class Result(Sealed, frozen=True, kw_only=True):
         tuple[CellResult, ...], Meta(min_length=1, description="In the order of the request.")
     ]
     comparisons: Annotated[
-        tuple[Comparison, ...], of("Cells of a model that differ in the scheme alone, in pairs.")
+        tuple[Comparison, ...], of("Quantizations that differ in the scheme alone, in pairs.")
     ]
     spread: Annotated[
         tuple[SchemeSpread, ...], of("Quantizations that were calibrated with several seeds.")
@@ -535,56 +548,125 @@ def _joined_marks(records: list[BatchRecord]) -> dict[str, dict[str, Mark]]:
 
 
 def _comparisons(answers: list[CellAnswers]) -> list[Comparison]:
-    """Return the paired comparisons of a model's cells that differ in the scheme alone."""
-    found = []
-    for a, b in combinations(answers, 2):
-        if b.cell.spec is not None and _comparable(a.cell, b.cell):
-            only_a = int((a.right & ~b.right).sum())
-            only_b = int((b.right & ~a.right).sum())
-            found.append(
-                Comparison(
-                    a=a.cell.name,
-                    b=b.cell.name,
-                    only_a_right=only_a,
-                    only_b_right=only_b,
-                    mcnemar_p=mcnemar(only_a, only_b),
-                )
-            )
+    """Return the paired comparisons of a model's quantizations that differ in the scheme alone.
+
+    Each is over all seeds; `holm` is corrected for all pairs of the same arithmetic and bits.
+    """
+    first = answers[0] if answers[0].cell.spec is None else None
+    by_spec: dict[QuantizationSpec, list[CellAnswers]] = {}
+    for each in answers:
+        if each.cell.spec is not None:
+            by_spec.setdefault(each.cell.spec, []).append(each)
+    families: dict[tuple[Any, ...], list[QuantizationSpec]] = {}
+    for spec in by_spec:
+        families.setdefault(_family(spec), []).append(spec)
+    found: list[Comparison] = []
+    for specs in families.values():
+        unquantized = [] if first is None else [(None, spec) for spec in specs]
+        pairs = [
+            _comparison(first, None if a is None else by_spec[a], by_spec[b])
+            for a, b in (*unquantized, *combinations(specs, 2))
+        ]
+        found += _corrected(pairs)
     return found
 
 
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Return the two-sided p value of the exact test.
-
-    Args:
-        only_a, only_b: images that one of the two got right and the other wrong.
-    """
-    discordant = only_a + only_b
-    return 1.0 if discordant == 0 else float(binomtest(only_a, discordant, 0.5).pvalue)
+def _family(spec: QuantizationSpec) -> tuple[Any, ...]:
+    return (spec.arithmetic, spec.w_bits, spec.a_bits, spec.datapath)
 
 
-def _comparable(a: Cell, b: Cell) -> bool:
-    if a.spec is None or b.spec is None:
-        return True
-    how = [
-        (c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.spec.datapath, c.seed)
-        for c in (a, b)
-        if c.spec
-    ]
-    return how[0] == how[1]
+def _comparison(
+    first: CellAnswers | None, a: list[CellAnswers] | None, b: list[CellAnswers]
+) -> Comparison:
+    """Return the comparison of two quantizations' answers, a list by seed; None is `first`."""
+    if a is None:
+        assert first is not None
+        a = [first] * len(b)
+    labels, agreement = b[0].labels, None
+    tops = [np.stack([each.top1 for each in answers]) for answers in (a, b)]
+    if first is not None and a[0] is not first:
+        agreement = Paired.of_differences(*(top == first.top1 for top in tops))
+    spec = b[0].cell.spec
+    assert spec is not None
+    return Comparison(
+        model=b[0].cell.model,
+        a=a[0].cell.spec,
+        b=spec,
+        seeds=len(b),
+        top1=Paired.of_differences(*(top == labels for top in tops)),
+        agreement=agreement,
+    )
+
+
+def _corrected(pairs: list[Comparison]) -> list[Comparison]:
+    """Return a family of comparisons, both measures corrected by Holm."""
+    for measure in ("top1", "agreement"):
+        known = [n for n, each in enumerate(pairs) if getattr(each, measure) is not None]
+        corrected = holm([getattr(pairs[n], measure).p for n in known])
+        for n, value in zip(known, corrected, strict=True):
+            one = msgspec.structs.replace(getattr(pairs[n], measure), holm=value)
+            pairs[n] = msgspec.structs.replace(pairs[n], **{measure: one})
+    return pairs
 
 
 def _spreads(cells: list[CellResult]) -> list[SchemeSpread]:
-    """Return top-1 over the seeds of each model and quantization, where there are several."""
-    groups: dict[tuple[str, QuantizationSpec], list[float]] = {}
+    """Return the spread over the seeds of each model and quantization, where there are several."""
+    groups: dict[tuple[str, QuantizationSpec], list[CellResult]] = {}
     for cell in cells:
         if cell.quantization is not None:
-            groups.setdefault((cell.model, cell.quantization), []).append(cell.top1.percent)
-    return [
-        SchemeSpread(model=model, quantization=how, top1=Spread.of(values))
-        for (model, how), values in groups.items()
-        if len(values) > 1
-    ]
+            groups.setdefault((cell.model, cell.quantization), []).append(cell)
+    spreads = []
+    for (model, how), members in groups.items():
+        if len(members) > 1:
+            agreeing = [each.agreement_with_unquantized for each in members]
+            known = [share.percent for share in agreeing if share is not None]
+            spreads.append(
+                SchemeSpread(
+                    model=model,
+                    quantization=how,
+                    top1=Spread.of([each.top1.percent for each in members]),
+                    agreement=Spread.of(known) if known else None,
+                )
+            )
+    return spreads
+
+
+def significance(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a sentence for each model, arithmetic, bits and measure: which schemes differ.
+
+    Significant are pairs with p below 5 % after Holm's correction.
+    """
+    families: dict[tuple[Any, ...], list[Comparison]] = {}
+    for pair in comparisons:
+        families.setdefault((pair.model, pair.seeds, *_family(pair.b)), []).append(pair)
+    sentences = []
+    for (model, seeds, arithmetic, w_bits, a_bits, *_), pairs in families.items():
+        title = f"{model}, {arithmetic}, W{w_bits}A{a_bits}"
+        title += f", {seeds} seeds" * (seeds > 1)
+        for measure, name in (("top1", "top-1"), ("agreement", "agreement with unquantized")):
+            known = [(pair, getattr(pair, measure)) for pair in pairs]
+            known = [(pair, paired) for pair, paired in known if paired is not None]
+            if known:
+                sentences.append(f"{title}, {name}: {_significant(known)}")
+    return sentences
+
+
+def _significant(known: list[tuple[Comparison, Paired]]) -> str:
+    """Return what is significant, the better scheme first, and what could have been seen."""
+    better: dict[str, list[str]] = {}
+    for pair, paired in known:
+        if paired.significant:
+            schemes = "unquantized" if pair.a is None else pair.a.scheme, pair.b.scheme
+            best, other = schemes if paired.difference > 0 else schemes[::-1]
+            better.setdefault(best, []).append(f"{other} ({abs(paired.difference):.2f})")
+    found = "; ".join(f"{best} over {', '.join(others)}" for best, others in better.items())
+    least, most = (f(paired.detectable for _, paired in known) for f in (min, max))
+    return (
+        f"significant at {100 * LEVEL:.0f} % after Holm's correction (points): "
+        f"{found or 'nothing'}. Not significant: {len(known) - sum(map(len, better.values()))} of "
+        f"{len(known)} pairs. A difference of {least:.2f} to {most:.2f} points, by the pair, is "
+        f"significant before correction in {100 * POWER:.0f} % of such samples."
+    )
 
 
 def latex_table(results: Sequence[Result]) -> str:
