@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from support.quick import USUAL, quick_where
+from support.quick import USUAL
 
 from bitlog2.flow import bench as bench_cases
 from bitlog2.flow.bench import Case, PeerComparison, Throughput, ThroughputCase, machine, run_bench
@@ -112,7 +112,8 @@ def test_bench_cast_gives_the_same_as_its_peer():
     assert np.array_equal(made.ours(), np.where(theirs >= 128, theirs - 256, theirs))
 
 
-@pytest.mark.parametrize("scheme", quick_where(lambda scheme: scheme == "RowMax_16", USUAL))
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", USUAL)
 def test_bench_levels_are_those_of_the_attention(scheme):
     """The row from scores to levels runs what `attention` runs."""
     level = bench_cases.scores_to_levels(scheme, 1, 1).ours()

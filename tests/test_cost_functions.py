@@ -122,6 +122,7 @@ def counted(printed: str, what: str) -> list[tuple[int, int]]:
     return [(int(cases), int(wrong)) for cases, wrong in lines]
 
 
+@pytest.mark.long
 @pytest.mark.requirement("BL2-LOG2-01", "BL2-LOG2-02", "BL2-LOG2-03", "BL2-LOG2-04", "BL2-LOG2-05")
 def test_cost_dividing_form_is_the_comparing_form(seen: Seen):
     """Every pair of a reduced width (P = 6, N = 4), random others."""
@@ -130,16 +131,19 @@ def test_cost_dividing_form_is_the_comparing_form(seen: Seen):
         assert counted(seen.printed, rf"quantizers A={int_max} S_WIDTH=27") == [(20000, 0)]
 
 
+@pytest.mark.long
 @pytest.mark.requirement("BL2-ACC-01")
 def test_cost_value_multiply_lane_is_the_shift_add_lane(seen: Seen):
     """Every code, v and zero point, all four schemes; the uniform lane multiplies."""
     assert counted(seen.printed, "lanes") == [(16 * 256, 0), (17 * 256, 0)] * 2
 
 
+@pytest.mark.long
 def test_cost_online_accumulator_is_the_floor_of_its_sum_and_the_term(seen: Seen):
     assert counted(seen.printed, "online") == [(5000, 0)]
 
 
+@pytest.mark.long
 def test_cost_linear_exp2_is_its_integers(seen: Seen):
     for d in range(1024):
         entry, shift = linear_entry(d % 32, CONFIG), d // 32
@@ -172,18 +176,21 @@ def test_cost_linear_entry_refuses_a_table_without_the_bits():
         linear_entry(0, AttentionConfig(table_bits=4, fraction_bits=5))
 
 
+@pytest.mark.long
 def test_cost_float32_product_is_numpys(seen: Seen):
     with np.errstate(over="ignore", under="ignore"):
         expected = seen.a.view(np.float32) * seen.b.view(np.float32)
     assert np.array_equal(seen.product, flushed(expected))
 
 
+@pytest.mark.long
 def test_cost_float32_quotient_is_numpys(seen: Seen):
     with np.errstate(over="ignore", under="ignore"):
         expected = seen.a.view(np.float32) / seen.b.view(np.float32)
     assert np.array_equal(seen.quotient, flushed(expected))
 
 
+@pytest.mark.long
 def test_cost_float32_quantizer_is_the_published_expression(seen: Seen):
     rows = slice(0, 6250)  # e <= s
     e, s = (side[rows].view(np.float32) for side in (seen.a, seen.b))

@@ -354,16 +354,11 @@ def run_bound(vectors: Path, top: str, files: list[Path], build: Path) -> str:
     return printed
 
 
+@pytest.mark.long
 @pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02", "BL2-ACC-03", "BL2-WEIGHT-02")
 @pytest.mark.parametrize(
     "scheme",
-    [
-        ROW_MAX_16,
-        pytest.param(HALF_17, marks=LONG),
-        pytest.param("BitLog2_Single_16", marks=LONG),
-        pytest.param("BitLog2_Half_16", marks=LONG),
-        pytest.param("BitLog2_Single_17", marks=LONG),
-    ],
+    [ROW_MAX_16, HALF_17, "BitLog2_Single_16", "BitLog2_Half_16", "BitLog2_Single_17"],
 )
 def test_defects_none_is_seen_by_the_checks_bound_to_the_reference(
     scheme: str, tmp_path: Path

@@ -69,10 +69,8 @@ def refused(capsys, *argv):
     return capsys.readouterr().err
 
 
-QUICK_MODELS = quick_where(lambda name: name == "deit_tiny", ZOO)
-
-
-@pytest.mark.parametrize("name", QUICK_MODELS)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ZOO)
 def test_evaluate_every_register_of_every_model_agrees(name, data, tmp_path):
     """Random weights, the true architectures; from pixels to logits in integers."""
     checkpoint = random_checkpoint(tmp_path, name, 3)
@@ -100,7 +98,8 @@ def test_evaluate_every_model_lowered_and_run_gives_the_same_digest(name, data, 
     assert main(["run", program, *images, "--expect", cell["digests"]["logits"]]) == 0
 
 
-@pytest.mark.parametrize("name", QUICK_MODELS)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ZOO)
 def test_evaluate_every_model_in_float_arithmetic(name, data, tmp_path):
     checkpoint = random_checkpoint(tmp_path, name, 3)
     argv = options(data, checkpoint, "--limit", "2", "--arithmetic", "float", model=name)

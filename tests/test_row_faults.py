@@ -85,7 +85,7 @@ def test_row_faults_break_each_unit_inside_a_row(whole: VectorSet):
 
 @pytest.mark.parametrize(
     "choice",
-    one_in(12, CONFIGURATIONS, list(map(str, CONFIGURATIONS))),
+    one_in(24, CONFIGURATIONS, list(map(str, CONFIGURATIONS))),
 )
 def test_row_faults_that_can_show_are_found_in_the_pairwise_configurations(choice):
     made = generate(choice.config, head_dim=choice.head_dim, units=["attention_row"])

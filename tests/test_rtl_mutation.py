@@ -240,6 +240,7 @@ def test_rtl_mutation_original_that_fails_is_refused(tmp_path: Path):
         bench.survivors(0, 1.0)
 
 
+@pytest.mark.long
 def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
     found = mutate(codes, ["code_register"], most=20)
     (tested,) = found.modules
@@ -253,14 +254,14 @@ def test_rtl_mutation_blind_vectors_leave_gaps(
     blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     report = tmp_path / "mutation.json"
-    words = ("--module", "exp2", "--most", "20", "--json", report)
+    words = ("--module", "exp2", "--most", "10", "--json", report)
     assert call("golden", "mutation", blind, *words) == 1
     printed = capsys.readouterr()
     assert "exp2: gap, " in printed.out
     (module,) = json.loads(report.read_text())["modules"]
-    assert printed.err.startswith(f"exp2: 20 mutants, {module['caught']} caught, ")
+    assert printed.err.startswith(f"exp2: 10 mutants, {module['caught']} caught, ")
     gaps = [each for each in module["survivors"] if each["verdict"] == "gap"]
-    assert module["gaps"] == len(gaps) > 5
+    assert module["gaps"] == len(gaps) > 2
     assert all(set(each["counterexample"]) == {"mask", "d"} for each in gaps)
 
 

@@ -188,6 +188,7 @@ KNOWN = Boundary(
 )
 
 
+@pytest.mark.long
 def test_rtl_mutation_proof_knows_every_word_of_a_memory(tmp_path: Path):
     """Each word that is there is odd: bit 0 may be stuck at 1 where it is read, no other bit."""
     found = design(tmp_path, STORE, inside="seen")
@@ -211,6 +212,7 @@ def test_rtl_mutation_invariant_that_a_word_breaks_is_refused(wrong: str, tmp_pa
         )
 
 
+@pytest.mark.long
 def test_rtl_mutation_relation_of_each_lane_has_its_own_mask(tmp_path: Path):
     """What a lane holds means something where its top bit is 1."""
     found = design(tmp_path, LANES, inside="chosen")

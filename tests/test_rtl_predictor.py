@@ -52,6 +52,7 @@ bit fault;
   {HALF.replace("= ", "= fault ? '0 : ")}"""
 
 
+@pytest.mark.long
 @pytest.mark.requirement("BL2-ACC-02", "BL2-ROW-01", "BL2-SUM-02")
 def test_rtl_predictor_agrees_with_the_reference_and_finds_a_planted_defect(tmp_path: Path):
     """No bound check fires: these requirements and the others of bind/ are watched in every row."""

@@ -173,6 +173,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_structure_of_a_unit_is_measured_and_a_planted_line_is_reported(
     vectors: Path, tmp_path: Path
 ):

@@ -160,7 +160,7 @@ LONGER = [each for each in CONFIGURATIONS if each.max_tokens > 1]
 
 @pytest.mark.parametrize(
     "choice",
-    one_in(12, LONGER, list(map(str, LONGER))),
+    one_in(24, LONGER, list(map(str, LONGER))),
 )
 def test_vectors_find_every_fault_in_the_pairwise_configurations(choice: RegressionPoint):
     config, faults = choice.config, faults_by_o(choice.config)
