@@ -41,6 +41,7 @@ def report(
     out: Annotated[Path | None, value(output_file)] = None,
     latex: Annotated[Path | None, value(output_file)] = None,
     csv: Annotated[Path | None, value(output_file)] = None,
+    pairs: Annotated[Path | None, value(output_file)] = None,
     vectors: Path | None = None,
 ) -> int:
     """Draw finished runs in one file that needs nothing else.
@@ -54,12 +55,13 @@ def report(
         latex: the table alone
         csv: the table alone, of quantized cells, with the agreement of predictions with the same
             quantization in the arithmetic attention
+        pairs: schemes compared in pairs over all seeds, as CSV: McNemar's test, Holm-corrected
         vectors: show the coverage of this vector set too
     """
-    if out is None and latex is None and csv is None:
-        raise ValueError("--out, --latex or --csv FILE must be given, got none")
+    if out is None and latex is None and csv is None and pairs is None:
+        raise ValueError("--out, --latex, --csv or --pairs FILE must be given, got none")
     from bitlog2.models.runs.folder import RunFolder
-    from bitlog2.models.runs.result import csv_table, latex_table, read_result
+    from bitlog2.models.runs.result import csv_table, latex_table, pairs_table, read_result
     from bitlog2.sim.files import write_whole
 
     results = {path: read_result(path) for path in (run, *more)}
@@ -74,6 +76,9 @@ def report(
     if csv is not None:
         write_whole(csv, csv_table([RunFolder.open(path) for path in results]).encode())
         print(f"{csv}: the table")
+    if pairs is not None:
+        write_whole(pairs, pairs_table(list(results.values())).encode())
+        print(f"{pairs}: {sum(len(result.comparisons) for result in results.values())} pairs")
     return 0
 
 

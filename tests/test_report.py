@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import jsonschema
 import msgspec
+import numpy as np
 import pytest
 from support.command import parsed
 from support.evaluations import run_once
@@ -187,9 +188,32 @@ def test_report_csv_holds_the_agreement_with_attention(tmp_path_factory, tmp_pat
             assert float(row["agrees_attention"]) == pytest.approx(agrees, abs=0.01)
 
 
+def test_report_pairs_are_of_the_answers_over_all_seeds(run, tmp_path):
+    table = tmp_path / "pairs.csv"
+    assert main(["report", str(run.path), "--pairs", str(table)]) == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    answers = {}
+    for cell in run.request.cells():
+        if cell.spec is None or cell.spec.arithmetic == "float":
+            answers.setdefault(cell.scheme, []).append(CellAnswers(run, cell))
+    labels, first = answers["unquantized"][0].labels, answers["unquantized"][0].top1
+    for measure, wanted in (("top-1", labels), ("agreement", first)):
+        (row,) = (
+            each
+            for each in rows
+            if (each["a"], each["b"], each["arithmetic"], each["measure"])
+            == ("BitLog2_Half_17", "Sqrt2_17", "float", measure)
+        )
+        a, b = (np.stack([x.top1 for x in answers[row[n]]]) == wanted for n in "ab")
+        assert (int(row["seeds"]), a.shape) == (2, (2, 16))
+        assert int(row["only_a"]) == (a & ~b).sum()
+        assert int(row["only_b"]) == (b & ~a).sum()
+        assert float(row["difference"]) == pytest.approx(100 * (a.mean() - b.mean()), abs=1e-3)
+
+
 def test_report_without_a_file_is_refused(run, capsys):
     assert main(["report", str(run.path)]) == 2
-    assert "--out, --latex or --csv FILE must be given" in capsys.readouterr().err
+    assert "--out, --latex, --csv or --pairs FILE must be given" in capsys.readouterr().err
 
 
 def write(folder, content):

@@ -102,3 +102,24 @@ def holm(p: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = running
     return corrected
+
+
+def what_differs(known: Sequence[tuple[str, str, Paired]]) -> str:
+    """Return the significant pairs, the better one first, and what could have been seen.
+
+    Args:
+        known: names of a and b, and their comparison: the pairs that p was corrected for.
+    """
+    better: dict[str, list[str]] = {}
+    for *names, paired in known:
+        if paired.significant:
+            best, other = names if paired.difference > 0 else names[::-1]
+            better.setdefault(best, []).append(f"{other} ({abs(paired.difference):.2f})")
+    found = "; ".join(f"{best} over {', '.join(others)}" for best, others in better.items())
+    least, most = (f(paired.detectable for *_, paired in known) for f in (min, max))
+    return (
+        f"significant at {100 * LEVEL:.0f} % after Holm's correction (points): "
+        f"{found or 'nothing'}. Not significant: {len(known) - sum(map(len, better.values()))} of "
+        f"{len(known)} pairs. A difference of {least:.2f} to {most:.2f} points, by the pair, is "
+        f"significant before correction in {100 * POWER:.0f} % of such samples."
+    )

@@ -1,7 +1,7 @@
 """The result of an evaluation, made of its request and its journals alone."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,7 +34,7 @@ from ..watch.watermarks import (
 )
 from ..zoo.architectures import published
 from .folder import BatchRecord, Inputs, Int64, RunFile, RunFolder
-from .paired import LEVEL, POWER, Paired, holm
+from .paired import Paired, holm, what_differs
 from .request import Cell, EvaluationRequest
 
 #: Mismatches of a cell that are kept in words.
@@ -244,9 +244,20 @@ class Comparison(Document, frozen=True, kw_only=True):
     ]
 
     @property
+    def scheme_a(self) -> str:
+        """The scheme of a, or `unquantized`."""
+        return "unquantized" if self.a is None else self.a.scheme
+
+    def measures(self) -> Iterator[tuple[str, Paired]]:
+        """Yield the measures that there are, by name."""
+        for name, paired in (("top-1", self.top1), ("agreement", self.agreement)):
+            if paired is not None:
+                yield name, paired
+
+    @property
     def significant(self) -> bool:
-        """Whether top-1 or agreement differs significantly."""
-        return self.top1.significant or (self.agreement is not None and self.agreement.significant)
+        """Whether a measure differs significantly."""
+        return any(paired.significant for _, paired in self.measures())
 
 
 class Spread(Document, frozen=True, kw_only=True):
@@ -636,37 +647,33 @@ def significance(comparisons: Sequence[Comparison]) -> list[str]:
 
     Significant are pairs with p below 5 % after Holm's correction.
     """
-    families: dict[tuple[Any, ...], list[Comparison]] = {}
+    families: dict[str, list[tuple[str, str, Paired]]] = {}
     for pair in comparisons:
-        families.setdefault((pair.model, pair.seeds, *_family(pair.b)), []).append(pair)
-    sentences = []
-    for (model, seeds, arithmetic, w_bits, a_bits, *_), pairs in families.items():
-        title = f"{model}, {arithmetic}, W{w_bits}A{a_bits}"
-        title += f", {seeds} seeds" * (seeds > 1)
-        for measure, name in (("top1", "top-1"), ("agreement", "agreement with unquantized")):
-            known = [(pair, getattr(pair, measure)) for pair in pairs]
-            known = [(pair, paired) for pair, paired in known if paired is not None]
-            if known:
-                sentences.append(f"{title}, {name}: {_significant(known)}")
-    return sentences
+        for measure, paired in pair.measures():
+            title = f"{pair.model}, {pair.b.arithmetic}, W{pair.b.w_bits}A{pair.b.a_bits}"
+            title += f", {pair.seeds} seeds" * (pair.seeds > 1)
+            known = families.setdefault(f"{title}, {measure}", [])
+            known.append((pair.scheme_a, pair.b.scheme, paired))
+    return [f"{title}: {what_differs(known)}" for title, known in families.items()]
 
 
-def _significant(known: list[tuple[Comparison, Paired]]) -> str:
-    """Return what is significant, the better scheme first, and what could have been seen."""
-    better: dict[str, list[str]] = {}
-    for pair, paired in known:
-        if paired.significant:
-            schemes = "unquantized" if pair.a is None else pair.a.scheme, pair.b.scheme
-            best, other = schemes if paired.difference > 0 else schemes[::-1]
-            better.setdefault(best, []).append(f"{other} ({abs(paired.difference):.2f})")
-    found = "; ".join(f"{best} over {', '.join(others)}" for best, others in better.items())
-    least, most = (f(paired.detectable for _, paired in known) for f in (min, max))
-    return (
-        f"significant at {100 * LEVEL:.0f} % after Holm's correction (points): "
-        f"{found or 'nothing'}. Not significant: {len(known) - sum(map(len, better.values()))} of "
-        f"{len(known)} pairs. A difference of {least:.2f} to {most:.2f} points, by the pair, is "
-        f"significant before correction in {100 * POWER:.0f} % of such samples."
-    )
+#: Heads of the table of paired comparisons as CSV.
+_PAIR_COLUMNS = (
+    *("model", "arithmetic", "w_bits", "a_bits", "seeds", "measure", "a", "b"),
+    *("only_a", "only_b", "difference", "detectable", "p", "holm"),
+)
+
+
+def pairs_table(results: Sequence[Result]) -> str:
+    """Return every paired comparison of finished runs as CSV, a line for each measure."""
+    lines = [",".join(_PAIR_COLUMNS)]
+    for pair in (pair for result in results for pair in result.comparisons):
+        how = (pair.model, pair.b.arithmetic, pair.b.w_bits, pair.b.a_bits, pair.seeds)
+        for measure, x in pair.measures():
+            points = (f"{x.difference:.3f}", f"{x.detectable:.3f}", f"{x.p:.3g}", f"{x.holm:.3g}")
+            row = (*how, measure, pair.scheme_a, pair.b.scheme, x.only_a, x.only_b, *points)
+            lines.append(",".join(map(str, row)))
+    return "\n".join([*lines, ""])
 
 
 def latex_table(results: Sequence[Result]) -> str:
