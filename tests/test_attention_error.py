@@ -16,9 +16,21 @@ def test_attention_error_is_that_of_the_statistics():
     statistics = MapStatistics()
     with watch(quantized_digits("RowMax_16"), statistics) as watched:
         watched.run(images)
-    error, cosine = attention_error.measured(task.model, images, "RowMax_16")
-    assert error == pytest.approx(mean_attention_error(statistics.layers.values()), rel=1e-6)
-    assert 0.9 < cosine < 1
+    found = attention_error.measured(task.model, images, "RowMax_16")
+    layers = statistics.layers.values()
+    assert found["error_percent"] == round(mean_attention_error(layers), 2)
+    assert len(found["by_layer"]) == 4
+    assert sum(found["by_layer"]) / 4 == pytest.approx(found["error_percent"], abs=0.01)
+    assert (
+        0
+        < found["zeros_percent"]
+        == round(
+            100 * sum(layer.zeros[0] for layer in layers) / sum(layer.zeros[1] for layer in layers),
+            2,
+        )
+    )
+    assert found["mass_percent"] == 100  # a row is divided by its sum
+    assert 0.9 < found["cosine"] < 1
 
 
 def test_attention_error_crops_follow_from_the_seed():

@@ -874,3 +874,12 @@ def test_watch_attention_error_by_hand():
     assert statistics.layers["a"].attention_error == 0.25
     assert mean_attention_error(statistics.layers.values()) == 50.0
     assert mean_attention_error([]) is None
+
+
+def test_watch_zeros_and_mass_by_hand():
+    statistics = MapStatistics()
+    before, after = torch.tensor([[[[0.5, 0.5]]]]), torch.tensor([[[[0.75, 0.0]]]])
+    statistics.take_map(MapObservation("a", before, after, torch.ones(1, 1, 2, 1)))
+    statistics.take_map(MapObservation("a", before, before, torch.ones(1, 1, 2, 1)))
+    assert statistics.layers["a"].zeros == (1, 4)
+    assert statistics.layers["a"].mass == 1.75 / 2

@@ -44,6 +44,12 @@ class LayerStatistics(Document, frozen=True, kw_only=True):
         Error,
         of("Squared difference of the attention output from that of the map before, relative."),
     ]
+    zeros: Annotated[
+        tuple[Exact, Positive], of("Elements of the map that are 0 after the code, of all.")
+    ]
+    mass: Annotated[
+        Error, of("Sum of the decoded values over that of the values before: 1 keeps the rows'.")
+    ]
 
 
 def mean_attention_error(layers: Iterable[LayerStatistics]) -> float | None:
@@ -64,6 +70,8 @@ class _Part:
         self.before, self.after = _histogram(before), _histogram(after)
         self.map_error = _squares(after - before, before)
         self.attention_error = _squares((after - before) @ v, before @ v)
+        self.zeros = int((after == 0).sum()), after.numel()
+        self.mass = float(after.sum()), float(before.sum())
         self.changed: tuple[int, int] | None = None
         self.output: tuple[float, float] | None = None
 
@@ -122,6 +130,8 @@ def _joined(parts: list[_Part]) -> LayerStatistics:
         changed=(sum(c for c, _ in changed), sum(n for _, n in changed)) if changed else None,
         output_error=_ratio(output) if output else None,
         attention_error=_ratio([part.attention_error for part in parts]),
+        zeros=(sum(part.zeros[0] for part in parts), sum(part.zeros[1] for part in parts)),
+        mass=_ratio([part.mass for part in parts]),
     )
 
 
