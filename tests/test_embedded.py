@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,13 +17,14 @@ from safetensors import safe_open
 from support.models import digits_task, quantized_digits
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+from torchvision.datasets.mnist import read_image_file
 
 from bitlog2.golden.simulation.tools import finished
 from bitlog2.models.images.data import TensorImages
 from bitlog2.models.network.lower import lower_named
 from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.ptq.quantize import QuantizationSpec
-from bitlog2.models.zoo import training
+from bitlog2.models.zoo import fashion, training
 from bitlog2.models.zoo.digits import digits_input, digits_pixels, held_out_mask
 from bitlog2.models.zoo.embedded import EMBEDDED, PROGRAM_PATH
 from bitlog2.models.zoo.training import (
@@ -32,6 +36,7 @@ from bitlog2.models.zoo.training import (
     save_weights,
     top1,
 )
+from bitlog2.scripts.cli import main
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
 from bitlog2.sim.network.simulator import infer, logits_digest
@@ -158,7 +163,77 @@ def test_digits_attention_reaches_every_octave_and_beyond(attention_maps: Tensor
     assert int((attention_maps >= 0.75).sum()) >= 500
 
 
-# -- Its program -----------------------------------------------------------------------------------
+# -- Fashion-MNIST ---------------------------------------------------------------------------------
+
+FASHION = EMBEDDED["fashion"]
+
+
+def test_fashion_files_have_their_checksums() -> None:
+    lines = (fashion.DATA / "SHA256SUMS").read_text().splitlines()
+    sums = dict(reversed(line.split("  ")) for line in lines)
+    files = {path.name: path.read_bytes() for path in fashion.DATA.glob("*.gz")}
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert len(sums) == 4
+
+
+def test_fashion_images_are_as_torchvision_reads_them(tmp_path: Path) -> None:
+    images, calibration = FASHION.images().test, FASHION.images().train
+    assert (len(images), len(calibration)) == (10_000, fashion.CALIBRATION_POOL)
+    assert torch.bincount(images.tensors[1]).tolist() == [1000] * 10
+    (tmp_path / "plain").write_bytes(
+        gzip.decompress((fashion.DATA / "t10k-images-idx3-ubyte.gz").read_bytes())
+    )
+    pixels = read_image_file(str(tmp_path / "plain"))
+    assert torch.equal(FASHION.pixels.of(images.tensors[0][:1000])[:, 0], pixels[:1000].int())
+    assert torch.equal(fashion.fashion_input(pixels.numpy()), images.tensors[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "got magic"),
+        (b"\0\0\x0d\x01\0\0\0\1\0", "got magic 00000d01"),
+        (b"\0\0\x08\x01\0\0\0\2\0", r"must hold \[2\] bytes after its header, got 1"),
+        (b"\0\0\x08\x02\0\0\0\2\0", "must hold 2 sizes, got 9 bytes"),
+        (b"\x1f\x8b\x08\0", "must be whole gzip data"),
+    ],
+)
+def test_fashion_idx_file_that_is_none_is_refused(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        fashion.read_idx(tmp_path / "x")
+
+
+def test_fashion_labels_without_images_are_refused(tmp_path: Path) -> None:
+    for name in ("images-idx3", "labels-idx1"):
+        shutil.copy(fashion.DATA / f"t10k-{name}-ubyte.gz", tmp_path)
+    source = fashion.DATA / "calibration-labels-idx1-ubyte.gz"
+    shutil.copy(source, tmp_path / "t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(ValueError, match="must have a label from 0 to 9 for each image"):
+        fashion.idx_images(tmp_path, "t10k")
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_fashion_reaches_its_accuracy(count: int) -> None:
+    with safe_open(FASHION.weights_path, framework="pt") as file:
+        about = json.loads(file.metadata()["fashion"])
+    images, labels = FASHION.images().test[:count]
+    reached = 100 * top1(FASHION.load(), images, labels)
+    if count == int(about["held_out_images"]):
+        assert f"{reached:.2f}" == about["held_out_top1_percent"]
+    assert reached > 90
+
+
+def test_fashion_is_evaluated_with_every_register_checked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["evaluate", "--model", "fashion", "--limit", "16", "--check", "all"]) == 0
+    assert " 0 mismatches" in capsys.readouterr().out
+
+
+# -- The program of digits -------------------------------------------------------------------------
 
 #: What makes float sums in another order: other kernels of torch and its libraries, one thread.
 OTHER_KERNELS = {

@@ -1,11 +1,13 @@
 """What follows from declarations: parts of pages and headers, and the JSON schemas."""
 
+import csv
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from bitlog2 import documents
 from bitlog2.golden.assurance.cost import (
@@ -22,8 +24,10 @@ from bitlog2.golden.simulation.contract import CONTRACTS
 from bitlog2.golden.stimulus.unit import GoldenUnit, Target
 from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
+from bitlog2.models.runs.paired import Paired, what_differs
 from bitlog2.models.runs.result import Result
 from bitlog2.models.sealed import sealed_schema
+from bitlog2.names import ARITHMETICS, USUAL_SCHEMES
 from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
 from bitlog2.sim.datapath import PORTS
 from bitlog2.sim.declarations import Configuration
@@ -223,6 +227,48 @@ def _mutants(found: Sequence[Findings]) -> str:
     return " | ".join(f"{each:,}" for each in (*total, left))
 
 
+def accuracy_table(name: str = "fashion") -> str:
+    """Return the accuracies of an embedded model, mean over the seeds, and what differs, Markdown.
+
+    From what `bitlog2 report RUN --csv models/zoo/NAME.csv --pairs models/zoo/NAME_pairs.csv`
+    stored; of the pairs those of integer arithmetic.
+    """
+    cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in _stored(f"{name}.csv"):
+        cells.setdefault((row["w_bits"], row["scheme"], row["arithmetic"]), []).append(row)
+    lines = []
+    for bits in dict.fromkeys(bits for bits, *_ in cells):
+        heads = (f"{each} top-1 | agrees" for each in ARITHMETICS)
+        lines += [f"| W{bits}A{bits} | {' | '.join(heads)} |", "|---|" + "--:|" * 6]
+        for scheme in (each for each in USUAL_SCHEMES if (bits, each, "float") in cells):
+            found = (cells.get((bits, scheme, each)) for each in ARITHMETICS)
+            lines.append(f"| `{scheme}` | {' | '.join(map(_means, found))} |")
+        lines.append("")
+    families: dict[str, list[tuple[str, str, Paired]]] = {}
+    for row in _stored(f"{name}_pairs.csv"):
+        if row["arithmetic"] == "integer":
+            counts = {each: int(row[each]) for each in ("only_a", "only_b")}
+            points = ("difference", "detectable", "p", "holm")
+            paired = Paired(**counts, **{each: float(row[each]) for each in points})
+            title = f"W{row['w_bits']}A{row['a_bits']}, {row['measure']}"
+            families.setdefault(title, []).append((row["a"], row["b"], paired))
+    lines += [f"- **{title}**: {what_differs(known)}" for title, known in families.items()]
+    return "\n".join([*lines, "", ""])
+
+
+def _stored(file: str) -> list[dict[str, str]]:
+    text = (_ROOT / "models" / "zoo" / file).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _means(rows: list[dict[str, str]] | None) -> str:
+    """Return cells: top-1 with its least and most over the seeds, and the mean agreement."""
+    if rows is None:
+        return "- | -"
+    top1, agrees = ([float(row[n]) for row in rows] for n in ("top1", "agrees_unquantized"))
+    return f"{fmean(top1):.2f} ({min(top1):.2f} to {max(top1):.2f}) | {fmean(agrees):.2f}"
+
+
 def threshold_table() -> str:
     """Return the largest d of every level of the RowMax schemes by F, in Markdown."""
     schemes = [each for each in SCHEMES.values() if each.row_max]
@@ -282,6 +328,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "codes": _part("README.md", "codes", code_table),
     "mutants": _part("README.md", "mutants", mutation_table),
     "placed": _part("README.md", "placed", placed_table),
+    "fashion": _part("README.md", "fashion", accuracy_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
         _C / "bitlog2.h",

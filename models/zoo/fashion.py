@@ -6,6 +6,7 @@ as published, and the first `CALIBRATION_POOL` of the 60,000 training images.
 """
 
 import gzip
+import math
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             f"idx file {path} must be of unsigned bytes, got magic {content[:4].hex()}"
         )
     start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(f"idx file {path} must hold {content[3]} sizes, got {len(content)} bytes")
     shape = np.frombuffer(content[4:start], ">u4").astype(np.int64)
     values = np.frombuffer(content[start:], np.uint8)
-    if len(shape) != content[3] or values.size != shape.prod():
+    if values.size != math.prod(shape.tolist()):
         raise ValueError(
             f"idx file {path} must hold {shape.tolist()} bytes after its header, got {values.size}"
         )
