@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -155,7 +156,7 @@ def top1(model: VisionTransformer, images: Tensor, labels: Tensor) -> float:
     return int((predicted == labels).sum()) / len(labels)
 
 
-def save_weights(model: VisionTransformer, path: Path, name: str, about: dict[str, str]) -> None:
+def save_weights(model: VisionTransformer, path: Path, name: str, about: dict[str, Any]) -> None:
     """Write `model`'s parameters to `path` as float16 safetensors, atomically.
 
     `about` goes into the metadata as JSON under one key, the network's name: the format stores
@@ -166,10 +167,10 @@ def save_weights(model: VisionTransformer, path: Path, name: str, about: dict[st
         ValueError: a parameter is not exactly a finite float16 value.
         OSError: the folder cannot be written to.
     """
-    halves = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    for name, tensor in model.state_dict().items():
-        if not (torch.equal(halves[name].float(), tensor) and bool(tensor.isfinite().all())):
-            raise ValueError(f"{name} is not exactly representable in float16")
+    halves = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
+    for key, tensor in model.state_dict().items():
+        if not (torch.equal(halves[key].float(), tensor) and bool(tensor.isfinite().all())):
+            raise ValueError(f"{key} is not exactly representable in float16")
     data = save(halves, metadata={name: json.dumps(about, sort_keys=True)})
     write_whole(path, data)
 
@@ -181,7 +182,7 @@ def train_and_save(
     epochs: int | None = None,
     seed: int = 0,
     progress: EpochDone | None = None,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Train with the recipe of that name, write the weights to `path`, return the file's metadata.
 
     The metadata has the architecture, the training command and the held-out top-1 (percent) of the
@@ -197,7 +198,7 @@ def train_and_save(
     held_out, labels = shipped.test.tensors
     shape = {"img_size": embedded.image_size, "num_classes": embedded.classes, **ARCHITECTURE}
     about = {
-        "architecture": f"timm VisionTransformer with a class token: {json.dumps(shape)}",
+        "architecture": {"class": "timm.models.vision_transformer.VisionTransformer", **shape},
         "command": f"python scripts/train_embedded.py {name} --epochs {epochs} --seed {seed}",
         "held_out_images": str(len(labels)),
         "held_out_top1_percent": f"{100 * top1(model, held_out, labels):.2f}",
