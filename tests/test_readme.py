@@ -33,18 +33,6 @@ def test_readme_python_example_runs(capsys):
     assert "(3, 65, 32)" in capsys.readouterr().out
 
 
-def test_readme_attention_errors_are_the_stored_ones():
-    stored = json.loads((ROOT / "models" / "zoo" / "attention_error.json").read_text())
-    digits, vit = stored["digits"], stored["vit_small_patch14_dinov2"]
-    number = r" *([\d.]+) *\|"
-    line = rf"^\| (?:\*\*)?`(\w+)`(?:\*\*)? \| [\d-] \|{number}{number}{number}{number}$"
-    shown = {code: figures for code, *figures in re.findall(line, README, re.MULTILINE)}
-    assert shown.keys() == digits.keys() == vit.keys()
-    for code, (of_digits, _, of_vit, cosine) in shown.items():
-        assert float(of_digits) == digits[code]["error_percent"]
-        assert (float(of_vit), float(cosine)) == (vit[code]["error_percent"], vit[code]["cosine"])
-
-
 def test_readme_float_units_are_the_stored_ones():
     tables = json.loads((ROOT / "models" / "zoo" / "float_units.json").read_text())
     columns = [

@@ -27,7 +27,7 @@ from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.models.runs.paired import Paired, what_differs
 from bitlog2.models.runs.result import Result
 from bitlog2.models.sealed import sealed_schema
-from bitlog2.names import ARITHMETICS, USUAL_SCHEMES
+from bitlog2.names import ARITHMETICS, CODED, CONTROLS, NORMALIZED, USUAL_SCHEMES, map_bits
 from bitlog2.sim import SCHEMES, AttentionConfig, Scheme
 from bitlog2.sim.datapath import PORTS
 from bitlog2.sim.declarations import Configuration
@@ -256,6 +256,25 @@ def accuracy_table(name: str = "fashion") -> str:
     return "\n".join([*lines, "", ""])
 
 
+def attention_error_table() -> str:
+    """Return what each code makes of the attention output, in Markdown.
+
+    From what `scripts/attention_error.py --json models/zoo/attention_error.json` stored.
+    """
+    path = _ROOT / "models" / "zoo" / "attention_error.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    columns = [(each, name) for name in ("error", "zeros", "mass") for each in found]
+    heads = (f"{each.split('_patch')[0]}: {name} %" for each, name in columns)
+    lines = [
+        f"| code of the map | bits | {' | '.join(heads)} |",
+        "|---|--:|" + "--:|" * len(columns),
+    ]
+    for code in (*CODED, *NORMALIZED, *CONTROLS):
+        figures = (str(found[each][code][f"{name}_percent"]) for each, name in columns)
+        lines.append(f"| `{code}` | {map_bits(code, 4) or '-'} | {' | '.join(figures)} |")
+    return "\n".join([*lines, "", ""])
+
+
 def _stored(file: str) -> list[dict[str, str]]:
     text = (_ROOT / "models" / "zoo" / file).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
@@ -329,6 +348,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "mutants": _part("README.md", "mutants", mutation_table),
     "placed": _part("README.md", "placed", placed_table),
     "fashion": _part("README.md", "fashion", accuracy_table),
+    "attention errors": _part("README.md", "attention errors", attention_error_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
         _C / "bitlog2.h",
