@@ -13,7 +13,7 @@ from bitlog2.models.images.data import Progress
 from bitlog2.models.network.replay import Replay, write_replay
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
-from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
+from bitlog2.models.runs.request import Cell, EvaluationRequest, file_name, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
 from bitlog2.models.sealed import write_sealed
 from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch
@@ -245,8 +245,8 @@ class Table:
         for cell, check in checks:
             for mismatch in check.first_mismatches:
                 print(f"MISMATCH {self._title(cell)}: {mismatch}")
-            if check.first_mismatches and (self._folder / cell.name).is_dir():
-                folder = self._folder / cell.name
+            if check.first_mismatches and (self._folder / file_name(cell.name)).is_dir():
+                folder = self._folder / file_name(cell.name)
                 print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
             if check.first_mismatches and self._file_of(cell.name).is_file():
                 print(f"the first one, again: bitlog2 replay {self._file_of(cell.name)}")
@@ -273,10 +273,10 @@ class Table:
             reason=f"register {mismatch.register} differed",
             origin=origin_of(cell.model, *place),
         )
-        emit_rows(self._folder / cell.name, mismatch.config, [row])
+        emit_rows(self._folder / file_name(cell.name), mismatch.config, [row])
 
     def _file_of(self, cell: str) -> Path:
-        return self._folder / f"{cell}.json"
+        return self._folder / f"{file_name(cell)}.json"
 
 
 def _print_expected(result: Result, expect: str | None) -> int:

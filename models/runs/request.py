@@ -1,6 +1,8 @@
 """Requests for an evaluation: its cells, and how each is evaluated."""
 
+import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from bitlog2.names import (
     SCHEMES_OF,
     USUAL_SCHEMES,
     ZOO,
+    canonical_model,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
@@ -46,7 +49,7 @@ class Cell:
     """A model in one form: a row of the table.
 
     Attributes:
-        model: one of `MODELS`.
+        model: as `canonical_model` returns it.
         spec: its quantization; None for the unquantized model.
         seed: seed of the calibration; None for the unquantized model.
     """
@@ -57,7 +60,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its name within an evaluation, which is also the name of its folder."""
+        """Its name within an evaluation."""
         if self.spec is None:
             return f"{self.model}-unquantized"
         spec = self.spec
@@ -66,6 +69,11 @@ class Cell:
             f"{''.join(f'-{SHORT_NAMES.get(name, name)}{value}' for name, value in spec.datapath)}"
             f"-seed{self.seed}"
         )
+
+    @property
+    def file_name(self) -> str:
+        """The name of its folder."""
+        return file_name(self.name)
 
     @property
     def scheme(self) -> str:
@@ -82,6 +90,14 @@ class Cell:
     def is_network(self) -> bool:
         """Whether it is a program: integers from pixels to logits."""
         return self.spec is not None and self.spec.arithmetic == "integer"
+
+
+def file_name(name: str) -> str:
+    """Return a legal and short name of a file for any name: another one for each."""
+    if re.fullmatch(r"[\w.-]{1,200}", name, re.ASCII):
+        return name
+    legal = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
+    return f"{legal[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 class EvaluationRequest(Document, frozen=True, kw_only=True):
@@ -178,15 +194,21 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         for name in ("data", "classes", "load"):
             if (path := getattr(self, name)) is not None:
                 msgspec.structs.force_setattr(self, name, _absolute(name, path))
-        files = tuple((model, _absolute("checkpoints", file)) for model, file in self.checkpoints)
+        files = tuple(
+            (canonical_model(model), _absolute("checkpoints", file))
+            for model, file in self.checkpoints
+        )
         msgspec.structs.force_setattr(self, "checkpoints", files)
 
     def _check_lists(self) -> None:
-        known = {"models": MODELS, "schemes": MODEL_SCHEMES, "arithmetics": ARITHMETICS}
-        for name in (*known, "bits", "seeds", "datapaths"):
+        known = {"schemes": MODEL_SCHEMES, "arithmetics": ARITHMETICS}
+        for name in ("models", *known, "bits", "seeds", "datapaths"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values:
                 raise ValueError(f"{name} must hold at least one, got {brief(values)}")
+            if name == "models":
+                values = tuple(map(canonical_model, values))
+                msgspec.structs.force_setattr(self, name, values)
             check_once(name, values)
             for value in values if name in known else ():
                 check_choice(name, value, known[name])

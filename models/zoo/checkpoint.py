@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bitlog2.documents import parse, plain
-from bitlog2.names import MODELS, MOST_CLASSES
+from bitlog2.names import MOST_CLASSES, canonical_model
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
@@ -146,7 +146,7 @@ class QuantizedModel:
 
     Attributes:
         model: the network as `quantize` returns it.
-        name: one of `MODELS`.
+        name: as `canonical_model` returns it.
         classes: number of classes.
         spec: its quantization.
         seed: seed of the calibration.
@@ -295,16 +295,17 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"{_written(metadata, 'format')}, whose arithmetic integer is what attention is now: "
             "evaluate it anew with --save"
         )
-    if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
+    if metadata.get("format") != _FORMAT:
         raise ValueError(
-            f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
-            f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
+            f"quantized model must be a {_FORMAT} file, got {path} with format "
+            f"{_written(metadata, 'format')}"
         )
     try:
+        name = canonical_model(metadata["model"])
         spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
-        embedded = EMBEDDED.get(metadata["model"])
+        embedded = EMBEDDED.get(name)
         if embedded is not None and classes != embedded.classes:
             raise ValueError(
                 f"classes must be {embedded.classes} for {embedded.name}, got {classes}"
@@ -313,7 +314,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
         ) from error
-    return metadata["model"], classes, spec, seed
+    return name, classes, spec, seed
 
 
 def _written(metadata: dict[str, str], name: str) -> str:
