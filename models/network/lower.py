@@ -490,7 +490,7 @@ def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
 
 
 def _layer_scale(name: str, block: Any) -> Tensor | None:
-    from timm.layers.layer_scale import LayerScale
+    from timm.models.vision_transformer import LayerScale  # type: ignore[attr-defined]  # any timm
 
     module = getattr(block, name.rpartition(".")[2], None)
     if module is None or isinstance(module, nn.Identity):

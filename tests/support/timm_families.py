@@ -118,9 +118,7 @@ FAMILIES = (
     Family("MaxViT", "maxvit_tiny_tf_224", "", "stem.conv1 (Conv2dSame)"),
     Family("PiT", "pit_ti_224", "img_size=64", "transformers.1.pool.conv (Conv2d)"),
     Family("LeViT", "levit_128s", "", "stages.0.blocks.0.attn (Attention)"),
-    Family(
-        "MLP-Mixer", "mixer_s32_224", "num_blocks=1", "model (MlpMixer): must have an attention"
-    ),
+    Family("MLP-Mixer", "mixer_s32_224", "", "model (MlpMixer): must have an attention"),
     Family("ConvNeXt", "convnext_atto", "", "model (ConvNeXt): must have an attention"),
     Family("ResNet", "resnet18", "", "model (ResNet): must have an attention"),
 )
