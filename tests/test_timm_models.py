@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,11 @@ from timm.models._hub import save_for_hf
 from bitlog2.models.network import lower
 from bitlog2.models.network.lower import require_form
 from bitlog2.models.ptq import quantize as ptq
-from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.runs.request import EvaluationRequest, file_name
 from bitlog2.models.zoo.architectures import build_zoo_model, data_config, load_zoo_model, transform
-from bitlog2.models.zoo.task import load_task, pixels_of, resize_of
+from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
+from bitlog2.models.zoo.task import DataSource, load_task, pixels_of, resize_of
 from bitlog2.names import ARITHMETICS, BETWEEN_MODELS, MODELS, canonical_model, zoo_model
 from bitlog2.scripts import test_quant
 from bitlog2.scripts.cli import main
@@ -315,6 +317,19 @@ def test_timm_weights_of_the_hubs_cache_are_adapted_as_timm_does_it(hub, tmp_pat
         load_zoo_model(f"{name},num_classes=3")
 
 
+def test_timm_file_cannot_ask_for_more_than_it_holds(tmp_path):
+    """12 billion parameters; the file itself loads."""
+    spec = QuantizationSpec("none", "float")
+    model = quantize(load_zoo_model(RANDOM), torch.rand(2, 3, 32, 32), spec)
+    saved_as = QuantizedModel(model, RANDOM, 3, spec, 0)
+    save_quantized(tmp_path / "q", saved_as)
+    assert load_quantized(tmp_path / "q").name == RANDOM
+    large = replace(saved_as, name=RANDOM.replace("embed_dim=32", "embed_dim=32000"))
+    save_quantized(tmp_path / "q", large)
+    with pytest.raises(ValueError, match=r"must hold the 12,\d{3},\d{3},\d{3} parameters of timm:"):
+        load_quantized(tmp_path / "q")
+
+
 # Families
 
 
@@ -437,8 +452,6 @@ def test_timm_model_goes_through_the_published_command_line(data, capsys):
 
 
 def test_timm_task_takes_classes_from_the_model(data):
-    from bitlog2.models.zoo.task import DataSource
-
     task = load_task(RANDOM, source=DataSource(data))
     assert (task.data.classes, task.name) == (3, RANDOM)
     assert task.calibration_images(0, 1).shape == (1, 3, 32, 32)

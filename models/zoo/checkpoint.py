@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bitlog2.documents import parse, plain
-from bitlog2.names import MOST_CLASSES, canonical_model
+from bitlog2.names import MODELS, MOST_CLASSES, canonical_model
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
@@ -228,6 +228,8 @@ def load_quantized(path: Path) -> QuantizedModel:
             f"quantized model {path} must be as it was written: its metadata and tensors do not "
             "have the sha256 that it names"
         )
+    if name not in MODELS:
+        _refuse_larger(path, name, classes, tensors)
     model = float_path(build_model(name, classes), spec)
     for module in model.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
@@ -246,6 +248,20 @@ def load_quantized(path: Path) -> QuantizedModel:
             f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
     return QuantizedModel(model.eval(), name, classes, spec, seed, program)
+
+
+def _refuse_larger(path: Path, name: str, classes: int, tensors: dict[str, Tensor]) -> None:
+    """Refuse a file of fewer values than its model: none can ask for one that fills the memory."""
+    try:
+        with torch.device("meta"):
+            wanted = sum(each.numel() for each in build_model(name, classes).parameters())
+    except ValueError:  # refused when it is made; an older timm makes none without numbers
+        return
+    if wanted > (held := sum(each.numel() for each in tensors.values())):
+        raise ValueError(
+            f"quantized model {path} must hold the {wanted:,} parameters of {name}, got {held:,} "
+            "values"
+        )
 
 
 def _program_of(spec: QuantizationSpec, classes: int, tensors: dict[str, Tensor]) -> Program:
