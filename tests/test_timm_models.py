@@ -227,8 +227,8 @@ def test_timm_checkpoint_gives_weights_and_classes(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    saved(small(), tmp_path / "model")
-    return tmp_path / "model"
+    saved(small(), tmp_path / "a: model, of mine")
+    return tmp_path / "a: model, of mine"
 
 
 @pytest.mark.parametrize("left", ["model.safetensors", "pytorch_model.bin"])
@@ -409,7 +409,7 @@ def test_timm_models_are_refused_before_anything_long_runs(data, tmp_path, capsy
 def test_timm_model_goes_through_every_command(data, folder, tmp_path, monkeypatch, capsys):
     """From a relative folder; resumed, loaded, lowered and run elsewhere."""
     monkeypatch.chdir(tmp_path)
-    name, images = "local-dir:model", ("--data", str(data), "--calibration-images", "3")
+    name, images = f"local-dir:{folder.name}", ("--data", str(data), "--calibration-images", "3")
     argv = ("--workers", "0", "--limit", "2", "--save", "saved", "--json", "result.json")
     run = ("evaluate", "--run", "run", "--models", f"{name},{RANDOM}", *images, *argv[:4])
     assert main(run) == 0

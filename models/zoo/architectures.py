@@ -152,7 +152,7 @@ def _with_timms_weights(model: ZooModel) -> nn.Module:
     """Return a model with the weights that timm finds for it, adapted to its keys as timm does."""
     folder, source, _ = _source(model)
     classes, asked = source.get("num_classes"), dict(model.keys).get("num_classes")
-    if asked not in (None, classes):
+    if classes is not None and asked not in (None, classes):
         raise ValueError(
             f"num_classes must be {classes} for {model.name}, those of its pretrained weights, got "
             f"{asked}: give --checkpoint FILE, the weights of a model of {asked}"
@@ -209,14 +209,14 @@ def _source(model: ZooModel) -> tuple[Path | None, dict[str, Any], dict[str, Any
     import timm
     from timm.models._hub import load_model_config_from_path
 
-    kind, _, place = model.timm_name.rpartition(":")
-    if not kind:
+    kind, _, place = model.timm_name.partition(":")
+    if not place:
         with _made_by_timm(model):
-            if not timm.is_model(place.partition(".")[0]):
-                near = difflib.get_close_matches(place, timm.list_models(), n=1)
+            if not timm.is_model(kind.partition(".")[0]):
+                near = difflib.get_close_matches(kind, timm.list_models(), n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"timm has none of that name{hint}")
-            found: Any = timm.get_pretrained_cfg(place)
+            found: Any = timm.get_pretrained_cfg(kind)
         return None, {} if found is None else found.to_dict(), dict(model.keys)
     folder = Path(place)
     if kind == "hf-hub":
