@@ -20,11 +20,12 @@ from support.shared import made_once
 from support.timm_families import FAMILIES, VIT
 from timm.models._hub import save_for_hf
 
+from bitlog2.models.naming import file_name
 from bitlog2.models.network import lower
 from bitlog2.models.network.lower import require_form
 from bitlog2.models.ptq import quantize as ptq
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.runs.request import EvaluationRequest, file_name
+from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.zoo.architectures import build_zoo_model, data_config, load_zoo_model, transform
 from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.models.zoo.task import DataSource, load_task, pixels_of, resize_of

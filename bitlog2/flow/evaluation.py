@@ -10,10 +10,11 @@ import msgspec
 
 from bitlog2.golden import RowCase, emit_rows
 from bitlog2.models.images.data import Progress
+from bitlog2.models.naming import file_name
 from bitlog2.models.network.replay import Replay, write_replay
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
-from bitlog2.models.runs.request import Cell, EvaluationRequest, file_name, labels
+from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable
 from bitlog2.models.sealed import write_sealed
 from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch

@@ -30,12 +30,13 @@ from bitlog2.documents import (
 from bitlog2.sim.files import naming, write_whole
 from bitlog2.sim.network.simulator import logits_digest
 
+from ..naming import file_name
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from ..watch.check import COMPARED, NETWORK, Counts, HeadChoice, LayerShape, values_compared
 from ..watch.statistics import LayerStatistics
 from ..watch.watermarks import WATERMARKED
 from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
-from .request import Cell, EvaluationRequest, file_name
+from .request import Cell, EvaluationRequest
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 

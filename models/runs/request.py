@@ -1,8 +1,6 @@
 """Requests for an evaluation: its cells, and how each is evaluated."""
 
-import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.network import NetworkConfig
 
 from ..images.data import CALIBRATION_IMAGES
+from ..naming import file_name
 from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
 from ..zoo.checkpoint import QuantizedModel, quantized_about
@@ -90,14 +89,6 @@ class Cell:
     def is_network(self) -> bool:
         """Whether it is a program: integers from pixels to logits."""
         return self.spec is not None and self.spec.arithmetic == "integer"
-
-
-def file_name(name: str) -> str:
-    """Return a legal and short name of a file for any name: another one for each."""
-    if re.fullmatch(r"[\w.-]{1,200}", name, re.ASCII):
-        return name
-    legal = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
-    return f"{legal[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 class EvaluationRequest(Document, frozen=True, kw_only=True):
