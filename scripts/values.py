@@ -180,7 +180,14 @@ CheckThreads = Annotated[
     ),
 ]
 Models = value(comma_list(model_name, "all", between=BETWEEN_MODELS))
-Model = Annotated[str | None, value(model_name, help="model (default: digits)")]
+Model = Annotated[
+    str | None,
+    value(
+        model_name,
+        help="model, or one of timm's, behind it any ,key=value of timm.create_model (default: "
+        "digits)",
+    ),
+]
 HeadDim = Annotated[
     int | None,
     value(integer(1, 1024), help="lanes of v (default: 64, or the largest that fits)"),

@@ -56,7 +56,7 @@ FAMILIES = (
     Family("DeiT III", "deit3_small_patch16_224", f"{_SMALL},init_values=0.5"),
     Family("CLIP", "vit_base_patch16_clip_quickgelu_224", _SMALL),
     Family("FlexiViT", "flexivit_small", _SMALL),
-    Family("Swin", "swin_base_patch4_window12_384", _SWIN),
+    Family("Swin", "swin_base_patch4_window12_384", f"{_SWIN},patch_size=2"),
     Family(
         "Swin, a window per stage",
         "swin_s3_tiny_224",
