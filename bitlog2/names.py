@@ -3,7 +3,11 @@
 Nothing here needs an extra: a command may offer these names before anything heavy is imported.
 """
 
+import ast
+import os
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from bitlog2.sim.scheme import ROW_MAX, SCHEMES, Scheme
 
@@ -62,41 +66,48 @@ _IMAGENET_STD: _Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A pretrained model as published. timm's own defaults have moved since.
+    """A model of timm: with the weights, crop and normalization of its publication, or as it is.
 
     Attributes:
         name: as `--model` takes it.
-        timm_name: architecture and weights in timm, and on the hub under `timm/`.
-        family: vit, deit or swin.
-        published_top1: top-1 of the unquantized model on ImageNet's validation set, percent.
+        timm_name: what `timm.create_model` takes.
+        keys: keyword arguments of `timm.create_model`.
+        published_top1: top-1 of the unquantized model on ImageNet's validation set, percent; None
+            where nothing was published here.
         crop: share of the resized image that the centre crop keeps.
-        mean, std: constants of the normalization, by channel.
+        mean, std: constants of the normalization, by channel. None for timm's own, so the crop;
+            those of the published models have moved since.
     """
 
     name: str
     timm_name: str
-    family: str
-    published_top1: float
-    crop: float
-    mean: _Triple
-    std: _Triple
+    keys: tuple[tuple[str, Any], ...] = ()
+    published_top1: float | None = None
+    crop: float | None = None
+    mean: _Triple | None = None
+    std: _Triple | None = None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its weights are random, by the key `pretrained=False`."""
+        return dict(self.keys).get("pretrained") is False
 
 
 def _vit(name: str, timm_name: str, top1: float) -> ZooModel:
-    return ZooModel(name, f"{timm_name}.augreg_in21k_ft_in1k", "vit", top1, 0.9, _HALF, _HALF)
+    return ZooModel(name, f"{timm_name}.augreg_in21k_ft_in1k", (), top1, 0.9, _HALF, _HALF)
 
 
 def _deit(name: str, timm_name: str, top1: float) -> ZooModel:
     timm_name = f"{timm_name}.fb_in1k"
-    return ZooModel(name, timm_name, "deit", top1, 0.875, _IMAGENET_MEAN, _IMAGENET_STD)
+    return ZooModel(name, timm_name, (), top1, 0.875, _IMAGENET_MEAN, _IMAGENET_STD)
 
 
 def _swin(name: str, timm_name: str, top1: float) -> ZooModel:
     timm_name = f"{timm_name}.ms_in1k"
-    return ZooModel(name, timm_name, "swin", top1, 0.9, _IMAGENET_MEAN, _IMAGENET_STD)
+    return ZooModel(name, timm_name, (), top1, 0.9, _IMAGENET_MEAN, _IMAGENET_STD)
 
 
-#: The pretrained models by name.
+#: The published models by name.
 ZOO: dict[str, ZooModel] = {
     model.name: model
     for model in (
@@ -111,8 +122,80 @@ ZOO: dict[str, ZooModel] = {
 }
 #: The networks whose weights and images are part of the package.
 EMBEDDED = ("digits", "fashion")
-#: What `--model` takes: the embedded networks and the pretrained ones.
+#: The names that `--model` takes, beside those of timm.
 MODELS = (*EMBEDDED, *ZOO)
+#: How timm's models are named, with `,KEY=VALUE` for each argument of `timm.create_model`.
+TIMM_NAMES = ("timm:NAME", "hf-hub:OWNER/NAME", "local-dir:FOLDER")
+#: A key of a name, behind its comma.
+_KEY = r"[A-Za-z_]\w*="
+#: What stands between two names of a list: a comma in front of no key, outside of brackets.
+BETWEEN_MODELS = rf",(?!{_KEY})(?![^()\[\]]*[)\]])"
+#: Keys that would bring other weights or another kind of model.
+_NO_KEYS = ("cache_dir", "checkpoint_path", "features_only", "pretrained_cfg")
+
+
+def zoo_model(name: str) -> ZooModel:
+    """Return the published model of a name, or the one of timm that it describes.
+
+    The folder of a `local-dir:` becomes an absolute path, in `name` too. Values of keys are Python
+    literals, or else text, as in timm's own scripts.
+
+    Raises:
+        ValueError: it is neither; whether timm knows the model is not looked at.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    first, *pairs = re.split(rf",(?={_KEY})", name)
+    source, _, place = first.partition(":")
+    if not place or source not in (each.partition(":")[0] for each in TIMM_NAMES):
+        legal = ", ".join((*ZOO, *TIMM_NAMES))
+        raise ValueError(f"model must be one of {legal}, got {name!r}")
+    if not name.isprintable() or "=" in place or len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"model must be printable, at most {_LONGEST_NAME} characters, with = in keys alone, "
+            f"got {name[:_LONGEST_NAME]!r}"
+        )
+    keys = tuple((key, _literal(value)) for key, value in (each.split("=", 1) for each in pairs))
+    for number, (key, value) in enumerate(keys):
+        if key.startswith(_NO_KEYS) or key in dict(keys[:number]):
+            legal = f"each key once, without {', '.join(_NO_KEYS)}"
+            raise ValueError(f"model must have {legal}, got {key} in {name!r}")
+        if key == "pretrained" and not isinstance(value, bool):
+            raise ValueError(f"model must have pretrained=True or False, got {value!r}")
+    if source == "local-dir":
+        place = os.path.abspath(place)
+    named = ",".join((f"{source}:{place}", *pairs))
+    return ZooModel(named, place if source == "timm" else f"{source}:{place}", keys)
+
+
+_LONGEST_NAME = 1000
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def is_random(name: str) -> bool:
+    """Whether the weights of a model are random, so that no figure of it is an accuracy."""
+    return name not in MODELS and zoo_model(name).is_random
+
+
+def canonical_model(name: str) -> str:
+    """Return the name of one of `MODELS`, or of a model of timm, with absolute paths.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if name in MODELS:
+        return name
+    if not isinstance(name, str) or ":" not in name:
+        legal = ", ".join((*MODELS, *TIMM_NAMES))
+        raise ValueError(f"model must be one of {legal}, got {name!r}")
+    return zoo_model(name).name
+
 
 #: The choices of the design whose cost is measured, and what it is counted in.
 COSTED = (

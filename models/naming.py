@@ -1,5 +1,7 @@
-"""Printable forms of names from files."""
+"""Printable forms of names from files, and names of files."""
 
+import hashlib
+import re
 from collections.abc import Sequence
 
 
@@ -23,3 +25,11 @@ def listed(items: Sequence[str], most: int = 10, between: str = ", ") -> str:
 def first_three(names: Sequence[str]) -> str:
     """Return the first three names, printable, and how many there are."""
     return listed([printable(name) for name in names], most=3)
+
+
+def file_name(name: str) -> str:
+    """Return a legal and short name of a file for any name: another one for each."""
+    if re.fullmatch(r"[\w.-]{1,200}", name, re.ASCII):
+        return name
+    legal = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
+    return f"{legal[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

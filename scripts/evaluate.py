@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import ARITHMETICS, DIGESTS, MODEL_SCHEMES, MODELS
+from bitlog2.names import ARITHMETICS, DIGESTS, MODEL_SCHEMES
 
 from .options import ModelData, QuantizationOptions, group, model_fields, refuse
 from .terminal import command, progress
@@ -14,12 +14,13 @@ from .values import (
     CheckThreads,
     Limit,
     Model,
+    Models,
     bits_pair,
     comma_list,
     integer,
+    model_and_file,
     one_of,
     output_file,
-    pair,
     sha256,
     value,
 )
@@ -35,6 +36,8 @@ EXAMPLES = """examples:
       --schemes all --arithmetic float --seeds 0,1,2
   bitlog2 evaluate --model deit_small --data /imagenet --save q.safetensors
   bitlog2 evaluate --load q.safetensors --data /imagenet
+  bitlog2 evaluate --model timm:vit_small_patch14_dinov2,img_size=224,num_classes=1000 \\
+      --data /imagenet --checkpoint fine_tuned.safetensors
   bitlog2 evaluate --model digits --float-units each
 
 data: a folder with train/ and val/, one folder of images per class in each, or train.tar and
@@ -124,7 +127,7 @@ class Grid:
 
     run: Path | None = None
     """the folder"""
-    models: Annotated[tuple[str, ...] | None, value(comma_list(one_of(MODELS), "all"))] = None
+    models: Annotated[tuple[str, ...] | None, Models] = None
     """list as vit_small,deit_tiny; all: the pretrained"""
     schemes: Annotated[
         tuple[str, ...] | None, value(comma_list(one_of(MODEL_SCHEMES), "all", "normalized"))
@@ -141,9 +144,7 @@ class Grid:
     """W/A pairs, as 4/4,6/6"""
     seeds: Annotated[tuple[int, ...] | None, value(comma_list(integer(0, 2**31 - 1)))] = None
     """several, as 0,1,2: prints the spread too"""
-    checkpoints: Annotated[
-        tuple[tuple[str, str], ...], value(pair("MODEL=FILE"), repeated=True)
-    ] = ()
+    checkpoints: Annotated[tuple[tuple[str, str], ...], value(model_and_file, repeated=True)] = ()
     """MODEL=FILE, weights of one of several models; may be repeated"""
 
 

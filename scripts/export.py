@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import MODELS
-
 from .options import ModelData, QuantizationOptions, model_fields, selection
 from .terminal import command, progress
-from .values import SEED, one_of, value
+from .values import SEED, model_name, value
 
 EXAMPLES = """examples:
   bitlog2 export digits --out digits
@@ -23,7 +21,7 @@ the lowest bits of a word."""
 
 
 def export(
-    model: Annotated[str, value(one_of(MODELS))],
+    model: Annotated[str, value(model_name)],
     /,
     *,
     out: Path,

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import MODELS
-
 from .options import ModelData, QuantizationOptions, model_fields, refuse
 from .terminal import command, progress
-from .values import SEED, Limit, integer, one_of, output_file, value
+from .values import SEED, Limit, integer, model_name, output_file, value
 
 EXAMPLES = """examples:
   bitlog2 lower digits --out digits.bitlog2 --pixels digits.npz --check 2
@@ -19,7 +17,7 @@ shifts, tables, constants of the residual stream."""
 
 
 def lower(
-    model: Annotated[str, value(one_of(MODELS))],
+    model: Annotated[str, value(model_name)],
     /,
     *,
     out: Annotated[Path, value(output_file)],

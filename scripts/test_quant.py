@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import MODEL_SCHEMES, MODELS
+from bitlog2.names import MODEL_SCHEMES
 from bitlog2.scripts.terminal import STYLE, command, progress, run
-from bitlog2.scripts.values import SEED, integer, one_of, value
+from bitlog2.scripts.values import SEED, integer, model_name, one_of, value
 
 EXAMPLES = """examples:
   python scripts/test_quant.py --model deit_small --dataset /imagenet \\
@@ -26,7 +26,7 @@ _MANY = integer(1, 10**6)
 
 def quantize(
     *,
-    model: Annotated[str, value(one_of(MODELS))] = "deit_small",
+    model: Annotated[str, value(model_name)] = "deit_small",
     dataset: Path | None = None,
     calib_batchsize: Annotated[int, value(_MANY)] = 32,
     val_batchsize: Annotated[int, value(_MANY)] = 200,

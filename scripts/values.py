@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from bitlog2.names import LARGEST_SEED, MODELS
+from bitlog2.names import BETWEEN_MODELS, LARGEST_SEED, MODELS, TIMM_NAMES, canonical_model
 
 T = TypeVar("T")
 
@@ -70,6 +70,28 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
     return parse
 
 
+def model_name(text: str) -> str:
+    """Parse one of `MODELS`, or a model of timm; its folder becomes absolute."""
+    if ":" not in text:
+        return one_of(_MODEL_NAMES)(text)
+    try:
+        return canonical_model(text)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("model ")) from None
+
+
+_MODEL_NAMES = (*MODELS, *TIMM_NAMES)
+model_name.names = _MODEL_NAMES  # type: ignore[attr-defined]
+
+
+def model_and_file(text: str) -> tuple[str, str]:
+    """Parse MODEL=FILE."""
+    found = re.fullmatch(r"(\w+|[\w-]+:[^=]*?(?:,[A-Za-z_]\w*=[^=]*?)*)=([^=].*)", text)
+    if found is None:
+        raise ValueError(f"must be MODEL=FILE, got {text!r}")
+    return model_name(found[1]), found[2]
+
+
 def bits_pair(text: str) -> tuple[int, int]:
     """Parse W/A."""
     w_bits, separator, a_bits = text.partition("/")
@@ -78,13 +100,19 @@ def bits_pair(text: str) -> tuple[int, int]:
     return integer(2, 8)(w_bits), integer(2, 8)(a_bits)
 
 
-def comma_list(parse: Callable[[str], T], *groups: str) -> Callable[[str], Any]:
-    """Return the parser of a list with commas, each value once; `groups`: words for several."""
+def comma_list(parse: Callable[[str], T], *groups: str, between: str = ",") -> Callable[[str], Any]:
+    """Return the parser of a list, each value once; `groups`: words for several.
+
+    Args:
+        parse: what makes a value of a word.
+        groups: words for several.
+        between: pattern of what stands between two words.
+    """
 
     def parse_list(text: str) -> Any:
         if text in groups:
             return (text,)
-        found = tuple(parse(part) for part in text.split(","))
+        found = tuple(parse(part) for part in re.split(between, text))
         for one in found:
             if found.count(one) > 1:
                 raise ValueError(f"must name each once, got {one!r} twice")
@@ -151,7 +179,15 @@ CheckThreads = Annotated[
         "reported depends on them (default: the processors that torch leaves free, 1 to 4)",
     ),
 ]
-Model = Annotated[str | None, value(one_of(MODELS), help="model (default: digits)")]
+Models = value(comma_list(model_name, "all", between=BETWEEN_MODELS))
+Model = Annotated[
+    str | None,
+    value(
+        model_name,
+        help="model, or one of timm's, behind it any ,key=value of timm.create_model (default: "
+        "digits)",
+    ),
+]
 HeadDim = Annotated[
     int | None,
     value(integer(1, 1024), help="lanes of v (default: 64, or the largest that fits)"),

@@ -867,7 +867,7 @@ def test_task_takes_a_cuda_device_by_number(device, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "device", "message"),
     [
-        ("resnet", "cpu", "model must be one of digits, vit_small, .*swin_small, got 'resnet'"),
+        ("resnet", "cpu", "model must be one of digits, fashion, .*swin_small, .*, got 'resnet'"),
         *(
             ("digits", device, "device must be cpu, cuda or cuda:N")
             for device in ("cuda:", "cuda:01", "cuda:-1", "cuda:x", "tpu", "mps:0")

@@ -43,7 +43,7 @@ def test_request_comes_back_from_json():
     ("field", "value", "message"),
     [
         ("models", (), "models must hold at least one"),
-        ("models", ("resnet",), "models must be one of"),
+        ("models", ("resnet",), "model must be one of digits"),
         ("models", ("digits", "digits"), "'digits' twice"),
         ("schemes", ("Half",), "schemes must be one of"),
         ("schemes", ("Sqrt2_16",), "arithmetic must be float for Sqrt2_16"),

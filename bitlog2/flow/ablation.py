@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitlog2.models.images.pixels import Pixels
 from bitlog2.models.network.ablation import GROUPS, UNITS, AblatedNetwork, RealParameters, units_of
-from bitlog2.models.network.lower import lower
+from bitlog2.models.network.lower import lower, require_form
 from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.ptq.quantize import quantize
 from bitlog2.models.runs.evaluation import exact_float32, torch_threads
@@ -114,6 +114,7 @@ def ablated(request: EvaluationRequest, names: Collection[str], progress: Progre
     units, task = named_units(names), request.task(name, None)
     images = task.calibration_images(seed, request.calibration_images)
     exact_float32()
+    require_form(task.model, images[:1], spec)
     with torch_threads(request.threads):
         model = quantize(task.model, images, spec)
         size, end = request.batch_size, task.data.end(request.limit)

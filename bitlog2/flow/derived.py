@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+import msgspec
+
 from bitlog2 import documents
 from bitlog2.golden.assurance.cost import (
     CHOICES_TABLE,
@@ -247,9 +249,8 @@ def accuracy_table(name: str = "fashion") -> str:
     families: dict[str, list[tuple[str, str, Paired]]] = {}
     for row in _stored(f"{name}_pairs.csv"):
         if row["arithmetic"] == "integer":
-            counts = {each: int(row[each]) for each in ("only_a", "only_b")}
-            points = ("difference", "detectable", "p", "holm")
-            paired = Paired(**counts, **{each: float(row[each]) for each in points})
+            texts = {each: row[each] for each in Paired.__struct_fields__}
+            paired = msgspec.convert(texts, Paired, strict=False)
             title = f"W{row['w_bits']}A{row['a_bits']}, {row['measure']}"
             families.setdefault(title, []).append((row["a"], row["b"], paired))
     lines += [f"- **{title}**: {what_differs(known)}" for title, known in families.items()]

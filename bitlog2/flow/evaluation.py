@@ -10,6 +10,7 @@ import msgspec
 
 from bitlog2.golden import RowCase, emit_rows
 from bitlog2.models.images.data import Progress
+from bitlog2.models.naming import file_name
 from bitlog2.models.network.replay import Replay, write_replay
 from bitlog2.models.runs.evaluation import Events, evaluate
 from bitlog2.models.runs.folder import Inputs, RunFolder
@@ -248,8 +249,8 @@ class Table:
         for cell, check in checks:
             for mismatch in check.first_mismatches:
                 print(f"MISMATCH {self._title(cell)}: {mismatch}")
-            if check.first_mismatches and (self._folder / cell.name).is_dir():
-                folder = self._folder / cell.name
+            if check.first_mismatches and (self._folder / file_name(cell.name)).is_dir():
+                folder = self._folder / file_name(cell.name)
                 print(f"the first one's row is a vector set: bitlog2 golden verify {folder}")
             if check.first_mismatches and self._file_of(cell.name).is_file():
                 print(f"the first one, again: bitlog2 replay {self._file_of(cell.name)}")
@@ -276,10 +277,10 @@ class Table:
             reason=f"register {mismatch.register} differed",
             origin=origin_of(cell.model, *place),
         )
-        emit_rows(self._folder / cell.name, mismatch.config, [row])
+        emit_rows(self._folder / file_name(cell.name), mismatch.config, [row])
 
     def _file_of(self, cell: str) -> Path:
-        return self._folder / f"{cell}.json"
+        return self._folder / f"{file_name(cell)}.json"
 
 
 def _print_expected(result: Result, expect: str | None) -> int:

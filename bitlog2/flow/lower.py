@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bitlog2.models.network.check import NetworkChecker
-from bitlog2.models.network.lower import lower_named
+from bitlog2.models.network.lower import lower_named, require_form
 from bitlog2.models.network.replay import write_replay
 from bitlog2.models.network.scales import Choices
 from bitlog2.models.ptq.quantize import quantize
@@ -89,6 +89,7 @@ def lower_model(
     task, normalization = request.task(name, None), pixels_of(name)
     images = task.calibration_images(seed, request.calibration_images)
     exact_float32()
+    require_form(task.model, images[:1], spec)
     with torch_threads(request.threads):  # as in a run of `evaluate`
         model = quantize(task.model, images, spec)
         program, choices = lower_named(name, model, images, spec, seed)

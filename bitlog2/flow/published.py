@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 from bitlog2.models.images.data import Progress
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.runs.evaluation import top5
-from bitlog2.models.runs.result import is_comparable, not_comparable
+from bitlog2.models.runs.result import RANDOM_WEIGHTS, is_comparable, not_comparable
 from bitlog2.models.zoo.task import DataSource, Task, load_task
-from bitlog2.names import ZOO
+from bitlog2.names import ZOO, is_random
 
 
 def quantize_and_validate(
@@ -58,7 +58,8 @@ def quantize_and_validate(
     if task.data.skipped:
         print(f"{len(task.data.skipped)} unreadable images left out")
     published = ZOO[name].published_top1 if is_comparable(name, task.data) else None
-    if why := not_comparable(published, None, images_seen, None):
+    why = not_comparable(published, None, images_seen, None)
+    if why := RANDOM_WEIGHTS if is_random(name) else why:
         warnings.warn(why, stacklevel=1)
     print(f" * Prec@1 {first:.3f} Prec@5 {five:.3f} Time {seconds:.3f}")
 

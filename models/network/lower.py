@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.parameters import StreamNormParams
+from bitlog2.sim.network.parameters import (
+    MeanParams,
+    NormParams,
+    StreamMeanParams,
+    StreamNormParams,
+)
 from bitlog2.sim.network.program import (
     Attention,
     Head,
@@ -30,7 +35,7 @@ from bitlog2.sim.network.simulator import Simulator
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
-from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec
+from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec, integer_path, uncalibrated
 from ..ptq.supported import check_images, refusal
 from ..zoo.task import pixels_of, resize_of
 from .scales import Choices, UnitParameters
@@ -102,7 +107,7 @@ def lower_named(
     """Return the program of one of the models by name.
 
     Args:
-        name: one of `MODELS`.
+        name: as `canonical_model` returns it.
         model: as `quantize` returns it.
         images: those that calibrated it.
         spec: its quantization.
@@ -115,6 +120,36 @@ def lower_named(
     about: dict[str, Any] = {"source": source, "seed": seed, "resize": resize_of(name)}
     hardware = spec.hardware(NETWORK_FIELDS)
     return lower(model, images, pixels_of(name), hardware=hardware, **about)
+
+
+def require_form(model: nn.Module, images: Tensor, spec: QuantizationSpec) -> None:
+    """Refuse a model that has no form in an arithmetic, before anything is calibrated.
+
+    Args:
+        model: as `quantize` takes it.
+        images: as `quantize` takes them; one is enough.
+        spec: its quantization.
+
+    Raises:
+        TypeError, ValueError: names the part that has no quantized form, or that the network has no
+            unit for.
+    """
+    path, spec = uncalibrated(model, images, spec)
+    if spec.arithmetic == "integer":
+        parts: Any = _NoNumbers()
+        size = (images.shape[2], images.shape[3])
+        _walk_of(path)(integer_path(path, spec), parts, Pixels(1, (), ()), size)
+
+
+class _NoNumbers:
+    """Parameters without a number, for a walk that looks at the parts of a model alone."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        kind: Any = {"norm": NormParams, "mean": MeanParams, "stream_mean": StreamMeanParams}.get(
+            name, object
+        )
+        constants = np.zeros((0, 0), np.int32)
+        return lambda *_: constants if name == "constants" else kind.__new__(kind)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:
@@ -455,7 +490,7 @@ def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
 
 
 def _layer_scale(name: str, block: Any) -> Tensor | None:
-    from timm.layers.layer_scale import LayerScale
+    from timm.models.vision_transformer import LayerScale  # type: ignore[attr-defined]  # any timm
 
     module = getattr(block, name.rpartition(".")[2], None)
     if module is None or isinstance(module, nn.Identity):

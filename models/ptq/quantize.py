@@ -241,12 +241,7 @@ def quantize(
     """
     integer = spec.arithmetic != "float"
     stage(STAGES[0])
-    check_images(images)
-    check_numbers(model)
-    replaced_modules(model)  # what copying would lose or trip over
-    quantized = copy.deepcopy(model).eval().requires_grad_(False).to(images.device)
-    spec = _fitting(spec, require_supported(quantized, images))
-    _to_float_path(quantized, spec)
+    quantized, spec = uncalibrated(model, images, spec)
     if integer:
         quantized, images = quantized.double(), images.double()
     _calibrate(quantized, images)
@@ -257,6 +252,26 @@ def quantize(
         quantized = integer_path(quantized, spec).to(images.device, images.dtype)
     _calibrate(quantized, images)
     return _in_float32(quantized)
+
+
+def uncalibrated(
+    model: nn.Module, images: Tensor, spec: QuantizationSpec
+) -> tuple[nn.Module, QuantizationSpec]:
+    """Return the float path of a model and the spec whose datapath holds it; nothing is long.
+
+    Args:
+        model, images, spec: as of `quantize`.
+
+    Raises:
+        TypeError, ValueError: as `quantize`, but for the values of a layer.
+    """
+    check_images(images)
+    check_numbers(model)
+    replaced_modules(model)  # what copying would lose or trip over
+    result = copy.deepcopy(model).eval().requires_grad_(False).to(images.device)
+    spec = _fitting(spec, require_supported(result, images))
+    _to_float_path(result, spec)
+    return result, spec
 
 
 def _in_float32(model: nn.Module) -> nn.Module:

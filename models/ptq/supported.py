@@ -153,6 +153,8 @@ def require_supported(model: nn.Module, images: Tensor) -> dict[str, Heads]:
     for name, module in replaced.items():
         if isinstance(module, attentions()) and name not in heads:
             raise refusal(name, module, "must take part when the model runs")
+    if not heads:
+        raise refusal("", model, "must have an attention layer that has a quantized form")
     return heads
 
 

@@ -1,5 +1,6 @@
 """The page: tables and figures of runs in one HTML file that needs nothing else."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,14 +116,14 @@ def _command(result: Result, cell: CellResult) -> str:
     """Return the command that evaluates a cell again."""
     request, how = result.request, cell.quantization
     if how is not None and how.datapath:
-        words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {cell.model}"]
+        words = ["bitlog2 sweep --run NEW_FOLDER", f"--model {shlex.quote(cell.model)}"]
         words.append(f"--arithmetic {how.arithmetic} --vary scheme={how.scheme}")
         words += [f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how.datapath]
         if (how.w_bits, how.a_bits) != (4, 4):
             words.append(f"--bits {how.w_bits}/{how.a_bits}")
         words.append(f"--seed {cell.seed}")
     else:
-        words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {cell.model}"]
+        words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {shlex.quote(cell.model)}"]
         scheme, arithmetic = ("none", "float") if how is None else (how.scheme, how.arithmetic)
         words += [f"--schemes {scheme}", f"--arithmetic {arithmetic}"]
         if how is not None:

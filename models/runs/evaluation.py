@@ -17,12 +17,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from bitlog2 import SPEC_VERSION, __version__
+from bitlog2.names import MODELS
 from bitlog2.sim.network.program import Attention
 from bitlog2.sim.network.simulator import Simulator
 
 from ..images.data import ImageBatch, Progress, position_batches
 from ..network.check import NetworkCheck, NetworkChecker
-from ..network.lower import lower_named
+from ..network.lower import lower_named, require_form
 from ..network.network import ImageNetwork
 from ..network.replay import Replay
 from ..network.watermarks import network_marks
@@ -311,6 +312,10 @@ def _run_model(share: _Share, model: str) -> None:
     share.loaded = None if request.load is None else load_quantized(Path(request.load))
     share.calibration = {}
     task = request.task(model, share.loaded)
+    if model not in MODELS and share.loaded is None:
+        image = task.calibration_images(0, 1)
+        for spec in {cell.spec.arithmetic: cell.spec for cell in cells if cell.spec}.values():
+            require_form(task.model, image, spec)
     task.data.scan(request.limit, share.progress)
     _hold_inputs(share, task)
     for cell in cells:

@@ -30,6 +30,7 @@ from bitlog2.documents import (
 from bitlog2.sim.files import naming, write_whole
 from bitlog2.sim.network.simulator import logits_digest
 
+from ..naming import file_name
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from ..watch.check import COMPARED, NETWORK, Counts, HeadChoice, LayerShape, values_compared
 from ..watch.statistics import LayerStatistics
@@ -439,7 +440,7 @@ class RunFolder:
 
     def cell_folder(self, cell: Cell) -> Path:
         """Return the folder of a cell, which may not be there yet."""
-        return self.path / _CELLS / cell.name
+        return self.path / _CELLS / cell.file_name
 
     def model_file(self, cell: Cell) -> Path:
         """Return the file of a cell's quantized model, which may not be there yet."""
@@ -448,7 +449,7 @@ class RunFolder:
     def write_inputs(self, inputs: Inputs) -> None:
         """Write the inputs of a model's cells."""
         (self.path / _CELLS).mkdir(exist_ok=True)
-        write_sealed(self.path / _CELLS / f"{inputs.model}.json", inputs)
+        write_sealed(self.path / _CELLS / f"{file_name(inputs.model)}.json", inputs)
 
     def inputs(self, model: str) -> Inputs | None:
         """Return the inputs of a model's cells; None where none has begun.
@@ -456,7 +457,7 @@ class RunFolder:
         Raises:
             ValueError: the file was edited, or is of another run or model.
         """
-        path = self.path / _CELLS / f"{model}.json"
+        path = self.path / _CELLS / f"{file_name(model)}.json"
         if not path.is_file():
             return None
         found = read_sealed(path, Inputs)

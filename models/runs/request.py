@@ -22,12 +22,14 @@ from bitlog2.names import (
     SCHEMES_OF,
     USUAL_SCHEMES,
     ZOO,
+    canonical_model,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.network import NetworkConfig
 
 from ..images.data import CALIBRATION_IMAGES
+from ..naming import file_name
 from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
 from ..zoo.checkpoint import QuantizedModel, quantized_about
@@ -46,7 +48,7 @@ class Cell:
     """A model in one form: a row of the table.
 
     Attributes:
-        model: one of `MODELS`.
+        model: as `canonical_model` returns it.
         spec: its quantization; None for the unquantized model.
         seed: seed of the calibration; None for the unquantized model.
     """
@@ -57,7 +59,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its name within an evaluation, which is also the name of its folder."""
+        """Its name within an evaluation."""
         if self.spec is None:
             return f"{self.model}-unquantized"
         spec = self.spec
@@ -66,6 +68,11 @@ class Cell:
             f"{''.join(f'-{SHORT_NAMES.get(name, name)}{value}' for name, value in spec.datapath)}"
             f"-seed{self.seed}"
         )
+
+    @property
+    def file_name(self) -> str:
+        """The name of its folder."""
+        return file_name(self.name)
 
     @property
     def scheme(self) -> str:
@@ -178,15 +185,21 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         for name in ("data", "classes", "load"):
             if (path := getattr(self, name)) is not None:
                 msgspec.structs.force_setattr(self, name, _absolute(name, path))
-        files = tuple((model, _absolute("checkpoints", file)) for model, file in self.checkpoints)
+        files = tuple(
+            (canonical_model(model), _absolute("checkpoints", file))
+            for model, file in self.checkpoints
+        )
         msgspec.structs.force_setattr(self, "checkpoints", files)
 
     def _check_lists(self) -> None:
-        known = {"models": MODELS, "schemes": MODEL_SCHEMES, "arithmetics": ARITHMETICS}
-        for name in (*known, "bits", "seeds", "datapaths"):
+        known = {"schemes": MODEL_SCHEMES, "arithmetics": ARITHMETICS}
+        for name in ("models", *known, "bits", "seeds", "datapaths"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values:
                 raise ValueError(f"{name} must hold at least one, got {brief(values)}")
+            if name == "models":
+                values = tuple(map(canonical_model, values))
+                msgspec.structs.force_setattr(self, name, values)
             check_once(name, values)
             for value in values if name in known else ():
                 check_choice(name, value, known[name])

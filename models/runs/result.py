@@ -1,5 +1,6 @@
 """The result of an evaluation, made of its request and its journals alone."""
 
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from bitlog2.documents import Document, Exact, Percent, Positive, Sha256, matching, of
-from bitlog2.names import ZOO, map_bits
+from bitlog2.names import ZOO, is_random, map_bits
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.datapath import NETWORK_REGISTERS
@@ -156,8 +157,8 @@ class CellResult(Document, frozen=True, kw_only=True):
     warning: Annotated[
         str | None,
         of(
-            "Why no figure of the model can be compared with a published one; stands "
-            "in the model's first cell."
+            "Why no figure of the model can be compared with a published one, or is an accuracy; "
+            "stands in the model's first cell."
         ),
     ]
     digests: Annotated[Digests, of("Digests of pixels, registers and logits.")]
@@ -341,7 +342,7 @@ class Result(Sealed, frozen=True, kw_only=True):
 
     @property
     def warnings(self) -> list[str]:
-        """Why the figures of a model cannot be compared with published ones, model by model."""
+        """Why the figures of a model are not to be taken as they stand, model by model."""
         return [f"{cell.model}: {cell.warning}" for cell in self.cells if cell.warning]
 
 
@@ -451,7 +452,7 @@ def cell_result(folder: RunFolder, answers: CellAnswers, first: CellAnswers) -> 
         top5=Share.of(answers.hits5, total),
         agreement_with_unquantized=agreement,
         published_top1=_published(cell) if comparable else None,
-        warning=_warning(cell, top1, folder) if answers is first and comparable else None,
+        warning=_warning(cell, top1, folder, comparable) if answers is first else None,
         digests=Digests(
             pixels=digest_of_digests(answers.pixels),
             registers=digest_of_digests(answers.registers),
@@ -479,7 +480,15 @@ def _published(cell: Cell) -> float | None:
     return None if found is None else found[0]
 
 
-def _warning(cell: Cell, top1: Share, folder: RunFolder) -> str | None:
+#: Why an accuracy is none.
+RANDOM_WEIGHTS = "its weights are random (pretrained=False): no figure here is an accuracy"
+
+
+def _warning(cell: Cell, top1: Share, folder: RunFolder, comparable: bool) -> str | None:
+    if is_random(cell.model):
+        return RANDOM_WEIGHTS
+    if not comparable:
+        return None
     reached = top1.percent if cell.spec is None else None
     limit = folder.request.limit
     return not_comparable(ZOO[cell.model].published_top1, reached, top1.total, limit)
@@ -688,7 +697,7 @@ def latex_table(results: Sequence[Result]) -> str:
         how = cell.quantization
         low, high = cell.top1.wilson95
         columns = [
-            cell.model.replace("_", r"\_"),
+            re.sub(r"[_&%#$]", r"\\\g<0>", cell.model),
             cell.scheme.replace("_", r"\_"),
             "float" if how is None else how.arithmetic,
             "32/32" if how is None else f"{how.w_bits}/{how.a_bits}",

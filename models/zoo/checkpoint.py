@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bitlog2.documents import parse, plain
-from bitlog2.names import MODELS, MOST_CLASSES
+from bitlog2.names import MODELS, MOST_CLASSES, canonical_model
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
@@ -146,7 +146,7 @@ class QuantizedModel:
 
     Attributes:
         model: the network as `quantize` returns it.
-        name: one of `MODELS`.
+        name: as `canonical_model` returns it.
         classes: number of classes.
         spec: its quantization.
         seed: seed of the calibration.
@@ -228,6 +228,8 @@ def load_quantized(path: Path) -> QuantizedModel:
             f"quantized model {path} must be as it was written: its metadata and tensors do not "
             "have the sha256 that it names"
         )
+    if name not in MODELS:
+        _refuse_larger(path, name, classes, tensors)
     model = float_path(build_model(name, classes), spec)
     for module in model.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
@@ -246,6 +248,20 @@ def load_quantized(path: Path) -> QuantizedModel:
             f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
     return QuantizedModel(model.eval(), name, classes, spec, seed, program)
+
+
+def _refuse_larger(path: Path, name: str, classes: int, tensors: dict[str, Tensor]) -> None:
+    """Refuse a file of fewer values than its model: none can ask for one that fills the memory."""
+    try:
+        with torch.device("meta"):
+            wanted = sum(each.numel() for each in build_model(name, classes).parameters())
+    except ValueError:  # refused when it is made; an older timm makes none without numbers
+        return
+    if wanted > (held := sum(each.numel() for each in tensors.values())):
+        raise ValueError(
+            f"quantized model {path} must hold the {wanted:,} parameters of {name}, got {held:,} "
+            "values"
+        )
 
 
 def _program_of(spec: QuantizationSpec, classes: int, tensors: dict[str, Tensor]) -> Program:
@@ -295,16 +311,17 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"{_written(metadata, 'format')}, whose arithmetic integer is what attention is now: "
             "evaluate it anew with --save"
         )
-    if metadata.get("format") != _FORMAT or metadata.get("model") not in MODELS:
+    if metadata.get("format") != _FORMAT:
         raise ValueError(
-            f"quantized model must be a {_FORMAT} file of one of {', '.join(MODELS)}, got {path} "
-            f"with format {_written(metadata, 'format')}, model {_written(metadata, 'model')}"
+            f"quantized model must be a {_FORMAT} file, got {path} with format "
+            f"{_written(metadata, 'format')}"
         )
     try:
+        name = canonical_model(metadata["model"])
         spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
-        embedded = EMBEDDED.get(metadata["model"])
+        embedded = EMBEDDED.get(name)
         if embedded is not None and classes != embedded.classes:
             raise ValueError(
                 f"classes must be {embedded.classes} for {embedded.name}, got {classes}"
@@ -313,7 +330,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
         raise ValueError(
             f"quantized model {path} must say how it was made: {shown(str(error), 300)}"
         ) from error
-    return metadata["model"], classes, spec, seed
+    return name, classes, spec, seed
 
 
 def _written(metadata: dict[str, str], name: str) -> str:

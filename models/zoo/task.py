@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bitlog2.names import MODELS, ZOO
+from bitlog2.names import canonical_model, zoo_model
 
 from ..images.data import CALIBRATION_IMAGES, ImageData
 from ..images.imagenet import ImageFolders
 from ..images.pixels import Pixels
-from .architectures import build_zoo_model, load_zoo_model, resized_side, transform
+from .architectures import build_zoo_model, data_config, load_zoo_model, resized_side, transform
 from .embedded import EMBEDDED, EmbeddedModel
 
 
@@ -39,7 +39,7 @@ class Task:
     """A trained model, and the images that may calibrate it and that it is evaluated on.
 
     Attributes:
-        name: one of `MODELS`.
+        name: as `canonical_model` returns it.
         model: the network in eval mode, on its device.
         data: its images.
         device: torch device of the model.
@@ -67,7 +67,7 @@ def load_task(
     """Return the task of that name.
 
     Args:
-        name: one of `MODELS`.
+        name: as `canonical_model` returns it.
         device: torch device.
         source: the images of a pretrained model; an embedded one has its own.
         checkpoint: the weights of a pretrained model; None takes the hub's.
@@ -78,9 +78,7 @@ def load_task(
         ValueError: name, device, source or checkpoint do not go with one another, or are wrong.
         OSError: weights or images are not there.
     """
-    source = source or DataSource()
-    if name not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    source, name = source or DataSource(), canonical_model(name)
     _check_device(device)
     if ema and checkpoint is None:
         raise ValueError("ema must go with a checkpoint")
@@ -93,14 +91,14 @@ def load_task(
         )
     data = ImageFolders(
         source.root,
-        transform(ZOO[name]),
+        transform(zoo_model(name)),
         workers=source.workers,
         skip_unreadable=source.skip_unreadable,
         calibrates=model is None,
         classes=source.classes,
     )  # refused before weights are looked for
     model = model or load_zoo_model(name, checkpoint, ema=ema)
-    data.require_classes(model.get_parameter(_head(model)).shape[0])
+    data.require_classes(int(model.num_classes))  # type: ignore[arg-type]  # of any timm model
     return Task(name, model.to(device), data, device)
 
 
@@ -125,12 +123,13 @@ def pixels_of(name: str) -> Pixels:
     """Return what a pixel of the images of that model stands for."""
     if name in EMBEDDED:
         return EMBEDDED[name].pixels
-    return Pixels(255, ZOO[name].mean, ZOO[name].std)
+    data = data_config(zoo_model(name))
+    return Pixels(255, tuple(data["mean"]), tuple(data["std"]))
 
 
 def resize_of(name: str) -> int | None:
     """Return the shorter side of an image file before its centre is cut out; None where none is."""
-    return None if name in EMBEDDED else resized_side(ZOO[name])
+    return None if name in EMBEDDED else resized_side(zoo_model(name))
 
 
 def _embedded(
@@ -149,8 +148,3 @@ def _embedded(
             raise ValueError(f"{argument} must be left out for {embedded.name}, got {value}")
     model = model or embedded.load()
     return Task(embedded.name, model.to(device), embedded.images(), device)
-
-
-def _head(model: nn.Module) -> str:
-    names = [name for name, _ in model.named_parameters() if name.startswith("head")]
-    return next(name for name in names if name.endswith("bias"))

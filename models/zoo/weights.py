@@ -6,7 +6,8 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -235,7 +236,8 @@ def _in_torchs_order(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+#: Files of weights that the hub and timm's folders have.
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _HUB_SECONDS = 10
 _PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 _SUFFIXES = (".safetensors", *_PICKLES, ".npz", ".index.json")
@@ -249,39 +251,53 @@ _CLASSES = 1000
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def hub_file(name: str, timm_name: str) -> Path:
-    """Return the file of a model's weights in the hub's cache, downloaded if it is not there.
+def hub_file(name: str, repository: str, files: Sequence[str] = WEIGHT_FILES) -> Path:
+    """Return a file of a model in the hub's cache, downloaded if it is not there.
 
     A cached file needs no network. Otherwise the hub is asked once, for ten seconds at most,
     before the download begins: its client would retry for minutes.
 
-    Raises:
-        OSError: the hub can't be reached or doesn't serve the file.
-    """
-    from huggingface_hub import (
-        get_hf_file_metadata,
-        hf_hub_download,
-        hf_hub_url,
-        try_to_load_from_cache,
-    )
+    Args:
+        name: of the model, for the message.
+        repository: OWNER/NAME, or OWNER/NAME@REVISION.
+        files: the first of these that is there is taken.
 
-    repository = f"timm/{timm_name}"
-    for file in _HUB_FILES:
-        cached = try_to_load_from_cache(repository, file)
+    Raises:
+        OSError: the hub can't be reached or serves none of them.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    place, _, revision = repository.partition("@")
+    for file in files:
+        cached = try_to_load_from_cache(place, file, revision=revision or None)
         if isinstance(cached, str):
             return Path(cached)
+    instead = f"--checkpoint FILE, the {files[0]} of https://huggingface.co/{place}"
+    if files[0] not in WEIGHT_FILES:
+        instead = f"local-dir:FOLDER, a copy of https://huggingface.co/{place}"
     try:
-        get_hf_file_metadata(hf_hub_url(repository, _HUB_FILES[0]), timeout=_HUB_SECONDS)
-        return Path(hf_hub_download(repository, _HUB_FILES[0]))
+        for file in files[:-1]:
+            with suppress(EntryNotFoundError):
+                return _downloaded(place, file, revision or None)
+        return _downloaded(place, files[-1], revision or None)
     except Exception as error:  # of an HTTP library that differs from version to version
         raise OSError(
-            f"weights of {name} can't be had from the Hugging Face hub ({_first_line(error)}): "
-            f"give --checkpoint FILE, the {_HUB_FILES[0]} of https://huggingface.co/{repository}, "
-            "or set HF_HUB_CACHE to a cache that has it"
+            f"weights of {name} can't be had from the Hugging Face hub ({first_line(error)}): "
+            f"give {instead}, or set HF_HUB_CACHE to a cache that has it"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _downloaded(repository: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    url = hf_hub_url(repository, file, revision=revision)
+    get_hf_file_metadata(url, timeout=_HUB_SECONDS)
+    return Path(hf_hub_download(repository, file, revision=revision))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
@@ -374,7 +390,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
             return from_flax(arrays)
     except Exception as error:  # a damaged file leads anywhere
         raise ValueError(
-            f"checkpoint must be a file that numpy.savez wrote, got {path}: {_first_line(error)}"
+            f"checkpoint must be a file that numpy.savez wrote, got {path}: {first_line(error)}"
         ) from error
 
 
@@ -383,7 +399,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, AttributeError) as error:  # a type that this torch does not know
         raise ValueError(
-            f"checkpoint must be a safetensors file, got {path}: {_first_line(error)}"
+            f"checkpoint must be a safetensors file, got {path}: {first_line(error)}"
         ) from error
     return tensors
 
