@@ -61,9 +61,9 @@ def main(arguments=None):
     )
     parser.add_argument("--images", type=int, help="training images (default: all)")
     parser.add_argument("--held-out", type=int, help="images that judge (default: all)")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=5e-4, help="largest learning rate")
+    parser.add_argument("--rate", type=float, default=1e-4, help="largest learning rate")
     parser.add_argument("--save", type=Path, default=Path("trained"), help="folder of the models")
     parser.add_argument("--json", type=Path, help="takes the rows beside those of other models")
     options = parser.parse_args(arguments)
@@ -88,6 +88,7 @@ def main(arguments=None):
         rows[name] = {
             "images": len(chosen),
             "epochs": options.epochs,
+            "rate": options.rate,
             "values_compared": sum(compared.values()),
             "before": figures(quantized, held_out, labels, wanted),
             "after": figures(trained, held_out, labels, wanted),

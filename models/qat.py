@@ -107,7 +107,8 @@ class TrainableAttention(IntegerAttention):
     """Attention through the integer datapath, with the gradient of a softmax of real scores.
 
     Attributes:
-        position_bias: (1, H, N, N) float32, of which each pass makes the score bias, or None.
+        position_bias: (1, H, N, N) float32, of which each pass makes the score bias, or None; at
+            first what the score bias of the quantized model stands for.
     """
 
     proj: TrainableLinear
@@ -185,7 +186,7 @@ def trainable(quantized: nn.Module) -> nn.Module:
 
 
 def frozen(model: nn.Module) -> nn.Module:
-    """Return the quantized model of a trainable one, as `quantize` returns it, for the same uses.
+    """Return the quantized model of a trainable one, as `quantize` returns it, without hooks.
 
     Args:
         model: as `trainable` returns it, trained or not, or a `TrainableNetwork`; left as it is.
@@ -207,6 +208,8 @@ def frozen(model: nn.Module) -> nn.Module:
             del module.position_bias
     for module in result.modules():
         module.__class__ = _QUANTIZED.get(type(module), type(module))
+        module._forward_pre_hooks.clear()
+        module._forward_hooks.clear()  # of `checked`, inside of which this may be
     return result
 
 
@@ -219,7 +222,8 @@ class TrainableNetwork(nn.Module):
     Args:
         quantized: as `trainable` takes it, with an integer attention map.
         images: those that calibrated it; they choose the formats of the program.
-        pixels: what a pixel of images stands for.
+        pixels: what a pixel of images stands for; a pass takes images of whole pixels alone.
+        hardware: as `lower` takes it.
 
     Attributes:
         model: what is trained; `frozen` makes the quantized model of it.
@@ -229,16 +233,27 @@ class TrainableNetwork(nn.Module):
         TypeError, ValueError: as `trainable`, and `lower` in each pass.
     """
 
-    def __init__(self, quantized: nn.Module, images: Tensor, pixels: Pixels) -> None:
+    images: Tensor
+
+    def __init__(
+        self,
+        quantized: nn.Module,
+        images: Tensor,
+        pixels: Pixels,
+        hardware: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.model = trainable(quantized)
-        self.images, self.pixels = images, pixels
+        self.register_buffer("images", images, persistent=False)
+        self.pixels, self.hardware = pixels, hardware
         self.lowered: Lowered | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, classes) float32 of images (B, colour, line, column)."""
         with torch.no_grad():
-            program, choices = self.lowered = lower(frozen(self.model), self.images, self.pixels)
+            model = frozen(self.model)
+            self.lowered = lower(model, self.images, self.pixels, hardware=self.hardware)
+            program, choices = self.lowered
             logits = ImageNetwork(program, self.pixels).to(images.device)(images)
             real = (logits.double() / 2.0**choices.logit_bits).float()
         return valued(real, self.model(images)) if torch.is_grad_enabled() else real
