@@ -1,6 +1,6 @@
 """Fine-tune a quantized model through its integers, in a loop of plain PyTorch.
 
-python examples/qat.py --bits 4,3,2 --save trained --json models/zoo/qat.json
+python examples/qat.py --bits 4,3 --save trained --json models/zoo/qat.json
 bitlog2 evaluate --load trained/digits_w3a3.safetensors --check all
 
 The unquantized model is the teacher, no labels are used, and held-out images steer nothing.
