@@ -97,3 +97,19 @@ def test_readme_accuracies_of_the_arithmetics_are_the_stored_ones():
     assert "\n".join(lines) + "\n\n" in README
     integer = [row for row in rows if row["arithmetic"] == "integer"]
     assert min(float(row["agrees_attention"]) for row in integer) > 99
+
+
+def test_readme_trained_accuracies_are_the_stored_ones():
+    stored = json.loads((ROOT / "models" / "zoo" / "qat.json").read_text())
+    lines = []
+    for name, row in stored.items():
+        model, bits = name.split("_")
+        figures = [
+            row[when][what] for what in ("top1", "agreement") for when in ("before", "after")
+        ]
+        shown = " | ".join(f"{figure:.2f}" for figure in figures)
+        lines.append(
+            f"| `{model}` {bits.upper()} | {row['images']:,} | {row['epochs']} | {shown} |"
+        )
+        assert row["values_compared"] > 0
+    assert "\n".join(lines) + "\n\n" in README

@@ -242,7 +242,7 @@ class IntegerAttention(CodedAttention):
         super().__init__(qkv, proj, form, config.q_bits)
         self.datapath = AttentionDatapath(config)
         self.register_buffer("delta", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("score_bias", _raw_bias(form.position_bias, config))
+        self.register_buffer("score_bias", raw_bias(form.position_bias, config))
 
     def params(self) -> LayerParams:
         """Return the parameters of the datapath, from the frozen scales in float64.
@@ -276,7 +276,7 @@ class IntegerAttention(CodedAttention):
         config = self.datapath.config
         m, n = self._score_multiplier()
         params = LayerParams(m, n, 1, 0, **self._zero_points())
-        masked = _masked_keys(mask, len(q))
+        masked = masked_keys(mask, len(q))
         regs = self.datapath.attention_map(q, k, params, masked, self.score_bias)
         _warn_of_limits(regs.t, config)
         if self.delta == 0:
@@ -290,7 +290,7 @@ class IntegerAttention(CodedAttention):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
-        masked = _masked_keys(mask, len(q))
+        masked = masked_keys(mask, len(q))
         regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
         return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
 
@@ -303,14 +303,15 @@ def _delta_of(regs: MapRegisters, scheme: Scheme) -> int:
     return best_delta(regs.level, exact_map, scheme, largest=scheme.int_max)
 
 
-def _raw_bias(bias: Tensor | None, config: AttentionConfig) -> Tensor | None:
+def raw_bias(bias: Tensor | None, config: AttentionConfig) -> Tensor | None:
+    """Return the score bias of a position bias, int32, on its device; None of None."""
     if bias is None:
         return None
-    raw = score_bias(bias.cpu().double().numpy(), config)
+    raw = score_bias(bias.detach().cpu().double().numpy(), config)
     return torch.from_numpy(raw).to(bias.device)
 
 
-def _masked_keys(mask: Tensor | None, batch: int) -> Tensor | None:
+def masked_keys(mask: Tensor | None, batch: int) -> Tensor | None:
     """Return the keys that Swin's additive mask excludes, (batch, 1, N, N) bool."""
     return None if mask is None else of_every_window(mask < 0, batch)
 

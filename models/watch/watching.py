@@ -141,12 +141,16 @@ class Watched:
             images: (B, C, H, W) float32, on the model's device.
             numbers: number of each image in the validation set; None for their positions.
         """
-        self._numbers = tuple(range(len(images)) if numbers is None else numbers)
-        for watcher in self._watchers:
-            watcher.begin(self._numbers)
+        self.begin(range(len(images)) if numbers is None else numbers)
         with torch.inference_mode():
             output: Tensor = self._model(images)
         return output
+
+    def begin(self, numbers: Sequence[int]) -> None:
+        """Say of which images the next batch is, where the model is run without `run`."""
+        self._numbers = tuple(numbers)
+        for watcher in self._watchers:
+            watcher.begin(self._numbers)
 
     def datapath_hook(self, layer: str, delta: Tensor | None) -> Callable[..., None]:
         """Return the hook that hands out the runs of a layer's datapath."""
