@@ -286,7 +286,7 @@ class IntegerAttention(CodedAttention):
         if regs.weight_sum is not None:
             acc = acc / regs.weight_sum.unsqueeze(-1)
         real = acc * (self.v_quantizer.delta.double() / self.delta)
-        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype))
+        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype).transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)

@@ -566,12 +566,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def _comparable(a: Cell, b: Cell) -> bool:
     if a.spec is None or b.spec is None:
         return True
-    how = [
-        (c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.spec.datapath, c.seed)
-        for c in (a, b)
-        if c.spec
-    ]
-    return how[0] == how[1]
+    return (a.spec.beside_scheme, a.seed) == (b.spec.beside_scheme, b.seed)
 
 
 def _spreads(cells: list[CellResult]) -> list[SchemeSpread]:
@@ -613,7 +608,7 @@ def latex_table(results: Sequence[Result]) -> str:
 
 #: Heads of the table of runs as CSV.
 _COLUMNS = (
-    *("model", "scheme", "arithmetic", "w_bits", "a_bits", "seed", "images", "top1"),
+    *("model", "scheme", "arithmetic", "w_bits", "a_bits", "calibration", "seed", "images", "top1"),
     *("agrees_unquantized", "agrees_attention"),
 )
 
@@ -636,8 +631,9 @@ def csv_table(folders: Sequence[RunFolder]) -> str:
                 _percent(found.top1 == known[each]) if each in known else ""
                 for each in (_form(Cell(cell.model)), (*form[:-1], "attention"))
             ]
-            how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, cell.seed)
-            row = (cell.model, *how, len(found.top1), _percent(found.right), *agreeing)
+            how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, spec.calibration)
+            shares = (_percent(found.right), *agreeing)
+            row = (cell.model, *how, cell.seed, len(found.top1), *shares)
             lines.append(",".join(map(str, row)))
     return "\n".join([*lines, ""])
 
@@ -649,7 +645,8 @@ def _form(cell: Cell) -> tuple[Any, ...]:
         return (cell.model, None)
     hardware = tuple(spec.hardware(DATAPATH_FIELDS).items())
     widths = (spec.w_bits, spec.a_bits)
-    return (cell.model, cell.seed, spec.scheme, *widths, hardware, spec.arithmetic)
+    how = (spec.scheme, *widths, spec.calibration, hardware)
+    return (cell.model, cell.seed, *how, spec.arithmetic)
 
 
 def _percent(hits: NDArray[np.bool_]) -> str:
