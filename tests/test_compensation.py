@@ -8,10 +8,12 @@ import torch
 from support.models import digits_task, quantized_digits, run_watched, swin
 from support.models import images as swin_images
 from test_network_lower import PIXELS, pictures, vit
+from timm.models.vision_transformer import Attention
 
 from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import lower
 from bitlog2.models.ptq import compensation
+from bitlog2.models.ptq.compensation import balance
 from bitlog2.models.ptq.layers import IntegerLinear, QuantizedLayer
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.ptq.quantizers import CodeUniform, PublishedUniform
@@ -77,6 +79,38 @@ def test_compensated_weights_are_codes_that_they_stand_for():
     assert (codes.min(), codes.max()) == (0, 15)
 
 
+def test_compensated_weight_that_is_refitted_leaves_less_error_on_other_rows():
+    """Inputs of two bits: what one loses is known in part from the others."""
+    inputs = correlated(1200)
+    weight = torch.randn(30, 80, generator=torch.Generator().manual_seed(1)).double()
+    quantizer = CodeUniform(2)
+    quantizer.observe(inputs)
+    coded = quantizer.quantized(inputs)
+    found = compensation.refitted(weight, inputs[:800], coded[:800])
+
+    def error(fitted):
+        left = coded[800:] @ fitted.T - inputs[800:] @ weight.T
+        return float((left - left.mean(dim=0)).square().sum())
+
+    assert error(found) < 0.8 * error(weight)
+    assert error(2 * weight - found) > error(weight)  # the sign of the change is wrong
+
+
+def test_compensated_weight_stays_where_a_refit_helps_no_other_rows():
+    generator = torch.Generator().manual_seed(0)
+    inputs, weight = (torch.randn(*x, generator=generator).double() for x in ((40, 80), (5, 80)))
+    coded = inputs + 0.1 * torch.randn(40, 80, generator=generator).double()
+    assert torch.equal(compensation.refitted(weight, inputs, coded), weight)
+
+
+def test_compensated_one_row_is_enough():
+    weight = torch.tensor([[1.0, 2.0, -1.0, 0.5], [0.1, 0.2, 0.3, -0.4]]).double()
+    layer = IntegerLinear(weight, None, 4, 4)
+    layer.compensates = True
+    layer.calibrate(torch.tensor([[-1.0, 0.5, 0.0, 2.0]]).double())
+    assert layer.weight_codes.shape == (2, 4)
+
+
 def test_compensated_layer_keeps_the_mean_of_its_outputs():
     """With what the rounding of the inputs adds to it."""
     x, weight = correlated(), torch.randn(5, 80, generator=torch.Generator().manual_seed(1))
@@ -108,6 +142,29 @@ def test_compensated_model_is_of_the_same_form(arithmetic, tmp_path):
     save_quantized(tmp_path / "m.safetensors", saved)
     loaded = load_quantized(tmp_path / "m.safetensors")
     assert (loaded.spec, loaded.digest) == (spec, saved.digest)
+
+
+def test_compensated_attention_is_balanced_but_for_rounding_the_same():
+    """Keys around zero, channels of v equally wide: the codes of qkv and the output stay."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        attention = Attention(32, num_heads=2, qkv_bias=True).double().requires_grad_(False)
+        attention.qkv.bias.normal_(std=2.0)
+        x = torch.randn(4, 20, 32).double()
+    before = attention(x)
+    qkv = IntegerLinear(attention.qkv.weight, attention.qkv.bias, 4, 4)
+    qkv.calibrate(x)
+    codes = qkv.weight_codes
+    _, k, v = attention.qkv(x).split(32, dim=-1)
+    balance(qkv, attention.proj, k, v)
+    attention.qkv.weight, attention.qkv.bias = qkv.weight, qkv.bias
+    _, k, v = attention.qkv(x).split(32, dim=-1)
+    assert torch.allclose(attention(x), before, rtol=0, atol=1e-9)
+    ends = [part.flatten(0, 1).aminmax(dim=0) for part in (k, v)]
+    assert ((ends[0].max + ends[0].min).abs() < 0.2).all()
+    width = ends[1].max - ends[1].min
+    assert width.max() < 1.1 * width.min()
+    assert torch.equal(qkv.weight_quantizer.centred(qkv.weight).to(torch.int16), codes)
 
 
 @pytest.mark.parametrize("form", [{}, {"qkv_bias": False, "global_pool": "avg"}])

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .compensation import compensated
+from .compensation import compensated, refitted
 from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
 
 _INT8_MAX, _INT16_MAX = 127, 32767
@@ -125,18 +125,21 @@ class QuantizedLayer(LateBuffers):
         if not self.input_quantizer.frozen:
             self.input_quantizer.observe(x)
         if not self.weight_quantizer.frozen:
-            self.weight_quantizer.observe(self.weight)
             if self.compensates:
                 self._compensate(self.rows(x), self.rows(self.input_quantizer.quantized(x)))
+            else:
+                self.weight_quantizer.observe(self.weight)
 
     def rows(self, x: Tensor) -> Tensor:
         """Return inputs as rows that the weight is multiplied by, (n, in)."""
         return x.reshape(-1, x.shape[-1])
 
     def _compensate(self, x: Tensor, coded: Tensor) -> None:
-        """Round the weight to codes; the bias keeps the outputs' mean, (n, in) rows each."""
+        """Fit weight and bias, the weight rounded to codes, to inputs (n, in) and their codes."""
         mean = self.weight.flatten(1).double() @ x.double().mean(dim=0)
-        weight = compensated(self.weight, coded, self.weight_quantizer)
+        weight = refitted(self.weight, x, coded)
+        self.weight_quantizer.observe(weight)
+        weight = compensated(weight, coded, self.weight_quantizer)
         mean -= weight.flatten(1).double() @ coded.double().mean(dim=0)
         bias = mean.to(weight.dtype) if self.bias is None else (self.bias + mean).to(weight.dtype)
         self.weight = nn.Parameter(weight, requires_grad=False)

@@ -33,6 +33,7 @@ from .quantizers import (
     NormalizedMap,
     PublishedUniform,
     Sqrt2Map,
+    UniformQuantizer,
     normalized_map,
 )
 from .reparameterize import norm_and_linear, reparameterize
@@ -283,11 +284,16 @@ def quantize(
 
 
 def _compensate(model: nn.Module) -> None:
-    """Let the next calibration fit the weight codes and the bias of every layer."""
+    """Let the next calibration fit all but the quantizers of reparameterized inputs."""
+    kept = set()
     for layer in model.modules():
         if isinstance(layer, QuantizedLayer):
             layer.compensates = True
-            layer.weight_quantizer.thaw()
+            if layer.reparam_r.numel():
+                kept.add(layer.input_quantizer)
+    for each in model.modules():
+        if isinstance(each, UniformQuantizer) and each not in kept:
+            each.thaw()
 
 
 def _in_float32(model: nn.Module) -> nn.Module:
