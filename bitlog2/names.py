@@ -37,6 +37,8 @@ SCHEMES_OF = {
     "integer": CODED,
 }
 ARITHMETICS = tuple(SCHEMES_OF)
+#: How scales, weight codes and biases are chosen; the first as published.
+CALIBRATIONS = ("repq", "compensated")
 #: Bits of the control `uniform_4`, whatever the bits of the activations.
 UNIFORM_BITS = 4
 #: Most classes of a classifier: no file can ask for a head that fills the memory.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import ARITHMETICS, DIGESTS, MODEL_SCHEMES
+from bitlog2.names import ARITHMETICS, CALIBRATIONS, DIGESTS, MODEL_SCHEMES
 
 from .options import ModelData, QuantizationOptions, group, model_fields, refuse
 from .terminal import command, progress
@@ -142,6 +142,8 @@ class Grid:
     integer)"""
     bits: Annotated[tuple[tuple[int, int], ...] | None, value(comma_list(bits_pair))] = None
     """W/A pairs, as 4/4,6/6"""
+    calibrations: Annotated[tuple[str, ...] | None, value(comma_list(one_of(CALIBRATIONS)))] = None
+    """list, as repq,compensated"""
     seeds: Annotated[tuple[int, ...] | None, value(comma_list(integer(0, 2**31 - 1)))] = None
     """several, as 0,1,2: prints the spread too"""
     checkpoints: Annotated[tuple[tuple[str, str], ...], value(model_and_file, repeated=True)] = ()
@@ -161,6 +163,7 @@ def grid_fields(
     for one, many, both in (
         ("--model", "--models", model and grid.models),
         ("--scheme", "--schemes", how.scheme and grid.schemes),
+        ("--calibration", "--calibrations", how.calibration and grid.calibrations),
         ("--seed", "--seeds", None if seed is None else grid.seeds),
         ("--w-bits", "--bits", how.w_bits and grid.bits),
         ("--a-bits", "--bits", how.a_bits and grid.bits),

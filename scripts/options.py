@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Group, Parameter
 
 from bitlog2.flow.selection import Selection
-from bitlog2.names import MODEL_SCHEMES
+from bitlog2.names import CALIBRATIONS, MODEL_SCHEMES
 
 from .values import integer, mapping, one_of, pair, value
 
@@ -97,6 +97,9 @@ class QuantizationOptions:
     """width of weight codes (default: 4)"""
     a_bits: Annotated[int | None, value(integer(2, 8))] = None
     """width of activation codes (default: 4)"""
+    calibration: Annotated[str | None, value(one_of(CALIBRATIONS))] = None
+    """repq: as published; compensated: each weight code makes up for the rounding of those before
+    it, each bias for that of all (default: repq)"""
     calibration_images: Annotated[int | None, value(integer(1, 10**6))] = None
     """training images that calibrate (default: 32)"""
 
@@ -113,7 +116,13 @@ def model_fields(
         why = "with --load, whose file has the quantization"
         refuse(why, how, ("--seed", seed), ("--checkpoint", data.checkpoint))
     bits = (how.w_bits or 4, how.a_bits or 4) if how.w_bits or how.a_bits else None
-    one = {"models": model, "schemes": how.scheme, "seeds": seed, "bits": bits}
+    one = {
+        "models": model,
+        "schemes": how.scheme,
+        "seeds": seed,
+        "bits": bits,
+        "calibrations": how.calibration,
+    }
     lists = {name: None if value is None else (value,) for name, value in one.items()}
     return lists | vars(data) | {"calibration_images": how.calibration_images}
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from bitlog2.names import CODED, SCHEMES_OF
+from bitlog2.names import CALIBRATIONS, CODED, SCHEMES_OF
 from bitlog2.sim.config import AttentionConfig
 from bitlog2.sim.network.config import NetworkConfig
 
@@ -62,6 +62,7 @@ def sweep(
     data: Path | None = None,
     checkpoint: Path | None = None,
     arithmetic: Annotated[str, value(one_of(ARITHMETICS))] = "integer",
+    calibration: Annotated[str, value(one_of(CALIBRATIONS))] = CALIBRATIONS[0],
     seed: Annotated[int, value(SEED)] = 0,
     limit: Limit = None,
     batch_size: Annotated[int, value(integer(1, 4096))] = 16,
@@ -81,6 +82,7 @@ def sweep(
         checkpoint: its weights
         arithmetic: integer: the whole network, from pixels to logits; attention: linear products
             and attention in integers, the rest in float32
+        calibration: how scales, weight codes and biases are chosen
         seed: seed of the calibration
         batch_size: images per batch
         threads: torch's threads
@@ -101,6 +103,7 @@ def sweep(
         schemes=lists.pop("scheme", None),
         arithmetics=(arithmetic,),
         seeds=(seed,),
+        calibrations=(calibration,),
         bits=bits,
         datapaths=datapaths(lists, alone=alone),
         watermarks=widths,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from bitlog2.names import MODEL_SCHEMES
+from bitlog2.names import CALIBRATIONS, MODEL_SCHEMES
 from bitlog2.scripts.terminal import STYLE, command, progress, run
 from bitlog2.scripts.values import SEED, integer, model_name, one_of, value
 
@@ -40,6 +40,7 @@ def quantize(
         str, value(one_of(MODEL_SCHEMES), name="--log_quant_scheme")
     ] = "BitLog2_Half_17",
     arithmetic: Annotated[str, value(one_of(("float", "attention")))] = "float",
+    calibration: Annotated[str, value(one_of(CALIBRATIONS))] = CALIBRATIONS[0],
     classes: Path | None = None,
     checkpoint: Path | None = None,
     ema: bool = False,
@@ -60,6 +61,7 @@ def quantize(
         a_bits: width of activation codes
         log_quant_scheme: code of the attention map
         arithmetic: arithmetic
+        calibration: how scales, weight codes and biases are chosen
         classes: the model's class names, as bitlog2 evaluate
         checkpoint: weights, not the hub's
         ema: the checkpoint's averaged weights
@@ -70,7 +72,8 @@ def quantize(
     from bitlog2.models.ptq.quantize import QuantizationSpec
     from bitlog2.models.zoo.task import DataSource
 
-    spec = QuantizationSpec(log_quant_scheme, arithmetic, w_bits, a_bits)
+    widths = (w_bits, a_bits)
+    spec = QuantizationSpec(log_quant_scheme, arithmetic, *widths, calibration=calibration)
     print(" ".join(f"{name}={given}" for name, given in sorted(options.items())))
     quantize_and_validate(
         model,

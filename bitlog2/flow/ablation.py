@@ -120,7 +120,7 @@ def ablated(request: EvaluationRequest, names: Collection[str], progress: Progre
         size, end = request.batch_size, task.data.end(request.limit)
         batches = task.data.batches(size, request.limit)
         pairs = ((batch.images, batch.labels) for batch in progress(batches, name, -(-end // size)))
-        title = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
+        title = f"{name} {spec.scheme} {spec.form}"
         return differences(title, model, images, pixels_of(name), pairs, units)
 
 

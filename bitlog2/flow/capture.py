@@ -18,6 +18,7 @@ from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import Capture, LayerCapture, attention_heads
 from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.checkpoint import load_quantized
+from bitlog2.names import CALIBRATIONS
 from bitlog2.sim import SCHEMES
 
 from .selection import Selection
@@ -178,6 +179,8 @@ def command_of(
     else:
         line += ["--scheme", spec.scheme, "--w-bits", str(spec.w_bits)]
         line += ["--a-bits", str(spec.a_bits), "--seed", str(seed)]
+        if spec.calibration != CALIBRATIONS[0]:
+            line += ["--calibration", spec.calibration]
         line += ["--calibration-images", str(request.calibration_images)]
     if request.data is not None:
         line += ["--data", "DIR"]

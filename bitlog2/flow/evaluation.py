@@ -192,7 +192,7 @@ class Table:
             top1, how = spread.top1, spread.quantization
             name = f"{how.scheme:<19}"
             if self._width > 19:
-                name = f"{spread.model} {how.scheme} {how.arithmetic} W{how.w_bits}A{how.a_bits}:"
+                name = f"{spread.model} {how.scheme} {how.arithmetic} {how.form}:"
             print(
                 f"{name} top-1 over {top1.seeds} seeds: mean {top1.mean:.2f} %, {top1.least:.2f} "
                 f"to {top1.most:.2f}, standard deviation {top1.deviation:.2f}"

@@ -67,6 +67,7 @@ def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[st
             arithmetic="attention",
             w_bits=spec.w_bits,
             a_bits=spec.a_bits,
+            calibration=spec.calibration,
             seed=seed,
             calibration_images=None if request.load else request.calibration_images,
         ),

@@ -16,7 +16,9 @@ from bitlog2.documents import (
     check_once,
     of,
 )
+from bitlog2.names import CALIBRATIONS
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim.checks import check_choice
 
 from ..words.fields import Field
 from .manifest import (
@@ -65,10 +67,20 @@ class Quantization(Document, frozen=True, kw_only=True):
     ]
     w_bits: Annotated[Bits, of("Width of weight codes.")]
     a_bits: Annotated[Bits, of("Width of activation codes.")]
+    calibration: Annotated[
+        str,
+        Meta(
+            description="How scales, weight codes and biases were chosen.",
+            extra_json_schema={"enum": list(CALIBRATIONS)},
+        ),
+    ] = CALIBRATIONS[0]
     seed: Annotated[Count, of("Seed of the calibration.")]
     calibration_images: Annotated[
         Size | None, of("Training images that calibrated; null for a quantized model from a file.")
     ] = None
+
+    def __post_init__(self) -> None:
+        check_choice("calibration", self.calibration, CALIBRATIONS)
 
 
 class Params(Document, frozen=True, kw_only=True):
@@ -322,9 +334,10 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
             raise ValueError(
                 f"command must be a shell command, got {self.command}: {error}"
             ) from None
-        named = dict(zip(words[1::2], words[2::2], strict=False))
+        usual = {"--calibration": CALIBRATIONS[0]}
+        named = usual | dict(zip(words[1::2], words[2::2], strict=False))
         yield "model of the command", words[:1], [self.model]
-        options = ("scheme", "w_bits", "a_bits", "seed", "calibration_images")
+        options = ("scheme", "w_bits", "a_bits", "seed", "calibration", "calibration_images")
         for name in options if "--load" not in named else ():
             option = f"--{name.replace('_', '-')}"
             yield (

@@ -116,7 +116,7 @@ def lower_named(
     Raises:
         TypeError, ValueError: as `lower`.
     """
-    source = f"{name} {spec.scheme} W{spec.w_bits}A{spec.a_bits}"
+    source = f"{name} {spec.scheme} {spec.form}"
     about: dict[str, Any] = {"source": source, "seed": seed, "resize": resize_of(name)}
     hardware = spec.hardware(NETWORK_FIELDS)
     return lower(model, images, pixels_of(name), hardware=hardware, **about)

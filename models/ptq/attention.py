@@ -16,6 +16,7 @@ from bitlog2.sim import (
     score_bias,
 )
 
+from .compensation import balance
 from .datapath import AttentionDatapath, MapRegisters
 from .layers import FloatLinear, IntegerLinear, QuantizedLayer, exact_matmul
 from .quantizers import (
@@ -128,6 +129,9 @@ class SelfAttention(nn.Module):
     ) -> None:
         """Freeze what is not frozen, from this input: q, k and v, then the quantizers after."""
         parts = self.split(x)
+        if self.qkv.compensates:
+            balance(self.qkv, self.proj, *(part.transpose(1, 2).flatten(2) for part in parts[1:]))
+            parts = self.split(x)
         quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
         for quantizer, values in zip(quantizers, parts, strict=True):
             if not quantizer.frozen:
@@ -286,7 +290,7 @@ class IntegerAttention(CodedAttention):
         if regs.weight_sum is not None:
             acc = acc / regs.weight_sum.unsqueeze(-1)
         real = acc * (self.v_quantizer.delta.double() / self.delta)
-        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype))
+        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype).transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .compensation import compensated, refitted
 from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
 
 _INT8_MAX, _INT16_MAX = 127, 32767
@@ -99,8 +100,10 @@ class QuantizedLayer(LateBuffers):
         bias: (out,) float32 or None, not quantized. Parameters, both.
         reparam_r, reparam_b: (in,) float32, what reparameterization divided the LayerNorm before
             this layer by and took away from it; empty where there was none.
+        compensates: whether calibration fits weight codes and bias to the layer's output.
     """
 
+    compensates = False
     late_buffers: tuple[str, ...] = ("reparam_r", "reparam_b")
     reparam_r: Tensor
     reparam_b: Tensor
@@ -122,7 +125,30 @@ class QuantizedLayer(LateBuffers):
         if not self.input_quantizer.frozen:
             self.input_quantizer.observe(x)
         if not self.weight_quantizer.frozen:
-            self.weight_quantizer.observe(self.weight)
+            if self.compensates:
+                self._compensate(self.rows(x), self.rows(self.input_quantizer.quantized(x)))
+            else:
+                self.weight_quantizer.observe(self.weight)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return inputs as rows that the weight is multiplied by, (n, in)."""
+        return x.reshape(-1, x.shape[-1])
+
+    def _compensate(self, x: Tensor, coded: Tensor) -> None:
+        """Fit weight and bias, the weight rounded to codes, to inputs (n, in) and their codes."""
+        mean = self.weight.flatten(1).double() @ x.double().mean(dim=0)
+        weight = refitted(self.weight, x, coded)
+        self.weight_quantizer.observe(weight)
+        weight = compensated(weight, coded, self.weight_quantizer)
+        mean -= weight.flatten(1).double() @ coded.double().mean(dim=0)
+        bias = mean.to(weight.dtype) if self.bias is None else (self.bias + mean).to(weight.dtype)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+
+def patches(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    """Return the patches of images (B, in, H, W), (B, patches, in * kernel)."""
+    return F.unfold(x, kernel, stride=stride).transpose(1, 2)
 
 
 class FloatLinear(QuantizedLayer):
@@ -156,6 +182,10 @@ class FloatConv2d(QuantizedLayer):
         """Return (B, out, H / stride, W / stride) float32."""
         weight = self.weight_quantizer(self.weight)
         return F.conv2d(self.input_quantizer(x), weight, self.bias, self.stride)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the patches of images (B, in, H, W), (n, in * kernel)."""
+        return patches(x, self.weight.shape[2:], self.stride).flatten(0, 1)
 
 
 class IntegerLinear(QuantizedLayer):
@@ -222,7 +252,10 @@ class IntegerConv2d(IntegerLinear):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out, H', W') float32 of images (B, in, H, W)."""
         kernel = self.weight.shape[2:]
-        patches = F.unfold(self.input_quantizer.centred(x), tuple(kernel), stride=self.stride)
-        out = self.from_centred(patches.transpose(1, 2))  # (B, patches, out)
-        rows = (x.shape[2] - kernel[0]) // self.stride[0] + 1
-        return out.transpose(1, 2).reshape(len(x), len(self.weight), rows, -1)
+        out = self.from_centred(patches(self.input_quantizer.centred(x), kernel, self.stride))
+        lines = (x.shape[2] - kernel[0]) // self.stride[0] + 1
+        return out.transpose(1, 2).reshape(len(x), len(self.weight), lines, -1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the patches of images (B, in, H, W), (n, in * kernel)."""
+        return patches(x, self.weight.shape[2:], self.stride).flatten(0, 1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bitlog2.documents import Document, brief, of
 from bitlog2.names import (
     ARITHMETICS,
+    CALIBRATIONS,
     FLOAT_ONLY,
     MODEL_SCHEMES,
     NORMALIZED,
@@ -24,7 +25,7 @@ from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.network import NetworkConfig
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
-from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear
+from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear, QuantizedLayer
 from .quantizers import (
     CodeUniform,
     FloatMap,
@@ -32,6 +33,7 @@ from .quantizers import (
     NormalizedMap,
     PublishedUniform,
     Sqrt2Map,
+    UniformQuantizer,
     normalized_map,
 )
 from .reparameterize import norm_and_linear, reparameterize
@@ -154,10 +156,19 @@ class QuantizationSpec(Document, frozen=True):
             "float arithmetic, nor for a map without a datapath."
         ),
     ] = ()
+    calibration: Annotated[
+        str,
+        _one_of(CALIBRATIONS),
+        of(
+            "`repq`: as published; `compensated`: each weight code makes up for the rounding of "
+            "those before it, each bias for that of all."
+        ),
+    ] = CALIBRATIONS[0]
 
     def __post_init__(self) -> None:
         check_choice("scheme", self.scheme, MODEL_SCHEMES)
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
+        check_choice("calibration", self.calibration, CALIBRATIONS)
         if self.scheme not in SCHEMES_OF[self.arithmetic]:
             raise ValueError(_no_form(self.scheme, self.arithmetic))
         for name in ("w_bits", "a_bits"):
@@ -184,6 +195,17 @@ class QuantizationSpec(Document, frozen=True):
                 )
             self.attention_config()
             self.network_config()
+
+    @property
+    def form(self) -> str:
+        """The widths, and the calibration unless it is the published one: `W4A4 compensated`."""
+        widths = f"W{self.w_bits}A{self.a_bits}"
+        return widths if self.calibration == CALIBRATIONS[0] else f"{widths} {self.calibration}"
+
+    @property
+    def beside_scheme(self) -> tuple[Any, ...]:
+        """All that it holds but the scheme."""
+        return msgspec.structs.astuple(self)[1:]
 
     def attention_config(self) -> AttentionConfig:
         """Return the configuration of the datapath; ValueError for a scheme that has none."""
@@ -250,6 +272,8 @@ def quantize(
     stage(STAGES[2])
     if integer:
         quantized = integer_path(quantized, spec).to(images.device, images.dtype)
+    if spec.calibration == "compensated":
+        _compensate(quantized)
     _calibrate(quantized, images)
     return _in_float32(quantized)
 
@@ -272,6 +296,19 @@ def uncalibrated(
     spec = _fitting(spec, require_supported(result, images))
     _to_float_path(result, spec)
     return result, spec
+
+
+def _compensate(model: nn.Module) -> None:
+    """Let the next calibration fit all but the quantizers of reparameterized inputs."""
+    kept = set()
+    for layer in model.modules():
+        if isinstance(layer, QuantizedLayer):
+            layer.compensates = True
+            if layer.reparam_r.numel():
+                kept.add(layer.input_quantizer)
+    for each in model.modules():
+        if isinstance(each, UniformQuantizer) and each not in kept:
+            each.thaw()
 
 
 def _in_float32(model: nn.Module) -> nn.Module:

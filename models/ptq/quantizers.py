@@ -181,6 +181,10 @@ class UniformQuantizer(LateBuffers, Quantizer):
         self.delta = delta.reshape(shape)
         self.zero_point = zero_point.reshape(shape)
 
+    def quantized(self, x: Tensor) -> Tensor:
+        """Return what the codes of x stand for, the shape of x."""
+        raise NotImplementedError
+
     def thaw(self) -> None:
         """Forget the parameters, so that the next calibration pass observes anew."""
         self.delta = self.delta.new_empty(0)
@@ -200,6 +204,10 @@ class PublishedUniform(UniformQuantizer):
         code = ((x / self.delta).round() + self.zero_point).clamp(0, self.max_code)
         return (code - self.zero_point) * self.delta
 
+    def quantized(self, x: Tensor) -> Tensor:
+        """Return what the codes of x stand for, the shape of x."""
+        return self(x)  # type: ignore[no-any-return]
+
 
 class CodeUniform(UniformQuantizer):
     """The integer arithmetic: values in, codes out; RND, and a zero point that is a code."""
@@ -215,6 +223,10 @@ class CodeUniform(UniformQuantizer):
         self.require_frozen()
         rounded = (x / self.delta).add_(0.5).floor_()
         return rounded.clamp_(-self.zero_point, self.max_code - self.zero_point)
+
+    def quantized(self, x: Tensor) -> Tensor:
+        """Return what the codes of x stand for, the shape of x."""
+        return self.centred(x).mul_(self.delta)
 
 
 def best_delta(level: Tensor, x: Tensor, scheme: Scheme, *, largest: int) -> int:

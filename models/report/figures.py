@@ -197,8 +197,7 @@ def _label(cell: CellResult) -> str:
     how = cell.quantization
     if how is None:
         return "unquantized"
-    bits = "" if (how.w_bits, how.a_bits) == (4, 4) else f" W{how.w_bits}A{how.a_bits}"
-    return f"{how.scheme}, {how.arithmetic}{bits}"
+    return f"{how.scheme}, {how.arithmetic} {how.form}".removesuffix(" W4A4")
 
 
 def _full_label(cell: CellResult) -> str:

@@ -121,13 +121,14 @@ def _command(result: Result, cell: CellResult) -> str:
         words += [f"--vary {SHORT_NAMES.get(name, name)}={value}" for name, value in how.datapath]
         if (how.w_bits, how.a_bits) != (4, 4):
             words.append(f"--bits {how.w_bits}/{how.a_bits}")
-        words.append(f"--seed {cell.seed}")
+        words.append(f"--calibration {how.calibration} --seed {cell.seed}")
     else:
         words = ["bitlog2 evaluate --run NEW_FOLDER", f"--models {shlex.quote(cell.model)}"]
         scheme, arithmetic = ("none", "float") if how is None else (how.scheme, how.arithmetic)
         words += [f"--schemes {scheme}", f"--arithmetic {arithmetic}"]
         if how is not None:
-            words += [f"--bits {how.w_bits}/{how.a_bits}", f"--seeds {cell.seed}"]
+            words += [f"--bits {how.w_bits}/{how.a_bits}", f"--calibration {how.calibration}"]
+            words.append(f"--seeds {cell.seed}")
     if cell.check is not None:
         words.append(f"--check {cell.check.mode}")
     words += [f"--batch-size {request.batch_size}", f"--threads {request.threads}"]

@@ -12,6 +12,7 @@ import torch
 from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
+    CALIBRATIONS,
     CODED,
     DIGESTS,
     EMBEDDED,
@@ -66,6 +67,7 @@ class Cell:
         return (
             f"{self.model}-{spec.scheme}-{spec.arithmetic}-w{spec.w_bits}a{spec.a_bits}"
             f"{''.join(f'-{SHORT_NAMES.get(name, name)}{value}' for name, value in spec.datapath)}"
+            f"{'' if spec.calibration == CALIBRATIONS[0] else f'-{spec.calibration}'}"
             f"-seed{self.seed}"
         )
 
@@ -120,6 +122,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
             "kind of hardware; cells without a datapath do not differ by it."
         ),
     ] = ((),)
+    calibrations: Annotated[
+        tuple[str, ...], of("How scales, weight codes and biases are chosen.")
+    ] = CALIBRATIONS[:1]
     check: Annotated[
         str,
         of(
@@ -192,7 +197,11 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "checkpoints", files)
 
     def _check_lists(self) -> None:
-        known = {"schemes": MODEL_SCHEMES, "arithmetics": ARITHMETICS}
+        known = {
+            "schemes": MODEL_SCHEMES,
+            "arithmetics": ARITHMETICS,
+            "calibrations": CALIBRATIONS,
+        }
         for name in ("models", *known, "bits", "seeds", "datapaths"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values:
@@ -245,7 +254,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
     def specs(self) -> list[QuantizationSpec]:
         """Return how models are quantized, in the order of the table."""
         return [
-            QuantizationSpec(scheme, arithmetic, w_bits, a_bits, datapath)
+            QuantizationSpec(scheme, arithmetic, w_bits, a_bits, datapath, calibration)
             for arithmetic in self.arithmetics
             for w_bits, a_bits in self.bits
             for scheme in self.schemes
@@ -253,6 +262,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
             for datapath in (
                 self.datapaths if arithmetic != "float" and scheme in SCHEMES else ((),)
             )
+            for calibration in self.calibrations
         ]
 
     def cells(self) -> list[Cell]:
@@ -349,6 +359,7 @@ def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
         "arithmetics": (spec.arithmetic,),
         "bits": ((spec.w_bits, spec.a_bits),),
         "datapaths": (spec.datapath,),
+        "calibrations": (spec.calibration,),
         "seeds": (seed,),
         "load": str(path),
     }
@@ -366,8 +377,6 @@ def _absolute(name: str, path: Any) -> str:
 
 def labels(cells: Sequence[Cell]) -> dict[Cell, str]:
     """Return the label of each cell in a table: its scheme where that is enough, else its name."""
-    forms = {
-        (c.spec.arithmetic, c.spec.w_bits, c.spec.a_bits, c.spec.datapath) for c in cells if c.spec
-    }
+    forms = {cell.spec.beside_scheme for cell in cells if cell.spec}
     short = len({c.model for c in cells}) == 1 and len(forms) <= 1
     return {c: c.scheme if short else c.name for c in cells}

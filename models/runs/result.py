@@ -579,7 +579,7 @@ def _comparisons(answers: list[CellAnswers]) -> list[Comparison]:
             by_spec.setdefault(each.cell.spec, []).append(each)
     families: dict[tuple[Any, ...], list[QuantizationSpec]] = {}
     for spec in by_spec:
-        families.setdefault(_family(spec), []).append(spec)
+        families.setdefault(spec.beside_scheme, []).append(spec)
     found: list[Comparison] = []
     for specs in families.values():
         unquantized = [] if first is None else [(None, spec) for spec in specs]
@@ -589,10 +589,6 @@ def _comparisons(answers: list[CellAnswers]) -> list[Comparison]:
         ]
         found += _corrected(pairs)
     return found
-
-
-def _family(spec: QuantizationSpec) -> tuple[Any, ...]:
-    return (spec.arithmetic, spec.w_bits, spec.a_bits, spec.datapath)
 
 
 def _comparison(
@@ -659,7 +655,7 @@ def significance(comparisons: Sequence[Comparison]) -> list[str]:
     families: dict[str, list[tuple[str, str, Paired]]] = {}
     for pair in comparisons:
         for measure, paired in pair.measures():
-            title = f"{pair.model}, {pair.b.arithmetic}, W{pair.b.w_bits}A{pair.b.a_bits}"
+            title = f"{pair.model}, {pair.b.arithmetic}, {pair.b.form}"
             title += f", {pair.seeds} seeds" * (pair.seeds > 1)
             known = families.setdefault(f"{title}, {measure}", [])
             known.append((pair.scheme_a, pair.b.scheme, paired))
@@ -668,7 +664,7 @@ def significance(comparisons: Sequence[Comparison]) -> list[str]:
 
 #: Heads of the table of paired comparisons as CSV.
 _PAIR_COLUMNS = (
-    *("model", "arithmetic", "w_bits", "a_bits", "seeds", "measure", "a", "b"),
+    *("model", "arithmetic", "w_bits", "a_bits", "calibration", "seeds", "measure", "a", "b"),
     *("only_a", "only_b", "difference", "detectable", "p", "holm"),
 )
 
@@ -677,10 +673,12 @@ def pairs_table(results: Sequence[Result]) -> str:
     """Return every paired comparison of finished runs as CSV, a line for each measure."""
     lines = [",".join(_PAIR_COLUMNS)]
     for pair in (pair for result in results for pair in result.comparisons):
-        how = (pair.model, pair.b.arithmetic, pair.b.w_bits, pair.b.a_bits, pair.seeds)
+        spec = pair.b
+        how = (spec.arithmetic, spec.w_bits, spec.a_bits, spec.calibration, pair.seeds)
         for measure, x in pair.measures():
             points = (f"{x.difference:.3f}", f"{x.detectable:.3f}", f"{x.p:.3g}", f"{x.holm:.3g}")
-            row = (*how, measure, pair.scheme_a, pair.b.scheme, x.only_a, x.only_b, *points)
+            names = (measure, pair.scheme_a, spec.scheme)
+            row = (pair.model, *how, *names, x.only_a, x.only_b, *points)
             lines.append(",".join(map(str, row)))
     return "\n".join([*lines, ""])
 
@@ -711,7 +709,7 @@ def latex_table(results: Sequence[Result]) -> str:
 
 #: Heads of the table of runs as CSV.
 _COLUMNS = (
-    *("model", "scheme", "arithmetic", "w_bits", "a_bits", "seed", "images", "top1"),
+    *("model", "scheme", "arithmetic", "w_bits", "a_bits", "calibration", "seed", "images", "top1"),
     *("agrees_unquantized", "agrees_attention"),
 )
 
@@ -734,8 +732,9 @@ def csv_table(folders: Sequence[RunFolder]) -> str:
                 _percent(found.top1 == known[each]) if each in known else ""
                 for each in (_form(Cell(cell.model)), (*form[:-1], "attention"))
             ]
-            how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, cell.seed)
-            row = (cell.model, *how, len(found.top1), _percent(found.right), *agreeing)
+            how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, spec.calibration)
+            shares = (_percent(found.right), *agreeing)
+            row = (cell.model, *how, cell.seed, len(found.top1), *shares)
             lines.append(",".join(map(str, row)))
     return "\n".join([*lines, ""])
 
@@ -747,7 +746,8 @@ def _form(cell: Cell) -> tuple[Any, ...]:
         return (cell.model, None)
     hardware = tuple(spec.hardware(DATAPATH_FIELDS).items())
     widths = (spec.w_bits, spec.a_bits)
-    return (cell.model, cell.seed, spec.scheme, *widths, hardware, spec.arithmetic)
+    how = (spec.scheme, *widths, spec.calibration, hardware)
+    return (cell.model, cell.seed, *how, spec.arithmetic)
 
 
 def _percent(hits: NDArray[np.bool_]) -> str:
