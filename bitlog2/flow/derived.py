@@ -264,14 +264,17 @@ def attention_error_table() -> str:
     """
     path = _ROOT / "models" / "zoo" / "attention_error.json"
     found = json.loads(path.read_text(encoding="utf-8"))
-    columns = [(each, name) for name in ("error", "zeros", "mass") for each in found]
+    digits = {"error": 2, "zeros": 1, "mass": 1}
+    columns = [(each, name) for name in digits for each in found]
     heads = (f"{each.split('_patch')[0]}: {name} %" for each, name in columns)
     lines = [
         f"| code of the map | bits | {' | '.join(heads)} |",
         "|---|--:|" + "--:|" * len(columns),
     ]
     for code in (*CODED, *NORMALIZED, *CONTROLS):
-        figures = (str(found[each][code][f"{name}_percent"]) for each, name in columns)
+        figures = (
+            f"{found[each][code][f'{name}_percent']:.{digits[name]}f}" for each, name in columns
+        )
         lines.append(f"| `{code}` | {map_bits(code, 4) or '-'} | {' | '.join(figures)} |")
     return "\n".join([*lines, "", ""])
 
