@@ -113,3 +113,20 @@ def test_readme_trained_accuracies_are_the_stored_ones():
         )
         assert row["values_compared"] > 0
     assert "\n".join(lines) + "\n\n" in README
+
+
+def test_readme_accuracies_of_the_calibrations_are_the_stored_ones():
+    path = ROOT / "models" / "zoo" / "calibrations.csv"
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in csv.DictReader(path.read_text().splitlines()):
+        about = (row["model"], row["calibration"], row["images"])
+        found.setdefault(about, []).append((float(row["top1"]), float(row["agrees_unquantized"])))
+    lines = []
+    for (model, calibration, images), figures in found.items():
+        top1, agrees = zip(*figures, strict=True)
+        mean, least, most = sum(agrees) / len(agrees), min(agrees), max(agrees)
+        lines.append(
+            f"| `{model}` | `{calibration}` | {images} | {sum(top1) / len(top1):.2f} | "
+            f"{mean:.2f} | {least:.2f} to {most:.2f} |"
+        )
+    assert "\n".join(lines) + "\n\n" in README
