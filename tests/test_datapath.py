@@ -124,8 +124,8 @@ DECLARE = tuple(
     for name in ("multiplier", "parameters", "program", "program_file")
 )
 #: Modules that are there to run the simulator: to compare with it, to replay a mismatch, to load it
-#: once for all images of a cell, and to report what a program does.
-RUN_IT = {"check.py", "replay.py", "evaluation.py", "lower.py"}
+#: once for all images of a cell, to report what a program does, and to check passes of training.
+RUN_IT = {"check.py", "replay.py", "evaluation.py", "lower.py", "qat.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:

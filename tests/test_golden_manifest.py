@@ -23,7 +23,7 @@ WRONG = (None, "x", -1, 1 << 70, [], {}, 1.5, True)
 MISSING = object()
 NULLABLE = {"seed", "random_cases", "origin", "calibration_images", "lane_axis"}
 #: Without `format` a manifest is one of version 1.
-OPTIONAL = {"format", "calibration_images"}
+OPTIONAL = {"format", "calibration", "calibration_images"}
 FREE_TEXT = {"reason", "model", "layer"}
 
 
