@@ -296,6 +296,7 @@ def test_qat_model_copies_and_continues_from_its_state():
         assert torch.equal(each(x), model(x))
 
 
+@pytest.mark.long
 def test_qat_example_makes_a_model_that_loads_checks_lowers_and_trains_on(tmp_path):
     example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "qat.py"))
     few = ["--bits", "3", "--images", "8", "--batch", "4", "--epochs", "2", "--held-out", "16"]
