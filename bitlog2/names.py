@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bitlog2.sim.own_scheme import canonical_scheme, is_coded, is_own, scheme_named
 from bitlog2.sim.scheme import ROW_MAX, SCHEMES, Scheme
 
 #: The published baselines: RepQ-ViT's base-sqrt(2) code, float arithmetic only.
@@ -47,14 +48,35 @@ MOST_CLASSES = 100_000
 LARGEST_SEED = 2**31 - 1
 
 
+def model_scheme(name: str) -> str:
+    """Return a code of the attention map by the name that files keep, one of one's own too.
+
+    Raises:
+        ValueError: it is none of `MODEL_SCHEMES`, nor declares or is registered as one's own.
+    """
+    if name not in MODEL_SCHEMES and not (isinstance(name, str) and is_own(name)):
+        raise ValueError(
+            f"scheme must be one of {', '.join(MODEL_SCHEMES)}, or a code of one's own, got "
+            f"{str(name)[:100]!r}"
+        )
+    return canonical_scheme(name)
+
+
+def has_form(scheme: str, arithmetic: str) -> bool:
+    """Whether an arithmetic has a form of a code of the attention map."""
+    return scheme in SCHEMES_OF[arithmetic] or is_own(scheme)
+
+
 def map_bits(scheme: str, a_bits: int) -> int | None:
     """Return the bits that the code of one attention value takes; None for a float map.
 
     A zero flag is counted. The BitLog2 and RowMax codes and `uniform_4` stay as they are at any
     `a_bits`; the base-sqrt(2) codes have 2**a_bits levels, and one more in the 17-level form.
     """
-    if coded := SCHEMES.get(scheme, NORMALIZED.get(scheme)):
-        return coded.storage_bits
+    if is_coded(scheme):
+        return scheme_named(scheme).storage_bits
+    if scheme in NORMALIZED:
+        return NORMALIZED[scheme].storage_bits
     if scheme in FLOAT_ONLY:
         return a_bits + (scheme == "Sqrt2_17")
     return UNIFORM_BITS if scheme == "uniform_4" else None

@@ -21,6 +21,7 @@ from .values import (
     model_and_file,
     one_of,
     output_file,
+    scheme_name,
     sha256,
     value,
 )
@@ -130,7 +131,7 @@ class Grid:
     models: Annotated[tuple[str, ...] | None, Models] = None
     """list as vit_small,deit_tiny; all: the pretrained"""
     schemes: Annotated[
-        tuple[str, ...] | None, value(comma_list(one_of(MODEL_SCHEMES), "all", "normalized"))
+        tuple[str, ...] | None, value(comma_list(scheme_name(MODEL_SCHEMES), "all", "normalized"))
     ] = None
     """list; all: every scheme and control of the arithmetic; normalized: RowMax_16 and the codes to
     hold it against, whose rows are divided by the sum of their values, in float or attention"""

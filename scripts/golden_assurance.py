@@ -11,7 +11,7 @@ from bitlog2.names import CODED, COSTED, MOST_MUTANTS, PLACED, TECHNOLOGIES
 
 from .options import RtlOptions, group, refuse
 from .terminal import command, progress, report, write_json
-from .values import SEED, HeadDim, Json, Lanes, integer, one_of, value
+from .values import SEED, HeadDim, Json, Lanes, integer, one_of, scheme_name, value
 
 COVERAGE_EXAMPLES = """example:
   bitlog2 golden emit --out vectors
@@ -180,7 +180,7 @@ class Placing:
 
     module: Annotated[tuple[str, ...], value(one_of(tuple(MODULES)), repeated=True)] = ()
     """may be repeated (default: every module but stand-ins)"""
-    scheme: Annotated[tuple[str, ...], value(one_of(CODED), repeated=True)] = ()
+    scheme: Annotated[tuple[str, ...], value(scheme_name(CODED), repeated=True)] = ()
     """may be repeated (default: all)"""
     lanes: Annotated[tuple[int, ...], value(integer(1, 64), repeated=True)] = ()
     """keys per beat of the rows; may be repeated (default: 1, 4, 16)"""

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from bitlog2.flow.selection import Selection
 from bitlog2.names import CALIBRATIONS, MODEL_SCHEMES
 
-from .values import integer, mapping, one_of, pair, value
+from .values import integer, mapping, one_of, pair, scheme_name, value
 
 if TYPE_CHECKING:
     from bitlog2.golden.simulation import Rtl
@@ -91,7 +91,7 @@ class ModelData:
 class QuantizationOptions:
     """QuantizationOptions of a model."""
 
-    scheme: Annotated[str | None, value(one_of(MODEL_SCHEMES))] = None
+    scheme: Annotated[str | None, value(scheme_name(MODEL_SCHEMES))] = None
     """code of the attention map (default: BitLog2_Half_17)"""
     w_bits: Annotated[int | None, value(integer(2, 8))] = None
     """width of weight codes (default: 4)"""

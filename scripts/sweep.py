@@ -20,6 +20,7 @@ from .values import (
     one_of,
     output_file,
     pair,
+    scheme_name,
     value,
 )
 
@@ -41,7 +42,7 @@ NAMES = (*AttentionConfig.swept(), *NetworkConfig.swept(), "scheme")
 def varied(text: str) -> tuple[str, tuple[Any, ...]]:
     """Parse NAME=V1,V2,..."""
     name, values = pair(f"NAME=V1,V2,... with NAME one of {', '.join(NAMES)}")(text)
-    parse = one_of(CODED) if one_of(NAMES)(name) == "scheme" else integer(0, 64)
+    parse = scheme_name(CODED) if one_of(NAMES)(name) == "scheme" else integer(0, 64)
     return name, comma_list(parse)(values)
 
 

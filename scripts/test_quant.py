@@ -10,7 +10,7 @@ from typing import Annotated
 
 from bitlog2.names import CALIBRATIONS, MODEL_SCHEMES
 from bitlog2.scripts.terminal import STYLE, command, progress, run
-from bitlog2.scripts.values import SEED, integer, model_name, one_of, value
+from bitlog2.scripts.values import SEED, integer, model_name, one_of, scheme_name, value
 
 EXAMPLES = """examples:
   python scripts/test_quant.py --model deit_small --dataset /imagenet \\
@@ -37,7 +37,7 @@ def quantize(
     w_bits: Annotated[int, value(integer(2, 8), name=("--w_bits", "--w_bit"))] = 4,
     a_bits: Annotated[int, value(integer(2, 8), name=("--a_bits", "--a_bit"))] = 4,
     log_quant_scheme: Annotated[
-        str, value(one_of(MODEL_SCHEMES), name="--log_quant_scheme")
+        str, value(scheme_name(MODEL_SCHEMES), name="--log_quant_scheme")
     ] = "BitLog2_Half_17",
     arithmetic: Annotated[str, value(one_of(("float", "attention")))] = "float",
     calibration: Annotated[str, value(one_of(CALIBRATIONS))] = CALIBRATIONS[0],

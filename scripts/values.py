@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from bitlog2.names import BETWEEN_MODELS, LARGEST_SEED, MODELS, TIMM_NAMES, canonical_model
+from bitlog2.sim.own_scheme import canonical_scheme, is_own
 
 T = TypeVar("T")
 
@@ -67,6 +68,18 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
         return text
 
     parse.names = tuple(names)  # type: ignore[attr-defined]
+    return parse
+
+
+def scheme_name(names: Collection[str]) -> Callable[[str], str]:
+    """Return the parser of one of some codes of the map, or of one of a user's own."""
+
+    def parse(text: str) -> str:
+        if not is_own(text):
+            return one_of(names)(text)
+        return canonical_scheme(text)
+
+    parse.names = (*names, "LABEL=FAMILY:VALUES[:THRESHOLDS]")  # type: ignore[attr-defined]
     return parse
 
 

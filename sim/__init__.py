@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .config import AttentionConfig, LayerParams, config_from_mapping
     from .heads import AttentionTrace, attention, attention_from_scores
     from .multiplier import multiplier_and_shift, score_bias
+    from .own_scheme import register_scheme, scheme_named
     from .packing import pack_levels, unpack_levels
     from .registers import (
         HIDDEN_REGISTERS,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         REGISTERS,
         ROW_REGISTERS,
     )
-    from .scheme import SCHEMES, Scheme, scheme_named
+    from .scheme import SCHEMES, Scheme
     from .table import exp2_table
 else:
     __getattr__ = on_first_use(__name__, __file__)
@@ -42,6 +43,7 @@ __all__ = [
     "exp2_table",
     "multiplier_and_shift",
     "pack_levels",
+    "register_scheme",
     "scheme_named",
     "score_bias",
     "unpack_levels",

@@ -8,8 +8,12 @@ from typing import ClassVar
 from .checks import check_int
 from .datapath import PORTS, ports_of, units_of
 from .declarations import Configuration, Parameters, Port, Unit, choice, one_of, pin
+from .own_scheme import OWN_NAME, canonical_scheme, scheme_named
 from .scheme import SCHEMES, Scheme
 from .table import exp2_table
+
+#: The largest sum of a row's values, for what divides by it.
+LARGEST_WEIGHT = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class AttentionConfig(Configuration):
     Source: SPEC.md, "Configuration", BL2-CONF-01 to -03.
     """
 
-    scheme: str = one_of("BitLog2_Half_17", SCHEMES, "code of the attention map, section 4")
+    scheme: str = one_of(
+        "BitLog2_Half_17", SCHEMES, "code of the attention map, section 4", pattern=OWN_NAME
+    )
     q_bits: int = choice(4, 2, 8, "bits of the unsigned codes of q")
     k_bits: int = choice(4, 2, 8, "bits of the unsigned codes of k")
     v_bits: int = choice(4, 2, 8, "bits of the unsigned codes of v")
@@ -78,7 +84,13 @@ class AttentionConfig(Configuration):
     out_product_bits: int | None = pin("out_product")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scheme", canonical_scheme(self.scheme))
         super().__post_init__()
+        if self.largest_weight > LARGEST_WEIGHT:
+            raise ValueError(
+                f"max_tokens must be at most {LARGEST_WEIGHT // self.code.int_max} with "
+                f"{self.scheme}, whose rows sum to {self.code.int_max} a key, got {self.max_tokens}"
+            )
         if self.max_layer_n2 < 0:
             least = self.max_n2 - self.max_layer_n2
             raise ValueError(
@@ -106,7 +118,7 @@ class AttentionConfig(Configuration):
     @cached_property
     def code(self) -> Scheme:
         """The scheme that codes the attention map."""
-        return SCHEMES[self.scheme]
+        return scheme_named(self.scheme)
 
     @cached_property
     def table(self) -> tuple[int, ...]:
@@ -115,8 +127,16 @@ class AttentionConfig(Configuration):
 
     @property
     def largest_weight(self) -> int:
-        """The largest sum of the values of a row's levels."""
-        return self.code.int_max * (self.max_tokens if self.code.row_max else 1)
+        """The largest sum of the values of a row's levels.
+
+        Quotients: the p of a row sum to at most A, and a level's value is at most so many times its
+        p as its threshold: once, unless a code of one's own rounds up.
+        """
+        code = self.code
+        if code.row_max:
+            return code.int_max * self.max_tokens
+        pairs = zip(code.values[1:], code.thresholds(), strict=True)
+        return max(code.int_max * value // p for value, p in pairs)
 
     @property
     def max_layer_n2(self) -> int:

@@ -1,6 +1,7 @@
 """What a configuration, a port and a unit are declared with; everything else is derived."""
 
-from collections.abc import Container, Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -29,9 +30,9 @@ def choice(default: int, low: int, high: int, text: str, *, sweep: str | None = 
     return field(default=default, metadata=facts)
 
 
-def one_of(default: str, names: Mapping[str, Any], text: str) -> Any:
-    """Declare a field that holds one of these names."""
-    return field(default=default, metadata={"names": tuple(names), "text": text})
+def one_of(default: str, names: Mapping[str, Any], text: str, *, pattern: str = "") -> Any:
+    """Declare a field that holds one of these names, or else a text that matches as a whole."""
+    return field(default=default, metadata={"names": tuple(names), "text": text, "else": pattern})
 
 
 def pin(register: str) -> Any:
@@ -135,7 +136,8 @@ class Configuration:
         for each in fields(self):
             value, facts = getattr(self, each.name), each.metadata
             if "names" in facts:
-                check_choice(each.name, value, facts["names"])
+                if not (isinstance(value, str) and re.fullmatch(facts["else"], value)):
+                    check_choice(each.name, value, facts["names"])
             elif "low" in facts or value is not None:
                 low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
                 object.__setattr__(self, each.name, check_int(each.name, value, low, high))
@@ -237,10 +239,17 @@ class Configuration:
         return cls(**values)
 
 
+def name_schema(names: Sequence[str], pattern: str = "") -> dict[str, Any]:
+    """Return the JSON schema of one of some names, or else of a text that matches as a whole."""
+    known = {"enum": list(names)}
+    other = {"type": "string", "pattern": f"^{pattern}$(?!\\n)"}
+    return {"anyOf": [known, other]} if pattern else known
+
+
 def _field_schema(each: Field[Any]) -> dict[str, Any]:
     facts = each.metadata
     if "names" in facts:
-        return {"enum": list(facts["names"]), "description": facts["text"]}
+        return {**name_schema(facts["names"], facts["else"]), "description": facts["text"]}
     kind = "integer" if "low" in facts else ["integer", "null"]
     low, high = facts.get("low", 1), facts.get("high", LARGEST_WIDTH)
     return {"type": kind, "minimum": low, "maximum": high, "description": facts["text"]}

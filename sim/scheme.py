@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from .table import distance_thresholds
+
 #: How a level is found: from the quotient of e and the row sum, or from the distance alone.
 QUOTIENT, ROW_MAX = "quotient", "row_max"
 FAMILIES = (QUOTIENT, ROW_MAX)
+#: Fraction bits of the thresholds of a code of one's own: the most that a distance has.
+OWN_FRACTION_BITS = 8
 
 
 @dataclass(frozen=True)
 class Scheme:
     """A code for values in [0, 1]: a level is a power of two, or of two and its 1.5-fold.
+
+    A code of a user's own (`own_scheme.py`) may have any values and thresholds in their place.
 
     Attributes:
         name: as it is published; RowMax is this project's own.
@@ -21,6 +27,9 @@ class Scheme:
         levels: level 0 (zero) counted. Sixteen fit a 4-bit register; seventeen need four bits and
             a zero flag: a fifth bit of storage.
         family: `quotient` or `row_max`.
+        own_values: the values of a code that is no such ladder, whose `octave_levels` is 0.
+        own_thresholds: in a code of one's own, what reaches levels 1 to the top one: p, or in the
+            family row_max a distance in units of 2**-8 octaves.
 
     Source: BitLog2, `int_max` and levels as published.
     """
@@ -30,6 +39,13 @@ class Scheme:
     octave_levels: int
     levels: int
     family: str = QUOTIENT
+    own_values: tuple[int, ...] = ()
+    own_thresholds: tuple[int, ...] = ()
+
+    @property
+    def is_ladder(self) -> bool:
+        """Whether the values are powers of two and their 1.5-fold, with the thresholds of these."""
+        return self.octave_levels > 0
 
     @property
     def row_max(self) -> bool:
@@ -39,12 +55,17 @@ class Scheme:
     @property
     def half(self) -> bool:
         """Whether there are half steps: levels that are the 1.5-fold of a power of two."""
-        return self.octave_levels < self.top_level
+        return 0 < self.octave_levels < self.top_level
 
     @property
     def top_level(self) -> int:
         """The largest level, 15 or 16."""
         return self.levels - 1
+
+    @property
+    def middle_level(self) -> int:
+        """The largest level that stands for at most A / 2, or else 1."""
+        return max(1, sum(2 * value <= self.int_max for value in self.values[1:]))
 
     @property
     def zero_flag(self) -> bool:
@@ -69,12 +90,32 @@ class Scheme:
     @cached_property
     def values(self) -> tuple[int, ...]:
         """The integer that each level stands for, in units of 1/A: strictly increasing from 0."""
+        if not self.is_ladder:
+            return self.own_values
         ladder = [0]
         for level in range(1, self.levels):
             above = max(level - self.octave_levels, 0)
             k, half_bit = min(level, self.octave_levels) - 1 + (above >> 1), above & 1
             ladder.append(((2 + half_bit) << k) >> 1)
         return tuple(ladder)
+
+    def thresholds(self, fraction_bits: int = OWN_FRACTION_BITS) -> tuple[int, ...]:
+        """Return what reaches levels 1 to the top one.
+
+        The smallest p of each level (BL2-LOG2-01 to -03); in the family row_max its largest d
+        (BL2-DIST-01), F = fraction_bits. A threshold of one's own is cut off to F bits: the same d
+        as compared with it in full.
+        """
+        if not self.row_max:
+            return self.own_thresholds or self.values[1:]
+        if self.own_thresholds:
+            return tuple(each >> OWN_FRACTION_BITS - fraction_bits for each in self.own_thresholds)
+        return distance_thresholds(self.values, fraction_bits)[::-1]
+
+
+def scheme_label(name: str) -> str:
+    """Return a name without the declaration that a code of one's own carries in it."""
+    return name.partition("=")[0]
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -87,10 +128,3 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("RowMax_16", 1024, octave_levels=7, levels=16, family=ROW_MAX),
     )
 }
-
-
-def scheme_named(name: str) -> Scheme:
-    """Return the scheme of that name; ValueError lists the legal ones."""
-    if name not in SCHEMES:
-        raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
-    return SCHEMES[name]

@@ -38,7 +38,7 @@ def distance_thresholds(values: Sequence[int], fraction_bits: int) -> tuple[int,
     their logarithmic mean and A the largest value; that of level 1 lies an octave behind its value.
 
     Args:
-        values: of the levels, 0 and then powers of two or their 1.5-fold, rising.
+        values: of the levels, rising from 0.
         fraction_bits: F.
 
     Source: SPEC.md BL2-DIST-01.
@@ -51,7 +51,7 @@ def distance_thresholds(values: Sequence[int], fraction_bits: int) -> tuple[int,
 
 
 def _logarithm(a: int, b: int) -> int:
-    """Return ln(a / b), a / b from 1 to 2, with _BITS fraction bits: 2 atanh((a - b) / (a + b))."""
+    """Return ln(a / b), a above b, with _BITS fraction bits: 2 atanh((a - b) / (a + b))."""
     step = ((a - b) << _BITS) // (a + b)
     total, power, odd = 0, step, 1
     while power:

@@ -20,6 +20,7 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.checkpoint import load_quantized
 from bitlog2.names import CALIBRATIONS
 from bitlog2.sim import SCHEMES
+from bitlog2.sim.own_scheme import is_coded
 
 from .selection import Selection
 
@@ -38,7 +39,7 @@ def datapath_of(request: EvaluationRequest) -> tuple[str, QuantizationSpec, int]
     model, spec, seed = quantized[0].model, quantized[0].spec, quantized[0].seed
     assert spec is not None
     assert seed is not None
-    if spec.scheme not in SCHEMES:
+    if not is_coded(spec.scheme):
         raise ValueError(
             f"scheme must be one of {', '.join(SCHEMES)}, which have an integer datapath, "
             f"got {spec.scheme!r}"

@@ -21,6 +21,7 @@ from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch
 from bitlog2.models.watch.statistics import mean_attention_error
 from bitlog2.models.watch.watermarks import WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
+from bitlog2.sim.scheme import scheme_label
 
 from .capture import origin_of
 
@@ -190,9 +191,9 @@ class Table:
         """Print what follows the rows; return 1 where a register or the digest differed, else 0."""
         for spread in result.spread:
             top1, how = spread.top1, spread.quantization
-            name = f"{how.scheme:<19}"
+            name = f"{scheme_label(how.scheme):<19}"
             if self._width > 19:
-                name = f"{spread.model} {how.scheme} {how.arithmetic} {how.form}:"
+                name = f"{spread.model} {scheme_label(how.scheme)} {how.arithmetic} {how.form}:"
             print(
                 f"{name} top-1 over {top1.seeds} seeds: mean {top1.mean:.2f} %, {top1.least:.2f} "
                 f"to {top1.most:.2f}, standard deviation {top1.deviation:.2f}"

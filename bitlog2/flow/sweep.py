@@ -23,6 +23,7 @@ from bitlog2.sim.config import AttentionConfig
 from bitlog2.sim.datapath import ATTENTION
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.scheme import scheme_label
 
 #: The modules whose gates a sweep counts: one key's lane.
 UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
@@ -97,7 +98,7 @@ _WIDTH_HEAD = (
 def _width_line(row: WidthRow) -> str:
     same = "-" if row.same is None else f"{row.same:.2f}"
     return (
-        f"{row.scheme:<19}{f'{row.w_bits}/{row.a_bits}':>6}{row.stream_bits:>5}"
+        f"{scheme_label(row.scheme):<19}{f'{row.w_bits}/{row.a_bits}':>6}{row.stream_bits:>5}"
         f"{row.z_fraction_bits:>4}{row.root_bits:>6}{row.gain_bits:>6}{row.u_bits:>4}"
         f"{row.top1:>9.2f}{row.agrees:>10.2f}{same:>8}{row.residual_saturated:>20,}"
         f"{row.u_saturated:>10,}{row.register_bits:>15}"
@@ -106,7 +107,7 @@ def _width_line(row: WidthRow) -> str:
 
 def _line(row: SweepRow) -> str:
     return (
-        f"{row.scheme:<19}{row.fraction_bits:>3}{row.table_bits:>4}{row.top1:>9.2f}"
+        f"{scheme_label(row.scheme):<19}{row.fraction_bits:>3}{row.table_bits:>4}{row.top1:>9.2f}"
         f"{row.changed_levels:>18.2f}{row.output_error:>16.2f}{row.map_error:>13.2f}"
         f"{row.attention_error:>19.2f}"
         f"{row.register_bits:>15}{row.storage_bits:>10}"
@@ -143,13 +144,15 @@ def gates(
 
 
 def _count_gates(run: Path, result: Result, progress: Progress) -> dict[str, int]:
-    """Return the gates of every datapath of a run: of one key's lane and an output channel.
+    """Return the gates of every datapath of a run that the reference RTL has: of one key's lane and
+    an output channel.
 
     What this Yosys counted before is kept, and each count as soon as it is made.
     """
     tool = f"Yosys {cost.yosys_version()}, generic gates of {', '.join(UNITS)}"
     found = read_gates(run, result, tool)
-    cells = [c for c in result.cells if is_datapath(c) and c.name not in found]
+    built = (each for each in result.cells if is_datapath(each) and each.config.code.is_ladder)
+    cells = [each for each in built if each.name not in found]
     for cell in progress(cells, "gates", len(cells)):
         target, there = Target.of(cell.config), {each.lane for each in cell.config.units.values()}
         units = [unit for unit in UNITS if unit in there]

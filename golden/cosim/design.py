@@ -300,7 +300,8 @@ class Design:
             ValueError: the device has not the ports of the contract, or `rtl` does not fit it.
             ModuleNotFoundError: what reads the ports is not installed.
         """
-        rtl = Rtl(reference_files()) if rtl is None else rtl
+        target = open_set(folder).target
+        rtl = Rtl(reference_files(target.config)) if rtl is None else rtl
         if lanes is not None:
             if "LANES" in rtl.parameters:
                 raise ValueError(f"lanes must be left out with the parameter LANES, got {lanes}")
@@ -316,7 +317,6 @@ class Design:
             defines=rtl.defines,
             parameters=rtl.parameters,
         )
-        target = open_set(folder).target
         return cls(top, files, rtl, wrap(rtl, top, found, device, target), found.files, waves)
 
     @property

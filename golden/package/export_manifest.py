@@ -19,6 +19,8 @@ from bitlog2.documents import (
 from bitlog2.names import CALIBRATIONS
 from bitlog2.sim import SCHEMES, AttentionConfig, LayerParams
 from bitlog2.sim.checks import check_choice
+from bitlog2.sim.declarations import name_schema
+from bitlog2.sim.own_scheme import OWN_NAME
 
 from ..words.fields import Field
 from .manifest import (
@@ -58,7 +60,7 @@ class Quantization(Document, frozen=True, kw_only=True):
         str,
         Meta(
             description="Code of the attention map, that of the configuration.",
-            extra_json_schema={"enum": list(SCHEMES)},
+            extra_json_schema=name_schema(tuple(SCHEMES), OWN_NAME),
         ),
     ]
     arithmetic: Annotated[

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bitlog2.documents import one_line, plain
 from bitlog2.sim import SCHEMES, AttentionConfig, config_from_mapping
+from bitlog2.sim.own_scheme import is_own
 
 #: A message repeats what a file holds: a value may be as long as the file.
 _LONGEST_MESSAGE = 500
@@ -22,7 +23,7 @@ def preset_of(config: AttentionConfig) -> str | None:
 
 
 def load_config(text: str) -> AttentionConfig:
-    """Return the configuration of that preset, or in that JSON file.
+    """Return the configuration of that preset, of a code of one's own, or in that JSON file.
 
     A file holds an object of fields in UTF-8, each once, the rest at their defaults; or it is a
     set's manifest.
@@ -34,6 +35,8 @@ def load_config(text: str) -> AttentionConfig:
     """
     if text in PRESETS:
         return PRESETS[text]
+    if is_own(text):
+        return AttentionConfig(scheme=text)
     path = Path(text)
     if not path.is_file():
         raise ValueError(

@@ -16,16 +16,23 @@ _Flags = NDArray[np.bool_]
 
 
 def output_tie_shift(config: AttentionConfig) -> int:
-    """Return the n2 at which a one-key row with |v - zv| = M2 = 1 is half an LSB off."""
-    top = 1 if config.code.row_max else config.code.values[-1]
-    return (top & -top).bit_length()
+    """Return the n2 at which a one-key row with |v - zv| = M2 = 1 is half an LSB off; -1 for none.
+
+    acc is the top level's value. RowMax shifts by its leading one too, and that is no tie where the
+    value is not a power of two.
+    """
+    top = config.code.values[-1]
+    shift = (top & -top).bit_length()
+    if config.code.row_max:
+        shift -= top.bit_length() - 1
+    return shift if 0 < shift <= config.max_layer_n2 else -1
 
 
 def row_points(target: Target) -> list[Point]:
     """Return the coverage bins of attention rows."""
     config = target.config
     several, far = config.max_tokens >= 2, farthest(config)
-    ties, output_ties = config.max_n >= 1, config.max_layer_n2 >= output_tie_shift(config)
+    ties, output_ties = config.max_n >= 1, output_tie_shift(config) >= 0
     reach, vanishes = config.t_max - config.t_min, vanishing_distance(config) is not None
     of_level = "BL2-CODE-02" if config.code.zero_flag else "BL2-CODE-01"
     row_max = config.code.row_max

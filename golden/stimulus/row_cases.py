@@ -94,7 +94,7 @@ def _output_ties(maker: RowMaker) -> Iterable[RowCase]:
     """One key, |v - zv| = M2 = 1: acc is the top level's value and RND meets half an LSB."""
     config = maker.config
     n2 = output_tie_shift(config)
-    if n2 > config.max_layer_n2:
+    if n2 < 0:
         return
     zv = 1 << (config.v_bits - 1)
     for step in (1, -1):

@@ -182,7 +182,7 @@ class Decisions:
         """Whether o shows the distance of three keys an octave away, at a limit of t."""
         config = self._config
         legal = self._octave <= min(config.registers["score"].bound, len(self._e) - 1)
-        level = config.code.values.index(config.code.int_max // 2)
+        level = config.code.middle_level
         return config.max_tokens >= 4 and legal and self.output_scale(level) is not None
 
     def _shows_step(self, row: Decision, step: int) -> bool:
@@ -383,7 +383,7 @@ def _saturated_scores(maker: RowMaker, found: Decisions) -> Iterator[RowCase]:
     config, octave, bound = maker.config, 1 << maker.config.fraction_bits, maker.score_bound
     if not found.saturates:
         return
-    level = config.code.values.index(config.code.int_max // 2)
+    level = config.code.middle_level
     m = -(-(config.t_max + 1 + octave) // bound)
     past = -(-(config.t_max + 1 + octave) // m)
     shapes = [(1, octave, config.t_max), (1, -octave, config.t_min)]

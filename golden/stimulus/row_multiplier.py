@@ -78,7 +78,7 @@ def _random(target: Target, sampler: Sampler, cases: int) -> list[CaseGroup]:
     config = target.config
     low, high = config.code.int_max, config.largest_weight
     octaves = sampler.integers(low.bit_length() - 1, high.bit_length() - 1, cases)
-    weight_sum = np.minimum(any_multipliers(sampler, octaves), high)
+    weight_sum = np.clip(any_multipliers(sampler, octaves), low, high)
     m2 = any_multipliers(sampler, sampler.integers(0, config.m2_bits - 1, cases))
     n2 = sampler.integers(0, config.max_layer_n2, cases)
     columns = dict(zip(_NAMES, (weight_sum, m2, n2), strict=True))

@@ -112,7 +112,7 @@ def _bounds(maker: _Maker) -> Iterable[Row]:
     RowMax: as many keys as fit have the value A.
     """
     scheme, most, top = maker.config.code, maker.config.max_tokens, maker.top
-    half = scheme.values.index(scheme.int_max // 2)
+    half = scheme.middle_level
     rows = [[scheme.top_level] * most] if scheme.row_max else []
     if not scheme.row_max:
         rows += [[half, half]] if most >= 2 else []

@@ -30,7 +30,8 @@ class Target:
         head_dim: D, lanes of v and of the output, 1 to `max_head_dim`.
 
     Raises:
-        TypeError, ValueError: `head_dim` is no integer or out of range.
+        TypeError, ValueError: `head_dim` is no integer or out of range; or the code is a quotient
+            that is no ladder, whose decisions the vectors have no rows for.
     """
 
     config: AttentionConfig
@@ -39,6 +40,12 @@ class Target:
     def __post_init__(self) -> None:
         head_dim = check_int("head_dim", self.head_dim, 1, self.config.max_head_dim)
         object.__setattr__(self, "head_dim", head_dim)
+        code = self.config.code if isinstance(self.config, AttentionConfig) else None
+        if code is not None and not (code.is_ladder or code.row_max):
+            raise ValueError(
+                "scheme must be of the family row_max for vectors, or have powers of two for "
+                f"values, or these and their 1.5-fold, got {self.config.scheme}"
+            )
 
     @classmethod
     def of(cls, config: AttentionConfig, head_dim: int | None = None) -> "Target":

@@ -78,7 +78,7 @@ def _reached(config: AttentionConfig, total: int) -> list[int] | None:
     for level in reversed(range(1, config.code.levels)):
         count, left = divmod(left, values[level])
         levels += [level] * min(count, config.max_tokens + 1)
-    short = len(levels) <= config.max_tokens and levels[:1] == [config.code.top_level]
+    short = left == 0 and len(levels) <= config.max_tokens and levels[:1] == [config.code.top_level]
     return levels if short else None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bitlog2 import SPEC_VERSION
+from bitlog2.sim import AttentionConfig
 
 from ..package.manifest import BUILD_NAME, MAKEFILE_NAME
 from ..simulation import MAKE_PYTHON, run_tool, verilator_command, verilator_environment
@@ -97,8 +98,21 @@ def run_testbench(
 RTL = Path(__file__).parent.parent / RTL_NAME
 
 
-def reference_files() -> list[Path]:
-    """Return the files of the reference RTL; `bitlog2_pkg.sv` is compiled before them."""
+def reference_files(config: AttentionConfig | None = None) -> list[Path]:
+    """Return the files of the reference RTL; `bitlog2_pkg.sv` is compiled before them.
+
+    Args:
+        config: what they are to be built with.
+
+    Raises:
+        ValueError: its code is one of a user's own that the modules have no form of.
+    """
+    if config is not None and not config.code.is_ladder:
+        raise ValueError(
+            "scheme must have powers of two for values, or these and their 1.5-fold, with the "
+            f"thresholds that follow, for the reference RTL; RTL of your own needs no more than "
+            f"vectors, got {config.scheme}"
+        )
     return sorted(RTL.glob("*.sv"))
 
 
@@ -116,7 +130,7 @@ def testbench_files(
     for unit in units:
         for module in modules_of(unit.name):
             yield f"{module}_tb.sv", render_testbench(target, unit, words, module)
-    for path in reference_files():
+    for path in reference_files(target.config):
         yield f"{RTL_NAME}/{path.name}", path.read_bytes()
     yield MAKEFILE_NAME, _makefile(units)
     listed = ["bitlog2_pkg.sv", *(f"{RTL_NAME}/{path.name}" for path in reference_files())]

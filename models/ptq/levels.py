@@ -17,8 +17,11 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
 
     Args:
         p: float32 integers, 0 to A - 1.
-        scheme: the levels' scheme.
+        scheme: the levels' scheme; of one that is no ladder the thresholds are searched.
     """
+    if not scheme.is_ladder:
+        edges = torch.tensor(scheme.thresholds(), dtype=p.dtype, device=p.device)
+        return torch.bucketize(p, edges, right=True, out_int32=True)
     bits = p.view(torch.int32)
     if not scheme.half:
         return ((bits >> _MANTISSA_BITS) - _EXPONENT_BIAS + 1).clamp_(min=0)
@@ -28,5 +31,8 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
 
 def value_of(p: Tensor, scheme: Scheme) -> Tensor:
     """Return the value of the level of each p, float32: p with its lower bits cut off."""
+    if not scheme.is_ladder:
+        values = torch.tensor(scheme.values, dtype=torch.float32, device=p.device)
+        return values[level_of(p, scheme)]
     kept = _MANTISSA_BITS - 1 if scheme.half else _MANTISSA_BITS
     return (p.view(torch.int32) & -(1 << kept)).view(torch.float32)

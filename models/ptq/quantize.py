@@ -19,10 +19,14 @@ from bitlog2.names import (
     NORMALIZED,
     SCHEMES_OF,
     UNIFORM_BITS,
+    has_form,
+    model_scheme,
 )
-from bitlog2.sim import SCHEMES, AttentionConfig
+from bitlog2.sim import AttentionConfig, scheme_named
 from bitlog2.sim.checks import check_choice, check_int
+from bitlog2.sim.declarations import name_schema
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.own_scheme import OWN_NAME, is_coded
 
 from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear, QuantizedLayer
@@ -135,9 +139,11 @@ class QuantizationSpec(Document, frozen=True):
         TypeError, ValueError: a field is out of range, or the scheme has no form in the arithmetic.
     """
 
-    scheme: Annotated[str, _one_of(MODEL_SCHEMES), of("Code of the attention map.")] = (
-        "BitLog2_Half_17"
-    )
+    scheme: Annotated[
+        str,
+        Meta(extra_json_schema=name_schema(MODEL_SCHEMES, OWN_NAME)),
+        of("Code of the attention map; of a code of one's own, its whole declaration."),
+    ] = "BitLog2_Half_17"
     arithmetic: Annotated[
         str,
         _one_of(ARITHMETICS),
@@ -166,10 +172,10 @@ class QuantizationSpec(Document, frozen=True):
     ] = CALIBRATIONS[0]
 
     def __post_init__(self) -> None:
-        check_choice("scheme", self.scheme, MODEL_SCHEMES)
+        msgspec.structs.force_setattr(self, "scheme", model_scheme(self.scheme))
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         check_choice("calibration", self.calibration, CALIBRATIONS)
-        if self.scheme not in SCHEMES_OF[self.arithmetic]:
+        if not has_form(self.scheme, self.arithmetic):
             raise ValueError(_no_form(self.scheme, self.arithmetic))
         for name in ("w_bits", "a_bits"):
             check_int(name, getattr(self, name), 2, 8)
@@ -188,7 +194,7 @@ class QuantizationSpec(Document, frozen=True):
                     f"width of the network around attention"
                 )
         if pairs:
-            if self.arithmetic == "float" or self.scheme not in SCHEMES:
+            if self.arithmetic == "float" or not is_coded(self.scheme):
                 raise ValueError(
                     f"datapath must be left out for {self.scheme} in {self.arithmetic} arithmetic, "
                     f"which has none, got {dict(pairs)}"
@@ -322,7 +328,7 @@ def _in_float32(model: nn.Module) -> nn.Module:
 
 def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:
     """Return the spec whose datapath holds a model's rows and heads; the default if that does."""
-    if spec.arithmetic == "float" or spec.scheme not in SCHEMES:
+    if spec.arithmetic == "float" or not is_coded(spec.scheme):
         return spec
     for field in Heads._fields:
         layer = max(heads, key=lambda name: getattr(heads[name], field), default=None)
@@ -406,9 +412,9 @@ def _float_map(
         return PublishedUniform(UNIFORM_BITS)
     if spec.scheme == "none":
         return FloatMap()
-    if spec.scheme in NORMALIZED or SCHEMES[spec.scheme].row_max:
+    if spec.scheme in NORMALIZED or scheme_named(spec.scheme).row_max:
         return normalized_map(spec.scheme)
-    return Log2Map(SCHEMES[spec.scheme])
+    return Log2Map(scheme_named(spec.scheme))
 
 
 def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
@@ -420,7 +426,7 @@ def _integer_attention(module: FloatAttention, spec: QuantizationSpec) -> nn.Mod
     qkv: Any = module.qkv  # replaced by its integer form
     proj: Any = module.proj
     form = ScoreForm(module.num_heads, module.query_scale, module.score_scale, module.position_bias)
-    if spec.scheme in SCHEMES:
+    if is_coded(spec.scheme):
         return IntegerAttention(qkv, proj, form, spec.attention_config())
     if spec.scheme == "uniform_4":
         return ControlAttention(qkv, proj, form, spec.a_bits, CodeUniform(UNIFORM_BITS))

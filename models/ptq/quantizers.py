@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.names import NORMALIZED, ROW_MAX_8
-from bitlog2.sim import SCHEMES, Scheme
+from bitlog2.sim import Scheme, scheme_named
+from bitlog2.sim.own_scheme import is_coded
+from bitlog2.sim.scheme import OWN_FRACTION_BITS
 
 from .levels import level_of, value_of
 
@@ -419,7 +421,7 @@ class RowMaxMap(NormalizedMap):
     """RowMax's code in float arithmetic: a value relative to its row's maximum, then normalized.
 
     The level is the largest whose threshold the ratio reaches: the logarithmic means of neighbours,
-    and at the lower end `zero_octaves` below the smallest value.
+    and at the lower end `zero_octaves` below the smallest value; or the scheme's own.
 
     Args:
         scheme: the levels' scheme.
@@ -433,8 +435,12 @@ class RowMaxMap(NormalizedMap):
     def __init__(self, scheme: Scheme, zero_octaves: float = 1.0) -> None:
         super().__init__(scheme)
         values = torch.tensor(scheme.values, dtype=torch.float64) / scheme.int_max
-        low, high = values[1:-1], values[2:]
-        edges = torch.cat((values[1:2] / 2**zero_octaves, (high - low) / (high / low).log()))
+        if scheme.own_thresholds:
+            octaves = torch.tensor(scheme.own_thresholds, dtype=torch.float64)
+            edges = torch.exp2(octaves / -(1 << OWN_FRACTION_BITS))
+        else:
+            low, high = values[1:-1], values[2:]
+            edges = torch.cat((values[1:2] / 2**zero_octaves, (high - low) / (high / low).log()))
         self.register_buffer("edges", edges.float(), persistent=False)
 
     def levels(self, x: Tensor) -> Tensor:
@@ -469,8 +475,8 @@ UNBIASED_ZERO = math.log2(math.e) ** 2 - math.log2(math.log2(math.e))
 
 def normalized_map(name: str) -> NormalizedMap:
     """Return the map of one of `bitlog2.names.NORMALIZED`, or of a RowMax scheme."""
-    if name in SCHEMES:
-        return RowMaxMap(SCHEMES[name])
+    if is_coded(name):
+        return RowMaxMap(scheme_named(name))
     scheme = NORMALIZED[name]
     if name == ROW_MAX_8.name:
         return RowMaxMap(scheme, UNBIASED_ZERO)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bitlog2.names import MODEL_SCHEMES
 from bitlog2.sim import SCHEMES, Scheme
+from bitlog2.sim.scheme import scheme_label
 
 from ..ptq.quantizers import Sqrt2Map
 from ..runs.request import SHORT_NAMES
@@ -66,9 +68,11 @@ _ON_LIGHT = re.compile("|".join(LIGHT.colours))
 
 def colour_of(scheme: str) -> str:
     """Return the colour of a scheme on light; the unquantized model has that of the text."""
-    if scheme not in MODEL_SCHEMES:
+    if scheme == "unquantized":
         return LIGHT.ink
-    return LIGHT.series[MODEL_SCHEMES.index(scheme) % len(LIGHT.series)]
+    known = scheme in MODEL_SCHEMES
+    place = MODEL_SCHEMES.index(scheme) if known else crc32(scheme.encode())
+    return LIGHT.series[place % len(LIGHT.series)]
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ def _points(
     panel.plot(*zip(*line, strict=True), color=LIGHT.ink, linewidth=0.8, linestyle="--")
     seen: set[str] = set()
     for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
-        label = "_nolegend_" if row.scheme in seen else row.scheme
+        label = "_nolegend_" if row.scheme in seen else scheme_label(row.scheme)
         seen.add(row.scheme)
         panel.plot(x, y, "o", color=colour_of(row.scheme), markersize=5, label=label)
         if i not in best:
@@ -197,7 +201,7 @@ def _label(cell: CellResult) -> str:
     how = cell.quantization
     if how is None:
         return "unquantized"
-    return f"{how.scheme}, {how.arithmetic} {how.form}".removesuffix(" W4A4")
+    return f"{scheme_label(how.scheme)}, {how.arithmetic} {how.form}".removesuffix(" W4A4")
 
 
 def _full_label(cell: CellResult) -> str:

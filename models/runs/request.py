@@ -13,21 +13,23 @@ from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
     CALIBRATIONS,
-    CODED,
     DIGESTS,
     EMBEDDED,
     LARGEST_SEED,
-    MODEL_SCHEMES,
     MODELS,
     NORMALIZED,
     SCHEMES_OF,
     USUAL_SCHEMES,
     ZOO,
     canonical_model,
+    has_form,
+    model_scheme,
 )
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.own_scheme import is_coded
+from bitlog2.sim.scheme import scheme_label
 
 from ..images.data import CALIBRATION_IMAGES
 from ..naming import file_name
@@ -65,7 +67,7 @@ class Cell:
             return f"{self.model}-unquantized"
         spec = self.spec
         return (
-            f"{self.model}-{spec.scheme}-{spec.arithmetic}-w{spec.w_bits}a{spec.a_bits}"
+            f"{self.model}-{scheme_label(spec.scheme)}-{spec.arithmetic}-w{spec.w_bits}a{spec.a_bits}"
             f"{''.join(f'-{SHORT_NAMES.get(name, name)}{value}' for name, value in spec.datapath)}"
             f"{'' if spec.calibration == CALIBRATIONS[0] else f'-{spec.calibration}'}"
             f"-seed{self.seed}"
@@ -79,13 +81,13 @@ class Cell:
     @property
     def scheme(self) -> str:
         """The scheme, or `unquantized`."""
-        return "unquantized" if self.spec is None else self.spec.scheme
+        return "unquantized" if self.spec is None else scheme_label(self.spec.scheme)
 
     @property
     def has_registers(self) -> bool:
         """Whether its attention is the datapath, with registers that the simulator has too."""
         spec = self.spec
-        return spec is not None and spec.arithmetic != "float" and spec.scheme in CODED
+        return spec is not None and spec.arithmetic != "float" and is_coded(spec.scheme)
 
     @property
     def is_network(self) -> bool:
@@ -198,17 +200,20 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
 
     def _check_lists(self) -> None:
         known = {
-            "schemes": MODEL_SCHEMES,
             "arithmetics": ARITHMETICS,
             "calibrations": CALIBRATIONS,
         }
-        for name in ("models", *known, "bits", "seeds", "datapaths"):
+        for name in ("models", "schemes", *known, "bits", "seeds", "datapaths"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values:
                 raise ValueError(f"{name} must hold at least one, got {brief(values)}")
             if name == "models":
                 values = tuple(map(canonical_model, values))
                 msgspec.structs.force_setattr(self, name, values)
+            elif name == "schemes":
+                values = tuple(map(model_scheme, values))
+                msgspec.structs.force_setattr(self, name, values)
+                check_once("labels of schemes", tuple(map(scheme_label, values)))
             check_once(name, values)
             for value in values if name in known else ():
                 check_choice(name, value, known[name])
@@ -216,7 +221,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         for seed in self.seeds:
             check_int("seeds", seed, low, high)
         for scheme in self.schemes:
-            if not any(scheme in SCHEMES_OF[each] for each in self.arithmetics):
+            if not any(has_form(scheme, each) for each in self.arithmetics):
                 QuantizationSpec(scheme, self.arithmetics[0])  # refuses it
 
     def _check_numbers(self) -> None:
@@ -258,9 +263,9 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
             for arithmetic in self.arithmetics
             for w_bits, a_bits in self.bits
             for scheme in self.schemes
-            if scheme in SCHEMES_OF[arithmetic]
+            if has_form(scheme, arithmetic)
             for datapath in (
-                self.datapaths if arithmetic != "float" and scheme in SCHEMES else ((),)
+                self.datapaths if arithmetic != "float" and is_coded(scheme) else ((),)
             )
             for calibration in self.calibrations
         ]
@@ -329,14 +334,14 @@ def usual_request(
         known = {scheme for each in arithmetics for scheme in SCHEMES_OF.get(each, ())}
         schemes = tuple(scheme for scheme in USUAL_SCHEMES if scheme in known)
     elif schemes == ("normalized",):
-        schemes = (*(name for name in CODED if SCHEMES[name].row_max), *NORMALIZED)
+        schemes = (*(name for name, each in SCHEMES.items() if each.row_max), *NORMALIZED)
     if checkpoint is not None:
         if len(models) > 1:
             raise ValueError("--checkpoints MODEL=FILE must be used for several models")
         fields["checkpoints"] = ((models[0], str(checkpoint)),)
     if "data" not in fields:
         fields["workers"] = 0
-    has_registers = set(arithmetics) != {"float"} and set(schemes) & set(CODED)
+    has_registers = set(arithmetics) != {"float"} and any(map(is_coded, schemes))
     usual = {
         "check": "all" if has_registers else "none",
         "statistics": keep,

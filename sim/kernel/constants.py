@@ -21,6 +21,7 @@ class SchemeConstants(NamedTuple):
 
     powers, raised_powers: how many levels are 2**k, and how many are 3 * 2**k.
     weights: (32,) int16, the negatives of the levels' values, since int16 holds -2**15; then 0.
+    levels: (A,) uint8, the level of every p, of a quotient that is no ladder; else (0,).
     """
 
     odd: int
@@ -33,6 +34,7 @@ class SchemeConstants(NamedTuple):
     powers: int
     raised_powers: int
     weights: NDArray[np.int16]
+    levels: NDArray[np.uint8]
 
 
 class LayerConstants(NamedTuple):
@@ -71,6 +73,8 @@ class LayerConstants(NamedTuple):
 @cache
 def scheme_constants(scheme: Scheme) -> SchemeConstants:
     """Return the integers of a scheme."""
+    p = np.arange(0 if scheme.is_ladder or scheme.row_max else scheme.int_max)
+    levels = np.searchsorted(scheme.thresholds(), p, side="right").astype(np.uint8)
     return SchemeConstants(
         scheme.odd_factor,
         scheme.base_shift,
@@ -82,6 +86,7 @@ def scheme_constants(scheme: Scheme) -> SchemeConstants:
         sum(value & (value - 1) == 0 for value in scheme.values[1:]),
         sum(value % 3 == 0 for value in scheme.values[1:]),
         np.negative(np.pad(scheme.values, (0, _LEVELS - scheme.levels))).astype(np.int16),
+        levels,
     )
 
 

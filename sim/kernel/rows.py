@@ -15,7 +15,7 @@ from ..parts import filled_up
 from ..units.code_register import code_register_kernel
 from ..units.distance_quantizer import distance_quantizer_kernel
 from ..units.exp2 import exp2_kernel, sum_of_exp2
-from ..units.log2_quantizer import row_thresholds, threshold_quantizer
+from ..units.log2_quantizer import quotient_quantizer, row_thresholds, threshold_quantizer
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
 from ..units.row_multiplier import row_multiplier_kernel
 from ..units.score_requantizer import score_requantizer_kernel
@@ -56,7 +56,7 @@ class RowBlock(NamedTuple):
     Rows are whole vectors long, W keys, of which those past N stay 0. t, logarithm: (B, W) int32;
     short_t: (B, W) int16, in place of t where `layer.short`; d: (B, W) int16, d_max + 1 for a
     masked key; row_max, power, raised: (B,) int32, the last two the thresholds
-    of unit 6; row_sum, weight_sum: (B,) int64.
+    of unit 6; row_sum, weight_sum: (B,) int64; no_mask: (0,) uint8.
     """
 
     t: NDArray[np.int32]
@@ -68,6 +68,7 @@ class RowBlock(NamedTuple):
     power: NDArray[np.int32]
     raised: NDArray[np.int32]
     weight_sum: NDArray[np.int64]
+    no_mask: NDArray[np.uint8]
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -104,6 +105,7 @@ def row_block(keys: int) -> RowBlock:
         power=aligned(rows, np.int32),
         raised=aligned(rows, np.int32),
         weight_sum=aligned(rows, np.int64),
+        no_mask=np.empty(0, np.uint8),
     )
 
 
@@ -158,6 +160,11 @@ def code_block(score, keys, masked, bias, first, layer, scheme, block, level, we
     for i in range(size):
         m2[i], n2[i] = layer.m2, layer.n2
         block.row_sum[i] = sum_of_exp2(block.d[i, :keys], layer, block.logarithm[i])
+    if scheme.octave_levels == 0:
+        for i in range(size):
+            exp2_kernel(block.d[i, :keys], block.no_mask, layer, block.logarithm[i, :keys])
+            quotient_quantizer(block.logarithm[i, :keys], block.row_sum[i], scheme, level[i, :keys])
+        return
     row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
     for i in range(size):
         power, raised = block.power[i], block.raised[i]

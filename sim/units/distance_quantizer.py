@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..declarations import Stream, Unit
 from ..jit import borrowing_kernel as kernel
 from ..parts import bounds_of, parts_of
 from ..scheme import ROW_MAX, Scheme
-from ..table import distance_thresholds
 from .log2_quantizer import LEVEL
 from .row_max import D
 
@@ -49,6 +49,8 @@ class Steps(NamedTuple):
     fraction_bits: F. half, full, whole: what is added to d so that its octave is the number of
     thresholds passed: of the top level's and those an octave apart from it, of the next level's,
     and of those of whole octaves with all before. farthest: the threshold of level 1, or d_max.
+    levels: (d_max + 2,) uint8, the level of every d and last of a masked key, of what is no ladder;
+    of a ladder (0,).
     """
 
     fraction_bits: int
@@ -56,26 +58,31 @@ class Steps(NamedTuple):
     full: int
     whole: int
     farthest: int
+    levels: NDArray[np.uint8]
 
 
 @lru_cache(maxsize=64)
 def steps_of(config: AttentionConfig) -> Steps:
     """Return the steps of a configuration; those of 0 where its scheme reads no distance."""
-    scheme, bits = config.code, config.fraction_bits
+    scheme, bits, nothing = config.code, config.fraction_bits, np.empty(0, np.uint8)
     if not scheme.row_max:
-        return Steps(0, 0, 0, 0, 0)
+        return Steps(0, 0, 0, 0, 0, nothing)
+    if not scheme.is_ladder:
+        falling = np.array(thresholds_of(scheme, bits))
+        levels = scheme.top_level - np.searchsorted(falling, np.arange(config.d_max + 1))
+        return Steps(bits, 0, 0, 0, config.d_max, np.append(levels, 0).astype(np.uint8))
     thresholds, halves = thresholds_of(scheme, bits), scheme.top_level - scheme.octave_levels
     octave, before = 1 << bits, (halves >> 1) << bits
     whole = thresholds[halves] - before
     half, full = thresholds[:2] if halves else (whole, whole)
     added = (octave - 1 - half, octave - 1 - full, octave - 1 - whole + before)
-    return Steps(bits, *added, min(thresholds[-1], config.d_max))
+    return Steps(bits, *added, min(thresholds[-1], config.d_max), nothing)
 
 
 @lru_cache(maxsize=64)
 def thresholds_of(scheme: Scheme, fraction_bits: int) -> tuple[int, ...]:
-    """Return the thresholds of a scheme of the family row_max (BL2-DIST-01)."""
-    return distance_thresholds(scheme.values, fraction_bits)
+    """Return the thresholds of a scheme of row_max, the top level's first (BL2-DIST-01)."""
+    return scheme.thresholds(fraction_bits)[::-1]
 
 
 def distance_quantizer(d: int, masked: bool, config: AttentionConfig) -> int:
@@ -104,6 +111,10 @@ def distance_quantizer_kernel(d, steps, scheme, level):
     d: (N,) int16, at most d_max, and d_max + 1 for a masked key, which is too far; steps: `Steps`;
     level: (N,) uint8.
     """
+    if steps.levels.size > 0:
+        for j in range(level.size):
+            level[j] = steps.levels[np.uint16(d[j])]
+        return
     bits, farthest = np.int16(steps.fraction_bits), np.int16(steps.farthest)
     half, full, whole = np.int16(steps.half), np.int16(steps.full), np.int16(steps.whole)
     top, most, zero = np.int16(scheme.top_level), np.int16(scheme.top_level - 1), np.int16(0)

@@ -53,9 +53,11 @@ def log2_quantizer(e: int, s: int, scheme: Scheme) -> int:
         s: the row sum, positive.
 
     p is 0: level 0. Otherwise the leading one of p and, for Half, the bit below it
-    (BL2-LOG2-01 to -03).
+    (BL2-LOG2-01 to -03). Of a code of one's own that is no ladder: how many thresholds p reaches.
     """
     p = min(e * scheme.int_max // s, scheme.int_max - 1)
+    if not scheme.is_ladder:
+        return sum(p >= threshold for threshold in scheme.thresholds())
     if p == 0:
         return 0
     k = leading_one(p)
@@ -150,12 +152,28 @@ def threshold_quantizer(logarithm, power, raised, layer, scheme, level):
 
 
 @kernel
+def quotient_quantizer(e, s, scheme, level):
+    """Write level[j] of e[j] / s, of a code that is no ladder: looked up by p, by division.
+
+    e: (N,) int32, at most s; s: int64; level: (N,) uint8.
+    """
+    a = np.int64(scheme.int_max)
+    for j in range(level.size):
+        level[j] = scheme.levels[min(np.int64(e[j]) * a // s, a - np.int64(1))]
+
+
+@kernel
 def log2_quantizer_kernel(e, s, layer, scheme, scratch, level):
     """Write level[j] of e[j] / s[j]: unit 6 alone, each key with a row sum of its own.
 
     e: (N,) int32, at most 2**P; s: (N,) int64, at least 2**P; scratch: (3, N) int32; level: (N,)
     uint8.
     """
+    if scheme.octave_levels == 0:
+        for j in range(e.size):
+            key = slice(j, j + 1)
+            quotient_quantizer(e[key], s[j], scheme, level[key])
+        return
     logarithm, power, raised = scratch[0], scratch[1], scratch[2]
     bits = np.int64(layer.fraction_bits)
     for j in range(e.size):

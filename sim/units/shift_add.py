@@ -44,11 +44,13 @@ def shift_add_lane(level: int, v: int, zv: int, scheme: Scheme) -> int:
     """Return the term of one key: (v - zv) << k, plus (v - zv) << (k - 1) with the half bit.
 
     Level 0 gives 0. Levels up to `octave_levels` are a shift each, above it two levels share one:
-    the second has the half bit (BL2-ACC-01).
+    the second has the half bit (BL2-ACC-01). A code of one's own that is no ladder multiplies.
     """
+    x = v - zv
+    if not scheme.is_ladder:
+        return x * scheme.values[level]
     if level == 0:
         return 0
-    x = v - zv
     if level <= scheme.octave_levels:
         return x << (level - 1)
     above = level - scheme.octave_levels
@@ -70,8 +72,11 @@ def shift_add(levels: Sequence[int], v: Sequence[int], zv: int, scheme: Scheme) 
 def value_of_level(level, scheme):
     """Return what a level stands for in units of 1/A, int32.
 
-    Two, or three with the half bit, shifted by k + 1 and quartered: level 0 gives 0.
+    Two, or three with the half bit, shifted by k + 1 and quartered: level 0 gives 0. What is no
+    ladder is looked up.
     """
+    if scheme.octave_levels == 0:
+        return np.subtract(np.int32(0), np.int32(scheme.weights[level]))
     one, two, code = np.int32(1), np.int32(2), np.int32(level)
     octaves = np.int32(scheme.octave_levels)
     above = max(np.subtract(code, octaves), np.int32(0))

@@ -16,10 +16,12 @@ from bitlog2.documents import Count, Document, Positive
 from bitlog2.names import LARGEST_SEED, PLACED
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
+from bitlog2.sim.scheme import scheme_label
 
 from ...simulation import Elaborated, ToolError, nextpnr_version
 from ...simulation.contract import contracts_of
 from ...stimulus.unit import Target
+from ...testbench import reference_files
 from ..modules import MODULES, Module, modules_within
 from ..table import aligned
 from .fpga import DEVICES, GOAL, Cells, Report, first_error, harness, placed, synthesized
@@ -283,7 +285,9 @@ def _by_scheme(rows: list[list[str]]) -> list[list[str]]:
     """Return rows with those that differ in their scheme alone put together."""
     together: dict[tuple[str, ...], list[str]] = {}
     for module, scheme, *rest in rows:
-        together.setdefault((module, *rest), []).append(scheme.removeprefix("BitLog2_"))
+        together.setdefault((module, *rest), []).append(
+            scheme_label(scheme).removeprefix("BitLog2_")
+        )
     return [[key[0], ", ".join(names), *key[1:]] for key, names in together.items()]
 
 
@@ -326,7 +330,7 @@ def measure_place(
 
     Args:
         modules: names of `MODULES`; without them the modules of the datapath, stand-ins left out.
-        schemes: names of `SCHEMES`; all without them.
+        schemes: names of schemes, one's own too; all of `SCHEMES` without them.
         lanes: LANES of the rows, each 1 to 64; `LANES` without them.
         targets: names of `DEVICES`; all without them.
         head_dim: D, 1 to 1024; 64 without it.
@@ -342,7 +346,7 @@ def measure_place(
     for name in modules:
         check_choice("module", name, tuple(MODULES))
     for name in schemes:
-        check_choice("scheme", name, tuple(SCHEMES))
+        reference_files(AttentionConfig(scheme=name))
     for each in lanes:
         check_int("lanes", each, 1, 64)
     families = tuple(dict.fromkeys(targets or PLACED))

@@ -75,7 +75,11 @@ def run_bench(
     )
     write(folder / "coverage.vlt", _CONTROL)
     if design is None:
-        files, device, words = [vectors / PACKAGE_NAME, *reference_files()], bench, []
+        files, device, words = (
+            [vectors / PACKAGE_NAME, *reference_files(manifest.config)],
+            bench,
+            [],
+        )
     else:
         wrapper = folder / f"{WRAPPER}.sv"
         write(wrapper, design.wrapper.text)
