@@ -43,7 +43,7 @@ from bitlog2.models.ptq.attention import IntegerAttention
 from bitlog2.models.watch import check, watching
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.watching import watch
-from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
+from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, scheme_named
 from bitlog2.sim.jit import Kernel
 from bitlog2.sim.kernel.lane_product import CHANNEL_LANES, KEY_LANES
 
@@ -85,6 +85,9 @@ OF_VECTORS = {
     "score_accumulator_kernel",
     "shift_add_kernel",
 }
+
+#: Codes that kernels look up: of a distance, and of a quotient.
+OWN = ("Own=row_max:0/1/5/9/20:1000/500/300/2", "Own=quotient/256:0/1/5/9/20/128:1/3/8/15/90")
 
 KERNELS = sample(ALL_KERNELS, count=30, seed=2)
 #: Those of kernels that make vectors alone are quick; the others compile `attention` anew.
@@ -182,7 +185,7 @@ def digits_differ(swap, *, all_images=True) -> bool:
 
 def masked_rows_differ(make_datapath) -> bool:
     """Whether rows with masks and biases show a difference."""
-    for seed, scheme in enumerate(list(SCHEMES) * 3):
+    for seed, scheme in enumerate([*SCHEMES, *OWN] * 3):
         bits = 8 if seed % 2 else 4
         widths = {f"{name}_bits": bits for name in "qkvo"}
         config = AttentionConfig(scheme, **widths, max_tokens=33 + seed, max_head_dim=16)
@@ -204,12 +207,13 @@ def rows_differ(other) -> bool:
     given = {"masked": rng.random((1, 1, 33)) < 0.3, "bias": rng.integers(-99, 99, (1, 1, 33))}
     scores = rng.integers(-6000, 6000, (18, 33, 33))
     params = LayerParams(40000, 20, 40000, 24, 7, 8, 7, 8)
-    for scheme in ("BitLog2_Half_17", "BitLog2_Single_16"):
+    for scheme in ("BitLog2_Half_17", "BitLog2_Single_16", *OWN):
         rest = {"trace": True, "threads": 1, **given}
         config = AttentionConfig(scheme)
-        both = [side.attention(q, k, v, params, config, **rest) for side in (sim, other)]
+        layer = replace(params, n2=min(params.n2, config.max_layer_n2))
+        both = [side.attention(q, k, v, layer, config, **rest) for side in (sim, other)]
         from_scores = [
-            side.attention_from_scores(scores, v, params, config, **rest) for side in (sim, other)
+            side.attention_from_scores(scores, v, layer, config, **rest) for side in (sim, other)
         ]
         if registers_differ(both) or registers_differ(from_scores):
             return True
@@ -291,8 +295,8 @@ def registers_differ(traces) -> bool:
 def unit_tables():
     """The corner cases of each unit and what the specification makes of them, per scheme."""
     made = []
-    for scheme in SCHEMES:
-        added = {"max_n2": 16} if SCHEMES[scheme].row_max else {}
+    for scheme in (*SCHEMES, OWN[0]):
+        added = {"max_n2": 16} if scheme_named(scheme).row_max else {}
         target = Target(replace(SMALL, scheme=scheme, **added), 3)
         units = units_within(target.config)
         for unit in (unit for name, unit in units.items() if name != "attention_row"):
