@@ -4,16 +4,22 @@ import csv
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.command import parsed
 
+from bitlog2.golden import verify
 from bitlog2.names import ARITHMETICS
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.program_file import read_program
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+#: Packages that stand beside `bitlog2` in the checkout, and within it where it is installed.
+PACKAGES = ("sim", "golden", "models", "scripts")
 COMMANDS = sorted(set(re.findall(r"^\.venv/bin/bitlog2 ([^#\n]*)", README, re.MULTILINE)))
 
 
@@ -31,6 +37,42 @@ def test_readme_python_example_runs(capsys):
     assert block is not None
     exec(compile(block.group(1), "README.md", "exec"), {})
     assert "(3, 65, 32)" in capsys.readouterr().out
+
+
+def network_in_python() -> str:
+    """The example of a network of one's own."""
+    section = README.split("### A network in Python")[1]
+    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return block.group(1)
+
+
+@pytest.mark.long
+def test_readme_network_in_python_runs_and_what_it_writes_verifies(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(network_in_python(), "README.md", "exec"), {"__name__": "readme"})
+    assert "\nTrue\n" in capsys.readouterr().out
+    assert verify(tmp_path / "layers").ok
+    assert verify(tmp_path / "rows").ok
+    read_program(tmp_path / "own.bitlog2")
+
+
+@pytest.mark.long
+def test_readme_network_in_python_is_typed(tmp_path):
+    """By mypy --strict, and a planted error of a type is found."""
+    packages = tmp_path / "bitlog2"
+    packages.mkdir()
+    for each in (*(ROOT / "bitlog2").iterdir(), *(ROOT / n for n in PACKAGES)):
+        (packages / each.name).symlink_to(each)
+    planted = network_in_python().replace("evaluate(model, images, labels)", "evaluate(model, 1)")
+    assert planted != network_in_python()
+    for name, text in (("example", network_in_python()), ("planted", planted)):
+        (tmp_path / f"{name}.py").write_text(text)
+    options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")
+    command = [sys.executable, "-m", "mypy", *options, "example.py", "planted.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert {line.split(":")[0] for line in done.stdout.splitlines()[:-1]} == {"planted.py"}
+    assert "No overload variant" in done.stdout
 
 
 def test_readme_float_units_are_the_stored_ones():

@@ -1,5 +1,6 @@
 """A quantized model's layers as an export: descriptions of the layers and their arrays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,37 +43,57 @@ def export_model(
     captured = capture(request, choice, progress)
     chosen = {name: captured.chosen[name] for name in ("images", "layers")}
     command = command_of(captured.request, ["bitlog2", "export"], chosen)
-    return write_export(out, *export_of(captured, command), progress=progress)
+    return write_export(out, *exported(captured, command), progress=progress)
 
 
-def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[str, Arrays]]:
-    """Return an export and its arrays by layer.
+def exported(captured: Captured, command: str) -> tuple[ExportManifest, dict[str, Arrays]]:
+    """Return the export of a model by name and its arrays by layer.
 
     Args:
         captured: a model and some of its attention layers.
         command: the command that makes the export again.
     """
-    request, model, first = captured.request, captured.model, captured.layers[0]
-    found = {part.layer: attention_layer(part, model) for part in captured.layers}
+    request = captured.request
+    name, spec, seed = datapath_of(request)
+    quantization = Quantization(
+        scheme=spec.scheme,
+        arithmetic="attention",
+        w_bits=spec.w_bits,
+        a_bits=spec.a_bits,
+        calibration=spec.calibration,
+        seed=seed,
+        calibration_images=None if request.load else request.calibration_images,
+    )
+    return export_of(captured.model, captured.layers, name, quantization, command)
+
+
+def export_of(
+    model: nn.Module,
+    layers: Sequence[LayerCapture],
+    name: str,
+    quantization: Quantization,
+    command: str,
+) -> tuple[ExportManifest, dict[str, Arrays]]:
+    """Return an export and its arrays by layer.
+
+    Args:
+        model: as `quantize` returns it.
+        layers: some of its attention layers, captured.
+        name: of the model.
+        quantization: how it was quantized.
+        command: what makes the export again.
+    """
+    found = {part.layer: attention_layer(part, model) for part in layers}
     found |= {
         name: linear_layer(name, module)
         for name, module in model.named_modules()
         if isinstance(module, IntegerLinear)
     }
-    name, spec, seed = datapath_of(request)
     export = ExportManifest.of(
         model=name,
-        quantization=Quantization(
-            scheme=spec.scheme,
-            arithmetic="attention",
-            w_bits=spec.w_bits,
-            a_bits=spec.a_bits,
-            calibration=spec.calibration,
-            seed=seed,
-            calibration_images=None if request.load else request.calibration_images,
-        ),
-        config=first.config,
-        images=first.images,
+        quantization=quantization,
+        config=layers[0].config,
+        images=layers[0].images,
         layers=tuple(found[name][0] for name, _ in model.named_modules() if name in found),
         command=command,
     )

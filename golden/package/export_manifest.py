@@ -34,6 +34,8 @@ from .manifest import (
 
 #: The numbers of a layer for Python, in each layer's folder.
 ARRAYS_NAME = "arrays.npz"
+#: In place of a command, of an export that a call in Python made.
+EXPORTED_IN_PYTHON = "bitlog2.models.export"
 #: Input codes of a patch projection: pixels.
 PIXEL_BITS = 8
 _FLOAT_BITS = 32
@@ -74,9 +76,12 @@ class Quantization(Document, frozen=True, kw_only=True):
             extra_json_schema={"enum": list(CALIBRATIONS)},
         ),
     ] = CALIBRATIONS[0]
-    seed: Annotated[Count, of("Seed of the calibration.")]
+    seed: Annotated[
+        Count | None, of("Seed of the calibration; null for images that were given in Python.")
+    ]
     calibration_images: Annotated[
-        Size | None, of("Training images that calibrated; null for a quantized model from a file.")
+        Size | None,
+        of("Training images that calibrated; null for a quantized model from a file or in Python."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -288,6 +293,11 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
         config = self.config
         for layer in self.attention:
             config.check_params(layer.loaded)
+        if (self.quantization.seed is None) != (self.command == EXPORTED_IN_PYTHON):
+            raise ValueError(
+                f"seed must be null exactly where the command is {EXPORTED_IN_PYTHON}, "
+                f"got {self.quantization.seed} with {self.command}"
+            )
         for what, value, wanted in (*self._widths(config), *self._sizes(), *self._options()):
             if value != wanted:
                 raise ValueError(f"{what} must be {wanted}, got {value}")
@@ -327,7 +337,12 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
                 yield f"outputs of {layer.name}", layer.outputs, wanted
 
     def _options(self) -> Iterator[_Held]:
-        """Yield the same of what the command names; one with --load leaves the quantization out."""
+        """Yield the same of what the command names; one with --load leaves the quantization out.
+
+        A call in Python names nothing.
+        """
+        if self.command == EXPORTED_IN_PYTHON:
+            return
         try:
             words = shlex.split(self.command)[2:]
         except ValueError as error:

@@ -105,13 +105,13 @@ def _joined(layer: str, runs: list[Observation]) -> LayerCapture:
 
     def stacked(name: str) -> NDArray[Any]:
         if name in first.inputs:
-            return np.stack([run.inputs[name].to(torch.uint8).numpy() for run in runs])
-        return np.stack([run.registers[name].numpy() for run in runs])
+            return np.stack([run.inputs[name].to(torch.uint8).cpu().numpy() for run in runs])
+        return np.stack([run.registers[name].cpu().numpy() for run in runs])
 
     arrays: dict[str, Any] = {
         **{name: stacked(name) for name in codes},
-        "masked": None if first.masked is None else first.masked[:, 0].numpy(),
-        "bias": None if first.bias is None else first.bias[0].int().numpy(),
+        "masked": None if first.masked is None else first.masked[:, 0].cpu().numpy(),
+        "bias": None if first.bias is None else first.bias[0].int().cpu().numpy(),
     }
     numbers = tuple(number for run in runs for number in run.numbers)
     return LayerCapture(layer, first.params, first.config, numbers, **arrays)
