@@ -3,7 +3,7 @@
 `quantize` takes a trained network of timm's blocks and images that calibrate it. What it returns
 is evaluated (`evaluate`), held to the simulator register by register (`check`, `watermarks`),
 written as vectors (`export`, `vectors`), and lowered to a program of integers (`lower`).
-`bitlog2.models.qat` trains it on.
+`bitlog2.models.qat` trains it on. `attention` is the datapath for any q, k and v.
 """
 
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .images.pixels import Pixels
     from .network.lower import Lowered, lower
     from .network.network import ImageNetwork
+    from .ptq.dot_product import DotProductAttention, attention
     from .ptq.quantize import QuantizationSpec, quantize
     from .trial import Evaluation, check, evaluate, watermarks
     from .zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
@@ -23,12 +24,14 @@ else:
     __getattr__ = on_first_use(__name__, __file__)
 
 __all__ = [
+    "DotProductAttention",
     "Evaluation",
     "ImageNetwork",
     "Lowered",
     "Pixels",
     "QuantizationSpec",
     "QuantizedModel",
+    "attention",
     "check",
     "evaluate",
     "export",

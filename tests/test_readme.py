@@ -39,22 +39,30 @@ def test_readme_python_example_runs(capsys):
     assert "(3, 65, 32)" in capsys.readouterr().out
 
 
-def network_in_python() -> str:
-    """The example of a network of one's own."""
-    section = README.split("### A network in Python")[1]
-    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+def example(after: str) -> str:
+    """The first Python block after some text of README."""
+    block = re.search(r"```python\n(.*?)```", README.split(after)[1], re.DOTALL)
     assert block is not None
     return block.group(1)
+
+
+NETWORK = example("### A network in Python")
+ATTENTION = example("`attention` is the datapath alone")
 
 
 @pytest.mark.long
 def test_readme_network_in_python_runs_and_what_it_writes_verifies(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(network_in_python(), "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(NETWORK, "README.md", "exec"), {"__name__": "readme"})
     assert "\nTrue\n" in capsys.readouterr().out
     assert verify(tmp_path / "layers").ok
     assert verify(tmp_path / "rows").ok
     read_program(tmp_path / "own.bitlog2")
+
+
+def test_readme_attention_example_runs(capsys):
+    exec(compile(ATTENTION, "README.md", "exec"), {})
+    assert "LayerParams(m=" in capsys.readouterr().out
 
 
 @pytest.mark.long
@@ -64,12 +72,13 @@ def test_readme_network_in_python_is_typed(tmp_path):
     packages.mkdir()
     for each in (*(ROOT / "bitlog2").iterdir(), *(ROOT / n for n in PACKAGES)):
         (packages / each.name).symlink_to(each)
-    planted = network_in_python().replace("evaluate(model, images, labels)", "evaluate(model, 1)")
-    assert planted != network_in_python()
-    for name, text in (("example", network_in_python()), ("planted", planted)):
+    planted = NETWORK.replace("evaluate(model, images, labels)", "evaluate(model, 1)")
+    assert planted != NETWORK
+    texts = {"network": NETWORK, "attention": ATTENTION, "planted": planted}
+    for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text)
     options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")
-    command = [sys.executable, "-m", "mypy", *options, "example.py", "planted.py"]
+    command = [sys.executable, "-m", "mypy", *options, *(f"{name}.py" for name in texts)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert {line.split(":")[0] for line in done.stdout.splitlines()[:-1]} == {"planted.py"}
     assert "No overload variant" in done.stdout

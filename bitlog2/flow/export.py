@@ -20,7 +20,7 @@ from bitlog2.golden import (
 from bitlog2.golden.package.export import ExportReport
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
-from bitlog2.models.ptq.attention import IntegerAttention
+from bitlog2.models.ptq.attention import CalibratedDatapath
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import LayerCapture
@@ -129,7 +129,7 @@ def attention_scales(model: nn.Module, layer: str) -> dict[str, NDArray[Any]]:
         ValueError: `layer` is no attention layer with an integer datapath.
     """
     module = dict(model.named_modules()).get(layer)
-    if not isinstance(module, IntegerAttention):
+    if not isinstance(module, CalibratedDatapath):
         raise ValueError(f"layer must be an attention layer with a datapath, got {layer!r}")
     quantizers = {"q": module.q_quantizer, "k": module.k_quantizer, "v": module.v_quantizer}
     scales = {f"{name}_scale": _reals(q.delta) for name, q in quantizers.items()}

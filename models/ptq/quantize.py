@@ -24,7 +24,14 @@ from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.network import NetworkConfig
 
-from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
+from .attention import (
+    ControlAttention,
+    FloatAttention,
+    IntegerAttention,
+    ScoreForm,
+    in_float32,
+    score_form,
+)
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear, QuantizedLayer
 from .quantizers import (
     CodeUniform,
@@ -275,7 +282,7 @@ def quantize(
     if spec.calibration == "compensated":
         _compensate(quantized)
     _calibrate(quantized, images)
-    return _in_float32(quantized)
+    return in_float32(quantized)
 
 
 def uncalibrated(
@@ -309,15 +316,6 @@ def _compensate(model: nn.Module) -> None:
     for each in model.modules():
         if isinstance(each, UniformQuantizer) and each not in kept:
             each.thaw()
-
-
-def _in_float32(model: nn.Module) -> nn.Module:
-    """Return a model with its parameters and buffers in float32 but for the deltas of levels."""
-    deltas = {each: each.delta for each in model.modules() if isinstance(each, IntegerAttention)}
-    model.float()
-    for each, delta in deltas.items():
-        each.delta = delta
-    return model
 
 
 def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:

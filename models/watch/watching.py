@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import HIDDEN_REGISTERS, AttentionConfig, LayerParams
 
-from ..ptq.attention import ControlAttention, FloatAttention, IntegerAttention
+from ..ptq.attention import CalibratedDatapath, ControlAttention, FloatAttention
 from ..ptq.datapath import AttentionDatapath, DatapathRegisters
 
 Mask = TypeVar("Mask")
@@ -199,7 +199,7 @@ def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
     try:
         for layer, module in datapaths.items() if watchers else ():
             owner = modules.get(layer)
-            delta = owner.delta if isinstance(owner, IntegerAttention) else None
+            delta = owner.delta if isinstance(owner, CalibratedDatapath) else None
             handles.append(module.register_forward_hook(watched.datapath_hook(layer, delta)))
         for layer, module in modules.items():
             if isinstance(module, FloatAttention | ControlAttention):
