@@ -48,6 +48,7 @@ def example(after: str) -> str:
 
 NETWORK = example("### A network in Python")
 ATTENTION = example("`attention` is the datapath alone")
+HUGGINGFACE = example("### Encoders of Hugging Face")
 
 
 @pytest.mark.long
@@ -66,6 +67,17 @@ def test_readme_attention_example_runs(capsys):
 
 
 @pytest.mark.long
+def test_readme_encoder_of_huggingface_runs_and_what_it_writes_verifies(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(HUGGINGFACE, "README.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("\nTrue\n")
+    assert verify(tmp_path / "layers").ok
+    assert verify(tmp_path / "rows").ok
+
+
+@pytest.mark.long
 def test_readme_network_in_python_is_typed(tmp_path):
     """By mypy --strict, and a planted error of a type is found."""
     packages = tmp_path / "bitlog2"
@@ -74,7 +86,7 @@ def test_readme_network_in_python_is_typed(tmp_path):
         (packages / each.name).symlink_to(each)
     planted = NETWORK.replace("evaluate(model, images, labels)", "evaluate(model, 1)")
     assert planted != NETWORK
-    texts = {"network": NETWORK, "attention": ATTENTION, "planted": planted}
+    texts = {"network": NETWORK, "attention": ATTENTION, "encoder": HUGGINGFACE, "planted": planted}
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text)
     options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")

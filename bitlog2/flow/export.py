@@ -21,6 +21,7 @@ from bitlog2.golden.package.export import ExportReport
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
 from bitlog2.models.ptq.attention import CalibratedDatapath
+from bitlog2.models.ptq.dot_product import DotProductAttention
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import LayerCapture
@@ -110,6 +111,7 @@ def attention_layer(part: LayerCapture, model: nn.Module) -> tuple[AttentionLaye
         head_dim=part.q.shape[4],
         masked=part.masked is not None,
         biased=part.bias is not None,
+        scaled=isinstance(dict(model.named_modules())[part.layer], DotProductAttention),
         params=Params(**part.params.as_dict()),
     )
     codes = {name: getattr(part, name) for name in ("q", "k", "v", "level", "nibble", "flag", "o")}
@@ -123,7 +125,7 @@ def attention_scales(model: nn.Module, layer: str) -> dict[str, NDArray[Any]]:
 
     `q_scale`, `k_scale`, `v_scale` float32: the real value of a step of the code; `map_scale`
     int32: the value of a level that stands for the probability 1. The scale of the output codes is
-    the input scale of the projection after it.
+    the input scale of the projection after it, or `o_scale` of a layer that has none.
 
     Raises:
         ValueError: `layer` is no attention layer with an integer datapath.
@@ -132,6 +134,8 @@ def attention_scales(model: nn.Module, layer: str) -> dict[str, NDArray[Any]]:
     if not isinstance(module, CalibratedDatapath):
         raise ValueError(f"layer must be an attention layer with a datapath, got {layer!r}")
     quantizers = {"q": module.q_quantizer, "k": module.k_quantizer, "v": module.v_quantizer}
+    if isinstance(module, DotProductAttention):
+        quantizers["o"] = module.output_quantizer
     scales = {f"{name}_scale": _reals(q.delta) for name, q in quantizers.items()}
     return {**scales, "map_scale": np.array([int(module.delta)], np.int32)}
 

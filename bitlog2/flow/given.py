@@ -26,7 +26,7 @@ def export(
     out: str | Path,
     model: nn.Module,
     images: Tensor,
-    spec: QuantizationSpec,
+    spec: QuantizationSpec | None = None,
     *,
     name: str = "model",
     layers: Sequence[str] | None = None,
@@ -38,7 +38,8 @@ def export(
         out: a new or empty folder, or one that holds an export, which is replaced as a whole.
         model: as `quantize` returns it, with an integer attention map.
         images: (n, C, H, W) float32, at least one: their codes are written, numbered from 0.
-        spec: what the model was quantized by.
+        spec: what the model was quantized by; None for one of `bitlog2.models.huggingface`, whose
+            linear layers are float32, and are not written.
         name: of the model, for people.
         layers: attention layers by module name; None for all. Linear layers are all written.
         progress: shows how far it is.
@@ -52,15 +53,17 @@ def export(
         OSError: the folder cannot be written.
     """
     check_replaceable(Path(out).resolve(), ExportManifest)
+    captured = _captured(model, images, layers)
+    config = captured[0].config
+    given = spec or QuantizationSpec(config.scheme, "attention", a_bits=config.q_bits)
     quantization = Quantization(
-        scheme=spec.scheme,
+        scheme=given.scheme,
         arithmetic="attention",
-        w_bits=spec.w_bits,
-        a_bits=spec.a_bits,
-        calibration=spec.calibration,
+        w_bits=None if spec is None else spec.w_bits,
+        a_bits=given.a_bits,
+        calibration=given.calibration,
         seed=None,
     )
-    captured = _captured(model, images, layers)
     whole = export_of(model, captured, name, quantization, EXPORTED_IN_PYTHON)
     return write_export(out, *whole, progress=progress)
 

@@ -67,7 +67,12 @@ class Quantization(Document, frozen=True, kw_only=True):
         Literal["attention"],
         of("Linear products and attention in integers; schema version 1 called it `integer`."),
     ]
-    w_bits: Annotated[Bits, of("Width of weight codes.")]
+    w_bits: Annotated[
+        Bits | None,
+        of(
+            "Width of weight codes; null for attention alone in integers, linear layers in float32."
+        ),
+    ]
     a_bits: Annotated[Bits, of("Width of activation codes.")]
     calibration: Annotated[
         str,
@@ -111,6 +116,10 @@ class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, k
     head_dim: Annotated[Size, of("D: channels of q, k, v and o.")]
     masked: Annotated[bool, of("Whether keys are masked, the same for every image (mask.mem).")]
     biased: Annotated[bool, of("Whether scores have a bias (score_bias.mem).")]
+    scaled: Annotated[
+        bool,
+        of("Whether a scale of o is given (o_scale.mem), where it is not that of a layer's input."),
+    ] = False
     params: Params
 
     @property
@@ -126,7 +135,8 @@ class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, k
         params = [_port(config, name) for name in Params.__struct_fields__]
         found = [_memory(self, "params", "what the datapath loads", _ONE, params)]
         found += [
-            _scale(self, f"{name}_scale", f"real value of a step of {name}") for name in "qkv"
+            _scale(self, f"{name}_scale", f"real value of a step of {name}")
+            for name in ("qkvo" if self.scaled else "qkv")
         ]
         what, scale = "value of a level that stands for the probability 1", _MAP_SCALE_BITS
         found.append(_memory(self, "map_scale", what, _ONE, [Field("map_scale", scale)]))

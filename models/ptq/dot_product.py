@@ -45,17 +45,15 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
 
     Args:
         config: configuration of the hardware.
-        scale: factor of the scores; None for 1/sqrt(D) of the q that calibrates.
 
     Attributes:
         o_quantizer: codes of the output.
+        score_scale: factor of the scores; 0 until calibrated.
     """
 
-    def __init__(self, config: AttentionConfig, scale: float | None = None) -> None:
+    def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
-        if scale is not None and not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"scale must be a number above 0, got {scale}")
-        self.score_scale = math.nan if scale is None else float(scale)
+        self.score_scale = 0.0
         self.q_quantizer, self.k_quantizer = CodeUniform(config.q_bits), CodeUniform(config.k_bits)
         self.v_quantizer, self.o_quantizer = CodeUniform(config.v_bits), CodeUniform(config.o_bits)
         self.datapath = AttentionDatapath(config)
@@ -66,11 +64,6 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
         """The quantizer of o."""
         return self.o_quantizer
 
-    @property
-    def frozen(self) -> bool:
-        """Whether every scale is known."""
-        return self.o_quantizer.frozen
-
     def calibrate(
         self,
         q: Tensor,
@@ -78,6 +71,7 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
         v: Tensor,
         attn_mask: Tensor | None = None,
         is_causal: bool = False,
+        scale: float | None = None,
         enable_gqa: bool = False,
     ) -> None:
         """Freeze what is not frozen, from these tensors: q, k and v, the map's scale, then o.
@@ -85,14 +79,16 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
         In float64, and what was frozen is rounded to float32 at the end.
 
         Args:
-            q, k, v, attn_mask, is_causal, enable_gqa: as of `attention`.
+            q, k, v, attn_mask, is_causal, scale, enable_gqa: as of `attention`.
 
         Raises:
             TypeError, ValueError: as `attention`.
         """
         given = self._heads(q, k, v, attn_mask, is_causal, enable_gqa)
-        if math.isnan(self.score_scale):
-            self.score_scale = given.q.shape[-1] ** -0.5
+        wanted = given.q.shape[-1] ** -0.5 if scale is None else scale
+        if not (math.isfinite(wanted) and wanted > 0):
+            raise ValueError(f"scale must be a number above 0, got {wanted}")
+        self.score_scale = self.score_scale or float(wanted)
         q, k, v = (each.double() for each in given[:3])
         self.double()
         quantizers = {"q": self.q_quantizer, "k": self.k_quantizer, "v": self.v_quantizer}
@@ -109,14 +105,19 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
         v: Tensor,
         attn_mask: Tensor | None = None,
         is_causal: bool = False,
+        scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
         """Return o on the grid of its codes; arguments and errors as of `attention`.
+
+        The scale is that which calibrated.
 
         Raises:
             RuntimeError: it is not calibrated.
         """
         self.o_quantizer.require_frozen()
+        if scale not in (None, self.score_scale):
+            raise ValueError(f"scale must be {self.score_scale}, that of the state, got {scale}")
         heads = self._heads(q, k, v, attn_mask, is_causal, enable_gqa)
         codes = self.q_quantizer(heads.q), self.k_quantizer(heads.k), self.v_quantizer(heads.v)
         o = self.datapath(*codes, self.params(), heads.masked, heads.bias).output.o
@@ -284,15 +285,14 @@ def attention(
     if state is None:
         _check_tensors(q, k, v)
         config = _config_of(_SCHEME if scheme is None else scheme, bits, k)
-        state = DotProductAttention(config, scale).to(q.device)
-        state.calibrate(q, k, v, attn_mask, is_causal, enable_gqa)
+        state = DotProductAttention(config).to(q.device)
+        state.calibrate(q, k, v, attn_mask, is_causal, scale, enable_gqa)
     else:
         own = {"scheme": state.config.scheme, "bits": state.config.q_bits}
-        own["scale"] = state.score_scale
-        for name, value in (("scheme", scheme), ("bits", bits), ("scale", scale)):
+        for name, value in (("scheme", scheme), ("bits", bits)):
             if value not in (None, own[name]):
                 raise ValueError(f"{name} must be {own[name]}, that of the state, got {value}")
-    return state(q, k, v, attn_mask, is_causal, enable_gqa)  # type: ignore[no-any-return]
+    return state(q, k, v, attn_mask, is_causal, scale, enable_gqa)  # type: ignore[no-any-return]
 
 
 def _config_of(scheme: str, bits: int | None, k: Tensor) -> AttentionConfig:

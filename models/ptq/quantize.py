@@ -79,10 +79,11 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
             message names the layer.
     """
     check_images(images)
-    _calibrate(model, images)
+    calibrate_on(model, images)
 
 
-def _calibrate(model: nn.Module, images: Tensor) -> None:
+def calibrate_on(model: nn.Module, images: Tensor) -> None:
+    """Run the pass of `calibrate` on images that were checked, of any float type."""
     handles = [
         layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
         for name, layer in calibrated_layers(model).items()
@@ -273,7 +274,7 @@ def quantize(
     quantized, spec = uncalibrated(model, images, spec)
     if integer:
         quantized, images = quantized.double(), images.double()
-    _calibrate(quantized, images)
+    calibrate_on(quantized, images)
     stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
     stage(STAGES[2])
@@ -281,7 +282,7 @@ def quantize(
         quantized = integer_path(quantized, spec).to(images.device, images.dtype)
     if spec.calibration == "compensated":
         _compensate(quantized)
-    _calibrate(quantized, images)
+    calibrate_on(quantized, images)
     return in_float32(quantized)
 
 
