@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bitlog2.documents import parse, plain
-from bitlog2.names import MODELS, MOST_CLASSES, canonical_model
+from bitlog2.names import MODELS, MOST_CLASSES, canonical_model, is_function
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
@@ -212,8 +212,13 @@ def _digest(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
     return total.hexdigest()
 
 
-def load_quantized(path: Path) -> QuantizedModel:
+def load_quantized(path: Path, model: str | None = None) -> QuantizedModel:
     """Return a quantized model from its file, on the CPU; no data and no weights are needed.
+
+    Args:
+        path: the file.
+        model: name of the function that makes its model, which a file alone does not have run;
+            needed for no other model.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -228,26 +233,40 @@ def load_quantized(path: Path) -> QuantizedModel:
             f"quantized model {path} must be as it was written: its metadata and tensors do not "
             "have the sha256 that it names"
         )
-    if name not in MODELS:
+    refuse_unnamed_function(path, name, model)
+    if name not in MODELS and not is_function(name):
         _refuse_larger(path, name, classes, tensors)
-    model = float_path(build_model(name, classes), spec)
-    for module in model.modules():  # every input is per tensor after the flow
+    built = float_path(build_model(name, classes), spec)
+    for module in built.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
         if isinstance(quantizer, UniformQuantizer):
             quantizer.axis = None
-    _take_late_biases(model, tensors)
+    _take_late_biases(built, tensors)
     if spec.arithmetic != "float":
-        model = integer_path(model, spec)
+        built = integer_path(built, spec)
     try:
         program = _program_of(spec, classes, tensors) if spec.arithmetic == "integer" else None
-        check_tensors(model, tensors)
-        model.load_state_dict(tensors)
-        check_ranges(model)
+        check_tensors(built, tensors)
+        built.load_state_dict(tensors)
+        check_ranges(built)
     except ValueError as error:
         raise ValueError(
             f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
-    return QuantizedModel(model.eval(), name, classes, spec, seed, program)
+    return QuantizedModel(built.eval(), name, classes, spec, seed, program)
+
+
+def refuse_unnamed_function(path: Path, name: str, asked: str | None) -> None:
+    """Refuse a file that would have code run, of the function that makes its model.
+
+    Raises:
+        ValueError: a function makes the model, and it is not the one that was asked for.
+    """
+    if is_function(name) and name != asked:
+        raise ValueError(
+            f"quantized model {path} is made by a function, which is run if it is named: "
+            f"--model {name}"
+        )
 
 
 def _refuse_larger(path: Path, name: str, classes: int, tensors: dict[str, Tensor]) -> None:
