@@ -97,9 +97,11 @@ def evaluate(
             "labels must be a tensor for images in a tensor, and left out for batches, got "
             f"{brief(labels)}"
         )
+    require_eval(model)
     hits, answers, digested = [0, 0], [], []
     for batch, given in _labelled(images, labels, batch_size):
-        logits = _logits(_run(model, batch), batch)
+        with torch.inference_mode():
+            logits = _logits(model(batch.to(_device(model))), batch)
         best, hit = top5(logits, given)
         hits = [hits[0] + int(hit[:, 0].sum()), hits[1] + int(hit.sum())]
         answers.append(best[:, 0])
@@ -134,6 +136,7 @@ def check(
         TypeError, ValueError: an argument is of another kind or range; the model has no integer
             datapath, or an attention without one: names it; or a layer with one did not run.
     """
+    require_eval(model)
     if isinstance(model, ImageNetwork):
         whole = NetworkCheck(HeadChoice(mode, seed), model, Simulator(model.program))
         for numbers, batch in _numbered(images, batch_size):
@@ -171,6 +174,7 @@ def watermarks(
     Raises:
         TypeError, ValueError: as `check`.
     """
+    require_eval(model)
     marks = Watermarks()
     with watch(model, marks) as watched, network_marks(model, marks.layers):
         for numbers, batch in _numbered(images, batch_size):
@@ -194,15 +198,12 @@ def _device(model: nn.Module) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
-def _run(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the output of a batch; refuse a model that is not in eval mode."""
+def require_eval(model: nn.Module) -> None:
+    """Refuse what is no network, or one that trains: dropout would take part."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {brief(model)}")
     if model.training:
         raise ValueError("model must be in eval mode: call model.eval() before")
-    with torch.inference_mode():
-        output: Tensor = model(images.to(_device(model)))
-    return output
 
 
 def _logits(output: object, images: Tensor) -> Tensor:
@@ -224,7 +225,7 @@ def _labelled(
         check_int("batch_size", size, 1, 4096)
         images = zip(torch.split(images, size), torch.split(labels, size), strict=True)
     for pair in images:
-        if isinstance(pair, Tensor) or len(pair) != 2 or len(pair[0]) != len(pair[1]):
+        if not isinstance(pair, Sequence) or len(pair) != 2 or len(pair[0]) != len(pair[1]):
             raise ValueError("batches must be pairs of images and as many labels")
         yield _some(pair[0]), pair[1].cpu()
 
@@ -234,7 +235,7 @@ def _numbered(images: Images, size: int) -> Iterator[tuple[list[int], Tensor]]:
     check_int("batch_size", size, 1, 4096)
     first = 0
     for batch in torch.split(images, size) if isinstance(images, Tensor) else images:
-        found = _some(batch if isinstance(batch, Tensor) else batch[0])
+        found = _some(batch[0] if isinstance(batch, Sequence) and batch else batch)
         yield list(range(first, first + len(found))), found
         first += len(found)
     if not first:
@@ -244,10 +245,11 @@ def _numbered(images: Images, size: int) -> Iterator[tuple[list[int], Tensor]]:
 _NONE = "images must be at least one, got none"
 
 
-def _some(images: Tensor) -> Tensor:
+def _some(images: object) -> Tensor:
     """Return a batch of images; refuse what is none."""
-    if images.ndim != 4:
-        raise ValueError(f"images must be (n, C, H, W), got {tuple(images.shape)}")
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be (n, C, H, W), got {found}")
     if not len(images):
         raise ValueError(_NONE)
     return images

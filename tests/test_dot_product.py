@@ -151,6 +151,17 @@ def test_dot_product_state_is_left_as_it_is_and_holds_for_other_tensors():
     assert all(torch.equal(value, before[name]) for name, value in state.state_dict().items())
 
 
+def test_dot_product_state_is_saved_and_loaded():
+    tensors = qkv()
+    state = calibrated(*tensors, scale=0.3)
+    other = DotProductAttention(state.config)
+    other.load_state_dict(state.state_dict())
+    assert other.params() == state.params()
+    assert torch.equal(attention(*tensors, state=other), attention(*tensors, scale=0.3))
+    with pytest.raises(ValueError, match=r"scale must be 0\.3, that of the state, got 0\.5"):
+        attention(*tensors, scale=0.5, state=other)
+
+
 def test_dot_product_is_checked_as_any_layer_and_a_planted_error_is_found():
     tensors, mask = qkv(), random_mask(2, 1, 7, 9)
     state = calibrated(*tensors, attn_mask=mask)

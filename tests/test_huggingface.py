@@ -194,6 +194,9 @@ def test_huggingface_refuses_what_the_datapath_has_not():
         found.train()(IMAGES)
     with pytest.raises(ValueError, match="softcap must be left out"):
         found.eval()(IMAGES, softcap=30.0)
+    with pytest.raises(ValueError, match="output_attentions must be left out"):
+        found(IMAGES, output_attentions=True)
+    assert len(found(IMAGES, output_hidden_states=True).hidden_states) == 3
 
 
 def test_huggingface_rows_of_unlike_masks_are_not_exported(vit, tmp_path):
@@ -209,6 +212,6 @@ def test_huggingface_rows_of_unlike_masks_are_not_exported(vit, tmp_path):
             return self.inner(images, attention_mask=mask)
 
     with pytest.raises(ValueError, match="masked keys must be the same for all images"):
-        export(tmp_path / "e", Masked(), IMAGES[:2])
-    export(tmp_path / "e", Masked(), IMAGES[:1])
+        export(tmp_path / "e", Masked().eval(), IMAGES[:2])
+    export(tmp_path / "e", Masked().eval(), IMAGES[:1])
     assert verify(tmp_path / "e").ok

@@ -143,7 +143,7 @@ def test_trial_check_names_a_layer_that_does_not_run(quantized):
             return self.runs(images)
 
     with pytest.raises(ValueError, match=r"run every attention layer: left_out\.blocks\.0\.attn d"):
-        check(Half(), IMAGES[:1])
+        check(Half().eval(), IMAGES[:1])
 
 
 def test_trial_watermarks_are_ranges_of_registers(quantized, network):
@@ -171,6 +171,7 @@ def test_trial_exports_layers_that_verify(quantized, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+@pytest.mark.long
 def test_trial_rows_are_a_set_that_verifies(quantized, tmp_path):
     written = vectors(tmp_path / "v", quantized, IMAGES[:2], name="own", heads=(1,), rows=(0, 4))
     origins = [group.origin for group in written.vectors.units[0].groups]
@@ -211,6 +212,7 @@ def test_trial_program_follows_from_model_and_images(quantized, network):
         (lambda m, _: evaluate(copy.deepcopy(m).train(), IMAGES, LABELS), "must be in eval mode"),
         (lambda m, _: check(m, IMAGES), "check must be of a model with an integer attention map"),
         (lambda m, _: check(m, []), "check must be of a model with an integer attention map"),
+        (lambda m, _: check(copy.deepcopy(m).train(), IMAGES), "must be in eval mode"),
         (lambda m, _: watermarks(m, IMAGES), "watermarks must be of a model with an integer"),
         (lambda m, out: export(out, m, IMAGES, SPEC), "capture must be of a model with an integ"),
         (lambda m, out: vectors(out, m, IMAGES[0]), r"images must be \(n, C, H, W\), at least one"),
@@ -220,6 +222,13 @@ def test_trial_refuses_in_one_line(model, tmp_path, call, wrong):
     with pytest.raises((ValueError, TypeError), match=f"^[^\n]*{wrong}[^\n]*$"):
         call(model, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("batches", [[{"pixels": IMAGES}], [()], [IMAGES[0]], ["images"]])
+def test_trial_refuses_batches_that_hold_no_images(quantized, batches):
+    for each in (check, watermarks):
+        with pytest.raises(ValueError, match=r"images must be \(n, C, H, W\), got"):
+            each(quantized, batches)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from bitlog2.golden.package.vector_manifest import VectorManifest
 from bitlog2.golden.stimulus.unit import Progress, no_progress
 from bitlog2.models.images.data import ImageBatch
 from bitlog2.models.ptq.quantize import QuantizationSpec
+from bitlog2.models.trial import require_eval
 from bitlog2.models.watch.capture import LayerCapture
 from bitlog2.models.watch.watching import datapaths_of
 
@@ -110,10 +111,14 @@ def vectors(
 
 def _captured(model: nn.Module, images: Tensor, layers: Sequence[str] | None) -> list[LayerCapture]:
     """Return what attention layers saw and gave for images that run one by one."""
+    require_eval(model)
     if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
         found = tuple(images.shape) if isinstance(images, Tensor) else brief(images)
         raise ValueError(f"images must be (n, C, H, W), at least one, got {found}")
-    return capture_layers(model, _one_by_one(images), layers or tuple(datapaths_of(model)))
+    datapaths = datapaths_of(model)
+    for datapath in datapaths.values():
+        images = images.to(datapath.values.device)
+    return capture_layers(model, _one_by_one(images), layers or tuple(datapaths))
 
 
 def _one_by_one(images: Tensor) -> Iterator[ImageBatch]:

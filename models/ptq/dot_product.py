@@ -64,6 +64,14 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
         """The quantizer of o."""
         return self.o_quantizer
 
+    def get_extra_state(self) -> Tensor:
+        """Return the factor of the scores, for the state of the module."""
+        return torch.tensor(self.score_scale, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take the factor of the scores from a state."""
+        self.score_scale = float(state)
+
     def calibrate(
         self,
         q: Tensor,
@@ -90,13 +98,15 @@ class DotProductAttention(CalibratedDatapath, nn.Module):
             raise ValueError(f"scale must be a number above 0, got {wanted}")
         self.score_scale = self.score_scale or float(wanted)
         q, k, v = (each.double() for each in given[:3])
-        self.double()
         quantizers = {"q": self.q_quantizer, "k": self.k_quantizer, "v": self.v_quantizer}
-        for (name, quantizer), values in zip(quantizers.items(), (q, k, v), strict=True):
-            _observe(name, quantizer, values)
-        output = self._freeze_levels(q, k, v, given.masked, given.bias)
-        _observe("output", self.o_quantizer, output)
-        in_float32(self)
+        self.double()
+        try:
+            for (name, quantizer), values in zip(quantizers.items(), (q, k, v), strict=True):
+                _observe(name, quantizer, values)
+            output = self._freeze_levels(q, k, v, given.masked, given.bias)
+            _observe("output", self.o_quantizer, output)
+        finally:
+            in_float32(self)
 
     def forward(
         self,
