@@ -2,8 +2,9 @@
 
 `quantize` takes a trained network of timm's blocks and images that calibrate it. What it returns
 is evaluated (`evaluate`), held to the simulator register by register (`check`, `watermarks`),
-written as vectors (`export`, `vectors`), and lowered to a program of integers (`lower`).
-`bitlog2.models.qat` trains it on. `attention` is the datapath for any q, k and v.
+written as vectors (`export`, `vectors`), lowered to a program of integers (`lower`), and trained on
+(`trainable`). `attention` is the datapath for any q, k and v; `bitlog2.models.huggingface` has it
+for encoders of transformers.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .network.network import ImageNetwork
     from .ptq.dot_product import DotProductAttention, attention
     from .ptq.quantize import QuantizationSpec, quantize
+    from .qat import TrainableNetwork, checked, frozen, trainable
     from .trial import Evaluation, check, evaluate, watermarks
     from .zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 else:
@@ -31,14 +33,18 @@ __all__ = [
     "Pixels",
     "QuantizationSpec",
     "QuantizedModel",
+    "TrainableNetwork",
     "attention",
     "check",
+    "checked",
     "evaluate",
     "export",
+    "frozen",
     "load_quantized",
     "lower",
     "quantize",
     "save_quantized",
+    "trainable",
     "vectors",
     "watermarks",
 ]
