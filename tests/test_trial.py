@@ -17,11 +17,14 @@ from bitlog2.models import (
     ImageNetwork,
     Pixels,
     QuantizationSpec,
+    QuantizedModel,
     check,
     evaluate,
     export,
+    load_quantized,
     lower,
     quantize,
+    save_quantized,
     vectors,
     watermarks,
 )
@@ -179,6 +182,20 @@ def test_trial_rows_are_a_set_that_verifies(quantized, tmp_path):
         ("blocks.0.attn", 1, image, row) for image in (0, 1) for row in (0, 4)
     ]
     assert verify(tmp_path / "v").ok
+
+
+def test_trial_model_of_no_name_is_saved_and_loaded(quantized, network, tmp_path):
+    saved = QuantizedModel(quantized, "own", 6, SPEC, 0, network.program)
+    save_quantized(tmp_path / "q", saved)
+    found = load_quantized(tmp_path / "q", Own())
+    assert found.digest == saved.digest
+    assert (found.name, found.spec) == ("own", SPEC)
+    with torch.no_grad():
+        assert torch.equal(found.model(IMAGES), quantized(IMAGES))
+    with pytest.raises(ValueError, match="must say how it was made: model must be one of digits"):
+        load_quantized(tmp_path / "q")
+    with pytest.raises(ValueError, match=r"must hold the tensors of own: missing: .*blocks\.1"):
+        load_quantized(tmp_path / "q", VisionTransformer(8, 4, 1, 6, "token", 16, 2, 2))
 
 
 def test_trial_program_follows_from_model_and_images(quantized, network):

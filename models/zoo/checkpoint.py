@@ -146,7 +146,7 @@ class QuantizedModel:
 
     Attributes:
         model: the network as `quantize` returns it.
-        name: as `canonical_model` returns it.
+        name: as `canonical_model` returns it, or any text for a model that no name leads to.
         classes: number of classes.
         spec: its quantization.
         seed: seed of the calibration.
@@ -212,13 +212,14 @@ def _digest(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
     return total.hexdigest()
 
 
-def load_quantized(path: Path, model: str | None = None) -> QuantizedModel:
+def load_quantized(path: Path, model: str | nn.Module | None = None) -> QuantizedModel:
     """Return a quantized model from its file, on the CPU; no data and no weights are needed.
 
     Args:
         path: the file.
-        model: name of the function that makes its model, which a file alone does not have run;
-            needed for no other model.
+        model: of a model that no name leads to, the network with any weights, left as it is; of one
+            that a function makes, the function's name, which a file alone does not have run; None
+            for others.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -227,16 +228,18 @@ def load_quantized(path: Path, model: str | None = None) -> QuantizedModel:
             misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
     """
     header, tensors = _read(path)
-    name, classes, spec, seed = _about(path, header[_METADATA])
+    given = model if isinstance(model, nn.Module) else None
+    name, classes, spec, seed = _about(path, header[_METADATA], named=given is None)
     if header[_METADATA].get(_SHA256) != _digest(header, _data(path)):
         raise ValueError(
             f"quantized model {path} must be as it was written: its metadata and tensors do not "
             "have the sha256 that it names"
         )
-    refuse_unnamed_function(path, name, model)
-    if name not in MODELS and not is_function(name):
-        _refuse_larger(path, name, classes, tensors)
-    built = float_path(build_model(name, classes), spec)
+    if not isinstance(model, nn.Module):  # else no code or size follows from the file
+        refuse_unnamed_function(path, name, model)
+        if name not in MODELS and not is_function(name):
+            _refuse_larger(path, name, classes, tensors)
+    built = float_path(build_model(name, classes) if given is None else given, spec).cpu()
     for module in built.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
         if isinstance(quantizer, UniformQuantizer):
@@ -322,8 +325,10 @@ def quantized_about(path: Path, name: str | None = None) -> tuple[str, Quantizat
     return found, spec, seed
 
 
-def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
-    """Return name, classes, specification and seed."""
+def _about(
+    path: Path, metadata: dict[str, str], *, named: bool = True
+) -> tuple[str, int, QuantizationSpec, int]:
+    """Return name, classes, specification and seed; the name is that of a model if `named`."""
     if metadata.get("format") in _OLDER:
         raise ValueError(
             f"quantized model must be a {_FORMAT} file, got {path} with format "
@@ -336,7 +341,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"{_written(metadata, 'format')}"
         )
     try:
-        name = canonical_model(metadata["model"])
+        name = canonical_model(metadata["model"]) if named else metadata["model"]
         spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
