@@ -92,7 +92,9 @@ def attend(
     for name, asked in {"dropout": dropout or None, **more}.items():
         if name in _NONE_OF and asked is not None and asked is not False:
             raise ValueError(f"{name} must be left out: the datapath has none, got {brief(asked)}")
-    causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
+    causal = (
+        getattr(module, "is_causal", True) if is_causal is None else is_causal
+    )  # as sdpa has it
     output = layer(
         query,
         key,
