@@ -9,6 +9,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("torch", "torchvision", "timm", "huggingface_hub", "safetensors"),
         *("PIL", "sklearn", "scipy"),
     ),
+    "huggingface": ("transformers",),
     "parquet": ("pyarrow",),
     "onnx": ("onnx",),
     "rtl": (

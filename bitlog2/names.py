@@ -90,11 +90,13 @@ _IMAGENET_STD: _Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A model of timm: with the weights, crop and normalization of its publication, or as it is.
+    """A model of timm, with the weights, crop and normalization of its publication, or as it is.
+
+    Or a model that a function in Python makes.
 
     Attributes:
         name: as `--model` takes it.
-        timm_name: what `timm.create_model` takes.
+        timm_name: what `timm.create_model` takes; empty where a function makes the model.
         keys: keyword arguments of `timm.create_model`.
         published_top1: top-1 of the unquantized model on ImageNet's validation set, percent; None
             where nothing was published here.
@@ -110,6 +112,11 @@ class ZooModel:
     crop: float | None = None
     mean: _Triple | None = None
     std: _Triple | None = None
+
+    @property
+    def is_function(self) -> bool:
+        """Whether its name is that of a function, which makes it."""
+        return not self.timm_name
 
     @property
     def is_random(self) -> bool:
@@ -146,10 +153,13 @@ ZOO: dict[str, ZooModel] = {
 }
 #: The networks whose weights and images are part of the package.
 EMBEDDED = ("digits", "fashion")
-#: The names that `--model` takes, beside those of timm.
+#: The names that `--model` takes, beside those of timm and of functions.
 MODELS = (*EMBEDDED, *ZOO)
 #: How timm's models are named, with `,KEY=VALUE` for each argument of `timm.create_model`.
-TIMM_NAMES = ("timm:NAME", "hf-hub:OWNER/NAME", "local-dir:FOLDER")
+_TIMM_NAMES = ("timm:NAME", "hf-hub:OWNER/NAME", "local-dir:FOLDER")
+#: The names that `--model` takes, beside `MODELS`: timm's, and functions that make a model.
+OTHER_NAMES = (*_TIMM_NAMES, "PACKAGE.MODULE:FUNCTION")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 #: A key of a name, behind its comma.
 _KEY = r"[A-Za-z_]\w*="
 #: What stands between two names of a list: a comma in front of no key, outside of brackets.
@@ -159,20 +169,22 @@ _NO_KEYS = ("cache_dir", "checkpoint_path", "features_only", "pretrained_cfg")
 
 
 def zoo_model(name: str) -> ZooModel:
-    """Return the published model of a name, or the one of timm that it describes.
+    """Return the published model of a name, or the one of timm or of a function that it describes.
 
     The folder of a `local-dir:` becomes an absolute path, in `name` too. Values of keys are Python
     literals, or else text, as in timm's own scripts.
 
     Raises:
-        ValueError: it is neither; whether timm knows the model is not looked at.
+        ValueError: it is none of them; whether the model is there is not looked at.
     """
     if name in ZOO:
         return ZOO[name]
     first, *pairs = re.split(rf",(?={_KEY})", name)
     source, _, place = first.partition(":")
-    if not place or source not in (each.partition(":")[0] for each in TIMM_NAMES):
-        legal = ", ".join((*ZOO, *TIMM_NAMES))
+    if not place or source not in (each.partition(":")[0] for each in _TIMM_NAMES):
+        if _FUNCTION.fullmatch(name) and len(name) <= _LONGEST_NAME:
+            return ZooModel(name, "")
+        legal = ", ".join((*ZOO, *OTHER_NAMES))
         raise ValueError(f"model must be one of {legal}, got {name!r}")
     if not name.isprintable() or "=" in place or len(name) > _LONGEST_NAME:
         raise ValueError(
@@ -207,16 +219,21 @@ def is_random(name: str) -> bool:
     return name not in MODELS and zoo_model(name).is_random
 
 
+def is_function(name: str) -> bool:
+    """Whether a function makes a model, so that to load the model runs code that it names."""
+    return name not in MODELS and zoo_model(name).is_function
+
+
 def canonical_model(name: str) -> str:
-    """Return the name of one of `MODELS`, or of a model of timm, with absolute paths.
+    """Return the name of one of `MODELS`, or of a model of timm or a function, with absolute paths.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of them.
     """
     if name in MODELS:
         return name
     if not isinstance(name, str) or ":" not in name:
-        legal = ", ".join((*MODELS, *TIMM_NAMES))
+        legal = ", ".join((*MODELS, *OTHER_NAMES))
         raise ValueError(f"model must be one of {legal}, got {name!r}")
     return zoo_model(name).name
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from bitlog2.names import BETWEEN_MODELS, LARGEST_SEED, MODELS, TIMM_NAMES, canonical_model
+from bitlog2.names import BETWEEN_MODELS, LARGEST_SEED, MODELS, OTHER_NAMES, canonical_model
 from bitlog2.sim.own_scheme import canonical_scheme, is_own
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def scheme_name(names: Collection[str]) -> Callable[[str], str]:
 
 
 def model_name(text: str) -> str:
-    """Parse one of `MODELS`, or a model of timm; its folder becomes absolute."""
+    """Parse one of `MODELS`, or a model of timm or a function; a folder becomes absolute."""
     if ":" not in text:
         return one_of(_MODEL_NAMES)(text)
     try:
@@ -93,13 +93,13 @@ def model_name(text: str) -> str:
         raise ValueError(str(error).removeprefix("model ")) from None
 
 
-_MODEL_NAMES = (*MODELS, *TIMM_NAMES)
+_MODEL_NAMES = (*MODELS, *OTHER_NAMES)
 model_name.names = _MODEL_NAMES  # type: ignore[attr-defined]
 
 
 def model_and_file(text: str) -> tuple[str, str]:
     """Parse MODEL=FILE."""
-    found = re.fullmatch(r"(\w+|[\w-]+:[^=]*?(?:,[A-Za-z_]\w*=[^=]*?)*)=([^=].*)", text)
+    found = re.fullmatch(r"(\w+|[\w.-]+:[^=]*?(?:,[A-Za-z_]\w*=[^=]*?)*)=([^=].*)", text)
     if found is None:
         raise ValueError(f"must be MODEL=FILE, got {text!r}")
     return model_name(found[1]), found[2]

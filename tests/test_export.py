@@ -12,7 +12,7 @@ from test_capture import SCHEME, SWIN_LAYERS, digits_layers, request, swin_layer
 from test_golden_helpers import contents
 
 from bitlog2.flow.capture import Captured, command_of
-from bitlog2.flow.export import attention_scales, export_of, linear_layer
+from bitlog2.flow.export import attention_scales, exported, linear_layer
 from bitlog2.golden import ConvolutionLayer, run_device, verify, write_export
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.ptq.quantize import QuantizationSpec
@@ -21,11 +21,11 @@ from bitlog2.models.zoo.checkpoint import QuantizedModel, save_quantized
 from bitlog2.scripts.cli import main
 
 
-def exported(model, request, layers):
+def export_made(model, request, layers):
     """Return an export with the command that makes it."""
     chosen = {"images": layers[0].images, "layers": tuple(range(len(layers)))}
     command = command_of(request, ["bitlog2", "export"], chosen)
-    return export_of(Captured(request, model, layers, chosen), command)
+    return exported(Captured(request, model, layers, chosen), command)
 
 
 def linear_layers(model):
@@ -41,14 +41,14 @@ def linear_layers(model):
 def digits_export():
     """Two attention layers of digits for two images, and every linear layer."""
     model = quantized_digits(SCHEME)
-    return exported(model, request(), digits_layers((0, 7)))
+    return export_made(model, request(), digits_layers((0, 7)))
 
 
 @lru_cache(maxsize=1)
 def swin_export():
     """Every layer of the small Swin for two images: masks, biases, two sizes of heads."""
     model = quantized_swin(SCHEME)
-    return exported(model, request(), swin_layers())
+    return export_made(model, request(), swin_layers())
 
 
 def command(*words):
@@ -105,7 +105,7 @@ def test_export_of_sixteen_levels_has_no_flags(tmp_path):
     model = quantized_swin("BitLog2_Single_16")
     captured = swin_layers((0,), "BitLog2_Single_16")
     write_export(
-        tmp_path / "e", *exported(model, request(schemes=("BitLog2_Single_16",)), captured)
+        tmp_path / "e", *export_made(model, request(schemes=("BitLog2_Single_16",)), captured)
     )
     assert verify(tmp_path / "e").ok
     assert not any(path.endswith("flag.mem") for path in contents(tmp_path / "e"))

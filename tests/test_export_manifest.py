@@ -120,8 +120,10 @@ def test_export_manifest_describes_a_memory_of_scales(manifest):
         (lambda m: m.update(images=[0, 5]), "--images of the command must be 0,5, got "),
         (lambda m: m.update(model="other"), r"model of the command must be \['other'\]"),
         (lambda m: m.update(command="bitlog2 export 'digits"), "command must be a shell command"),
+        (lambda m: m.update(command="bitlog2.models.export"), "seed must be null exactly where th"),
+        (lambda m: m["quantization"].update(seed=None), "seed must be null exactly where the com"),
     ],
-    ids=range(28),
+    ids=range(30),
 )
 def test_export_manifest_that_is_wrong_is_refused_in_one_line(manifest, change, message):
     values = json.loads(manifest)

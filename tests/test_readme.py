@@ -4,16 +4,22 @@ import csv
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.command import parsed
 
+from bitlog2.golden import verify
 from bitlog2.names import ARITHMETICS
 from bitlog2.sim.network import NetworkConfig
+from bitlog2.sim.network.program_file import read_program
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+#: Packages that stand beside `bitlog2` in the checkout, and within it where it is installed.
+PACKAGES = ("sim", "golden", "models", "scripts")
 COMMANDS = sorted(set(re.findall(r"^\.venv/bin/bitlog2 ([^#\n]*)", README, re.MULTILINE)))
 
 
@@ -31,6 +37,63 @@ def test_readme_python_example_runs(capsys):
     assert block is not None
     exec(compile(block.group(1), "README.md", "exec"), {})
     assert "(3, 65, 32)" in capsys.readouterr().out
+
+
+def example(after: str) -> str:
+    """The first Python block after some text of README."""
+    block = re.search(r"```python\n(.*?)```", README.split(after)[1], re.DOTALL)
+    assert block is not None
+    return block.group(1)
+
+
+NETWORK = example("### A network in Python")
+ATTENTION = example("`attention` is the datapath alone")
+HUGGINGFACE = example("### Encoders of Hugging Face")
+
+
+@pytest.mark.long
+def test_readme_network_in_python_runs_and_what_it_writes_verifies(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(NETWORK, "README.md", "exec"), {"__name__": "readme"})
+    assert "\nTrue\n" in capsys.readouterr().out
+    assert verify(tmp_path / "layers").ok
+    assert verify(tmp_path / "rows").ok
+    read_program(tmp_path / "own.bitlog2")
+
+
+def test_readme_attention_example_runs(capsys):
+    exec(compile(ATTENTION, "README.md", "exec"), {})
+    assert "LayerParams(m=" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_readme_encoder_of_huggingface_runs_and_what_it_writes_verifies(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(HUGGINGFACE, "README.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("\nTrue\n")
+    assert verify(tmp_path / "layers").ok
+    assert verify(tmp_path / "rows").ok
+
+
+@pytest.mark.long
+def test_readme_network_in_python_is_typed(tmp_path):
+    """By mypy --strict, and a planted error of a type is found."""
+    packages = tmp_path / "bitlog2"
+    packages.mkdir()
+    for each in (*(ROOT / "bitlog2").iterdir(), *(ROOT / n for n in PACKAGES)):
+        (packages / each.name).symlink_to(each)
+    planted = NETWORK.replace("evaluate(model, images, labels)", "evaluate(model, 1)")
+    assert planted != NETWORK
+    texts = {"network": NETWORK, "attention": ATTENTION, "encoder": HUGGINGFACE, "planted": planted}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")
+    command = [sys.executable, "-m", "mypy", *options, *(f"{name}.py" for name in texts)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert {line.split(":")[0] for line in done.stdout.splitlines()[:-1]} == {"planted.py"}
+    assert "No overload variant" in done.stdout
 
 
 def test_readme_float_units_are_the_stored_ones():

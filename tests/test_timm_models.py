@@ -81,9 +81,9 @@ def test_timm_names_of_folders_become_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("timm:", "one of vit_small, .*timm:NAME, hf-hub:OWNER/NAME, local-dir:FOLDER, got"),
+        ("timm:", "one of vit_small, .*timm:NAME, hf-hub:OWNER/NAME, local-dir:FOLDER, PACK"),
         ("resnet", "one of digits, .*, got 'resnet'"),
-        ("url:x", "one of .*, got 'url:x'"),
+        ("url:x/y", "one of .*, got 'url:x/y'"),
         ("timm:a\n", "be printable"),
         ("local-dir:/a=b", "with = in keys alone"),
         (f"timm:{'a' * 1000}", "at most 1000 characters"),
@@ -345,7 +345,7 @@ IDS = [f"{family.title}-{a}".replace(" ", "_") for family, a in RUNS]
 )
 def test_timm_families_have_a_form_or_are_refused_by_their_part(family, arithmetic, monkeypatch):
     """Nothing is calibrated."""
-    monkeypatch.setattr(ptq, "_calibrate", None)
+    monkeypatch.setattr(ptq, "calibrate_on", None)
     monkeypatch.setattr(lower, "observe", None)
     model, size = load_zoo_model(family.model), data_config(zoo_model(family.model))["input_size"]
     images = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))

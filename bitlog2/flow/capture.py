@@ -98,7 +98,7 @@ def capture(request: EvaluationRequest, choice: CaptureChoice, progress: Progres
             integer datapath, or a selection is out of range.
     """
     name, spec, seed = datapath_of(request)
-    loaded = None if request.load is None else load_quantized(Path(request.load))
+    loaded = None if request.load is None else load_quantized(Path(request.load), name)
     if loaded is not None and (loaded.name, loaded.spec, loaded.seed) != (name, spec, seed):
         raise ValueError(f"{request.load} must be what was asked for, got another model")
     given = None if loaded is None else loaded.model

@@ -1,5 +1,6 @@
 """A quantized model's layers as an export: descriptions of the layers and their arrays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from bitlog2.golden import (
 from bitlog2.golden.package.export import ExportReport
 from bitlog2.golden.package.folder import check_replaceable
 from bitlog2.golden.stimulus.unit import Progress
-from bitlog2.models.ptq.attention import IntegerAttention
+from bitlog2.models.ptq.attention import CalibratedDatapath
+from bitlog2.models.ptq.dot_product import DotProductAttention
 from bitlog2.models.ptq.layers import IntegerConv2d, IntegerLinear
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.watch.capture import LayerCapture
@@ -42,37 +44,57 @@ def export_model(
     captured = capture(request, choice, progress)
     chosen = {name: captured.chosen[name] for name in ("images", "layers")}
     command = command_of(captured.request, ["bitlog2", "export"], chosen)
-    return write_export(out, *export_of(captured, command), progress=progress)
+    return write_export(out, *exported(captured, command), progress=progress)
 
 
-def export_of(captured: Captured, command: str) -> tuple[ExportManifest, dict[str, Arrays]]:
-    """Return an export and its arrays by layer.
+def exported(captured: Captured, command: str) -> tuple[ExportManifest, dict[str, Arrays]]:
+    """Return the export of a model by name and its arrays by layer.
 
     Args:
         captured: a model and some of its attention layers.
         command: the command that makes the export again.
     """
-    request, model, first = captured.request, captured.model, captured.layers[0]
-    found = {part.layer: attention_layer(part, model) for part in captured.layers}
+    request = captured.request
+    name, spec, seed = datapath_of(request)
+    quantization = Quantization(
+        scheme=spec.scheme,
+        arithmetic="attention",
+        w_bits=spec.w_bits,
+        a_bits=spec.a_bits,
+        calibration=spec.calibration,
+        seed=seed,
+        calibration_images=None if request.load else request.calibration_images,
+    )
+    return export_of(captured.model, captured.layers, name, quantization, command)
+
+
+def export_of(
+    model: nn.Module,
+    layers: Sequence[LayerCapture],
+    name: str,
+    quantization: Quantization,
+    command: str,
+) -> tuple[ExportManifest, dict[str, Arrays]]:
+    """Return an export and its arrays by layer.
+
+    Args:
+        model: as `quantize` returns it.
+        layers: some of its attention layers, captured.
+        name: of the model.
+        quantization: how it was quantized.
+        command: what makes the export again.
+    """
+    found = {part.layer: attention_layer(part, model) for part in layers}
     found |= {
         name: linear_layer(name, module)
         for name, module in model.named_modules()
         if isinstance(module, IntegerLinear)
     }
-    name, spec, seed = datapath_of(request)
     export = ExportManifest.of(
         model=name,
-        quantization=Quantization(
-            scheme=spec.scheme,
-            arithmetic="attention",
-            w_bits=spec.w_bits,
-            a_bits=spec.a_bits,
-            calibration=spec.calibration,
-            seed=seed,
-            calibration_images=None if request.load else request.calibration_images,
-        ),
-        config=first.config,
-        images=first.images,
+        quantization=quantization,
+        config=layers[0].config,
+        images=layers[0].images,
         layers=tuple(found[name][0] for name, _ in model.named_modules() if name in found),
         command=command,
     )
@@ -89,6 +111,7 @@ def attention_layer(part: LayerCapture, model: nn.Module) -> tuple[AttentionLaye
         head_dim=part.q.shape[4],
         masked=part.masked is not None,
         biased=part.bias is not None,
+        scaled=isinstance(dict(model.named_modules())[part.layer], DotProductAttention),
         params=Params(**part.params.as_dict()),
     )
     codes = {name: getattr(part, name) for name in ("q", "k", "v", "level", "nibble", "flag", "o")}
@@ -102,15 +125,17 @@ def attention_scales(model: nn.Module, layer: str) -> dict[str, NDArray[Any]]:
 
     `q_scale`, `k_scale`, `v_scale` float32: the real value of a step of the code; `map_scale`
     int32: the value of a level that stands for the probability 1. The scale of the output codes is
-    the input scale of the projection after it.
+    the input scale of the projection after it, or `o_scale` of a layer that has none.
 
     Raises:
         ValueError: `layer` is no attention layer with an integer datapath.
     """
     module = dict(model.named_modules()).get(layer)
-    if not isinstance(module, IntegerAttention):
+    if not isinstance(module, CalibratedDatapath):
         raise ValueError(f"layer must be an attention layer with a datapath, got {layer!r}")
     quantizers = {"q": module.q_quantizer, "k": module.k_quantizer, "v": module.v_quantizer}
+    if isinstance(module, DotProductAttention):
+        quantizers["o"] = module.output_quantizer
     scales = {f"{name}_scale": _reals(q.delta) for name, q in quantizers.items()}
     return {**scales, "map_scale": np.array([int(module.delta)], np.int32)}
 

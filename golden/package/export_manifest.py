@@ -36,6 +36,8 @@ from .manifest import (
 
 #: The numbers of a layer for Python, in each layer's folder.
 ARRAYS_NAME = "arrays.npz"
+#: In place of a command, of an export that a call in Python made.
+EXPORTED_IN_PYTHON = "bitlog2.models.export"
 #: Input codes of a patch projection: pixels.
 PIXEL_BITS = 8
 _FLOAT_BITS = 32
@@ -67,7 +69,12 @@ class Quantization(Document, frozen=True, kw_only=True):
         Literal["attention"],
         of("Linear products and attention in integers; schema version 1 called it `integer`."),
     ]
-    w_bits: Annotated[Bits, of("Width of weight codes.")]
+    w_bits: Annotated[
+        Bits | None,
+        of(
+            "Width of weight codes; null for attention alone in integers, linear layers in float32."
+        ),
+    ]
     a_bits: Annotated[Bits, of("Width of activation codes.")]
     calibration: Annotated[
         str,
@@ -76,9 +83,12 @@ class Quantization(Document, frozen=True, kw_only=True):
             extra_json_schema={"enum": list(CALIBRATIONS)},
         ),
     ] = CALIBRATIONS[0]
-    seed: Annotated[Count, of("Seed of the calibration.")]
+    seed: Annotated[
+        Count | None, of("Seed of the calibration; null for images that were given in Python.")
+    ]
     calibration_images: Annotated[
-        Size | None, of("Training images that calibrated; null for a quantized model from a file.")
+        Size | None,
+        of("Training images that calibrated; null for a quantized model from a file or in Python."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -108,6 +118,10 @@ class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, k
     head_dim: Annotated[Size, of("D: channels of q, k, v and o.")]
     masked: Annotated[bool, of("Whether keys are masked, the same for every image (mask.mem).")]
     biased: Annotated[bool, of("Whether scores have a bias (score_bias.mem).")]
+    scaled: Annotated[
+        bool,
+        of("Whether a scale of o is given (o_scale.mem), where it is not that of a layer's input."),
+    ] = False
     params: Params
 
     @property
@@ -123,7 +137,8 @@ class AttentionLayer(Document, tag_field="kind", tag="attention", frozen=True, k
         params = [_port(config, name) for name in Params.__struct_fields__]
         found = [_memory(self, "params", "what the datapath loads", _ONE, params)]
         found += [
-            _scale(self, f"{name}_scale", f"real value of a step of {name}") for name in "qkv"
+            _scale(self, f"{name}_scale", f"real value of a step of {name}")
+            for name in ("qkvo" if self.scaled else "qkv")
         ]
         what, scale = "value of a level that stands for the probability 1", _MAP_SCALE_BITS
         found.append(_memory(self, "map_scale", what, _ONE, [Field("map_scale", scale)]))
@@ -290,6 +305,11 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
         config = self.config
         for layer in self.attention:
             config.check_params(layer.loaded)
+        if (self.quantization.seed is None) != (self.command == EXPORTED_IN_PYTHON):
+            raise ValueError(
+                f"seed must be null exactly where the command is {EXPORTED_IN_PYTHON}, "
+                f"got {self.quantization.seed} with {self.command}"
+            )
         for what, value, wanted in (*self._widths(config), *self._sizes(), *self._options()):
             if value != wanted:
                 raise ValueError(f"{what} must be {wanted}, got {value}")
@@ -329,7 +349,12 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
                 yield f"outputs of {layer.name}", layer.outputs, wanted
 
     def _options(self) -> Iterator[_Held]:
-        """Yield the same of what the command names; one with --load leaves the quantization out."""
+        """Yield the same of what the command names; one with --load leaves the quantization out.
+
+        A call in Python names nothing.
+        """
+        if self.command == EXPORTED_IN_PYTHON:
+            return
         try:
             words = shlex.split(self.command)[2:]
         except ValueError as error:

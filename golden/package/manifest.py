@@ -237,10 +237,10 @@ class FolderManifest(Document, tag_field="format", frozen=True, kw_only=True):
     package_version: Annotated[Version, of("Version of the package that made the folder.")]
     command: Annotated[
         str,
-        matching("bitlog2 (golden emit|export) .*"),
+        matching(r"(bitlog2 (golden emit|export) .*|bitlog2\.models\.export)"),
         of(
             "The command that makes the folder again, without its output folder; DIR and FILE "
-            "stand for the user's paths."
+            "stand for the user's paths. The function, where a model in Python was exported."
         ),
     ]
     datapath: Annotated[Literal["attention"], of("Datapath of the configuration.")]

@@ -138,6 +138,7 @@ class ImageNetwork(IntegerNetwork):
     def __init__(self, program: Program, normalization: Pixels) -> None:
         super().__init__(program)
         self.normalization = normalization
+        self.eval()  # nothing in it computes otherwise while it trains
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (B, classes) int32, of images (B, colour, line, column) float32."""

@@ -222,31 +222,30 @@ class CodedAttention(SelfAttention):
         super().__init__(qkv, proj, form, quantizers)
 
 
-class IntegerAttention(CodedAttention):
-    """timm's attention with the integer datapath in its middle.
+class CalibratedDatapath:
+    """A datapath with the scales of its codes, from which the parameters that it loads follow.
 
-    The parameters that the datapath loads follow from the frozen scales:
-    M / 2**n = sq * sk * c * log2(e) * 2**F and M2 / 2**n2 = sv / (delta * so), where so and zo are
-    those of the projection's input, so that its codes are the datapath's output. c is 1/sqrt(D) in
-    ViT and DeiT, and 1 in Swin, whose sq holds it already. Swin's position bias becomes the score
-    bias; its mask excludes keys.
+    M / 2**n = sq * sk * c * log2(e) * 2**F and M2 / 2**n2 = sv / (delta * so). What a module adds
+    to its own base.
 
     Attributes:
         datapath: hooks on it see (q, k, v, params, masked, bias) and the registers.
         delta: () float64, the integer scale of the levels; 0 until calibrated.
-        score_bias: (1, H, N, N) int32 or None.
+        score_scale: c, the factor of the product of q and k.
+        q_quantizer, k_quantizer, v_quantizer, output_quantizer: codes of q, k, v and o.
     """
 
+    datapath: AttentionDatapath
     delta: Tensor
-    score_bias: Tensor | None
+    score_scale: float
+    q_quantizer: CodeUniform
+    k_quantizer: CodeUniform
+    v_quantizer: CodeUniform
 
-    def __init__(
-        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, config: AttentionConfig
-    ) -> None:
-        super().__init__(qkv, proj, form, config.q_bits)
-        self.datapath = AttentionDatapath(config)
-        self.register_buffer("delta", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("score_bias", raw_bias(form.position_bias, config))
+    @property
+    def output_quantizer(self) -> CodeUniform:
+        """The quantizer whose codes are the datapath's output."""
+        raise NotImplementedError
 
     def params(self) -> LayerParams:
         """Return the parameters of the datapath, from the frozen scales in float64.
@@ -256,7 +255,7 @@ class IntegerAttention(CodedAttention):
         """
         config = self.datapath.config
         m, n = self._score_multiplier()
-        output = self.proj.input_quantizer
+        output = self.output_quantizer
         ratio = self.v_quantizer.delta.item() / (self.delta.item() * output.delta.item())
         m2, n2 = multiplier_and_shift(ratio, config.m2_bits, config.max_layer_n2, "output scale")
         return LayerParams(m, n, m2, n2, **self._zero_points(), zo=int(output.zero_point))
@@ -274,14 +273,20 @@ class IntegerAttention(CodedAttention):
             "zv": int(self.v_quantizer.zero_point),
         }
 
-    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
-        """Freeze delta from the map, then the output codes."""
+    def _freeze_levels(
+        self, q: Tensor, k: Tensor, v: Tensor, masked: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        """Freeze delta from the map; return the output before its code, (B, H, R, D') real.
+
+        Args:
+            q, k, v: real, (B, H, R, D), (B, H, N, D) and (B, H, N, D').
+            masked, bias: as the datapath takes them.
+        """
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
         config = self.datapath.config
         m, n = self._score_multiplier()
         params = LayerParams(m, n, 1, 0, **self._zero_points())
-        masked = masked_keys(mask, len(q))
-        regs = self.datapath.attention_map(q, k, params, masked, self.score_bias)
+        regs = self.datapath.attention_map(q, k, params, masked, bias)
         _warn_of_limits(regs.t, config)
         if self.delta == 0:
             delta = float(_delta_of(regs, config.code))
@@ -290,7 +295,49 @@ class IntegerAttention(CodedAttention):
         if regs.weight_sum is not None:
             acc = acc / regs.weight_sum.unsqueeze(-1)
         real = acc * (self.v_quantizer.delta.double() / self.delta)
-        self.proj.calibrate(real.to(self.v_quantizer.delta.dtype).transpose(1, 2).flatten(2))
+        return real.to(self.v_quantizer.delta.dtype)
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """Return a model with its parameters and buffers in float32 but for the deltas of levels."""
+    deltas = {each: each.delta for each in model.modules() if isinstance(each, CalibratedDatapath)}
+    model.float()
+    for each, delta in deltas.items():
+        each.delta = delta
+    return model
+
+
+class IntegerAttention(CodedAttention, CalibratedDatapath):
+    """timm's attention with the integer datapath in its middle.
+
+    Scale and zero point of the output are those of the projection's input, so that its codes are
+    the datapath's output. The factor of the scores is 1/sqrt(D) in ViT and DeiT, and 1 in Swin,
+    whose scale of q holds it already. Swin's position bias becomes the score bias; its mask
+    excludes keys.
+
+    Attributes:
+        score_bias: (1, H, N, N) int32 or None.
+    """
+
+    score_bias: Tensor | None
+
+    def __init__(
+        self, qkv: IntegerLinear, proj: IntegerLinear, form: ScoreForm, config: AttentionConfig
+    ) -> None:
+        super().__init__(qkv, proj, form, config.q_bits)
+        self.datapath = AttentionDatapath(config)
+        self.register_buffer("delta", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("score_bias", raw_bias(form.position_bias, config))
+
+    @property
+    def output_quantizer(self) -> CodeUniform:
+        """The quantizer of the projection's input."""
+        return self.proj.input_quantizer
+
+    def _freeze(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
+        """Freeze delta from the map, then the output codes."""
+        real = self._freeze_levels(q, k, v, masked_keys(mask, len(q)), self.score_bias)
+        self.proj.calibrate(real.transpose(1, 2).flatten(2))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
@@ -326,14 +373,14 @@ def _warn_of_limits(t: Tensor, config: AttentionConfig) -> None:
         warnings.warn(
             f"t saturates for {saturated} of {t.numel()} scores at {config.t_bits} bits: "
             "the top of these rows is flattened",
-            stacklevel=3,
+            stacklevel=4,
         )
     vanishes = config.code.half and not config.code.row_max
     if vanishes and t.shape[-1] > config.code.int_max:
         warnings.warn(
             f"{config.scheme} codes a uniform row of {t.shape[-1]} tokens as all zero: "
             f"its limit is {config.code.int_max}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -28,7 +28,14 @@ from bitlog2.sim.declarations import name_schema
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.own_scheme import OWN_NAME, is_coded
 
-from .attention import ControlAttention, FloatAttention, IntegerAttention, ScoreForm, score_form
+from .attention import (
+    ControlAttention,
+    FloatAttention,
+    IntegerAttention,
+    ScoreForm,
+    in_float32,
+    score_form,
+)
 from .layers import FloatConv2d, FloatLinear, IntegerConv2d, IntegerLinear, QuantizedLayer
 from .quantizers import (
     CodeUniform,
@@ -76,10 +83,11 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
             message names the layer.
     """
     check_images(images)
-    _calibrate(model, images)
+    calibrate_on(model, images)
 
 
-def _calibrate(model: nn.Module, images: Tensor) -> None:
+def calibrate_on(model: nn.Module, images: Tensor) -> None:
+    """Run the pass of `calibrate` on images that were checked, of any float type."""
     handles = [
         layer.register_forward_pre_hook(_observer(name), with_kwargs=True)
         for name, layer in calibrated_layers(model).items()
@@ -272,7 +280,7 @@ def quantize(
     quantized, spec = uncalibrated(model, images, spec)
     if integer:
         quantized, images = quantized.double(), images.double()
-    _calibrate(quantized, images)
+    calibrate_on(quantized, images)
     stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
     stage(STAGES[2])
@@ -280,8 +288,8 @@ def quantize(
         quantized = integer_path(quantized, spec).to(images.device, images.dtype)
     if spec.calibration == "compensated":
         _compensate(quantized)
-    _calibrate(quantized, images)
-    return _in_float32(quantized)
+    calibrate_on(quantized, images)
+    return in_float32(quantized)
 
 
 def uncalibrated(
@@ -315,15 +323,6 @@ def _compensate(model: nn.Module) -> None:
     for each in model.modules():
         if isinstance(each, UniformQuantizer) and each not in kept:
             each.thaw()
-
-
-def _in_float32(model: nn.Module) -> nn.Module:
-    """Return a model with its parameters and buffers in float32 but for the deltas of levels."""
-    deltas = {each: each.delta for each in model.modules() if isinstance(each, IntegerAttention)}
-    model.float()
-    for each, delta in deltas.items():
-        each.delta = delta
-    return model
 
 
 def _fitting(spec: QuantizationSpec, heads: dict[str, Heads]) -> QuantizationSpec:

@@ -184,7 +184,7 @@ def _logits_of(run: RunFolder, cell: Cell) -> str:
 
 def _image_of(request: EvaluationRequest, cell: Cell, number: int) -> Tensor:
     """Return an image that a cell was run on, (1, C, H, W)."""
-    loaded = None if request.load is None else load_quantized(Path(request.load))
+    loaded = None if request.load is None else load_quantized(Path(request.load), cell.model)
     data = msgspec.structs.replace(request, device="cpu").task(cell.model, loaded).data
     wanted = [number // request.batch_size]
     batch = next(iter(data.batches(request.batch_size, request.limit, wanted)))

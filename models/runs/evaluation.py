@@ -309,7 +309,7 @@ def _run_model(share: _Share, model: str) -> None:
             f"{name} {folder.versions.get(name)}, not {now[name]}" for name in changed
         )
         raise ValueError(f"run {folder.path} must go on with what it began with: {differing}")
-    share.loaded = None if request.load is None else load_quantized(Path(request.load))
+    share.loaded = None if request.load is None else load_quantized(Path(request.load), model)
     share.calibration = {}
     task = request.task(model, share.loaded)
     if model not in MODELS and share.loaded is None:

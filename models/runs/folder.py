@@ -499,7 +499,7 @@ class RunFolder:
             OSError: it is not there.
         """
         path = self.model_file(cell)
-        found = load_quantized(path)
+        found = load_quantized(path, cell.model)
         about, digest = self.cell_file(cell), found.digest
         is_it = (found.name, found.spec, found.seed) == (cell.model, cell.spec, cell.seed)
         if not is_it or about is None or about.model != digest:

@@ -35,7 +35,7 @@ from ..images.data import CALIBRATION_IMAGES
 from ..naming import file_name
 from ..ptq.quantize import QuantizationSpec
 from ..watch.check import HeadChoice
-from ..zoo.checkpoint import QuantizedModel, quantized_about
+from ..zoo.checkpoint import QuantizedModel, quantized_about, refuse_unnamed_function
 from ..zoo.task import DataSource, Task, load_task
 
 #: The name that a sweep takes for a field of the configuration.
@@ -355,9 +355,11 @@ def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
     """Return the fields of a request for the quantized model in a file.
 
     Raises:
-        ValueError, OSError: as `quantized_about`; `name` is that of the model that it must be.
+        ValueError, OSError: as `quantized_about`; `name` is that of the model that it must be, and
+            must be given where a function makes it.
     """
     model, spec, seed = quantized_about(path, name)
+    refuse_unnamed_function(path, model, name)
     return {
         "models": (model,),
         "schemes": (spec.scheme,),

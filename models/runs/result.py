@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,6 +86,25 @@ class CheckCounts(Document, frozen=True, kw_only=True):
     total_mismatched: Annotated[Exact, of("Values that differ, of all registers.")]
     passed: Annotated[bool, of("Whether every register was compared and none differed.")]
     first_mismatches: Annotated[tuple[str, ...], of("First mismatches in words.")]
+
+    @classmethod
+    def of(
+        cls,
+        mode: str,
+        compared: Mapping[str, int],
+        mismatched: Mapping[str, int],
+        in_words: Iterable[str],
+    ) -> "CheckCounts":
+        """Return the counts by register of a check in that mode, with its first mismatches."""
+        return cls(
+            mode=mode,
+            compared=dict(compared),
+            mismatched=dict(mismatched),
+            total_compared=sum(compared.values()),
+            total_mismatched=sum(mismatched.values()),
+            passed=bool(compared) and all(compared.values()) and not any(mismatched.values()),
+            first_mismatches=tuple(in_words)[:_SHOWN],
+        )
 
 
 class MarkRecord(Document, frozen=True, kw_only=True):
@@ -529,16 +548,8 @@ def _check(folder: RunFolder, answers: CellAnswers) -> CheckCounts | None:
         _summed([getattr(record, which) for record in answers.records])
         for which in ("compared", "mismatched")
     )
-    in_words = tuple(text for record in answers.records for text in record.mismatches)
-    return CheckCounts(
-        mode=mode,
-        compared=compared,
-        mismatched=mismatched,
-        total_compared=sum(compared.values()),
-        total_mismatched=sum(mismatched.values()),
-        passed=bool(compared) and all(compared.values()) and not any(mismatched.values()),
-        first_mismatches=in_words[:_SHOWN],
-    )
+    in_words = (text for record in answers.records for text in record.mismatches)
+    return CheckCounts.of(mode, compared, mismatched, in_words)
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bitlog2.sim import AttentionConfig, LayerParams
 
@@ -98,23 +98,48 @@ class Capture(Watcher):
 
 
 def _joined(layer: str, runs: list[Observation]) -> LayerCapture:
-    """Return the images' arrays stacked; mask and bias are the same for every image."""
+    """Return the images' arrays stacked."""
     if not runs:
         raise ValueError("images must hold at least one image")
     first, codes = runs[0], ("q", "k", "v", "score", "level", "nibble", "flag", "o")
 
     def stacked(name: str) -> NDArray[Any]:
         if name in first.inputs:
-            return np.stack([run.inputs[name].to(torch.uint8).numpy() for run in runs])
-        return np.stack([run.registers[name].numpy() for run in runs])
+            return np.stack([run.inputs[name].to(torch.uint8).cpu().numpy() for run in runs])
+        return np.stack([run.registers[name].cpu().numpy() for run in runs])
 
+    masked = _shared([run.masked for run in runs], first.grid, 1, f"layer {layer}: masked keys")
+    bias = _shared([run.bias for run in runs], first.grid, 0, f"layer {layer}: score biases")
     arrays: dict[str, Any] = {
         **{name: stacked(name) for name in codes},
-        "masked": None if first.masked is None else first.masked[:, 0].numpy(),
-        "bias": None if first.bias is None else first.bias[0].int().numpy(),
+        "masked": None if masked is None else masked.numpy(),
+        "bias": None if bias is None else bias.int().numpy(),
     }
     numbers = tuple(number for run in runs for number in run.numbers)
     return LayerCapture(layer, first.params, first.config, numbers, **arrays)
+
+
+def _shared(
+    given: Sequence[Tensor | None], grid: torch.Size, axis: int, what: str
+) -> Tensor | None:
+    """Return what is the same for every image, and along an axis of it, which is taken away.
+
+    Args:
+        given: of each image, broadcast to `grid`; None for none.
+        grid: (windows, heads, rows, keys).
+        axis: of the heads for masks, of the windows for biases.
+        what: name in the error.
+
+    Raises:
+        ValueError: it is not the same.
+    """
+    each = [None if one is None else one.expand(grid).cpu() for one in given]
+    first = None if each[0] is None else each[0].select(axis, 0)
+    for one in each:
+        same = one is first if one is None or first is None else one.eq(first.unsqueeze(axis)).all()
+        if not same:
+            raise ValueError(f"{what} must be the same for all images, heads and windows")
+    return first
 
 
 def attention_heads(model: nn.Module) -> dict[str, int]:

@@ -562,10 +562,8 @@ class Checker(Watcher):
         Raises:
             ValueError: the model has an attention by name that is none of them.
         """
-        for name, module in model.named_modules():
-            around = any(_holds(name, layer) or _holds(layer, name) for layer in layers)
-            if _ATTENTION.search(type(module).__name__) and not around:
-                raise refusal(name, module, "has no integer datapath: check must be none")
+        if beside := attention_beside(model, layers):
+            raise refusal(*beside, "has no integer datapath: check must be none")
         self._watched |= set(layers)
 
     def take(self, seen: Observation) -> None:
@@ -600,6 +598,15 @@ class Checker(Watcher):
                     total[name] = total.get(name, 0) + new[name]
             left = self.keep - len(self._found.mismatches)
             self._found.mismatches += outcome.mismatches[: max(0, left)]
+
+
+def attention_beside(model: nn.Module, layers: Sequence[str]) -> tuple[str, nn.Module] | None:
+    """Return an attention, by its class's name, that is around none of these layers; or None."""
+    for name, module in model.named_modules():
+        around = any(_holds(name, layer) or _holds(layer, name) for layer in layers)
+        if _ATTENTION.search(type(module).__name__) and not around:
+            return name, module
+    return None
 
 
 def _holds(outer: str, inner: str) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import HIDDEN_REGISTERS, AttentionConfig, LayerParams
 
-from ..ptq.attention import ControlAttention, FloatAttention, IntegerAttention
+from ..ptq.attention import CalibratedDatapath, ControlAttention, FloatAttention
 from ..ptq.datapath import AttentionDatapath, DatapathRegisters
 
 Mask = TypeVar("Mask")
@@ -172,6 +172,15 @@ class Watched:
         return hook
 
 
+def datapaths_of(model: nn.Module) -> dict[str, AttentionDatapath]:
+    """Return the datapaths of a model by the names of their layers."""
+    return {
+        name.removesuffix(".datapath"): module
+        for name, module in model.named_modules()
+        if isinstance(module, AttentionDatapath)
+    }
+
+
 @contextmanager
 def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
     """Hand every run of the model's datapaths to the watchers, to one after the other.
@@ -182,12 +191,7 @@ def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
         ValueError: a watcher needs a datapath and the model has none, or the watcher refuses it.
     """
     watched, handles = Watched(model, watchers), []
-    modules = dict(model.named_modules())
-    datapaths = {
-        name.removesuffix(".datapath"): module
-        for name, module in modules.items()
-        if isinstance(module, AttentionDatapath)
-    }
+    modules, datapaths = dict(model.named_modules()), datapaths_of(model)
     for watcher in watchers:
         if watcher.requires and not datapaths:
             raise ValueError(f"{watcher.requires} must be of a model with an integer attention map")
@@ -195,7 +199,7 @@ def watch(model: nn.Module, *watchers: Watcher) -> Iterator[Watched]:
     try:
         for layer, module in datapaths.items() if watchers else ():
             owner = modules.get(layer)
-            delta = owner.delta if isinstance(owner, IntegerAttention) else None
+            delta = owner.delta if isinstance(owner, CalibratedDatapath) else None
             handles.append(module.register_forward_hook(watched.datapath_hook(layer, delta)))
         for layer, module in modules.items():
             if isinstance(module, FloatAttention | ControlAttention):

@@ -3,9 +3,12 @@
 import csv
 import difflib
 import math
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bitlog2.documents import brief
 from bitlog2.names import ZooModel, zoo_model
 
 from .weights import WEIGHT_FILES, first_line, fit_weights, head_classes, hub_file, read_weights
@@ -105,10 +109,11 @@ def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = Fal
 
     Args:
         name: as `zoo_model` takes it.
-        checkpoint: weights as `read_weights` takes them; None takes those of a model's folder, or
-            from the cache of the Hugging Face hub, or downloads them into it. A fine-tuned model
-            may have any number of classes, which its head gives. A ViT and a DeiT of one size have
-            tensors of the same names and shapes: only the accuracy distinguishes their files.
+        checkpoint: weights as `read_weights` takes them; None takes those of a model's folder or
+            function, or from the cache of the Hugging Face hub, or downloads them into it. A
+            fine-tuned model may have any number of classes, which its head gives. A ViT and a DeiT
+            of one size have tensors of the same names and shapes: only the accuracy distinguishes
+            their files.
         ema: take the averaged weights of the checkpoint.
 
     Raises:
@@ -116,6 +121,8 @@ def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = Fal
         OSError: no such file; the hub can't be reached, with what to give instead.
     """
     entry = zoo_model(name)
+    if entry.is_function and checkpoint is None:
+        return build_zoo_model(name)
     if entry.is_random:
         if checkpoint is not None:
             raise ValueError(
@@ -127,7 +134,7 @@ def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = Fal
     path = hub_file(name, f"timm/{entry.timm_name}") if checkpoint is None else checkpoint
     weights = read_weights(path, ema=ema)
     classes = dict(entry.keys).get("num_classes", head_classes(weights))
-    model = build_zoo_model(name, classes)
+    model = build_zoo_model(name, None if entry.is_function else classes)
     fit_weights(model, weights, name, path)
     return model
 
@@ -135,7 +142,8 @@ def load_zoo_model(name: str, checkpoint: Path | None = None, *, ema: bool = Fal
 def build_zoo_model(name: str, classes: int | None = None) -> nn.Module:
     """Return the architecture with random weights: eval mode, float32, on the CPU, no gradients.
 
-    The weights are the same every time. The random state of the process is left as it was.
+    A function's model has the weights that it gives. The weights are the same every time. The
+    random state of the process is left as it was.
 
     Args:
         name: as `zoo_model` takes it.
@@ -188,6 +196,13 @@ def _weights_of(model: ZooModel, folder: Path | None, source: dict[str, Any]) ->
 def _created(model: ZooModel, arguments: dict[str, Any]) -> nn.Module:
     import timm
 
+    if model.is_function:
+        own, classes = _given(model)[0], arguments.get("num_classes")
+        if classes not in (None, own.num_classes):
+            raise ValueError(
+                f"model {model.name} must have {classes} classes, got {own.num_classes}"
+            )
+        return own.eval().requires_grad_(False)
     folder = _source(model)[0]
     name = model.timm_name if folder is None else f"local-dir:{folder}"
     given = {**dict(model.keys), "pretrained": False, **arguments}
@@ -209,6 +224,8 @@ def _source(model: ZooModel) -> tuple[Path | None, dict[str, Any], dict[str, Any
     import timm
     from timm.models._hub import load_model_config_from_path
 
+    if model.is_function:
+        return None, _data_config_of(model), {}
     kind, _, place = model.timm_name.partition(":")
     if not place:
         with _made_by_timm(model):
@@ -226,6 +243,62 @@ def _source(model: ZooModel) -> tuple[Path | None, dict[str, Any], dict[str, Any
     with _made_by_timm(model):
         cfg, _, arguments = load_model_config_from_path(folder)
     return folder, cfg, {**(arguments or {}), **dict(model.keys)}
+
+
+@lru_cache(maxsize=8)
+def _data_config_of(model: ZooModel) -> dict[str, Any]:
+    """Return the data configuration that a function gives."""
+    return _given(model)[1]
+
+
+#: What a data configuration must have.
+_DATA = ("input_size", "mean", "std")
+
+
+def _given(model: ZooModel) -> tuple[nn.Module, dict[str, Any]]:
+    """Call the function that makes a model; return that, and its data configuration.
+
+    Its module is looked for in the current folder, too.
+    """
+    module, _, function = model.name.partition(":")
+    try:
+        with _found_here(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(_SEED)
+            made = getattr(import_module(module), function)()
+    except Exception as error:  # of anybody's code
+        raise ValueError(
+            f"model {model.name} must be a function that makes one: {type(error).__name__}: "
+            f"{first_line(error)}"
+        ) from error
+    own, data = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(own, nn.Module) or not isinstance(data, Mapping | None):
+        raise ValueError(
+            f"model {model.name} must be a torch.nn.Module, or that and a data configuration, got "
+            f"{brief(made)}"
+        )
+    classes = getattr(own, "num_classes", None)
+    if type(classes) is not int or classes < 1:
+        raise ValueError(f"model {model.name} must say its num_classes, got {brief(classes)}")
+    own_data = getattr(own, "pretrained_cfg", None) or {}
+    own_data = own_data if isinstance(own_data, Mapping) else own_data.to_dict()
+    found = dict(own_data if data is None else data)
+    if lacking := [name for name in _DATA if found.get(name) is None]:
+        raise ValueError(
+            f"model {model.name} must have a data configuration, as timm's pretrained_cfg or beside"
+            f" it: {', '.join(_DATA)}, without {', '.join(lacking)}"
+        )
+    return own, found
+
+
+@contextmanager
+def _found_here() -> Iterator[None]:
+    """Look for modules in the current folder first, as `python -m` does."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bitlog2.documents import parse, plain
-from bitlog2.names import MODELS, MOST_CLASSES, canonical_model
+from bitlog2.names import MODELS, MOST_CLASSES, canonical_model, is_function
 from bitlog2.sim.files import write_whole
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
@@ -146,7 +146,7 @@ class QuantizedModel:
 
     Attributes:
         model: the network as `quantize` returns it.
-        name: as `canonical_model` returns it.
+        name: as `canonical_model` returns it, or any text for a model that no name leads to.
         classes: number of classes.
         spec: its quantization.
         seed: seed of the calibration.
@@ -212,8 +212,14 @@ def _digest(header: dict[str, Any], data: Iterable[bytes | memoryview]) -> str:
     return total.hexdigest()
 
 
-def load_quantized(path: Path) -> QuantizedModel:
+def load_quantized(path: Path, model: str | nn.Module | None = None) -> QuantizedModel:
     """Return a quantized model from its file, on the CPU; no data and no weights are needed.
+
+    Args:
+        path: the file.
+        model: of a model that no name leads to, the network with any weights, left as it is; of one
+            that a function makes, the function's name, which a file alone does not have run; None
+            for others.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -222,32 +228,48 @@ def load_quantized(path: Path) -> QuantizedModel:
             misshapen, mistyped, not finite or out of range (the first ten of each, and how many).
     """
     header, tensors = _read(path)
-    name, classes, spec, seed = _about(path, header[_METADATA])
+    given = model if isinstance(model, nn.Module) else None
+    name, classes, spec, seed = _about(path, header[_METADATA], named=given is None)
     if header[_METADATA].get(_SHA256) != _digest(header, _data(path)):
         raise ValueError(
             f"quantized model {path} must be as it was written: its metadata and tensors do not "
             "have the sha256 that it names"
         )
-    if name not in MODELS:
-        _refuse_larger(path, name, classes, tensors)
-    model = float_path(build_model(name, classes), spec)
-    for module in model.modules():  # every input is per tensor after the flow
+    if not isinstance(model, nn.Module):  # else no code or size follows from the file
+        refuse_unnamed_function(path, name, model)
+        if name not in MODELS and not is_function(name):
+            _refuse_larger(path, name, classes, tensors)
+    built = float_path(build_model(name, classes) if given is None else given, spec).cpu()
+    for module in built.modules():  # every input is per tensor after the flow
         quantizer = getattr(module, "input_quantizer", None)
         if isinstance(quantizer, UniformQuantizer):
             quantizer.axis = None
-    _take_late_biases(model, tensors)
+    _take_late_biases(built, tensors)
     if spec.arithmetic != "float":
-        model = integer_path(model, spec)
+        built = integer_path(built, spec)
     try:
         program = _program_of(spec, classes, tensors) if spec.arithmetic == "integer" else None
-        check_tensors(model, tensors)
-        model.load_state_dict(tensors)
-        check_ranges(model)
+        check_tensors(built, tensors)
+        built.load_state_dict(tensors)
+        check_ranges(built)
     except ValueError as error:
         raise ValueError(
             f"quantized model {path} must hold the tensors of {name}: {error}"
         ) from error
-    return QuantizedModel(model.eval(), name, classes, spec, seed, program)
+    return QuantizedModel(built.eval(), name, classes, spec, seed, program)
+
+
+def refuse_unnamed_function(path: Path, name: str, asked: str | None) -> None:
+    """Refuse a file that would have code run, of the function that makes its model.
+
+    Raises:
+        ValueError: a function makes the model, and it is not the one that was asked for.
+    """
+    if is_function(name) and name != asked:
+        raise ValueError(
+            f"quantized model {path} is made by a function, which is run if it is named: "
+            f"--model {name}"
+        )
 
 
 def _refuse_larger(path: Path, name: str, classes: int, tensors: dict[str, Tensor]) -> None:
@@ -303,8 +325,10 @@ def quantized_about(path: Path, name: str | None = None) -> tuple[str, Quantizat
     return found, spec, seed
 
 
-def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, QuantizationSpec, int]:
-    """Return name, classes, specification and seed."""
+def _about(
+    path: Path, metadata: dict[str, str], *, named: bool = True
+) -> tuple[str, int, QuantizationSpec, int]:
+    """Return name, classes, specification and seed; the name is that of a model if `named`."""
     if metadata.get("format") in _OLDER:
         raise ValueError(
             f"quantized model must be a {_FORMAT} file, got {path} with format "
@@ -317,7 +341,7 @@ def _about(path: Path, metadata: dict[str, str]) -> tuple[str, int, Quantization
             f"{_written(metadata, 'format')}"
         )
     try:
-        name = canonical_model(metadata["model"])
+        name = canonical_model(metadata["model"]) if named else metadata["model"]
         spec = parse(metadata["quantization"].encode(), QuantizationSpec, "quantization")
         classes = _integer(metadata, "classes", 1, MOST_CLASSES)
         seed = _integer(metadata, "seed", -(1 << 63), (1 << 64) - 1)
