@@ -55,7 +55,7 @@ HELD = {
     "mean_sum": requirement("BL2-MEAN-02"),
     "mean_code": requirement("BL2-MEAN-03"),
     "stream_mean": requirement("BL2-MEAN-04"),
-    "head": requirement("BL2-HEAD-01"),
+    "head": requirement("BL2-HEAD-01", "BL2-HEAD-04"),
     "prediction": requirement("BL2-HEAD-03"),
 }
 UNITS = [pytest.param(unit, marks=mark) for unit, mark in HELD.items()]
@@ -130,7 +130,11 @@ WORKED: list[tuple[str, Words, dict[str, list[int]]]] = [
     ("activation_input", numbers(m=[52429], n=[15], acc=[5]), {"u": [8]}),
     ("mean_sum", numbers(row=3, stride=1, term=[[1000], [-300], [700]]), {"total": [1400]}),
     ("mean_code", numbers(m=[43691], n=[25], y_bits=[4], total=[1400]), {"code": [2]}),
-    ("head", numbers(m=[52429], n=[5], acc=[5]), {"logit": [8192]}),
+    (
+        "head",
+        numbers(m=[52429] * 2, n=[5] * 2, acc=[5] * 2, before=[0, -200]),
+        {"logit": [8192, 7992]},
+    ),
     ("prediction", numbers(row=4, logit=[[1, 7, -9, 7]]), {"prediction": [1]}),
 ]
 
@@ -331,8 +335,8 @@ UNIT_MUTANTS = [
             "*mean = (int32_t)sat_signed((total * scale->m) >> scale->n,",
         ),
         "head": (
-            "const int64_t found = scaled(acc, scale);",
-            "const int64_t found = scaled(acc, scale) | 1;",
+            "const int64_t found = before + scaled(acc, scale);",
+            "const int64_t found = before + (scaled(acc, scale) | 1);",
         ),
         "prediction": ("logit[i] > logit[best]", "logit[i] >= logit[best]"),
     },
@@ -364,7 +368,10 @@ UNIT_MUTANTS = [
             "*mean = (int32_t)sat_signed(scaled(total,",
             "*mean = (int32_t)(scaled(total,",
         ),
-        "head": ("*logit = (int32_t)found;", "*logit = (int32_t)found & ~1;"),
+        "head": (
+            "const int64_t found = before + scaled(acc, scale);",
+            "const int64_t found = scaled(acc, scale);",
+        ),
         "prediction": ("i < classes; i++", "i + 1 < classes; i++"),
     },
 ]
@@ -620,6 +627,8 @@ def test_c_model_network_has_the_default_configuration():
         ("head", {"m": 65536}, "BAD_M"),
         ("head", {"m": 4, "acc": 536870912}, "LOGIT_TOO_LARGE"),
         ("head", {"m": 4, "acc": -536870912}, "LOGIT_TOO_LARGE"),
+        ("head", {"before": (1 << 31) - 1}, "LOGIT_TOO_LARGE"),
+        ("head", {"before": -(1 << 31)}, "LOGIT_TOO_LARGE"),
         ("prediction", {"row": 0}, "BAD_CLASSES"),
     ],
 )
@@ -654,7 +663,7 @@ GOOD: dict[str, Words] = {
     "mean_sum": numbers(row=2, stride=1, term=[[1], [2]]),
     "mean_code": _SCALE | numbers(y_bits=[4], total=[1]),
     "stream_mean": _SCALE | numbers(total=[1]),
-    "head": _SCALE | numbers(acc=[1]),
+    "head": _SCALE | numbers(acc=[1], before=[0]),
     "prediction": numbers(row=2, logit=[[1, 2]]),
 }
 

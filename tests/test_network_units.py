@@ -617,23 +617,28 @@ def test_token_mean_is_within_a_stated_distance_of_real_numbers():
 # Unit 31.
 
 
-@requirement("BL2-HEAD-01", "BL2-HEAD-03")
+@requirement("BL2-HEAD-01", "BL2-HEAD-03", "BL2-HEAD-04")
 def test_head_worked_by_hand():
     """Ties of the rounding go up; of equal logits the lower class is predicted."""
     assert logits([5], 52429, 5) == [8192]
+    assert logits([5], 52429, 5, [-200]) == [7992]
     assert logits(TIES, 1, 1) == ROUNDED
     assert prediction([3, 7, -1, 7]) == 1
     assert prediction([-5, -5, -5]) == 0
     assert prediction([-5, -4]) == 1
 
 
-@requirement("BL2-HEAD-01")
+@requirement("BL2-HEAD-01", "BL2-HEAD-04")
 def test_head_kernel_equals_the_specification():
     acc, m, n = acc_cases(CONFIG, 31)
     fits = [each for each in zip(acc, m, n, strict=True) if abs(head(*each)) < 1 << 31]
     assert len(fits) > 40_000
     acc, m, n = (list(x) for x in zip(*fits, strict=True))
     assert logits(acc, m, n) == [head(*each) for each in fits]
+    before = [(-1) ** place * min(place, (1 << 31) - 1 - abs(head(*each)))
+              for place, each in enumerate(fits)]  # fmt: skip
+    summed = [head(*each, start) for each, start in zip(fits, before, strict=True)]
+    assert logits(acc, m, n, before) == summed
 
 
 @requirement("BL2-HEAD-03")

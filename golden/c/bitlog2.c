@@ -1664,7 +1664,8 @@ static bl2_status check_logit(int64_t logit)
     return BL2_OK;
 }
 
-/** BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+/** BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? Of a head
+ * alone. */
 bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
                           int32_t bias)
 {
@@ -1676,14 +1677,15 @@ bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, si
     return check_logit(scaled(largest, scale));
 }
 
-/** Unit 31: a logit, BL2-HEAD-01. */
+/** Unit 31: a logit, BL2-HEAD-01 and -04; `before` is that of the head in front, 0 without one. */
 bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
-                    int32_t *logit)
+                    int32_t before, int32_t *logit)
 {
     REFUSE_UNLESS(logit != NULL, BL2_NULL_POINTER);
     RETURN_IF_REFUSED(check_scale(network, scale, 1));
     RETURN_IF_REFUSED(check_linear_acc(network, acc));
-    const int64_t found = scaled(acc, scale);
+    RETURN_IF_REFUSED(check_logit(before));
+    const int64_t found = before + scaled(acc, scale);
     RETURN_IF_REFUSED(check_logit(found));
     *logit = (int32_t)found;
     return BL2_OK;

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 #define BL2_SPEC_VERSION 1
-#define BL2_NETWORK_VERSION 2
+#define BL2_NETWORK_VERSION 3
 
 /* BL2-CONF-01: the range of each free choice, made from the declaration of the configuration. */
 /* limits of a configuration: begin */
@@ -488,13 +488,14 @@ bl2_status bl2_mean_code(const bl2_network *network, const bl2_scale *scale, int
 bl2_status bl2_stream_mean(const bl2_network *network, const bl2_scale *scale, int64_t total,
                            int32_t *mean);
 
-/* BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+/* BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? Of a head
+ * alone. */
 bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
                           int32_t bias);
 
-/* Unit 31: a logit, BL2-HEAD-01. */
+/* Unit 31: a logit, BL2-HEAD-01 and -04; `before` is that of the head in front, 0 without one. */
 bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
-                    int32_t *logit);
+                    int32_t before, int32_t *logit);
 
 /* BL2-HEAD-03: the class of the largest logit, of equal ones the lowest. */
 bl2_status bl2_prediction(size_t classes, const int32_t *logit, size_t *prediction);

@@ -166,12 +166,13 @@ class RealParameters(UnitParameters):
             made, bias=_bias(layer), gain=_steps(layer), function=_FUNCTIONS[function], **of_codes
         )
 
-    def head(self, name: str, layer: IntegerLinear) -> HeadLinear:
-        """Units 22 and 31."""
-        made = super().head(name, layer)
-        return self._keep(
-            made, bias=_bias(layer), gain=_steps(layer) * 2.0**self.choices.logit_bits
-        )
+    def heads(self, layers: Mapping[str, IntegerLinear]) -> list[HeadLinear]:
+        """Units 22 and 31 of each head."""
+        made = super().heads(layers)
+        unit = 2.0**self.choices.logit_bits / len(layers)
+        for each, layer in zip(made, layers.values(), strict=True):
+            self._keep(each, bias=_bias(layer), gain=_steps(layer) * unit)
+        return made
 
     def attention(self, name: str, attention: IntegerAttention) -> LayerParams:
         """Units 1 to 12; the score bias is the coded one."""
@@ -229,13 +230,13 @@ class AblatedNetwork:
             Attention: self._attention,
             Mlp: self._mlp,
             Merging: self._merging,
-            Head: self._head,
         }
         x = pixels.long()
         with torch.inference_mode():
-            for step in self.program.steps:
+            for step in self.program.steps[: -len(self.program.heads)]:
                 x = steps[type(step)](step, x)
-        return x
+            logits = [self._head(head, x) for head in self.program.heads]
+            return torch.stack(logits).sum(dim=0)
 
     # -- Steps
 
@@ -318,7 +319,7 @@ class AblatedNetwork:
         if isinstance(step.mean, MeanParams):
             codes = self._mean(step.mean, tokens)  # (B, 1, C)
         elif step.norm is not None:
-            one = x[:, :1] if step.mean is None else self._stream_mean(step.mean, tokens)
+            one = tokens[:, :1] if step.mean is None else self._stream_mean(step.mean, tokens)
             codes = self._norm(step.norm, one)
         acc = self._accumulators(linear, codes, outer(self.program.network))
         loaded = _int(linear.params.head_multiplier), _int(linear.params.head_shift)

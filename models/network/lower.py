@@ -148,6 +148,8 @@ class _NoNumbers:
         kind: Any = {"norm": NormParams, "mean": MeanParams, "stream_mean": StreamMeanParams}.get(
             name, object
         )
+        if name == "heads":
+            return list
         constants = np.zeros((0, 0), np.int32)
         return lambda *_: constants if name == "constants" else kind.__new__(kind)
 
@@ -168,10 +170,15 @@ Walk = Callable[[Any, UnitParameters, Pixels, tuple[int, int]], tuple[Step, ...]
 
 
 def _walk_of(model: nn.Module) -> Walk:
+    from timm.models.deit import VisionTransformerDistilled
     from timm.models.swin_transformer import SwinTransformer
     from timm.models.vision_transformer import VisionTransformer
 
-    walks: dict[type[nn.Module], Walk] = {VisionTransformer: _vit, SwinTransformer: _swin}
+    walks: dict[type[nn.Module], Walk] = {
+        VisionTransformer: _vit,
+        VisionTransformerDistilled: _vit,
+        SwinTransformer: _swin,
+    }
     for kind, walk in walks.items():
         if _runs_as(model, kind):
             return walk
@@ -244,7 +251,7 @@ def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, fl
 def _vit(
     model: Any, units: UnitParameters, pixels: Pixels, size: tuple[int, int]
 ) -> tuple[Step, ...]:
-    """Embedding, an attention and an MLP per block, head: one stream."""
+    """Embedding, an attention and an MLP per block, head or heads: one stream."""
     for part in ("patch_drop", "pos_drop", "head_drop"):
         _require_nothing(part, getattr(model, part))
     if model.attn_pool is not None:
@@ -253,7 +260,7 @@ def _vit(
     steps: list[Step] = [_vit_embedding(model, units, pixels, size, bits)]
     for place, block in enumerate(model.blocks):
         steps += _block(units, f"blocks.{place}", block, bits)
-    return *steps, _vit_head(model, units, bits)
+    return *steps, *_vit_heads(model, units, bits)
 
 
 def _vit_embedding(
@@ -261,7 +268,9 @@ def _vit_embedding(
 ) -> PatchEmbedding:
     patch = model.patch_embed
     _require_nothing("patch_embed.norm", patch.norm)
-    tokens = [each[0] for each in (model.cls_token, model.reg_token) if each is not None]
+    # A distilled model has registers of its class, but runs without them.
+    others = getattr(model, "dist_token", model.reg_token)
+    tokens = [each[0] for each in (model.cls_token, others) if each is not None]
     weight = patch.proj.weight
     prefix = torch.cat(tokens) if tokens else weight.new_zeros(0, len(weight))
     positions = weight.new_zeros(patch.num_patches, len(weight))
@@ -278,23 +287,32 @@ def _vit_embedding(
     return _embedding(units, patch, pixels, size, before, positions, prefix, norm)
 
 
-def _vit_head(model: Any, units: UnitParameters, bits: int) -> Head:
+def _vit_heads(model: Any, units: UnitParameters, bits: int) -> tuple[Head, ...]:
     norms = [name for name in ("norm", "fc_norm") if getattr(model, name, None) is not None]
     norms = [name for name in norms if not isinstance(getattr(model, name), nn.Identity)]
     if len(norms) != 1:
         raise refusal("", model, f"must have one norm in front of its head, got {len(norms)}")
-    norm, head = _layer_norm(norms[0], getattr(model, norms[0])), _integer("head", model.head)
-    target, linear = head.input_quantizer, units.head("head", head)
+    norm = _layer_norm(norms[0], getattr(model, norms[0]))
+    names = [name for name in ("head", "head_dist") if hasattr(model, name)]
+    if len(names) > 1 and norms[0] != "norm":
+        raise refusal("", model, "must have its norm in front of its pooling, with two heads")
+    layers = {name: _integer(name, getattr(model, name)) for name in names}
+    made = units.heads(layers)
     if model.global_pool == "token":
-        return Head(linear, norm=units.norm(norms[0], norm, bits, target))
+        targets = [each.input_quantizer for each in layers.values()]
+        return tuple(
+            Head(linear, norm=units.norm(norms[0], norm, bits, target), first=token)
+            for token, (linear, target) in enumerate(zip(made, targets, strict=True))
+        )
+    (linear,), target = made, layers["head"].input_quantizer
     if model.global_pool != "avg":
         raise refusal("", model, f"global_pool must be token or avg, got {model.global_pool!r}")
     first = 0 if model.pool_include_prefix else model.num_prefix_tokens
     tokens = model.patch_embed.num_patches + model.num_prefix_tokens - first
     if norms[0] == "norm":
-        return Head(linear, mean=units.mean("norm", norm, bits, target, tokens), first=first)
+        return (Head(linear, mean=units.mean("norm", norm, bits, target, tokens), first=first),)
     after = units.norm("fc_norm", norm, bits, target)
-    return Head(linear, norm=after, mean=units.stream_mean(tokens), first=first)
+    return (Head(linear, norm=after, mean=units.stream_mean(tokens), first=first),)
 
 
 # -- Swin ------------------------------------------------------------------------------------------
@@ -365,7 +383,8 @@ def _swin_head(model: Any, units: UnitParameters, bits: int) -> Head:
     norm, fc = _layer_norm("norm", model.norm), _integer("head.fc", head.fc)
     height, width = model.layers[-1].output_resolution
     mean = units.mean("norm", norm, bits, fc.input_quantizer, height * width)
-    return Head(units.head("head.fc", fc), mean=mean)
+    (linear,) = units.heads({"head.fc": fc})
+    return Head(linear, mean=mean)
 
 
 # -- What they share -------------------------------------------------------------------------------

@@ -122,9 +122,14 @@ class IntegerNetwork(nn.Module):
         return torch.cat(in_parts(self._logits, pixels, self.images))
 
     def _logits(self, x: Tensor) -> Tensor:
+        logits = x.new_zeros(len(x), 1, self.program.classes)
         for place, step in enumerate(self.steps):
-            x = step(x, Part(f"steps.{place}", self.observe, self.wide, self.limit))
-        return x.int()
+            part = Part(f"steps.{place}", self.observe, self.wide, self.limit)
+            if isinstance(step, HeadStep):
+                logits = step(x, part, logits)
+            else:
+                x = step(x, part)
+        return logits[:, 0].int()
 
 
 class ImageNetwork(IntegerNetwork):
@@ -402,7 +407,7 @@ class MergingStep(nn.Module):
 
 
 class HeadStep(nn.Module):
-    """Units 25 to 28 of one token, or with 30 of their mean; then 22 and 31."""
+    """Units 25 to 28 of one token, or with 30 of the mean of several; then 22 and 31."""
 
     mean: "Mean | StreamMean | None"
 
@@ -419,14 +424,15 @@ class HeadStep(nn.Module):
         self.linear = Product(step.linear, outer(config))
         self.scaling = Scaling(config, params.head_multiplier, params.head_shift)
 
-    def forward(self, x: Tensor, part: Part) -> Tensor:
-        """Return the logits (B, O) of the stream (B, T, C)."""
-        x = x[:, :1] if self.mean is None else self.mean(x[:, self.first :], part.of("mean"))
+    def forward(self, x: Tensor, part: Part, before: Tensor) -> Tensor:
+        """Return the logits (B, 1, O) of the stream (B, T, C), added to those of a head before."""
+        x = x[:, self.first :]
+        x = x[:, :1] if self.mean is None else self.mean(x, part.of("mean"))
         codes = x if self.norm is None else self.norm(x, part.of("norm"))  # (B, 1, C)
         acc = self.linear(codes, part.of("linear"))  # (B, 1, O)
-        logit = self.scaling(acc)
+        logit = self.scaling(acc).add_(before)
         part.of("linear").keep("head", logit=logit)
-        return logit[:, 0]
+        return logit
 
 
 class Mean(nn.Module):

@@ -249,25 +249,34 @@ class UnitParameters:
         m, n = multipliers([1.0 / tokens], self.config.m_bits, self.config.max_n, "mean")
         return StreamMeanParams(m[0], n[0])
 
-    def head(self, name: str, layer: IntegerLinear) -> HeadLinear:
-        """Units 22 and 31: the head, its logits in the finest LSB in which none can overflow."""
-        config, scales = self.config, _product_scales(layer)
-        with named(name):
-            weights, product = _weights(layer), self._product(layer)
-            for bits in range(_MOST_LOGIT_BITS, -1, -1):
-                ratios = (each * 2.0**bits for each in scales)
-                try:
-                    params = HeadParams(
-                        *multipliers(ratios, config.m_bits, config.max_n, "logit scale")
-                    )
-                    params.check_logits(config, weights.shape[1], product)
-                except ValueError:
-                    if bits == 0:
-                        raise
-                else:
-                    break
+    def heads(self, layers: Mapping[str, IntegerLinear]) -> list[HeadLinear]:
+        """Units 22 and 31: heads by name, whose mean the logits are.
+
+        Their LSB is the finest in which no logit can overflow.
+        """
+        for bits in range(_MOST_LOGIT_BITS, -1, -1):
+            try:
+                found = self._heads(layers, 2.0**bits / len(layers))
+            except ValueError:
+                if bits == 0:
+                    raise
+            else:
+                break
         self.choices.logit_bits = bits
-        return HeadLinear(weights, product, params)
+        return found
+
+    def _heads(self, layers: Mapping[str, IntegerLinear], unit: float) -> list[HeadLinear]:
+        config, found, largest = self.config, [], None
+        for name, layer in layers.items():
+            with named(name):
+                ratios = (each * unit for each in _product_scales(layer))
+                params = HeadParams(
+                    *multipliers(ratios, config.m_bits, config.max_n, "logit scale")
+                )
+                made = HeadLinear(_weights(layer), self._product(layer), params)
+                largest = params.check_logits(config, made.inputs, made.product, largest)
+                found.append(made)
+        return found
 
     def attention(self, name: str, attention: IntegerAttention) -> LayerParams:
         """Units 1 to 12: an attention."""

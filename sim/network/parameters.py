@@ -1,6 +1,6 @@
 """What the layers of a network load: integers per layer, and per channel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -180,23 +180,35 @@ class HeadParams(NetworkParameters):
     head_multiplier: tuple[int, ...]
     head_shift: tuple[int, ...]
 
-    def check_logits(self, config: NetworkConfig, inputs: int, product: ProductParams) -> None:
-        """Refuse a class whose logit could pass int32 (BL2-HEAD-02).
+    def check_logits(
+        self,
+        config: NetworkConfig,
+        inputs: int,
+        product: ProductParams,
+        before: Sequence[int] | None = None,
+    ) -> list[int]:
+        """Return the largest magnitude of each class, and refuse one beyond int32 (BL2-HEAD-02).
 
         Args:
             config: the hardware.
             inputs: K of the head.
             product: its B.
+            before: the same of the head in front, whose logits these are added to; None for none.
 
         Raises:
             ValueError: names the class.
         """
-        largest = inputs * config.largest_term
-        loaded = zip(product.linear_bias, self.head_multiplier, self.head_shift, strict=True)
-        for place, (bias, multiplier, shift) in enumerate(loaded):
-            logit = rnd((largest + abs(bias)) * multiplier, shift)
-            if logit >= 1 << 31:
+        largest, found = inputs * config.largest_term, []
+        loaded = zip(
+            before or [0] * len(self.head_shift),
+            *(product.linear_bias, self.head_multiplier, self.head_shift),
+            strict=True,
+        )
+        for place, (start, bias, multiplier, shift) in enumerate(loaded):
+            found.append(start + rnd((largest + abs(bias)) * multiplier, shift))
+            if found[-1] >= 1 << 31:
                 raise ValueError(
                     f"logit of class {place} must be at most {(1 << 31) - 1}: M = {multiplier} and "
-                    f"n = {shift} take {inputs} inputs to {logit}"
+                    f"n = {shift} take {inputs} inputs to {found[-1]}"
                 )
+        return found

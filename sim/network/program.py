@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -471,17 +471,17 @@ class Merging:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The last step, of one token in three forms.
+    """The last step, or one of them: of one token in three forms.
 
-    - `norm` alone: units 25 to 28 of token 0, the class token.
+    - `norm` alone: units 25 to 28 of a token, the class token say.
     - `mean` of `MeanParams` alone: units 25 to 27 and 30, the mean of normalized tokens.
     - `mean` of `StreamMeanParams` and `norm`: unit 30 of the stream, then units 25 to 28.
 
-    Then units 22 and 31.
+    Then units 22 and 31. Of several heads each adds its logits to those of the one in front.
 
     Attributes:
         norm, mean: as above.
-        first: the first token that a mean takes; 0 without one.
+        first: the token that a norm alone takes, or the first one that a mean takes.
         linear: (classes, C).
     """
 
@@ -497,7 +497,7 @@ class Head:
                 f"and a mean of the stream, got {type(self.norm).__name__} and "
                 f"{type(self.mean).__name__}"
             )
-        check_int("first", self.first, 0, LARGEST_SIDE if self.mean is not None else 0)
+        check_int("first", self.first, 0, LARGEST_SIDE)
 
     @property
     def code_bits(self) -> int:
@@ -506,26 +506,27 @@ class Head:
         assert isinstance(last, (NormParams, MeanParams))
         return last.y_bits
 
-    def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> None:
-        """Refuse what the hardware cannot hold, or is not of such a stream.
+    def check(self, config: NetworkConfig, stream: Stream, before: list[int] | None) -> list[int]:
+        """Return the largest magnitude of each logit, behind that of the head in front.
 
         Raises:
-            ValueError: names what is legal.
+            ValueError: the hardware cannot hold it, or it is not of such a stream.
         """
         channels = stream.channels
+        check_int("first", self.first, 0, stream.tokens - 1)
         if self.norm is not None:
             with within("norm"):
                 self.norm.check(config, channels)
         if self.mean is not None:
             with within("mean"):
                 self.mean.check(config, channels)
-            check_int("first", self.first, 0, stream.tokens - 1)
             check_int("tokens of the mean", stream.tokens - self.first, 1, config.max_tokens)
         with within("linear"):
-            size = self.linear.outputs, channels
-            _check_outer(self.linear, config, size, self.code_bits)
-            self.linear.params.check(config, self.linear.outputs)
-            self.linear.params.check_logits(config, self.linear.inputs, self.linear.product)
+            linear = self.linear
+            size = linear.outputs if before is None else len(before), channels
+            _check_outer(linear, config, size, self.code_bits)
+            linear.params.check(config, linear.outputs)
+            return linear.params.check_logits(config, linear.inputs, linear.product, before)
 
 
 Block = Attention | Mlp | Merging
@@ -538,7 +539,7 @@ class Program:
 
     Attributes:
         network, attention: the hardware.
-        steps: a `PatchEmbedding`, blocks, and a `Head`.
+        steps: a `PatchEmbedding`, blocks, and a `Head` or several, of as many classes.
         source: what it was made from, for people.
         seed: of the calibration, or None.
         resize: the shorter side to which an image file is resized, before its centre is cut out;
@@ -560,23 +561,25 @@ class Program:
 
     def __post_init__(self) -> None:
         kinds = [type(step) for step in self.steps]
+        heads = len(self.heads)
         if (
-            len(kinds) < 2
+            not heads
             or kinds[0] is not PatchEmbedding
-            or kinds[-1] is not Head
-            or any(kind not in (Attention, Mlp, Merging) for kind in kinds[1:-1])
+            or any(kind not in get_args(Block) for kind in kinds[1 : len(kinds) - heads])
         ):
             raise TypeError(
-                "steps must be a PatchEmbedding, then Attention, Mlp or Merging, then a Head, got "
-                f"{', '.join(kind.__name__ for kind in kinds) or 'none'}"
+                "steps must be a PatchEmbedding, then Attention, Mlp or Merging, then a Head or "
+                f"several, got {', '.join(kind.__name__ for kind in kinds) or 'none'}"
             )
         with within("steps.0"):
             stream = self.embedding.check(self.network)
         for place, step in enumerate(self.blocks, 1):
             with within(f"steps.{place}"):
                 stream = step.check(self.network, self.attention, stream)
-        with within(f"steps.{len(self.steps) - 1}"):
-            self.head.check(self.network, self.attention, stream)
+        logits = None
+        for place, head in enumerate(self.heads, 1 + len(self.blocks)):
+            with within(f"steps.{place}"):
+                logits = head.check(self.network, stream, logits)
         if self.resize is not None:
             side = max(self.embedding.height, self.embedding.width)
             check_int("resize", self.resize, side, LARGEST_SIDE)
@@ -590,15 +593,24 @@ class Program:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The steps between the first and the last."""
-        return tuple(step for step in self.steps[1:-1] if isinstance(step, Block))
+        """The steps between the embedding and the heads."""
+        return tuple(step for step in self.steps[1:] if isinstance(step, Block))
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The last steps: each adds its logits to those of the one in front."""
+        return tuple(step for step in self.steps if isinstance(step, Head))
 
     @property
     def head(self) -> Head:
         """The last step."""
-        step = self.steps[-1]
-        assert isinstance(step, Head)
-        return step
+        return self.heads[-1]
+
+    @property
+    def version(self) -> int:
+        """The first version of the network's specification that has all of its steps."""
+        later = len(self.heads) > 1 or (self.head.mean is None and self.head.first > 0)
+        return 3 if later else 2
 
     @property
     def classes(self) -> int:

@@ -101,7 +101,10 @@ class Simulator:
         x = steps.embedding(pixels, self.program.embedding)
         for place, step in enumerate(self.program.blocks, 1):
             x = steps.block(f"steps.{place}", step, x)
-        logits = steps.head(f"steps.{len(self.program.steps) - 1}", self.program.head, x)
+        logits = np.zeros((len(pixels), 1, self.program.classes), np.int32)
+        for place, head in enumerate(self.program.heads, 1 + len(self.program.blocks)):
+            logits = steps.head(f"steps.{place}", head, x, logits)
+        logits = logits[:, 0]
         return Inference(logits, steps.saturated)
 
 
@@ -237,17 +240,17 @@ class _Simulation:
         nothing = np.zeros((1, step.reduction.outputs), np.int32)
         return self.added(f"{name}.reduction", step.reduction, codes, nothing)
 
-    def head(self, name: str, step: Head, x: Tokens) -> NDArray[np.int32]:
+    def head(self, name: str, step: Head, x: Tokens, before: Tokens) -> Tokens:
         mean, norm, part = step.mean, step.norm, f"{name}.mean"
         if isinstance(mean, MeanParams):
             codes = self.mean_of_norm(part, mean, x[:, step.first :])
         elif norm is not None:
             if mean is None:
-                pooled = np.ascontiguousarray(x[:, :1])
+                pooled = np.ascontiguousarray(x[:, step.first : step.first + 1])
             else:
                 pooled = self.stream_mean(part, mean, x[:, step.first :])
             codes = self.norm(f"{name}.norm", norm, pooled)
-        return self.logits(f"{name}.linear", step.linear, codes)[:, 0]
+        return self.logits(f"{name}.linear", step.linear, codes, before)
 
     # -- Linear layers
 
@@ -324,9 +327,12 @@ class _Simulation:
         self.note(part, "activation", u=u, activation_code=found)
         return found
 
-    def logits(self, part: str, linear: HeadLinear, codes: Tokens) -> NDArray[np.int32]:
+    def logits(
+        self, part: str, linear: HeadLinear, codes: Tokens, before: Tokens | None = None
+    ) -> Tokens:
         loaded = _loaded(linear.params.head_multiplier, linear.params.head_shift)
         found = _like(codes, linear.outputs, np.int32)
+        found[:] = 0 if before is None else before
         flat = found.reshape(-1, linear.outputs)
 
         def scale(tile: slice, acc: Tokens) -> None:

@@ -62,10 +62,12 @@ def walk(image: Sequence[Sequence[Row]], program: Program, trace: Trace | None =
         trace: as `Trace`, without the axis of images.
     """
     steps = Walk(program.network, program.attention, trace)
-    x = steps.embedding(image, program.embedding)
+    x, logits = steps.embedding(image, program.embedding), [0] * program.classes
     for place, step in enumerate(program.blocks, 1):
         x = steps.block(f"steps.{place}", step, x)
-    return steps.head(f"steps.{len(program.steps) - 1}", program.head, x)
+    for place, last in enumerate(program.heads, 1 + len(program.blocks)):
+        logits = steps.head(f"steps.{place}", last, x, logits)
+    return logits
 
 
 class Walk:
@@ -183,17 +185,17 @@ class Walk:
         zeros = [[0] * step.reduction.outputs for _ in codes]
         return self.added(f"{name}.reduction", step.reduction, codes, zeros)
 
-    def head(self, name: str, step: Head, x: Rows) -> list[int]:
-        """Return the logits."""
+    def head(self, name: str, step: Head, x: Rows, before: Row) -> list[int]:
+        """Return the logits, added to those of the head in front."""
         if step.mean is None:
-            pooled = x[:1]
+            pooled = x[step.first : step.first + 1]
         elif isinstance(step.mean, StreamMeanParams):
             pooled = [self.stream_mean(f"{name}.mean", step.mean, x[step.first :])]
         else:
             codes = [self.mean_of_norm(name, step.mean, x[step.first :])]
         if step.norm is not None:
             codes = self.norm(f"{name}.norm", step.norm, pooled)
-        return self.logits(f"{name}.linear", step.linear, codes)
+        return self.logits(f"{name}.linear", step.linear, codes, [before])
 
     # -- Units
 
@@ -251,11 +253,13 @@ class Walk:
         self.note(part, "activation", u=u, activation_code=found)
         return found
 
-    def logits(self, part: str, linear: HeadLinear, codes: Rows) -> list[int]:
-        """Return the logits of the codes of one token: units 22 and 31."""
-        (acc,) = self.accumulators(part, linear, codes)
+    def logits(
+        self, part: str, linear: HeadLinear, codes: Rows, before: Sequence[Row] | None = None
+    ) -> list[int]:
+        """Return the logits of the codes of one token, added to `before`: units 22 and 31."""
+        (acc,), (start,) = self.accumulators(part, linear, codes), before or [[0] * linear.outputs]
         p = linear.params
-        loaded = zip(acc, p.head_multiplier, p.head_shift, strict=True)
+        loaded = zip(acc, p.head_multiplier, p.head_shift, start, strict=True)
         found = [head(*each) for each in loaded]
         self.note(part, "head", logit=[found])
         return found

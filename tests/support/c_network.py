@@ -122,7 +122,7 @@ _UNITS = {
     "mean_term": (_AFFINE, "int32_t z", "int32_t term"),
     "mean_code": (_SCALE, "int32_t y_bits, int64_t total", "uint8_t code"),
     "stream_mean": (_SCALE, "int64_t total", "int32_t mean"),
-    "head": (_SCALE, "int32_t acc", "int32_t logit"),
+    "head": (_SCALE, "int32_t acc, int32_t before", "int32_t logit"),
 }
 #: The loops, by unit; what all words share, such as the length of their rows, is one number.
 LOOPS = {name: _words(name, *kind) for name, kind in _UNITS.items()} | {
@@ -328,7 +328,7 @@ _SPECIFIED: dict[str, Callable[[NetworkConfig, Words], list[Any]]] = {
     "stream_mean": lambda c, w: _each(
         lambda *each: spec.stream_mean(*each, c), w, "total", "m", "n"
     ),
-    "head": lambda c, w: _each(spec.head, w, "acc", "m", "n"),
+    "head": lambda c, w: _each(spec.head, w, "acc", "m", "n", "before"),
     "prediction": lambda c, w: [spec.prediction(row) for row in w["logit"].tolist()],
 }
 
@@ -460,6 +460,12 @@ def _looked_up(c: NetworkConfig, w: Words) -> list[np.ndarray]:
     return [code[0]]
 
 
+def _added_logits(c: NetworkConfig, w: Words) -> list[np.ndarray]:
+    logit, acc = (w[name].astype(np.int32)[None] for name in ("before", "acc"))
+    head.head_kernel(acc, *_per_channel(w, "m", "n"), logit)
+    return [logit[0]]
+
+
 def _mean(w: Words, terms: np.ndarray, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
     total, mean = np.empty(terms.shape[1], np.int64), np.empty(terms.shape[1], np.int32)
     loaded = (int(w["m"][0]), int(w["n"][0])) if "m" in w else (1, 0)
@@ -499,7 +505,7 @@ _KERNELS: dict[str, Callable[[NetworkConfig, Words], list[np.ndarray]]] = {
     "mean_sum": lambda c, w: [_mean(w, w["term"], 0, 0)[0]],
     "mean_code": lambda c, w: _of_totals(w, lambda part: (0, _top(part))),
     "stream_mean": lambda c, w: _of_totals(w, lambda _: (c.stream_min, c.stream_max)),
-    "head": lambda c, w: [_one_row(head.head_kernel, w, "acc", (), np.int32)],
+    "head": _added_logits,
     "prediction": lambda c, w: [w["logit"].argmax(axis=1)],
 }
 
@@ -688,10 +694,17 @@ def _logits(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
 
 
 def _heads(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
-    """Accumulators whose logit fits: those beyond are at the last one that does."""
+    """Accumulators whose logit fits: those beyond are at the last one that does.
+
+    Half of them stand behind another head, as large a logit in front as fits.
+    """
     words = _of_acc(rng, c, count)
     largest = (((1 << 31) - 2) << np.minimum(words["n"], 31)) // words["m"]
     words["acc"] = np.clip(words["acc"], -largest, largest)
+    alone = np.array(_each(spec.head, words, "acc", "m", "n"))
+    before = spread(rng, (1 << 31) - 1, count) * rng.integers(0, 2, count)
+    words["before"] = np.clip(alone + before, 1 - (1 << 31), (1 << 31) - 1) - alone
+    words["before"] = np.clip(words["before"], 1 - (1 << 31), (1 << 31) - 1)
     return words
 
 

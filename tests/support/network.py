@@ -168,10 +168,10 @@ def means(terms: ArrayLike, m: int, n: int, low: int, high: int) -> tuple[list[i
     return total.tolist(), mean.tolist()
 
 
-def logits(acc: ArrayLike, m: ArrayLike, n: ArrayLike) -> list[int]:
-    """Logits of accumulators, each with its own M and n."""
+def logits(acc: ArrayLike, m: ArrayLike, n: ArrayLike, before: ArrayLike = 0) -> list[int]:
+    """Logits of accumulators, each with its own M and n, added to those before."""
     acc = _tile(acc, np.int32)
-    found = np.empty(acc.shape, np.int32)
+    found = np.array(np.broadcast_to(_tile(before, np.int32), acc.shape))
     head.head_kernel(acc, *_each(m, n, size=acc.shape[1]), found)
     return found[0].tolist()
 

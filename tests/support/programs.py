@@ -197,6 +197,15 @@ def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
     )  # fmt: skip
 
 
+def distilled(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
+    """A class and a distillation token, each with a head of its own."""
+    m = Maker(5, bits, scheme, **network)
+    return m.program(
+        m.embedding(8, prefix=2), m.attends(8, 2), m.mlp(8, 12),
+        m.head(8, norm=m.norm(8)), m.head(8, norm=m.norm(8), first=1),
+    )  # fmt: skip
+
+
 def photo() -> Program:
     """Of three colours, made of image files."""
     m = Maker(4, 4, "RowMax_16")
@@ -212,7 +221,7 @@ def deit_base() -> Program:
     return m.program(embedding, *blocks, m.head(768, norm=m.norm(768)))
 
 
-PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin}
+PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin, "distilled": distilled}
 
 
 def images(program: Program, count: int, seed: int = 11) -> np.ndarray:

@@ -62,13 +62,7 @@ FAMILIES = (
         "swin_s3_tiny_224",
         "img_size=64,window_size=(4,8),embed_dim=24,depths=(2,2),num_heads=(2,3)",
     ),
-    Family(
-        "DeiT, distilled",
-        "deit_tiny_distilled_patch16_224",
-        _SMALL,
-        "VisionTransformerDistilled",
-        _NETWORK,
-    ),
+    Family("DeiT, distilled", "deit_tiny_distilled_patch16_224", _SMALL),
     Family(
         "DINOv2 giant (SwiGLU)",
         "vit_giant_patch14_dinov2",
