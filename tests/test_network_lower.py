@@ -211,6 +211,7 @@ FORMS = {
     "norm in front": {"pre_norm": True},
     "no bias of qkv": {"qkv_bias": False},
     "distilled": {"kind": VisionTransformerDistilled},
+    "q/k norm": {"qk_norm": True},
 }
 
 

@@ -125,6 +125,24 @@ def test_program_heads_that_do_not_go_together_are_refused(message):
         changed(distilled(), 4, **HEAD_FAULTS[message])
 
 
+NORM_FAULTS = {
+    "steps.1: q: norm: gain must have one value for each of 4 channels, got 3": {
+        "q__norm__gain": (1,) * 3
+    },
+    "steps.1: k: y_bits must be 4, those of attention, got 3": {"k__norm__y_bits": 3},
+    "steps.1: q: weights must be from -15 to 15, got 16": {
+        "q__linear__weights": np.full((8, 8), 16, np.int8)
+    },
+}
+
+
+@pytest.mark.parametrize("message", NORM_FAULTS)
+@requirement("BL2-PROG-01", "BL2-PROG-08")
+def test_program_norms_of_q_and_k_that_the_hardware_cannot_hold_are_refused(message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(distilled(), 1, **NORM_FAULTS[message])
+
+
 @requirement("BL2-HEAD-02")
 def test_program_heads_whose_sum_could_pass_int32_are_refused():
     """Alone the second head fits."""

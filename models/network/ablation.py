@@ -36,6 +36,7 @@ from bitlog2.sim.network.program import (
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -47,7 +48,7 @@ from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import IntegerLinear, exact_accumulators
 from ..ptq.quantizers import CodeUniform
 from .network import inner, integer_root, joined, leading_one, outer, partition
-from .scales import UnitParameters
+from .scales import ALL, UnitParameters
 
 #: What may be in float: the units of the network, and attention as one.
 UNITS = (*NETWORK, "attention_row")
@@ -120,13 +121,19 @@ class RealParameters(UnitParameters):
         return self._keep(made, bias=bias[rows], gain=steps[rows] * factor / target.delta.double())
 
     def to_stream(
-        self, name: str, layer: IntegerLinear, bits: int, gains: Tensor | None = None
+        self,
+        name: str,
+        layer: IntegerLinear,
+        bits: int,
+        gains: Tensor | None = None,
+        rows: slice = ALL,
     ) -> ResidualLinear:
         """Units 22 and 24; the sign of a gain is in weights and bias."""
-        gain = _steps(layer) * 2.0**bits
+        gain = _steps(layer)[rows] * 2.0**bits
         gain = gain if gains is None else gain * gains.double()
-        bias = torch.where(gain < 0, -1.0, 1.0) * _bias(layer)
-        return self._keep(super().to_stream(name, layer, bits, gains), bias=bias, gain=gain.abs())
+        bias = torch.where(gain < 0, -1.0, 1.0) * _bias(layer)[rows]
+        made = super().to_stream(name, layer, bits, gains, rows)
+        return self._keep(made, bias=bias, gain=gain.abs())
 
     def norm(self, name: str, norm: nn.LayerNorm, bits: int, target: CodeUniform) -> NormParams:
         """Units 25 to 28."""
@@ -258,7 +265,10 @@ class AblatedNetwork:
 
     def _attention(self, step: Attention, x: Tensor) -> Tensor:
         codes = self._norm(step.norm, x)  # (B, T, C)
-        q, k, v = (self._by_head(step, self._to_codes(p, codes)) for p in (step.q, step.k, step.v))
+        q, k, v = (
+            self._by_head(step, self._projected(each, step.heads, codes))
+            for each in (step.q, step.k, step.v)
+        )
         masked = None if step.masked is None else torch.from_numpy(step.masked.copy())
         masked = None if masked is None else of_every_window(masked, len(q))
         bias = None if step.bias is None else torch.from_numpy(step.bias.copy())
@@ -270,6 +280,14 @@ class AblatedNetwork:
         rows = o.transpose(1, 2).flatten(2).to(torch.uint8)  # (B W, N, H D)
         tokens = rows if step.windows is None else joined(rows, step.windows, len(x))
         return self._added(step.proj, tokens, x, inner(self.program.network))
+
+    def _projected(self, made: CodeLinear | NormedLinear, heads: int, codes: Tensor) -> Tensor:
+        """Return codes (B, T, H D) of codes (B, T, C)."""
+        if isinstance(made, CodeLinear):
+            return self._to_codes(made, codes)
+        zero = torch.zeros((), dtype=torch.int64)
+        x = self._added(made.linear, codes, zero, inner(self.program.network))
+        return self._norm(made.norm, x.view(len(x), -1, made.outputs // heads)).view(x.shape)
 
     def _by_head(self, step: Attention, codes: Tensor) -> Tensor:
         """Return (B W, H, N, D) of (B, T, H D)."""

@@ -25,6 +25,7 @@ from bitlog2.sim.network.program import (
     Head,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     Step,
@@ -151,7 +152,7 @@ class _NoNumbers:
         if name == "heads":
             return list
         constants = np.zeros((0, 0), np.int32)
-        return lambda *_: constants if name == "constants" else kind.__new__(kind)
+        return lambda *_, **__: constants if name == "constants" else kind.__new__(kind)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:
@@ -447,23 +448,7 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
     module = block.attn
     if not isinstance(module, IntegerAttention):
         raise refusal(f"{name}.attn", module, "must have an integer datapath")
-    width = len(module.qkv.weight) // 3
-    q, k, v = (
-        units.to_codes(
-            f"{name}.attn.qkv",
-            module.qkv,
-            slice(place * width, (place + 1) * width),
-            quantizer,
-            factor,
-        )
-        for place, (quantizer, factor) in enumerate(
-            (
-                (module.q_quantizer, module.query_scale),
-                (module.k_quantizer, 1.0),
-                (module.v_quantizer, 1.0),
-            )
-        )
-    )
+    q, k, v = (_projection(units, f"{name}.attn", module, place) for place in range(3))
     gains = _layer_scale(f"{name}.ls1", block)
     bias, masked = module.score_bias, getattr(block, "attn_mask", None)
     return Attention(
@@ -478,6 +463,20 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
         masked=None if masked is None else (masked < 0).cpu().numpy(),
         windows=_windows(name, block),
     )
+
+
+def _projection(units: UnitParameters, name: str, module: Any, place: int) -> Any:
+    """Return q, k or v of an attention: its part of qkv, and its norm where it has one."""
+    part, width = "qkv"[place], len(module.qkv.weight) // 3
+    rows, target = slice(place * width, (place + 1) * width), getattr(module, f"{part}_quantizer")
+    norm = getattr(module, f"{part}_norm", nn.Identity())
+    if isinstance(norm, nn.Identity):
+        factor = module.query_scale if part == "q" else 1.0
+        return units.to_codes(f"{name}.qkv", module.qkv, rows, target, factor)
+    layer, stream = _layer_norm(f"{name}.{part}_norm", norm), f"{name}.{part}_norm"
+    bits = units.stream(stream, [stream])
+    linear = units.to_stream(f"{name}.qkv", module.qkv, bits, rows=rows)
+    return NormedLinear(linear, units.norm(stream, layer, bits, target))
 
 
 def _windows(name: str, block: Any) -> Windows | None:

@@ -32,6 +32,7 @@ from bitlog2.sim.network.program import (
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -280,6 +281,23 @@ class Norm(nn.Module):
         return code
 
 
+class ToNormedCodes(nn.Module):
+    """Units 22 and 24, then 25 to 28: q or k with a norm of the channels of each head."""
+
+    def __init__(self, made: NormedLinear, heads: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.depth = made.outputs // heads
+        self.linear = ToStream(made.linear, inner(config), config)
+        self.norm = Norm(made.norm, config)
+
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
+        """Return codes (B, T, H D) of codes (B, T, K)."""
+        zero = torch.zeros((), dtype=torch.int64, device=codes.device)
+        x = self.linear(codes, zero, part.of("linear"))  # (B, T, H D)
+        heads = x.view(len(x), -1, self.depth)  # (B, T H, D)
+        return self.norm(heads, part.of("norm")).view(x.shape)
+
+
 class EmbeddingStep(nn.Module):
     """Units 21, 22 and 24: pixels to tokens, constant ones in front; and the stream's norm."""
 
@@ -314,7 +332,7 @@ class EmbeddingStep(nn.Module):
 
 
 class AttentionStep(nn.Module):
-    """Units 25 to 28, 22 and 23, attention, 22 and 24."""
+    """Units 25 to 28, 22 and 23 or 24 to 28, attention, 22 and 24."""
 
     bias: Tensor | None
     masked: Tensor | None
@@ -324,7 +342,12 @@ class AttentionStep(nn.Module):
         config = program.network
         self.heads, self.windows, self.params = step.heads, step.windows, step.params
         self.norm = Norm(step.norm, config)
-        self.q, self.k, self.v = (ToCodes(each, config) for each in (step.q, step.k, step.v))
+        self.q, self.k, self.v = (
+            ToNormedCodes(each, step.heads, config)
+            if isinstance(each, NormedLinear)
+            else ToCodes(each, config)
+            for each in (step.q, step.k, step.v)
+        )
         self.datapath = AttentionDatapath(program.attention)
         self.proj = ToStream(step.proj, inner(config), config)
         for name in ("bias", "masked"):

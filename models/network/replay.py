@@ -142,11 +142,13 @@ def loaded_by(program: Program, part: str) -> Any:
     Raises:
         ValueError: the program has no such part.
     """
-    found = re.fullmatch(r"steps\.([0-9]{1,6})\.([a-z][a-z0-9]*)", part)
+    found = re.fullmatch(r"steps\.([0-9]{1,6})\.([a-z][a-z0-9]*)(\.[a-z][a-z0-9]*)?", part)
     if found is not None and int(found[1]) < len(program.steps):
-        step, name = program.steps[int(found[1])], found[2]
+        step, (name, within) = program.steps[int(found[1])], found.groups("")[1:]
         loaded = getattr(step, name, None)
-        if isinstance(step, Attention) and name == "attention":
+        if within:
+            loaded = getattr(loaded, within.removeprefix("."), None)
+        if isinstance(step, Attention) and name + within == "attention":
             return step
         if isinstance(loaded, (ImageParams, *_METHODS)):
             return loaded

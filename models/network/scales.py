@@ -44,6 +44,8 @@ from ..ptq.quantizers import CodeUniform
 
 #: Fraction bits of the terms of a mean of normalized tokens, in steps of a code.
 _MEAN_BITS = 8
+#: Every row of a linear layer.
+ALL = slice(None)
 #: Fraction bits of the logits are looked for from here downwards.
 _MOST_LOGIT_BITS = 24
 
@@ -188,12 +190,17 @@ class UnitParameters:
             return CodeLinear(weights, ProductParams(product.zx, bias), params)
 
     def to_stream(
-        self, name: str, layer: IntegerLinear, bits: int, gains: Tensor | None = None
+        self,
+        name: str,
+        layer: IntegerLinear,
+        bits: int,
+        gains: Tensor | None = None,
+        rows: slice = ALL,
     ) -> ResidualLinear:
-        """Units 22 and 24: a linear layer whose outputs, times a gain each, are added."""
+        """Units 22 and 24: some rows of a linear layer, their outputs times a gain each added."""
         config = self.config
         with named(name):
-            scales = np.array(_product_scales(layer)) * 2.0**bits
+            scales = np.array(_product_scales(layer)[rows]) * 2.0**bits
             if gains is not None:
                 scales = scales * gains.detach().double().cpu().numpy()
             made = [
@@ -202,8 +209,8 @@ class UnitParameters:
             ]
             params = ResidualParams(tuple(abs(m) for m, _ in made), tuple(n for _, n in made))
             signs, product = np.where(scales < 0, -1, 1), self._product(layer)
-            bias = np.array(product.linear_bias) * signs
-            weights = (_weights(layer) * signs[:, None]).astype(_weights(layer).dtype)
+            bias, weights = np.array(product.linear_bias[rows]) * signs, _weights(layer)[rows]
+            weights = (weights * signs[:, None]).astype(weights.dtype)
             product = ProductParams(product.zx, tuple(bias.tolist()))
             return ResidualLinear(weights, product, params)
 

@@ -146,6 +146,24 @@ class ResidualLinear(Linear):
 
 
 @dataclass(frozen=True, eq=False)
+class NormedLinear:
+    """Units 22 and 24, then 25 to 28 head by head: q or k with a layer norm of a head's channels.
+
+    Attributes:
+        linear: what is added to is 0: a stream of its own, whose LSB may be another.
+        norm: of the D channels of a head, the same for each.
+    """
+
+    linear: ResidualLinear
+    norm: NormParams
+
+    @property
+    def outputs(self) -> int:
+        """H * D."""
+        return self.linear.outputs
+
+
+@dataclass(frozen=True, eq=False)
 class ActivationLinear(Linear):
     """Units 22 and 29."""
 
@@ -309,7 +327,8 @@ class Windows:
 class Attention:
     """Units 25 to 28, 22 and 23, attention, 22 and 24.
 
-    Heads are side by side in the outputs of q, k and v, and in the inputs of proj.
+    Heads are side by side in the outputs of q, k and v, and in the inputs of proj. In place of unit
+    23, q and k may have a norm: units 24 and 25 to 28.
 
     Attributes:
         norm: in front.
@@ -324,8 +343,8 @@ class Attention:
     """
 
     norm: NormParams
-    q: CodeLinear
-    k: CodeLinear
+    q: CodeLinear | NormedLinear
+    k: CodeLinear | NormedLinear
     v: CodeLinear
     heads: int
     params: LayerParams
@@ -340,6 +359,11 @@ class Attention:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integers(name, getattr(self, name), 3, kind))
 
+    @property
+    def is_normed(self) -> bool:
+        """Whether q or k has a norm."""
+        return isinstance(self.q, NormedLinear) or isinstance(self.k, NormedLinear)
+
     def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> Stream:
         """Return the size of the stream behind it, that of the one in front.
 
@@ -349,18 +373,26 @@ class Attention:
         channels = stream.channels
         _check_norm(self.norm, config, channels)
         for name in ("q", "k", "v"):
-            linear: CodeLinear = getattr(self, name)
-            _check_inner(name, linear, config, (linear.outputs, channels), self.norm.y_bits)
+            made: CodeLinear | NormedLinear = getattr(self, name)
+            linear: CodeLinear | ResidualLinear
+            last: CodeParams | NormParams
+            if isinstance(made, NormedLinear):
+                linear, last = made.linear, made.norm
+            else:
+                linear, last = made, made.params
+            _check_inner(name, linear, config, (made.outputs, channels), self.norm.y_bits)
             bits = getattr(attention, f"{name}_bits")
-            if linear.params.y_bits != bits:
+            if last.y_bits != bits:
                 raise ValueError(
-                    f"{name}: y_bits must be {bits}, those of attention, got {linear.params.y_bits}"
+                    f"{name}: y_bits must be {bits}, those of attention, got {last.y_bits}"
                 )
-            if linear.outputs % self.heads:
+            if made.outputs % self.heads:
                 raise ValueError(
-                    f"{name}: outputs must be a multiple of {self.heads} heads, "
-                    f"got {linear.outputs}"
+                    f"{name}: outputs must be a multiple of {self.heads} heads, got {made.outputs}"
                 )
+            if isinstance(last, NormParams):
+                with within(f"{name}: norm"):
+                    last.check(config, made.outputs // self.heads)
         if self.k.outputs != self.q.outputs:
             raise ValueError(
                 f"k: outputs must be {self.q.outputs}, those of q, got {self.k.outputs}"
@@ -609,8 +641,9 @@ class Program:
     @property
     def version(self) -> int:
         """The first version of the network's specification that has all of its steps."""
-        later = len(self.heads) > 1 or (self.head.mean is None and self.head.first > 0)
-        return 3 if later else 2
+        normed = (isinstance(each, Attention) and each.is_normed for each in self.steps)
+        token = self.head.mean is None and self.head.first > 0
+        return 3 if len(self.heads) > 1 or token or any(normed) else 2
 
     @property
     def classes(self) -> int:

@@ -26,6 +26,7 @@ from .program import (
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -201,8 +202,8 @@ class _Simulation:
     def attention(self, name: str, step: Attention, x: Tokens) -> Tokens:
         codes = self.norm(f"{name}.norm", step.norm, x)
         q, k, v = (
-            _heads(self.codes(f"{name}.{part}", linear, codes), step)
-            for part, linear in (("q", step.q), ("k", step.k), ("v", step.v))
+            _heads(self.projected(f"{name}.{part}", made, step.heads, codes), step)
+            for part, made in (("q", step.q), ("k", step.k), ("v", step.v))
         )
         groups = len(q)
         masked, bias = step.masked, step.bias
@@ -225,6 +226,16 @@ class _Simulation:
             found = found.o
         o = _tokens(found, step, x.shape[:2])
         return self.added(f"{name}.proj", step.proj, o, x)
+
+    def projected(
+        self, part: str, made: CodeLinear | NormedLinear, heads: int, codes: Tokens
+    ) -> Tokens:
+        if isinstance(made, CodeLinear):
+            return self.codes(part, made, codes)
+        nothing = np.zeros((1, made.outputs), np.int32)
+        x = self.added(f"{part}.linear", made.linear, codes, nothing)
+        by_head = x.reshape(len(x), -1, made.outputs // heads)
+        return self.norm(f"{part}.norm", made.norm, by_head).reshape(x.shape)
 
     def mlp(self, name: str, step: Mlp, x: Tokens) -> Tokens:
         codes = self.norm(f"{name}.norm", step.norm, x)

@@ -21,6 +21,7 @@ from .program import (
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -124,8 +125,8 @@ class Walk:
     def attention(self, name: str, step: Attention, x: Rows) -> Rows:
         """Return the stream behind an attention."""
         codes = self.norm(f"{name}.norm", step.norm, x)
-        q = self.codes(f"{name}.q", step.q, codes)
-        k = self.codes(f"{name}.k", step.k, codes)
+        q = self.projected(f"{name}.q", step.q, step.heads, codes)
+        k = self.projected(f"{name}.k", step.k, step.heads, codes)
         v = self.codes(f"{name}.v", step.v, codes)
         o = [[0] * step.v.outputs for _ in x]
         rows = []
@@ -138,6 +139,21 @@ class Walk:
                     rows.append(found)
         self.note_rows(f"{name}.attention", rows, len(rows) // len(seen))
         return self.added(f"{name}.proj", step.proj, o, x)
+
+    def projected(
+        self, part: str, made: CodeLinear | NormedLinear, heads: int, codes: Rows
+    ) -> Rows:
+        """Return the codes of q or k of each token, normalized head by head where they are."""
+        if isinstance(made, CodeLinear):
+            return self.codes(part, made, codes)
+        x = self.added(f"{part}.linear", made.linear, codes, [[0] * made.outputs for _ in codes])
+        depth = made.outputs // heads
+        parts = [row[start : start + depth] for row in x for start in range(0, len(row), depth)]
+        found = self.norm(f"{part}.norm", made.norm, parts)
+        return [
+            [code for part in found[token : token + heads] for code in part]
+            for token in range(0, len(found), heads)
+        ]
 
     def row(
         self,

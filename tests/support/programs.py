@@ -1,5 +1,6 @@
 """Small random programs of every shape: a ViT, one with a mean, a Swin; and their images."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from bitlog2.sim.network.program import (
     HeadLinear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -145,6 +147,12 @@ class Maker:
             bias, masked, windows,
         )  # fmt: skip
 
+    def normed(self, step: Attention) -> Attention:
+        """The same with a norm of q and of k."""
+        channels, depth = step.proj.outputs, step.q.outputs // step.heads
+        q, k = (NormedLinear(self.added(step.q.outputs, channels), self.norm(depth)) for _ in "qk")
+        return replace(step, q=q, k=k)
+
     def mlp(self, channels: int, hidden: int) -> Mlp:
         fc1 = self.activated(hidden, channels)
         return Mlp(self.norm(channels), fc1, self.added(channels, hidden))
@@ -198,10 +206,10 @@ def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
 
 
 def distilled(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
-    """A class and a distillation token, each with a head of its own."""
+    """A class and a distillation token, each with a head of its own; q and k normalized."""
     m = Maker(5, bits, scheme, **network)
     return m.program(
-        m.embedding(8, prefix=2), m.attends(8, 2), m.mlp(8, 12),
+        m.embedding(8, prefix=2), m.normed(m.attends(8, 2)), m.mlp(8, 12),
         m.head(8, norm=m.norm(8)), m.head(8, norm=m.norm(8), first=1),
     )  # fmt: skip
 
