@@ -54,7 +54,7 @@ def test_network_units_and_ports_have_names_of_their_own():
         assert {name for stream in unit.streams for name in stream.ports} <= set(declared)
         assert all(name in unit.ports(stream) for _, stream, name in unit.makes)
     numbers = [unit.number for unit in NETWORK.values()]
-    assert numbers == list(range(21, 32))
+    assert numbers == list(range(21, 33))
     assert not set(numbers) & {unit.number for unit in ATTENTION.values()}
 
 

@@ -12,7 +12,7 @@ import torch
 from support.command import call
 from support.models import digits_task, quantized_digits, swin
 from support.quick import quick_where
-from timm.layers import GluMlp, QuickGELU, RmsNorm
+from timm.layers import GluMlp, QuickGELU, RmsNorm, SwiGLU, SwiGLUPacked
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelThingsBlock, VisionTransformer
 from torch import nn
@@ -212,6 +212,8 @@ FORMS = {
     "no bias of qkv": {"qkv_bias": False},
     "distilled": {"kind": VisionTransformerDistilled},
     "q/k norm": {"qk_norm": True},
+    "gated": {"mlp_layer": SwiGLUPacked, "init_values": 0.5},
+    "gate last": {"mlp_layer": GluMlp},
 }
 
 
@@ -409,11 +411,16 @@ REFUSED = {
     r"layer blocks.1.attn \(Attention\): must have an integer datapath": with_part(
         "blocks.1.attn", vit().blocks[0].attn
     ),
-    r"layer blocks.0.mlp \(GluMlp\): must be timm's Mlp": with_part("blocks.0.mlp", GluMlp(32)),
-    r"layer blocks.0.mlp.act \(Tanh\): must be GELU, QuickGELU or ReLU": with_part(
+    r"layer blocks.0.mlp \(SwiGLU\): must be timm's Mlp or GluMlp": with_part(
+        "blocks.0.mlp", SwiGLU(32)
+    ),
+    r"layer blocks.0.mlp.act \(Sigmoid\): must be GELU": with_part(
+        "blocks.0.mlp", GluMlp(32, 16, act_layer=nn.Sigmoid)
+    ),
+    r"layer blocks.0.mlp.act \(Tanh\): must be GELU, QuickGELU, ReLU or SiLU": with_part(
         "blocks.0.mlp.act", nn.Tanh()
     ),
-    r"layer blocks.0.mlp.act \(GELU\): must be GELU, QuickGELU or ReLU": with_part(
+    r"layer blocks.0.mlp.act \(GELU\): must be GELU, QuickGELU, ReLU or SiLU": with_part(
         "blocks.0.mlp.act", nn.GELU(approximate="tanh")
     ),
     r"layer blocks.0.mlp.fc2 \(Linear\): must be calibrated": with_part(

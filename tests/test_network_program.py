@@ -125,6 +125,33 @@ def test_program_heads_that_do_not_go_together_are_refused(message):
         changed(distilled(), 4, **HEAD_FAULTS[message])
 
 
+GATE_FAULTS = {
+    "steps.2: gate: gate_table must have 1024 entries, one per u, got 512": {
+        "gate__params__gate_table": (1,) * 512
+    },
+    "steps.2: gate: gate_table of entry 0 must be from -2047 to 2047, got 2048": {
+        "gate__params__gate_table": (2048,) * 1024
+    },
+    "steps.2: value: weights must have shape (12, 8), got (11, 8)": {
+        "value__weights": np.ones((11, 8), np.int8)
+    },
+    "steps.2: product: gate_zero must be from 0 to 7, a code of 3 bits, got 9": {
+        "product__y_bits": 3, "product__gate_zero": 9
+    },
+    "steps.2: product: y_bits must be from 2 to 4, got 5": {"product__y_bits": 5},
+    "steps.2: fc2: zx must be from 0 to 7, got 8": {
+        "product__y_bits": 3, "fc2__product__zx": 8
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", GATE_FAULTS)
+@requirement("BL2-PROG-01")
+def test_program_gated_mlp_that_the_hardware_cannot_hold_is_refused(message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(distilled(), 2, **GATE_FAULTS[message])
+
+
 NORM_FAULTS = {
     "steps.1: q: norm: gain must have one value for each of 4 channels, got 3": {
         "q__norm__gain": (1,) * 3

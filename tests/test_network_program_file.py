@@ -185,7 +185,7 @@ FAULTS = {
     "scheme must be one of": in_program("attention", "scheme", value="Other"),
     "tensor steps.2.fc1.weights is missing": without("steps.2.fc1.weights"),
     "tensor steps.1.norm.gain is missing": renamed("steps.1.norm.gain", "steps.1.norm.gains"),
-    "steps.2 must be PatchEmbedding or Attention or Mlp or Merging or Head, got 'Norm'": in_program(
+    "steps.2 must be PatchEmbedding or Attention or Mlp or GatedMlp or Merging": in_program(
         "steps", 2, "kind", value="Norm"
     ),
     "steps.2.norm must be NormParams, got 'MeanParams'": in_program(

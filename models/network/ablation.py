@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from bitlog2.sim import LayerParams
 from bitlog2.sim.network import NETWORK, NetworkConfig
 from bitlog2.sim.network.parameters import (
+    GateCodeParams,
     ImageParams,
     MeanParams,
     NormParams,
@@ -31,6 +32,8 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
@@ -62,6 +65,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "relu": torch.relu,
+    "silu": nn.functional.silu,
 }
 _T = TypeVar("_T")
 
@@ -173,6 +177,23 @@ class RealParameters(UnitParameters):
             made, bias=_bias(layer), gain=_steps(layer), function=_FUNCTIONS[function], **of_codes
         )
 
+    def gated(
+        self,
+        name: str,
+        layer: IntegerLinear,
+        function: str,
+        halves: tuple[slice, slice],
+        target: CodeUniform,
+    ) -> tuple[GateLinear, ResidualLinear, GateCodeParams]:
+        """Units 22, 29 and 32, and 22 and 24; a real gate is in steps of its table."""
+        gate, value, params = super().gated(name, layer, function, halves, target)
+        bits, gates = self.choices.tables[-1].fraction_bits, halves[0]
+        real = {"bias": _bias(layer)[gates], "gain": _steps(layer)[gates]}
+        self._keep(gate, **real, function=_FUNCTIONS[function], bits=bits)
+        unit = 2.0 ** -(bits + 2 + self.choices.streams[-1].fraction_bits)
+        self._keep(params, gain=unit / target.delta.item())
+        return gate, value, params
+
     def heads(self, layers: Mapping[str, IntegerLinear]) -> list[HeadLinear]:
         """Units 22 and 31 of each head."""
         made = super().heads(layers)
@@ -227,7 +248,7 @@ class AblatedNetwork:
     """
 
     def __init__(self, program: Program, real: RealParameters, in_float: Collection[str]) -> None:
-        self.program, self.real, self.in_float = program, real, in_float
+        self.program, self.real, self.in_float = program, real, frozenset(in_float)
         self._datapath = AttentionDatapath(program.attention)
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -236,6 +257,7 @@ class AblatedNetwork:
             PatchEmbedding: self._embedding,
             Attention: self._attention,
             Mlp: self._mlp,
+            GatedMlp: self._gated_mlp,
             Merging: self._merging,
         }
         x = pixels.long()
@@ -324,6 +346,29 @@ class AblatedNetwork:
             u = _rnd(acc * _int(p.activation_multiplier), _int(p.activation_shift)).long()
             hidden = _int(p.table)[u.clamp(config.u_min, config.u_max) - config.u_min]
         return self._added(step.fc2, hidden, x, inner(config))
+
+    def _gated_mlp(self, step: GatedMlp, x: Tensor) -> Tensor:
+        config, p = self.program.network, step.product
+        codes, zero = self._norm(step.norm, x), torch.zeros((), dtype=torch.int64)
+        gate = self._gates(step.gate, codes)  # (B, T, O)
+        value = self._added(step.value, codes, zero, inner(config))  # (B, T, O)
+        loaded = torch.tensor(p.gate_multiplier), torch.tensor(p.gate_shift)
+        y = self._scaled("gate", p, gate * value, *loaded) + p.gate_zero
+        return self._added(step.fc2, _code(y, p.y_bits), x, inner(config))
+
+    def _gates(self, linear: GateLinear, codes: Tensor) -> Tensor:
+        """Return g of codes (B, T, C); in float, of activation or gate, in steps of its table."""
+        config, p = self.program.network, linear.params
+        acc = self._accumulators(linear, codes, inner(config))  # (B, T, O)
+        u = _rnd(acc * _int(p.activation_multiplier), _int(p.activation_shift))
+        u = u.long().clamp(config.u_min, config.u_max)
+        if not self.in_float & {"activation", "gate"}:
+            return _int(p.gate_table)[u - config.u_min]
+        real = self.real.of(linear)
+        exact = "activation" in self.in_float
+        inputs = acc.double() * real["gain"] if exact else u / 2.0 ** real["bits"]
+        gate: Tensor = real["function"](inputs) * 2.0 ** (real["bits"] + 2)
+        return gate if "gate" in self.in_float else torch.floor(gate + 0.5)
 
     def _merging(self, step: Merging, x: Tensor) -> Tensor:
         grid = x.view(len(x), step.height, step.width, -1)

@@ -22,6 +22,7 @@ from bitlog2.sim.network.parameters import (
 )
 from bitlog2.sim.network.program import (
     Attention,
+    GatedMlp,
     Head,
     Merging,
     Mlp,
@@ -151,6 +152,8 @@ class _NoNumbers:
         )
         if name == "heads":
             return list
+        if name == "gated":
+            return lambda *_: (object(),) * 3
         constants = np.zeros((0, 0), np.int32)
         return lambda *_, **__: constants if name == "constants" else kind.__new__(kind)
 
@@ -212,16 +215,29 @@ def _activation(module: nn.Module) -> str | None:
 
     if isinstance(module, nn.GELU) and module.approximate != "none":
         return None
-    known = {nn.GELU: "gelu", GELU: "gelu", QuickGELU: "quick_gelu", nn.ReLU: "relu"}
+    known = {
+        nn.GELU: "gelu",
+        GELU: "gelu",
+        QuickGELU: "quick_gelu",
+        nn.ReLU: "relu",
+        nn.SiLU: "silu",
+    }
     return known.get(type(module))
+
+
+def _halves(module: Any) -> tuple[int, int]:
+    """Return which half of the outputs of fc1 is the gate of a GluMlp, and which its value."""
+    return (1, 0) if module.gate_last else (0, 1)
 
 
 def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, float]], Tensor]:
     """Return the smallest and largest value at places of a model, and its output.
 
     Of layer norms and activations it is their input, by the module's name; of blocks their output,
-    as `NAME.output`.
+    as `NAME.output`, of a gated MLP what its gate is multiplied by, as `NAME.value`.
     """
+    from timm.layers.mlp import GluMlp
+
     seen: dict[str, tuple[float, float]] = {}
 
     def note(place: str) -> Callable[..., None]:
@@ -231,12 +247,19 @@ def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, fl
 
         return hook
 
+    def note_value(name: str, half: int) -> Callable[..., None]:
+        hook = note(f"{name}.value")
+        return lambda module, inputs, output: hook(module, inputs, output.chunk(2, dim=-1)[half])
+
     handles = []
     for name, module in model.named_modules():
         if isinstance(module, nn.LayerNorm) or _activation(module):
             handles.append(module.register_forward_pre_hook(note(name)))
         elif isinstance(module, _blocks()):
             handles.append(module.register_forward_hook(note(f"{name}.output")))
+        elif isinstance(module, GluMlp):
+            value = note_value(name, _halves(module)[1])
+            handles.append(module.fc1.register_forward_hook(value))
     try:
         with torch.no_grad():
             output = model(images)
@@ -437,7 +460,9 @@ def _embedding(
     )
 
 
-def _block(units: UnitParameters, name: str, block: Any, bits: int) -> tuple[Attention, Mlp]:
+def _block(
+    units: UnitParameters, name: str, block: Any, bits: int
+) -> tuple[Attention, Mlp | GatedMlp]:
     """An attention and an MLP, each behind its norm and with the scale of its branch."""
     for part in ("drop_path1", "drop_path2"):
         _require_nothing(f"{name}.{part}", getattr(block, part))
@@ -487,24 +512,27 @@ def _windows(name: str, block: Any) -> Windows | None:
     return Windows(*block.input_resolution, *block.window_size, *block.shift_size)
 
 
-def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
+def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp | GatedMlp:
+    from timm.layers.mlp import GluMlp
     from timm.layers.mlp import Mlp as Perceptron
 
     module = block.mlp
-    if not _runs_as(module, Perceptron):
-        raise refusal(f"{name}.mlp", module, "must be timm's Mlp")
+    if not _runs_as(module, Perceptron) and not _runs_as(module, GluMlp):
+        raise refusal(f"{name}.mlp", module, "must be timm's Mlp or GluMlp")
     for part in ("drop1", "norm", "drop2"):
         _require_nothing(f"{name}.mlp.{part}", getattr(module, part))
     function = _activation(module.act)
     if function is None:
-        raise refusal(f"{name}.mlp.act", module.act, "must be GELU, QuickGELU or ReLU")
+        raise refusal(f"{name}.mlp.act", module.act, "must be GELU, QuickGELU, ReLU or SiLU")
     fc1, fc2 = (_integer(f"{name}.mlp.{part}", getattr(module, part)) for part in ("fc1", "fc2"))
-    gains = _layer_scale(f"{name}.ls2", block)
-    return Mlp(
-        norm=units.norm(f"{name}.norm2", block.norm2, bits, fc1.input_quantizer),
-        fc1=units.activation(f"{name}.mlp", fc1, function, fc2.input_quantizer),
-        fc2=units.to_stream(f"{name}.mlp.fc2", fc2, bits, gains),
-    )
+    norm = units.norm(f"{name}.norm2", block.norm2, bits, fc1.input_quantizer)
+    to_stream = units.to_stream(f"{name}.mlp.fc2", fc2, bits, _layer_scale(f"{name}.ls2", block))
+    if isinstance(module, GluMlp):
+        width = len(fc1.weight) // 2
+        gates, values = (slice(half * width, (half + 1) * width) for half in _halves(module))
+        made = f"{name}.mlp", fc1, function, (gates, values), fc2.input_quantizer
+        return GatedMlp(norm, *units.gated(*made), to_stream)
+    return Mlp(norm, units.activation(f"{name}.mlp", fc1, function, fc2.input_quantizer), to_stream)
 
 
 def _layer_scale(name: str, block: Any) -> Tensor | None:

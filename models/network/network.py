@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.parameters import (
+    ActivationParams,
+    GateCodeParams,
+    GateParams,
     MeanParams,
     NormParams,
     StreamMeanParams,
@@ -28,6 +31,8 @@ from bitlog2.sim.network.parameters import (
 from bitlog2.sim.network.program import (
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     Linear,
     Merging,
@@ -382,17 +387,33 @@ class AttentionStep(nn.Module):
         return rows if self.windows is None else joined(rows, self.windows, images)
 
 
-class MlpStep(nn.Module):
-    """Units 25 to 28, 22 and 29, 22 and 24."""
+class Lookup(nn.Module):
+    """Unit 29: u of accumulators, and its entries of a table."""
 
     table: Tensor
+
+    def __init__(
+        self, params: ActivationParams | GateParams, table: Tensor, config: NetworkConfig
+    ) -> None:
+        super().__init__()
+        self.range = (config.u_min, config.u_max)
+        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
+        self.register_buffer("table", table)
+
+    def forward(self, acc: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        """Return u, and of the table's type its entries, (B, T, O) each."""
+        u = part.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
+        places = (u - self.range[0]).flatten()
+        return u, self.table.index_select(0, places).view(u.shape)
+
+
+class MlpStep(nn.Module):
+    """Units 25 to 28, 22 and 29, 22 and 24."""
 
     def __init__(self, step: Mlp, program: Program) -> None:
         super().__init__()
         config, params = program.network, step.fc1.params
-        self.range = (config.u_min, config.u_max)
-        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
-        self.register_buffer("table", torch.tensor(params.table, dtype=torch.uint8))
+        self.lookup = Lookup(params, torch.tensor(params.table, dtype=torch.uint8), config)
         self.norm = Norm(step.norm, config)
         self.fc1 = Product(step.fc1, inner(config))
         self.fc2 = ToStream(step.fc2, inner(config), config)
@@ -401,11 +422,61 @@ class MlpStep(nn.Module):
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
         fc1 = part.of("fc1")
-        acc = self.fc1(codes, fc1)  # (B, T, O)
-        u = fc1.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
-        places = (u - self.range[0]).flatten()
-        hidden = self.table.index_select(0, places).view(u.shape)  # (B, T, O)
+        u, hidden = self.lookup(self.fc1(codes, fc1), fc1)  # (B, T, O)
         fc1.keep("activation", u=u, activation_code=hidden)
+        return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
+
+
+class ToGates(nn.Module):
+    """Units 22 and 29, and T of 32."""
+
+    def __init__(self, linear: GateLinear, config: NetworkConfig) -> None:
+        super().__init__()
+        self.product, params = Product(linear, inner(config)), linear.params
+        self.lookup = Lookup(params, torch.tensor(params.gate_table, dtype=torch.int16), config)
+
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
+        """Return g (B, T, O) int16 of codes (B, T, K)."""
+        u, gate = self.lookup(self.product(codes, part), part)  # (B, T, O)
+        part.keep("activation", u=u)
+        part.keep("gate", gate=gate)
+        return gate
+
+
+class GateProduct(nn.Module):
+    """Unit 32: g times a value of a stream of its own, as codes."""
+
+    def __init__(self, params: GateCodeParams, config: NetworkConfig) -> None:
+        super().__init__()
+        self.zero, self.top = params.gate_zero, (1 << params.y_bits) - 1
+        self.scaling = Scaling(config, params.gate_multiplier, params.gate_shift)
+
+    def forward(self, gate: Tensor, x: Tensor, part: Part) -> Tensor:
+        """Return codes (B, T, O) of g and x (B, T, O)."""
+        code = part.coded("gate_code", self.scaling(gate * x).add_(self.zero), self.top)
+        part.keep("gate", gate_code=code)
+        return code
+
+
+class GatedMlpStep(nn.Module):
+    """Units 25 to 28; 22, 29 and T of 32, and 22 and 24; 32, 22 and 24."""
+
+    def __init__(self, step: GatedMlp, program: Program) -> None:
+        super().__init__()
+        config = program.network
+        self.norm = Norm(step.norm, config)
+        self.gate = ToGates(step.gate, config)
+        self.value = ToStream(step.value, inner(config), config)
+        self.product = GateProduct(step.product, config)
+        self.fc2 = ToStream(step.fc2, inner(config), config)
+
+    def forward(self, x: Tensor, part: Part) -> Tensor:
+        """Return the stream (B, T, C) behind the stream (B, T, C)."""
+        codes = self.norm(x, part.of("norm"))  # (B, T, C)
+        gate = self.gate(codes, part.of("gate"))  # (B, T, O)
+        zero = torch.zeros((), dtype=x.dtype, device=x.device)
+        value = self.value(codes, zero, part.of("value"))  # (B, T, O)
+        hidden = self.product(gate, value, part.of("product"))  # (B, T, O)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
@@ -500,6 +571,7 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
     PatchEmbedding: EmbeddingStep,
     Attention: AttentionStep,
     Mlp: MlpStep,
+    GatedMlp: GatedMlpStep,
     Merging: MergingStep,
     Head: HeadStep,
 }
@@ -532,6 +604,8 @@ def largest_values(program: Program) -> int:
     for step in program.blocks:
         if isinstance(step, Mlp):
             most = max(most, tokens * step.fc1.outputs)
+        elif isinstance(step, GatedMlp):
+            most = max(most, tokens * step.gate.outputs)
         elif isinstance(step, Merging):
             tokens //= 4
     return most

@@ -18,6 +18,7 @@ from bitlog2.documents import Count, Text, brief
 from bitlog2.sim.heads import AttentionTrace, attention
 from bitlog2.sim.network.datapath import NETWORK
 from bitlog2.sim.network.parameters import (
+    GateCodeParams,
     ImageParams,
     MeanParams,
     NormParams,
@@ -28,6 +29,7 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
@@ -50,6 +52,8 @@ _METHODS = {
     CodeLinear: "codes",
     ResidualLinear: "added",
     ActivationLinear: "activated",
+    GateLinear: "gates",
+    GateCodeParams: "multiplied",
     HeadLinear: "logits",
     NormParams: "norm",
     StreamNormParams: "stream_norm",
@@ -57,7 +61,7 @@ _METHODS = {
     StreamMeanParams: "stream_mean",
 }
 #: What inputs are kept as; codes are bytes.
-_DTYPES = {"x": np.int32, "logit_in": np.int32, "pixels": np.uint16}
+_DTYPES = {"x": np.int32, "gate": np.int16, "logit_in": np.int32, "pixels": np.uint16}
 #: Names of the axes of a register by unit; those of others are token and channel.
 _AXES = {
     "image_requantizer": ("colour", "line", "column"),
@@ -105,8 +109,8 @@ class Replay(Sealed, frozen=True, kw_only=True):
         expected, found: of the simulator and of the torch network, as they were.
         inputs: of the part, in their order, nested by axis: `codes` (1, K) of the token and, where
             the part adds to the stream, `x` (1, C), or to another head's logits, `logit_in` (1, O);
-            of a norm x, of a mean x of all tokens; of an attention row `q` (1, D), `k` and `v`
-            (N, D); of an image its `pixels`.
+            of a product with a gate `gate` and `x` (1, O); of a norm x, of a mean x of all tokens;
+            of an attention row `q` (1, D), `k` and `v` (N, D); of an image its `pixels`.
         program: its file, in base64.
     """
 
@@ -193,6 +197,9 @@ def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
     if isinstance(loaded, MeanParams | StreamMeanParams):
         return {"x": arrays[0][0].astype(np.int32)}
     token = slice(place.index[0], place.index[0] + 1)
+    if isinstance(loaded, GateCodeParams):
+        gate, x = (each[0, token] for each in arrays)
+        return {"gate": gate.astype(np.int16), "x": x.astype(np.int32)}
     if not isinstance(loaded, Linear):
         return {"x": arrays[0][0, token].astype(np.int32)}
     codes = arrays[0][0]
@@ -239,6 +246,9 @@ class PartRun:
             if isinstance(loaded, HeadLinear) and _follows_a_head(self.program, self.place.part):
                 names = ["logit_in"]
             return {"codes": (1, loaded.inputs), **dict.fromkeys(names, (1, loaded.outputs))}
+        if isinstance(loaded, GateCodeParams):
+            step: Any = self.program.steps[int(self.place.part.split(".")[1])]
+            return dict.fromkeys(("gate", "x"), (1, step.fc2.inputs))
         if isinstance(loaded, NormParams | StreamNormParams):
             return {"x": (1, len(loaded.gain))}
         return {"x": (found.get("x", (1,))[0], self.program.head.linear.inputs)}

@@ -4,7 +4,7 @@ Every real number is taken as the model has it, in float64, and rounded once (SP
 "Parameters from real numbers").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import LayerParams
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.activation_table import activation_table
+from bitlog2.sim.network.activation_table import activation_table, gate_table
 from bitlog2.sim.network.multiplier import (
     gain_and_shift,
     linear_bias,
@@ -26,6 +26,8 @@ from bitlog2.sim.network.multiplier import (
 from bitlog2.sim.network.parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -35,7 +37,13 @@ from bitlog2.sim.network.parameters import (
     StreamMeanParams,
     StreamNormParams,
 )
-from bitlog2.sim.network.program import ActivationLinear, CodeLinear, HeadLinear, ResidualLinear
+from bitlog2.sim.network.program import (
+    ActivationLinear,
+    CodeLinear,
+    GateLinear,
+    HeadLinear,
+    ResidualLinear,
+)
 
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
@@ -231,15 +239,51 @@ class UnitParameters:
         self, name: str, layer: IntegerLinear, function: str, target: CodeUniform
     ) -> ActivationLinear:
         """Units 22 and 29: a linear layer, and the table of the function of its outputs."""
-        low, high = self._seen[f"{name}.act"]
+        config, scale, zero = self.config, _scale(target).as_integer_ratio(), _zero(target)
+
+        def table(bits: int) -> tuple[int, ...]:
+            widths = {"u_bits": config.u_bits, "bits": target.bits}
+            return activation_table(function, bits, scale, zero, **widths)
+
         with named(f"{name}.fc1"):
-            bits, table = self._table(function, target, low, high)
-            reach = 2.0 ** (self.config.u_bits - 1 - bits)
-            self.choices.tables.append(TableChoice(name, low, high, bits, reach))
-            ratios = (each * 2.0**bits for each in _product_scales(layer))
-            m, n = multipliers(ratios, self.config.m_bits, self.config.max_n, "table scale")
-            params = ActivationParams(m, n, table)
+            m, n, made = self._table(name, function, layer, ALL, table, (zero, target.max_code))
+            params = ActivationParams(m, n, made)
             return ActivationLinear(_weights(layer), self._product(layer), params)
+
+    def gated(
+        self,
+        name: str,
+        layer: IntegerLinear,
+        function: str,
+        halves: tuple[slice, slice],
+        target: CodeUniform,
+    ) -> tuple[GateLinear, ResidualLinear, GateCodeParams]:
+        """Units 22, 29 and 32, and 22 and 24: a linear layer whose outputs are gates and values.
+
+        Args:
+            name: of the MLP.
+            layer: of both.
+            function: of the gates.
+            halves: rows of the gates, and of the values.
+            target: codes of what both make.
+        """
+        config, (gates, values) = self.config, halves
+        with named(f"{name}.fc1"):
+            m, n, table = self._table(
+                *(name, function, layer, gates),
+                lambda bits: gate_table(function, bits, u_bits=config.u_bits),
+                (0, (1 << config.u_bits + 1) - 1),
+            )
+            product = self._product(layer)
+            own = ProductParams(product.zx, product.linear_bias[gates])
+            gate = GateLinear(_weights(layer)[gates], own, GateParams(m, n, table))
+        bits = self.stream(f"{name}.value", [f"{name}.value"])
+        value = self.to_stream(f"{name}.fc1", layer, bits, rows=values)
+        unit = 2.0 ** -(self.choices.tables[-1].fraction_bits + 2 + bits)
+        with named(f"{name}.fc2"):
+            m, n = multipliers([unit / _scale(target)], config.m_bits, config.max_n, "gate scale")
+            params = GateCodeParams(m[0], n[0], _zero(target), target.bits)
+        return gate, value, params
 
     def mean(
         self, name: str, norm: nn.LayerNorm, bits: int, target: CodeUniform, tokens: int
@@ -317,23 +361,37 @@ class UnitParameters:
         return gains, offsets, shifts
 
     def _table(
-        self, function: str, target: CodeUniform, low: float, high: float
-    ) -> tuple[int, tuple[int, ...]]:
-        """Return F_u and T of the finest u whose table is long enough.
+        self,
+        name: str,
+        function: str,
+        layer: IntegerLinear,
+        rows: slice,
+        table: Callable[[int], tuple[int, ...]],
+        ends: tuple[int, int],
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Return M, n and T of the finest u whose table is long enough.
 
-        At each end it reaches all inputs that were seen, or the code of all inputs beyond: above
-        the largest one, below that of 0; every function is past its minimum at -1.
+        At each end it reaches all inputs that were seen, or the entry of all inputs beyond: above
+        the largest one, below that of 0; every function is past its minimum at -2.
+
+        Args:
+            name: of the MLP.
+            function: of the table.
+            layer, rows: what gives the inputs.
+            table: T by F_u.
+            ends: its entry of 0, and the largest that there is.
         """
-        u_bits, scale = self.config.u_bits, _scale(target).as_integer_ratio()
-        for bits in range(u_bits - 1, -1, -1):
-            table = activation_table(
-                function, bits, scale, _zero(target), u_bits=u_bits, bits=target.bits
-            )
-            reach = 2.0 ** (u_bits - 1 - bits)
-            above = high <= reach - 2.0**-bits or table[-1] == target.max_code
-            below = -low <= reach or table[0] == _zero(target)
+        low, high = self._seen[f"{name}.act"]
+        config, (zero, top) = self.config, ends
+        for bits in range(config.u_bits - 1, -1, -1):
+            made = table(bits)
+            reach = 2.0 ** (config.u_bits - 1 - bits)
+            above = high <= reach - 2.0**-bits or made[-1] == top
+            below = -low <= reach or (made[0] == zero and reach >= 2)
             if above and below:
-                return bits, table
+                self.choices.tables.append(TableChoice(name, low, high, bits, reach))
+                ratios = (each * 2.0**bits for each in _product_scales(layer)[rows])
+                return *multipliers(ratios, config.m_bits, config.max_n, "table scale"), made
         raise ValueError(
             f"inputs of {function} must be from {-reach:.0f} to {reach - 1:.0f}, where its codes "
             f"change, got {low:.1f} to {high:.1f}"

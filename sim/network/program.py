@@ -23,6 +23,8 @@ from .config import NetworkConfig
 from .parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -171,6 +173,13 @@ class ActivationLinear(Linear):
 
 
 @dataclass(frozen=True, eq=False)
+class GateLinear(Linear):
+    """Units 22 and 29, and T of 32."""
+
+    params: GateParams
+
+
+@dataclass(frozen=True, eq=False)
 class HeadLinear(Linear):
     """Units 22 and 31."""
 
@@ -179,7 +188,7 @@ class HeadLinear(Linear):
 
 def _check_inner(
     name: str,
-    linear: CodeLinear | ResidualLinear | ActivationLinear,
+    linear: CodeLinear | ResidualLinear | ActivationLinear | GateLinear,
     config: NetworkConfig,
     size: tuple[int, int],
     code_bits: int,
@@ -458,6 +467,41 @@ class Mlp:
 
 
 @dataclass(frozen=True, eq=False)
+class GatedMlp:
+    """Units 25 to 28; 22, 29 and T of 32, and 22 and 24; 32, 22 and 24.
+
+    Attributes:
+        norm: in front.
+        gate: with the activation behind it.
+        value: what the gate is multiplied by; what is added to is 0: a stream of its own.
+        product: of both.
+        fc2: added to the stream; its factor holds a layer scale.
+    """
+
+    norm: NormParams
+    gate: GateLinear
+    value: ResidualLinear
+    product: GateCodeParams
+    fc2: ResidualLinear
+
+    def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> Stream:
+        """Return the size of the stream behind it, that of the one in front.
+
+        Raises:
+            ValueError: the hardware cannot hold it, or it is not of such a stream.
+        """
+        channels, hidden = stream.channels, self.gate.outputs
+        _check_norm(self.norm, config, channels)
+        _check_inner("gate", self.gate, config, (hidden, channels), self.norm.y_bits)
+        _check_inner("value", self.value, config, (hidden, channels), self.norm.y_bits)
+        with within("product"):
+            self.product.check(config)
+            check_int("y_bits", self.product.y_bits, 2, config.a_bits)
+        _check_inner("fc2", self.fc2, config, (channels, hidden), self.product.y_bits)
+        return stream
+
+
+@dataclass(frozen=True, eq=False)
 class Merging:
     """Units 25 to 28, 22 and 24: two by two tokens as one, in front of a stage of Swin.
 
@@ -561,7 +605,7 @@ class Head:
             return linear.params.check_logits(config, linear.inputs, linear.product, before)
 
 
-Block = Attention | Mlp | Merging
+Block = Attention | Mlp | GatedMlp | Merging
 Step = PatchEmbedding | Block | Head
 
 
@@ -600,8 +644,8 @@ class Program:
             or any(kind not in get_args(Block) for kind in kinds[1 : len(kinds) - heads])
         ):
             raise TypeError(
-                "steps must be a PatchEmbedding, then Attention, Mlp or Merging, then a Head or "
-                f"several, got {', '.join(kind.__name__ for kind in kinds) or 'none'}"
+                "steps must be a PatchEmbedding, then Attention, Mlp, GatedMlp or Merging, then a "
+                f"Head or several, got {', '.join(kind.__name__ for kind in kinds) or 'none'}"
             )
         with within("steps.0"):
             stream = self.embedding.check(self.network)
@@ -641,9 +685,12 @@ class Program:
     @property
     def version(self) -> int:
         """The first version of the network's specification that has all of its steps."""
-        normed = (isinstance(each, Attention) and each.is_normed for each in self.steps)
+        blocks = any(
+            isinstance(each, GatedMlp) or (isinstance(each, Attention) and each.is_normed)
+            for each in self.blocks
+        )
         token = self.head.mean is None and self.head.first > 0
-        return 3 if len(self.heads) > 1 or token or any(normed) else 2
+        return 3 if len(self.heads) > 1 or token or blocks else 2
 
     @property
     def classes(self) -> int:

@@ -10,12 +10,14 @@ import numpy as np
 from ..config import AttentionConfig
 from ..spec import RowTrace, attention_row
 from .config import NetworkConfig
-from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from .parameters import GateCodeParams, MeanParams, NormParams, StreamMeanParams, StreamNormParams
 from .program import (
     ActivationLinear,
     Attention,
     Block,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
@@ -32,6 +34,7 @@ from .spec import (
     activation,
     activation_input,
     centred,
+    gate_code,
     head,
     image_requantizer,
     linear_accumulator,
@@ -120,6 +123,8 @@ class Walk:
         """Return the stream behind a block."""
         if isinstance(step, Attention):
             return self.attention(name, step, x)
+        if isinstance(step, GatedMlp):
+            return self.gated_mlp(name, step, x)
         return self.mlp(name, step, x) if isinstance(step, Mlp) else self.merging(name, step, x)
 
     def attention(self, name: str, step: Attention, x: Rows) -> Rows:
@@ -186,6 +191,15 @@ class Walk:
         """Return the stream behind an MLP."""
         codes = self.norm(f"{name}.norm", step.norm, x)
         hidden = self.activated(f"{name}.fc1", step.fc1, codes)
+        return self.added(f"{name}.fc2", step.fc2, hidden, x)
+
+    def gated_mlp(self, name: str, step: GatedMlp, x: Rows) -> Rows:
+        """Return the stream behind a gated MLP."""
+        codes = self.norm(f"{name}.norm", step.norm, x)
+        gate = self.gates(f"{name}.gate", step.gate, codes)
+        zeros = [[0] * step.value.outputs for _ in codes]
+        value = self.added(f"{name}.value", step.value, codes, zeros)
+        hidden = self.multiplied(f"{name}.product", step.product, gate, value)
         return self.added(f"{name}.fc2", step.fc2, hidden, x)
 
     def merging(self, name: str, step: Merging, x: Rows) -> Rows:
@@ -259,14 +273,38 @@ class Walk:
 
     def activated(self, part: str, linear: ActivationLinear, codes: Rows) -> Rows:
         """Return codes of the activation: units 22 and 29."""
+        u = self.activation_inputs(part, linear, codes)
+        found = [[activation(value, linear.params.table) for value in row] for row in u]
+        self.note(part, "activation", u=u, activation_code=found)
+        return found
+
+    def activation_inputs(
+        self, part: str, linear: ActivationLinear | GateLinear, codes: Rows
+    ) -> Rows:
+        """Return u: units 22 and 29."""
         p = linear.params
         loaded = list(zip(p.activation_multiplier, p.activation_shift, strict=True))
-        u = [
+        return [
             [activation_input(a, m, n, self.config) for a, (m, n) in zip(acc, loaded, strict=True)]
             for acc in self.accumulators(part, linear, codes)
         ]
-        found = [[activation(value, p.table) for value in row] for row in u]
-        self.note(part, "activation", u=u, activation_code=found)
+
+    def gates(self, part: str, linear: GateLinear, codes: Rows) -> Rows:
+        """Return g: units 22 and 29, and T of 32."""
+        u = self.activation_inputs(part, linear, codes)
+        found = [[activation(value, linear.params.gate_table) for value in row] for row in u]
+        self.note(part, "activation", u=u)
+        self.note(part, "gate", gate=found)
+        return found
+
+    def multiplied(self, part: str, p: GateCodeParams, gate: Rows, x: Rows) -> Rows:
+        """Return codes of g times x: unit 32."""
+        loaded = p.gate_multiplier, p.gate_shift, p.gate_zero, p.y_bits
+        found = [
+            [gate_code(g, value, *loaded) for g, value in zip(*rows, strict=True)]
+            for rows in zip(gate, x, strict=True)
+        ]
+        self.note(part, "gate", gate_code=found)
         return found
 
     def logits(

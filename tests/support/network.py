@@ -13,6 +13,7 @@ from bitlog2.sim.network.product import ByteProduct, WordProduct
 from bitlog2.sim.network.program import Linear
 from bitlog2.sim.network.units import (
     activation,
+    gate,
     head,
     image_requantizer,
     linear_accumulator,
@@ -147,6 +148,14 @@ def activations(
     loaded = _each(m, n, size=acc.shape[1])
     activation.activation_kernel(acc, *loaded, np.array(table, np.uint8), u, code)
     return u[0].tolist(), code[0].tolist()
+
+
+def gate_codes(g: ArrayLike, x: ArrayLike, m: int, n: int, zero: int, bits: int) -> list[list[int]]:
+    """Codes (T, O) of g and x (T, O)."""
+    g, x = _tile(g, np.int16), _tile(x, np.int32)
+    code = np.empty(g.shape, np.uint8)
+    gate.gate_kernel(g, x, m, n, zero, (1 << bits) - 1, code)
+    return code.tolist()
 
 
 def mean_terms(

@@ -10,6 +10,8 @@ from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -23,6 +25,8 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Merging,
@@ -157,6 +161,15 @@ class Maker:
         fc1 = self.activated(hidden, channels)
         return Mlp(self.norm(channels), fc1, self.added(channels, hidden))
 
+    def gated_mlp(self, channels: int, hidden: int) -> GatedMlp:
+        made, largest = self.linear(hidden, channels, self.top, 150), 4 * self.network.u_max
+        table = self.integers(-largest, largest, 1 << self.network.u_bits)
+        gate = GateLinear(**made, params=GateParams(*self.last, tuple(table.tolist())))
+        ((m,), (n,)) = self.ratios(1, self.top / (2 * 400 * largest))
+        product = GateCodeParams(m, n, self.top // 2, self.bits)
+        value, fc2 = self.added(hidden, channels), self.added(channels, hidden)
+        return GatedMlp(self.norm(channels), gate, value, product, fc2)
+
     def merging(self, height: int, width: int, channels: int, outputs: int) -> Merging:
         return Merging(height, width, self.norm(4 * channels), self.added(outputs, 4 * channels))
 
@@ -206,10 +219,10 @@ def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
 
 
 def distilled(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
-    """A class and a distillation token, each with a head of its own; q and k normalized."""
+    """A class and a distillation token, each with a head; q and k normalized; a gated MLP."""
     m = Maker(5, bits, scheme, **network)
     return m.program(
-        m.embedding(8, prefix=2), m.normed(m.attends(8, 2)), m.mlp(8, 12),
+        m.embedding(8, prefix=2), m.normed(m.attends(8, 2)), m.gated_mlp(8, 12),
         m.head(8, norm=m.norm(8)), m.head(8, norm=m.norm(8), first=1),
     )  # fmt: skip
 

@@ -64,13 +64,7 @@ FAMILIES = (
     ),
     Family("DeiT, distilled", "deit_tiny_distilled_patch16_224", _SMALL),
     Family("ViT, q/k norm", VIT, f"{_SMALL},qk_norm=True"),
-    Family(
-        "DINOv2 giant (SwiGLU)",
-        "vit_giant_patch14_dinov2",
-        _SMALL_14,
-        "blocks.0.mlp (GluMlp)",
-        _NETWORK,
-    ),
+    Family("DINOv2 giant (SwiGLU)", "vit_giant_patch14_dinov2", f"{_SMALL_14},init_values=0.5"),
     Family(
         "NaFlexViT",
         "naflexvit_base_patch16_gap",
