@@ -165,7 +165,7 @@ class Maker:
         made, largest = self.linear(hidden, channels, self.top, 150), 4 * self.network.u_max
         table = self.integers(-largest, largest, 1 << self.network.u_bits)
         gate = GateLinear(**made, params=GateParams(*self.last, tuple(table.tolist())))
-        ((m,), (n,)) = self.ratios(1, self.top / (2 * 400 * largest))
+        ((m,), (n,)) = self.ratios(1, self.top / (300 * largest))
         product = GateCodeParams(m, n, self.top // 2, self.bits)
         value, fc2 = self.added(hidden, channels), self.added(channels, hidden)
         return GatedMlp(self.norm(channels), gate, value, product, fc2)
@@ -220,7 +220,7 @@ def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
 
 def distilled(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
     """A class and a distillation token, each with a head; q and k normalized; a gated MLP."""
-    m = Maker(5, bits, scheme, **network)
+    m = Maker(6, bits, scheme, **network)
     return m.program(
         m.embedding(8, prefix=2), m.normed(m.attends(8, 2)), m.gated_mlp(8, 12),
         m.head(8, norm=m.norm(8)), m.head(8, norm=m.norm(8), first=1),
