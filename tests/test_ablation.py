@@ -100,6 +100,7 @@ def test_ablation_of_swin_with_all_units_in_float_is_the_calibrated_model():
         assert (off < FLOAT32) == (not left), (left, off)
 
 
+@pytest.mark.long
 def test_ablation_of_other_forms_with_all_units_in_float_is_the_calibrated_model():
     """Two heads, norms of q and k, gated MLPs; and without the gate's unit it is not."""
     form = {"kind": VisionTransformerDistilled, "qk_norm": True, "mlp_layer": SwiGLUPacked}
