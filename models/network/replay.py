@@ -161,7 +161,8 @@ def loaded_by(program: Program, part: str) -> Any:
 
 def _follows_a_head(program: Program, part: str) -> bool:
     """Whether a part is of a head behind another one."""
-    return isinstance(program.steps[int(part.split(".")[1]) - 1], Head)
+    place = int(part.split(".")[1])
+    return place > 0 and isinstance(program.steps[place - 1], Head)
 
 
 def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
