@@ -10,6 +10,10 @@ from support.models import digits_task, images, quantized_digits, quantized_swin
 from support.programs import PROGRAMS
 from support.programs import images as pixels_for
 from support.quick import one_in
+from test_network_lower import PIXELS, calibrated, pictures, vit
+from test_network_lower import lowered as lowered_form
+from timm.layers import SwiGLUPacked
+from timm.models.deit import VisionTransformerDistilled
 
 from bitlog2.flow import ablation as flow
 from bitlog2.models.images.pixels import Pixels
@@ -93,6 +97,25 @@ def test_ablation_of_swin_with_all_units_in_float_is_the_calibrated_model():
         units = set(UNITS) - {"attention_row"} - left
         network = AblatedNetwork(found.program, made[0], units)
         off = distance((network, step, pixels.of(taken)), model, taken)
+        assert (off < FLOAT32) == (not left), (left, off)
+
+
+@pytest.mark.long
+def test_ablation_of_other_forms_with_all_units_in_float_is_the_calibrated_model():
+    """Two heads, norms of q and k, gated MLPs; and without the gate's unit it is not."""
+    form = {"kind": VisionTransformerDistilled, "qk_norm": True, "mlp_layer": SwiGLUPacked}
+    model, made = calibrated(vit(**form), scheme="BitLog2_Half_17"), []
+
+    def parameters(config, seen):
+        made.append(RealParameters(config, seen))
+        return made[-1]
+
+    found, taken = lowered_form(model, parameters=parameters), pictures(12, 2)
+    step = 2.0**-found.choices.logit_bits
+    for left in (set(), {"gate"}, {"head"}, {"activation"}):
+        units = set(UNITS) - {"attention_row"} - left
+        network = AblatedNetwork(found.program, made[0], units)
+        off = distance((network, step, PIXELS.of(taken)), model, taken)
         assert (off < FLOAT32) == (not left), (left, off)
 
 

@@ -51,11 +51,13 @@ HELD = {
     "stream_norm": requirement("BL2-NORMREQ-02"),
     "activation_input": requirement("BL2-ACT-01"),
     "activation": requirement("BL2-ACT-02"),
+    "gate": requirement("BL2-GATE-01"),
+    "gate_code": requirement("BL2-GATE-02"),
     "mean_term": requirement("BL2-MEAN-01"),
     "mean_sum": requirement("BL2-MEAN-02"),
     "mean_code": requirement("BL2-MEAN-03"),
     "stream_mean": requirement("BL2-MEAN-04"),
-    "head": requirement("BL2-HEAD-01"),
+    "head": requirement("BL2-HEAD-01", "BL2-HEAD-04"),
     "prediction": requirement("BL2-HEAD-03"),
 }
 UNITS = [pytest.param(unit, marks=mark) for unit, mark in HELD.items()]
@@ -128,9 +130,18 @@ WORKED: list[tuple[str, Words, dict[str, list[int]]]] = [
         {"code": [9, 10, 7, 8]},
     ),
     ("activation_input", numbers(m=[52429], n=[15], acc=[5]), {"u": [8]}),
+    (
+        "gate_code",
+        numbers(m=[51200], n=[21], zero=[3], y_bits=[4], gate=[17], x=[10]),
+        {"code": [7]},
+    ),
     ("mean_sum", numbers(row=3, stride=1, term=[[1000], [-300], [700]]), {"total": [1400]}),
     ("mean_code", numbers(m=[43691], n=[25], y_bits=[4], total=[1400]), {"code": [2]}),
-    ("head", numbers(m=[52429], n=[5], acc=[5]), {"logit": [8192]}),
+    (
+        "head",
+        numbers(m=[52429] * 2, n=[5] * 2, acc=[5] * 2, before=[0, -200]),
+        {"logit": [8192, 7992]},
+    ),
     ("prediction", numbers(row=4, logit=[[1, 7, -9, 7]]), {"prediction": [1]}),
 ]
 
@@ -168,7 +179,8 @@ def test_c_model_network_words_tie_and_saturate(unit: str):
     """What random words are for: ties of both signs, each end where there is one, and between."""
     words = random_words(unit, CONFIG, np.random.default_rng(745), 4000)
     affine = "gain" in words
-    x = words[next(name for name in ("pixel", "z", "acc", "total") if name in words)]
+    x = words[next(name for name in ("pixel", "z", "acc", "total", "gate") if name in words)]
+    x = x * words["x"] if unit == "gate_code" else x
     value = x * (words["gain"] if affine else words["m"]) + (words["offset"] if affine else 0)
     shift = words["shift" if affine else "n"]
     half = (np.int64(1) << shift) >> 1
@@ -319,7 +331,15 @@ UNIT_MUTANTS = [
             "*x = (int32_t)sat_signed(affine_of(z, affine), network->config.stream_bits - 1)",
         ),
         "activation_input": ("*u = (int32_t)sat_signed(scaled(acc,", "*u = (int32_t)(scaled(acc,"),
-        "activation": ("table[u + ((int32_t)1 << (c->u_bits - 1))]", "table[u < 0 ? -u : u]"),
+        "activation": (
+            "const uint8_t found = table[u + ((int32_t)1 << (c->u_bits - 1))];",
+            "const uint8_t found = table[u < 0 ? -u : u];",
+        ),
+        "gate": ("*gate = found;", "*gate = found < 0 ? 0 : found;"),
+        "gate_code": (
+            "const int64_t y = scaled((int64_t)gate * x, scale) + zero;",
+            "const int64_t y = scaled((int64_t)gate * x + 1, scale) + zero;",
+        ),
         "mean_term": (
             "affine_of(z, affine), network->config.mean_bits)",
             "affine_of(z + 1, affine), network->config.mean_bits)",
@@ -331,8 +351,8 @@ UNIT_MUTANTS = [
             "*mean = (int32_t)sat_signed((total * scale->m) >> scale->n,",
         ),
         "head": (
-            "const int64_t found = scaled(acc, scale);",
-            "const int64_t found = scaled(acc, scale) | 1;",
+            "const int64_t found = before + scaled(acc, scale);",
+            "const int64_t found = before + (scaled(acc, scale) | 1);",
         ),
         "prediction": ("logit[i] > logit[best]", "logit[i] >= logit[best]"),
     },
@@ -353,7 +373,12 @@ UNIT_MUTANTS = [
             "scaled(acc, scale), network->config.u_bits",
             "scaled(acc, scale), 12",
         ),
-        "activation": ("*code = found;", "*code = found & 1;"),
+        "activation": ("    *code = found;", "    *code = found & 1;"),
+        "gate": (
+            "const int16_t found = table[u + ((int32_t)1 << (c->u_bits - 1))];",
+            "const int16_t found = table[u < 0 ? -u : u];",
+        ),
+        "gate_code": ("(uint8_t)sat(y, 0, largest_code", "(uint8_t)sat(y, 1, largest_code"),
         "mean_term": (
             "affine), network->config.mean_bits)",
             "affine), network->config.stream_bits)",
@@ -364,7 +389,10 @@ UNIT_MUTANTS = [
             "*mean = (int32_t)sat_signed(scaled(total,",
             "*mean = (int32_t)(scaled(total,",
         ),
-        "head": ("*logit = (int32_t)found;", "*logit = (int32_t)found & ~1;"),
+        "head": (
+            "const int64_t found = before + scaled(acc, scale);",
+            "const int64_t found = scaled(acc, scale);",
+        ),
         "prediction": ("i < classes; i++", "i + 1 < classes; i++"),
     },
 ]
@@ -608,6 +636,16 @@ def test_c_model_network_has_the_default_configuration():
         ("activation_input", {"acc": 1069555712}, "BAD_LINEAR_ACC"),
         ("activation", {"u": 512}, "BAD_U"),
         ("activation", {"u": -513}, "BAD_U"),
+        ("gate", {"u": 512}, "BAD_U"),
+        ("gate", {"table": 2048}, "BAD_GATE"),
+        ("gate", {"table": -2048}, "BAD_GATE"),
+        ("gate_code", {"m": 0}, "BAD_M"),
+        ("gate_code", {"n": 37}, "BAD_N"),
+        ("gate_code", {"zero": 16}, "BAD_ZERO_POINT"),
+        ("gate_code", {"y_bits": 9}, "BAD_Y_BITS"),
+        ("gate_code", {"gate": 2048}, "BAD_GATE"),
+        ("gate_code", {"gate": -2048}, "BAD_GATE"),
+        ("gate_code", {"x": 32768}, "BAD_STREAM"),
         ("mean_term", {"gain": 65536}, "BAD_GAIN"),
         ("mean_term", {"z": 65531}, "BAD_Z"),
         ("mean_sum", {"row": 0}, "BAD_MEAN_TOKENS"),
@@ -620,6 +658,8 @@ def test_c_model_network_has_the_default_configuration():
         ("head", {"m": 65536}, "BAD_M"),
         ("head", {"m": 4, "acc": 536870912}, "LOGIT_TOO_LARGE"),
         ("head", {"m": 4, "acc": -536870912}, "LOGIT_TOO_LARGE"),
+        ("head", {"before": (1 << 31) - 1}, "LOGIT_TOO_LARGE"),
+        ("head", {"before": -(1 << 31)}, "LOGIT_TOO_LARGE"),
         ("prediction", {"row": 0}, "BAD_CLASSES"),
     ],
 )
@@ -650,11 +690,13 @@ GOOD: dict[str, Words] = {
     "stream_norm": _AFFINE | numbers(z=[1]),
     "activation_input": _SCALE | numbers(acc=[1]),
     "activation": numbers(u=[1], table=[7] * 1024),
+    "gate": numbers(u=[1], table=[7] * 1024),
+    "gate_code": _SCALE | numbers(zero=[1], y_bits=[4], gate=[1], x=[2]),
     "mean_term": _AFFINE | numbers(z=[1]),
     "mean_sum": numbers(row=2, stride=1, term=[[1], [2]]),
     "mean_code": _SCALE | numbers(y_bits=[4], total=[1]),
     "stream_mean": _SCALE | numbers(total=[1]),
-    "head": _SCALE | numbers(acc=[1]),
+    "head": _SCALE | numbers(acc=[1], before=[0]),
     "prediction": numbers(row=2, logit=[[1, 2]]),
 }
 

@@ -9,6 +9,7 @@ from support.models import digits_task, quantized_digits, run_watched, swin
 from support.models import images as swin_images
 from test_network_lower import PIXELS, pictures, vit
 from timm.models.vision_transformer import Attention
+from torch import nn
 
 from bitlog2.models.network.check import NetworkChecker
 from bitlog2.models.network.lower import lower
@@ -144,30 +145,41 @@ def test_compensated_model_is_of_the_same_form(arithmetic, tmp_path):
     assert (loaded.spec, loaded.digest) == (spec, saved.digest)
 
 
-def test_compensated_attention_is_balanced_but_for_rounding_the_same():
-    """Keys around zero, channels of v equally wide: the codes of qkv and the output stay."""
+@pytest.mark.parametrize("normed", [False, True])
+def test_compensated_attention_is_balanced_but_for_rounding_the_same(normed):
+    """Keys around zero, channels of v equally wide: the codes of qkv and the output stay.
+
+    A norm of k has one bias for both heads, which moves the mean of their centres to zero.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        attention = Attention(32, num_heads=2, qkv_bias=True).double().requires_grad_(False)
+        form = {"qk_norm": normed, "norm_layer": nn.LayerNorm}
+        attention = Attention(32, num_heads=2, qkv_bias=True, **form).double().requires_grad_(False)
         attention.qkv.bias.normal_(std=2.0)
+        if normed:
+            attention.k_norm.bias.normal_(std=2.0)
         x = torch.randn(4, 20, 32).double()
     before = attention(x)
     qkv = IntegerLinear(attention.qkv.weight, attention.qkv.bias, 4, 4)
     qkv.calibrate(x)
     codes = qkv.weight_codes
-    _, k, v = attention.qkv(x).split(32, dim=-1)
-    balance(qkv, attention.proj, k, v)
+
+    def keys_and_values():
+        _, k, v = attention.qkv(x).split(32, dim=-1)
+        return attention.k_norm(k.unflatten(-1, (2, 16))).flatten(-2), v
+
+    balance(qkv, attention.proj, *keys_and_values(), attention.k_norm)
     attention.qkv.weight, attention.qkv.bias = qkv.weight, qkv.bias
-    _, k, v = attention.qkv(x).split(32, dim=-1)
     assert torch.allclose(attention(x), before, rtol=0, atol=1e-9)
-    ends = [part.flatten(0, 1).aminmax(dim=0) for part in (k, v)]
-    assert ((ends[0].max + ends[0].min).abs() < 0.2).all()
+    ends = [part.flatten(0, 1).aminmax(dim=0) for part in keys_and_values()]
+    centre = (ends[0].max + ends[0].min).view(2, 16)
+    assert ((centre.mean(dim=0) if normed else centre).abs() < 0.2).all()
     width = ends[1].max - ends[1].min
     assert width.max() < 1.1 * width.min()
     assert torch.equal(qkv.weight_quantizer.centred(qkv.weight).to(torch.int16), codes)
 
 
-@pytest.mark.parametrize("form", [{}, {"qkv_bias": False, "global_pool": "avg"}])
+@pytest.mark.parametrize("form", [{"qk_norm": True}, {"qkv_bias": False, "global_pool": "avg"}])
 def test_compensated_program_has_the_same_registers_in_torch_and_simulator(form):
     images = pictures(24, 1)
     program, _ = lower(quantize(vit(**form), images, COMPENSATED), images, PIXELS)

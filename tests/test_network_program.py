@@ -1,10 +1,11 @@
 """What a program holds: every refusal names the step, what is legal and what it got."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.programs import PROGRAMS, swin, vit
+from support.programs import PROGRAMS, distilled, swin, vit
 
 from bitlog2.sim.network.parameters import StreamMeanParams
 from bitlog2.sim.network.program import Head, Merging, Program, Windows
@@ -109,6 +110,79 @@ def test_program_that_the_hardware_cannot_hold_is_refused(message):
     assert str(error.value).startswith(message)
 
 
+HEAD_FAULTS = {
+    "steps.4: first must be from 0 to 17, got 18": {"first": 18},
+    "steps.4: linear: weights must have shape (5, 8), got (4, 8)": {
+        "linear__weights": np.ones((4, 8), np.int8)
+    },
+}
+
+
+@pytest.mark.parametrize("message", HEAD_FAULTS)
+@requirement("BL2-PROG-01")
+def test_program_heads_that_do_not_go_together_are_refused(message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(distilled(), 4, **HEAD_FAULTS[message])
+
+
+GATE_FAULTS = {
+    "steps.2: gate: gate_table must have 1024 entries, one per u, got 512": {
+        "gate__params__gate_table": (1,) * 512
+    },
+    "steps.2: gate: gate_table of entry 0 must be from -2047 to 2047, got 2048": {
+        "gate__params__gate_table": (2048,) * 1024
+    },
+    "steps.2: value: weights must have shape (12, 8), got (11, 8)": {
+        "value__weights": np.ones((11, 8), np.int8)
+    },
+    "steps.2: product: gate_zero must be from 0 to 7, a code of 3 bits, got 9": {
+        "product__y_bits": 3, "product__gate_zero": 9
+    },
+    "steps.2: product: y_bits must be from 2 to 4, got 5": {"product__y_bits": 5},
+    "steps.2: fc2: zx must be from 0 to 7, got 8": {
+        "product__y_bits": 3, "fc2__product__zx": 8
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", GATE_FAULTS)
+@requirement("BL2-PROG-01")
+def test_program_gated_mlp_that_the_hardware_cannot_hold_is_refused(message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(distilled(), 2, **GATE_FAULTS[message])
+
+
+NORM_FAULTS = {
+    "steps.1: q: norm: gain must have one value for each of 4 channels, got 3": {
+        "q__norm__gain": (1,) * 3
+    },
+    "steps.1: k: y_bits must be 4, those of attention, got 3": {"k__norm__y_bits": 3},
+    "steps.1: q: weights must be from -15 to 15, got 16": {
+        "q__linear__weights": np.full((8, 8), 16, np.int8)
+    },
+}
+
+
+@pytest.mark.parametrize("message", NORM_FAULTS)
+@requirement("BL2-PROG-01", "BL2-PROG-08")
+def test_program_norms_of_q_and_k_that_the_hardware_cannot_hold_are_refused(message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        changed(distilled(), 1, **NORM_FAULTS[message])
+
+
+@requirement("BL2-HEAD-02")
+def test_program_heads_whose_sum_could_pass_int32_are_refused():
+    """Alone the second head fits."""
+    program = distilled()
+    first, second = program.heads
+    params = replace(second.linear.params, head_multiplier=(65535,) * 5, head_shift=(11,) * 5)
+    product = replace(second.linear.product, linear_bias=(66_574_800,) * 5)
+    second = replace(second, linear=replace(second.linear, params=params, product=product))
+    assert replace(program, steps=(*program.steps[:3], second)).heads == (second,)
+    with pytest.raises(ValueError, match=r"^steps\.4: linear: logit of class 0 must be at most"):
+        replace(program, steps=(*program.steps[:3], first, second))
+
+
 @requirement("BL2-PROG-01")
 def test_program_steps_take_the_stream_that_is_there():
     program = vit()
@@ -130,8 +204,8 @@ def test_program_parts_refuse_what_no_hardware_holds():
     head, merging = vit().head, swin().steps[5]
     with pytest.raises(ValueError, match=r"^norm and mean must be a norm alone.* None"):
         Head(head.linear)
-    with pytest.raises(ValueError, match=r"^first must be from 0 to 0, got 1"):
-        Head(head.linear, head.norm, first=1)
+    with pytest.raises(ValueError, match=r"^first must be from 0 to 65536, got -1"):
+        Head(head.linear, head.norm, first=-1)
     with pytest.raises(ValueError, match=r"^norm and mean must be.*NoneType and StreamMeanParams"):
         Head(head.linear, mean=StreamMeanParams(1, 0))
     with pytest.raises(ValueError, match=r"^height must be even, got 3"):

@@ -59,6 +59,15 @@ def test_program_file_is_sealed_as_the_tests_seal():
     assert header_of(sealed(header, program, data))[2] == data
 
 
+@requirement("BL2-PROG-06", "BL2-NET-02")
+def test_program_file_has_the_first_version_with_all_steps():
+    """Files of version 2 stay as they were, to the byte."""
+    versions = {name: header_of(program_bytes(make())[0])[1]["network_version"]
+                for name, make in PROGRAMS.items()}  # fmt: skip
+    assert versions == {"vit": 2, "averaged": 2, "swin": 2, "distilled": 3}
+    assert program_bytes(vit())[1].startswith("452c88d5f1f02096")
+
+
 def test_program_file_is_read_by_safetensors(path):
     program = vit()
     write_program(path, program)
@@ -159,7 +168,10 @@ FAULTS = {
     "format must be bitlog2-program-1, got 'bitlog2-program-2'": in_program(
         "format", value="bitlog2-program-2"
     ),
-    "network_version must be 2, got 3": in_program("network_version", value=3),
+    "network_version must be 2 or 3, got 4": in_program("network_version", value=4),
+    "network_version must be 2, the first that has all steps, got 3": in_program(
+        "network_version", value=3
+    ),
     "attention_version must be 1, got None": in_program("attention_version", value=None),
     "header: seed must be an integer from 0 to 9223372036854775807 or null, got -1": in_program(
         "seed", value=-1
@@ -173,7 +185,7 @@ FAULTS = {
     "scheme must be one of": in_program("attention", "scheme", value="Other"),
     "tensor steps.2.fc1.weights is missing": without("steps.2.fc1.weights"),
     "tensor steps.1.norm.gain is missing": renamed("steps.1.norm.gain", "steps.1.norm.gains"),
-    "steps.2 must be PatchEmbedding or Attention or Mlp or Merging or Head, got 'Norm'": in_program(
+    "steps.2 must be PatchEmbedding or Attention or Mlp or GatedMlp or Merging": in_program(
         "steps", 2, "kind", value="Norm"
     ),
     "steps.2.norm must be NormParams, got 'MeanParams'": in_program(

@@ -1,6 +1,7 @@
 """The simulator of a network against the specification: every register of every unit."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from test_jit import run_script
 
 from bitlog2.sim.network import NETWORK
 from bitlog2.sim.network.datapath import NETWORK_PORTS
-from bitlog2.sim.network.program import Windows
+from bitlog2.sim.network.parameters import NormParams, ProductParams, ResidualParams
+from bitlog2.sim.network.program import NormedLinear, ResidualLinear, Windows
 from bitlog2.sim.network.simulator import infer, logits_digest
 from bitlog2.sim.network.walk import Walk, walk
 
@@ -88,7 +90,8 @@ def test_simulator_programs_use_the_range_of_their_codes(name):
     program, found = PROGRAMS[name](), Registers()
     infer(program, images(program, 4), trace=found)
     for (part, _, register), values in found.items():
-        if register in ("linear_code", "norm_code", "activation_code", "o", "image_code", "u"):
+        coded = register.endswith("_code") and register != "mean_code"
+        if coded or register in ("o", "u", "gate"):
             seen, counts = np.unique(values, return_counts=True)
             assert len(seen) >= 8, (part, register)
             assert counts.max() < 0.6 * values.size, (part, register)
@@ -183,6 +186,39 @@ def test_merging_worked_by_hand():
     distance = found["m.norm", "normalizer", "centred"]
     tokens = np.array([[10, 50, 20, 60], [30, 70, 40, 80]])
     assert (distance == 4 * tokens - tokens.sum(axis=1, keepdims=True)).all()
+
+
+@requirement("BL2-PROG-08")
+def test_normed_q_worked_by_hand():
+    """Of SPEC.md: two heads of two channels, and the accumulators 40 -24 8 8."""
+    m = Maker(6, 4, "RowMax_16")
+    one = {"residual_multiplier": (32768,) * 4, "residual_shift": (17,) * 4}
+    weights = np.array([[8, 0], [-4, -1], [0, 2], [0, 2]], np.int8)
+    linear = ResidualLinear(weights, ProductParams(7, (0,) * 4), ResidualParams(**one))
+    norm = NormParams(1, (32768,) * 2, (58720256,) * 2, (23,) * 2, 4)
+    found = Registers()
+    walk = Walk(m.network, m.attention, found)
+    assert walk.projected("q", NormedLinear(linear, norm), 2, [[12, 11]]) == [[11, 3, 7, 7]]
+    shown = {name: values.tolist() for (_, _, name), values in found.items()}
+    assert shown["linear_acc"] == [[40, -24, 8, 8]]
+    assert shown["residual"] == [[10, -6, 2, 2]]
+    assert (shown["stream_sum"], shown["square_sum"]) == ([4, 4], [136, 8])
+    assert (shown["variance"], shown["root"][0], shown["reciprocal"][0]) == ([257, 1], 32831, 65410)
+    assert shown["z"] == [[1022, -1022], [0, 0]]
+
+
+@requirement("BL2-PROG-08")
+def test_normed_q_of_a_head_does_not_depend_on_the_others():
+    m = Maker(6, 4, "RowMax_16")
+    made = m.normed(m.attends(8, 2)).q
+    codes = m.integers(0, 15, (3, 8)).tolist()
+    found = Walk(m.network, m.attention).projected("q", made, 2, codes)
+    rows = slice(4, 8)
+    part = {name: getattr(made.linear.params, name)[rows] for name in ResidualParams.largest}
+    product = replace(made.linear.product, linear_bias=made.linear.product.linear_bias[rows])
+    alone = ResidualLinear(made.linear.weights[rows], product, ResidualParams(**part))
+    second = Walk(m.network, m.attention).projected("q", NormedLinear(alone, made.norm), 1, codes)
+    assert [row[4:] for row in found] == second
 
 
 @requirement("BL2-PROG-05")

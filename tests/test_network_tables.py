@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from bitlog2.sim.network.activation_table import ACTIVATIONS, activation_table
+from bitlog2.sim.network.activation_table import ACTIVATIONS, activation_table, gate_table
 
 requirement = pytest.mark.requirement
 GRID = 1 << 256
@@ -31,8 +31,8 @@ def real(name: str, u: int, fraction_bits: int) -> Decimal:
     x = Decimal(u) / (1 << fraction_bits)
     if name == "relu":
         return max(x, Decimal(0))
-    if name == "quick_gelu":
-        return x / (1 + (Decimal("-1.702") * x).exp())
+    if name in ("quick_gelu", "silu"):
+        return x / (1 + (Decimal("-1.702" if name == "quick_gelu" else -1) * x).exp())
     return x * (1 + erf(x / Decimal(2).sqrt())) / 2
 
 
@@ -50,7 +50,7 @@ def test_activation_table_every_entry_is_rounded_from_the_real_number(name):
             assert activation_table(name, 6, exact, zero, u_bits=10, bits=bits) == expected
 
 
-@pytest.mark.parametrize("name", ["gelu", "quick_gelu"])
+@pytest.mark.parametrize("name", ["gelu", "quick_gelu", "silu"])
 @pytest.mark.parametrize("fraction_bits", [3, 6, 12])
 @requirement("BL2-ACT-03")
 def test_activation_floor_is_that_of_the_real_number(name, fraction_bits):
@@ -64,7 +64,29 @@ def test_activation_floor_is_that_of_the_real_number(name, fraction_bits):
             assert -(Decimal(10) ** -60) < difference < Decimal(10) ** -60
 
 
-@pytest.mark.parametrize("name", ["gelu", "quick_gelu"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@requirement("BL2-GATE-01")
+def test_gate_table_every_entry_is_rounded_from_the_real_number(name):
+    """Within two bits more than those of u, for the coarsest and the finest u."""
+    with localcontext() as context:
+        context.prec = 120
+        for u_bits, fraction_bits in ((4, 0), (4, 3), (8, 4), (8, 7)):
+            half, unit = 1 << (u_bits - 1), 4 << fraction_bits
+            steps = [real(name, u, fraction_bits) * unit for u in range(-half, half)]
+            expected = tuple(math.floor(step + Decimal("0.5")) for step in steps)
+            assert gate_table(name, fraction_bits, u_bits=u_bits) == expected
+            assert max(map(abs, expected)) < 4 * half
+    with pytest.raises(ValueError, match=r"^fraction_bits of u must be from 0 to 9, got 10"):
+        gate_table(name, 10, u_bits=10)
+
+
+@requirement("BL2-GATE-01")
+def test_gate_table_of_the_specification():
+    """silu(0.125) = 0.0664 with eight fraction bits."""
+    assert gate_table("silu", 6, u_bits=10)[512 + 8] == 17
+
+
+@pytest.mark.parametrize("name", ["gelu", "quick_gelu", "silu"])
 @requirement("BL2-ACT-03")
 def test_activation_far_from_zero_lies_just_below_its_limit(name):
     """x less a little, 0 less a little: a tie at the limit does not go up."""
@@ -97,7 +119,7 @@ def test_activation_bracket_that_holds_a_threshold_is_no_answer(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "fraction_bits", "scale", "message"),
     [
-        ("tanh", 6, (1, 8), "activation must be one of gelu, quick_gelu, relu, got 'tanh'"),
+        ("tanh", 6, (1, 8), "activation must be one of gelu, quick_gelu, relu, silu, got 'tanh'"),
         ("gelu", 15, (1, 8), "fraction_bits of u must be from 0 to 14, got 15"),
         ("gelu", 6, (0, 8), "numerator of the scale must be from 1 to "),
         ("gelu", 6, (1, 3), "denominator of the scale must be a power of two, got 3"),

@@ -12,6 +12,7 @@ from support.network import (
     accumulators,
     activations,
     bytewise,
+    gate_codes,
     image_codes,
     linear_codes,
     logits,
@@ -34,6 +35,7 @@ from bitlog2.sim.network.spec import (
     activation,
     activation_input,
     centred,
+    gate_code,
     head,
     image_requantizer,
     linear_accumulator,
@@ -614,26 +616,64 @@ def test_token_mean_is_within_a_stated_distance_of_real_numbers():
     assert (np.abs(np.array(found) - codes.mean(axis=0)) <= 0.5 + 2**-9 + 255 * 2**-16).all()
 
 
+# Unit 32.
+
+
+@requirement("BL2-GATE-02")
+def test_gate_worked_by_hand():
+    """Ties of both signs go up, the zero point behind the rounding; both ends."""
+    assert gate_codes([17], [10], 51200, 21, 3, 4) == [[7]]
+    assert gate_codes([1] * len(TIES), TIES, 1, 1, 5, 4) == [[x + 5 for x in ROUNDED]]
+    assert gate_codes([-1] * len(TIES), TIES, 1, 1, 5, 4) == [[x + 5 for x in ROUNDED[::-1]]]
+    assert gate_codes([2047, -2047, 2047], [32767, 32767, -32768], 65535, 0, 7, 4) == [[15, 0, 0]]
+
+
+@BOTH
+@requirement("BL2-GATE-02")
+def test_gate_kernel_equals_the_specification(config):
+    """Corners of g, x, M and n."""
+    ends = [corners(-bound, bound) for bound in (config.registers["gate"].bound, config.stream_max)]
+    gates, values = grid(ends[0], [*ends[1], config.stream_min])
+    for m, n, zero, bits in (
+        *((1, 0, 0, 4), (1, 1, 3, 4), (3, 7, 15, 4)),
+        *(((1 << config.m_bits) - 1, n, 9, 8) for n in (0, 30, config.max_n - 1, config.max_n)),
+    ):
+        expected = [gate_code(g, x, m, n, zero, bits) for g, x in zip(gates, values, strict=True)]
+        assert gate_codes(gates, values, m, n, zero, bits) == [expected]
+
+
+@requirement("BL2-GATE-02")
+def test_gate_product_reaches_its_bound():
+    register = CONFIG.registers["gate_product"]
+    assert register.bound == 2047 * 32768 * 65535 + (1 << 35)
+    assert register.bits == 44
+
+
 # Unit 31.
 
 
-@requirement("BL2-HEAD-01", "BL2-HEAD-03")
+@requirement("BL2-HEAD-01", "BL2-HEAD-03", "BL2-HEAD-04")
 def test_head_worked_by_hand():
     """Ties of the rounding go up; of equal logits the lower class is predicted."""
     assert logits([5], 52429, 5) == [8192]
+    assert logits([5], 52429, 5, [-200]) == [7992]
     assert logits(TIES, 1, 1) == ROUNDED
     assert prediction([3, 7, -1, 7]) == 1
     assert prediction([-5, -5, -5]) == 0
     assert prediction([-5, -4]) == 1
 
 
-@requirement("BL2-HEAD-01")
+@requirement("BL2-HEAD-01", "BL2-HEAD-04")
 def test_head_kernel_equals_the_specification():
     acc, m, n = acc_cases(CONFIG, 31)
     fits = [each for each in zip(acc, m, n, strict=True) if abs(head(*each)) < 1 << 31]
     assert len(fits) > 40_000
     acc, m, n = (list(x) for x in zip(*fits, strict=True))
     assert logits(acc, m, n) == [head(*each) for each in fits]
+    before = [(-1) ** place * min(place, (1 << 31) - 1 - abs(head(*each)))
+              for place, each in enumerate(fits)]  # fmt: skip
+    summed = [head(*each, start) for each, start in zip(fits, before, strict=True)]
+    assert logits(acc, m, n, before) == summed
 
 
 @requirement("BL2-HEAD-03")
@@ -681,6 +721,9 @@ def small_inputs():
         table = [place % 251 for place in range(1 << config.u_bits)]
         u = [activation_input(*a, config) for a in each]
         assert activations(acc, m, n, table) == (u, [activation(value, table) for value in u])
+        g, x = grid(corners(-4 * config.u_max, 4 * config.u_max), [config.stream_min, -3, 0, 7])
+        found = [gate_code(*a, 40001, 17, 3, 4) for a in zip(g, x, strict=True)]
+        assert gate_codes(g, x, 40001, 17, 3, 4) == [found]
         fits = [a for a in each if abs(head(*a)) < 1 << 31]
         assert logits(*zip(*fits, strict=True)) == [head(*a) for a in fits]
         pixels = [0, 1, 77, 255]

@@ -32,8 +32,9 @@ def pictures(count=8, seed=1):
 
 @lru_cache(maxsize=1)
 def vit():
-    """A small ViT with register tokens and layer scales, of weights that matter."""
+    """A small ViT with register tokens, layer scales and q/k norm, of weights that matter."""
     form = {"embed_dim": 24, "depth": 2, "num_heads": 3, "reg_tokens": 1, "init_values": 0.7}
+    form["qk_norm"] = True
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = VisionTransformer(img_size=16, patch_size=4, num_classes=5, **form)

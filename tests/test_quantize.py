@@ -9,7 +9,9 @@ from support.models import FORMS_RUN, digits_task, quantized_digits, swin
 from support.models import images as swin_images
 from support.quick import USUAL, quick_where
 from timm.layers import set_fused_attn
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from torch.nn.functional import cosine_similarity
 
 from bitlog2.models.ptq.attention import FloatAttention, IntegerAttention
 from bitlog2.models.ptq.quantize import (
@@ -115,6 +117,29 @@ def test_quantize_fused_attention_does_not_bypass_the_quantizers(fused):
     with torch.inference_mode():
         expected = quantized_digits("BitLog2_Half_17")(task.data.test[:8][0])
         assert torch.equal(model(task.data.test[:8][0]), expected)
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "attention"])
+def test_quantize_normalizes_q_and_k_as_timm_does(arithmetic):
+    """With eight bits the logits are almost the unquantized ones; without a norm they are not."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        form = {"embed_dim": 32, "depth": 1, "num_heads": 2, "qk_norm": True}
+        model = VisionTransformer(img_size=16, patch_size=4, num_classes=9, **form).eval()
+        for norm in (model.blocks[0].attn.q_norm, model.blocks[0].attn.k_norm):
+            torch.nn.init.normal_(norm.weight, std=3.0)
+            torch.nn.init.normal_(norm.bias)
+        torch.nn.init.normal_(model.blocks[0].attn.qkv.weight)
+        images = torch.randn(16, 3, 16, 16)
+    made = quantize(model, images, QuantizationSpec("none", arithmetic, 8, 8))
+
+    def cosine():
+        with torch.inference_mode():
+            return cosine_similarity(made(images).flatten(), model(images).flatten(), dim=0)
+
+    assert cosine() > 0.995
+    made.blocks[0].attn.k_norm = nn.Identity()
+    assert cosine() < 0.9
 
 
 def test_quantize_float_scores_are_scaled_after_quantizing():

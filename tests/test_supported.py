@@ -154,7 +154,7 @@ def of_torch():
 
 
 SECOND = nn.Sequential(nn.Unflatten(2, (32, 1)), nn.Conv2d(17, 17, 1), nn.Flatten(2))
-QKV, FC1 = "blocks.0.attn.qkv", "blocks.0.mlp.fc1"
+ATTN, QKV, FC1 = "blocks.0.attn", "blocks.0.attn.qkv", "blocks.0.mlp.fc1"
 NORM = "must be a LayerNorm of weight and bias"
 #: Model, and the parts of the error.
 REFUSED = [
@@ -180,7 +180,9 @@ REFUSED = [
     (lambda: nn.Linear(32, 32), "model (Linear)", "must be a part of a model"),
     (quantized, "patch_embed.proj (IntegerConv2d)", "has no quantized form"),
     (lambda: vit(mlp_layer=timm.layers.SwiGLU), "blocks.0 (Block)", "must have mlp.fc1"),
-    (lambda: vit(qk_norm=True), "blocks.0.attn", "must have no q/k norm, output norm or gate"),
+    (lambda: put(f"{ATTN}.norm", nn.LayerNorm(32)), ATTN, "must have no output norm or gate"),
+    (lambda: put(f"{ATTN}.k_norm", nn.LayerNorm(16, bias=False)), f"{ATTN}.k_norm (Lay", NORM),
+    (lambda: put(f"{ATTN}.q_norm", timm.layers.RmsNorm(16)), f"{ATTN}.q_norm (RmsNorm)", NORM),
     (lambda: vit(embed_dim=2050, mlp_ratio=0.1), "blocks.0.attn", "from 1 to 1024, got 1025"),
 ]
 

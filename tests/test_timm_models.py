@@ -396,9 +396,9 @@ def test_timm_families_stand_in_the_readme():
 
 def test_timm_models_are_refused_before_anything_long_runs(data, tmp_path, capsys):
     """One image is read, and no cell begins, the unquantized one neither."""
-    name = f"timm:{VIT},{SMALL},qk_norm=True,num_classes=3,pretrained=False"
+    name = f"timm:{VIT},{SMALL},global_pool=map,num_classes=3,pretrained=False"
     printed = error_of(capsys, evaluated(data, name, "--run", str(tmp_path / "run")))
-    assert "layer blocks.0.attn: attention must have no q/k norm" in printed
+    assert "layer attn_pool (AttentionPoolLatent): has no quantized form" in printed
     assert not (tmp_path / "run").exists()
 
 

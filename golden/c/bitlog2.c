@@ -1206,7 +1206,7 @@ static int32_t square_product_bits(const bl2_network_config *c)
     return unsigned_bits((int64_t)c->max_channels * c->max_channels) + 2 * c->stream_bits - 2;
 }
 
-/* Widths of units 21 to 24, 29 and 31, which start from a pixel or a linear_acc. */
+/* Widths of units 21 to 24, 29, 31 and 32, which start from a pixel or a linear_acc. */
 static void set_linear_widths(const bl2_network_config *c, int64_t acc, bl2_network_widths *w)
 {
     const int64_t product = product_bound(acc, c->m_bits, c->max_n);
@@ -1223,6 +1223,10 @@ static void set_linear_widths(const bl2_network_config *c, int64_t acc, bl2_netw
     w->residual_sum = signed_bits(product + ((int64_t)1 << (c->stream_bits - 1)));
     w->residual = c->stream_bits;
     w->u = c->u_bits;
+    w->gate = c->u_bits + 2;
+    w->gate_product = signed_bits(product_bound(
+        largest_code(c->u_bits + 1) << (c->stream_bits - 1), c->m_bits, c->max_n));
+    w->gate_code = code_bits(c);
     w->logit = 32;
 }
 
@@ -1601,6 +1605,42 @@ bl2_status bl2_activation(const bl2_network *network, const uint8_t *table, int3
     return BL2_OK;
 }
 
+/* ---- unit 32, gate ---- */
+
+/* g is two bits wider than u, and has no smallest value of its width. */
+static int is_gate(int32_t gate, const bl2_network_config *c)
+{
+    return is_parameter(gate, c->u_bits + 2);
+}
+
+/** Unit 32: T[u], BL2-GATE-01; `table` has 2^u_bits numbers, from the smallest u to the largest. Of
+ * them the one that is given is checked. */
+bl2_status bl2_gate(const bl2_network *network, const int16_t *table, int32_t u, int32_t *gate)
+{
+    REFUSE_UNLESS(network != NULL && table != NULL && gate != NULL, BL2_NULL_POINTER);
+    const bl2_network_config *c = &network->config;
+    REFUSE_UNLESS(is_signed(u, c->u_bits), BL2_BAD_U);
+    const int16_t found = table[u + ((int32_t)1 << (c->u_bits - 1))];
+    REFUSE_UNLESS(is_gate(found, c), BL2_BAD_GATE);
+    *gate = found;
+    return BL2_OK;
+}
+
+/** Unit 32: a code of y_bits bits of g times x, with its zero point, BL2-GATE-02. */
+bl2_status bl2_gate_code(const bl2_network *network, const bl2_scale *scale, int32_t zero,
+                         int32_t y_bits, int32_t gate, int32_t x, uint8_t *code)
+{
+    REFUSE_UNLESS(code != NULL, BL2_NULL_POINTER);
+    RETURN_IF_REFUSED(check_scale(network, scale, 1));
+    RETURN_IF_REFUSED(check_y_bits(network, y_bits));
+    REFUSE_UNLESS(is_code(zero, y_bits), BL2_BAD_ZERO_POINT);
+    REFUSE_UNLESS(is_gate(gate, &network->config), BL2_BAD_GATE);
+    REFUSE_UNLESS(is_signed(x, network->config.stream_bits), BL2_BAD_STREAM);
+    const int64_t y = scaled((int64_t)gate * x, scale) + zero;
+    *code = (uint8_t)sat(y, 0, largest_code(y_bits));
+    return BL2_OK;
+}
+
 /* ---- unit 30, token mean ---- */
 
 /** Unit 30: p of a normalized channel, BL2-MEAN-01. */
@@ -1664,7 +1704,8 @@ static bl2_status check_logit(int64_t logit)
     return BL2_OK;
 }
 
-/** BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+/** BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? Of a head
+ * alone. */
 bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
                           int32_t bias)
 {
@@ -1676,14 +1717,15 @@ bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, si
     return check_logit(scaled(largest, scale));
 }
 
-/** Unit 31: a logit, BL2-HEAD-01. */
+/** Unit 31: a logit, BL2-HEAD-01 and -04; `before` is that of the head in front, 0 without one. */
 bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
-                    int32_t *logit)
+                    int32_t before, int32_t *logit)
 {
     REFUSE_UNLESS(logit != NULL, BL2_NULL_POINTER);
     RETURN_IF_REFUSED(check_scale(network, scale, 1));
     RETURN_IF_REFUSED(check_linear_acc(network, acc));
-    const int64_t found = scaled(acc, scale);
+    RETURN_IF_REFUSED(check_logit(before));
+    const int64_t found = before + scaled(acc, scale);
     RETURN_IF_REFUSED(check_logit(found));
     *logit = (int32_t)found;
     return BL2_OK;
@@ -1791,6 +1833,7 @@ const char *bl2_status_text(bl2_status status)
         "the number of tokens must be from 1 to max_tokens",
         "the sum of a mean is beyond its bound",
         "the number of classes must be at least 1",
+        "a gate is outside its range",
     };
     const unsigned index = (unsigned)status;
     return index < BL2_STATUS_COUNT ? texts[index] : "not a status of this library";

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 #define BL2_SPEC_VERSION 1
-#define BL2_NETWORK_VERSION 2
+#define BL2_NETWORK_VERSION 3
 
 /* BL2-CONF-01: the range of each free choice, made from the declaration of the configuration. */
 /* limits of a configuration: begin */
@@ -190,6 +190,7 @@ typedef enum bl2_status {
     BL2_BAD_MEAN_TOKENS,
     BL2_BAD_MEAN_SUM,
     BL2_BAD_CLASSES,
+    BL2_BAD_GATE,
     BL2_STATUS_COUNT
 } bl2_status;
 
@@ -281,7 +282,7 @@ typedef struct bl2_network_widths {
     int32_t stream_sum, square_sum, square_product, variance;
     int32_t root_shift, root_argument, root, reciprocal;
     int32_t centred, norm_product, z, gain_product, norm_code, stream_norm;
-    int32_t activation_product, u, activation_code;
+    int32_t activation_product, u, activation_code, gate, gate_product, gate_code;
     int32_t mean_term_product, mean_term, mean_sum, mean_product, mean_code, stream_mean;
     int32_t head_product, logit;
 } bl2_network_widths;
@@ -471,6 +472,14 @@ bl2_status bl2_activation_input(const bl2_network *network, const bl2_scale *sca
 bl2_status bl2_activation(const bl2_network *network, const uint8_t *table, int32_t u,
                           uint8_t *code);
 
+/* Unit 32: T[u], BL2-GATE-01; `table` has 2^u_bits numbers, from the smallest u to the largest. Of
+ * them the one that is given is checked. */
+bl2_status bl2_gate(const bl2_network *network, const int16_t *table, int32_t u, int32_t *gate);
+
+/* Unit 32: a code of y_bits bits of g times x, with its zero point, BL2-GATE-02. */
+bl2_status bl2_gate_code(const bl2_network *network, const bl2_scale *scale, int32_t zero,
+                         int32_t y_bits, int32_t gate, int32_t x, uint8_t *code);
+
 /* Unit 30: p of a normalized channel, BL2-MEAN-01. */
 bl2_status bl2_mean_term(const bl2_network *network, const bl2_affine *affine, int32_t z,
                          int32_t *term);
@@ -488,13 +497,14 @@ bl2_status bl2_mean_code(const bl2_network *network, const bl2_scale *scale, int
 bl2_status bl2_stream_mean(const bl2_network *network, const bl2_scale *scale, int64_t total,
                            int32_t *mean);
 
-/* BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? */
+/* BL2-HEAD-02: does a class of `inputs` inputs, with this bias, multiplier and shift, fit? Of a head
+ * alone. */
 bl2_status bl2_check_head(const bl2_network *network, const bl2_scale *scale, size_t inputs,
                           int32_t bias);
 
-/* Unit 31: a logit, BL2-HEAD-01. */
+/* Unit 31: a logit, BL2-HEAD-01 and -04; `before` is that of the head in front, 0 without one. */
 bl2_status bl2_head(const bl2_network *network, const bl2_scale *scale, int32_t acc,
-                    int32_t *logit);
+                    int32_t before, int32_t *logit);
 
 /* BL2-HEAD-03: the class of the largest logit, of equal ones the lowest. */
 bl2_status bl2_prediction(size_t classes, const int32_t *logit, size_t *prediction);

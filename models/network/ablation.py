@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from bitlog2.sim import LayerParams
 from bitlog2.sim.network import NETWORK, NetworkConfig
 from bitlog2.sim.network.parameters import (
+    GateCodeParams,
     ImageParams,
     MeanParams,
     NormParams,
@@ -31,11 +32,14 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -47,7 +51,7 @@ from ..ptq.datapath import AttentionDatapath
 from ..ptq.layers import IntegerLinear, exact_accumulators
 from ..ptq.quantizers import CodeUniform
 from .network import inner, integer_root, joined, leading_one, outer, partition
-from .scales import UnitParameters
+from .scales import ALL, UnitParameters
 
 #: What may be in float: the units of the network, and attention as one.
 UNITS = (*NETWORK, "attention_row")
@@ -61,6 +65,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "relu": torch.relu,
+    "silu": nn.functional.silu,
 }
 _T = TypeVar("_T")
 
@@ -120,13 +125,19 @@ class RealParameters(UnitParameters):
         return self._keep(made, bias=bias[rows], gain=steps[rows] * factor / target.delta.double())
 
     def to_stream(
-        self, name: str, layer: IntegerLinear, bits: int, gains: Tensor | None = None
+        self,
+        name: str,
+        layer: IntegerLinear,
+        bits: int,
+        gains: Tensor | None = None,
+        rows: slice = ALL,
     ) -> ResidualLinear:
         """Units 22 and 24; the sign of a gain is in weights and bias."""
-        gain = _steps(layer) * 2.0**bits
+        gain = _steps(layer)[rows] * 2.0**bits
         gain = gain if gains is None else gain * gains.double()
-        bias = torch.where(gain < 0, -1.0, 1.0) * _bias(layer)
-        return self._keep(super().to_stream(name, layer, bits, gains), bias=bias, gain=gain.abs())
+        bias = torch.where(gain < 0, -1.0, 1.0) * _bias(layer)[rows]
+        made = super().to_stream(name, layer, bits, gains, rows)
+        return self._keep(made, bias=bias, gain=gain.abs())
 
     def norm(self, name: str, norm: nn.LayerNorm, bits: int, target: CodeUniform) -> NormParams:
         """Units 25 to 28."""
@@ -166,12 +177,30 @@ class RealParameters(UnitParameters):
             made, bias=_bias(layer), gain=_steps(layer), function=_FUNCTIONS[function], **of_codes
         )
 
-    def head(self, name: str, layer: IntegerLinear) -> HeadLinear:
-        """Units 22 and 31."""
-        made = super().head(name, layer)
-        return self._keep(
-            made, bias=_bias(layer), gain=_steps(layer) * 2.0**self.choices.logit_bits
-        )
+    def gated(
+        self,
+        name: str,
+        layer: IntegerLinear,
+        function: str,
+        halves: tuple[slice, slice],
+        target: CodeUniform,
+    ) -> tuple[GateLinear, ResidualLinear, GateCodeParams]:
+        """Units 22, 29 and 32, and 22 and 24; a real gate is in steps of its table."""
+        gate, value, params = super().gated(name, layer, function, halves, target)
+        bits, gates = self.choices.tables[-1].fraction_bits, halves[0]
+        real = {"bias": _bias(layer)[gates], "gain": _steps(layer)[gates]}
+        self._keep(gate, **real, function=_FUNCTIONS[function], bits=bits)
+        unit = 2.0 ** -(bits + 2 + self.choices.streams[-1].fraction_bits)
+        self._keep(params, gain=unit / target.delta.item())
+        return gate, value, params
+
+    def heads(self, layers: Mapping[str, IntegerLinear]) -> list[HeadLinear]:
+        """Units 22 and 31 of each head."""
+        made = super().heads(layers)
+        unit = 2.0**self.choices.logit_bits / len(layers)
+        for each, layer in zip(made, layers.values(), strict=True):
+            self._keep(each, bias=_bias(layer), gain=_steps(layer) * unit)
+        return made
 
     def attention(self, name: str, attention: IntegerAttention) -> LayerParams:
         """Units 1 to 12; the score bias is the coded one."""
@@ -219,7 +248,7 @@ class AblatedNetwork:
     """
 
     def __init__(self, program: Program, real: RealParameters, in_float: Collection[str]) -> None:
-        self.program, self.real, self.in_float = program, real, in_float
+        self.program, self.real, self.in_float = program, real, frozenset(in_float)
         self._datapath = AttentionDatapath(program.attention)
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -228,14 +257,15 @@ class AblatedNetwork:
             PatchEmbedding: self._embedding,
             Attention: self._attention,
             Mlp: self._mlp,
+            GatedMlp: self._gated_mlp,
             Merging: self._merging,
-            Head: self._head,
         }
         x = pixels.long()
         with torch.inference_mode():
-            for step in self.program.steps:
+            for step in self.program.steps[: -len(self.program.heads)]:
                 x = steps[type(step)](step, x)
-        return x
+            logits = [self._head(head, x) for head in self.program.heads]
+            return torch.stack(logits).sum(dim=0)
 
     # -- Steps
 
@@ -257,7 +287,10 @@ class AblatedNetwork:
 
     def _attention(self, step: Attention, x: Tensor) -> Tensor:
         codes = self._norm(step.norm, x)  # (B, T, C)
-        q, k, v = (self._by_head(step, self._to_codes(p, codes)) for p in (step.q, step.k, step.v))
+        q, k, v = (
+            self._by_head(step, self._projected(each, step.heads, codes))
+            for each in (step.q, step.k, step.v)
+        )
         masked = None if step.masked is None else torch.from_numpy(step.masked.copy())
         masked = None if masked is None else of_every_window(masked, len(q))
         bias = None if step.bias is None else torch.from_numpy(step.bias.copy())
@@ -269,6 +302,14 @@ class AblatedNetwork:
         rows = o.transpose(1, 2).flatten(2).to(torch.uint8)  # (B W, N, H D)
         tokens = rows if step.windows is None else joined(rows, step.windows, len(x))
         return self._added(step.proj, tokens, x, inner(self.program.network))
+
+    def _projected(self, made: CodeLinear | NormedLinear, heads: int, codes: Tensor) -> Tensor:
+        """Return codes (B, T, H D) of codes (B, T, C)."""
+        if isinstance(made, CodeLinear):
+            return self._to_codes(made, codes)
+        zero = torch.zeros((), dtype=torch.int64)
+        x = self._added(made.linear, codes, zero, inner(self.program.network))
+        return self._norm(made.norm, x.view(len(x), -1, made.outputs // heads)).view(x.shape)
 
     def _by_head(self, step: Attention, codes: Tensor) -> Tensor:
         """Return (B W, H, N, D) of (B, T, H D)."""
@@ -306,6 +347,29 @@ class AblatedNetwork:
             hidden = _int(p.table)[u.clamp(config.u_min, config.u_max) - config.u_min]
         return self._added(step.fc2, hidden, x, inner(config))
 
+    def _gated_mlp(self, step: GatedMlp, x: Tensor) -> Tensor:
+        config, p = self.program.network, step.product
+        codes, zero = self._norm(step.norm, x), torch.zeros((), dtype=torch.int64)
+        gate = self._gates(step.gate, codes)  # (B, T, O)
+        value = self._added(step.value, codes, zero, inner(config))  # (B, T, O)
+        loaded = torch.tensor(p.gate_multiplier), torch.tensor(p.gate_shift)
+        y = self._scaled("gate", p, gate * value, *loaded) + p.gate_zero
+        return self._added(step.fc2, _code(y, p.y_bits), x, inner(config))
+
+    def _gates(self, linear: GateLinear, codes: Tensor) -> Tensor:
+        """Return g of codes (B, T, C); in float, of activation or gate, in steps of its table."""
+        config, p = self.program.network, linear.params
+        acc = self._accumulators(linear, codes, inner(config))  # (B, T, O)
+        u = _rnd(acc * _int(p.activation_multiplier), _int(p.activation_shift))
+        u = u.long().clamp(config.u_min, config.u_max)
+        if not self.in_float & {"activation", "gate"}:
+            return _int(p.gate_table)[u - config.u_min]
+        real = self.real.of(linear)
+        exact = "activation" in self.in_float
+        inputs = acc.double() * real["gain"] if exact else u / 2.0 ** real["bits"]
+        gate: Tensor = real["function"](inputs) * 2.0 ** (real["bits"] + 2)
+        return gate if "gate" in self.in_float else torch.floor(gate + 0.5)
+
     def _merging(self, step: Merging, x: Tensor) -> Tensor:
         grid = x.view(len(x), step.height, step.width, -1)
         corners = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
@@ -318,7 +382,7 @@ class AblatedNetwork:
         if isinstance(step.mean, MeanParams):
             codes = self._mean(step.mean, tokens)  # (B, 1, C)
         elif step.norm is not None:
-            one = x[:, :1] if step.mean is None else self._stream_mean(step.mean, tokens)
+            one = tokens[:, :1] if step.mean is None else self._stream_mean(step.mean, tokens)
             codes = self._norm(step.norm, one)
         acc = self._accumulators(linear, codes, outer(self.program.network))
         loaded = _int(linear.params.head_multiplier), _int(linear.params.head_shift)

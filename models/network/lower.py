@@ -22,9 +22,11 @@ from bitlog2.sim.network.parameters import (
 )
 from bitlog2.sim.network.program import (
     Attention,
+    GatedMlp,
     Head,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     Step,
@@ -148,8 +150,12 @@ class _NoNumbers:
         kind: Any = {"norm": NormParams, "mean": MeanParams, "stream_mean": StreamMeanParams}.get(
             name, object
         )
+        if name == "heads":
+            return list
+        if name == "gated":
+            return lambda *_: (object(),) * 3
         constants = np.zeros((0, 0), np.int32)
-        return lambda *_: constants if name == "constants" else kind.__new__(kind)
+        return lambda *_, **__: constants if name == "constants" else kind.__new__(kind)
 
 
 def _try_out(program: Program, pixels: Tensor, output: Tensor, choices: Choices) -> None:
@@ -168,10 +174,15 @@ Walk = Callable[[Any, UnitParameters, Pixels, tuple[int, int]], tuple[Step, ...]
 
 
 def _walk_of(model: nn.Module) -> Walk:
+    from timm.models.deit import VisionTransformerDistilled
     from timm.models.swin_transformer import SwinTransformer
     from timm.models.vision_transformer import VisionTransformer
 
-    walks: dict[type[nn.Module], Walk] = {VisionTransformer: _vit, SwinTransformer: _swin}
+    walks: dict[type[nn.Module], Walk] = {
+        VisionTransformer: _vit,
+        VisionTransformerDistilled: _vit,
+        SwinTransformer: _swin,
+    }
     for kind, walk in walks.items():
         if _runs_as(model, kind):
             return walk
@@ -204,16 +215,29 @@ def _activation(module: nn.Module) -> str | None:
 
     if isinstance(module, nn.GELU) and module.approximate != "none":
         return None
-    known = {nn.GELU: "gelu", GELU: "gelu", QuickGELU: "quick_gelu", nn.ReLU: "relu"}
+    known = {
+        nn.GELU: "gelu",
+        GELU: "gelu",
+        QuickGELU: "quick_gelu",
+        nn.ReLU: "relu",
+        nn.SiLU: "silu",
+    }
     return known.get(type(module))
+
+
+def _halves(module: Any) -> tuple[int, int]:
+    """Return which half of the outputs of fc1 is the gate of a GluMlp, and which its value."""
+    return (1, 0) if module.gate_last else (0, 1)
 
 
 def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, float]], Tensor]:
     """Return the smallest and largest value at places of a model, and its output.
 
     Of layer norms and activations it is their input, by the module's name; of blocks their output,
-    as `NAME.output`.
+    as `NAME.output`, of a gated MLP what its gate is multiplied by, as `NAME.value`.
     """
+    from timm.layers.mlp import GluMlp
+
     seen: dict[str, tuple[float, float]] = {}
 
     def note(place: str) -> Callable[..., None]:
@@ -223,12 +247,19 @@ def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, fl
 
         return hook
 
+    def note_value(name: str, half: int) -> Callable[..., None]:
+        hook = note(f"{name}.value")
+        return lambda module, inputs, output: hook(module, inputs, output.chunk(2, dim=-1)[half])
+
     handles = []
     for name, module in model.named_modules():
         if isinstance(module, nn.LayerNorm) or _activation(module):
             handles.append(module.register_forward_pre_hook(note(name)))
         elif isinstance(module, _blocks()):
             handles.append(module.register_forward_hook(note(f"{name}.output")))
+        elif isinstance(module, GluMlp):
+            value = note_value(name, _halves(module)[1])
+            handles.append(module.fc1.register_forward_hook(value))
     try:
         with torch.no_grad():
             output = model(images)
@@ -244,7 +275,7 @@ def observe(model: nn.Module, images: Tensor) -> tuple[dict[str, tuple[float, fl
 def _vit(
     model: Any, units: UnitParameters, pixels: Pixels, size: tuple[int, int]
 ) -> tuple[Step, ...]:
-    """Embedding, an attention and an MLP per block, head: one stream."""
+    """Embedding, an attention and an MLP per block, head or heads: one stream."""
     for part in ("patch_drop", "pos_drop", "head_drop"):
         _require_nothing(part, getattr(model, part))
     if model.attn_pool is not None:
@@ -253,7 +284,7 @@ def _vit(
     steps: list[Step] = [_vit_embedding(model, units, pixels, size, bits)]
     for place, block in enumerate(model.blocks):
         steps += _block(units, f"blocks.{place}", block, bits)
-    return *steps, _vit_head(model, units, bits)
+    return *steps, *_vit_heads(model, units, bits)
 
 
 def _vit_embedding(
@@ -261,7 +292,9 @@ def _vit_embedding(
 ) -> PatchEmbedding:
     patch = model.patch_embed
     _require_nothing("patch_embed.norm", patch.norm)
-    tokens = [each[0] for each in (model.cls_token, model.reg_token) if each is not None]
+    # A distilled model has registers of its class, but runs without them.
+    others = getattr(model, "dist_token", model.reg_token)
+    tokens = [each[0] for each in (model.cls_token, others) if each is not None]
     weight = patch.proj.weight
     prefix = torch.cat(tokens) if tokens else weight.new_zeros(0, len(weight))
     positions = weight.new_zeros(patch.num_patches, len(weight))
@@ -278,23 +311,32 @@ def _vit_embedding(
     return _embedding(units, patch, pixels, size, before, positions, prefix, norm)
 
 
-def _vit_head(model: Any, units: UnitParameters, bits: int) -> Head:
+def _vit_heads(model: Any, units: UnitParameters, bits: int) -> tuple[Head, ...]:
     norms = [name for name in ("norm", "fc_norm") if getattr(model, name, None) is not None]
     norms = [name for name in norms if not isinstance(getattr(model, name), nn.Identity)]
     if len(norms) != 1:
         raise refusal("", model, f"must have one norm in front of its head, got {len(norms)}")
-    norm, head = _layer_norm(norms[0], getattr(model, norms[0])), _integer("head", model.head)
-    target, linear = head.input_quantizer, units.head("head", head)
+    norm = _layer_norm(norms[0], getattr(model, norms[0]))
+    names = [name for name in ("head", "head_dist") if hasattr(model, name)]
+    if len(names) > 1 and norms[0] != "norm":
+        raise refusal("", model, "must have its norm in front of its pooling, with two heads")
+    layers = {name: _integer(name, getattr(model, name)) for name in names}
+    made = units.heads(layers)
     if model.global_pool == "token":
-        return Head(linear, norm=units.norm(norms[0], norm, bits, target))
+        targets = [each.input_quantizer for each in layers.values()]
+        return tuple(
+            Head(linear, norm=units.norm(norms[0], norm, bits, target), first=token)
+            for token, (linear, target) in enumerate(zip(made, targets, strict=True))
+        )
+    (linear,), target = made, layers["head"].input_quantizer
     if model.global_pool != "avg":
         raise refusal("", model, f"global_pool must be token or avg, got {model.global_pool!r}")
     first = 0 if model.pool_include_prefix else model.num_prefix_tokens
     tokens = model.patch_embed.num_patches + model.num_prefix_tokens - first
     if norms[0] == "norm":
-        return Head(linear, mean=units.mean("norm", norm, bits, target, tokens), first=first)
+        return (Head(linear, mean=units.mean("norm", norm, bits, target, tokens), first=first),)
     after = units.norm("fc_norm", norm, bits, target)
-    return Head(linear, norm=after, mean=units.stream_mean(tokens), first=first)
+    return (Head(linear, norm=after, mean=units.stream_mean(tokens), first=first),)
 
 
 # -- Swin ------------------------------------------------------------------------------------------
@@ -365,7 +407,8 @@ def _swin_head(model: Any, units: UnitParameters, bits: int) -> Head:
     norm, fc = _layer_norm("norm", model.norm), _integer("head.fc", head.fc)
     height, width = model.layers[-1].output_resolution
     mean = units.mean("norm", norm, bits, fc.input_quantizer, height * width)
-    return Head(units.head("head.fc", fc), mean=mean)
+    (linear,) = units.heads({"head.fc": fc})
+    return Head(linear, mean=mean)
 
 
 # -- What they share -------------------------------------------------------------------------------
@@ -417,7 +460,9 @@ def _embedding(
     )
 
 
-def _block(units: UnitParameters, name: str, block: Any, bits: int) -> tuple[Attention, Mlp]:
+def _block(
+    units: UnitParameters, name: str, block: Any, bits: int
+) -> tuple[Attention, Mlp | GatedMlp]:
     """An attention and an MLP, each behind its norm and with the scale of its branch."""
     for part in ("drop_path1", "drop_path2"):
         _require_nothing(f"{name}.{part}", getattr(block, part))
@@ -428,23 +473,7 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
     module = block.attn
     if not isinstance(module, IntegerAttention):
         raise refusal(f"{name}.attn", module, "must have an integer datapath")
-    width = len(module.qkv.weight) // 3
-    q, k, v = (
-        units.to_codes(
-            f"{name}.attn.qkv",
-            module.qkv,
-            slice(place * width, (place + 1) * width),
-            quantizer,
-            factor,
-        )
-        for place, (quantizer, factor) in enumerate(
-            (
-                (module.q_quantizer, module.query_scale),
-                (module.k_quantizer, 1.0),
-                (module.v_quantizer, 1.0),
-            )
-        )
-    )
+    q, k, v = (_projection(units, f"{name}.attn", module, place) for place in range(3))
     gains = _layer_scale(f"{name}.ls1", block)
     bias, masked = module.score_bias, getattr(block, "attn_mask", None)
     return Attention(
@@ -461,6 +490,20 @@ def _attention(units: UnitParameters, name: str, block: Any, bits: int) -> Atten
     )
 
 
+def _projection(units: UnitParameters, name: str, module: Any, place: int) -> Any:
+    """Return q, k or v of an attention: its part of qkv, and its norm where it has one."""
+    part, width = "qkv"[place], len(module.qkv.weight) // 3
+    rows, target = slice(place * width, (place + 1) * width), getattr(module, f"{part}_quantizer")
+    norm = getattr(module, f"{part}_norm", nn.Identity())
+    if isinstance(norm, nn.Identity):
+        factor = module.query_scale if part == "q" else 1.0
+        return units.to_codes(f"{name}.qkv", module.qkv, rows, target, factor)
+    layer, stream = _layer_norm(f"{name}.{part}_norm", norm), f"{name}.{part}_norm"
+    bits = units.stream(stream, [stream])
+    linear = units.to_stream(f"{name}.qkv", module.qkv, bits, rows=rows)
+    return NormedLinear(linear, units.norm(stream, layer, bits, target))
+
+
 def _windows(name: str, block: Any) -> Windows | None:
     if not hasattr(block, "window_size"):
         return None
@@ -469,24 +512,27 @@ def _windows(name: str, block: Any) -> Windows | None:
     return Windows(*block.input_resolution, *block.window_size, *block.shift_size)
 
 
-def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp:
+def _mlp(units: UnitParameters, name: str, block: Any, bits: int) -> Mlp | GatedMlp:
+    from timm.layers.mlp import GluMlp
     from timm.layers.mlp import Mlp as Perceptron
 
     module = block.mlp
-    if not _runs_as(module, Perceptron):
-        raise refusal(f"{name}.mlp", module, "must be timm's Mlp")
+    if not _runs_as(module, Perceptron) and not _runs_as(module, GluMlp):
+        raise refusal(f"{name}.mlp", module, "must be timm's Mlp or GluMlp")
     for part in ("drop1", "norm", "drop2"):
         _require_nothing(f"{name}.mlp.{part}", getattr(module, part))
     function = _activation(module.act)
     if function is None:
-        raise refusal(f"{name}.mlp.act", module.act, "must be GELU, QuickGELU or ReLU")
+        raise refusal(f"{name}.mlp.act", module.act, "must be GELU, QuickGELU, ReLU or SiLU")
     fc1, fc2 = (_integer(f"{name}.mlp.{part}", getattr(module, part)) for part in ("fc1", "fc2"))
-    gains = _layer_scale(f"{name}.ls2", block)
-    return Mlp(
-        norm=units.norm(f"{name}.norm2", block.norm2, bits, fc1.input_quantizer),
-        fc1=units.activation(f"{name}.mlp", fc1, function, fc2.input_quantizer),
-        fc2=units.to_stream(f"{name}.mlp.fc2", fc2, bits, gains),
-    )
+    norm = units.norm(f"{name}.norm2", block.norm2, bits, fc1.input_quantizer)
+    to_stream = units.to_stream(f"{name}.mlp.fc2", fc2, bits, _layer_scale(f"{name}.ls2", block))
+    if isinstance(module, GluMlp):
+        width = len(fc1.weight) // 2
+        gates, values = (slice(half * width, (half + 1) * width) for half in _halves(module))
+        made = f"{name}.mlp", fc1, function, (gates, values), fc2.input_quantizer
+        return GatedMlp(norm, *units.gated(*made), to_stream)
+    return Mlp(norm, units.activation(f"{name}.mlp", fc1, function, fc2.input_quantizer), to_stream)
 
 
 def _layer_scale(name: str, block: Any) -> Tensor | None:

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.parameters import (
+    ActivationParams,
+    GateCodeParams,
+    GateParams,
     MeanParams,
     NormParams,
     StreamMeanParams,
@@ -28,10 +31,13 @@ from bitlog2.sim.network.parameters import (
 from bitlog2.sim.network.program import (
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -122,9 +128,14 @@ class IntegerNetwork(nn.Module):
         return torch.cat(in_parts(self._logits, pixels, self.images))
 
     def _logits(self, x: Tensor) -> Tensor:
+        logits = x.new_zeros(len(x), 1, self.program.classes)
         for place, step in enumerate(self.steps):
-            x = step(x, Part(f"steps.{place}", self.observe, self.wide, self.limit))
-        return x.int()
+            part = Part(f"steps.{place}", self.observe, self.wide, self.limit)
+            if isinstance(step, HeadStep):
+                logits = step(x, part, logits)
+            else:
+                x = step(x, part)
+        return logits[:, 0].int()
 
 
 class ImageNetwork(IntegerNetwork):
@@ -276,6 +287,23 @@ class Norm(nn.Module):
         return code
 
 
+class ToNormedCodes(nn.Module):
+    """Units 22 and 24, then 25 to 28: q or k with a norm of the channels of each head."""
+
+    def __init__(self, made: NormedLinear, heads: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.depth = made.outputs // heads
+        self.linear = ToStream(made.linear, inner(config), config)
+        self.norm = Norm(made.norm, config)
+
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
+        """Return codes (B, T, H D) of codes (B, T, K)."""
+        zero = torch.zeros((), dtype=torch.int64, device=codes.device)
+        x = self.linear(codes, zero, part.of("linear"))  # (B, T, H D)
+        heads = x.view(len(x), -1, self.depth)  # (B, T H, D)
+        return self.norm(heads, part.of("norm")).view(x.shape)
+
+
 class EmbeddingStep(nn.Module):
     """Units 21, 22 and 24: pixels to tokens, constant ones in front; and the stream's norm."""
 
@@ -310,7 +338,7 @@ class EmbeddingStep(nn.Module):
 
 
 class AttentionStep(nn.Module):
-    """Units 25 to 28, 22 and 23, attention, 22 and 24."""
+    """Units 25 to 28, 22 and 23 or 24 to 28, attention, 22 and 24."""
 
     bias: Tensor | None
     masked: Tensor | None
@@ -320,7 +348,12 @@ class AttentionStep(nn.Module):
         config = program.network
         self.heads, self.windows, self.params = step.heads, step.windows, step.params
         self.norm = Norm(step.norm, config)
-        self.q, self.k, self.v = (ToCodes(each, config) for each in (step.q, step.k, step.v))
+        self.q, self.k, self.v = (
+            ToNormedCodes(each, step.heads, config)
+            if isinstance(each, NormedLinear)
+            else ToCodes(each, config)
+            for each in (step.q, step.k, step.v)
+        )
         self.datapath = AttentionDatapath(program.attention)
         self.proj = ToStream(step.proj, inner(config), config)
         for name in ("bias", "masked"):
@@ -355,17 +388,33 @@ class AttentionStep(nn.Module):
         return rows if self.windows is None else joined(rows, self.windows, images)
 
 
-class MlpStep(nn.Module):
-    """Units 25 to 28, 22 and 29, 22 and 24."""
+class Lookup(nn.Module):
+    """Unit 29: u of accumulators, and its entries of a table."""
 
     table: Tensor
+
+    def __init__(
+        self, params: ActivationParams | GateParams, table: Tensor, config: NetworkConfig
+    ) -> None:
+        super().__init__()
+        self.range = (config.u_min, config.u_max)
+        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
+        self.register_buffer("table", table)
+
+    def forward(self, acc: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        """Return u, and of the table's type its entries, (B, T, O) each."""
+        u = part.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
+        places = (u - self.range[0]).flatten()
+        return u, self.table.index_select(0, places).view(u.shape)
+
+
+class MlpStep(nn.Module):
+    """Units 25 to 28, 22 and 29, 22 and 24."""
 
     def __init__(self, step: Mlp, program: Program) -> None:
         super().__init__()
         config, params = program.network, step.fc1.params
-        self.range = (config.u_min, config.u_max)
-        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
-        self.register_buffer("table", torch.tensor(params.table, dtype=torch.uint8))
+        self.lookup = Lookup(params, torch.tensor(params.table, dtype=torch.uint8), config)
         self.norm = Norm(step.norm, config)
         self.fc1 = Product(step.fc1, inner(config))
         self.fc2 = ToStream(step.fc2, inner(config), config)
@@ -374,11 +423,61 @@ class MlpStep(nn.Module):
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
         fc1 = part.of("fc1")
-        acc = self.fc1(codes, fc1)  # (B, T, O)
-        u = fc1.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
-        places = (u - self.range[0]).flatten()
-        hidden = self.table.index_select(0, places).view(u.shape)  # (B, T, O)
+        u, hidden = self.lookup(self.fc1(codes, fc1), fc1)  # (B, T, O)
         fc1.keep("activation", u=u, activation_code=hidden)
+        return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
+
+
+class ToGates(nn.Module):
+    """Units 22 and 29, and T of 32."""
+
+    def __init__(self, linear: GateLinear, config: NetworkConfig) -> None:
+        super().__init__()
+        self.product, params = Product(linear, inner(config)), linear.params
+        self.lookup = Lookup(params, torch.tensor(params.gate_table, dtype=torch.int16), config)
+
+    def forward(self, codes: Tensor, part: Part) -> Tensor:
+        """Return g (B, T, O) int16 of codes (B, T, K)."""
+        u, gate = self.lookup(self.product(codes, part), part)  # (B, T, O)
+        part.keep("activation", u=u)
+        part.keep("gate", gate=gate)
+        return gate
+
+
+class GateProduct(nn.Module):
+    """Unit 32: g times a value of a stream of its own, as codes."""
+
+    def __init__(self, params: GateCodeParams, config: NetworkConfig) -> None:
+        super().__init__()
+        self.zero, self.top = params.gate_zero, (1 << params.y_bits) - 1
+        self.scaling = Scaling(config, params.gate_multiplier, params.gate_shift)
+
+    def forward(self, gate: Tensor, x: Tensor, part: Part) -> Tensor:
+        """Return codes (B, T, O) of g and x (B, T, O)."""
+        code = part.coded("gate_code", self.scaling(gate * x).add_(self.zero), self.top)
+        part.keep("gate", gate_code=code)
+        return code
+
+
+class GatedMlpStep(nn.Module):
+    """Units 25 to 28; 22, 29 and T of 32, and 22 and 24; 32, 22 and 24."""
+
+    def __init__(self, step: GatedMlp, program: Program) -> None:
+        super().__init__()
+        config = program.network
+        self.norm = Norm(step.norm, config)
+        self.gate = ToGates(step.gate, config)
+        self.value = ToStream(step.value, inner(config), config)
+        self.product = GateProduct(step.product, config)
+        self.fc2 = ToStream(step.fc2, inner(config), config)
+
+    def forward(self, x: Tensor, part: Part) -> Tensor:
+        """Return the stream (B, T, C) behind the stream (B, T, C)."""
+        codes = self.norm(x, part.of("norm"))  # (B, T, C)
+        gate = self.gate(codes, part.of("gate"))  # (B, T, O)
+        zero = torch.zeros((), dtype=x.dtype, device=x.device)
+        value = self.value(codes, zero, part.of("value"))  # (B, T, O)
+        hidden = self.product(gate, value, part.of("product"))  # (B, T, O)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
@@ -403,7 +502,7 @@ class MergingStep(nn.Module):
 
 
 class HeadStep(nn.Module):
-    """Units 25 to 28 of one token, or with 30 of their mean; then 22 and 31."""
+    """Units 25 to 28 of one token, or with 30 of the mean of several; then 22 and 31."""
 
     mean: "Mean | StreamMean | None"
 
@@ -420,14 +519,15 @@ class HeadStep(nn.Module):
         self.linear = Product(step.linear, outer(config))
         self.scaling = Scaling(config, params.head_multiplier, params.head_shift)
 
-    def forward(self, x: Tensor, part: Part) -> Tensor:
-        """Return the logits (B, O) of the stream (B, T, C)."""
-        x = x[:, :1] if self.mean is None else self.mean(x[:, self.first :], part.of("mean"))
+    def forward(self, x: Tensor, part: Part, before: Tensor) -> Tensor:
+        """Return the logits (B, 1, O) of the stream (B, T, C), added to those of a head before."""
+        x = x[:, self.first :]
+        x = x[:, :1] if self.mean is None else self.mean(x, part.of("mean"))
         codes = x if self.norm is None else self.norm(x, part.of("norm"))  # (B, 1, C)
         acc = self.linear(codes, part.of("linear"))  # (B, 1, O)
-        logit = self.scaling(acc)
+        logit = self.scaling(acc).add_(before)
         part.of("linear").keep("head", logit=logit)
-        return logit[:, 0]
+        return logit
 
 
 class Mean(nn.Module):
@@ -472,6 +572,7 @@ _MODULES: dict[type, Callable[[Any, Program], nn.Module]] = {
     PatchEmbedding: EmbeddingStep,
     Attention: AttentionStep,
     Mlp: MlpStep,
+    GatedMlp: GatedMlpStep,
     Merging: MergingStep,
     Head: HeadStep,
 }
@@ -504,6 +605,8 @@ def largest_values(program: Program) -> int:
     for step in program.blocks:
         if isinstance(step, Mlp):
             most = max(most, tokens * step.fc1.outputs)
+        elif isinstance(step, GatedMlp):
+            most = max(most, tokens * step.gate.outputs)
         elif isinstance(step, Merging):
             tokens //= 4
     return most

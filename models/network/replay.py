@@ -18,6 +18,7 @@ from bitlog2.documents import Count, Text, brief
 from bitlog2.sim.heads import AttentionTrace, attention
 from bitlog2.sim.network.datapath import NETWORK
 from bitlog2.sim.network.parameters import (
+    GateCodeParams,
     ImageParams,
     MeanParams,
     NormParams,
@@ -28,6 +29,8 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GateLinear,
+    Head,
     HeadLinear,
     Linear,
     Program,
@@ -49,6 +52,8 @@ _METHODS = {
     CodeLinear: "codes",
     ResidualLinear: "added",
     ActivationLinear: "activated",
+    GateLinear: "gates",
+    GateCodeParams: "multiplied",
     HeadLinear: "logits",
     NormParams: "norm",
     StreamNormParams: "stream_norm",
@@ -56,7 +61,7 @@ _METHODS = {
     StreamMeanParams: "stream_mean",
 }
 #: What inputs are kept as; codes are bytes.
-_DTYPES = {"x": np.int32, "pixels": np.uint16}
+_DTYPES = {"x": np.int32, "gate": np.int16, "logit_in": np.int32, "pixels": np.uint16}
 #: Names of the axes of a register by unit; those of others are token and channel.
 _AXES = {
     "image_requantizer": ("colour", "line", "column"),
@@ -103,8 +108,9 @@ class Replay(Sealed, frozen=True, kw_only=True):
         image, part, unit, register, index: its place.
         expected, found: of the simulator and of the torch network, as they were.
         inputs: of the part, in their order, nested by axis: `codes` (1, K) of the token and, where
-            the part adds to the stream, `x` (1, C); of a norm x, of a mean x of all tokens; of an
-            attention row `q` (1, D), `k` and `v` (N, D); of an image its `pixels`.
+            the part adds to the stream, `x` (1, C), or to another head's logits, `logit_in` (1, O);
+            of a product with a gate `gate` and `x` (1, O); of a norm x, of a mean x of all tokens;
+            of an attention row `q` (1, D), `k` and `v` (N, D); of an image its `pixels`.
         program: its file, in base64.
     """
 
@@ -140,15 +146,23 @@ def loaded_by(program: Program, part: str) -> Any:
     Raises:
         ValueError: the program has no such part.
     """
-    found = re.fullmatch(r"steps\.([0-9]{1,6})\.([a-z][a-z0-9]*)", part)
+    found = re.fullmatch(r"steps\.([0-9]{1,6})\.([a-z][a-z0-9]*)(\.[a-z][a-z0-9]*)?", part)
     if found is not None and int(found[1]) < len(program.steps):
-        step, name = program.steps[int(found[1])], found[2]
+        step, (name, within) = program.steps[int(found[1])], found.groups("")[1:]
         loaded = getattr(step, name, None)
-        if isinstance(step, Attention) and name == "attention":
+        if within:
+            loaded = getattr(loaded, within.removeprefix("."), None)
+        if isinstance(step, Attention) and name + within == "attention":
             return step
         if isinstance(loaded, (ImageParams, *_METHODS)):
             return loaded
     raise ValueError(f"part must be one of the program's {len(program.steps)} steps, got {part!r}")
+
+
+def _follows_a_head(program: Program, part: str) -> bool:
+    """Whether a part is of a head behind another one."""
+    place = int(part.split(".")[1])
+    return place > 0 and isinstance(program.steps[place - 1], Head)
 
 
 def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
@@ -168,10 +182,14 @@ def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
     attended = isinstance(loaded, Attention)
     name = place.part.removesuffix("attention") + "datapath" if attended else place.part
     given: list[Any] = []
-    hook = network.get_submodule(name).register_forward_pre_hook(lambda _, x: given.extend(x))
+    hooks = [network.get_submodule(name).register_forward_pre_hook(lambda _, x: given.extend(x))]
+    if _follows_a_head(network.program, place.part) and isinstance(loaded, HeadLinear):
+        step = network.get_submodule(name.removesuffix(".linear"))
+        hooks.append(step.register_forward_hook(lambda _, x, y: given.append(x[-1])))
     with torch.inference_mode():
         IntegerNetwork.forward(network, pixels)
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     arrays = [each.cpu().numpy() for each in given if isinstance(each, Tensor)]
     if isinstance(loaded, Attention):
         (window, head), row = divmod(place.index[0], loaded.heads), place.index[1]
@@ -180,6 +198,9 @@ def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
     if isinstance(loaded, MeanParams | StreamMeanParams):
         return {"x": arrays[0][0].astype(np.int32)}
     token = slice(place.index[0], place.index[0] + 1)
+    if isinstance(loaded, GateCodeParams):
+        gate, x = (each[0, token] for each in arrays)
+        return {"gate": gate.astype(np.int16), "x": x.astype(np.int32)}
     if not isinstance(loaded, Linear):
         return {"x": arrays[0][0, token].astype(np.int32)}
     codes = arrays[0][0]
@@ -187,6 +208,8 @@ def inputs_of(network: IntegerNetwork, pixels: Tensor, place: Place) -> Arrays:
     if isinstance(loaded, ResidualLinear):
         x = np.broadcast_to(arrays[1], (1, len(codes), loaded.outputs))
         found["x"] = x[0, token].astype(np.int32)
+    elif len(arrays) > 1:
+        found["logit_in"] = arrays[1][0, token].astype(np.int32)
     return found
 
 
@@ -220,8 +243,13 @@ class PartRun:
             depth, wide = loaded.q.outputs // loaded.heads, loaded.v.outputs // loaded.heads
             return {"q": (1, depth), "k": (keys, depth), "v": (keys, wide)}
         if isinstance(loaded, Linear):
-            x = {"x": (1, loaded.outputs)} if isinstance(loaded, ResidualLinear) else {}
-            return {"codes": (1, loaded.inputs), **x}
+            names = ["x"] if isinstance(loaded, ResidualLinear) else []
+            if isinstance(loaded, HeadLinear) and _follows_a_head(self.program, self.place.part):
+                names = ["logit_in"]
+            return {"codes": (1, loaded.inputs), **dict.fromkeys(names, (1, loaded.outputs))}
+        if isinstance(loaded, GateCodeParams):
+            step: Any = self.program.steps[int(self.place.part.split(".")[1])]
+            return dict.fromkeys(("gate", "x"), (1, step.fc2.inputs))
         if isinstance(loaded, NormParams | StreamNormParams):
             return {"x": (1, len(loaded.gain))}
         return {"x": (found.get("x", (1,))[0], self.program.head.linear.inputs)}
@@ -342,10 +370,13 @@ class PartRun:
                 module(*tensors, Part(self.place.part, keep, network.wide))
                 return kept
             # Its step has what comes behind this product: it runs on zeros until here.
-            module.register_forward_pre_hook(lambda _, given: (*tensors, *given[1:]))
+            first, *before = tensors
+            module.register_forward_pre_hook(lambda _, given: (first, *given[1:]))
             tokens = 1 + getattr(step, "first", 0)
             zeros = torch.zeros(1, tokens, loaded.inputs, dtype=torch.int64)
-            step(zeros, Part(name, keep, network.wide))
+            if isinstance(loaded, HeadLinear) and not before:
+                before = [torch.zeros((), dtype=torch.int64)]
+            step(zeros, Part(name, keep, network.wide), *before)
         return kept
 
     def _tables(self) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:

@@ -4,7 +4,7 @@ Every real number is taken as the model has it, in float64, and rounded once (SP
 "Parameters from real numbers").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim import LayerParams
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.activation_table import activation_table
+from bitlog2.sim.network.activation_table import activation_table, gate_table
 from bitlog2.sim.network.multiplier import (
     gain_and_shift,
     linear_bias,
@@ -26,6 +26,8 @@ from bitlog2.sim.network.multiplier import (
 from bitlog2.sim.network.parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -35,7 +37,13 @@ from bitlog2.sim.network.parameters import (
     StreamMeanParams,
     StreamNormParams,
 )
-from bitlog2.sim.network.program import ActivationLinear, CodeLinear, HeadLinear, ResidualLinear
+from bitlog2.sim.network.program import (
+    ActivationLinear,
+    CodeLinear,
+    GateLinear,
+    HeadLinear,
+    ResidualLinear,
+)
 
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
@@ -44,6 +52,8 @@ from ..ptq.quantizers import CodeUniform
 
 #: Fraction bits of the terms of a mean of normalized tokens, in steps of a code.
 _MEAN_BITS = 8
+#: Every row of a linear layer.
+ALL = slice(None)
 #: Fraction bits of the logits are looked for from here downwards.
 _MOST_LOGIT_BITS = 24
 
@@ -188,12 +198,17 @@ class UnitParameters:
             return CodeLinear(weights, ProductParams(product.zx, bias), params)
 
     def to_stream(
-        self, name: str, layer: IntegerLinear, bits: int, gains: Tensor | None = None
+        self,
+        name: str,
+        layer: IntegerLinear,
+        bits: int,
+        gains: Tensor | None = None,
+        rows: slice = ALL,
     ) -> ResidualLinear:
-        """Units 22 and 24: a linear layer whose outputs, times a gain each, are added."""
+        """Units 22 and 24: some rows of a linear layer, their outputs times a gain each added."""
         config = self.config
         with named(name):
-            scales = np.array(_product_scales(layer)) * 2.0**bits
+            scales = np.array(_product_scales(layer)[rows]) * 2.0**bits
             if gains is not None:
                 scales = scales * gains.detach().double().cpu().numpy()
             made = [
@@ -202,8 +217,8 @@ class UnitParameters:
             ]
             params = ResidualParams(tuple(abs(m) for m, _ in made), tuple(n for _, n in made))
             signs, product = np.where(scales < 0, -1, 1), self._product(layer)
-            bias = np.array(product.linear_bias) * signs
-            weights = (_weights(layer) * signs[:, None]).astype(_weights(layer).dtype)
+            bias, weights = np.array(product.linear_bias[rows]) * signs, _weights(layer)[rows]
+            weights = (weights * signs[:, None]).astype(weights.dtype)
             product = ProductParams(product.zx, tuple(bias.tolist()))
             return ResidualLinear(weights, product, params)
 
@@ -224,15 +239,51 @@ class UnitParameters:
         self, name: str, layer: IntegerLinear, function: str, target: CodeUniform
     ) -> ActivationLinear:
         """Units 22 and 29: a linear layer, and the table of the function of its outputs."""
-        low, high = self._seen[f"{name}.act"]
+        config, scale, zero = self.config, _scale(target).as_integer_ratio(), _zero(target)
+
+        def table(bits: int) -> tuple[int, ...]:
+            widths = {"u_bits": config.u_bits, "bits": target.bits}
+            return activation_table(function, bits, scale, zero, **widths)
+
         with named(f"{name}.fc1"):
-            bits, table = self._table(function, target, low, high)
-            reach = 2.0 ** (self.config.u_bits - 1 - bits)
-            self.choices.tables.append(TableChoice(name, low, high, bits, reach))
-            ratios = (each * 2.0**bits for each in _product_scales(layer))
-            m, n = multipliers(ratios, self.config.m_bits, self.config.max_n, "table scale")
-            params = ActivationParams(m, n, table)
+            m, n, made = self._table(name, function, layer, ALL, table, (zero, target.max_code))
+            params = ActivationParams(m, n, made)
             return ActivationLinear(_weights(layer), self._product(layer), params)
+
+    def gated(
+        self,
+        name: str,
+        layer: IntegerLinear,
+        function: str,
+        halves: tuple[slice, slice],
+        target: CodeUniform,
+    ) -> tuple[GateLinear, ResidualLinear, GateCodeParams]:
+        """Units 22, 29 and 32, and 22 and 24: a linear layer whose outputs are gates and values.
+
+        Args:
+            name: of the MLP.
+            layer: of both.
+            function: of the gates.
+            halves: rows of the gates, and of the values.
+            target: codes of what both make.
+        """
+        config, (gates, values) = self.config, halves
+        with named(f"{name}.fc1"):
+            m, n, table = self._table(
+                *(name, function, layer, gates),
+                lambda bits: gate_table(function, bits, u_bits=config.u_bits),
+                (0, (1 << config.u_bits + 1) - 1),
+            )
+            product = self._product(layer)
+            own = ProductParams(product.zx, product.linear_bias[gates])
+            gate = GateLinear(_weights(layer)[gates], own, GateParams(m, n, table))
+        bits = self.stream(f"{name}.value", [f"{name}.value"])
+        value = self.to_stream(f"{name}.fc1", layer, bits, rows=values)
+        unit = 2.0 ** -(self.choices.tables[-1].fraction_bits + 2 + bits)
+        with named(f"{name}.fc2"):
+            m, n = multipliers([unit / _scale(target)], config.m_bits, config.max_n, "gate scale")
+            params = GateCodeParams(m[0], n[0], _zero(target), target.bits)
+        return gate, value, params
 
     def mean(
         self, name: str, norm: nn.LayerNorm, bits: int, target: CodeUniform, tokens: int
@@ -249,25 +300,34 @@ class UnitParameters:
         m, n = multipliers([1.0 / tokens], self.config.m_bits, self.config.max_n, "mean")
         return StreamMeanParams(m[0], n[0])
 
-    def head(self, name: str, layer: IntegerLinear) -> HeadLinear:
-        """Units 22 and 31: the head, its logits in the finest LSB in which none can overflow."""
-        config, scales = self.config, _product_scales(layer)
-        with named(name):
-            weights, product = _weights(layer), self._product(layer)
-            for bits in range(_MOST_LOGIT_BITS, -1, -1):
-                ratios = (each * 2.0**bits for each in scales)
-                try:
-                    params = HeadParams(
-                        *multipliers(ratios, config.m_bits, config.max_n, "logit scale")
-                    )
-                    params.check_logits(config, weights.shape[1], product)
-                except ValueError:
-                    if bits == 0:
-                        raise
-                else:
-                    break
+    def heads(self, layers: Mapping[str, IntegerLinear]) -> list[HeadLinear]:
+        """Units 22 and 31: heads by name, whose mean the logits are.
+
+        Their LSB is the finest in which no logit can overflow.
+        """
+        for bits in range(_MOST_LOGIT_BITS, -1, -1):
+            try:
+                found = self._heads(layers, 2.0**bits / len(layers))
+            except ValueError:
+                if bits == 0:
+                    raise
+            else:
+                break
         self.choices.logit_bits = bits
-        return HeadLinear(weights, product, params)
+        return found
+
+    def _heads(self, layers: Mapping[str, IntegerLinear], unit: float) -> list[HeadLinear]:
+        config, found, largest = self.config, [], None
+        for name, layer in layers.items():
+            with named(name):
+                ratios = (each * unit for each in _product_scales(layer))
+                params = HeadParams(
+                    *multipliers(ratios, config.m_bits, config.max_n, "logit scale")
+                )
+                made = HeadLinear(_weights(layer), self._product(layer), params)
+                largest = params.check_logits(config, made.inputs, made.product, largest)
+                found.append(made)
+        return found
 
     def attention(self, name: str, attention: IntegerAttention) -> LayerParams:
         """Units 1 to 12: an attention."""
@@ -301,23 +361,37 @@ class UnitParameters:
         return gains, offsets, shifts
 
     def _table(
-        self, function: str, target: CodeUniform, low: float, high: float
-    ) -> tuple[int, tuple[int, ...]]:
-        """Return F_u and T of the finest u whose table is long enough.
+        self,
+        name: str,
+        function: str,
+        layer: IntegerLinear,
+        rows: slice,
+        table: Callable[[int], tuple[int, ...]],
+        ends: tuple[int, int],
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Return M, n and T of the finest u whose table is long enough.
 
-        At each end it reaches all inputs that were seen, or the code of all inputs beyond: above
-        the largest one, below that of 0; every function is past its minimum at -1.
+        At each end it reaches all inputs that were seen, or the entry of all inputs beyond: above
+        the largest one, below that of 0; every function is past its minimum at -2.
+
+        Args:
+            name: of the MLP.
+            function: of the table.
+            layer, rows: what gives the inputs.
+            table: T by F_u.
+            ends: its entry of 0, and the largest that there is.
         """
-        u_bits, scale = self.config.u_bits, _scale(target).as_integer_ratio()
-        for bits in range(u_bits - 1, -1, -1):
-            table = activation_table(
-                function, bits, scale, _zero(target), u_bits=u_bits, bits=target.bits
-            )
-            reach = 2.0 ** (u_bits - 1 - bits)
-            above = high <= reach - 2.0**-bits or table[-1] == target.max_code
-            below = -low <= reach or table[0] == _zero(target)
+        low, high = self._seen[f"{name}.act"]
+        config, (zero, top) = self.config, ends
+        for bits in range(config.u_bits - 1, -1, -1):
+            made = table(bits)
+            reach = 2.0 ** (config.u_bits - 1 - bits)
+            above = high <= reach - 2.0**-bits or made[-1] == top
+            below = -low <= reach or (made[0] == zero and reach >= 2)
             if above and below:
-                return bits, table
+                self.choices.tables.append(TableChoice(name, low, high, bits, reach))
+                ratios = (each * 2.0**bits for each in _product_scales(layer)[rows])
+                return *multipliers(ratios, config.m_bits, config.max_n, "table scale"), made
         raise ValueError(
             f"inputs of {function} must be from {-reach:.0f} to {reach - 1:.0f}, where its codes "
             f"change, got {low:.1f} to {high:.1f}"

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,44 +29,51 @@ from .quantizers import (
     UniformQuantizer,
     best_delta,
 )
+from .supported import refusal
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreForm:
-    """The constants of an attention layer's scores.
+    """What an attention layer's scores are made with.
 
-    scores = (q * query_scale) k^T * score_scale + position_bias
+    scores = (q_norm(q) * query_scale) k_norm(k)^T * score_scale + position_bias
 
     Attributes:
         num_heads: H.
         query_scale: factor of q before its quantizer: 1/sqrt(D) in Swin, else 1.
         score_scale: factor of the product after the quantizers: 1/sqrt(D) in ViT and DeiT, else 1.
         position_bias: (1, H, N, N) float32, Swin's relative position bias, or None.
+        q_norm, k_norm: layer norms of the channels of a head, or what leaves them as they are.
     """
 
     num_heads: int
     query_scale: float
     score_scale: float
     position_bias: Tensor | None
+    q_norm: nn.Module = field(default_factory=nn.Identity)
+    k_norm: nn.Module = field(default_factory=nn.Identity)
 
 
 def score_form(name: str, attention: Any) -> ScoreForm:
     """Return the form of timm's attention layer of that module name.
 
     Raises:
-        ValueError: the layer has a part that the datapath lacks.
+        ValueError: names a part of the layer that has no quantized form.
     """
     from timm.models.swin_transformer import WindowAttention
 
     if isinstance(attention, WindowAttention):
         bias = attention._get_rel_pos_bias().detach().clone()
         return ScoreForm(attention.num_heads, attention.scale, 1.0, bias)
-    parts = (attention.q_norm, attention.k_norm, getattr(attention, "norm", nn.Identity()))
-    if getattr(attention, "gate", None) is not None or not all(
-        isinstance(part, nn.Identity) for part in parts
-    ):
-        raise ValueError(f"layer {name}: attention must have no q/k norm, output norm or gate")
-    return ScoreForm(attention.num_heads, 1.0, attention.scale, None)
+    after = getattr(attention, "norm", nn.Identity())
+    if getattr(attention, "gate", None) is not None or not isinstance(after, nn.Identity):
+        raise ValueError(f"layer {name}: attention must have no output norm or gate")
+    norms = attention.q_norm, attention.k_norm
+    for part, norm in zip(("q_norm", "k_norm"), norms, strict=True):
+        affine = isinstance(norm, nn.LayerNorm) and norm.bias is not None
+        if not affine and not isinstance(norm, nn.Identity):
+            raise refusal(f"{name}.{part}", norm, "must be a LayerNorm of weight and bias")
+    return ScoreForm(attention.num_heads, 1.0, attention.scale, None, *norms)
 
 
 class SelfAttention(nn.Module):
@@ -93,6 +100,7 @@ class SelfAttention(nn.Module):
         self.qkv, self.proj = qkv, proj
         self.num_heads = form.num_heads
         self.query_scale, self.score_scale = form.query_scale, form.score_scale
+        self.q_norm, self.k_norm = form.q_norm, form.k_norm
         self.q_quantizer, self.k_quantizer, self.v_quantizer = quantizers
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,6 +108,7 @@ class SelfAttention(nn.Module):
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
+        q, k = self.q_norm(q), self.k_norm(k)
         return (q if self.query_scale == 1 else q * self.query_scale), k, v
 
     def forward(
@@ -130,7 +139,8 @@ class SelfAttention(nn.Module):
         """Freeze what is not frozen, from this input: q, k and v, then the quantizers after."""
         parts = self.split(x)
         if self.qkv.compensates:
-            balance(self.qkv, self.proj, *(part.transpose(1, 2).flatten(2) for part in parts[1:]))
+            k, v = (part.transpose(1, 2).flatten(2) for part in parts[1:])
+            balance(self.qkv, self.proj, k, v, self.k_norm)
             parts = self.split(x)
         quantizers = (self.q_quantizer, self.k_quantizer, self.v_quantizer)
         for quantizer, values in zip(quantizers, parts, strict=True):

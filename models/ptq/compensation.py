@@ -6,7 +6,7 @@ Hardware stays as it is: these are numbers that it loads.
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .quantizers import PERCENTILES, UniformQuantizer, percentiles
 
@@ -110,7 +110,9 @@ class _Regression:
 
 
 @torch.no_grad()
-def balance(qkv: "QuantizedLayer", proj: "QuantizedLayer", k: Tensor, v: Tensor) -> None:
+def balance(
+    qkv: "QuantizedLayer", proj: "QuantizedLayer", k: Tensor, v: Tensor, k_norm: nn.Module
+) -> None:
     """Centre the channels of k on zero, and make those of v equally wide.
 
     What attention gives stays as it was but for rounding, and so do the weight codes of qkv: a
@@ -119,7 +121,9 @@ def balance(qkv: "QuantizedLayer", proj: "QuantizedLayer", k: Tensor, v: Tensor)
 
     Args:
         qkv, proj: the layers around attention; qkv calibrated, proj not.
-        k, v: (B, N, C), what qkv gives on the calibration images.
+        k, v: (B, N, C), what attention has of them on the calibration images.
+        k_norm: layer norm of k, or nothing; its bias is that of every head, so that it takes the
+            mean of their centres.
     """
     low, high = (
         percentiles(torch.cat((k, v), dim=-1).flatten(0, 1).T, [each])[0]
@@ -129,7 +133,11 @@ def balance(qkv: "QuantizedLayer", proj: "QuantizedLayer", k: Tensor, v: Tensor)
     width = (high - low)[channels:]
     gain = torch.where(width > 0, width.mean() / width, 1.0).clamp(1 / _GAIN, _GAIN).to(v.dtype)
     assert qkv.bias is not None
-    qkv.bias[channels : 2 * channels] -= ((low + high) / 2)[:channels]
+    centre = ((low + high) / 2)[:channels]
+    if isinstance(k_norm, nn.LayerNorm):
+        k_norm.bias.sub_(centre.view(-1, len(k_norm.bias)).mean(dim=0))
+    else:
+        qkv.bias[channels : 2 * channels] -= centre
     qkv.bias[2 * channels :] *= gain
     qkv.weight[2 * channels :] *= gain.unsqueeze(1)
     qkv.weight_quantizer.delta[2 * channels :] *= gain.unsqueeze(1)

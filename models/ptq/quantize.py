@@ -424,7 +424,10 @@ def _integer_conv(conv: FloatConv2d, spec: QuantizationSpec) -> IntegerConv2d:
 def _integer_attention(module: FloatAttention, spec: QuantizationSpec) -> nn.Module:
     qkv: Any = module.qkv  # replaced by its integer form
     proj: Any = module.proj
-    form = ScoreForm(module.num_heads, module.query_scale, module.score_scale, module.position_bias)
+    form = ScoreForm(
+        *(module.num_heads, module.query_scale, module.score_scale, module.position_bias),
+        *(module.q_norm, module.k_norm),
+    )
     if is_coded(spec.scheme):
         return IntegerAttention(qkv, proj, form, spec.attention_config())
     if spec.scheme == "uniform_4":

@@ -56,6 +56,25 @@ def activation_table(
     return tuple(sat(_rounded(x, step) + zero, 0, (1 << bits) - 1) for x in floors)
 
 
+def gate_table(name: str, fraction_bits: int, *, u_bits: int) -> tuple[int, ...]:
+    """Return T[u] = RND(f(u / 2**F_u) * 2**(F_u + 2)), signed, from the smallest u on.
+
+    Two bits more than those of u hold every entry: no function is further from 0 than its input.
+
+    Args:
+        name, fraction_bits, u_bits: as of `activation_table`, F_u below u_bits.
+
+    Raises:
+        ValueError: as `activation_table`.
+
+    Source: SPEC.md BL2-GATE-01.
+    """
+    check_int("fraction_bits of u", fraction_bits, 0, u_bits - 1)
+    half, step = 1 << (u_bits + 1), (1, 1 << (fraction_bits + 2))
+    codes = activation_table(name, fraction_bits, step, half, u_bits=u_bits, bits=u_bits + 2)
+    return tuple(code - half for code in codes)
+
+
 def _rounded(floor: int, step: int) -> int:
     """Return RND(f / s) of the f whose floor on the grid is given; s is `step` there.
 
@@ -83,7 +102,16 @@ def gelu(u: int, fraction_bits: int) -> int:
 
 def quick_gelu(u: int, fraction_bits: int) -> int:
     """Return floor of x / (1 + exp(-1.702 * x)) on the grid."""
-    fall = _exponential(851 * abs(u), 500 << fraction_bits)
+    return _logistic(u, fraction_bits, _exponential(851 * abs(u), 500 << fraction_bits))
+
+
+def silu(u: int, fraction_bits: int) -> int:
+    """Return floor of x / (1 + exp(-x)) on the grid."""
+    return _logistic(u, fraction_bits, _exponential(abs(u), 1 << fraction_bits))
+
+
+def _logistic(u: int, fraction_bits: int, fall: int) -> int:
+    """Return floor of x / (1 + e) for x > 0 and of x * e / (1 + e) for x < 0; e is `fall`."""
     return _less_share(u, fraction_bits, fall * _ONE // (_ONE + fall))
 
 
@@ -160,4 +188,5 @@ ACTIVATIONS: dict[str, Callable[[int, int], int]] = {
     "gelu": gelu,
     "quick_gelu": quick_gelu,
     "relu": relu,
+    "silu": silu,
 }

@@ -1,6 +1,6 @@
 """What the layers of a network load: integers per layer, and per channel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,11 +65,7 @@ class CodeParams(NetworkParameters):
     def check(self, config: Configuration, channels: int | None = None) -> None:
         """Refuse what this hardware cannot hold, and a zero point beyond the bits of its codes."""
         super().check(config, channels)
-        if self.linear_zero >> self.y_bits:
-            raise ValueError(
-                f"linear_zero must be from 0 to {(1 << self.y_bits) - 1}, a code of "
-                f"{self.y_bits} bits, got {self.linear_zero}"
-            )
+        _check_zero("linear_zero", self.linear_zero, self.y_bits)
 
 
 @dataclass(frozen=True)
@@ -131,11 +127,61 @@ class ActivationParams(NetworkParameters):
     def check(self, config: Configuration, channels: int | None = None) -> None:
         """Refuse what this hardware cannot hold, and a table without an entry for each u."""
         super().check(config, channels)
-        if len(self.table) != 1 << config.width("u"):
-            raise ValueError(
-                f"table must have {1 << config.width('u')} entries, one per u, "
-                f"got {len(self.table)}"
-            )
+        _check_entries("table", self.table, config)
+
+
+@dataclass(frozen=True)
+class GateParams(NetworkParameters):
+    """Units 29 and 32: M at least 1 and n per channel; T, signed, from the smallest u on."""
+
+    largest: ClassVar[Mapping[str, int]] = {
+        "activation_multiplier": _MULTIPLIER,
+        "activation_shift": _SHIFT,
+        "gate_table": (1 << 13) - 1,
+    }
+    activation_multiplier: tuple[int, ...]
+    activation_shift: tuple[int, ...]
+    gate_table: tuple[int, ...]
+
+    def check(self, config: Configuration, channels: int | None = None) -> None:
+        """Refuse what this hardware cannot hold, and a table without an entry for each u."""
+        super().check(config, channels)
+        _check_entries("gate_table", self.gate_table, config)
+
+
+@dataclass(frozen=True)
+class GateCodeParams(NetworkParameters):
+    """Unit 32: M at least 1 and n; zero point and bits of its codes."""
+
+    largest: ClassVar[Mapping[str, int]] = {
+        "gate_multiplier": _MULTIPLIER,
+        "gate_shift": _SHIFT,
+        "gate_zero": _CODE,
+        "y_bits": 8,
+    }
+    gate_multiplier: int
+    gate_shift: int
+    gate_zero: int
+    y_bits: int
+
+    def check(self, config: Configuration, channels: int | None = None) -> None:
+        """Refuse what this hardware cannot hold, and a zero point beyond the bits of its codes."""
+        super().check(config, channels)
+        _check_zero("gate_zero", self.gate_zero, self.y_bits)
+
+
+def _check_entries(name: str, table: tuple[int, ...], config: Configuration) -> None:
+    if len(table) != 1 << config.width("u"):
+        raise ValueError(
+            f"{name} must have {1 << config.width('u')} entries, one per u, got {len(table)}"
+        )
+
+
+def _check_zero(name: str, zero: int, bits: int) -> None:
+    if zero >> bits:
+        raise ValueError(
+            f"{name} must be from 0 to {(1 << bits) - 1}, a code of {bits} bits, got {zero}"
+        )
 
 
 @dataclass(frozen=True)
@@ -180,23 +226,35 @@ class HeadParams(NetworkParameters):
     head_multiplier: tuple[int, ...]
     head_shift: tuple[int, ...]
 
-    def check_logits(self, config: NetworkConfig, inputs: int, product: ProductParams) -> None:
-        """Refuse a class whose logit could pass int32 (BL2-HEAD-02).
+    def check_logits(
+        self,
+        config: NetworkConfig,
+        inputs: int,
+        product: ProductParams,
+        before: Sequence[int] | None = None,
+    ) -> list[int]:
+        """Return the largest magnitude of each class, and refuse one beyond int32 (BL2-HEAD-02).
 
         Args:
             config: the hardware.
             inputs: K of the head.
             product: its B.
+            before: the same of the head in front, whose logits these are added to; None for none.
 
         Raises:
             ValueError: names the class.
         """
-        largest = inputs * config.largest_term
-        loaded = zip(product.linear_bias, self.head_multiplier, self.head_shift, strict=True)
-        for place, (bias, multiplier, shift) in enumerate(loaded):
-            logit = rnd((largest + abs(bias)) * multiplier, shift)
-            if logit >= 1 << 31:
+        largest, found = inputs * config.largest_term, []
+        loaded = zip(
+            before or [0] * len(self.head_shift),
+            *(product.linear_bias, self.head_multiplier, self.head_shift),
+            strict=True,
+        )
+        for place, (start, bias, multiplier, shift) in enumerate(loaded):
+            found.append(start + rnd((largest + abs(bias)) * multiplier, shift))
+            if found[-1] >= 1 << 31:
                 raise ValueError(
                     f"logit of class {place} must be at most {(1 << 31) - 1}: M = {multiplier} and "
-                    f"n = {shift} take {inputs} inputs to {logit}"
+                    f"n = {shift} take {inputs} inputs to {found[-1]}"
                 )
+        return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,8 @@ from .config import NetworkConfig
 from .parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -146,10 +148,35 @@ class ResidualLinear(Linear):
 
 
 @dataclass(frozen=True, eq=False)
+class NormedLinear:
+    """Units 22 and 24, then 25 to 28 head by head: q or k with a layer norm of a head's channels.
+
+    Attributes:
+        linear: what is added to is 0: a stream of its own, whose LSB may be another.
+        norm: of the D channels of a head, the same for each.
+    """
+
+    linear: ResidualLinear
+    norm: NormParams
+
+    @property
+    def outputs(self) -> int:
+        """H * D."""
+        return self.linear.outputs
+
+
+@dataclass(frozen=True, eq=False)
 class ActivationLinear(Linear):
     """Units 22 and 29."""
 
     params: ActivationParams
+
+
+@dataclass(frozen=True, eq=False)
+class GateLinear(Linear):
+    """Units 22 and 29, and T of 32."""
+
+    params: GateParams
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +188,7 @@ class HeadLinear(Linear):
 
 def _check_inner(
     name: str,
-    linear: CodeLinear | ResidualLinear | ActivationLinear,
+    linear: CodeLinear | ResidualLinear | ActivationLinear | GateLinear,
     config: NetworkConfig,
     size: tuple[int, int],
     code_bits: int,
@@ -309,7 +336,8 @@ class Windows:
 class Attention:
     """Units 25 to 28, 22 and 23, attention, 22 and 24.
 
-    Heads are side by side in the outputs of q, k and v, and in the inputs of proj.
+    Heads are side by side in the outputs of q, k and v, and in the inputs of proj. In place of unit
+    23, q and k may have a norm: units 24 and 25 to 28.
 
     Attributes:
         norm: in front.
@@ -324,8 +352,8 @@ class Attention:
     """
 
     norm: NormParams
-    q: CodeLinear
-    k: CodeLinear
+    q: CodeLinear | NormedLinear
+    k: CodeLinear | NormedLinear
     v: CodeLinear
     heads: int
     params: LayerParams
@@ -340,6 +368,11 @@ class Attention:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _integers(name, getattr(self, name), 3, kind))
 
+    @property
+    def is_normed(self) -> bool:
+        """Whether q or k has a norm."""
+        return isinstance(self.q, NormedLinear) or isinstance(self.k, NormedLinear)
+
     def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> Stream:
         """Return the size of the stream behind it, that of the one in front.
 
@@ -349,18 +382,26 @@ class Attention:
         channels = stream.channels
         _check_norm(self.norm, config, channels)
         for name in ("q", "k", "v"):
-            linear: CodeLinear = getattr(self, name)
-            _check_inner(name, linear, config, (linear.outputs, channels), self.norm.y_bits)
+            made: CodeLinear | NormedLinear = getattr(self, name)
+            linear: CodeLinear | ResidualLinear
+            last: CodeParams | NormParams
+            if isinstance(made, NormedLinear):
+                linear, last = made.linear, made.norm
+            else:
+                linear, last = made, made.params
+            _check_inner(name, linear, config, (made.outputs, channels), self.norm.y_bits)
             bits = getattr(attention, f"{name}_bits")
-            if linear.params.y_bits != bits:
+            if last.y_bits != bits:
                 raise ValueError(
-                    f"{name}: y_bits must be {bits}, those of attention, got {linear.params.y_bits}"
+                    f"{name}: y_bits must be {bits}, those of attention, got {last.y_bits}"
                 )
-            if linear.outputs % self.heads:
+            if made.outputs % self.heads:
                 raise ValueError(
-                    f"{name}: outputs must be a multiple of {self.heads} heads, "
-                    f"got {linear.outputs}"
+                    f"{name}: outputs must be a multiple of {self.heads} heads, got {made.outputs}"
                 )
+            if isinstance(last, NormParams):
+                with within(f"{name}: norm"):
+                    last.check(config, made.outputs // self.heads)
         if self.k.outputs != self.q.outputs:
             raise ValueError(
                 f"k: outputs must be {self.q.outputs}, those of q, got {self.k.outputs}"
@@ -426,6 +467,41 @@ class Mlp:
 
 
 @dataclass(frozen=True, eq=False)
+class GatedMlp:
+    """Units 25 to 28; 22, 29 and T of 32, and 22 and 24; 32, 22 and 24.
+
+    Attributes:
+        norm: in front.
+        gate: with the activation behind it.
+        value: what the gate is multiplied by; what is added to is 0: a stream of its own.
+        product: of both.
+        fc2: added to the stream; its factor holds a layer scale.
+    """
+
+    norm: NormParams
+    gate: GateLinear
+    value: ResidualLinear
+    product: GateCodeParams
+    fc2: ResidualLinear
+
+    def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> Stream:
+        """Return the size of the stream behind it, that of the one in front.
+
+        Raises:
+            ValueError: the hardware cannot hold it, or it is not of such a stream.
+        """
+        channels, hidden = stream.channels, self.gate.outputs
+        _check_norm(self.norm, config, channels)
+        _check_inner("gate", self.gate, config, (hidden, channels), self.norm.y_bits)
+        _check_inner("value", self.value, config, (hidden, channels), self.norm.y_bits)
+        with within("product"):
+            self.product.check(config)
+            check_int("y_bits", self.product.y_bits, 2, config.a_bits)
+        _check_inner("fc2", self.fc2, config, (channels, hidden), self.product.y_bits)
+        return stream
+
+
+@dataclass(frozen=True, eq=False)
 class Merging:
     """Units 25 to 28, 22 and 24: two by two tokens as one, in front of a stage of Swin.
 
@@ -471,17 +547,17 @@ class Merging:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The last step, of one token in three forms.
+    """The last step, or one of them: of one token in three forms.
 
-    - `norm` alone: units 25 to 28 of token 0, the class token.
+    - `norm` alone: units 25 to 28 of a token, the class token say.
     - `mean` of `MeanParams` alone: units 25 to 27 and 30, the mean of normalized tokens.
     - `mean` of `StreamMeanParams` and `norm`: unit 30 of the stream, then units 25 to 28.
 
-    Then units 22 and 31.
+    Then units 22 and 31. Of several heads each adds its logits to those of the one in front.
 
     Attributes:
         norm, mean: as above.
-        first: the first token that a mean takes; 0 without one.
+        first: the token that a norm alone takes, or the first one that a mean takes.
         linear: (classes, C).
     """
 
@@ -497,7 +573,7 @@ class Head:
                 f"and a mean of the stream, got {type(self.norm).__name__} and "
                 f"{type(self.mean).__name__}"
             )
-        check_int("first", self.first, 0, LARGEST_SIDE if self.mean is not None else 0)
+        check_int("first", self.first, 0, LARGEST_SIDE)
 
     @property
     def code_bits(self) -> int:
@@ -506,29 +582,30 @@ class Head:
         assert isinstance(last, (NormParams, MeanParams))
         return last.y_bits
 
-    def check(self, config: NetworkConfig, attention: AttentionConfig, stream: Stream) -> None:
-        """Refuse what the hardware cannot hold, or is not of such a stream.
+    def check(self, config: NetworkConfig, stream: Stream, before: list[int] | None) -> list[int]:
+        """Return the largest magnitude of each logit, behind that of the head in front.
 
         Raises:
-            ValueError: names what is legal.
+            ValueError: the hardware cannot hold it, or it is not of such a stream.
         """
         channels = stream.channels
+        check_int("first", self.first, 0, stream.tokens - 1)
         if self.norm is not None:
             with within("norm"):
                 self.norm.check(config, channels)
         if self.mean is not None:
             with within("mean"):
                 self.mean.check(config, channels)
-            check_int("first", self.first, 0, stream.tokens - 1)
             check_int("tokens of the mean", stream.tokens - self.first, 1, config.max_tokens)
         with within("linear"):
-            size = self.linear.outputs, channels
-            _check_outer(self.linear, config, size, self.code_bits)
-            self.linear.params.check(config, self.linear.outputs)
-            self.linear.params.check_logits(config, self.linear.inputs, self.linear.product)
+            linear = self.linear
+            size = linear.outputs if before is None else len(before), channels
+            _check_outer(linear, config, size, self.code_bits)
+            linear.params.check(config, linear.outputs)
+            return linear.params.check_logits(config, linear.inputs, linear.product, before)
 
 
-Block = Attention | Mlp | Merging
+Block = Attention | Mlp | GatedMlp | Merging
 Step = PatchEmbedding | Block | Head
 
 
@@ -538,7 +615,7 @@ class Program:
 
     Attributes:
         network, attention: the hardware.
-        steps: a `PatchEmbedding`, blocks, and a `Head`.
+        steps: a `PatchEmbedding`, blocks, and a `Head` or several, of as many classes.
         source: what it was made from, for people.
         seed: of the calibration, or None.
         resize: the shorter side to which an image file is resized, before its centre is cut out;
@@ -560,23 +637,25 @@ class Program:
 
     def __post_init__(self) -> None:
         kinds = [type(step) for step in self.steps]
+        heads = len(self.heads)
         if (
-            len(kinds) < 2
+            not heads
             or kinds[0] is not PatchEmbedding
-            or kinds[-1] is not Head
-            or any(kind not in (Attention, Mlp, Merging) for kind in kinds[1:-1])
+            or any(kind not in get_args(Block) for kind in kinds[1 : len(kinds) - heads])
         ):
             raise TypeError(
-                "steps must be a PatchEmbedding, then Attention, Mlp or Merging, then a Head, got "
-                f"{', '.join(kind.__name__ for kind in kinds) or 'none'}"
+                "steps must be a PatchEmbedding, then Attention, Mlp, GatedMlp or Merging, then a "
+                f"Head or several, got {', '.join(kind.__name__ for kind in kinds) or 'none'}"
             )
         with within("steps.0"):
             stream = self.embedding.check(self.network)
         for place, step in enumerate(self.blocks, 1):
             with within(f"steps.{place}"):
                 stream = step.check(self.network, self.attention, stream)
-        with within(f"steps.{len(self.steps) - 1}"):
-            self.head.check(self.network, self.attention, stream)
+        logits = None
+        for place, head in enumerate(self.heads, 1 + len(self.blocks)):
+            with within(f"steps.{place}"):
+                logits = head.check(self.network, stream, logits)
         if self.resize is not None:
             side = max(self.embedding.height, self.embedding.width)
             check_int("resize", self.resize, side, LARGEST_SIDE)
@@ -590,15 +669,28 @@ class Program:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The steps between the first and the last."""
-        return tuple(step for step in self.steps[1:-1] if isinstance(step, Block))
+        """The steps between the embedding and the heads."""
+        return tuple(step for step in self.steps[1:] if isinstance(step, Block))
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The last steps: each adds its logits to those of the one in front."""
+        return tuple(step for step in self.steps if isinstance(step, Head))
 
     @property
     def head(self) -> Head:
         """The last step."""
-        step = self.steps[-1]
-        assert isinstance(step, Head)
-        return step
+        return self.heads[-1]
+
+    @property
+    def version(self) -> int:
+        """The first version of the network's specification that has all of its steps."""
+        blocks = any(
+            isinstance(each, GatedMlp) or (isinstance(each, Attention) and each.is_normed)
+            for each in self.blocks
+        )
+        token = self.head.mean is None and self.head.first > 0
+        return 3 if len(self.heads) > 1 or token or blocks else 2
 
     @property
     def classes(self) -> int:

@@ -31,6 +31,8 @@ from .datapath import NETWORK_VERSION
 from .program import Program, Step, within
 
 FORMAT = "bitlog2-program-1"
+#: Versions of the network's specification whose programs are read.
+_VERSIONS = range(2, NETWORK_VERSION + 1)
 #: What safetensors calls the types that a program has.
 _TYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
@@ -49,7 +51,8 @@ class Header(Document, frozen=True, kw_only=True):
 
     Attributes:
         format: of the file.
-        network_version, attention_version: of the specification of either.
+        network_version: the first of the network's specification that has all steps.
+        attention_version: of attention's specification.
         network, attention: the configurations, every field.
         source: what the program was made from, for people.
         seed: of the calibration, or null.
@@ -88,7 +91,7 @@ def program_bytes(program: Program) -> tuple[bytes, str]:
     steps = [_parts(step, f"steps.{place}", tensors) for place, step in enumerate(program.steps)]
     document = checked(
         Header, "program",
-        format=FORMAT, network_version=NETWORK_VERSION, attention_version=SPECIFICATION_VERSION,
+        format=FORMAT, network_version=program.version, attention_version=SPECIFICATION_VERSION,
         network=program.network.as_dict(), attention=program.attention.as_dict(),
         source=program.source, seed=program.seed, resize=program.resize, steps=steps,
     )  # fmt: skip
@@ -164,19 +167,25 @@ def program_of(content: bytes) -> tuple[Program, str]:
         raise ValueError(f"tensors must be those of the steps, got {brief(min(tensors))} too")
     network = NetworkConfig.from_mapping(header.network, complete=True)
     attention = AttentionConfig.from_mapping(header.attention, complete=True)
-    about = header.source, header.seed, header.resize
-    return Program(network, attention, steps, *about), digest
+    program = Program(network, attention, steps, header.source, header.seed, header.resize)
+    if header.network_version != program.version:
+        raise ValueError(
+            f"network_version must be {program.version}, the first that has all steps, "
+            f"got {header.network_version}"
+        )
+    return program, digest
 
 
 def _check_versions(values: Any) -> None:
     """Say first what another version of the project would have written."""
-    for name, wanted in (
-        ("format", FORMAT),
-        ("network_version", NETWORK_VERSION),
-        ("attention_version", SPECIFICATION_VERSION),
+    for name, legal in (
+        ("format", (FORMAT,)),
+        ("network_version", _VERSIONS),
+        ("attention_version", (SPECIFICATION_VERSION,)),
     ):
         found = values.get(name) if isinstance(values, dict) else None
-        if found != wanted:
+        if found not in legal:
+            wanted = " or ".join(map(str, legal))
             raise ValueError(f"{name} must be {wanted}, got {brief(found)}")
 
 

@@ -14,18 +14,21 @@ from numpy.typing import NDArray
 from ..checks import check_int
 from ..heads import AttentionTrace, attention
 from ..threads import Work, each_part, usable_processors
-from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from .parameters import GateCodeParams, MeanParams, NormParams, StreamMeanParams, StreamNormParams
 from .product import Product, product_of
 from .program import (
     ActivationLinear,
     Attention,
     Block,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -33,6 +36,7 @@ from .program import (
     Windows,
 )
 from .units.activation import activation_kernel
+from .units.gate import gate_kernel
 from .units.head import head_kernel
 from .units.image_requantizer import image_requantizer_kernel
 from .units.linear_requantizer import linear_requantizer_kernel
@@ -101,7 +105,10 @@ class Simulator:
         x = steps.embedding(pixels, self.program.embedding)
         for place, step in enumerate(self.program.blocks, 1):
             x = steps.block(f"steps.{place}", step, x)
-        logits = steps.head(f"steps.{len(self.program.steps) - 1}", self.program.head, x)
+        logits = np.zeros((len(pixels), 1, self.program.classes), np.int32)
+        for place, head in enumerate(self.program.heads, 1 + len(self.program.blocks)):
+            logits = steps.head(f"steps.{place}", head, x, logits)
+        logits = logits[:, 0]
         return Inference(logits, steps.saturated)
 
 
@@ -193,13 +200,15 @@ class _Simulation:
     def block(self, name: str, step: Block, x: Tokens) -> Tokens:
         if isinstance(step, Attention):
             return self.attention(name, step, x)
+        if isinstance(step, GatedMlp):
+            return self.gated_mlp(name, step, x)
         return self.mlp(name, step, x) if isinstance(step, Mlp) else self.merging(name, step, x)
 
     def attention(self, name: str, step: Attention, x: Tokens) -> Tokens:
         codes = self.norm(f"{name}.norm", step.norm, x)
         q, k, v = (
-            _heads(self.codes(f"{name}.{part}", linear, codes), step)
-            for part, linear in (("q", step.q), ("k", step.k), ("v", step.v))
+            _heads(self.projected(f"{name}.{part}", made, step.heads, codes), step)
+            for part, made in (("q", step.q), ("k", step.k), ("v", step.v))
         )
         groups = len(q)
         masked, bias = step.masked, step.bias
@@ -223,9 +232,27 @@ class _Simulation:
         o = _tokens(found, step, x.shape[:2])
         return self.added(f"{name}.proj", step.proj, o, x)
 
+    def projected(
+        self, part: str, made: CodeLinear | NormedLinear, heads: int, codes: Tokens
+    ) -> Tokens:
+        if isinstance(made, CodeLinear):
+            return self.codes(part, made, codes)
+        nothing = np.zeros((1, made.outputs), np.int32)
+        x = self.added(f"{part}.linear", made.linear, codes, nothing)
+        by_head = x.reshape(len(x), -1, made.outputs // heads)
+        return self.norm(f"{part}.norm", made.norm, by_head).reshape(x.shape)
+
     def mlp(self, name: str, step: Mlp, x: Tokens) -> Tokens:
         codes = self.norm(f"{name}.norm", step.norm, x)
         hidden = self.activated(f"{name}.fc1", step.fc1, codes)
+        return self.added(f"{name}.fc2", step.fc2, hidden, x)
+
+    def gated_mlp(self, name: str, step: GatedMlp, x: Tokens) -> Tokens:
+        codes = self.norm(f"{name}.norm", step.norm, x)
+        gate = self.gates(f"{name}.gate", step.gate, codes)
+        nothing = np.zeros((1, step.value.outputs), np.int32)
+        value = self.added(f"{name}.value", step.value, codes, nothing)
+        hidden = self.multiplied(f"{name}.product", step.product, gate, value)
         return self.added(f"{name}.fc2", step.fc2, hidden, x)
 
     def merging(self, name: str, step: Merging, x: Tokens) -> Tokens:
@@ -237,17 +264,17 @@ class _Simulation:
         nothing = np.zeros((1, step.reduction.outputs), np.int32)
         return self.added(f"{name}.reduction", step.reduction, codes, nothing)
 
-    def head(self, name: str, step: Head, x: Tokens) -> NDArray[np.int32]:
+    def head(self, name: str, step: Head, x: Tokens, before: Tokens) -> Tokens:
         mean, norm, part = step.mean, step.norm, f"{name}.mean"
         if isinstance(mean, MeanParams):
             codes = self.mean_of_norm(part, mean, x[:, step.first :])
         elif norm is not None:
             if mean is None:
-                pooled = np.ascontiguousarray(x[:, :1])
+                pooled = np.ascontiguousarray(x[:, step.first : step.first + 1])
             else:
                 pooled = self.stream_mean(part, mean, x[:, step.first :])
             codes = self.norm(f"{name}.norm", norm, pooled)
-        return self.logits(f"{name}.linear", step.linear, codes)[:, 0]
+        return self.logits(f"{name}.linear", step.linear, codes, before)
 
     # -- Linear layers
 
@@ -311,22 +338,51 @@ class _Simulation:
         return found
 
     def activated(self, part: str, linear: ActivationLinear, codes: Tokens) -> Tokens:
+        table = np.array(linear.params.table, np.uint8)
+        u, found = self.looked_up(part, linear, table, codes)
+        self.note(part, "activation", u=u, activation_code=found)
+        return found
+
+    def gates(self, part: str, linear: GateLinear, codes: Tokens) -> Tokens:
+        table = np.array(linear.params.gate_table, np.int16)
+        u, found = self.looked_up(part, linear, table, codes)
+        self.note(part, "activation", u=u)
+        self.note(part, "gate", gate=found)
+        return found
+
+    def looked_up(
+        self, part: str, linear: ActivationLinear | GateLinear, table: NDArray[Any], codes: Tokens
+    ) -> tuple[Tokens, Tokens]:
+        """Return u, and its entries of a table."""
         p = linear.params
         loaded = _loaded(p.activation_multiplier, p.activation_shift)
-        table = np.array(p.table, np.uint8)
-        u, found = (_like(codes, linear.outputs, kind) for kind in (np.int16, np.uint8))
+        u, found = (_like(codes, linear.outputs, kind) for kind in (np.int16, table.dtype.type))
         inputs, flat = (each.reshape(-1, linear.outputs) for each in (u, found))
 
         def look_up(tile: slice, acc: Tokens) -> None:
             activation_kernel(acc, *loaded, table, inputs[tile], flat[tile])
 
         self.accumulators(part, linear, codes, look_up)
-        self.note(part, "activation", u=u, activation_code=found)
+        return u, found
+
+    def multiplied(self, part: str, p: GateCodeParams, gate: Tokens, x: Tokens) -> Tokens:
+        loaded = _loaded((p.gate_multiplier, p.gate_shift, p.gate_zero, (1 << p.y_bits) - 1))[0]
+        found = _like(x, x.shape[2], np.uint8)
+        g, value, flat = (each.reshape(-1, x.shape[2]) for each in (gate, x, found))
+
+        def multiply(tile: slice) -> None:
+            gate_kernel(g[tile], value[tile], *loaded, flat[tile])
+
+        self.tiles(len(flat), x.shape[2], multiply)
+        self.note(part, "gate", gate_code=found)
         return found
 
-    def logits(self, part: str, linear: HeadLinear, codes: Tokens) -> NDArray[np.int32]:
+    def logits(
+        self, part: str, linear: HeadLinear, codes: Tokens, before: Tokens | None = None
+    ) -> Tokens:
         loaded = _loaded(linear.params.head_multiplier, linear.params.head_shift)
         found = _like(codes, linear.outputs, np.int32)
+        found[:] = 0 if before is None else before
         flat = found.reshape(-1, linear.outputs)
 
         def scale(tile: slice, acc: Tokens) -> None:

@@ -1,6 +1,7 @@
 """The specification of the network: one value or one token at a time, unbounded integers."""
 
 from .units.activation import activation, activation_input
+from .units.gate import gate_code
 from .units.head import head, prediction
 from .units.image_requantizer import image_requantizer
 from .units.linear_accumulator import linear_accumulator
@@ -16,6 +17,7 @@ __all__ = [
     "activation",
     "activation_input",
     "centred",
+    "gate_code",
     "head",
     "image_requantizer",
     "linear_accumulator",

@@ -10,17 +10,20 @@ import numpy as np
 from ..config import AttentionConfig
 from ..spec import RowTrace, attention_row
 from .config import NetworkConfig
-from .parameters import MeanParams, NormParams, StreamMeanParams, StreamNormParams
+from .parameters import GateCodeParams, MeanParams, NormParams, StreamMeanParams, StreamNormParams
 from .program import (
     ActivationLinear,
     Attention,
     Block,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Linear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -31,6 +34,7 @@ from .spec import (
     activation,
     activation_input,
     centred,
+    gate_code,
     head,
     image_requantizer,
     linear_accumulator,
@@ -62,10 +66,12 @@ def walk(image: Sequence[Sequence[Row]], program: Program, trace: Trace | None =
         trace: as `Trace`, without the axis of images.
     """
     steps = Walk(program.network, program.attention, trace)
-    x = steps.embedding(image, program.embedding)
+    x, logits = steps.embedding(image, program.embedding), [0] * program.classes
     for place, step in enumerate(program.blocks, 1):
         x = steps.block(f"steps.{place}", step, x)
-    return steps.head(f"steps.{len(program.steps) - 1}", program.head, x)
+    for place, last in enumerate(program.heads, 1 + len(program.blocks)):
+        logits = steps.head(f"steps.{place}", last, x, logits)
+    return logits
 
 
 class Walk:
@@ -117,13 +123,15 @@ class Walk:
         """Return the stream behind a block."""
         if isinstance(step, Attention):
             return self.attention(name, step, x)
+        if isinstance(step, GatedMlp):
+            return self.gated_mlp(name, step, x)
         return self.mlp(name, step, x) if isinstance(step, Mlp) else self.merging(name, step, x)
 
     def attention(self, name: str, step: Attention, x: Rows) -> Rows:
         """Return the stream behind an attention."""
         codes = self.norm(f"{name}.norm", step.norm, x)
-        q = self.codes(f"{name}.q", step.q, codes)
-        k = self.codes(f"{name}.k", step.k, codes)
+        q = self.projected(f"{name}.q", step.q, step.heads, codes)
+        k = self.projected(f"{name}.k", step.k, step.heads, codes)
         v = self.codes(f"{name}.v", step.v, codes)
         o = [[0] * step.v.outputs for _ in x]
         rows = []
@@ -136,6 +144,21 @@ class Walk:
                     rows.append(found)
         self.note_rows(f"{name}.attention", rows, len(rows) // len(seen))
         return self.added(f"{name}.proj", step.proj, o, x)
+
+    def projected(
+        self, part: str, made: CodeLinear | NormedLinear, heads: int, codes: Rows
+    ) -> Rows:
+        """Return the codes of q or k of each token, normalized head by head where they are."""
+        if isinstance(made, CodeLinear):
+            return self.codes(part, made, codes)
+        x = self.added(f"{part}.linear", made.linear, codes, [[0] * made.outputs for _ in codes])
+        depth = made.outputs // heads
+        parts = [row[start : start + depth] for row in x for start in range(0, len(row), depth)]
+        found = self.norm(f"{part}.norm", made.norm, parts)
+        return [
+            [code for part in found[token : token + heads] for code in part]
+            for token in range(0, len(found), heads)
+        ]
 
     def row(
         self,
@@ -170,6 +193,15 @@ class Walk:
         hidden = self.activated(f"{name}.fc1", step.fc1, codes)
         return self.added(f"{name}.fc2", step.fc2, hidden, x)
 
+    def gated_mlp(self, name: str, step: GatedMlp, x: Rows) -> Rows:
+        """Return the stream behind a gated MLP."""
+        codes = self.norm(f"{name}.norm", step.norm, x)
+        gate = self.gates(f"{name}.gate", step.gate, codes)
+        zeros = [[0] * step.value.outputs for _ in codes]
+        value = self.added(f"{name}.value", step.value, codes, zeros)
+        hidden = self.multiplied(f"{name}.product", step.product, gate, value)
+        return self.added(f"{name}.fc2", step.fc2, hidden, x)
+
     def merging(self, name: str, step: Merging, x: Rows) -> Rows:
         """Return the stream of a quarter of the tokens."""
         corners = [
@@ -183,17 +215,17 @@ class Walk:
         zeros = [[0] * step.reduction.outputs for _ in codes]
         return self.added(f"{name}.reduction", step.reduction, codes, zeros)
 
-    def head(self, name: str, step: Head, x: Rows) -> list[int]:
-        """Return the logits."""
+    def head(self, name: str, step: Head, x: Rows, before: Row) -> list[int]:
+        """Return the logits, added to those of the head in front."""
         if step.mean is None:
-            pooled = x[:1]
+            pooled = x[step.first : step.first + 1]
         elif isinstance(step.mean, StreamMeanParams):
             pooled = [self.stream_mean(f"{name}.mean", step.mean, x[step.first :])]
         else:
             codes = [self.mean_of_norm(name, step.mean, x[step.first :])]
         if step.norm is not None:
             codes = self.norm(f"{name}.norm", step.norm, pooled)
-        return self.logits(f"{name}.linear", step.linear, codes)
+        return self.logits(f"{name}.linear", step.linear, codes, [before])
 
     # -- Units
 
@@ -241,21 +273,47 @@ class Walk:
 
     def activated(self, part: str, linear: ActivationLinear, codes: Rows) -> Rows:
         """Return codes of the activation: units 22 and 29."""
-        p = linear.params
-        loaded = list(zip(p.activation_multiplier, p.activation_shift, strict=True))
-        u = [
-            [activation_input(a, m, n, self.config) for a, (m, n) in zip(acc, loaded, strict=True)]
-            for acc in self.accumulators(part, linear, codes)
-        ]
-        found = [[activation(value, p.table) for value in row] for row in u]
+        u = self.activation_inputs(part, linear, codes)
+        found = [[activation(value, linear.params.table) for value in row] for row in u]
         self.note(part, "activation", u=u, activation_code=found)
         return found
 
-    def logits(self, part: str, linear: HeadLinear, codes: Rows) -> list[int]:
-        """Return the logits of the codes of one token: units 22 and 31."""
-        (acc,) = self.accumulators(part, linear, codes)
+    def activation_inputs(
+        self, part: str, linear: ActivationLinear | GateLinear, codes: Rows
+    ) -> Rows:
+        """Return u: units 22 and 29."""
         p = linear.params
-        loaded = zip(acc, p.head_multiplier, p.head_shift, strict=True)
+        loaded = list(zip(p.activation_multiplier, p.activation_shift, strict=True))
+        return [
+            [activation_input(a, m, n, self.config) for a, (m, n) in zip(acc, loaded, strict=True)]
+            for acc in self.accumulators(part, linear, codes)
+        ]
+
+    def gates(self, part: str, linear: GateLinear, codes: Rows) -> Rows:
+        """Return g: units 22 and 29, and T of 32."""
+        u = self.activation_inputs(part, linear, codes)
+        found = [[activation(value, linear.params.gate_table) for value in row] for row in u]
+        self.note(part, "activation", u=u)
+        self.note(part, "gate", gate=found)
+        return found
+
+    def multiplied(self, part: str, p: GateCodeParams, gate: Rows, x: Rows) -> Rows:
+        """Return codes of g times x: unit 32."""
+        loaded = p.gate_multiplier, p.gate_shift, p.gate_zero, p.y_bits
+        found = [
+            [gate_code(g, value, *loaded) for g, value in zip(*rows, strict=True)]
+            for rows in zip(gate, x, strict=True)
+        ]
+        self.note(part, "gate", gate_code=found)
+        return found
+
+    def logits(
+        self, part: str, linear: HeadLinear, codes: Rows, before: Sequence[Row] | None = None
+    ) -> list[int]:
+        """Return the logits of the codes of one token, added to `before`: units 22 and 31."""
+        (acc,), (start,) = self.accumulators(part, linear, codes), before or [[0] * linear.outputs]
+        p = linear.params
+        loaded = zip(acc, p.head_multiplier, p.head_shift, start, strict=True)
         found = [head(*each) for each in loaded]
         self.note(part, "head", logit=[found])
         return found

@@ -12,6 +12,7 @@ import numpy as np
 from bitlog2.sim.network import NetworkConfig, spec
 from bitlog2.sim.network.units import (
     activation,
+    gate,
     head,
     image_requantizer,
     linear_accumulator,
@@ -119,10 +120,15 @@ _UNITS = {
     "norm_requantizer": (_AFFINE, "int32_t y_bits, int32_t z", "uint8_t code"),
     "stream_norm": (_AFFINE, "int32_t z", "int32_t x"),
     "activation_input": (_SCALE, "int32_t acc", "int32_t u"),
+    "gate_code": (
+        _SCALE,
+        "int32_t zero, int32_t y_bits, int32_t gate, int32_t x",
+        "uint8_t code",
+    ),
     "mean_term": (_AFFINE, "int32_t z", "int32_t term"),
     "mean_code": (_SCALE, "int32_t y_bits, int64_t total", "uint8_t code"),
     "stream_mean": (_SCALE, "int64_t total", "int32_t mean"),
-    "head": (_SCALE, "int32_t acc", "int32_t logit"),
+    "head": (_SCALE, "int32_t acc, int32_t before", "int32_t logit"),
 }
 #: The loops, by unit; what all words share, such as the length of their rows, is one number.
 LOOPS = {name: _words(name, *kind) for name, kind in _UNITS.items()} | {
@@ -144,6 +150,11 @@ LOOPS = {name: _words(name, *kind) for name, kind in _UNITS.items()} | {
         "int32_t u, uint8_t table",
         "uint8_t code",
         "status[i] = bl2_activation(network, table, u[i], &code[i]);",
+    ),
+    "gate": Loop(
+        "int32_t u, int16_t table",
+        "int32_t gate",
+        "status[i] = bl2_gate(network, table, u[i], &gate[i]);",
     ),
     "mean_sum": Loop(
         "size_t row, size_t stride, int32_t term",
@@ -228,7 +239,7 @@ def count_of(unit: str, words: Words) -> int:
         return len(words["x"]) * len(words["w"])
     if unit == "mean_sum":
         return words["term"].shape[1]
-    row = {"norm_sums": "x", "activation": "u", "prediction": "logit"}.get(unit)
+    row = {"norm_sums": "x", "activation": "u", "gate": "u", "prediction": "logit"}.get(unit)
     return len(words[row or next(iter(LOOPS[unit].inputs))])
 
 
@@ -320,6 +331,8 @@ _SPECIFIED: dict[str, Callable[[NetworkConfig, Words], list[Any]]] = {
         lambda *each: spec.activation_input(*each, c), w, "acc", "m", "n"
     ),
     "activation": _entries,
+    "gate": _entries,
+    "gate_code": lambda c, w: _each(spec.gate_code, w, "gate", "x", "m", "n", "zero", "y_bits"),
     "mean_term": lambda c, w: _each(
         lambda *each: spec.mean_term(*each, c), w, "z", "gain", "offset", "shift"
     ),
@@ -328,7 +341,7 @@ _SPECIFIED: dict[str, Callable[[NetworkConfig, Words], list[Any]]] = {
     "stream_mean": lambda c, w: _each(
         lambda *each: spec.stream_mean(*each, c), w, "total", "m", "n"
     ),
-    "head": lambda c, w: _each(spec.head, w, "acc", "m", "n"),
+    "head": lambda c, w: _each(spec.head, w, "acc", "m", "n", "before"),
     "prediction": lambda c, w: [spec.prediction(row) for row in w["logit"].tolist()],
 }
 
@@ -451,13 +464,30 @@ def _inputs(c: NetworkConfig, w: Words) -> list[np.ndarray]:
 
 
 def _looked_up(c: NetworkConfig, w: Words) -> list[np.ndarray]:
-    """Unit 29 whose product is u itself."""
-    size = len(w["u"])
-    u, code = np.empty((1, size), np.int16), np.empty((1, size), np.uint8)
+    """Unit 29 whose product is u itself: codes, or gates."""
+    size, kind = len(w["u"]), np.uint8 if w["table"].min() >= 0 else np.int16
+    u, code = np.empty((1, size), np.int16), np.empty((1, size), kind)
     once, none = np.ones(size, np.int64), np.zeros(size, np.int64)
-    acc, table = w["u"].astype(np.int32)[None], w["table"].astype(np.uint8)
+    acc, table = w["u"].astype(np.int32)[None], w["table"].astype(kind)
     activation.activation_kernel(acc, once, none, table, u, code)
     return [code[0]]
+
+
+def _gated_codes(c: NetworkConfig, w: Words) -> list[np.ndarray]:
+    def codes(part: Words) -> np.ndarray:
+        g, x = part["gate"].astype(np.int16)[None], part["x"].astype(np.int32)[None]
+        m, n, zero = (int(part[name][0]) for name in ("m", "n", "zero"))
+        code = np.empty(g.shape, np.uint8)
+        gate.gate_kernel(g, x, m, n, zero, _top(part), code)
+        return code[0]
+
+    return _by_parts(codes, w, len(w["gate"]))
+
+
+def _added_logits(c: NetworkConfig, w: Words) -> list[np.ndarray]:
+    logit, acc = (w[name].astype(np.int32)[None] for name in ("before", "acc"))
+    head.head_kernel(acc, *_per_channel(w, "m", "n"), logit)
+    return [logit[0]]
 
 
 def _mean(w: Words, terms: np.ndarray, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
@@ -493,13 +523,15 @@ _KERNELS: dict[str, Callable[[NetworkConfig, Words], list[np.ndarray]]] = {
     ],
     "activation_input": _inputs,
     "activation": _looked_up,
+    "gate": _looked_up,
+    "gate_code": _gated_codes,
     "mean_term": lambda c, w: [
         _one_row(token_mean.mean_term_kernel, w, "z", ((1 << (c.mean_bits - 1)) - 1,), np.int32)
     ],
     "mean_sum": lambda c, w: [_mean(w, w["term"], 0, 0)[0]],
     "mean_code": lambda c, w: _of_totals(w, lambda part: (0, _top(part))),
     "stream_mean": lambda c, w: _of_totals(w, lambda _: (c.stream_min, c.stream_max)),
-    "head": lambda c, w: [_one_row(head.head_kernel, w, "acc", (), np.int32)],
+    "head": _added_logits,
     "prediction": lambda c, w: [w["logit"].argmax(axis=1)],
 }
 
@@ -656,6 +688,23 @@ def _channels(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
     }
 
 
+def _gates(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
+    """g and x of every magnitude, M and n by part; a quarter of the products are ties."""
+    words = {
+        "m": _per_part(rng, 1, (1 << c.m_bits) - 1, count) | _per_part(rng, 0, 1, count),
+        "n": _per_part(rng, 0, min(c.max_n, c.u_bits + c.stream_bits + c.m_bits), count),
+        **_bits(rng, c, count),
+        "gate": spread(rng, c.registers["gate"].bound, count),
+        "x": np.clip(spread(rng, 1 << (c.stream_bits - 1), count), c.stream_min, c.stream_max),
+    }
+    half = np.int64(1) << np.maximum(words["n"] - 1, 0)
+    here = (rng.random(count) < 0.25) & (half <= c.stream_max // 4) & (words["m"] & 1 == 1)
+    tied = (spread(rng, c.stream_max, count) // half | 1) * half
+    words["x"] = np.where(here & (abs(tied) <= c.stream_max), tied, words["x"])
+    words["gate"] = np.where(here, words["gate"] | 1, words["gate"])
+    return words
+
+
 def _terms(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
     rows = int(rng.integers(1, min(12, c.max_tokens) + 1))
     half = c.largest_mean_term
@@ -688,10 +737,17 @@ def _logits(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
 
 
 def _heads(rng: np.random.Generator, c: NetworkConfig, count: int) -> Words:
-    """Accumulators whose logit fits: those beyond are at the last one that does."""
+    """Accumulators whose logit fits: those beyond are at the last one that does.
+
+    Half of them stand behind another head, as large a logit in front as fits.
+    """
     words = _of_acc(rng, c, count)
     largest = (((1 << 31) - 2) << np.minimum(words["n"], 31)) // words["m"]
     words["acc"] = np.clip(words["acc"], -largest, largest)
+    alone = np.array(_each(spec.head, words, "acc", "m", "n"))
+    before = spread(rng, (1 << 31) - 1, count) * rng.integers(0, 2, count)
+    words["before"] = np.clip(alone + before, 1 - (1 << 31), (1 << 31) - 1) - alone
+    words["before"] = np.clip(words["before"], 1 - (1 << 31), (1 << 31) - 1)
     return words
 
 
@@ -712,6 +768,11 @@ _DRAWN: dict[str, Callable[[np.random.Generator, NetworkConfig, int], Words]] = 
         "table": rng.integers(0, 1 << c.code_bits, 1 << c.u_bits),
         "u": rng.integers(c.u_min, c.u_max + 1, n),
     },
+    "gate": lambda rng, c, n: {
+        "table": spread(rng, c.registers["gate"].bound, 1 << c.u_bits),
+        "u": rng.integers(c.u_min, c.u_max + 1, n),
+    },
+    "gate_code": _gates,
     "mean_term": _of_z,
     "mean_sum": _terms,
     "mean_code": _totals,
@@ -758,6 +819,8 @@ def corner_words(unit: str, config: NetworkConfig) -> Words:
         largest, z = (1 << (config.gain_bits - 1)) - 1, bounds["z"].bound
         gains, most = [0, 1, -1, 2, 3, largest, -largest], config.max_gain_shift
         words = _affine_corners("z", corners(-z, z), gains, most, config)
+    elif "gate" in kinds:
+        words = _scale_corners("gate", bounds["gate"].bound, config)
     elif "total" in kinds:
         words = _scale_corners("total", bounds["mean_sum"].bound, config)
     else:

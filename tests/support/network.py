@@ -13,6 +13,7 @@ from bitlog2.sim.network.product import ByteProduct, WordProduct
 from bitlog2.sim.network.program import Linear
 from bitlog2.sim.network.units import (
     activation,
+    gate,
     head,
     image_requantizer,
     linear_accumulator,
@@ -149,6 +150,14 @@ def activations(
     return u[0].tolist(), code[0].tolist()
 
 
+def gate_codes(g: ArrayLike, x: ArrayLike, m: int, n: int, zero: int, bits: int) -> list[list[int]]:
+    """Codes (T, O) of g and x (T, O)."""
+    g, x = _tile(g, np.int16), _tile(x, np.int32)
+    code = np.empty(g.shape, np.uint8)
+    gate.gate_kernel(g, x, m, n, zero, (1 << bits) - 1, code)
+    return code.tolist()
+
+
 def mean_terms(
     z: ArrayLike, gain: ArrayLike, offset: ArrayLike, n: ArrayLike, bits: int
 ) -> np.ndarray:
@@ -168,10 +177,10 @@ def means(terms: ArrayLike, m: int, n: int, low: int, high: int) -> tuple[list[i
     return total.tolist(), mean.tolist()
 
 
-def logits(acc: ArrayLike, m: ArrayLike, n: ArrayLike) -> list[int]:
-    """Logits of accumulators, each with its own M and n."""
+def logits(acc: ArrayLike, m: ArrayLike, n: ArrayLike, before: ArrayLike = 0) -> list[int]:
+    """Logits of accumulators, each with its own M and n, added to those before."""
     acc = _tile(acc, np.int32)
-    found = np.empty(acc.shape, np.int32)
+    found = np.array(np.broadcast_to(_tile(before, np.int32), acc.shape))
     head.head_kernel(acc, *_each(m, n, size=acc.shape[1]), found)
     return found[0].tolist()
 

@@ -1,5 +1,6 @@
 """Small random programs of every shape: a ViT, one with a mean, a Swin; and their images."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.parameters import (
     ActivationParams,
     CodeParams,
+    GateCodeParams,
+    GateParams,
     HeadParams,
     ImageParams,
     MeanParams,
@@ -22,10 +25,13 @@ from bitlog2.sim.network.program import (
     ActivationLinear,
     Attention,
     CodeLinear,
+    GatedMlp,
+    GateLinear,
     Head,
     HeadLinear,
     Merging,
     Mlp,
+    NormedLinear,
     PatchEmbedding,
     Program,
     ResidualLinear,
@@ -145,9 +151,24 @@ class Maker:
             bias, masked, windows,
         )  # fmt: skip
 
+    def normed(self, step: Attention) -> Attention:
+        """The same with a norm of q and of k."""
+        channels, depth = step.proj.outputs, step.q.outputs // step.heads
+        q, k = (NormedLinear(self.added(step.q.outputs, channels), self.norm(depth)) for _ in "qk")
+        return replace(step, q=q, k=k)
+
     def mlp(self, channels: int, hidden: int) -> Mlp:
         fc1 = self.activated(hidden, channels)
         return Mlp(self.norm(channels), fc1, self.added(channels, hidden))
+
+    def gated_mlp(self, channels: int, hidden: int) -> GatedMlp:
+        made, largest = self.linear(hidden, channels, self.top, 150), 4 * self.network.u_max
+        table = self.integers(-largest, largest, 1 << self.network.u_bits)
+        gate = GateLinear(**made, params=GateParams(*self.last, tuple(table.tolist())))
+        ((m,), (n,)) = self.ratios(1, self.top / (300 * largest))
+        product = GateCodeParams(m, n, self.top // 2, self.bits)
+        value, fc2 = self.added(hidden, channels), self.added(channels, hidden)
+        return GatedMlp(self.norm(channels), gate, value, product, fc2)
 
     def merging(self, height: int, width: int, channels: int, outputs: int) -> Merging:
         return Merging(height, width, self.norm(4 * channels), self.added(outputs, 4 * channels))
@@ -197,6 +218,15 @@ def swin(bits: int = 4, scheme: str = "RowMax_16", **network: int) -> Program:
     )  # fmt: skip
 
 
+def distilled(bits: int = 4, scheme: str = "BitLog2_Half_17", **network: int) -> Program:
+    """A class and a distillation token, each with a head; q and k normalized; a gated MLP."""
+    m = Maker(6, bits, scheme, **network)
+    return m.program(
+        m.embedding(8, prefix=2), m.normed(m.attends(8, 2)), m.gated_mlp(8, 12),
+        m.head(8, norm=m.norm(8)), m.head(8, norm=m.norm(8), first=1),
+    )  # fmt: skip
+
+
 def photo() -> Program:
     """Of three colours, made of image files."""
     m = Maker(4, 4, "RowMax_16")
@@ -212,7 +242,7 @@ def deit_base() -> Program:
     return m.program(embedding, *blocks, m.head(768, norm=m.norm(768)))
 
 
-PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin}
+PROGRAMS = {"vit": vit, "averaged": averaged, "swin": swin, "distilled": distilled}
 
 
 def images(program: Program, count: int, seed: int = 11) -> np.ndarray:

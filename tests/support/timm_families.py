@@ -62,20 +62,9 @@ FAMILIES = (
         "swin_s3_tiny_224",
         "img_size=64,window_size=(4,8),embed_dim=24,depths=(2,2),num_heads=(2,3)",
     ),
-    Family(
-        "DeiT, distilled",
-        "deit_tiny_distilled_patch16_224",
-        _SMALL,
-        "VisionTransformerDistilled",
-        _NETWORK,
-    ),
-    Family(
-        "DINOv2 giant (SwiGLU)",
-        "vit_giant_patch14_dinov2",
-        _SMALL_14,
-        "blocks.0.mlp (GluMlp)",
-        _NETWORK,
-    ),
+    Family("DeiT, distilled", "deit_tiny_distilled_patch16_224", _SMALL),
+    Family("ViT, q/k norm", VIT, f"{_SMALL},qk_norm=True"),
+    Family("DINOv2 giant (SwiGLU)", "vit_giant_patch14_dinov2", f"{_SMALL_14},init_values=0.5"),
     Family(
         "NaFlexViT",
         "naflexvit_base_patch16_gap",
@@ -89,12 +78,6 @@ FAMILIES = (
         _SMALL,
         "blocks.0 (ParallelThingsBlock)",
         _NETWORK,
-    ),
-    Family(
-        "ViT, q/k norm",
-        VIT,
-        f"{_SMALL},qk_norm=True",
-        "blocks.0.attn: attention must have no q/k norm",
     ),
     Family(
         "SigLIP (attention pooling)",

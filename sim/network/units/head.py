@@ -1,4 +1,4 @@
-"""Unit 31: the accumulators of the head as logits of one common LSB, and the prediction."""
+"""Unit 31: the accumulators of a head as logits of one common LSB, and the prediction."""
 
 from collections.abc import Sequence
 
@@ -21,26 +21,42 @@ PRODUCT = Port(
     register=True,
 )
 #: Parameters with which a logit could pass this are refused.
-LOGIT = Port("logit", "channel", (number(1) << 31) - 1, signed=True, register=True, dtype="int32")
+_LARGEST = (number(1) << 31) - 1
+#: Of the head in front; 0 without one.
+LOGIT_IN = Port("logit_in", "channel", _LARGEST, signed=True)
+LOGIT = Port("logit", "channel", _LARGEST, signed=True, register=True, dtype="int32")
 
 HEAD = Unit(
     "head",
     number=31,
-    declares=(MULTIPLIER, SHIFT, PRODUCT, LOGIT),
+    declares=(MULTIPLIER, SHIFT, PRODUCT, LOGIT_IN, LOGIT),
     streams=(
-        Stream("stimulus", "input", "case", ("linear_acc", "head_multiplier", "head_shift")),
+        Stream(
+            "stimulus",
+            "input",
+            "case",
+            ("linear_acc", "head_multiplier", "head_shift", "logit_in"),
+        ),
         Stream("expected", "output", "case", ("logit",)),
     ),
     makes=(("head", "expected", "logit"),),
     assumes=(SHIFT.bounded,),
     clocked=False,
-    version=2,
+    version=3,
 )
 
 
-def head(acc: int, multiplier: int, shift: int) -> int:
-    """Return L = RND(A * M >> n) of a class; it fits int32 by what loads (BL2-HEAD-01, -02)."""
-    return rnd(acc * multiplier, shift)
+def head(acc: int, multiplier: int, shift: int, before: int = 0) -> int:
+    """Return L = L' + RND(A * M >> n) of a class (BL2-HEAD-01, -04).
+
+    Args:
+        acc: A of the class.
+        multiplier, shift: M and n of the class.
+        before: L', the logit of the head in front; 0 without one.
+
+    It fits int32 by what loads (BL2-HEAD-02).
+    """
+    return before + rnd(acc * multiplier, shift)
 
 
 def prediction(logits: Sequence[int]) -> int:
@@ -50,10 +66,10 @@ def prediction(logits: Sequence[int]) -> int:
 
 @kernel
 def head_kernel(acc, multiplier, shift, logit):
-    """Write logit[t, o] of acc[t, o]; return nothing.
+    """Add to logit[t, o], the logit of the head in front, what acc[t, o] makes.
 
     acc: (T, O) int32; multiplier, shift: (O,) int64; logit: (T, O) int32.
     """
     for t in range(logit.shape[0]):
         for o in range(logit.shape[1]):
-            logit[t, o] = rnd_kernel(np.int64(acc[t, o]) * multiplier[o], shift[o])
+            logit[t, o] += rnd_kernel(np.int64(acc[t, o]) * multiplier[o], shift[o])
