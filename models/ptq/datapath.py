@@ -6,7 +6,8 @@ holds p exactly, where they count thresholds or find leading ones. RowMax's leve
 distance.
 
 The next register is written over the one before; where registers are asked for, each is copied
-first. So what is compared with the simulator is what the output codes are made of.
+first. So what is compared with the simulator is what the output codes are made of. Level, nibble
+and flag are made for who asks: sums take the values of levels.
 """
 
 from typing import NamedTuple

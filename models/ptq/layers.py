@@ -53,7 +53,7 @@ def exact_scores(
     if not (large and narrow and _int8_product_works()):
         return exact_matmul(q.float() - zq, (k.float() - zk).transpose(-2, -1), bound)
     score = torch.empty(*q.shape[:-1], k.shape[-2], dtype=torch.int32)
-    q, k = (q.to(torch.int8) - zq).flatten(0, 1), (k.to(torch.int8) - zk).flatten(0, 1)
+    q, k = (_as_int8(q) - zq).flatten(0, 1), (_as_int8(k) - zk).flatten(0, 1)
     for rows, keys, out in zip(q, k, score.flatten(0, 1), strict=True):
         torch._int_mm(rows, keys.t(), out=out)
     return score
@@ -84,13 +84,17 @@ def exact_accumulators(
     """
     narrow = x.device.type == "cpu" and int8_product_is_safe(x_max, weight_max)
     if narrow and _int8_product_works():
-        rows = x.reshape(-1, x.shape[-1])
-        rows = rows.view(torch.int8) if rows.dtype == torch.uint8 else rows.to(torch.int8)
+        rows = _as_int8(x.reshape(-1, x.shape[-1]))
         product = torch._int_mm(rows, weight.to(torch.int8).t())
         return product.view(*x.shape[:-1], len(weight))
     if bound is None:
         bound = x_max * weight_max * weight.shape[1]
     return exact_matmul(x, weight.t(), bound)
+
+
+def _as_int8(x: Tensor) -> Tensor:
+    """Return integers that int8 holds as int8."""
+    return x.view(torch.int8) if x.dtype == torch.uint8 else x.to(torch.int8)
 
 
 def int8_product_is_safe(x_max: int, weight_max: int) -> bool:
