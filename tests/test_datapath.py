@@ -10,6 +10,7 @@ from support.models import observed, random_inputs
 from support.quick import USUAL, quick_where
 
 import bitlog2.models
+from bitlog2.models.ptq import levels
 from bitlog2.models.ptq.datapath import AttentionDatapath
 from bitlog2.models.watch.check import Checker
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams
@@ -92,6 +93,107 @@ def test_datapath_one_changed_value_of_any_register_is_caught(register):
     assert differing == {register: 1}
 
 
+#: The most keys of a row whose quotients are float32, by the scheme, where e has 16 bits.
+FLOAT32_KEYS = {
+    "BitLog2_Single_16": 256,
+    "BitLog2_Single_17": 256,
+    "BitLog2_Half_16": 127,
+    "BitLog2_Half_17": 255,
+}
+
+
+def wrong_quotient_kinds(module):
+    """Schemes whose quotients are float32 for another number of keys, or an e that is too wide."""
+    wrong = [
+        scheme
+        for scheme, keys in FLOAT32_KEYS.items()
+        for kind, tokens in ((torch.float32, keys), (torch.float64, keys + 1))
+        if module.quotient_kind(SCHEMES[scheme], 16, tokens) != kind
+    ]
+    half = SCHEMES["BitLog2_Half_17"]
+    kinds = [module.quotient_kind(half, bits, 1) for bits in (22, 23)]
+    return wrong + ["wide e"] * (kinds != [torch.float32, torch.float64])
+
+
+def test_datapath_quotients_are_float32_where_it_tells_levels_apart():
+    assert wrong_quotient_kinds(levels) == []
+
+
+@pytest.mark.parametrize("scheme", FLOAT32_KEYS)
+def test_datapath_float32_quotients_beside_every_level_have_its_level(scheme):
+    """Of the largest sums of these keys, and e on both sides of each level's threshold."""
+    code, generator = SCHEMES[scheme], np.random.default_rng(0)
+    most = FLOAT32_KEYS[scheme] << 16
+    s = np.append(generator.integers(most // 2, most + 1, 2000), np.arange(most - 1000, most + 1))
+    for value in code.values[1:]:
+        above = -(-value * s // code.int_max)
+        for e in (above - 1, above):
+            s_held, e_held = s[e <= 1 << 16], e[e <= 1 << 16]
+            real = (
+                torch.from_numpy(e_held).float() * code.int_max / torch.from_numpy(s_held).float()
+            )
+            found = levels.level_of(real.floor(), code).numpy()
+            expected = np.searchsorted(code.values, e_held * code.int_max // s_held, "right") - 1
+            assert np.array_equal(found, expected)
+
+
+def rows_of_types_differ(make_datapath):
+    """Whether a register differs of long flat rows, whose s float32 does not hold, and large heads.
+
+    Large heads are products in int8 where their codes are narrow.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for bits, rows, tokens, channels in (
+        ((4, 4), 5, 600, 16),
+        ((4, 4), 150, 150, 64),
+        ((4, 8), 150, 150, 64),
+        ((8, 4), 150, 150, 64),
+    ):
+        config = AttentionConfig(q_bits=bits[0], k_bits=bits[1])
+        q, k, v = (
+            torch.randint(0, 1 << width, (1, 2, n, channels), generator=generator)
+            for width, n in ((bits[0], rows), (bits[1], tokens), (4, tokens))
+        )
+        inputs = q, k, v, LayerParams(1, sum(bits), 40000, 24, 7, 8, 7, 8)
+        checker = Checker("all")
+        checker.take(observed(config, inputs, make_datapath(config)(*inputs)))
+        if checker.total_mismatched:
+            return True
+    return False
+
+
+def outputs_of_types_differ(make_datapath):
+    """Whether a product just below half an LSB is rounded up, at the largest shift.
+
+    acc * m2 is 2**47 - 1: with the zero point that takes 56 bits, and 53 would round it.
+    """
+    config = AttentionConfig("RowMax_16", v_bits=8, o_bits=8, m2_bits=24, max_n2=48)
+    acc = torch.tensor([[[[2351 * 4513, -2351 * 4513, 1 << 27]]]], dtype=torch.int32)
+    o = make_datapath(config).output(acc, 13264529, 48, 200)
+    return o.tolist() != [[[[200, 200, 206]]]]
+
+
+def test_datapath_values_that_a_type_just_holds():
+    assert not rows_of_types_differ(AttentionDatapath)
+    assert not outputs_of_types_differ(AttentionDatapath)
+
+
+@pytest.mark.parametrize("scheme", ["RowMax_16", "BitLog2_Half_17"])
+@pytest.mark.parametrize("masks", [False, True])
+def test_datapath_codes_alone_are_those_with_every_register(scheme, masks):
+    config = AttentionConfig(scheme)
+    inputs = random_inputs(65, 3, config, masks=masks, bias=masks)
+    made, seen = AttentionDatapath(config), []
+    before = [each.clone() if torch.is_tensor(each) else each for each in inputs]
+    o = made(*inputs).output.o
+    assert torch.equal(made.codes(*inputs), o)
+    made.register_forward_hook(lambda *call: seen.append(call[2].output.o))
+    assert torch.equal(made.codes(*inputs), o)
+    assert torch.equal(seen[0], o)
+    same = [torch.equal(a, b) for a, b in zip(inputs, before, strict=True) if torch.is_tensor(a)]
+    assert all(same)
+
+
 #: What the torch path may take from the simulator: configuration, what a layer loads, tables, and
 #: writing files.
 ALLOWED = {
@@ -119,6 +221,7 @@ ALLOWED = {
     "bitlog2.sim.network.NETWORK",
     "bitlog2.sim.network.NetworkConfig",
     "bitlog2.sim.network.activation_table.activation_table",
+    "bitlog2.sim.network.activation_table.gate_table",
     "bitlog2.sim.network.datapath.NETWORK_REGISTERS",
     "bitlog2.sim.network.simulator.logits_digest",
     "bitlog2.sim.files.naming",
@@ -131,7 +234,7 @@ DECLARE = tuple(
 )
 #: Modules that are there to run the simulator: to compare with it, to replay a mismatch, to load it
 #: once for all images of a cell, to report what a program does, and to check passes of training.
-RUN_IT = {"check.py", "replay.py", "evaluation.py", "lower.py", "qat.py"}
+RUN_IT = {"check.py", "replay.py", "evaluation.py", "lower.py", "qat.py", "trial.py"}
 
 
 def taken_from_sim(source: str) -> set[str]:

@@ -33,6 +33,7 @@ from numba.core import config as numba_config
 from support.cases import looked_up, sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
 from support.quick import quick_where
+from test_datapath import outputs_of_types_differ, rows_of_types_differ, wrong_quotient_kinds
 from test_golden_helpers import SMALL
 
 from bitlog2 import sim
@@ -75,7 +76,7 @@ ALL_KERNELS = [
 ]
 ALL_TORCH = [
     *mutants_of(Path(datapath.__file__), set()),
-    *mutants_of(Path(levels.__file__), {"value_of"}),  # values are the float path's
+    *mutants_of(Path(levels.__file__), set()),
 ]
 #: Kernels that make vectors and that `attention` does not call: digits cannot tell.
 OF_VECTORS = {
@@ -95,11 +96,18 @@ MARKED_KERNELS = quick_where(
     lambda mutant: mutant.function in OF_VECTORS, KERNELS, list(map(str, KERNELS))
 )
 TORCH = sample(ALL_TORCH, count=30, seed=2)
+_WIDER = "a larger bound takes a wider type, which is exact too"
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
-    "ptq/datapath.py:attention_map: -2 -> +2": "axis 2 of four axes is axis -2",
-    "ptq/datapath.py:_from_quotient: config.width('row_sum') > 31 -> "
-    "config.width('row_sum') >= 31": "a row sum of 31 bits fits int32 and int64",
+    "ptq/datapath.py:_score: (1 << config.q_bits) - 1 -> (1 << config.q_bits) + 1": _WIDER,
+    "ptq/datapath.py:_score: (1 << config.k_bits) - 1 -> (1 << config.k_bits) + 1": _WIDER,
+    "ptq/datapath.py:_weights_of_distances: 1 << 24 -> 1 >> 24": _WIDER,
+    "ptq/datapath.py:_weights_of_distances: self.config.largest_weight < 1 << 24 -> "
+    "self.config.largest_weight <= 1 << 24": "a float32 holds 2**24, too",
+    "ptq/datapath.py:output: 1 << 53 -> 1 >> 53": _WIDER,
+    "ptq/datapath.py:output: config.registers['out_product'].bound + "
+    "(1 << config.max_n2 + config.o_bits) < 1 << 53 -> config.registers['out_product'].bound + "
+    "(1 << config.max_n2 + config.o_bits) <= 1 << 53": "a float64 holds 2**53, too",
     "kernel/constants.py:layer_constants: largest_output + (1 << config.o_bits) < 1 << 31 -> "
     "largest_output + (1 << config.o_bits) <= 1 << 31": "what is 2**31 - 2**o_bits fits int32 too",
     "kernel/constants.py:layer_constants: 1 << 31 -> 1 >> 31": (
@@ -151,13 +159,14 @@ MARKED_TORCH = quick_where(
     list(map(str, TORCH)),
 )
 
-KILLED, SURVIVED, BY_MASKS, BY_VECTORS, RAISED = 0, 3, 4, 5, 6
+KILLED, SURVIVED, BY_MASKS, BY_VECTORS, RAISED, BY_TYPES = 0, 3, 4, 5, 6, 7
 WORDS = {
     KILLED: "reported",
     SURVIVED: "survived",
     BY_MASKS: "reported with masks and bias",
     BY_VECTORS: "reported by the vectors of a unit",
     RAISED: "raised an error",
+    BY_TYPES: "reported with values that a type just holds",
 }
 #: Images of the first batch of each scheme, and of the others; processor seconds of a mutant.
 FIRST, BATCH, SECONDS = 8, 64, 60
@@ -412,7 +421,10 @@ def torch_verdict(mutant: Mutant, copied: Path, folder: Path, *, all_images: boo
     exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
 
     if mutant.path.name == "levels.py":
-        datapath.level_of = other.level_of
+        if wrong_quotient_kinds(other):
+            return BY_TYPES
+        for name in ("level_of", "quotient_kind", "value_of"):
+            setattr(datapath, name, getattr(other, name))
         other.AttentionDatapath = datapath.AttentionDatapath
 
     def swap(model):
@@ -425,7 +437,10 @@ def torch_verdict(mutant: Mutant, copied: Path, folder: Path, *, all_images: boo
     watching.AttentionDatapath = other.AttentionDatapath
     if digits_differ(swap, all_images=all_images):
         return KILLED
-    return BY_MASKS if masked_rows_differ(other.AttentionDatapath) else SURVIVED
+    if masked_rows_differ(other.AttentionDatapath):
+        return BY_MASKS
+    wrong = rows_of_types_differ, outputs_of_types_differ
+    return BY_TYPES if any(each(other.AttentionDatapath) for each in wrong) else SURVIVED
 
 
 def verdict(judge, mutant: Mutant, copied: Path, folder: Path) -> str:

@@ -176,7 +176,7 @@ def test_lower_command_reports_a_register_that_differs(tmp_path, capsys, monkeyp
     class Wrong(NetworkChecker):
         def __init__(self, program):
             super().__init__(program)
-            self.network.steps[3].q.zero += 1
+            self.network.steps[3].q.scaling.constant += 1
 
     monkeypatch.setattr("bitlog2.flow.lower.NetworkChecker", Wrong)
     assert call("lower", "digits", "--out", tmp_path / "digits", "--check", 1) == 1

@@ -1,5 +1,6 @@
 """The torch network: every register equals the simulator's; its parts; its mutants do not."""
 
+import copy
 import types
 from dataclasses import replace
 from functools import cache, reduce
@@ -207,8 +208,11 @@ def leading_ones_are_wrong(module):
 
 def kinds_are_wrong(module):
     """Whether products are float64 where this does not hold them, or int64 where it does."""
-    kinds = [module.kind_of(NetworkConfig(m_bits=bits)) for bits in (16, 23, 24)]
-    return kinds != [torch.float64, torch.float64, torch.int64]
+    fields = [{"m_bits": bits} for bits in (16, 23, 24)]
+    fields += [{"max_n": 42}, {"max_n": 43}, {"max_n": 44, "u_bits": 4}, {"max_n": 45, "u_bits": 4}]
+    kinds = [module.kind_of(NetworkConfig(**each)) for each in fields]
+    float64, int64 = torch.float64, torch.int64
+    return kinds != [float64, float64, int64, float64, int64, float64, int64]
 
 
 def scaled_corners_are_wrong(module):
@@ -244,6 +248,31 @@ def long_sums_are_wrong(module):
     )
 
 
+def large_constants_are_wrong(module):
+    """Whether a sum differs whose constant is beyond float32, or just not, beside a small one."""
+    codes = torch.ones(1, 1, dtype=torch.uint8)
+    for bias in ((1 << 24, 0), ((1 << 24) - 2, 0)):
+        linear = Linear(np.ones((2, 1), np.int16), ProductParams(0, bias))
+        product = module.Product(linear, module.inner(NetworkConfig()))
+        found = product(codes, module.Part("linear", None, frozenset()))
+        if found.tolist() != [[each + 1 for each in bias]]:
+            return True
+    return False
+
+
+def limited_values_are_wrong(module):
+    """Whether a limit is shown more than the integer of each value, below its lowest as it is."""
+    shown = []
+    part = module.Part("norm", None, frozenset(), lambda *given: shown.append(given[2].tolist()))
+    codes = part.coded("norm_code", torch.tensor([-0.5, 0, 15, 15.9, 16]).double(), 15)
+    places = part.places("u", torch.tensor([-1.5, 0, 3, 7, 8.1]).double(), -4, 3)
+    held = codes.tolist(), places.tolist()
+    return shown != [[-1, 0, 15, 15, 16], [-6, -4, -1, 3, 4]] or held != (
+        [0, 0, 15, 15, 15],
+        [0, 0, 3, 7, 7],
+    )
+
+
 @requirement("BL2-ROOT-01", "BL2-ROOT-02")
 def test_network_torch_roots_and_leading_ones():
     assert not roots_are_wrong(network)
@@ -258,6 +287,23 @@ def test_network_torch_products_are_float64_where_it_holds_them():
 @requirement("BL2-LINEAR-01")
 def test_network_torch_sums_beyond_float32_are_exact():
     assert not long_sums_are_wrong(network)
+    assert not large_constants_are_wrong(network)
+
+
+def test_network_torch_limits_are_shown_integers():
+    assert not limited_values_are_wrong(network)
+
+
+def test_network_torch_weights_that_change_are_packed_anew():
+    program, pixels, logits, _ = simulated("vit", "RowMax_16", 4)
+    model = IntegerNetwork(program)
+    assert np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+    weights = model.steps[1].q.product.weights
+    weights.neg_()
+    assert not np.array_equal(model(on_tensors(pixels)).numpy(), logits)
+    weights.neg_()
+    for each in (model, copy.deepcopy(model)):
+        assert np.array_equal(each(on_tensors(pixels)).numpy(), logits)
 
 
 # -- Mutants ---------------------------------------------------------------------------------------
@@ -267,6 +313,7 @@ MUTANTS = mutants_of(Path(network.__file__), {"largest_values", "in_parts", "on_
 #: Mutants that compute the same bits on all legal input, and why.
 _WIDER = "a larger bound takes a wider type, which is exact too"
 _AT_ONCE = "another number of images at once"
+_FORM = "another form of the same exact product"
 EQUIVALENT = {
     "network/network.py:__init__: max(1, _CACHED // largest_values(program)) -> "
     "min(1, _CACHED // largest_values(program))": _AT_ONCE,
@@ -275,13 +322,12 @@ EQUIVALENT = {
     "network/network.py:forward: pixels.device.type != 'cpu' -> pixels.device.type == 'cpu'": (
         _AT_ONCE
     ),
+    "network/network.py:forward: codes.device.type == 'cpu' -> codes.device.type != 'cpu'": _FORM,
+    "network/network.py:rescaled: multiplier.dim() <= 1 -> multiplier.dim() < 1": _FORM,
     "network/network.py:__init__: largest[1] <= np.iinfo(np.int8).max -> "
     "largest[1] < np.iinfo(np.int8).max": "a wider type of the weights",
     "network/network.py:__init__: each.bound > largest -> each.bound >= largest": (
         "the wider type holds the largest of the narrower one, too"
-    ),
-    "network/network.py:kind_of: max(bounds) < 1 << 53 -> max(bounds) <= 1 << 53": (
-        "a float64 holds 2**53, too"
     ),
 } | {
     f"network/network.py:{change}": _WIDER
@@ -301,7 +347,7 @@ def noticed(mutant: Mutant) -> bool:
         exec(compile(mutant.source, str(mutant), "exec"), other.__dict__)
         wrong = (
             roots_are_wrong, leading_ones_are_wrong, long_sums_are_wrong, kinds_are_wrong,
-            scaled_corners_are_wrong,
+            scaled_corners_are_wrong, large_constants_are_wrong, limited_values_are_wrong,
         )  # fmt: skip
         if any(differs(other) for differs in wrong):
             return True

@@ -150,8 +150,8 @@ def test_the_level_of_every_quotient_is_the_specification_s(name):
 
 @pytest.mark.parametrize("name", OWN)
 def test_torch_equals_the_simulator(name):
-    for tokens, bits in ((1, 5), (33, 5), (80, 2)):
-        config = AttentionConfig(name, fraction_bits=bits)
+    for tokens, bits, table_bits in ((1, 5, 4), (33, 5, 16), (80, 2, 20)):
+        config = AttentionConfig(name, fraction_bits=bits, table_bits=table_bits)
         checker = checked(config, random_inputs(tokens, tokens, config, masks=True, bias=True))
         assert checker.passed, checker.mismatches[0]
 

@@ -467,6 +467,56 @@ def test_exact_int8_that_saturates_or_is_missing_is_not_used(monkeypatch):
     assert not exact._int8_product_works.__wrapped__()
 
 
+@pytest.mark.parametrize(("a_bits", "w_bits"), [(4, 4), (6, 6), (2, 6)])
+def test_packed_linear_equals_the_integer_product(a_bits, w_bits):
+    x_max, w_max = 2**a_bits - 1, 2**w_bits - 1
+    for tokens, inputs, outputs in ((1, 1, 1), (3, 65, 5), (50, 384, 96)):
+        x, weight = integers(x_max, 2, tokens, inputs).abs(), integers(w_max, outputs, inputs)
+        x[0], weight[0] = x_max, w_max
+        bound = x_max * w_max * inputs
+        constant = integers((1 << 24) - 1 - bound, outputs)
+        assert exact.PackedLinear.is_exact(x_max, w_max, (1 << 24) - 1)
+        packed = exact.PackedLinear(weight.to(torch.int8), constant)
+        assert torch.equal(packed(x.to(torch.uint8)).long(), x @ weight.t() + constant)
+
+
+def test_packed_linear_is_refused_beyond_its_types():
+    assert not exact.PackedLinear.is_exact(15, 15, 1 << 24)
+    assert not exact.PackedLinear.is_exact(127, 127, 1)
+
+
+def test_packed_linear_that_rounds_or_is_missing_is_not_used(monkeypatch):
+    """An odd sum between 2**23 and 2**24 is rounded by what keeps 23 bits."""
+    whole = exact.PackedLinear.__call__
+    monkeypatch.setattr(
+        exact.PackedLinear, "__call__", lambda self, x: (whole(self, x) / 2).floor_().mul_(2)
+    )
+    assert not exact._packed_linear_works.__wrapped__()
+
+    def missing(*given):
+        raise AttributeError("no operator qlinear_prepack")
+
+    monkeypatch.setattr(exact.PackedLinear, "__init__", missing)
+    assert not exact._packed_linear_works.__wrapped__()
+
+
+@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("bits", [(4, 4), (6, 6), (8, 4), (8, 8)])
+def test_exact_scores_equal_the_integer_product(monkeypatch, bits, works):
+    """Of small heads and of large ones, by int8 where that is safe."""
+    monkeypatch.setattr(exact, "_int8_product_works", lambda: works)
+    largest = tuple(2**each - 1 for each in bits)
+    for rows, keys, channels in ((3, 5, 2), (128, 129, 64)):
+        q = integers(largest[0], 2, 2, rows, channels).abs()
+        k = integers(largest[1], 2, 2, keys, channels).abs()
+        zeros = largest[0] // 2, largest[1]
+        expected = (q - zeros[0]) @ (k - zeros[1]).transpose(-2, -1)
+        bound = largest[0] * largest[1] * channels
+        for kind in (torch.uint8, torch.float32):
+            score = exact.exact_scores(q.to(kind), k.to(kind), zeros, largest, bound)
+            assert torch.equal(score.long(), expected)
+
+
 # Layers on integer codes
 
 

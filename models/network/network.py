@@ -46,8 +46,8 @@ from bitlog2.sim.network.program import (
 
 from ..images.pixels import Pixels
 from ..ptq.attention import of_every_window
-from ..ptq.datapath import AttentionDatapath
-from ..ptq.layers import exact_accumulators
+from ..ptq.datapath import AttentionDatapath, DatapathRegisters, looked_up
+from ..ptq.layers import PackedLinear, exact_accumulators
 
 #: Values of the widest layer that images of a CPU have at once, so that its caches hold them.
 _CACHED = 5 << 17
@@ -86,10 +86,19 @@ class Part(NamedTuple):
             self.limit(self.name, register, values, low, high)
         return values.clamp_(low, high)
 
+    def places(self, register: str, values: Tensor, low: int, high: int) -> Tensor:
+        """Return SAT(TRN(values), low, high) - low for a register, int32, of values less `low`.
+
+        The values, as `rescaled` returns them, are lost.
+        """
+        if self.limit is not None:
+            self.limit(self.name, register, values.floor().add_(low), low, high)
+        return values.clamp_(0, high - low).int()  # drops the fraction: TRN, as none is negative
+
     def coded(self, register: str, values: Tensor, top: int) -> Tensor:
-        """Return SAT(values, 0, top) for a register, uint8; the values are lost."""
-        limited = self.limited(register, values, 0, top)
-        return limited.int().to(torch.uint8)  # several times as fast as from float64 at once
+        """Return SAT(TRN(values), 0, top) for a register, uint8; the values are lost."""
+        places = self.places(register, values, 0, top)
+        return places.to(torch.uint8)  # several times as fast as from float64 at once
 
     def _integers(self, name: str, values: Tensor) -> Tensor:
         if not values.is_floating_point():
@@ -157,22 +166,29 @@ class ImageNetwork(IntegerNetwork):
 
 
 class Scaling(nn.Module):
-    """RND(x * M + H >> n), a channel each, in the type that holds every register."""
+    """RND(x * M + H >> n) + above, a channel each, in the type that holds every register."""
 
     multiplier: Tensor
     constant: Tensor
     shift: Tensor
 
-    def __init__(self, config: NetworkConfig, multiplier: Any, shift: Any, offset: Any = 0) -> None:
+    def __init__(
+        self, config: NetworkConfig, multiplier: Any, shift: Any, offset: Any = 0, above: int = 0
+    ) -> None:
+        """Take M, n and H, one each or one per channel, and what is added behind the shift."""
         super().__init__()
-        m, n, h = (torch.from_numpy(np.array(each)) for each in (multiplier, shift, offset))
-        given = factors(m.long(), n.long(), h.long(), kind_of(config))
+        m, n, h = (torch.from_numpy(np.array(each)).long() for each in (multiplier, shift, offset))
+        given = factors(m, n, h + (above << n), kind_of(config))
         for name, each in zip(("multiplier", "constant", "shift"), given, strict=True):
             self.register_buffer(name, each)
 
+    def rescaled(self, x: Tensor) -> Tensor:
+        """Return it of integers x, (..., C), as `rescaled`; a float64 x is lost."""
+        return rescaled(x.to(self.multiplier.dtype), self.multiplier, self.constant, self.shift)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return it of integers x, (..., C), in float64 or int64; a float64 x is lost."""
-        return scaled(x.to(self.multiplier.dtype), self.multiplier, self.constant, self.shift)
+        return whole(self.rescaled(x))
 
 
 class Product(nn.Module):
@@ -180,6 +196,7 @@ class Product(nn.Module):
 
     weights: Tensor
     constant: Tensor
+    packed: PackedLinear | None
 
     def __init__(self, linear: Linear, largest: tuple[int, int]) -> None:
         super().__init__()
@@ -190,11 +207,19 @@ class Product(nn.Module):
         kind = np.int8 if largest[1] <= np.iinfo(np.int8).max else np.int16
         self.register_buffer("weights", torch.from_numpy(weights.astype(kind)))
         self.register_buffer("constant", torch.from_numpy(constant.astype(np.int32)))
+        bound = self.bound + int(np.abs(constant).max())
+        self.packable = PackedLinear.is_exact(*largest, bound)
+        self.packed = None
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
-        """Return A, (..., O) int32, of codes (..., K)."""
-        product = exact_accumulators(codes, self.weights, *self.largest, self.bound)  # (..., O)
-        acc = product.int().add_(self.constant)
+        """Return A, (..., O) int32, or float32 where this holds it, of codes (..., K)."""
+        if self.packable and codes.device.type == "cpu":
+            if self.packed is None or not self.packed.is_of(self.weights, self.constant):
+                self.packed = PackedLinear(self.weights, self.constant)
+            acc = self.packed(codes.to(torch.uint8))  # (..., O)
+        else:
+            product = exact_accumulators(codes, self.weights, *self.largest, self.bound)
+            acc = product.int().add_(self.constant)  # (..., O)
         part.keep("linear_accumulator", linear_acc=acc)
         return acc
 
@@ -205,13 +230,15 @@ class ToCodes(nn.Module):
     def __init__(self, linear: CodeLinear, config: NetworkConfig) -> None:
         super().__init__()
         self.product, params = Product(linear, inner(config)), linear.params
-        self.zero, self.top = params.linear_zero, (1 << params.y_bits) - 1
-        self.scaling = Scaling(config, params.linear_multiplier, params.linear_shift)
+        self.top = (1 << params.y_bits) - 1
+        self.scaling = Scaling(
+            config, params.linear_multiplier, params.linear_shift, above=params.linear_zero
+        )
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return codes (..., O) of codes (..., K)."""
         acc = self.product(codes, part)  # (..., O)
-        y = part.coded("linear_code", self.scaling(acc).add_(self.zero), self.top)
+        y = part.coded("linear_code", self.scaling.rescaled(acc), self.top)
         part.keep("linear_requantizer", linear_code=y)
         return y
 
@@ -252,14 +279,16 @@ class Normalizer(nn.Module):
         argument = (variance << (-2 * k).clamp(min=0)) >> (2 * k).clamp(min=0)
         root = integer_root(argument)  # (..., 1)
         reciprocal = (1 << (2 * self.bits - 1)) // root  # (..., 1)
-        centred = (channels * x).sub_(total)  # (..., C)
         sums = {"stream_sum": total, "square_sum": squares, "variance": variance}
         roots = {"root_shift": k, "root": root, "reciprocal": reciprocal}
         for unit, each in (("norm_sums", sums), ("reciprocal_root", roots)):
             part.keep(unit, **{name: value.squeeze(-1) for name, value in each.items()})
-        part.keep("normalizer", centred=centred)
+        if part.observe is not None:
+            part.keep("normalizer", centred=channels * x - total)  # (..., C)
         shift = 2 * self.bits - 1 + k - self.fraction  # (..., 1)
-        z = scaled(centred, *factors(reciprocal, shift, torch.zeros_like(k), x.dtype))
+        # centred * r is x * (C r) - S r: so no pass over the stream is spent on centred
+        given = factors(channels * reciprocal, shift, -total * reciprocal, x.dtype)
+        z = scaled(x, *given)  # (..., C)
         part.keep("normalizer", z=z)
         return z
 
@@ -277,12 +306,11 @@ class Norm(nn.Module):
     def forward(self, x: Tensor, part: Part) -> Tensor:
         """Return codes, or the new stream, (..., C), of the stream (..., C)."""
         z = self.normalizer(x, part)  # (..., C)
-        y = self.scaling(z)  # (..., C)
         if self.top is None:
-            y = part.limited("stream_norm", y, *self.range)
+            y = part.limited("stream_norm", self.scaling(z), *self.range)  # (..., C)
             part.keep("norm_requantizer", stream_norm=y)
             return y
-        code = part.coded("norm_code", y, self.top)
+        code = part.coded("norm_code", self.scaling.rescaled(z), self.top)  # (..., C)
         part.keep("norm_requantizer", norm_code=code)
         return code
 
@@ -315,8 +343,8 @@ class EmbeddingStep(nn.Module):
         config, image = program.network, step.image
         self.patch, self.top = step.patch, (1 << config.outer_bits) - 1
         given = (image.image_gain, image.image_shift, image.image_offset)
-        colours = (np.reshape(each, (-1, 1, 1)) for each in given)  # (colour, 1, 1)
-        self.scaling = Scaling(config, *colours)
+        gain, shift, offset = (np.reshape(each, (-1, 1, 1)) for each in given)  # (colour, 1, 1)
+        self.scaling = Scaling(config, gain, shift, offset)
         for name in ("positions", "prefix"):
             tokens = torch.from_numpy(np.array(getattr(step, name)))
             self.register_buffer(name, tokens.to(kind_of(config)))
@@ -326,9 +354,8 @@ class EmbeddingStep(nn.Module):
     def forward(self, pixels: Tensor, part: Part) -> Tensor:
         """Return the stream (B, T, C) of pixels (B, colour, line, column)."""
         image = part.of("image")
-        code = image.coded(
-            "image_code", self.scaling(pixels), self.top
-        )  # (B, colour, line, column)
+        y = self.scaling.rescaled(pixels)  # (B, colour, line, column)
+        code = image.coded("image_code", y, self.top)
         image.keep("image_requantizer", image_code=code)
         parts = code.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)
         patches = parts.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (B, patches, K)
@@ -366,21 +393,28 @@ class AttentionStep(nn.Module):
         q = self._by_head(self.q(codes, part.of("q")))  # (B W, H, N, D)
         k = self._by_head(self.k(codes, part.of("k")))  # (B W, H, N, D)
         v = self._by_head(self.v(codes, part.of("v")))  # (B W, H, N, D)
+        o = self._attended(q, k, v, len(x), part.of("attention"))  # (B W, H, N, D)
+        return self.proj(self._by_token(o, len(x)), x, part.of("proj"))  # (B, T, C)
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, images: int, part: Part) -> Tensor:
+        """Return o, (B W, H, N, D) uint8."""
         masked = None if self.masked is None else of_every_window(self.masked, len(q))
-        found = self.datapath(q, k, v, self.params, masked, self.bias)
+        given = q, k, v, self.params, masked, self.bias
+        if part.observe is None:
+            return self.datapath.codes(*given)
+        found: DatapathRegisters = self.datapath(*given)
         registers = {  # (B, W H, N, ...)
-            name: each.reshape(len(x), -1, *each.shape[2:]) for name, each in found.named().items()
+            name: each.reshape(images, -1, *each.shape[2:]) for name, each in found.named().items()
         }
-        part.of("attention").keep("attention_row", **registers)
-        o = self._by_token(found.output.o, len(x))  # (B, T, H D)
-        return self.proj(o, x, part.of("proj"))  # (B, T, C)
+        part.keep("attention_row", **registers)
+        return found.output.o
 
     def _by_head(self, codes: Tensor) -> Tensor:
-        """Return (B W, H, N, D) float32 of (B, T, H D)."""
+        """Return (B W, H, N, D) of (B, T, H D)."""
         if self.windows is not None:
             codes = partition(codes, self.windows)  # (B W, N, H D)
         heads = codes.view(*codes.shape[:2], self.heads, -1).transpose(1, 2)
-        return heads.contiguous().float()
+        return heads.contiguous()
 
     def _by_token(self, o: Tensor, images: int) -> Tensor:
         """Return (B, T, H D) of (B W, H, N, D)."""
@@ -398,14 +432,18 @@ class Lookup(nn.Module):
     ) -> None:
         super().__init__()
         self.range = (config.u_min, config.u_max)
-        self.scaling = Scaling(config, params.activation_multiplier, params.activation_shift)
+        given = params.activation_multiplier, params.activation_shift
+        self.scaling = Scaling(config, *given, above=-config.u_min)
         self.register_buffer("table", table)
 
     def forward(self, acc: Tensor, part: Part) -> tuple[Tensor, Tensor]:
-        """Return u, and of the table's type its entries, (B, T, O) each."""
-        u = part.limited("u", self.scaling(acc), *self.range).int()  # (B, T, O)
-        places = (u - self.range[0]).flatten()
-        return u, self.table.index_select(0, places).view(u.shape)
+        """Return places, and of the table's type its entries there, (B, T, O) each."""
+        places = part.places("u", self.scaling.rescaled(acc), *self.range)  # (B, T, O)
+        return places, looked_up(self.table, places)
+
+    def u(self, places: Tensor) -> Tensor:
+        """Return u of places, int32."""
+        return places + self.range[0]
 
 
 class MlpStep(nn.Module):
@@ -423,8 +461,9 @@ class MlpStep(nn.Module):
         """Return the stream (B, T, C) behind the stream (B, T, C)."""
         codes = self.norm(x, part.of("norm"))  # (B, T, C)
         fc1 = part.of("fc1")
-        u, hidden = self.lookup(self.fc1(codes, fc1), fc1)  # (B, T, O)
-        fc1.keep("activation", u=u, activation_code=hidden)
+        places, hidden = self.lookup(self.fc1(codes, fc1), fc1)  # (B, T, O)
+        if fc1.observe is not None:
+            fc1.keep("activation", u=self.lookup.u(places), activation_code=hidden)
         return self.fc2(hidden, x, part.of("fc2"))  # (B, T, C)
 
 
@@ -438,9 +477,10 @@ class ToGates(nn.Module):
 
     def forward(self, codes: Tensor, part: Part) -> Tensor:
         """Return g (B, T, O) int16 of codes (B, T, K)."""
-        u, gate = self.lookup(self.product(codes, part), part)  # (B, T, O)
-        part.keep("activation", u=u)
-        part.keep("gate", gate=gate)
+        places, gate = self.lookup(self.product(codes, part), part)  # (B, T, O)
+        if part.observe is not None:
+            part.keep("activation", u=self.lookup.u(places))
+            part.keep("gate", gate=gate)
         return gate
 
 
@@ -546,7 +586,7 @@ class Mean(nn.Module):
         term = part.limited("mean_term", self.terms(z), -self.high - 1, self.high)
         total = term.sum(dim=1, keepdim=True)  # (B, 1, C)
         part.keep("token_mean", mean_term=term, mean_sum=total)
-        code = part.coded("mean_code", self.scaling(total), self.top)
+        code = part.coded("mean_code", self.scaling.rescaled(total), self.top)
         part.keep("token_mean", mean_code=code)
         return code
 
@@ -626,14 +666,16 @@ def kind_of(config: NetworkConfig) -> torch.dtype:
     """Return float64 where it holds the registers of every unit exactly, else int64.
 
     A float64 holds the integers below 2**53, in any power of two as their unit. The products that
-    make V of unit 25 alone are wider, and are int64.
+    make V of unit 25 alone are wider, and are int64. What is added behind a shift, in its unit, is
+    at most `highest`; a sum that passes 2**53 with it saturates, rounded or not.
     """
     bounds = (
         register.bound
         for name, register in config.registers.items()
         if name not in ("square_product", "variance")
     )
-    return torch.float64 if max(bounds) < 1 << 53 else torch.int64
+    highest = 1 << config.max_n + max(config.code_bits, config.u_bits)
+    return torch.float64 if max(*bounds, highest) < 1 << 53 else torch.int64
 
 
 def factors(
@@ -647,16 +689,30 @@ def factors(
     return multiplier * unit, constant * unit, shift
 
 
-def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Tensor:
-    """Return RND(x * M + H >> n) of x in float64 or int64, and in it: exact, as `kind_of` proves.
+def rescaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Tensor:
+    """Return x * M + H >> n and half an LSB more, exact as `kind_of` proves: `whole` rounds it.
+
+    In float64 the fraction is there still; int64 has dropped it.
 
     Args:
-        x: integers, lost where they are float64.
-        multiplier, constant, shift: as `factors` returns them.
+        x: integers, float64 or int64, lost where they are float64 and the factors of channels.
+        multiplier, constant, shift: as `factors` returns them: of channels, (C,), or of rows.
     """
-    if x.is_floating_point():
-        return torch.addcmul(constant, x, multiplier, out=x).floor_()
-    return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
+    if not x.is_floating_point():
+        return torch.addcmul(constant, x, multiplier).bitwise_right_shift_(shift)
+    if multiplier.dim() <= 1:
+        return torch.addcmul(constant, x, multiplier, out=x)
+    return (x * multiplier).add_(constant)  # twice as fast as addcmul of rows
+
+
+def whole(x: Tensor) -> Tensor:
+    """Return TRN(x), of what `rescaled` returned, which is lost."""
+    return x.floor_() if x.is_floating_point() else x
+
+
+def scaled(x: Tensor, multiplier: Tensor, constant: Tensor, shift: Tensor) -> Tensor:
+    """Return RND(x * M + H >> n) in the type of x; arguments as `rescaled`."""
+    return whole(rescaled(x, multiplier, constant, shift))
 
 
 def leading_one(x: Tensor) -> Tensor:

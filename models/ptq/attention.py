@@ -352,8 +352,8 @@ class IntegerAttention(CodedAttention, CalibratedDatapath):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self.q_quantizer(q), self.k_quantizer(k), self.v_quantizer(v)
         masked = masked_keys(mask, len(q))
-        regs = self.datapath(q, k, v, self.params(), masked, self.score_bias)
-        return self.proj.from_codes(regs.output.o.transpose(1, 2).flatten(2))
+        o = self.datapath.codes(q, k, v, self.params(), masked, self.score_bias)
+        return self.proj.from_codes(o.transpose(1, 2).flatten(2))
 
 
 def _delta_of(regs: MapRegisters, scheme: Scheme) -> int:

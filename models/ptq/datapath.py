@@ -4,9 +4,12 @@ An independent implementation: of `bitlog2.sim` it takes configuration and table
 the simulator's kernels compare, and reads levels from exponent and mantissa of a float32, which
 holds p exactly, where they count thresholds or find leading ones. RowMax's level is looked up by
 distance.
+
+The next register is written over the one before; where registers are asked for, each is copied
+first. So what is compared with the simulator is what the output codes are made of. Level, nibble
+and flag are made for who asks: sums take the values of levels.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -15,8 +18,8 @@ from torch import Tensor, nn
 from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
 from bitlog2.sim.units.distance_quantizer import thresholds_of
 
-from .layers import exact_matmul
-from .levels import level_of
+from .layers import exact_matmul, exact_scores
+from .levels import level_of, quotient_kind, value_of
 
 
 class MapRegisters(NamedTuple):
@@ -31,11 +34,11 @@ class MapRegisters(NamedTuple):
     t: Tensor
     row_max: Tensor
     d: Tensor
-    e: Tensor | None
-    row_sum: Tensor | None
     level: Tensor
     nibble: Tensor
     flag: Tensor
+    e: Tensor | None = None
+    row_sum: Tensor | None = None
     weight_sum: Tensor | None = None
     m2_row: Tensor | None = None
     n2_row: Tensor | None = None
@@ -94,15 +97,18 @@ class AttentionDatapath(nn.Module):
         """Return every register.
 
         Args:
-            q: (B, H, R, D) codes as float32 integers; k: (B, H, N, D); v: (B, H, N, D').
+            q: (B, H, R, D) codes, integers of any type; k: (B, H, N, D); v: (B, H, N, D').
             params: parameters of the layer.
             masked: bool, broadcastable to (B, H, R, N), True for a key that takes no part.
             bias: int32 or int64, broadcastable to (B, H, R, N).
+
+        Raises:
+            ValueError: rows or heads are longer than the hardware is built for: registers could
+                overflow.
         """
-        attention_map = self.attention_map(q, k, params, masked, bias)
-        acc = self.accumulate(attention_map.level, v, params)
-        o = self.output(acc, *output_scale(attention_map._asdict(), params), params.zo)
-        return DatapathRegisters(attention_map, OutputRegisters(acc, o))
+        kept: dict[str, Tensor] = {}
+        self.codes(q, k, v, params, masked, bias, kept)
+        return DatapathRegisters(_of_map(kept), OutputRegisters(kept["acc"], kept["o"]))
 
     def attention_map(
         self,
@@ -112,12 +118,46 @@ class AttentionDatapath(nn.Module):
         masked: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> MapRegisters:
-        """Return the registers from scores to codes; arguments as `forward`.
+        """Return the registers from scores to codes; arguments and errors as `forward`."""
+        kept: dict[str, Tensor] = {}
+        self._weights(q, k, params, masked, bias, kept)
+        return _of_map(kept)
 
-        Raises:
-            ValueError: rows or heads are longer than the hardware is built for: registers could
-                overflow.
+    def codes(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        params: LayerParams,
+        masked: Tensor | None = None,
+        bias: Tensor | None = None,
+        kept: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return o, (B, H, R, D') uint8; arguments and errors as `forward`.
+
+        Every register is computed for the hooks of this module alone, and for `kept`, which takes
+        them by name.
         """
+        if kept is None and (self._forward_hooks or self._forward_pre_hooks):
+            registers: DatapathRegisters = self(q, k, v, params, masked, bias)
+            return registers.output.o
+        values, m2, n2 = self._weights(q, k, params, masked, bias, kept)  # (B, H, R, N)
+        acc = self._sums(values, v, params)  # (B, H, R, D')
+        _keep(kept, torch.int32, acc=acc)
+        o = self.output(acc, m2, n2, params.zo)  # (B, H, R, D')
+        _keep(kept, torch.uint8, o=o)
+        return o
+
+    def _weights(
+        self,
+        q: Tensor,
+        k: Tensor,
+        params: LayerParams,
+        masked: Tensor | None,
+        bias: Tensor | None,
+        kept: dict[str, Tensor] | None,
+    ) -> tuple[Tensor, Tensor | int, Tensor | int]:
+        """Return the values of the levels, float32, and multiplier and shift of unit 9."""
         config, (_, _, tokens, head_dim) = self.config, k.shape
         for name, size in (("max_head_dim", head_dim), ("max_tokens", tokens)):
             if size > getattr(config, name):
@@ -125,73 +165,88 @@ class AttentionDatapath(nn.Module):
                     f"datapath {name} must be at least {size} for k {tuple(k.shape)}, "
                     f"got {getattr(config, name)}"
                 )
-        bound = config.registers["score"].bound
-        score = exact_matmul(q - params.zq, (k - params.zk).transpose(-2, -1), bound).to(self.word)
-        t = rnd(score * params.m, params.n)
+        score = self._score(q, k, params)  # (B, H, R, N)
+        _keep(kept, self.word, score=score)
+        t = rnd(score.mul_(params.m), params.n)  # (B, H, R, N)
         if bias is not None:
-            t = t + bias.to(self.word)
+            t += bias.to(self.word)
         t = t.clamp_(config.t_min, config.t_max)
         visible = t if masked is None else t.masked_fill(masked, config.t_min)
-        row_max = visible.amax(dim=-1)
-        d = (row_max.unsqueeze(-1) - t).clamp_(max=config.d_max)
+        row_max = visible.amax(dim=-1, keepdim=True)  # (B, H, R, 1)
+        _keep(kept, self.word, t=t, row_max=row_max.squeeze(-1))
+        d = torch.sub(row_max, t, out=t).clamp_(max=config.d_max)  # (B, H, R, N)
         if masked is not None:
-            d = d.masked_fill(masked, config.d_max)
-        known = (score, t, row_max, d)
-        return (self._from_distance if config.code.row_max else self._from_quotient)(
-            known, params, masked
-        )
+            d = d.masked_fill_(masked, config.d_max)
+        _keep(kept, self.word, d=d)
+        if config.code.row_max:
+            return self._weights_of_distances(d, params, masked, kept)
+        return self._weights_of_quotients(d, masked, kept), params.m2, params.n2
 
-    def _from_quotient(
-        self, known: tuple[Tensor, ...], params: LayerParams, masked: Tensor | None
-    ) -> MapRegisters:
-        """Return the registers of units 4 to 7 after the known ones."""
-        config, d = self.config, known[3]
-        e = self.exp2_of.index_select(0, d.reshape(-1)).view(d.shape)
+    def _score(self, q: Tensor, k: Tensor, params: LayerParams) -> Tensor:
+        """Return the scores, (B, H, R, N) int32 or int64, of codes q and k: unit 1."""
+        config = self.config
+        largest = (1 << config.q_bits) - 1, (1 << config.k_bits) - 1
+        bound = config.registers["score"].bound
+        return exact_scores(q, k, (params.zq, params.zk), largest, bound).to(self.word)
+
+    def _weights_of_quotients(
+        self, d: Tensor, masked: Tensor | None, kept: dict[str, Tensor] | None
+    ) -> Tensor:
+        """Return the values of the levels of e / s: units 4 to 7.
+
+        p = floor(e * A / s) is A where all of a row is one key's, and no level's: an s that is
+        larger by 1 gives a p below A, of a ladder's top level still.
+        """
+        config, scheme = self.config, self.config.code
+        kind = quotient_kind(scheme, config.table_bits, d.shape[-1])
+        e = looked_up(self.exp2_of.to(kind), d)  # (B, H, R, N)
         if masked is not None:
-            e = e.masked_fill(masked, 0)
-        row_sum = e.sum(dim=-1, dtype=torch.int64 if config.width("row_sum") > 31 else torch.int32)
-        level = self._log2_quantizer(e, row_sum.unsqueeze(-1))
-        nibble, flag = self._code_register(level)
-        score, t, row_max, _ = known
-        return MapRegisters(score, t, row_max, d, e, row_sum.long(), level, nibble, flag)
+            e = e.masked_fill_(masked, 0)
+        row_sum = e.sum(dim=-1, keepdim=True)  # (B, H, R, 1)
+        _keep(kept, torch.int32, e=e)
+        _keep(kept, torch.int64, row_sum=row_sum.squeeze(-1))
+        total = row_sum.clamp_(min=(1 << config.table_bits) + scheme.is_ladder)
+        p = e.mul_(scheme.int_max).div_(total).floor_().float()  # (B, H, R, N)
+        p = p if scheme.is_ladder else p.clamp_(max=scheme.int_max - 1)
+        if kept is not None:
+            self._keep_codes(kept, level_of(p, scheme).to(torch.uint8))
+        return value_of(p, scheme)
 
-    def _from_distance(
-        self, known: tuple[Tensor, ...], params: LayerParams, masked: Tensor | None
-    ) -> MapRegisters:
-        """Return the registers of units 10, 7, 11 and 12 after the known ones.
+    def _weights_of_distances(
+        self,
+        d: Tensor,
+        params: LayerParams,
+        masked: Tensor | None,
+        kept: dict[str, Tensor] | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the values of the levels of d, and M2 and n2 of each row: units 10, 7, 11, 12.
 
         lod(w) is the exponent of a float64, which holds w exactly; M2 * 2**(k + 1) + w is below
         2**52.
         """
-        d = known[3]
-        level = self.level_of.index_select(0, d.reshape(-1)).view(d.shape)
+        values = looked_up(self._value_of(self.level_of), d)  # (B, H, R, N)
         if masked is not None:
-            level = level.masked_fill(masked, 0)
-        weight_sum = self._value_of(level).sum(dim=-1, dtype=torch.float64).long()
-        k = torch.frexp(weight_sum.double()).exponent.long() - 1
+            values = values.masked_fill_(masked, 0)
+        exact = torch.float32 if self.config.largest_weight < 1 << 24 else torch.float64
+        weight_sum = values.sum(dim=-1, keepdim=True, dtype=exact).long()  # (B, H, R, 1)
+        k = torch.frexp(weight_sum.double()).exponent.long() - 1  # (B, H, R, 1)
         shifted = torch.bitwise_left_shift(torch.full_like(k, 2 * params.m2), k)
-        m2_row = (shifted + weight_sum).div(2 * weight_sum, rounding_mode="floor")
+        m2 = (shifted + weight_sum).div(2 * weight_sum, rounding_mode="floor")  # (B, H, R, 1)
+        n2 = params.n2 + k  # (B, H, R, 1)
+        if kept is not None:
+            level = looked_up(self.level_of, d)
+            self._keep_codes(kept, level if masked is None else level.masked_fill(masked, 0))
+            rows = {"weight_sum": weight_sum, "m2_row": m2, "n2_row": n2}
+            _keep(kept, torch.int64, **{name: each.squeeze(-1) for name, each in rows.items()})
+        return values, m2, n2
+
+    def _keep_codes(self, kept: dict[str, Tensor], level: Tensor) -> None:
         nibble, flag = self._code_register(level)
-        score, t, row_max, _ = known
-        codes = (level, nibble, flag)
-        return MapRegisters(
-            score, t, row_max, d, None, None, *codes, weight_sum, m2_row, params.n2 + k
-        )
+        kept.update(level=level, nibble=nibble, flag=flag)
 
     def _value_of(self, level: Tensor) -> Tensor:
         """Return the value of each level, float32."""
-        return self.values.index_select(0, level.reshape(-1).int()).view(level.shape)
-
-    def _log2_quantizer(self, e: Tensor, total: Tensor) -> Tensor:
-        """Return the level of e / total, uint8.
-
-        p = floor(e * A / s) by a float64 division, which is exact here: a quotient of integers
-        below an integer q misses it by at least 1 part in e * A + s, and that is below 2**53. p is
-        below 2**17, so a float32 holds it.
-        """
-        scheme = self.config.code
-        p = e.double().mul_(scheme.int_max).div_(total.double()).floor_().float()
-        return level_of(p.clamp_(max=scheme.int_max - 1), scheme).to(torch.uint8)
+        return looked_up(self.values, level.int())
 
     def _code_register(self, level: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.code.zero_flag:
@@ -201,23 +256,24 @@ class AttentionDatapath(nn.Module):
 
     def accumulate(self, level: Tensor, v: Tensor, params: LayerParams) -> Tensor:
         """Return acc, (B, H, R, D') int32, of the levels (B, H, R, N) uint8 and v."""
-        bound = self.config.registers["acc"].bound
-        return exact_matmul(self._value_of(level), v - params.zv, bound).int()
+        return self._sums(self._value_of(level), v, params).int()
+
+    def _sums(self, values: Tensor, v: Tensor, params: LayerParams) -> Tensor:
+        """Return acc, (B, H, R, D'), in the float type that holds it, of values and v."""
+        return exact_matmul(values, v.float() - params.zv, self.config.registers["acc"].bound)
 
     def output(self, acc: Tensor, m2: Tensor | int, n2: Tensor | int, zo: int) -> Tensor:
-        """Return o, the output codes of acc, uint8; m2 and n2 as `output_scale` returns them."""
-        rounded = rnd(acc.long() * m2, n2).add_(zo)
-        return rounded.clamp_(0, (1 << self.config.o_bits) - 1).to(torch.uint8)
+        """Return o, the output codes of acc, uint8; m2 and n2 of the layer, or of each row.
 
-
-def output_scale(
-    registers: Mapping[str, Tensor | None], params: LayerParams
-) -> tuple[Tensor | int, Tensor | int]:
-    """Return what unit 9 multiplies and shifts by: of the layer, or of each row (B, H, R, 1)."""
-    m2, n2 = registers.get("m2_row"), registers.get("n2_row")
-    if m2 is None or n2 is None:
-        return params.m2, params.n2
-    return m2.unsqueeze(-1), n2.unsqueeze(-1)
+        In float64 where it holds the product, and the zero point in units of 2**-n2, exactly.
+        """
+        config, top = self.config, (1 << self.config.o_bits) - 1
+        if config.registers["out_product"].bound + (1 << config.max_n2 + config.o_bits) < 1 << 53:
+            unit = 0.5**n2 if isinstance(n2, int) else 1 / (1 << n2).double()
+            o = acc.double().mul_(m2 * unit).add_(zo + 0.5).clamp_(0, top).int()
+        else:
+            o = rnd(acc.long() * m2, n2).add_(zo).clamp_(0, top)
+        return o.to(torch.uint8)
 
 
 def _level_of_every_distance(config: AttentionConfig) -> Tensor:
@@ -235,6 +291,23 @@ def _exp2_of_every_distance(config: AttentionConfig) -> Tensor:
     shift = (d >> fraction).clamp(max=config.table_bits + 2)
     rounding = torch.bitwise_left_shift(torch.ones_like(shift), shift) >> 1
     return torch.bitwise_right_shift(entry + rounding, shift).int()
+
+
+def looked_up(table: Tensor, places: Tensor) -> Tensor:
+    """Return the entries at places, int32 or int64, in their shape."""
+    return table.index_select(0, places.reshape(-1)).view(places.shape)
+
+
+def _keep(kept: dict[str, Tensor] | None, kind: torch.dtype, **registers: Tensor) -> None:
+    """Copy registers of that type, where they are kept."""
+    if kept is not None:
+        kept.update({name: each.to(kind, copy=True) for name, each in registers.items()})
+
+
+def _of_map(kept: dict[str, Tensor]) -> MapRegisters:
+    return MapRegisters(
+        **{name: each for name, each in kept.items() if name in MapRegisters._fields}
+    )
 
 
 def rnd(x: Tensor, n: Tensor | int) -> Tensor:

@@ -10,6 +10,8 @@ from .compensation import compensated, refitted
 from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
 
 _INT8_MAX, _INT16_MAX = 127, 32767
+#: Multiplications from which on a product of one head in int8 is faster than a batch in float32.
+_LARGE_PRODUCT = 1 << 20
 
 
 def exact_matmul(a: Tensor, b: Tensor, bound: int) -> Tensor:
@@ -32,6 +34,29 @@ def exact_matmul(a: Tensor, b: Tensor, bound: int) -> Tensor:
     dtype = torch.float32 if bound < 1 << 24 else torch.float64
     with torch.autocast(a.device.type, enabled=False):
         return torch.matmul(a.to(dtype), b.to(dtype))
+
+
+def exact_scores(
+    q: Tensor, k: Tensor, zeros: tuple[int, int], largest: tuple[int, int], bound: int
+) -> Tensor:
+    """Return (q - zq) (k - zk)^T of codes, (B, H, R, N), exact, in a type that holds every sum.
+
+    On the CPU each large head is a product in int8, as `exact_accumulators` takes it.
+
+    Args:
+        q, k: (B, H, R, D) and (B, H, N, D) integers of any type.
+        zeros, largest: zero point and largest code, of q and of k.
+        bound: the largest sum of |q - zq| * |k - zk|.
+    """
+    (zq, zk), narrow = zeros, q.device.type == "cpu" and int8_product_is_safe(*largest)
+    large = q.shape[-2] * k.shape[-2] * q.shape[-1] >= _LARGE_PRODUCT
+    if not (large and narrow and _int8_product_works()):
+        return exact_matmul(q.float() - zq, (k.float() - zk).transpose(-2, -1), bound)
+    score = torch.empty(*q.shape[:-1], k.shape[-2], dtype=torch.int32)
+    q, k = (_as_int8(q) - zq).flatten(0, 1), (_as_int8(k) - zk).flatten(0, 1)
+    for rows, keys, out in zip(q, k, score.flatten(0, 1), strict=True):
+        torch._int_mm(rows, keys.t(), out=out)
+    return score
 
 
 def exact_linear(x: Tensor, weight: Tensor, x_max: int, weight_max: int) -> Tensor:
@@ -59,13 +84,17 @@ def exact_accumulators(
     """
     narrow = x.device.type == "cpu" and int8_product_is_safe(x_max, weight_max)
     if narrow and _int8_product_works():
-        rows = x.reshape(-1, x.shape[-1])
-        rows = rows.view(torch.int8) if rows.dtype == torch.uint8 else rows.to(torch.int8)
+        rows = _as_int8(x.reshape(-1, x.shape[-1]))
         product = torch._int_mm(rows, weight.to(torch.int8).t())
         return product.view(*x.shape[:-1], len(weight))
     if bound is None:
         bound = x_max * weight_max * weight.shape[1]
     return exact_matmul(x, weight.t(), bound)
+
+
+def _as_int8(x: Tensor) -> Tensor:
+    """Return integers that int8 holds as int8."""
+    return x.view(torch.int8) if x.dtype == torch.uint8 else x.to(torch.int8)
 
 
 def int8_product_is_safe(x_max: int, weight_max: int) -> bool:
@@ -90,6 +119,71 @@ def _int8_product_works() -> bool:
     except (AttributeError, RuntimeError):
         return False
     return torch.equal(product.long(), x @ weight.t())
+
+
+class PackedLinear:
+    """x @ weight^T + constant of codes, exact, in float32: the int8 product of oneDNN.
+
+    The weights are laid out for the processor once, and sums leave it as float32: twice as fast as
+    `exact_accumulators`. On the CPU alone, and where `is_exact` says so.
+
+    Args:
+        weight: (N, K) int8.
+        constant: (N,) integers below 2**24.
+    """
+
+    def __init__(self, weight: Tensor, constant: Tensor) -> None:
+        self._made_of, self._versions = (weight, constant), _versions(weight, constant)
+        self._weight = torch.ops.onednn.qlinear_prepack(weight, None)
+        self._constant = constant.float()
+        self._ones = torch.ones(len(weight))
+        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+
+    def __reduce__(self) -> tuple[type["PackedLinear"], tuple[Tensor, Tensor]]:
+        return PackedLinear, self._made_of
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return it, (..., N) float32, of codes (..., K) uint8."""
+        rows = codes.reshape(-1, codes.shape[-1])
+        weight = self._weight, self._ones, self._zeros, self._constant
+        product = torch.ops.onednn.qlinear_pointwise  # scales of 1, zero points of 0
+        made: Tensor = product(rows, 1.0, 0, *weight, 1.0, 0, torch.float32, "none", [], "")
+        return made.view(*codes.shape[:-1], made.shape[-1])
+
+    def is_of(self, weight: Tensor, constant: Tensor) -> bool:
+        """Whether it was made of these tensors, and they have not changed since."""
+        same = weight is self._made_of[0] and constant is self._made_of[1]
+        return same and self._versions == _versions(weight, constant)
+
+    @staticmethod
+    def is_exact(x_max: int, weight_max: int, bound: int) -> bool:
+        """Whether every sum is exact here.
+
+        Args:
+            x_max, weight_max: the largest code, and weight in magnitude.
+            bound: the largest sum of x * |weight|, plus the largest constant in magnitude.
+        """
+        narrow = int8_product_is_safe(x_max, weight_max) and bound < 1 << 24
+        return narrow and _packed_linear_works()
+
+
+def _versions(*tensors: Tensor) -> list[int]:
+    """Return how often each was changed in place; tensors of inference mode do not count it."""
+    return [0 if each.is_inference() else each._version for each in tensors]
+
+
+@lru_cache(maxsize=1)
+def _packed_linear_works() -> bool:
+    """Whether this torch has `PackedLinear`, and gives the exact sums of extreme operands."""
+    signs = torch.tensor([1, 1, 1, -1, -1]).repeat(13)
+    x = torch.stack([signs.clamp(min=0) * 63, torch.full_like(signs, 63)])
+    weight = torch.stack([signs * 63, signs.roll(2) * 63, torch.full_like(signs, -63)])
+    constant = torch.tensor([(1 << 24) - (1 << 18), -65, 65])
+    try:
+        made = PackedLinear(weight.to(torch.int8), constant)(x.to(torch.uint8))
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.equal(made.long(), x @ weight.t() + constant)
 
 
 class QuantizedLayer(LateBuffers):

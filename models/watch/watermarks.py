@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bitlog2.sim import REGISTERS, AttentionConfig
+from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
-from ..ptq.datapath import output_scale, rnd
+from ..ptq.datapath import rnd
 from .watching import Observation, Watcher, unobserved
 
 #: Registers of every datapath in order, then those of the network around it; product and
@@ -99,7 +99,7 @@ def mark_of(register: str, seen: Observation) -> Mark:
     if register == "product":
         return _scaled(mark_of_values(registers["score"]), params.m, params.n)
     if register == "out_product":
-        m2, n2 = output_scale(registers, params)
+        m2, n2 = _output_scale(registers, params)
         if isinstance(m2, int) and isinstance(n2, int):
             return _scaled(mark_of_values(registers["acc"]), m2, n2)
         return mark_of_values(registers["acc"].long() * m2 + ((1 << n2) >> 1))
@@ -113,6 +113,15 @@ def mark_of_values(values: Tensor, saturated: int | None = None) -> Mark:
     """Return the mark of the values of a register, so many of them limited."""
     low, high = torch.aminmax(values)
     return Mark(int(low), int(high), values.numel(), saturated)
+
+
+def _output_scale(
+    registers: Mapping[str, Tensor], params: LayerParams
+) -> tuple[Tensor | int, Tensor | int]:
+    """Return what unit 9 multiplies and shifts by: of the layer, or of each row (B, H, R, 1)."""
+    if "m2_row" not in registers:
+        return params.m2, params.n2
+    return registers["m2_row"].unsqueeze(-1), registers["n2_row"].unsqueeze(-1)
 
 
 def _scaled(mark: Mark, multiplier: int, shift: int) -> Mark:
@@ -133,7 +142,7 @@ def _saturated(register: str, seen: Observation) -> int | None:
         over = (registers["row_max"].unsqueeze(-1) - registers["t"]) > config.d_max
         over = over if seen.masked is None else over & ~seen.masked
     elif register == "o":
-        m2, n2 = output_scale(registers, params)
+        m2, n2 = _output_scale(registers, params)
         o = rnd(registers["acc"].long() * m2, n2) + params.zo
         over = (o < 0) | (o >= 1 << config.o_bits)
     else:
