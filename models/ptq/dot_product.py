@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.documents import brief
-from bitlog2.sim import AttentionConfig
-from bitlog2.sim.checks import check_choice, check_int
-from bitlog2.sim.scheme import SCHEMES
+from bitlog2.sim import AttentionConfig, scheme_named
+from bitlog2.sim.checks import check_int
 
 from .attention import CalibratedDatapath, in_float32, raw_bias
 from .datapath import AttentionDatapath
@@ -276,7 +275,7 @@ def attention(
         is_causal: whether a row takes keys up to its own place alone.
         scale: factor of the scores; None for 1/sqrt(D), or that of the state.
         enable_gqa: whether a head of k and v serves as many neighbours of q.
-        scheme: code of the map; None for RowMax_16, or that of the state.
+        scheme: code of the map, one's own too; None for RowMax_16, or that of the state.
         bits: width of the codes of q, k, v and o, 2 to 8; None for 4, or those of the state.
         state: a calibrated layer, left as it is; None to calibrate from these tensors.
 
@@ -298,6 +297,7 @@ def attention(
         state = DotProductAttention(config).to(q.device)
         state.calibrate(q, k, v, attn_mask, is_causal, scale, enable_gqa)
     else:
+        scheme = None if scheme is None else scheme_named(scheme).name
         own = {"scheme": state.config.scheme, "bits": state.config.q_bits}
         for name, value in (("scheme", scheme), ("bits", bits)):
             if value not in (None, own[name]):
@@ -307,7 +307,6 @@ def attention(
 
 def _config_of(scheme: str, bits: int | None, k: Tensor) -> AttentionConfig:
     """Return the default hardware of a scheme, with room for the rows and heads of k."""
-    check_choice("scheme", scheme, tuple(SCHEMES))
     width = _BITS if bits is None else bits
     check_int("bits", width, 2, 8)
     usual = AttentionConfig(scheme)
