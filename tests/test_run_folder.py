@@ -45,7 +45,7 @@ def test_request_comes_back_from_json():
         ("models", (), "models must hold at least one"),
         ("models", ("resnet",), "model must be one of digits"),
         ("models", ("digits", "digits"), "'digits' twice"),
-        ("schemes", ("Half",), "schemes must be one of"),
+        ("schemes", ("Half",), "scheme must be one of"),
         ("schemes", ("Sqrt2_16",), "arithmetic must be float for Sqrt2_16"),
         ("arithmetics", ("double",), "arithmetics must be one of"),
         ("bits", ((4, 9),), "a_bits must be"),

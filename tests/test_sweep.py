@@ -214,12 +214,12 @@ def test_sweep_of_widths_planted_error_in_a_count_is_seen(widths, tmp_path, monk
     """What stands at an end of its range counts as limited."""
     folder, _ = widths
 
-    def limited(self, register, values, low, high):
+    def places(self, register, values, low, high):
         if self.limit is not None:
-            self.limit(self.name, register, values, low + 1, high - 1)
-        return values.clamp_(low, high)
+            self.limit(self.name, register, values.floor().add_(low), low + 1, high - 1)
+        return values.clamp_(0, high - low).int()
 
-    monkeypatch.setattr(Part, "limited", limited)
+    monkeypatch.setattr(Part, "places", places)
     words = ["--run", str(tmp_path / "run"), "--vary", "u_bits=6", "--limit", "8"]
     assert main(["sweep", *words, "--csv", str(tmp_path / "rows.csv")]) == 0
     (row,) = csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())

@@ -334,6 +334,8 @@ class ExportManifest(FolderManifest, tag="bitlog2-export", frozen=True, kw_only=
             if isinstance(layer, LinearLayer):
                 is_patch = isinstance(layer, ConvolutionLayer)
                 input_bits = PIXEL_BITS if is_patch else quantization.a_bits
+                if quantization.w_bits is None:
+                    yield f"w_bits beside {layer.name}", None, layer.weight_bits
                 yield f"weight_bits of {layer.name}", layer.weight_bits, quantization.w_bits
                 yield f"input_bits of {layer.name}", layer.input_bits, input_bits
 
