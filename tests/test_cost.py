@@ -161,6 +161,7 @@ def test_cost_comparing_form_is_smaller_and_shorter_than_the_dividing_one():
             assert comparing.levels < dividing.levels, form
 
 
+@pytest.mark.long
 def test_cost_is_the_same_twice():
     assert synthesize(SMALL, "exp2", {}, "generic") == synthesize(SMALL, "exp2", {}, "generic")
 

@@ -212,6 +212,7 @@ def test_evaluate_keeps_no_images(monkeypatch):
     assert (len(alive), most) == (20, 2)
 
 
+@pytest.mark.long
 def test_evaluate_alone_gives_the_result_of_a_run(tmp_path):
     """But for its timings: the same bytes with a folder and without."""
     request = EvaluationRequest(

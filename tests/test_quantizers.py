@@ -467,7 +467,7 @@ def test_exact_int8_that_saturates_or_is_missing_is_not_used(monkeypatch):
     assert not exact._int8_product_works.__wrapped__()
 
 
-@pytest.mark.parametrize(("a_bits", "w_bits"), [(4, 4), (6, 6), (2, 6)])
+@pytest.mark.parametrize(("a_bits", "w_bits"), [(4, 4), (6, 6), (2, 6), (8, 7)])
 def test_packed_linear_equals_the_integer_product(a_bits, w_bits):
     x_max, w_max = 2**a_bits - 1, 2**w_bits - 1
     for tokens, inputs, outputs in ((1, 1, 1), (3, 65, 5), (50, 384, 96)):
@@ -475,14 +475,17 @@ def test_packed_linear_equals_the_integer_product(a_bits, w_bits):
         x[0], weight[0] = x_max, w_max
         bound = x_max * w_max * inputs
         constant = integers((1 << 24) - 1 - bound, outputs)
-        assert exact.PackedLinear.is_exact(x_max, w_max, (1 << 24) - 1)
+        if not exact.PackedLinear.is_exact(x_max, w_max, (1 << 24) - 1):
+            assert not exact.int8_product_is_safe(x_max, w_max)  # this processor saturates
+            return
         packed = exact.PackedLinear(weight.to(torch.int8), constant)
         assert torch.equal(packed(x.to(torch.uint8)).long(), x @ weight.t() + constant)
 
 
 def test_packed_linear_is_refused_beyond_its_types():
     assert not exact.PackedLinear.is_exact(15, 15, 1 << 24)
-    assert not exact.PackedLinear.is_exact(127, 127, 1)
+    assert not exact.PackedLinear.is_exact(256, 15, 1)
+    assert not exact.PackedLinear.is_exact(15, 128, 1)
 
 
 def test_packed_linear_that_rounds_or_is_missing_is_not_used(monkeypatch):
@@ -492,6 +495,15 @@ def test_packed_linear_that_rounds_or_is_missing_is_not_used(monkeypatch):
         exact.PackedLinear, "__call__", lambda self, x: (whole(self, x) / 2).floor_().mul_(2)
     )
     assert not exact._packed_linear_works.__wrapped__()
+
+    def saturating(self, x):
+        weight, constant = self._made_of
+        pairs = (x.int().unsqueeze(2) * weight.t().int().unsqueeze(0)).split(2, 1)
+        return sum(pair.sum(1).clamp(-32768, 32767) for pair in pairs) + constant
+
+    monkeypatch.setattr(exact.PackedLinear, "__call__", saturating)
+    assert exact._packed_linear_works.__wrapped__()
+    assert not exact._packed_linear_works.__wrapped__(255, 127)
 
     def missing(*given):
         raise AttributeError("no operator qlinear_prepack")

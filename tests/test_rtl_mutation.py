@@ -159,6 +159,7 @@ def test_rtl_mutation_slower_mutant_is_told_by_its_cycles_and_a_hidden_one_by_it
     assert told_by_pauses(bench, 1, (7, 8)) == ("gap", {"seed": 8})
 
 
+@pytest.mark.long
 def test_rtl_mutation_bench_is_told_to_leave_the_taps_out(tmp_path: Path):
     """Mutant 5 passes where outputs alone are compared."""
     script = BENCH.replace("(0, 1, 5)", "(0, 1) or number == 5 and '+outputs' in sys.argv")

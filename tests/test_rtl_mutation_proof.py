@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import z3
+from support.quick import one_in
 
 from bitlog2.golden import emit
 from bitlog2.golden.assurance.mutation.catalogue import (
@@ -257,11 +258,14 @@ def counted(folder: Path, *changes: str) -> MutatedDesign:
 
 @pytest.mark.parametrize(
     ("left", "wanted"),
-    [
-        ("as self ^ ((self >> 2 & ~self & 1) << 1)", ["equivalent", "different"]),
-        ("as self ^ ((self >> 2 & self & 1) << 1)", ["different", "different"]),
-        ("1", ["different", "different"]),
-    ],
+    one_in(
+        3,
+        [
+            ("as self ^ ((self >> 2 & ~self & 1) << 1)", ["equivalent", "different"]),
+            ("as self ^ ((self >> 2 & self & 1) << 1)", ["different", "different"]),
+            ("1", ["different", "different"]),
+        ],
+    ),
 )
 def test_rtl_mutation_relation_of_a_counter_that_takes_another_order(
     left: str, wanted: list[str], tmp_path: Path

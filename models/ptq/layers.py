@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .compensation import compensated, refitted
 from .quantizers import CodeUniform, LateBuffers, PublishedUniform, UniformQuantizer
 
-_INT8_MAX, _INT16_MAX = 127, 32767
+_INT8_MAX, _UINT8_MAX, _INT16_MAX = 127, 255, 32767
 #: Multiplications from which on a product of one head in int8 is faster than a batch in float32.
 _LARGE_PRODUCT = 1 << 20
 
@@ -157,14 +157,16 @@ class PackedLinear:
 
     @staticmethod
     def is_exact(x_max: int, weight_max: int, bound: int) -> bool:
-        """Whether every sum is exact here.
+        """Whether every sum is exact here: of up to 8 by 8 bits where the processor saturates none.
 
         Args:
             x_max, weight_max: the largest code, and weight in magnitude.
             bound: the largest sum of x * |weight|, plus the largest constant in magnitude.
         """
-        narrow = int8_product_is_safe(x_max, weight_max) and bound < 1 << 24
-        return narrow and _packed_linear_works()
+        fits = x_max <= _UINT8_MAX and weight_max <= _INT8_MAX and bound < 1 << 24
+        if not fits or int8_product_is_safe(x_max, weight_max):
+            return fits and _packed_linear_works()
+        return _packed_linear_works(_UINT8_MAX, _INT8_MAX)
 
 
 def _versions(*tensors: Tensor) -> list[int]:
@@ -172,13 +174,19 @@ def _versions(*tensors: Tensor) -> list[int]:
     return [0 if each.is_inference() else each._version for each in tensors]
 
 
-@lru_cache(maxsize=1)
-def _packed_linear_works() -> bool:
-    """Whether this torch has `PackedLinear`, and gives the exact sums of extreme operands."""
-    signs = torch.tensor([1, 1, 1, -1, -1]).repeat(13)
-    x = torch.stack([signs.clamp(min=0) * 63, torch.full_like(signs, 63)])
-    weight = torch.stack([signs * 63, signs.roll(2) * 63, torch.full_like(signs, -63)])
-    constant = torch.tensor([(1 << 24) - (1 << 18), -65, 65])
+@lru_cache(maxsize=2)
+def _packed_linear_works(x_max: int = 63, weight_max: int = 63) -> bool:
+    """Whether this torch has `PackedLinear`, and gives the exact sums of extreme operands.
+
+    Without VNNI, pairs of the largest 8-bit operands of one sign saturate: here in every second
+    sum, of rows and columns enough for the product that a layer takes.
+    """
+    signs = torch.tensor([1, 1, 1, -1, -1]).repeat(51)
+    x = torch.stack([signs.clamp(min=0) * x_max, torch.full_like(signs, x_max)]).repeat(16, 1)
+    weight = [signs * weight_max, torch.full_like(signs, weight_max)]
+    weight = torch.stack([*weight, -weight[0], -weight[1]]).repeat(16, 1)
+    largest = int((x @ weight[0]).max())
+    constant = torch.tensor([(1 << 24) - 1 - largest, -65, 65, 1]).repeat(16)
     try:
         made = PackedLinear(weight.to(torch.int8), constant)(x.to(torch.uint8))
     except (AttributeError, RuntimeError):
