@@ -78,7 +78,7 @@ def test_ablation_unit_that_is_not_put_in_float_is_seen(unit):
     """The planted error: the calibrated model is missed by what that unit rounds."""
     model, program, real, step, taken, pixels = lowered(8)
     network = AblatedNetwork(program, real, set(UNITS) - {"attention_row", unit})
-    assert distance((network, step, pixels), model, taken) > 2 * FLOAT32
+    assert distance((network, step, pixels), model, taken) > FLOAT32
 
 
 def test_ablation_of_swin_with_all_units_in_float_is_the_calibrated_model():

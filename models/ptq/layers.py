@@ -183,8 +183,8 @@ def _packed_linear_works(x_max: int = 63, weight_max: int = 63) -> bool:
     """
     signs = torch.tensor([1, 1, 1, -1, -1]).repeat(51)
     x = torch.stack([signs.clamp(min=0) * x_max, torch.full_like(signs, x_max)]).repeat(16, 1)
-    weight = [signs * weight_max, torch.full_like(signs, weight_max)]
-    weight = torch.stack([*weight, -weight[0], -weight[1]]).repeat(16, 1)
+    rows = signs * weight_max, torch.full_like(signs, weight_max)
+    weight = torch.stack([*rows, -rows[0], -rows[1]]).repeat(16, 1)
     largest = int((x @ weight[0]).max())
     constant = torch.tensor([(1 << 24) - 1 - largest, -65, 65, 1]).repeat(16)
     try:
