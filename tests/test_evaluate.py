@@ -229,6 +229,7 @@ def test_evaluate_alone_gives_the_result_of_a_run(tmp_path):
 SAME = ("name", "seed", "model_sha256", "digests", "top1", "top5", "layer_params", "quantization")
 
 
+@pytest.mark.long
 def test_evaluate_saved_model_is_the_evaluated_one(data, tiny, tmp_path):
     """And so are the dumped quantizers; to evaluate it again, no training images are needed."""
     saved, dumped = tmp_path / "q.safetensors", tmp_path / "q.npz"

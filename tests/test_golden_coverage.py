@@ -87,7 +87,7 @@ def test_golden_coverage_declares_so_many_bins(index: int) -> None:
 
 @pytest.mark.parametrize(
     ("index", "scheme"),
-    quick_where(lambda index, scheme: index % 8 == 0 and scheme in USUAL, FILLED),
+    quick_where(lambda index, scheme: index % 16 == 0 and scheme in USUAL, FILLED),
 )
 def test_golden_coverage_is_filled_by_the_default_cases(index: int, scheme: str) -> None:
     configs = ROW_MAX_CONFIGS if SCHEMES[scheme].row_max else CONFIGS

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from support.programs import PROGRAMS, averaged, images, swin, vit
+from support.quick import one_in
 
 from bitlog2.sim.network.program_file import program_bytes, read_program, write_program
 from bitlog2.sim.network.simulator import infer
@@ -267,7 +268,7 @@ def places(value, path=()):
             yield from places(each, (*path, key))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", one_in(3, range(6)))
 @requirement("BL2-PROG-06")
 def test_program_file_with_a_hostile_value_anywhere_is_read_or_refused_in_one_line(path, seed):
     """A value of its header replaced or taken away, and the file sealed again."""

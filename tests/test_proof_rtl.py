@@ -68,7 +68,7 @@ PLANTED = [
 NAMES = [f"{module}-{i}" for i, (_, module, *_) in enumerate(PLANTED)]
 
 
-@pytest.mark.parametrize(("claim", "module", "old", "new", "scheme"), one_in(6, PLANTED, NAMES))
+@pytest.mark.parametrize(("claim", "module", "old", "new", "scheme"), one_in(12, PLANTED, NAMES))
 def test_proof_refutes_a_broken_module(
     tmp_path: Path, claim: str, module: str, old: str, new: str, scheme: str
 ) -> None:

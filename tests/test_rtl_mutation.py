@@ -251,6 +251,7 @@ def test_rtl_mutation_code_register_is_caught_or_proved(codes: Path):
     assert any(line.startswith("code_register") and " 20 " in line for line in found.lines())
 
 
+@pytest.mark.long
 def test_rtl_mutation_blind_vectors_leave_gaps(
     blind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

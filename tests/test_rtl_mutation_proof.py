@@ -296,6 +296,7 @@ def test_rtl_mutation_counterexample_says_nothing_while_another_relation_is_unkn
     assert joined(Proof(earlier, {}), Proof(later, {"x": 1})).verdict == verdict
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("assumed", "equal"),
     [
