@@ -277,6 +277,7 @@ def test_cost_of_rows_has_the_cycles_that_their_headers_state(counted: list[str]
     assert each["log2_quantizer", "log2_quantizer", None].cycles is None
 
 
+@pytest.mark.long
 def test_cost_of_three_bits_is_that_of_its_own_levels():
     small, large = (
         Alternative("", "", {"scheme": name}).target for name in ("RowMax_8", "RowMax_16")

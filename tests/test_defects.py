@@ -370,6 +370,7 @@ def test_defects_none_is_seen_by_the_checks_bound_to_the_reference(
     assert "PASS attention_row:" in printed
 
 
+@pytest.mark.long
 def test_defects_are_stopped_at_by_bound_checks(vectors: Path, tmp_path: Path) -> None:
     """A masked key with e > 0 ends the run before the testbench does."""
     files = defect_named("softmax_row: mask not kept").planted(tmp_path)

@@ -125,6 +125,7 @@ OTHER_ROWS = product(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("device", "scheme", "macros"),
     quick_where(
