@@ -59,7 +59,7 @@ def request_of_it(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Eva
     )
     return EvaluationRequest(
         models=("digits", "deit_tiny"),
-        schemes=("BitLog2_Half_17", "uniform_4"),
+        schemes=("BitLog2_Half_17",),
         arithmetics=("attention",),
         check="sample",
         limit=12,
@@ -81,14 +81,14 @@ def finished(
 
 def test_run_imagenet_result_says_what_it_saw(finished: RunFolder) -> None:
     cells = json.loads(finished.result_file.read_bytes())["cells"]
-    assert [cell["model"] for cell in cells] == ["digits"] * 3 + ["deit_tiny"] * 3
-    assert [cell["images"] for cell in cells] == [12] * 3 + [11] * 3  # one cannot be read
-    for cell in cells[3:]:
+    assert [cell["model"] for cell in cells] == ["digits"] * 2 + ["deit_tiny"] * 2
+    assert [cell["images"] for cell in cells] == [12] * 2 + [11] * 2  # one cannot be read
+    for cell in cells[2:]:
         (skipped,) = cell["skipped"]
         assert "ILSVRC2012_val_00000998" in skipped
-    assert cells[4]["check"]["passed"]
+    assert cells[3]["check"]["passed"]
     assert len({cell["digests"]["pixels"] for cell in cells}) == 2
-    assert cells[4]["published_top1"] is not None
+    assert cells[3]["published_top1"] is not None
 
 
 def test_run_imagenet_result_says_what_to_know_of_the_images(finished: RunFolder) -> None:
@@ -104,8 +104,8 @@ def test_run_imagenet_killed_and_resumed_on_other_processes(
 ) -> None:
     path = tmp_path / "run"
     RunFolder.create(path, request_of_it, versions())
-    kill_after(path, 24, resume(path, first))
-    assert 24 <= batches(path) < 36
+    kill_after(path, 16, resume(path, first))
+    assert 16 <= batches(path) < 24
     again = resume(path, then)
     _, message = again.communicate()
     assert again.returncode == 0, message

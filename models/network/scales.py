@@ -192,10 +192,8 @@ class UnitParameters:
         with named(name):
             ratios = (factor * each / _scale(target) for each in _product_scales(layer)[rows])
             m, n = multipliers(ratios, config.m_bits, config.max_n, "code scale")
-            product = self._product(layer)
-            weights, bias = _weights(layer)[rows], product.linear_bias[rows]
             params = CodeParams(m, n, _zero(target), target.bits)
-            return CodeLinear(weights, ProductParams(product.zx, bias), params)
+            return CodeLinear(_weights(layer)[rows], self._product(layer, rows), params)
 
     def to_stream(
         self,
@@ -216,8 +214,8 @@ class UnitParameters:
                 for each in scales.tolist()
             ]
             params = ResidualParams(tuple(abs(m) for m, _ in made), tuple(n for _, n in made))
-            signs, product = np.where(scales < 0, -1, 1), self._product(layer)
-            bias, weights = np.array(product.linear_bias[rows]) * signs, _weights(layer)[rows]
+            signs, product = np.where(scales < 0, -1, 1), self._product(layer, rows)
+            bias, weights = np.array(product.linear_bias) * signs, _weights(layer)[rows]
             weights = (weights * signs[:, None]).astype(weights.dtype)
             product = ProductParams(product.zx, tuple(bias.tolist()))
             return ResidualLinear(weights, product, params)
@@ -274,8 +272,7 @@ class UnitParameters:
                 lambda bits: gate_table(function, bits, u_bits=config.u_bits),
                 (0, (1 << config.u_bits + 1) - 1),
             )
-            product = self._product(layer)
-            own = ProductParams(product.zx, product.linear_bias[gates])
+            own = self._product(layer, gates)
             gate = GateLinear(_weights(layer)[gates], own, GateParams(m, n, table))
         bits = self.stream(f"{name}.value", [f"{name}.value"])
         value = self.to_stream(f"{name}.fc1", layer, bits, rows=values)
@@ -334,9 +331,9 @@ class UnitParameters:
         with named(name):
             return attention.params()
 
-    def _product(self, layer: IntegerLinear) -> ProductParams:
-        scales = _weight_scales(layer)
-        biases = [0.0] * len(scales) if layer.bias is None else layer.bias.double().tolist()
+    def _product(self, layer: IntegerLinear, rows: slice = ALL) -> ProductParams:
+        scales = _weight_scales(layer)[rows]
+        biases = [0.0] * len(scales) if layer.bias is None else layer.bias[rows].double().tolist()
         x = layer.input_quantizer
         bias = (
             linear_bias(each, _scale(x), scale, self.config.bias_bits)

@@ -194,8 +194,8 @@ class AttentionDatapath(nn.Module):
     ) -> Tensor:
         """Return the values of the levels of e / s: units 4 to 7.
 
-        p = floor(e * A / s) is A where all of a row is one key's, and no level's: an s that is
-        larger by 1 gives a p below A, of a ladder's top level still.
+        p = floor(e * A / s) is A where all of a row is one key's, above all levels. A ladder takes
+        the level from the bits of p, so its s is larger by 1 there: a p below A, of the top level.
         """
         config, scheme = self.config, self.config.code
         kind = quotient_kind(scheme, config.table_bits, d.shape[-1])
@@ -207,7 +207,6 @@ class AttentionDatapath(nn.Module):
         _keep(kept, torch.int64, row_sum=row_sum.squeeze(-1))
         total = row_sum.clamp_(min=(1 << config.table_bits) + scheme.is_ladder)
         p = e.mul_(scheme.int_max).div_(total).floor_().float()  # (B, H, R, N)
-        p = p if scheme.is_ladder else p.clamp_(max=scheme.int_max - 1)
         if kept is not None:
             self._keep_codes(kept, level_of(p, scheme).to(torch.uint8))
         return value_of(p, scheme)

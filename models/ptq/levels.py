@@ -20,7 +20,7 @@ def level_of(p: Tensor, scheme: Scheme) -> Tensor:
     it. Single: level k + 1 from 2**k on. Half: level 2 k + half bit, and at least 1 from p = 1 on.
 
     Args:
-        p: float32 integers, 0 to A - 1.
+        p: float32 integers, 0 to A - 1; where the thresholds are searched, to A.
         scheme: the levels' scheme; of one that is no ladder the thresholds are searched.
     """
     if not scheme.is_ladder:

@@ -6,8 +6,6 @@ from fractions import Fraction
 
 from ..multiplier import multiplier_and_shift
 
-_HALF = Fraction(1, 2)
-
 
 def multipliers(
     ratios: Iterable[float], bits: int, max_shift: int, name: str
@@ -62,7 +60,14 @@ def scaled(value: float | Fraction, shift: int, bits: int, name: str) -> int:
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}")
-    rounded = math.floor(Fraction(value) * Fraction(2) ** shift + _HALF)
+    numerator, denominator = value.as_integer_ratio()
+    return _rounded(numerator, denominator, shift, bits, name)
+
+
+def _rounded(numerator: int, denominator: int, shift: int, bits: int, name: str) -> int:
+    """Return RND(numerator / denominator * 2**shift); the denominator is positive."""
+    twice, whole = numerator << max(shift, 0) + 1, denominator << max(-shift, 0)
+    rounded = (twice + whole) // (2 * whole)
     high = (1 << (bits - 1)) - 1
     if abs(rounded) > high:
         raise ValueError(f"{name} must be from {-high} to {high} at n = {shift}, got {rounded}")
@@ -71,8 +76,12 @@ def scaled(value: float | Fraction, shift: int, bits: int, name: str) -> int:
 
 def linear_bias(bias: float, input_scale: float, weight_scale: float, bits: int) -> int:
     """Return B = RND(bias / (s_x * s_w)) of an output channel, of the exact quotient."""
-    scale = Fraction(input_scale) * Fraction(weight_scale)
-    return scaled(Fraction(bias) / scale, 0, bits, "linear bias")
+    if not math.isfinite(bias):
+        raise ValueError(f"linear bias must be finite, got {bias!r}")
+    (b, under_b), (x, under_x), (w, under_w) = (
+        each.as_integer_ratio() for each in (bias, input_scale, weight_scale)
+    )
+    return _rounded(b * under_x * under_w, under_b * x * w, 0, bits, "linear bias")
 
 
 def norm_eps(eps: float, channels: int, fraction_bits: int, bits: int) -> int:
