@@ -219,7 +219,7 @@ def test_cosim_plays_a_plain_unit_with_a_clock_as_a_stream(folder: Path, tmp_pat
             "silent", "0 of 12 words compared, 0 differ, 12 missing", PROFILES, marks=LONG
         ),
         ("short", "5 of 12 words compared, 0 differ, 7 missing", PROFILES),
-        ("too_many", "too many", PROFILES),
+        pytest.param("too_many", "too many", PROFILES, marks=LONG),
         pytest.param("endless", "too many", PROFILES, marks=LONG),
         ("hang", "no transfer for 200 cycles at ", PROFILES),
         ("wrong", "row_sum.expected case 0 s (row_sum): expected", PROFILES),

@@ -50,7 +50,7 @@ CONFIG = AttentionConfig(max_tokens=24, max_head_dim=8)
 #: Of a device that is right as long as its outputs are always taken at once.
 SHOWN_BY_STALLS = ("row_sum: waits for tready",)
 #: One of each kind: arithmetic, framing, a hang.
-SHORT = ("exp2: shift off by one", "softmax_row: lost last beat", "attention_row: hang")
+SHORT = ("exp2: shift off by one", "attention_row: hang")
 #: Of a counter, of a divider.
 SHORT_RESETS = (
     ("row_max", f"row_max-bit 0-index-{HALF_17}"),

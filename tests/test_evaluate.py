@@ -386,7 +386,8 @@ def test_evaluate_published_command_line_gives_the_same_accuracy(
     assert printed.splitlines()[-1].startswith(last)
 
 
-@pytest.mark.parametrize("ending", [pytest.param("bit", marks=pytest.mark.long), "bits"])
+@pytest.mark.long
+@pytest.mark.parametrize("ending", ["bit", "bits"])
 def test_evaluate_published_command_line_takes_both_spellings(ending, capsys):
     argv = ("--model", "digits", f"--w_{ending}", "6", f"--a_{ending}", "8", *PUBLISHED_OPTIONS)
     assert test_quant.main(argv) == 0

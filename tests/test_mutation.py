@@ -515,11 +515,12 @@ def test_mutation_none_survives_unmutated(all_images):
     assert verdict(judge, same, Path(), Path()) == "survived"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "function"),
     [
         ("units/row_sum.py", "row_sum_kernel"),
-        pytest.param("rounding.py", "rnd_kernel", marks=pytest.mark.long),
+        ("rounding.py", "rnd_kernel"),
     ],
 )
 def test_mutation_none_survives_unmutated_kernels(file, function, copy_for, tmp_path):

@@ -101,9 +101,7 @@ def digits_pixels(count):
 
 @pytest.mark.parametrize(
     ("scheme", "bits"),
-    quick_where(
-        lambda *each: each in {("BitLog2_Half_17", 4), ("RowMax_16", 8)}, product(LOWERED, (4, 8))
-    ),
+    quick_where(lambda *each: each == ("BitLog2_Half_17", 4), product(LOWERED, (4, 8))),
 )
 def test_lower_digits_every_register_is_the_same_in_torch_and_simulator(scheme, bits):
     program, pixels = lowered_digits(scheme, bits).program, digits_pixels(8)

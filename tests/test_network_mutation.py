@@ -257,7 +257,7 @@ def test_network_mutant_is_reported(mutant, expected):
 MODULES = (*sorted(FOLDER.glob("units/[a-z]*.py")), FOLDER / "product.py", FOLDER / "simulator.py")
 
 
-@pytest.mark.parametrize("path", one_in(4, MODULES, [path.stem for path in MODULES]))
+@pytest.mark.parametrize("path", one_in(12, MODULES, [path.stem for path in MODULES]))
 @pytest.mark.filterwarnings("ignore")
 def test_network_mutation_reports_nothing_of_a_module_as_it_is(path, expected, monkeypatch):
     whole = Mutant(path, "", 0, "none", path.read_text)
