@@ -1,0 +1,10 @@
+// What accessibility needs beyond the theme: a name for its search, and wide parts that keys can scroll.
+const named = () => {
+  document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+  const wides = ".md-typeset__scrollwrap:not([tabindex]), .md-typeset pre > code:not([tabindex])";
+  for (const wide of document.querySelectorAll(wides)) {
+    wide.tabIndex = 0;
+  }
+};
+named();
+new MutationObserver(named).observe(document.body, { childList: true, subtree: true });
