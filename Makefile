@@ -9,6 +9,10 @@ READY  := $(VENV)/.ready-$(TORCH)
 # Compiled once, whatever the environment says: torch takes seconds in every process that imports it.
 export PYTHONDONTWRITEBYTECODE :=
 
+# What pages and examples need besides: `make test` does without.
+PAGES  := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+    --editable '.[docs,examples]'
+
 .PHONY: help demo test test-long mutation proof cost lint requirements derived docs bench wheel clean
 
 help:
@@ -56,6 +60,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
 test-long: $(READY)
+	$(PAGES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 mutation: $(READY)
@@ -82,7 +87,7 @@ derived: $(READY)
 	$(BIN)/python scripts/make_derived.py
 
 docs: $(READY)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
+	$(PAGES)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)

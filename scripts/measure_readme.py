@@ -66,8 +66,8 @@ def _installed(what: str, extra: str, folder: Path) -> dict[str, Any]:
     home, uv = folder / (extra or "none"), [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, home], check=True)
     source = f"{_ROOT}[{extra}]" if extra else str(_ROOT)
-    options = f"-q --python {home}/bin/python --constraint {_ROOT}/constraints.txt"
-    subprocess.run([*uv, "pip", "install", *options.split(), source], check=True)
+    options = ["-q", "--python", f"{home}/bin/python", "--constraint", f"{_ROOT}/constraints.txt"]
+    subprocess.run([*uv, "pip", "install", *options, source], check=True)
     (packages,) = home.glob("lib/python*/site-packages")
     size = sum(p.stat().st_size for p in packages.rglob("*") if p.is_file())
     return {

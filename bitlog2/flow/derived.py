@@ -223,7 +223,8 @@ def installed_table() -> str:
     lines += ["", "| as pasted | processor seconds |", "|---|--:|"]
     for door, seconds in found["doors"].items():
         lines.append(f"| {door} | {seconds:.0f} |")
-    return "\n".join(lines) + f"\n\n({found['machine']})\n\n"
+    command = "scripts/measure_readme.py --json docs/measured.json"
+    return "\n".join(lines) + f"\n\n(`{command}`; {found['machine']})\n\n"
 
 
 def code_table() -> str:
