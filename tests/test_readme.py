@@ -109,6 +109,7 @@ def test_page_encoder_of_huggingface_runs_and_what_it_writes_verifies(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_page_network_in_python_is_typed(tmp_path):
     """By mypy --strict, and a planted error of a type is found."""
     packages = tmp_path / "bitlog2"
