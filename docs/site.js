@@ -7,4 +7,8 @@ const named = () => {
   }
 };
 named();
-new MutationObserver(named).observe(document.body, { childList: true, subtree: true });
+new MutationObserver(named).observe(document.body, {
+  attributeFilter: ["tabindex"], // which the theme takes away where there is no pointer
+  childList: true,
+  subtree: true,
+});
