@@ -9,7 +9,11 @@ READY  := $(VENV)/.ready-$(TORCH)
 # Compiled once, whatever the environment says: torch takes seconds in every process that imports it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-long mutation proof cost lint requirements derived bench wheel clean
+# What pages and examples need besides: `make test` does without.
+PAGES  := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+    --editable '.[docs,examples]'
+
+.PHONY: help demo test test-long mutation proof cost lint requirements derived docs bench wheel clean
 
 help:
 	@echo "make demo      evaluate the embedded model in integers, every register checked, run it as a program, emit and verify vectors"
@@ -21,6 +25,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make requirements  the matrix of requirements and what covers them"
 	@echo "make derived   what follows from declarations: tables, limits of the C model, schemas"
+	@echo "make docs      the pages as a site, into build/site"
 	@echo "make bench     speed against named peers"
 	@echo "make wheel     build a wheel into dist/"
 	@echo "make TORCH=cpu demo   with a CPU-only build of torch, where its index can be reached"
@@ -55,6 +60,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
 test-long: $(READY)
+	$(PAGES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 mutation: $(READY)
@@ -79,6 +85,10 @@ requirements: $(READY)
 
 derived: $(READY)
 	$(BIN)/python scripts/make_derived.py
+
+docs: $(READY)
+	$(PAGES)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)
 	$(BIN)/bitlog2 bench

@@ -42,7 +42,7 @@ EXAMPLES = """examples:
   bitlog2 evaluate --model digits --float-units each
 
 data: a folder with train/ and val/, one folder of images per class in each, or train.tar and
-val.tar, or ImageNet as it is downloaded: README.md has the layouts
+val.tar, or ImageNet as it is downloaded: docs/models.md has the layouts
 
 exit status: 0 every value compared agreed, 1 a register differed (written is a row of attention as
 a vector set for `golden verify`, in integer a file for `bitlog2 replay`) or the digest of the

@@ -69,7 +69,7 @@ def test_attention_error_names_the_extra_that_it_lacks(tmp_path, capsys, monkeyp
     assert "needs the extra [onnx]" in capsys.readouterr().err
 
 
-def test_readme_says_how_much_nearer_row_max_is_by_the_stored_errors():
+def test_page_says_how_much_nearer_row_max_is_by_the_stored_errors():
     root = Path(__file__).parents[1]
     stored = json.loads((root / "models" / "zoo" / "attention_error.json").read_text())
     ratios = [
@@ -81,4 +81,4 @@ def test_readme_says_how_much_nearer_row_max_is_by_the_stored_errors():
         f"nearer than `Half_17` by {of_digits} times on `digits`, {of_fashion} on `fashion`, whose "
         f"maps are flat, and {of_vit} on ViT-S/14"
     )
-    assert said in " ".join((root / "README.md").read_text().split())
+    assert said in " ".join((root / "docs" / "codes.md").read_text().split())

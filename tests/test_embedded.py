@@ -249,12 +249,12 @@ def program() -> Program:
     return program_of(PROGRAM_PATH.read_bytes())[0]
 
 
-def test_digits_program_gives_the_digest_of_readme_and_demo(
+def test_digits_program_gives_the_digest_of_page_and_demo(
     program: Program, split: TensorImages
 ) -> None:
     pixels = DIGITS.pixels.of(split.test.tensors[0]).numpy().astype(np.uint16)
     digest = logits_digest(infer(program, pixels).logits)
-    assert f"--expect {digest}\n```" in (ROOT / "README.md").read_text()
+    assert f"--expect {digest}\n```" in (ROOT / "docs" / "network.md").read_text()
     assert f"\nDIGITS := {digest}\n" in (ROOT / "Makefile").read_text()
 
 

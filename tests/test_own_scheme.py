@@ -204,10 +204,10 @@ def test_vectors_of_a_quotient_by_table_are_refused(tmp_path):
         emit(tmp_path / "set", AttentionConfig(TABLES[4]))
 
 
-def test_readme_s_example_declares_codes(capsys):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (block,) = (each for each in readme.split("```python\n") if "register_scheme(" in each)
-    exec(compile(block.partition("```")[0], "README.md", "exec"), {})
+def test_page_s_example_declares_codes(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "codes.md").read_text()
+    (block,) = (each for each in page.split("```python\n") if "register_scheme(" in each)
+    exec(compile(block.partition("```")[0], "codes.md", "exec"), {})
     assert capsys.readouterr().out == "True Coarse=quotient/256:0/1/8/64\n"
 
 

@@ -1,4 +1,4 @@
-"""What README says of the choices behind RowMax_16, measured on the attention of `digits`."""
+"""What docs/codes.md says of the choices behind RowMax_16, measured on `digits`."""
 
 import math
 from functools import cache

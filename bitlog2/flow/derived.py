@@ -156,7 +156,7 @@ def width_table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
-#: Of the choices, what README shows.
+#: Of the choices, what the page of costs shows.
 _SHOWN = (
     ("log2", "BitLog2_Half_17"),
     ("log2", "BitLog2_Single_16"),
@@ -174,8 +174,57 @@ _SHOWN = (
 
 
 def choice_table() -> str:
-    """Return what the choices cost that README shows, in Markdown."""
+    """Return what the choices cost that its page shows, in Markdown."""
     return "\n".join(_kept_choices().short(_SHOWN)) + "\n\n"
+
+
+def lane_sentence() -> str:
+    """Return what a lane of map times v takes, by shifts and by multipliers."""
+    titles = ("lane and accumulator, one function", "lane and accumulator, another code")
+    groups = {group.title: group for each in _kept_choices().choices for group in each.groups}
+    (shifts, same), (_, plain) = (
+        [each.counts["generic"].cells for each in groups[title].alternatives] for title in titles
+    )
+    return (
+        f"A lane and its accumulator (`BitLog2_Half_17`) take {shifts} gates; {same} with a "
+        f"multiplier of the same values;\n{plain} with the multiplier of a plain 4-bit code.\n\n"
+    )
+
+
+def short_code_table() -> str:
+    """Return accuracy, error and cost of the codes that a datapath makes, in Markdown."""
+    rows = [line.strip("| ").split(" | ") for line in code_lines(_kept_choices())]
+    costs = {cells[0]: cells for cells in rows}
+    gates, cycles = rows[0].index("gates"), rows[0].index("cycles")
+    integer: dict[str, list[dict[str, str]]] = {}
+    for row in _stored("fashion.csv"):
+        if (row["arithmetic"], row["w_bits"]) == ("integer", "4"):
+            integer.setdefault(row["scheme"], []).append(row)
+    path = _ROOT / "models" / "zoo" / "attention_error.json"
+    errors = json.loads(path.read_text(encoding="utf-8"))["fashion"]
+    heads = "bits of a key | top-1 % | agrees % | error of attention % | gates | cycles"
+    lines = [f"| code of the map | {heads} |", "|---|" + "--:|" * 6]
+    for name in SCHEMES:
+        cost, error = costs[f"`{name}`"], f"{errors[name]['error_percent']:.2f}"
+        cells = (f"`{name}`", cost[1], _means(integer[name]), error, cost[gates], cost[cycles])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def installed_table() -> str:
+    """Return sizes of installations and processor time of README's doors, in Markdown.
+
+    From what `scripts/measure_readme.py --json docs/measured.json` stored.
+    """
+    found = json.loads((_ROOT / "docs" / "measured.json").read_text(encoding="utf-8"))
+    lines = ["| installed | packages | MB on disk |", "|---|--:|--:|"]
+    for each in found["installed"]:
+        lines.append(f"| {each['what']} | {each['packages']} | {each['megabytes']:,} |")
+    lines += ["", "| as pasted | processor seconds |", "|---|--:|"]
+    for door, seconds in found["doors"].items():
+        lines.append(f"| {door} | {seconds:.0f} |")
+    command = "scripts/measure_readme.py --json docs/measured.json"
+    return "\n".join(lines) + f"\n\n(`{command}`; {found['machine']})\n\n"
 
 
 def code_table() -> str:
@@ -193,7 +242,7 @@ def placed_table() -> str:
     return "\n".join(table.markdown()) + "\n\n"
 
 
-#: Of a module in rows: counts that README adds up.
+#: Of a module in rows: counts that the page of hardware adds up.
 _IN_ROW = ("mutants", "with_taps", "without_taps")
 
 
@@ -347,12 +396,15 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "schemes": _part("sim/SPEC.md", "schemes", scheme_table),
     "levels": _part("sim/SPEC.md", "levels", level_table),
     "thresholds": _part("sim/SPEC.md", "thresholds", threshold_table),
-    "choices": _part("README.md", "choices", choice_table),
-    "codes": _part("README.md", "codes", code_table),
-    "mutants": _part("README.md", "mutants", mutation_table),
-    "placed": _part("README.md", "placed", placed_table),
-    "fashion": _part("README.md", "fashion", accuracy_table),
-    "attention errors": _part("README.md", "attention errors", attention_error_table),
+    "choices": _part("docs/cost.md", "choices", choice_table),
+    "codes": _part("docs/codes.md", "codes", code_table),
+    "mutants": _part("docs/hardware.md", "mutants", mutation_table),
+    "placed": _part("docs/cost.md", "placed", placed_table),
+    "fashion": _part("docs/accuracy.md", "fashion", accuracy_table),
+    "attention errors": _part("docs/codes.md", "attention errors", attention_error_table),
+    "lane": _part("README.md", "lane", lane_sentence),
+    "codes in short": _part("README.md", "codes in short", short_code_table),
+    "installed": _part("README.md", "installed", installed_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
         _C / "bitlog2.h",

@@ -33,7 +33,7 @@ class Family(NamedTuple):
 
     @property
     def row(self) -> str:
-        """Its row in README."""
+        """Its row in docs/models.md."""
         what = "whole"
         if self.refused:
             rest = "" if len(self.arithmetics) == 3 else f" in {', '.join(self.arithmetics)}"
