@@ -46,6 +46,7 @@ def example(after: str) -> str:
     return block.group(1)
 
 
+SIMULATOR = example("In Python:")
 NETWORK = example("### A network in Python")
 ATTENTION = example("`attention` is the datapath alone")
 HUGGINGFACE = example("### Encoders of Hugging Face")
@@ -86,7 +87,13 @@ def test_readme_network_in_python_is_typed(tmp_path):
         (packages / each.name).symlink_to(each)
     planted = NETWORK.replace("evaluate(model, images, labels)", "evaluate(model, 1)")
     assert planted != NETWORK
-    texts = {"network": NETWORK, "attention": ATTENTION, "encoder": HUGGINGFACE, "planted": planted}
+    texts = {
+        "simulator": SIMULATOR,
+        "network": NETWORK,
+        "attention": ATTENTION,
+        "encoder": HUGGINGFACE,
+        "planted": planted,
+    }
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text)
     options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")
