@@ -60,6 +60,11 @@ def test_bench_rows_are_chosen_by_name():
     assert len(list(run_bench([case, lambda: named], 1, "verify"))) == 2
 
 
+def test_bench_rows_that_no_name_holds_are_refused_with_the_names():
+    with pytest.raises(ValueError, match=r"rows must be part of the name of one of: .*; got 'zzz'"):
+        list(run_bench([case], 1, "zzz"))
+
+
 def test_bench_threads_of_torch_are_restored():
     before = torch.get_num_threads()
     list(run_bench([lambda: Case("a", "b", int, int, 1.0, 1.0, threads=before + 1)], 1))

@@ -31,7 +31,8 @@ from bitlog2.models.network.lower import lower
 from bitlog2.models.network.network import ImageNetwork, IntegerNetwork
 from bitlog2.models.ptq.levels import level_of
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.watch.check import Checker, HeadChoice
+from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.registers import HeadChoice
 from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim import AttentionConfig, LayerParams, attention
@@ -194,14 +195,19 @@ def run_bench(
             not there.
         repetitions: runs of each side.
         wanted: text that the names of the wanted rows hold.
+
+    Raises:
+        ValueError: no name holds it.
     """
-    before = torch.get_num_threads()
+    before, others, found = torch.get_num_threads(), list[str](), False
     try:
         for make in cases:
             case = make()
             names = case.names if isinstance(case, ThroughputCase) else (case.name,)
             if not any(wanted in name for name in names):
+                others += names
                 continue
+            found = True
             if isinstance(case, PeerComparison):
                 yield case
             elif isinstance(case, ThroughputCase):
@@ -210,6 +216,9 @@ def run_bench(
                 torch.set_num_threads(case.threads)
                 samples = _alternate(case.ours, case.theirs, repetitions)
                 yield PeerComparison(case.name, case.peer, *samples, case.target, case.aim)
+        if not found:
+            legal = "; ".join(others)
+            raise ValueError(f"rows must be part of the name of one of: {legal}; got {wanted!r}")
     finally:
         torch.set_num_threads(before)
 
