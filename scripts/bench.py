@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .terminal import command
+from .terminal import command, show
 from .values import Json, integer, value
 
 EXAMPLES = """example:
@@ -29,11 +29,11 @@ def bench(
         rows: only the rows whose names hold this
         words: words of the vector set
     """
-    from bitlog2.flow.bench import HEAD, Row, cases, run_bench, write_samples
+    from bitlog2.flow.bench import Row, cases, run_bench, write_samples
 
     timed: list[Row] = []
     for row in run_bench(cases(words, repetitions, rows, growth), repetitions, rows):
-        print(row.line() if timed else f"{HEAD}\n{row.line()}", flush=True)
+        show(row.lines())
         timed.append(row)
     if json is not None:
         write_samples(json, timed)

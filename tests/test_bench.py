@@ -36,6 +36,13 @@ def test_bench_ratio_is_that_of_the_medians():
     assert (row.value, row.met) == (0.5, True)
 
 
+def test_bench_lines_have_the_ratio_and_its_targets():
+    row = PeerComparison("a", "b", [0.001], [0.002], 0.7, 0.4)
+    assert row.lines() == [
+        *("a", "  1.00 ms, b 2.00 ms", "  ratio 0.50, to reach 0.70, aim 0.40: met"),
+    ]
+
+
 def test_bench_sides_alternate():
     order = []
     alternating = Case("a", "b", lambda: order.append("o"), lambda: order.append("p"), 1.0, 1.0)

@@ -116,18 +116,19 @@ class PeerComparison:
         """Whether the target is met; None where there is no peer."""
         return self.value <= self.target if self.peers else None
 
-    def line(self) -> str:
-        """Return the medians, the ratio and its targets on one line."""
+    def lines(self) -> list[str]:
+        """Return the name, the medians, and the ratio with its targets."""
         if self.met is None:
-            return f"{self.name:<60}  not run: {self.note}"
-        digits = 2 if self.aim >= 0.05 else 4
-        note = f"; {self.note}" if self.note else ""
+            return [self.name, f"  not run: {self.note}"]
+        digits, unit = 2 if self.aim >= 0.05 else 4, "ms" if self.samples == "seconds" else "MB"
         ours, peer = (1000 * statistics.median(side) for side in (self.ours, self.peers))
-        return (
-            f"{self.name:<60}{ours:>10.2f}{peer:>10.2f}{self.value:>8.{digits}f}"
-            f"{self.target:>8.{digits}f}{self.aim:>7.{digits}f}  {_verdict(self.met)}  "
-            f"(peer: {self.peer}){note}"
-        )
+        ratios = (f"{each:.{digits}f}" for each in (self.value, self.target, self.aim))
+        return [
+            self.name,
+            f"  {ours:.2f} {unit}, {self.peer} {peer:.2f} {unit}",
+            "  ratio {}, to reach {}, aim {}: ".format(*ratios) + _verdict(self.met),
+            *([f"  {self.note}"] if self.note else []),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
@@ -155,12 +156,10 @@ class Throughput:
         """Whether the target is met."""
         return self.value >= self.target
 
-    def line(self) -> str:
-        """Return the rate and its target on one line."""
-        return (
-            f"{self.name:<60}{self.value:>28.1f} MB/s, to reach {self.target:.0f}  "
-            f"{_verdict(self.met)}"
-        )
+    def lines(self) -> list[str]:
+        """Return the name, and the rate with its target."""
+        rate = f"{self.value:.1f} MB/s, to reach {self.target:.0f}"
+        return [self.name, f"  {rate}: {_verdict(self.met)}"]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
@@ -168,9 +167,6 @@ class Throughput:
 
 
 Row = PeerComparison | Throughput
-
-#: The head of the lines.
-HEAD = f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}"
 
 
 def write_samples(path: Path, rows: Sequence[Row]) -> None:
