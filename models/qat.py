@@ -34,7 +34,8 @@ from .ptq.attention import IntegerAttention, masked_keys, raw_bias
 from .ptq.layers import IntegerConv2d, IntegerLinear
 from .ptq.quantizers import CodeUniform, NormalizedMap
 from .ptq.supported import refusal
-from .watch.check import Checker, HeadChoice
+from .watch.check import Checker
+from .watch.registers import HeadChoice
 from .watch.watching import Observation, Watcher, watch
 
 

@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from bitlog2.documents import brief
 from bitlog2.sim.checks import check_int
 from bitlog2.sim.network.datapath import NETWORK_REGISTERS
-from bitlog2.sim.network.simulator import Simulator, logits_digest
+from bitlog2.sim.network.digest import logits_digest
+from bitlog2.sim.network.simulator import Simulator
 
 from .network.check import NetworkCheck
 from .network.network import ImageNetwork
 from .network.watermarks import network_marks
 from .runs.evaluation import top5
 from .runs.result import CheckCounts, MarkRecord, Share
-from .watch.check import Checker, HeadChoice, check_threads
+from .watch.check import Checker, check_threads
+from .watch.registers import HeadChoice
 from .watch.watching import datapaths_of, watch
 from .watch.watermarks import Mark, Watermarks
 

@@ -69,7 +69,8 @@ def measured(model: Any, images: Any, code: str) -> dict[str, Any]:
     import torch
 
     from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-    from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
+    from bitlog2.models.watch.layer_statistics import mean_attention_error
+    from bitlog2.models.watch.statistics import MapStatistics
     from bitlog2.models.watch.watching import watch
 
     quantized: Any = quantize(model, images, QuantizationSpec(code, "attention"))
@@ -93,8 +94,16 @@ def measured(model: Any, images: Any, code: str) -> dict[str, Any]:
 
 
 def crops(seed: int) -> Any:
-    """Return crops of scikit-learn's two photographs as a network sees them, (16, 3, 224, 224)."""
+    """Return crops of scikit-learn's two photographs as a network sees them, (16, 3, 224, 224).
+
+    Raises:
+        ModuleNotFoundError: the extra [photographs] is not installed.
+    """
     import torch
+
+    from bitlog2.extras import require
+
+    require("reading the photographs", "sklearn")
     from sklearn.datasets import load_sample_images
     from torchvision.transforms import RandomResizedCrop
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .terminal import command
+from .terminal import command, show
 from .values import Json, integer, value
 
 EXAMPLES = """example:
@@ -10,7 +10,7 @@ EXAMPLES = """example:
   bitlog2 bench --rows attention --repetitions 31
   bitlog2 bench --growth --rows network --repetitions 5
 
-A target that is missed prints NOT MET; the exit status is 0 all the same: speed is a report."""
+exit status: 0 done, a target that is missed (NOT MET) too: speed is a report; 2 wrong usage"""
 
 
 def bench(
@@ -29,12 +29,11 @@ def bench(
         rows: only the rows whose names hold this
         words: words of the vector set
     """
-    from bitlog2.flow.bench import HEAD, cases, run_bench, write_samples
+    from bitlog2.flow.bench import Row, cases, run_bench, write_samples
 
-    print(HEAD)
-    timed = []
+    timed: list[Row] = []
     for row in run_bench(cases(words, repetitions, rows, growth), repetitions, rows):
-        print(row.line(), flush=True)
+        show(row.lines())
         timed.append(row)
     if json is not None:
         write_samples(json, timed)

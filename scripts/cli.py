@@ -32,6 +32,7 @@ COMMANDS = {
     "lower": ("lower:app", "a calibrated model as a program of integers, from pixels to logits"),
     "run": ("run:app", "logits of a lowered program on images, in integers, without torch"),
     "replay": ("replay:app", "a register of the network that differed, computed again"),
+    "list": ("listing:app", "names of models, schemes, units and configurations"),
     "selftest": ("selftest:app", "compare specification and kernels with known answers"),
     "bench": ("bench:app", "speed against named peers, as ratios"),
 }
@@ -68,7 +69,9 @@ exit status: 0 all that was asked was done and agreed, 1 something differed, 2 w
 _GOLDEN_EXAMPLES = """example, the simulator playing the device:
   bitlog2 golden emit --out vectors
   bitlog2 golden run vectors --out results
-  bitlog2 golden verify vectors --actual attention_row=results/attention_row.expected.mem"""
+  bitlog2 golden verify vectors --actual attention_row=results/attention_row.expected.mem
+
+exit status: 0 all that was asked was done and agreed, 1 something differed, 2 wrong usage"""
 
 _ABOUT = (
     "Bit-exact integer attention for 4-bit vision transformers: simulator, golden vectors, "

@@ -175,8 +175,8 @@ def grid_fields(
 
 
 def evaluate(
-    *,
     model: Model = None,
+    *,
     data: ModelData | None = None,
     reading: Reading | None = None,
     quantization: QuantizationOptions | None = None,

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from .options import ModelData, QuantizationOptions, model_fields, selection
-from .terminal import command, progress
-from .values import SEED, model_name, value
+from .terminal import command, progress, write_json
+from .values import SEED, Json, model_name, value
 
 EXAMPLES = """examples:
   bitlog2 export digits --out digits
@@ -22,7 +22,6 @@ the lowest bits of a word."""
 
 def export(
     model: Annotated[str, value(model_name)],
-    /,
     *,
     out: Path,
     images: Annotated[str, value(selection)] = "0",
@@ -30,6 +29,7 @@ def export(
     data: ModelData | None = None,
     quantization: QuantizationOptions | None = None,
     seed: Annotated[int | None, value(SEED)] = None,
+    json: Json = None,
 ) -> int:
     """Quantize a model and write what its layers load and compute.
 
@@ -54,6 +54,7 @@ def export(
     given = model_fields(model, data or ModelData(), quantization or QuantizationOptions(), seed)
     request = usual_request(**given, arithmetics=("attention",), check="none", keep=True)
     report = export_model(out, request, choice, progress)
+    write_json(json, report)
     print("\n".join(report.lines()))
     return 0
 

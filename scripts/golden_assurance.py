@@ -10,14 +10,28 @@ from bitlog2.golden.simulation.contract import DEVICES
 from bitlog2.names import CODED, COSTED, MOST_MUTANTS, PLACED, TECHNOLOGIES
 
 from .options import RtlOptions, group, refuse
-from .terminal import command, progress, report, write_json
-from .values import SEED, HeadDim, Json, Lanes, integer, one_of, scheme_name, value
+from .terminal import command, progress, report, show, write_json
+from .values import (
+    SEED,
+    Config,
+    HeadDim,
+    Json,
+    Junit,
+    Lanes,
+    integer,
+    one_of,
+    output_file,
+    scheme_name,
+    several,
+    value,
+)
 
 COVERAGE_EXAMPLES = """example:
   bitlog2 golden emit --out vectors
   bitlog2 golden coverage vectors
   bitlog2 golden coverage vectors --unit exp2 --json coverage.json
   bitlog2 golden coverage vectors --unit exp2 --rtl my.sv --top my --reasons my_reasons.json
+  bitlog2 golden coverage vectors --html coverage.html --lcov coverage.info
 
 exit status: 0 every point is reached or has its reason, 1 a point lacks one, or a reason its
 point, 2 the set cannot be used"""
@@ -27,28 +41,39 @@ def coverage(
     set: Path,
     /,
     *,
-    unit: Annotated[tuple[str, ...], value(one_of(tuple(DEVICES)), repeated=True)] = (),
+    unit: Annotated[tuple[str, ...], several(one_of(tuple(DEVICES)))] = (),
     lanes: Lanes = None,
     reasons: Path | None = None,
-    json: Json = None,
     rtl: RtlOptions | None = None,
+    lcov: Annotated[Path | None, value(output_file)] = None,
+    html: Annotated[Path | None, value(output_file)] = None,
+    junit: Junit = None,
+    json: Json = None,
 ) -> int:
     """Measure the lines and toggles of the reference RTL that a vector set reaches.
 
     Args:
-        unit: devices; may be repeated (default: all)
+        unit: devices; list, or repeated (default: all)
         set: the vector set
         reasons: JSON list of reasons why points are not reached
+        lcov: write what genhtml and code hosts read there
+        html: write the sources there, coloured by what is reached
     """
     device = (rtl or RtlOptions()).device()
     if device is None and lanes is not None:
         raise ValueError("--lanes must be left out without --rtl and -f")
-    from bitlog2.golden.assurance.coverage import measure_structure, read_reasons
+    from bitlog2.golden.assurance.coverage import measure_structure, pages, read_reasons
+    from bitlog2.golden.junit import reporting
 
     known = None if reasons is None else read_reasons(reasons.read_bytes(), str(reasons))
-    found = measure_structure(
-        set, unit or None, rtl=device, lanes=lanes, reasons=known, progress=progress
-    )
+    with reporting(junit, "bitlog2 golden coverage") as write:
+        found = measure_structure(
+            set, unit or None, rtl=device, lanes=lanes, reasons=known, progress=progress
+        )
+        write(found)
+    for file, page in ((lcov, pages.lcov), (html, pages.html)):
+        if file is not None:
+            file.write_text(page(found), encoding="utf-8")
     return report(found, json)
 
 
@@ -71,18 +96,19 @@ def mutation(
     set: Path | None = None,
     /,
     *,
-    module: Annotated[tuple[str, ...], value(one_of(tuple(MUTATED)), repeated=True)] = (),
+    module: Annotated[tuple[str, ...], several(one_of(tuple(MUTATED)))] = (),
     most: Annotated[int, value(integer(1, 10000))] = MOST_MUTANTS,
     seed: Annotated[int, value(SEED)] = 0,
     processes: Annotated[int, value(integer(1, 64))] = 2,
-    json: Json = None,
     keep: bool = False,
+    junit: Junit = None,
+    json: Json = None,
 ) -> int:
     """Change the reference RTL in hundreds of places and see which changes a set finds.
 
     Args:
         set: the vector set (default: the default one, made)
-        module: may be repeated (default: all)
+        module: list, or repeated (default: all)
         most: mutants per module
         seed: seed of the choice of mutants, and of the pauses on streams
         processes: modules at a time
@@ -92,8 +118,12 @@ def mutation(
 
     from bitlog2.golden import emit
     from bitlog2.golden.assurance.mutation import kept_table, mutate
+    from bitlog2.golden.junit import reporting
 
-    with tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="bitlog2-mutation-") as folder,
+        reporting(junit, "bitlog2 golden mutation") as write,
+    ):
         if set is None:
             set = Path(folder) / "set"
             emit(set, progress=progress)
@@ -106,6 +136,7 @@ def mutation(
             progress=progress,
             tell=lambda findings: print(findings.line(), file=sys.stderr, flush=True),
         )
+        write(found)
     if keep:
         _keep(found, kept_table(found.scheme))
     return report(found, json)
@@ -121,38 +152,44 @@ exit status: 0 every claim is proved, 1 one is refuted or not proved, 2 wrong us
 
 def proof(
     *,
-    claim: tuple[str, ...] = (),
-    scheme: Annotated[tuple[str, ...], value(one_of(CODED), repeated=True)] = (),
+    claim: Annotated[tuple[str, ...], several(str)] = (),
+    scheme: Annotated[tuple[str, ...], several(one_of(CODED))] = (),
     timeout: Annotated[int, value(integer(1, 86400))] = 600,
+    junit: Junit = None,
     json: Json = None,
 ) -> int:
     """Prove the specification's claims, and the reference RTL against it.
 
     Args:
-        claim: may be repeated (default: all)
-        scheme: may be repeated (default: all)
+        claim: list, or repeated (default: all)
+        scheme: list, or repeated (default: all)
         timeout: seconds of the solver per claim
     """
     # The solver belongs to an extra: the other commands work without it.
     from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
-    from bitlog2.golden.assurance.table import Columns
+    from bitlog2.golden.junit import reporting
+    from bitlog2.table import Columns
 
-    chosen = selected(CLAIMS, claim or None, scheme or CODED)
-    lines = []
-    head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
-    known = [
-        (c.name, s.scheme.name, c.requirements, c.over(s), c.by, " " * 10, "") for c, s in chosen
-    ]
-    columns = Columns([head, *known], "<" * len(head))
-    print(columns.line(head))
-    for one, setting in chosen:
-        line = decide(one, setting, timeout)
-        lines.append(line)
-        cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
-        print(columns.line((*cells, f"{line.seconds:.1f}")), flush=True)
-        if line.detail:
-            print(f"  {line.detail}", flush=True)
-    write_json(json, Lines(claims=tuple(lines)))
+    with reporting(junit, "bitlog2 golden proof") as write:
+        chosen = selected(CLAIMS, claim or None, scheme or CODED)
+        lines = []
+        head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
+        known = [
+            (c.name, s.scheme.name, c.requirements, c.over(s), c.by, " " * 10, "")
+            for c, s in chosen
+        ]
+        columns = Columns([head, *known], "<" * len(head))
+        print(columns.line(head))
+        for one, setting in chosen:
+            line = decide(one, setting, timeout)
+            lines.append(line)
+            cells = (line.claim, line.scheme, line.requirements, line.over, line.by, line.result)
+            show([columns.line((*cells, f"{line.seconds:.1f}"))])
+            if line.detail:
+                print(f"  {line.detail}", flush=True)
+        found = Lines(claims=tuple(lines))
+        write(found)
+    write_json(json, found)
     held = sum(line.holds for line in lines)
     seconds = sum(line.seconds for line in lines)
     print(f"{held} of {len(lines)} claims hold, {seconds:.0f} seconds")
@@ -164,7 +201,8 @@ COST_EXAMPLES = """example:
   bitlog2 golden cost --target ice40 --json cost.json
   bitlog2 golden cost --markdown
   bitlog2 golden cost --place --module exp2 --scheme BitLog2_Half_17
-  bitlog2 golden cost --place --module softmax_row --lanes 1 --lanes 4 --target ecp5
+  bitlog2 golden cost --place --module softmax_row --lanes 1,4 --target ecp5
+  bitlog2 golden cost --unit exp2 --rtl my.sv --top my
 
 Without --place everything takes some six minutes of one core. With it a small unit takes some four
 seconds for each device, softmax_row of one lane a quarter of a minute; multipliers on ice40, and
@@ -178,12 +216,12 @@ exit status: 0 everything was counted or placed, 1 a module was not placed, 2 wr
 class Placing:
     """What is placed, and how."""
 
-    module: Annotated[tuple[str, ...], value(one_of(tuple(MODULES)), repeated=True)] = ()
-    """may be repeated (default: every module but stand-ins)"""
-    scheme: Annotated[tuple[str, ...], value(scheme_name(CODED), repeated=True)] = ()
-    """may be repeated (default: all)"""
-    lanes: Annotated[tuple[int, ...], value(integer(1, 64), repeated=True)] = ()
-    """keys per beat of the rows; may be repeated (default: 1, 4, 16)"""
+    module: Annotated[tuple[str, ...], several(one_of(tuple(MODULES)))] = ()
+    """list, or repeated (default: every module but stand-ins)"""
+    scheme: Annotated[tuple[str, ...], several(scheme_name(CODED))] = ()
+    """list, or repeated (default: all)"""
+    lanes: Annotated[tuple[int, ...], several(integer(1, 64))] = ()
+    """keys per beat of the rows; list, or repeated (default: 1, 4, 16)"""
     head_dim: HeadDim = None
     seed: Annotated[int, value(SEED)] = 1
     """seed of nextpnr"""
@@ -191,14 +229,21 @@ class Placing:
     """seconds of Yosys, and of nextpnr, per module"""
 
 
+#: Options of a device that its synthesis takes.
+_BUILT = ("--rtl", "-f", "-F", "--top", "--include", "--define", "--param")
+
+
 def cost(
     *,
-    choice: Annotated[tuple[str, ...], value(one_of(COSTED), repeated=True)] = (),
+    choice: Annotated[tuple[str, ...], several(one_of(COSTED))] = (),
     target: Annotated[
-        tuple[str, ...], value(one_of(tuple(dict.fromkeys(TECHNOLOGIES + PLACED))), repeated=True)
+        tuple[str, ...], several(one_of(tuple(dict.fromkeys(TECHNOLOGIES + PLACED))))
     ] = (),
     place: bool = False,
     placing: Placing | None = None,
+    unit: Annotated[str | None, value(one_of(tuple(DEVICES)))] = None,
+    config: Config = "default",
+    rtl: RtlOptions | None = None,
     keep: bool = False,
     markdown: bool = False,
     json: Json = None,
@@ -206,14 +251,35 @@ def cost(
     """Count gates, LUTs and logic levels of each choice, or place the modules on an FPGA.
 
     Args:
-        choice: may be repeated (default: all)
-        target: gates (generic) or an FPGA, with --place ice40 or ecp5; may be repeated (default:
+        choice: list, or repeated (default: all)
+        target: gates (generic) or an FPGA, with --place ice40 or ecp5; list, or repeated (default:
             all)
         place: clock, cells and utilization of modules, and rates of rows, in place of choices
+        unit: module of the reference that --rtl is held against
         keep: put the choices or the modules into the table that the package keeps, too
         markdown: print Markdown tables
     """
-    placing = placing or Placing()
+    placing, rtl = placing or Placing(), rtl or RtlOptions()
+    if device := rtl.device():
+        refuse("with --rtl", placing, ("--choice", choice or None), ("--place", place or None))
+        refuse("with --rtl", ("--keep", keep or None))
+        refuse("by cost, which looks at no port", rtl, but=_BUILT)
+        if unit is None:
+            raise ValueError("--unit must be given with --rtl")
+        from bitlog2.golden import load_config
+        from bitlog2.golden.assurance.cost import measure_device
+
+        counted = measure_device(
+            unit, device, target or None, config=load_config(config), progress=progress
+        )
+        write_json(json, counted)
+        show(counted.markdown() if markdown else counted.lines())
+        return 0
+    refuse(
+        "without --rtl and -f",
+        ("--unit", unit),
+        ("--config", None if config == "default" else config),
+    )
     if not place:
         refuse("without --place", placing)
         from bitlog2.golden.assurance.cost import CHOICES_TABLE, measure_cost

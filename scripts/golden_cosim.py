@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bitlog2.extras import require
 from bitlog2.golden.simulation.contract import DEVICES
@@ -16,8 +16,11 @@ from bitlog2.names import (
 )
 
 from .options import RtlOptions, group, refuse, words
-from .terminal import command, progress
-from .values import LONG_SEED, Lanes, integer, one_of, output_file, value
+from .terminal import command, progress, report, show, write_json
+from .values import LONG_SEED, Json, Junit, Lanes, integer, one_of, output_file, several, value
+
+if TYPE_CHECKING:
+    from bitlog2.golden.cosim import CosimResult, RegressionResult
 
 EXAMPLES = """example:
   bitlog2 golden cosim vectors --unit exp2                   the reference RTL
@@ -62,22 +65,17 @@ class Build:
 class Part:
     """Part of the set that is played, and what is left behind."""
 
-    case: Annotated[
-        tuple[int, ...], value(integer(0, 10**9), repeated=True, consume_multiple=True)
-    ] = ()
+    case: Annotated[tuple[int, ...], several(integer(0, 10**9), consume_multiple=True)] = ()
     """these cases alone"""
-    profile: Annotated[
-        tuple[str, ...], value(one_of(PROFILES), repeated=True, consume_multiple=True)
-    ] = ()
+    profile: Annotated[tuple[str, ...], several(one_of(PROFILES), consume_multiple=True)] = ()
     """these runs alone, of stalls and with resets"""
     stop_first: bool = False
     """end the simulation at the first difference"""
     waves: Annotated[tuple[Path, ...] | None, value(consume_multiple=(0, 1))] = None
-    """write VCD into this file or folder, without a name into the current folder"""
+    """write waves into this file (.vcd or .fst) or folder, without a name into the current
+    folder"""
     log: Annotated[Path | None, value(output_file)] = None
     """write every transfer there, one per line"""
-    junit: Annotated[Path | None, value(output_file)] = None
-    """write JUnit XML there"""
     out: Path | None = None
     """keep the device's outputs there"""
 
@@ -92,6 +90,8 @@ def cosim(
     build: Build | None = None,
     part: Part | None = None,
     rtl: RtlOptions | None = None,
+    junit: Junit = None,
+    json: Json = None,
 ) -> int:
     """Run a vector set against a device in a simulator.
 
@@ -105,59 +105,50 @@ def cosim(
     device = rtl or RtlOptions()
     if regression:
         refuse("with --regression, which takes its sets as they are", ("SET", set), built, played)
-        return _regression(unit, how, device)
-    if set is None or unit is None:
+    elif set is None or unit is None:
         raise ValueError("cosim must be given a vector set and --unit, or --regression")
-    return _of_set(set, unit, how, built, played, device)
+    from bitlog2.golden.junit import reporting
+
+    with reporting(junit, "bitlog2 golden cosim") as write:
+        if set is None or unit is None or regression:
+            found = _regression(unit, how, device)
+            write(found)
+            return report(found, json)
+        result, lines = _of_set(set, unit, how, built, played, device)
+        write(result)
+    write_json(json, result)
+    show(lines)
+    return result.status
 
 
-def _regression(unit: str | None, how: SimulationOptions, device: RtlOptions) -> int:
+def _regression(unit: str | None, how: SimulationOptions, device: RtlOptions) -> "RegressionResult":
     from bitlog2.golden.cosim import CosimOptions, ended_by_signals, regression
 
     options = CosimOptions(**vars(how))
     with ended_by_signals():
-        result = regression(unit, options, rtl=device.device(), progress=progress)
-    print("\n".join(result.lines()))
-    return result.status
+        return regression(unit, options, rtl=device.device(), progress=progress)
 
 
 def _of_set(
     vectors: Path, unit: str, how: SimulationOptions, build: Build, part: Part, device: RtlOptions
-) -> int:
-    from bitlog2.golden.cosim import (
-        CosimOptions,
-        cosim,
-        ended_by_signals,
-        render_error,
-        render_junit,
+) -> "tuple[CosimResult, list[str]]":
+    """Return the result of a set, and its report with the command line that runs it again."""
+    from bitlog2.golden.cosim import CosimOptions, cosim, ended_by_signals
+
+    options = CosimOptions(
+        **vars(how),
+        **vars(build),
+        cases=part.case or None,
+        profiles=part.profile or None,
+        stop_first=part.stop_first,
+        waves=None if part.waves is None else Path(*part.waves),
+        out=part.out,
+        log=part.log,
     )
-    from bitlog2.sim.files import write_whole
-
-    def write_junit(text: bytes) -> None:
-        if part.junit is not None:
-            write_whole(part.junit, text)
-
-    write_junit(render_error("the run has not ended"))  # a report of an earlier run must not stay
-    try:
-        options = CosimOptions(
-            **vars(how),
-            **vars(build),
-            cases=part.case or None,
-            profiles=part.profile or None,
-            stop_first=part.stop_first,
-            waves=None if part.waves is None else Path(*part.waves),
-            out=part.out,
-            log=part.log,
-        )
-        with ended_by_signals():
-            result = cosim(vectors, unit, options, rtl=device.device(), progress=progress)
-    except (ValueError, TypeError, OSError) as error:
-        write_junit(render_error(str(error)))
-        raise
-    write_junit(render_junit(result))
+    with ended_by_signals():
+        result = cosim(vectors, unit, options, rtl=device.device(), progress=progress)
     again = f"bitlog2 golden cosim {shlex.quote(str(vectors))} {words(how, build, device)}"
-    print("\n".join(result.lines(again.rstrip())))
-    return result.status
+    return result, result.lines(again.rstrip())
 
 
 app = command(cosim, EXAMPLES)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bitlog2.names import LARGEST_SEED, MOST_CASES, PRESETS, SOURCES
+from bitlog2.names import LARGEST_SEED, MOST_CASES, SOURCES
 from bitlog2.sim.datapath import ATTENTION
 
 from .options import (
@@ -16,19 +16,28 @@ from .options import (
     refuse,
     selection,
 )
-from .terminal import command, progress, report
-from .values import LONG_SEED, HeadDim, Json, Model, integer, mapping, one_of, pair, value
+from .terminal import command, progress, report, write_json
+from .values import (
+    LONG_SEED,
+    Config,
+    HeadDim,
+    Json,
+    Junit,
+    Model,
+    integer,
+    mapping,
+    one_of,
+    pair,
+    several,
+    value,
+)
 
 if TYPE_CHECKING:
     from bitlog2.golden import Emission
 
-Config = Annotated[
-    str, value(help=f"JSON file of fields, a manifest, or one of {', '.join(PRESETS)}")
-]
-
 Units = Annotated[
     tuple[str, ...],
-    value(one_of(tuple(ATTENTION)), repeated=True, help="units; may be repeated (default: all)"),
+    several(one_of(tuple(ATTENTION)), help="units; list, or repeated (default: all)"),
 ]
 
 
@@ -94,6 +103,7 @@ def emit(
     rows: Rows | None = None,
     data: ModelData | None = None,
     quantization: QuantizationOptions | None = None,
+    json: Json = None,
 ) -> int:
     """Make a vector set.
 
@@ -113,6 +123,7 @@ def emit(
     else:
         refuse("without --source model", *of_model)
         emission = _emit(out, from_, from_stimulus, chosen)
+    write_json(json, emission)
     print("\n".join(emission.lines()))
     return 0
 
@@ -184,6 +195,7 @@ def _emit_rows(
 PLAN_EXAMPLES = """example:
   bitlog2 golden plan
   bitlog2 golden plan --config BitLog2_Single_16 --unit exp2 --json plan.json
+  bitlog2 golden plan --unit exp2 --bins
 
 exit status: 0 every declared coverage bin is filled, 1 some stay empty, 2 wrong usage"""
 
@@ -195,6 +207,7 @@ def plan(
     source: Annotated[str, value(one_of((*SOURCES, "all")))] = "all",
     seed: Annotated[int, value(LONG_SEED)] = 0,
     head_dim: HeadDim = None,
+    bins: bool = False,
     json: Json = None,
 ) -> int:
     """Show what a vector set will hold, without writing it.
@@ -202,6 +215,7 @@ def plan(
     Args:
         source: cases
         seed: seed of random cases
+        bins: name every coverage bin, with its requirement and the cases in it
     """
     from bitlog2 import golden
 
@@ -213,7 +227,7 @@ def plan(
         seed=seed,
         progress=progress,
     )
-    return report(golden.Plan(vectors), json)
+    return report(golden.Plan(vectors, bins), json)
 
 
 RUN_EXAMPLES = """example:
@@ -231,6 +245,7 @@ def run(
     *,
     out: Path,
     unit: Units = (),
+    json: Json = None,
 ) -> int:
     """Play the device: stimulus in, result files out.
 
@@ -240,6 +255,7 @@ def run(
     from bitlog2.golden import run_device
 
     written = run_device(set, out, unit or None, progress=progress)
+    write_json(json, written)
     print("\n".join(f"{name}: {path}" for name, path in written.items()))
     return 0
 
@@ -260,6 +276,8 @@ def verify(
     actual: Annotated[
         tuple[tuple[str, str], ...], value(pair("UNIT=FILE or UNIT.STREAM=FILE"), repeated=True)
     ] = (),
+    junit: Junit = None,
+    json: Json = None,
 ) -> int:
     """Check a vector set, and the outputs of a device against it.
 
@@ -269,10 +287,12 @@ def verify(
     """
     files = mapping("--actual", actual)
     from bitlog2 import golden
+    from bitlog2.golden.junit import reporting
 
-    result = golden.verify(set, files, progress=progress)
-    print("\n".join(result.lines()))
-    return result.status
+    with reporting(junit, "bitlog2 golden verify") as write:
+        found = golden.verify(set, files, progress=progress)
+        write(found)
+    return report(found, json)
 
 
 emit_app = command(emit, EMIT_EXAMPLES)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from .options import ModelData, QuantizationOptions, model_fields, refuse
-from .terminal import command, progress
-from .values import SEED, Limit, integer, model_name, output_file, value
+from .terminal import command, progress, report
+from .values import SEED, Json, Limit, integer, model_name, output_file, value
 
 EXAMPLES = """examples:
   bitlog2 lower digits --out digits.bitlog2 --pixels digits.npz --check 2
@@ -13,12 +13,14 @@ EXAMPLES = """examples:
   bitlog2 lower deit_small --out deit.bitlog2 --data /imagenet --scheme RowMax_16
 
 The program holds everything that the network computes with: weight codes, biases, multipliers and
-shifts, tables, constants of the residual stream."""
+shifts, tables, constants of the residual stream.
+
+exit status: 0 done, 1 a register differs (OUT.mismatch.json is written for `bitlog2 replay`), 2
+wrong usage"""
 
 
 def lower(
     model: Annotated[str, value(model_name)],
-    /,
     *,
     out: Annotated[Path, value(output_file)],
     pixels: Annotated[Path | None, value(output_file)] = None,
@@ -27,12 +29,12 @@ def lower(
     data: ModelData | None = None,
     quantization: QuantizationOptions | None = None,
     seed: Annotated[int | None, value(SEED)] = None,
+    json: Json = None,
 ) -> int:
     """Quantize a model and write it as a program, integers from pixels to logits.
 
     What lowering chooses is printed: the LSB of each residual stream, the range of each table of an
-    activation, and what the program makes of the calibration images. Exit status 1: a register
-    differs, and OUT.mismatch.json is written for `bitlog2 replay`.
+    activation, and what the program makes of the calibration images.
 
     Args:
         model: model
@@ -49,9 +51,7 @@ def lower(
 
     given = model_fields(model, data, quantization or QuantizationOptions(), seed)
     request = usual_request(**given, limit=limit, check="none", keep=True)
-    report = lower_model(out, request, progress, pixels, check)
-    print("\n".join(report.lines()))
-    return report.status
+    return report(lower_model(out, request, progress, pixels, check), json)
 
 
 app = command(lower, EXAMPLES)

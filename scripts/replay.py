@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from .terminal import command
+from .terminal import command, report
+from .values import Json
 
 EXAMPLES = """examples:
   bitlog2 evaluate --model digits --check all      where a register differs, it names a file
@@ -11,7 +12,7 @@ EXAMPLES = """examples:
 exit status: 0 the three agree now, 1 they differ, 2 the file cannot be used"""
 
 
-def replay(mismatch: Path, /) -> int:
+def replay(mismatch: Path, /, *, json: Json = None) -> int:
     """Compute a register of the network that differed again: by specification, simulator and torch.
 
     Its part of the network runs alone, on the inputs that it had: one token, one row of attention,
@@ -22,9 +23,7 @@ def replay(mismatch: Path, /) -> int:
     """
     from bitlog2.models.network.replay import replayed
 
-    found = replayed(mismatch)
-    print("\n".join(found.lines()))
-    return found.status
+    return report(replayed(mismatch), json)
 
 
 app = command(replay, EXAMPLES)

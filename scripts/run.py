@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from .terminal import command, progress
-from .values import Limit, integer, output_file, sha256, value
+from .terminal import command, progress, show, write_json
+from .values import Json, Limit, integer, output_file, sha256, value
 
 EXAMPLES = """examples:
   bitlog2 run digits.bitlog2 --images pixels.npz --out logits.npz
@@ -30,6 +30,7 @@ def run(
     limit: Limit = None,
     threads: Annotated[int | None, value(integer(1, 256))] = None,
     expect: Annotated[str | None, value(sha256)] = None,
+    json: Json = None,
 ) -> int:
     """Execute a program on images: from pixels to logits in integers, by numpy and numba.
 
@@ -47,7 +48,8 @@ def run(
         program, images, out,
         batch_size=batch_size, limit=limit, threads=threads, progress=progress,
     )  # fmt: skip
-    print("\n".join(found.lines()))
+    write_json(json, found)
+    show(found.lines())
     if expect not in (None, found.digest):
         print(f"expected {expect}: the logits are others")
         return 1

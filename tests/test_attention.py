@@ -437,6 +437,8 @@ REFUSED = [
     ({"threads": 257}, ValueError, "threads must be from 1 to 256, got 257"),
     ({"threads": -1}, ValueError, "threads must be from 1 to 256, got -1"),
     ({"threads": 2.0}, TypeError, "threads must be an integer"),
+    ({"params": AttentionConfig()}, TypeError, "params must be of type LayerParams, got Attent"),
+    ({"config": PARAMS}, TypeError, "config must be of type AttentionConfig, got LayerParams"),
     ({"params": LayerParams(65536, 0, 1, 0)}, ValueError, "m must be from 1 to 65535, got 65536"),
     ({"config": AttentionConfig(max_tokens=4)}, ValueError, "number of keys N must be from 1 to 4"),
     ({"config": AttentionConfig(max_head_dim=3)}, ValueError, "head dimension D must be from 1 to"),

@@ -36,6 +36,13 @@ def test_bench_ratio_is_that_of_the_medians():
     assert (row.value, row.met) == (0.5, True)
 
 
+def test_bench_lines_have_the_ratio_and_its_targets():
+    row = PeerComparison("a", "b", [0.001], [0.002], 0.7, 0.4)
+    assert row.lines() == [
+        *("a", "  1.00 ms, b 2.00 ms", "  ratio 0.50, to reach 0.70, aim 0.40: met"),
+    ]
+
+
 def test_bench_sides_alternate():
     order = []
     alternating = Case("a", "b", lambda: order.append("o"), lambda: order.append("p"), 1.0, 1.0)
@@ -58,6 +65,11 @@ def test_bench_throughput_case_gives_a_row_a_name():
 def test_bench_rows_are_chosen_by_name():
     named = ThroughputCase(("emit", "verify"), lambda: ((1.0, 2.0), 10), 1.0)
     assert len(list(run_bench([case, lambda: named], 1, "verify"))) == 2
+
+
+def test_bench_rows_that_no_name_holds_are_refused_with_the_names():
+    with pytest.raises(ValueError, match=r"rows must be part of the name of one of: .*; got 'zzz'"):
+        list(run_bench([case], 1, "zzz"))
 
 
 def test_bench_threads_of_torch_are_restored():

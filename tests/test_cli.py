@@ -10,6 +10,7 @@ from typing import Annotated
 import pytest
 import torch
 from cyclopts import App, Parameter
+from support.command import parsed
 from torch.distributed.run import get_args_parser as torchrun_parser
 
 from bitlog2 import SPEC_VERSION, __version__, names
@@ -17,9 +18,10 @@ from bitlog2.golden import PRESETS
 from bitlog2.golden.assurance.cost import CHOICES, TECHNOLOGIES
 from bitlog2.models.ptq import datapath
 from bitlog2.models.watch import check
-from bitlog2.scripts import cli, test_quant
+from bitlog2.scripts import cli, listing, terminal, test_quant
 from bitlog2.scripts.cli import main
-from bitlog2.scripts.terminal import guarded
+from bitlog2.scripts.terminal import guarded, show
+from bitlog2.sim import datapath as units_of_attention
 from bitlog2.sim.registers import registers_of
 
 ATTENTION = ("--arithmetic", "attention")
@@ -69,7 +71,8 @@ def test_cli_help_has_an_example_and_lines_of_80(command, capsys):
     assert main([*command, "--help"]) == 0
     printed = capsys.readouterr().out
     options, _, examples = printed.partition("\nexample")
-    assert command == ("status",) or "bitlog2 " in examples
+    assert "bitlog2 " in examples
+    assert "\nexit status: 0 " in examples
     assert max(map(len, options.splitlines())) <= 80
 
 
@@ -119,6 +122,58 @@ def test_cli_a_name_that_two_options_have_is_found():
         return 0
 
     assert names_twice(App(default_command=function)) == ["--seed"]
+
+
+#: Commands that write no JSON: the pages and tables of `report` are files already.
+WITHOUT_JSON = {("report",)}
+
+
+@pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
+def test_cli_every_command_writes_json(command):
+    app = cli.app()
+    for name in command:
+        app = app[name]
+    names = {n for argument in app.assemble_argument_collection() for n in argument.names}
+    assert ("--json" in names) == (command not in WITHOUT_JSON)
+
+
+@pytest.mark.parametrize("kind", listing.LISTS)
+def test_cli_list_has_lines_of_80_and_the_same_in_json(kind, tmp_path, capsys):
+    assert main(["list", kind, "--json", str(tmp_path / "x.json")]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    rows = json.loads((tmp_path / "x.json").read_text())[kind]
+    named = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert [row[head.split()[0]] for row in rows] == named
+    assert max(map(len, lines)) <= 80
+
+
+def test_cli_list_has_every_name():
+    first = [{next(iter(row.values())) for row in make()} for make in listing.LISTS.values()]
+    wanted = (
+        {*names.MODELS, *names.OTHER_NAMES},
+        set(names.MODEL_SCHEMES),
+        set(units_of_attention.ATTENTION),
+    )
+    assert first == [*wanted, set(names.PRESETS)]
+
+
+@pytest.mark.parametrize("words", [["exp2,row_max"], ["exp2", "--unit", "row_max"]], ids=len)
+def test_cli_units_are_a_list_or_repeated(words):
+    _, bound = parsed("golden", "emit", "--out", "x", "--unit", *words)
+    assert bound.arguments["cases"].unit == ("exp2", "row_max")
+
+
+@pytest.mark.parametrize("words", [["digits"], ["--model", "digits"]], ids=len)
+@pytest.mark.parametrize("command", ["evaluate", "export", "lower"])
+def test_cli_a_model_is_an_argument_or_an_option(command, words):
+    _, bound = parsed(command, *words, *(("--out", "x") if command != "evaluate" else ()))
+    assert bound.arguments["model"] == "digits"
+
+
+@pytest.mark.parametrize("name", ["F", "fraction_bits"])
+def test_cli_sweep_takes_names_of_fields(name):
+    _, bound = parsed("sweep", "--run", "x", "--vary", f"{name}=4,5")
+    assert bound.arguments["vary"] == (("F", (4, 5)),)
 
 
 def test_cli_names_that_commands_offer_are_those_of_the_library():
@@ -177,6 +232,8 @@ def test_cli_wrong_usage_is_one_line_with_command_argument_and_suggestion(argv, 
     ("argv", "legal"),
     [
         (("--scheme", "BitLog2_Half17"), "did you mean 'BitLog2_Half_17'?"),
+        (("--scheme", "half_17"), "did you mean 'BitLog2_Half_17'?"),
+        (("--model", "deit-small"), "did you mean 'deit_small'?"),
         (("--schemes", "none,Half"), "BitLog2_Half_17"),
         (("--model", "resnet"), "digits"),
         (("--arithmetic", "fixed"), "integer"),
@@ -397,6 +454,23 @@ def test_cli_works_from_another_folder(tmp_path):
         check=False,
     )
     assert (run.returncode, (tmp_path / "v" / "manifest.json").is_file()) == (0, True)
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_cli_failures_are_red_on_a_terminal_alone(is_one, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_one)
+    show(["2 of 9 differ", "DIFFERS"])
+    red = "\033[1;31mDIFFERS\033[0m" if is_one else "DIFFERS"
+    assert capsys.readouterr().out == f"2 of 9 differ\n{red}\n"
+
+
+def test_cli_progress_is_a_line_now_and_then_without_a_terminal(monkeypatch, capsys):
+    clock = iter((0.0, 1.0, 200.0, 201.0))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
+    assert list(terminal.progress("abc", "rows", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "rows: 2 of 3, 100 s left, 200 s\n"
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,12 @@ from bitlog2.golden.cosim import (
     cosim,
     devices_within,
     regression,
-    render_junit,
     run_point,
     simulator_named,
     units_of,
 )
 from bitlog2.golden.cosim.job import profiles_of
+from bitlog2.golden.junit import render
 from bitlog2.golden.simulation import ToolError, icarus_found
 from bitlog2.golden.testbench import reference_files
 from bitlog2.scripts import cli
@@ -297,7 +297,7 @@ def test_cosim_does_not_accept_an_edited_expected_file(sums: Path, tmp_path: Pat
     assert result.status == 1
     assert result.units == ()
     assert "row_sum.expected.mem is not what the stimulus gives" in text_of(result)
-    root = ElementTree.fromstring(render_junit(result))
+    root = ElementTree.fromstring(render("cosim", result.suites()))
     assert root.find("testsuite/testcase/failure") is not None
 
 
@@ -386,9 +386,17 @@ def test_cosim_writes_waves_with_verilator(played: Played, tmp_path: Path) -> No
     assert "m_axis_tdata" in (tmp_path / "my.vcd").read_text()
 
 
+@LONG
+def test_cosim_writes_waves_as_fst(played: Played, tmp_path: Path) -> None:
+    played(stall=0, waves=tmp_path / "my.fst")
+    content = (tmp_path / "my.fst").read_bytes()
+    assert content[0] in (0, 254)  # the header's block, or all of it compressed
+    assert len(content) > 329  # the bytes of the header
+
+
 def test_cosim_junit_names_units_profiles_times_and_failures(played: Played) -> None:
     result = played("unstable")
-    suite = ElementTree.fromstring(render_junit(result)).find("testsuite")
+    suite = ElementTree.fromstring(render("cosim", result.suites())).find("testsuite")
     assert suite is not None
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("row_sum", "5", "3")
     failed = {case.get("name"): case.find("failure") is not None for case in suite.iter("testcase")}
@@ -538,6 +546,7 @@ REFUSED: tuple[tuple[dict[str, object], str], ...] = (
     ({"limit": 0}, "limit must be above 0 seconds, got 0"),
     ({"unit": "all", "rtl": None}, "unit must be a single one with rtl"),
     ({"waves": __file__}, "waves must be a folder, got the file"),
+    ({"waves": "w.wlf"}, r"waves must be a file in \.vcd or \.fst, or a folder, got .*w\.wlf"),
     ({"out": __file__}, "out must be a folder, got the file"),
     ({"out": "SET"}, "out must not be in a vector set"),
     ({"cases": [12], "rtl": None}, "case of row_sum must be from 0 to 11, got 12"),

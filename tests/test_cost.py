@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace as with_fields
@@ -24,13 +26,14 @@ from bitlog2.golden.assurance.cost import (
     count_cells,
     longest_path,
     measure_cost,
+    measure_device,
     synthesize,
     yosys_version,
 )
 from bitlog2.golden.assurance.cost import measure as table_module
 from bitlog2.golden.assurance.cost.cycles import cycles_of_row, stated_cycles
 from bitlog2.golden.assurance.cost.measure import design_files, elaborated
-from bitlog2.golden.simulation import ToolError, tools, yosys
+from bitlog2.golden.simulation import Rtl, ToolError, tools, yosys
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.scripts.cli import main
 from bitlog2.sim import AttentionConfig
@@ -215,8 +218,18 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         cells = 100 * target.config.fraction_bits if top == "exp2" else 250
         return Counts(cells, 7, 3, 0, 9, 5, {"$_AND_": cells})
 
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(table_module, "synthesize", count)
     return seen
+
+
+def test_tool_that_fails_shows_its_last_lines_and_keeps_all(tmp_path: Path):
+    printing = [sys.executable, "-c", "print(*range(30), sep='\\n'); raise SystemExit(3)"]
+    with pytest.raises(ToolError, match=r"^python\S* failed with status 3:\n10\n") as raised:
+        tools.run_tool(printing, tmp_path)
+    log = Path(str(raised.value).rsplit("all of it: ", 1)[1])
+    assert log.read_text().split() == list(map(str, range(30)))
+    log.unlink()
 
 
 def test_cost_table_has_a_row_for_each_alternative_with_its_ratio(counted: list[str]):
@@ -368,3 +381,59 @@ def test_cost_yosys_of_a_user_without_a_home_compiles_itself_elsewhere(monkeypat
     yosys("stat", tmp_path)
     tools._compiled_cache.cache_clear()
     assert Path(seen["XDG_CACHE_HOME"]).is_dir()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A device beside exp2 that gives the mask alone."""
+    path = tmp_path / "my.sv"
+    path.write_text(
+        "module my #(parameter W = 1) (input mask, input [9:0] d, output [16:0] e);\n"
+        "  assign e = {17{mask & d[`BIT]}};\nendmodule\n"
+    )
+    return path
+
+
+def test_cost_of_a_device_stands_beside_the_reference(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    seen = []
+
+    def count(target: Target, top: str, parameters: dict, technology: str, **given: Any) -> Counts:
+        seen.append((top, dict(parameters), given.get("options", "").split()[:1]))
+        return Counts(300 if top == "exp2" else 150, 7, 3, 0, 9, 5, {})
+
+    monkeypatch.setattr(table_module, "synthesize", count)
+    words = ["golden", "cost", "--unit", "exp2", "--rtl", str(own), "--top", "my"]
+    assert main([*words, "--define", "BIT=3", "--param", "W=2", "--target", "generic"]) == 0
+    assert seen == [("exp2", {}, []), ("my", {"W": "2"}, ["-DBIT=3"])]
+    line = next(each for each in capsys.readouterr().out.splitlines() if "your my" in each)
+    assert line.split()[2:4] == ["150", "0.50"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--unit must be given with --rtl"),
+        (("--unit", "exp2", "--choice", "exp2"), "--choice must be left out with --rtl"),
+        (("--unit", "exp2", "--place"), "--place must be left out with --rtl"),
+        (("--unit", "exp2", "--clock", "c"), "--clock must be left out by cost, which looks at no"),
+    ],
+    ids=lambda each: each[-1] if isinstance(each, tuple) and each else "",
+)
+def test_cost_of_a_device_refuses(own: Path, words: tuple[str, ...], message: str, capsys):
+    assert main(["golden", "cost", "--rtl", str(own), "--top", "my", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_cost_without_a_device_refuses_its_options(capsys: pytest.CaptureFixture[str]):
+    assert main(["golden", "cost", "--unit", "exp2"]) == 2
+    assert "--unit must be left out without --rtl and -f" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_cost_of_a_device_is_that_of_its_own_source(own: Path):
+    rtl = Rtl([own], "my", defines={"BIT": "3"}, parameters={"W": "2"})
+    (choice,) = measure_device("exp2", rtl, ["generic"]).choices
+    reference, mine = (each.counts["generic"].cells for each in choice.groups[0].alternatives)
+    assert (reference, mine) == (387, 1)

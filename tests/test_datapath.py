@@ -223,7 +223,7 @@ ALLOWED = {
     "bitlog2.sim.network.activation_table.activation_table",
     "bitlog2.sim.network.activation_table.gate_table",
     "bitlog2.sim.network.datapath.NETWORK_REGISTERS",
-    "bitlog2.sim.network.simulator.logits_digest",
+    "bitlog2.sim.network.digest.logits_digest",
     "bitlog2.sim.files.naming",
     "bitlog2.sim.files.write_whole",
 }

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from sklearn.datasets import load_digits
 from support.models import digits_task, quantized_digits
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
@@ -37,9 +38,10 @@ from bitlog2.models.zoo.training import (
     top1,
 )
 from bitlog2.scripts.cli import main
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import program_bytes, program_of
-from bitlog2.sim.network.simulator import infer, logits_digest
+from bitlog2.sim.network.simulator import infer
 
 ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT_SHA256 = "93f2c795fe7adb95316dc7006bee0b440d633d22ffdc891c01e133953b961410"
@@ -86,6 +88,13 @@ def test_digits_held_out_pixels_are_pinned_and_no_others_are_like_them() -> None
     held_out = np.ascontiguousarray(pixels[mask])
     assert hashlib.sha256(held_out.tobytes()).hexdigest() == HELD_OUT_SHA256
     assert not {image.tobytes() for image in pixels[~mask]} & {each.tobytes() for each in held_out}
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    pixels, labels = digits_pixels()
+    bunch = load_digits()
+    assert np.array_equal(pixels, bunch.images)
+    assert np.array_equal(labels, bunch.target)
 
 
 def test_digits_input_equals_integer_upsampling() -> None:

@@ -64,11 +64,12 @@ def test_golden_cli_emit_reports_cases_and_bins(
     ("words", "message"),
     [
         (["--config", "BitLog2_Half_18"], "must be a JSON file or one of BitLog2_Single_16"),
+        (["--config", "half_17"], r"did you mean 'BitLog2_Half_17'\?"),
         (["--head-dim", "129"], "head_dim must be from 1 to 128"),
         (["--from", "nowhere/manifest.json"], "manifest must be a file"),
         (["--from", "manifest.json", "--seed", "1"], "--seed must be left out with --from"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_golden_cli_emit_refuses(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
@@ -112,8 +113,9 @@ def test_golden_cli_verify_refuses_an_actual_without_a_file(folder: Path, text: 
         command("verify", folder, "--actual", text)
 
 
-def test_golden_cli_verify_of_a_missing_file_is_an_os_error(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="nowhere"):
+def test_golden_cli_verify_names_the_stream_of_a_missing_file(folder: Path, tmp_path: Path) -> None:
+    said = "actual must give attention_row.expected in a file that exists, got .*nowhere"
+    with pytest.raises(ValueError, match=said):
         command("verify", folder, "--actual", f"attention_row={tmp_path / 'nowhere'}")
 
 
@@ -168,6 +170,17 @@ def test_golden_cli_plan_of_a_part_is_status_one_and_names_what_is_missing(
     text = capsys.readouterr().out
     assert "missing: " in text
     assert "5 of 39 bins filled: 34 MISSING" in text
+
+
+def test_golden_cli_plan_names_bins_with_requirement_and_hits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("plan", "--unit", "exp2", "--bins") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("1 unit, ")
+    (line,) = (each for each in lines if "shift_18_no_tie" in each)
+    assert line.split()[1] == "BL2-EXP2-03"
+    assert int(line.split()[2]) > 0
 
 
 def test_golden_cli_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,6 +352,7 @@ def test_golden_verification_tells_how_values_differ(
     n = len(wrong)
     told = f"{n} of {n} values differ, in {n} cases: {how.format(n=n)}"
     assert f"  expected s (row_sum): {told}" in report
+    assert "    requirements of row_sum: BL2-ROW-01, BL2-SUM-01, BL2-SUM-02" in report
 
 
 def test_golden_verification_tells_unknown_bits_apart(

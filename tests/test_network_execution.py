@@ -12,8 +12,9 @@ from support.programs import images, photo, swin, vit
 from bitlog2.flow.execution import read_pixels
 from bitlog2.models.images.centre import centre
 from bitlog2.scripts.cli import main
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.program_file import write_program
-from bitlog2.sim.network.simulator import infer, logits_digest
+from bitlog2.sim.network.simulator import infer
 
 requirement = pytest.mark.requirement
 
@@ -107,7 +108,7 @@ FAULTS = {
     "images float.npy: pixels must be uint8 or uint16, got float32": "float.npy",
     "images large.npy: pixels must be from 0 to 255, got 256": "large.npy",
     "images small.npy: pixels must have shape (images, 2, 8, 8), got (7, 2, 8, 7)": "small.npy",
-    "[Errno 2] No such file or directory: 'missing.npy'": "missing.npy",
+    "missing.npy: No such file or directory": "missing.npy",
 }
 
 
@@ -141,7 +142,7 @@ def test_run_refuses_programs_and_options_in_one_line(folder, capsys):
     (root / "vit.bitlog2").unlink()
     status, text = printed(capsys, "--images", "pixels.npy")
     assert status == 2
-    assert "No such file or directory: 'vit.bitlog2'" in text
+    assert "vit.bitlog2: No such file or directory" in text
     status, text = printed(capsys, "--images", "pixels.npy", "--batch-size", "0")
     assert (status, len(text.splitlines())) == (2, 1)
     assert "--batch-size must be an integer from 1 to 65536, got '0'" in text

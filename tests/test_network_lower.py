@@ -26,10 +26,11 @@ from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.network.replay import replayed
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.zoo.task import pixels_of
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.multiplier import stream_fraction_bits
 from bitlog2.sim.network.program import Mlp
 from bitlog2.sim.network.program_file import read_program, write_program
-from bitlog2.sim.network.simulator import infer, logits_digest
+from bitlog2.sim.network.simulator import infer
 
 #: A scheme of each kind.
 requirement = pytest.mark.requirement

@@ -10,9 +10,10 @@ from test_jit import run_script
 
 from bitlog2.sim.network import NETWORK
 from bitlog2.sim.network.datapath import NETWORK_PORTS
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.parameters import NormParams, ProductParams, ResidualParams
 from bitlog2.sim.network.program import NormedLinear, ResidualLinear, Windows
-from bitlog2.sim.network.simulator import infer, logits_digest
+from bitlog2.sim.network.simulator import infer
 from bitlog2.sim.network.walk import Walk, walk
 
 requirement = pytest.mark.requirement

@@ -16,7 +16,7 @@ from support.quick import one_in
 from bitlog2.models.network import network
 from bitlog2.models.network.network import IntegerNetwork
 from bitlog2.models.network.watermarks import network_marks
-from bitlog2.models.watch.check import NETWORK
+from bitlog2.models.watch.registers import NETWORK
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 from bitlog2.sim.network.parameters import MeanParams, NormParams, ProductParams

@@ -146,8 +146,9 @@ def test_proof_unknown_claim_is_refused() -> None:
 
 
 def test_proof_command_prints_a_line_a_claim(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     out = tmp_path / "proof.json"
     names = ("--claim", "threshold_floor", "--claim", "level_values")
     assert command(*names, "--scheme", "BitLog2_Single_16", "--json", out) == 0

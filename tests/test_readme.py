@@ -118,7 +118,13 @@ def test_page_network_in_python_is_typed(tmp_path):
         (packages / each.name).symlink_to(each)
     planted = NETWORK.replace("evaluate(model, images, labels)", "evaluate(model, 1)")
     assert planted != NETWORK
-    texts = {"network": NETWORK, "attention": ATTENTION, "encoder": HUGGINGFACE, "planted": planted}
+    texts = {
+        "simulator": DOORS["I maintain a neighbour project"][-1],
+        "network": NETWORK,
+        "attention": ATTENTION,
+        "encoder": HUGGINGFACE,
+        "planted": planted,
+    }
     for name, text in texts.items():
         (tmp_path / f"{name}.py").write_text(text)
     options = ("--strict", "--follow-imports", "silent", "--config-file", ROOT / "setup.cfg")

@@ -148,6 +148,8 @@ def test_report_latex_has_a_line_a_cell(result):
     table = latex_table([result])
     assert table.count(r"\\") == len(result.cells) + 1
     assert r"BitLog2\_Half\_17" in table
+    seeds = [line.split(" & ")[4] for line in table.splitlines() if line.endswith(r"\\")]
+    assert seeds == ["seed", *("--" if c.seed is None else str(c.seed) for c in result.cells)]
 
 
 def test_report_command_writes_page_and_table(run, tmp_path, monkeypatch):

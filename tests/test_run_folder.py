@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from bitlog2.documents import parse, render
 from bitlog2.models.runs.folder import BatchRecord, Inputs, Journal, RunFolder, read_journal
 from bitlog2.models.runs.request import EvaluationRequest
-from bitlog2.models.watch.check import NETWORK, LayerShape
+from bitlog2.models.watch.registers import NETWORK, LayerShape
 
 USUAL = {"models": ("digits",), "schemes": ("BitLog2_Half_17",)}
 
@@ -411,6 +413,29 @@ def test_folder_journal_without_what_the_cell_began_with_is_refused(tmp_path):
     (folder.cell_folder(cell) / "cell.json").unlink()
     with pytest.raises(ValueError, match=r"must hold cell\.json"):
         folder.records(cell)
+
+
+def test_folder_status_tells_nothing_compared_from_no_mismatch(tmp_path):
+    folder, _ = folder_with(tmp_path, batch(1))
+    waiting, begun, _ = folder.status_lines(folder.status())
+    assert waiting.endswith(" nothing compared")
+    assert begun.endswith(" 1 mismatch")
+
+
+#: Prints the heavy modules that the status of a run imported.
+STATUS = """
+import sys
+from bitlog2.scripts.cli import main
+assert main(["status", sys.argv[1]]) == 0
+print("imported:", *({"torch", "timm", "scipy", "numba"} & sys.modules.keys()))
+"""
+
+
+def test_folder_status_is_shown_without_torch(tmp_path):
+    folder, _ = folder_with(tmp_path, batch(1))
+    command = [sys.executable, "-c", STATUS, str(folder.path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "imported:"
 
 
 def test_journal_line_is_readable_by_others(tmp_path):

@@ -18,7 +18,8 @@ from bitlog2.models.runs.result import read_result
 from bitlog2.models.sealed import digest_of
 from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.scripts.cli import main
-from bitlog2.sim.network.simulator import infer, logits_digest
+from bitlog2.sim.network.digest import logits_digest
+from bitlog2.sim.network.simulator import infer
 
 REQUEST = EvaluationRequest(
     models=("digits",), schemes=("RowMax_16",), limit=20, batch_size=8, statistics=False

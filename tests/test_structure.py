@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from bitlog2.golden.assurance.coverage import (
     judge,
     load_reasons,
     measure_structure,
+    pages,
     read_points,
     read_reasons,
 )
@@ -112,6 +114,27 @@ def test_structure_json_holds_counts_and_points():
     assert found["counts"] == [{"module": "exp2", "kind": "toggle", "reached": 0, "points": 1}]
     assert found["missed"][0]["reason"] == "never"
     assert found["missed"][0]["requirement"] == "BL2-EXP2-03"
+
+
+#: A bit of the first line of `SOURCES`.
+FIRST = CodePoint("exp2", "toggle", 1, 31, "d[3]:0->1")
+
+
+def test_structure_lcov_has_hits_by_line_and_a_branch_per_point():
+    found = judge({FIRST: 0, LINE: 3, BIT: 5}, SOURCES, (), "Verilator 5")
+    found = replace(found, paths={"exp2": Path("/rtl/exp2.sv")})
+    assert pages.lcov(found).splitlines() == [
+        *("TN:exp2", "SF:/rtl/exp2.sv", "BRDA:1,0,0,0", "DA:1,0", "BRDA:2,0,0,3", "DA:2,3"),
+        *("BRDA:18,0,0,5", "DA:18,5", "end_of_record"),
+    ]
+
+
+@pytest.mark.parametrize(("reasons", "kind"), [((), "open"), ((WHY,), "reason")], ids=str)
+def test_structure_page_marks_lines_by_what_is_reached(reasons, kind):
+    page = pages.html(judge({FIRST: 0, LINE: 3}, SOURCES, reasons, "Verilator 5"))
+    assert page.count('<tr class="hit"') == page.count(f'<tr class="{kind}"') == 1
+    why = "never" if reasons else "no reason"
+    assert f'<tr class="{kind}" title="d[3]:0-&gt;1: {why}"><td>1</td>' in page
 
 
 def test_structure_bits_that_are_missed_alike_are_one_range():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.models import digits_task
 
+from bitlog2 import extras
 from bitlog2.flow import sweep
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.simulation import ToolError
@@ -108,6 +109,16 @@ def test_sweep_without_yosys_leaves_gates_out_unless_they_are_asked_for(swept, m
     assert "gates not counted: Yosys must be installed" in capsys.readouterr().out
     assert main(["sweep", "--run", str(swept), *WORDS, "--gates"]) == 2
     assert "Yosys must be installed" in capsys.readouterr().err
+
+
+def test_sweep_refuses_gates_before_it_evaluates(tmp_path, monkeypatch, capsys):
+    words = ["sweep", "--run", str(tmp_path / "run"), "--gates", "--vary"]
+    assert main([*words, "W_r=12"]) == 2
+    assert "--gates must be left out where widths around attention" in capsys.readouterr().err
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert main([*words, "F=4"]) == 2
+    assert "sweep --gates needs the extra [rtl]" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ from bitlog2.models import (
 from bitlog2.models.runs.evaluation import top5
 from bitlog2.models.watch.check import Checker
 from bitlog2.models.watch.watching import datapaths_of, watch
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.program_file import program_bytes
-from bitlog2.sim.network.simulator import Simulator, logits_digest
+from bitlog2.sim.network.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = QuantizationSpec("RowMax_16")

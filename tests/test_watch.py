@@ -27,18 +27,17 @@ from bitlog2.models.watch import check
 from bitlog2.models.watch.capture import Capture
 from bitlog2.models.watch.check import (
     Checker,
-    HeadChoice,
     HeldRun,
     Shapes,
     check_threads,
     compare_run,
-    values_compared,
 )
 from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
 from bitlog2.models.watch.recorder import Parting, Recorder, first_difference
+from bitlog2.models.watch.registers import WATERMARKED, HeadChoice, values_compared
 from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
 from bitlog2.models.watch.watching import MapObservation, Watcher, watch
-from bitlog2.models.watch.watermarks import SATURATING, WATERMARKED, Mark, Watermarks, provided_bits
+from bitlog2.models.watch.watermarks import SATURATING, Mark, Watermarks, provided_bits
 from bitlog2.scripts.cli import main
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, attention
 from bitlog2.sim.registers import registers_of

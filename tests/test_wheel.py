@@ -44,6 +44,8 @@ SHIPPED = (
     "bitlog2/models/zoo/published_accuracy.csv",
     "bitlog2/models/zoo/data/digits.safetensors",
     "bitlog2/models/zoo/data/digits.bitlog2",
+    "bitlog2/models/zoo/data/digits/LICENSE",
+    "bitlog2/models/zoo/data/digits/images-idx3-ubyte.gz",
     "bitlog2/models/zoo/data/fashion.safetensors",
     "bitlog2/models/zoo/data/fashion/LICENSE",
     "bitlog2/models/zoo/data/fashion/t10k-images-idx3-ubyte.gz",

@@ -31,7 +31,8 @@ from bitlog2.models.network.lower import lower
 from bitlog2.models.network.network import ImageNetwork, IntegerNetwork
 from bitlog2.models.ptq.levels import level_of
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
-from bitlog2.models.watch.check import Checker, HeadChoice
+from bitlog2.models.watch.check import Checker
+from bitlog2.models.watch.registers import HeadChoice
 from bitlog2.models.watch.watching import watch
 from bitlog2.models.zoo.task import pixels_of
 from bitlog2.sim import AttentionConfig, LayerParams, attention
@@ -115,18 +116,19 @@ class PeerComparison:
         """Whether the target is met; None where there is no peer."""
         return self.value <= self.target if self.peers else None
 
-    def line(self) -> str:
-        """Return the medians, the ratio and its targets on one line."""
+    def lines(self) -> list[str]:
+        """Return the name, the medians, and the ratio with its targets."""
         if self.met is None:
-            return f"{self.name:<60}  not run: {self.note}"
-        digits = 2 if self.aim >= 0.05 else 4
-        note = f"; {self.note}" if self.note else ""
+            return [self.name, f"  not run: {self.note}"]
+        digits, unit = 2 if self.aim >= 0.05 else 4, "ms" if self.samples == "seconds" else "MB"
         ours, peer = (1000 * statistics.median(side) for side in (self.ours, self.peers))
-        return (
-            f"{self.name:<60}{ours:>10.2f}{peer:>10.2f}{self.value:>8.{digits}f}"
-            f"{self.target:>8.{digits}f}{self.aim:>7.{digits}f}  {_verdict(self.met)}  "
-            f"(peer: {self.peer}){note}"
-        )
+        ratios = (f"{each:.{digits}f}" for each in (self.value, self.target, self.aim))
+        return [
+            self.name,
+            f"  {ours:.2f} {unit}, {self.peer} {peer:.2f} {unit}",
+            "  ratio {}, to reach {}, aim {}: ".format(*ratios) + _verdict(self.met),
+            *([f"  {self.note}"] if self.note else []),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
@@ -154,12 +156,10 @@ class Throughput:
         """Whether the target is met."""
         return self.value >= self.target
 
-    def line(self) -> str:
-        """Return the rate and its target on one line."""
-        return (
-            f"{self.name:<60}{self.value:>28.1f} MB/s, to reach {self.target:.0f}  "
-            f"{_verdict(self.met)}"
-        )
+    def lines(self) -> list[str]:
+        """Return the name, and the rate with its target."""
+        rate = f"{self.value:.1f} MB/s, to reach {self.target:.0f}"
+        return [self.name, f"  {rate}: {_verdict(self.met)}"]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, raw samples too."""
@@ -167,9 +167,6 @@ class Throughput:
 
 
 Row = PeerComparison | Throughput
-
-#: The head of the lines.
-HEAD = f"{'what':<60}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'reach':>8}{'aim':>7}"
 
 
 def write_samples(path: Path, rows: Sequence[Row]) -> None:
@@ -194,14 +191,19 @@ def run_bench(
             not there.
         repetitions: runs of each side.
         wanted: text that the names of the wanted rows hold.
+
+    Raises:
+        ValueError: no name holds it.
     """
-    before = torch.get_num_threads()
+    before, others, found = torch.get_num_threads(), list[str](), False
     try:
         for make in cases:
             case = make()
             names = case.names if isinstance(case, ThroughputCase) else (case.name,)
             if not any(wanted in name for name in names):
+                others += names
                 continue
+            found = True
             if isinstance(case, PeerComparison):
                 yield case
             elif isinstance(case, ThroughputCase):
@@ -210,6 +212,9 @@ def run_bench(
                 torch.set_num_threads(case.threads)
                 samples = _alternate(case.ours, case.theirs, repetitions)
                 yield PeerComparison(case.name, case.peer, *samples, case.target, case.aim)
+        if not found:
+            legal = "; ".join(others)
+            raise ValueError(f"rows must be part of the name of one of: {legal}; got {wanted!r}")
     finally:
         torch.set_num_threads(before)
 

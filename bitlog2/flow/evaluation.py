@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,11 +18,12 @@ from bitlog2.models.runs.folder import Inputs, RunFolder
 from bitlog2.models.runs.request import Cell, EvaluationRequest, labels
 from bitlog2.models.runs.result import CellResult, Result, Share, is_comparable, significance
 from bitlog2.models.sealed import write_sealed
-from bitlog2.models.watch.check import COMPARED, NETWORK, RegisterMismatch
-from bitlog2.models.watch.statistics import mean_attention_error
-from bitlog2.models.watch.watermarks import WATERMARKED
+from bitlog2.models.watch.check import RegisterMismatch
+from bitlog2.models.watch.layer_statistics import mean_attention_error
+from bitlog2.models.watch.registers import COMPARED, NETWORK, WATERMARKED
 from bitlog2.models.zoo.checkpoint import QuantizedModel, dump_quantizers, save_quantized
 from bitlog2.sim.scheme import scheme_label
+from bitlog2.table import Columns
 
 from .capture import origin_of
 
@@ -155,37 +157,39 @@ class Table:
         if self._published is not None:
             return
         self._published = len(request.models) > 1 or is_comparable(inputs.model, inputs)
-        print(
-            f"{'scheme' if self._width == 19 else 'cell':<{self._width}}{'map':>5}"
-            f"{'  seed' * self._seeds}  {'top-1 % [Wilson 95 %]':<23}"
-            f"{'published  ' * self._published}{'top-5 % [Wilson 95 %]':<24}{'agrees %':>9}"
-            f"{'images/s':>10}{'compared':>16}{'mismatches':>12}",
-            flush=True,
-        )
+        print(self._table.line(self._head), flush=True)
+
+    @property
+    def _head(self) -> list[str]:
+        seed, published = ["seed"] * self._seeds, ["published"] * bool(self._published)
+        first = ["scheme" if self._width == 19 else "cell", "map", *seed, "top-1 % [Wilson 95 %]"]
+        return [*first, *published, "top-5 %", "agrees %", "images/s", "differ"]
+
+    @cached_property
+    def _table(self) -> Columns:
+        """The columns of the rows, by the widest cells that are to be expected."""
+        seed, published = ["1000"] * self._seeds, ["81.39"] * bool(self._published)
+        first = ["x" * self._width, "5b", *seed, "100.00 [99.99, 100.00]"]
+        widest = [*first, *published, "100.00", "100.00", "1000.0", "100,000"]
+        sides = "<>" + ">" * self._seeds + "<" + ">" * (len(widest) - 3 - self._seeds)
+        return Columns([self._head, widest], sides)
 
     def row(self, cell: CellResult, images_per_second: float) -> None:
         """Print one row of the table, and warn where no figure of its model can be compared."""
         self.timings[cell.name] = images_per_second
         if cell.warning is not None:
             warnings.warn(f"{cell.model}: {cell.warning}", stacklevel=2)
-        compared = mismatched = published = ""
-        if cell.check is not None:
-            compared = f"{cell.check.total_compared:,}"
-            mismatched = f"{cell.check.total_mismatched:,}"
-        if self._published:
-            figure = "-" if cell.published_top1 is None else f"{cell.published_top1:.2f}"
-            published = f"{figure:>9}  "
-        seed = f"{'-' if cell.seed is None else cell.seed:>6}" if self._seeds else ""
         agreement = cell.agreement_with_unquantized
-        agrees = "-" if agreement is None else f"{agreement.percent:.2f}"
-        rate = f"{images_per_second:.1f}" if images_per_second else "-"
-        bits = "-" if cell.map_bits is None else f"{cell.map_bits}b"
-        print(
-            f"{self._labels[cell.name]:<{self._width}}{bits:>5}{seed}  {_share(cell.top1):<23}"
-            f"{published}{_share(cell.top5):<24}{agrees:>9}{rate:>10}"
-            f"{compared or '-':>16}{mismatched or '-':>12}",
-            flush=True,
-        )
+        seed = ["-" if cell.seed is None else str(cell.seed)] * self._seeds
+        published = "-" if cell.published_top1 is None else f"{cell.published_top1:.2f}"
+        cells = [
+            *(self._labels[cell.name], "-" if cell.map_bits is None else f"{cell.map_bits}b"),
+            *(*seed, _share(cell.top1), *[published] * bool(self._published)),
+            *(f"{cell.top5.percent:.2f}", "-" if agreement is None else f"{agreement.percent:.2f}"),
+            f"{images_per_second:.1f}" if images_per_second else "-",
+            "-" if cell.check is None else f"{cell.check.total_mismatched:,}",
+        ]
+        print(self._table.line(cells), flush=True)
 
     def finish(self, result: Result, expect: str | None = None) -> int:
         """Print what follows the rows; return 1 where a register or the digest differed, else 0."""

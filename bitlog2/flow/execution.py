@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from bitlog2.sim.checks import check_int
 from bitlog2.sim.files import refuse_irregular, write_whole
+from bitlog2.sim.network.digest import logits_digest
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.program_file import read_program
-from bitlog2.sim.network.simulator import Simulator, check_pixels, logits_digest
+from bitlog2.sim.network.simulator import Simulator, check_pixels
 
 #: Suffixes of files of pixels.
 SUFFIXES = (".npy", ".npz", ".raw")

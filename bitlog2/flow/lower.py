@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,14 @@ class LowerReport:
     def mismatch(self) -> Path:
         """The file of the first register that differs; it is there where one does."""
         return self.out.with_name(f"{self.out.name}.mismatch.json")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same for a program."""
+        found = {"status": self.status, "out": self.out, "digest": self.digest}
+        found |= {"choices": self.choices, "pixels": self.pixels}
+        if self.checker is None:
+            return found
+        return found | {"compared": self.checker.compared, "mismatched": self.checker.mismatched}
 
     def lines(self) -> list[str]:
         """Return the report."""

@@ -1,8 +1,10 @@
 """Sweeps: the datapaths that are varied, their gates counted by Yosys, and the table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from bitlog2.golden.assurance import cost
 from bitlog2.golden.assurance.cost import measure
@@ -21,9 +23,9 @@ from bitlog2.models.runs.sweep import (
 )
 from bitlog2.sim.config import AttentionConfig
 from bitlog2.sim.datapath import ATTENTION
-from bitlog2.sim.files import write_whole
 from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.scheme import scheme_label
+from bitlog2.table import aligned
 
 #: The modules whose gates a sweep counts: one key's lane.
 UNITS = tuple(unit.lane for unit in ATTENTION.values() if unit.lane)
@@ -36,9 +38,8 @@ FIELDS = {
     for name, field in usual.swept().items()
 }
 _HEAD = (
-    f"{'scheme':<19}{'F':>3}{'P':>4}{'top-1 %':>9}{'levels changed %':>18}{'output error %':>16}"
-    f"{'map error %':>13}{'attention error %':>19}{'register bits':>15}{'map bits':>10}"
-    f"{'gates':>8}"
+    *("scheme", "F", "P", "top-1 %", "levels changed %", "output error %", "map error %"),
+    *("attention error %", "register bits", "map bits", "gates"),
 )
 
 
@@ -62,57 +63,84 @@ def datapaths(
     )
 
 
-def table(run: Path, wanted: bool | None, csv: Path | None, progress: Progress) -> list[str]:
-    """Return the lines of a sweep that was run, and write its rows.
+@dataclass(frozen=True)
+class SweepTable:
+    """The rows of a sweep: of datapaths, or of widths of the network around attention.
+
+    Attributes:
+        rows: of datapaths; empty where widths were varied.
+        widths: of networks; else empty.
+        not_counted: why gates were not counted; empty where they were, or were not wanted.
+    """
+
+    rows: list[SweepRow]
+    widths: list[WidthRow]
+    not_counted: str
+
+    def lines(self) -> list[str]:
+        """Return the table."""
+        if self.widths:
+            return _aligned(_WIDTH_HEAD, map(_width_cells, self.widths))
+        lines = [f"gates not counted: {self.not_counted}"] if self.not_counted else []
+        return [*lines, *_aligned(_HEAD, map(_cells, self.rows))]
+
+    def csv(self) -> str:
+        """Return the rows as CSV."""
+        return rows_csv(self.widths or self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rows for a program."""
+        return {"rows": self.widths or self.rows, "gates_not_counted": self.not_counted}
+
+
+def table(run: Path, wanted: bool | None, progress: Progress) -> SweepTable:
+    """Return the rows of a sweep that was run.
 
     Where widths of the network around attention are varied, the table is of these, without gates.
 
     Args:
         run: its folder.
         wanted: whether gates are counted, as `gates`.
-        csv: file of the rows; None for none.
         progress: shows progress.
 
     Raises:
-        ToolError, ValueError, OSError: as `gates`, or a file cannot be read or written.
+        ToolError, ValueError, OSError: as `gates`, or a file cannot be read.
     """
     result = read_result(run)
     if widths := width_rows(run, result):
-        if csv is not None:
-            write_whole(csv, rows_csv(widths).encode())
-        return [_WIDTH_HEAD, *map(_width_line, widths)]
+        return SweepTable([], widths, "")
     counts, why_not = gates(run, result, wanted, progress)
-    rows = sweep_rows(result, counts)
-    if csv is not None:
-        write_whole(csv, rows_csv(rows).encode())
-    lines = [f"gates not counted: {why_not}"] if why_not else []
-    return [*lines, _HEAD, *map(_line, rows)]
+    return SweepTable(sweep_rows(result, counts), [], why_not)
 
 
 _WIDTH_HEAD = (
-    f"{'scheme':<19}{'bits':>6}{'W_r':>5}{'Z':>4}{'root':>6}{'gain':>6}{'u':>4}{'top-1 %':>9}"
-    f"{'agrees %':>10}{'same %':>8}{'saturated residual':>20}{'u':>10}{'register bits':>15}"
+    *("scheme", "bits", "W_r", "Z", "root", "gain", "u", "top-1 %", "agrees %", "same %"),
+    *("saturated residual", "saturated u", "register bits"),
 )
 
 
-def _width_line(row: WidthRow) -> str:
-    same = "-" if row.same is None else f"{row.same:.2f}"
-    return (
-        f"{scheme_label(row.scheme):<19}{f'{row.w_bits}/{row.a_bits}':>6}{row.stream_bits:>5}"
-        f"{row.z_fraction_bits:>4}{row.root_bits:>6}{row.gain_bits:>6}{row.u_bits:>4}"
-        f"{row.top1:>9.2f}{row.agrees:>10.2f}{same:>8}{row.residual_saturated:>20,}"
-        f"{row.u_saturated:>10,}{row.register_bits:>15}"
-    )
+def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return aligned([head, *rows], "<" + ">" * (len(head) - 1))
 
 
-def _line(row: SweepRow) -> str:
-    return (
-        f"{scheme_label(row.scheme):<19}{row.fraction_bits:>3}{row.table_bits:>4}{row.top1:>9.2f}"
-        f"{row.changed_levels:>18.2f}{row.output_error:>16.2f}{row.map_error:>13.2f}"
-        f"{row.attention_error:>19.2f}"
-        f"{row.register_bits:>15}{row.storage_bits:>10}"
-        f"{'-' if row.gates is None else f'{row.gates:,}':>8}"
-    )
+def _width_cells(row: WidthRow) -> list[str]:
+    widths = (row.stream_bits, row.z_fraction_bits, row.root_bits, row.gain_bits, row.u_bits)
+    return [
+        *(scheme_label(row.scheme), f"{row.w_bits}/{row.a_bits}", *map(str, widths)),
+        *(f"{row.top1:.2f}", f"{row.agrees:.2f}"),
+        "-" if row.same is None else f"{row.same:.2f}",
+        *(f"{row.residual_saturated:,}", f"{row.u_saturated:,}", str(row.register_bits)),
+    ]
+
+
+def _cells(row: SweepRow) -> list[str]:
+    errors = (row.changed_levels, row.output_error, row.map_error, row.attention_error)
+    return [
+        *(scheme_label(row.scheme), str(row.fraction_bits), str(row.table_bits)),
+        *(f"{each:.2f}" for each in (row.top1, *errors)),
+        *(str(row.register_bits), str(row.storage_bits)),
+        "-" if row.gates is None else f"{row.gates:,}",
+    ]
 
 
 def gates(

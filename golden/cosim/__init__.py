@@ -19,7 +19,7 @@ from .regression import (
     run_point,
     units_of,
 )
-from .result import CosimResult, ProfileRun, UnitRun, render_error, render_junit
+from .result import CosimResult, ProfileRun, UnitRun
 from .run import cosim
 from .simulators import ended_by_signals, simulator_named
 
@@ -43,8 +43,6 @@ __all__ = [
     "devices_within",
     "ended_by_signals",
     "regression",
-    "render_error",
-    "render_junit",
     "run_point",
     "simulator_named",
     "units_of",

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..package.reading import open_set
 from ..package.vector_set import PACKAGE_NAME
 from ..simulation import Elaborated, ModulePort, Rtl, ToolError, elaborate
 from ..simulation.contract import Channel
+from ..simulation.tools import kept_log
 from ..stimulus.unit import Target
 from ..testbench import reference_files
 from .model import Device
@@ -260,6 +260,8 @@ def _escaped(name: str) -> str:
 _VERILATOR = ["--no-public-flat-rw", "--assert", "-Wno-fatal"]
 _VERILATOR += ["--timing", "-CFLAGS", "-std=c++20"]
 _VERILATOR += ["--x-initial", "unique", "--x-assign", "unique"]
+#: What a format of waves takes beside the `--trace` of cocotb's.
+_TRACE = {"fst": ["--trace-fst"]}
 _LIMIT = 1800.0
 _SHOWN_LINES = 6
 _MESSAGE = re.compile(r"%Error|\berror\b|syntax error|Unknown module|not found", re.IGNORECASE)
@@ -275,7 +277,7 @@ class Design:
         rtl: what its owner declares of it.
         wrapper: the module around it.
         files: every module of the sources -> its file.
-        waves: whether it can write its signals.
+        waves: format in which it can write its signals, `vcd` or `fst`; empty for none.
     """
 
     top: str
@@ -283,7 +285,7 @@ class Design:
     rtl: Rtl
     wrapper: Wrapper
     files: Mapping[str, Path]
-    waves: bool = False
+    waves: str = ""
 
     @classmethod
     def of(
@@ -292,7 +294,7 @@ class Design:
         device: Device,
         rtl: Rtl | None,
         lanes: int | None = None,
-        waves: bool = False,
+        waves: str = "",
     ) -> "Design":
         """Return the design of a set's device: the reference RTL, or that of a user.
 
@@ -330,7 +332,7 @@ class Design:
         A design with an `include` always gets a new one: what it includes is not seen here.
         """
         digest = hashlib.sha256()
-        settings = [simulator.version, self.wrapper.text, self.waves, sys.executable]
+        settings: list[object] = [simulator.version, self.wrapper.text, self.waves, sys.executable]
         settings += [list(self.rtl.defines.items()), list(map(str, self.rtl.includes))]
         digest.update(json.dumps([*settings, _VERILATOR]).encode())
         for path in self.sources:
@@ -367,9 +369,7 @@ def build_design(design: Design, simulator: Simulator, builds: Path) -> Path:
         status = _built(design, simulator, new)
         if status != 0:
             log = new / "build.log"
-            handle, kept = tempfile.mkstemp(prefix=f"bitlog2-{design.top}-", suffix=".log")
-            with os.fdopen(handle, "wb") as copy:
-                copy.write(log.read_bytes())
+            kept = kept_log(design.top, log.read_text(errors="replace"))
             message = _compiler_message(design, simulator, status, log)
             raise ToolError(f"{message}; all of it: {kept}")
         if not folder.is_dir():
@@ -393,10 +393,10 @@ def _built(design: Design, simulator: Simulator, folder: Path) -> int | None:
         sources=[str(path) for path in (*sources, wrapper)],
         includes=list(map(str, design.includes)),
         defines=dict(design.rtl.defines),
-        build_args=_VERILATOR if verilator else [],
+        build_args=[*_VERILATOR, *_TRACE.get(design.waves, ())] if verilator else [],
         hdl_toplevel=WRAPPER,
         build_dir=str(folder),
-        waves=design.waves,
+        waves=bool(design.waves),
         always=True,
     )
 

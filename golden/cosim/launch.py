@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 
-def _runner(simulator: str) -> Any:
+def _runner(simulator: str, fst: bool) -> Any:
     from cocotb_tools.runner import Icarus, get_runner
 
     class VcdIcarus(Icarus):
-        """Writes VCD, as Verilator does."""
+        """Writes VCD, as Verilator does, where FST is not asked for."""
 
         def _test_command(self) -> Any:
             words = super()._test_command()
+            if fst:
+                return words
             return [["-vcd" if word == "-fst" else word for word in each] for each in words]
 
     return VcdIcarus() if simulator == "icarus" else get_runner(simulator)
@@ -37,8 +39,9 @@ def main(path: Path, alive: int) -> None:
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     order = json.loads(path.read_bytes())
     sys.path[:] = order["path"]
-    carry_out = getattr(_runner(order["simulator"]), order["action"])
-    carry_out(timescale=("1ns", "1ps"), **order["arguments"])
+    arguments = order["arguments"]
+    runner = _runner(order["simulator"], arguments.pop("fst", False))
+    getattr(runner, order["action"])(timescale=("1ns", "1ps"), **arguments)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from bitlog2.sim.checks import check_int
 from ..package.manifest import MANIFEST_NAME
 
 _PLACES = ("waves", "out", "builds", "log")
+#: Files of waves by their endings.
+WAVES = (".vcd", ".fst")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class CosimOptions:
         cases: cases in the order of play; None for all. Needs a single unit.
         profiles: names of `PROFILES`: the runs; None for all.
         stop_first: whether the first difference ends everything.
-        waves: a VCD file, or a folder for `<unit>.vcd`; None for none.
+        waves: a file of `WAVES`, or a folder for `<unit>.vcd`; None for none.
         out: folder for the outputs, `<profile>/<unit>.<stream>.mem`; must not be a vector set.
         builds: folder in which compiled devices are kept and used again; None for none.
         log: file that gets a line per transfer: time, stream, case, beat, fields; None for none.
@@ -56,6 +58,14 @@ class CosimOptions:
         if not self.limit > 0:
             raise ValueError(f"limit must be above 0 seconds, got {self.limit}")
 
+    @property
+    def wave_format(self) -> str:
+        """Return `vcd` or `fst`; nothing where no waves are written."""
+        if self.waves is None:
+            return ""
+        suffix = Path(self.waves).suffix
+        return suffix[1:] if suffix in WAVES else WAVES[0][1:]
+
     def path(self, name: str) -> Path | None:
         """Return the whole path of `waves`, `out`, `builds` or `log`."""
         value = getattr(self, name)
@@ -65,17 +75,21 @@ class CosimOptions:
         """Return the same with whole paths, for this number of units.
 
         Raises:
-            ValueError: a place cannot be used: a vector set, a file that must be a folder, one VCD
-                file for several units.
+            ValueError: a place cannot be used: a vector set, a file that must be a folder, another
+                file of waves than of `WAVES`, one for several units.
         """
         waves, out, builds, log = (self.path(name) for name in _PLACES)
         for name, path in zip(_PLACES, (waves, out, builds, log), strict=True):
             if path is None:
                 continue
-            vcd = name == "waves" and path.suffix == ".vcd" and not path.is_dir()
-            if vcd and units > 1:
+            file = name == "waves" and path.suffix != "" and not path.is_dir()
+            if file and path.suffix not in WAVES and not path.is_file():
+                legal = " or ".join(WAVES)
+                raise ValueError(f"waves must be a file in {legal}, or a folder, got {path}")
+            file = file and path.suffix in WAVES
+            if file and units > 1:
                 raise ValueError(f"waves must be a folder for {units} units, got the file {path}")
-            folder = path.parent if vcd or name == "log" else path
+            folder = path.parent if file or name == "log" else path
             if folder.exists() and not folder.is_dir():
                 raise ValueError(f"{name} must be a folder, got the file {folder}")
             if (folder / MANIFEST_NAME).exists():
@@ -83,6 +97,6 @@ class CosimOptions:
         return replace(self, waves=waves, out=out, builds=builds, log=log)
 
     def waves_of(self, unit: str) -> Path | None:
-        """Return the VCD file of a unit."""
+        """Return the file of a unit's waves."""
         waves = self.path("waves")
-        return waves if waves is None or waves.suffix == ".vcd" else waves / f"{unit}.vcd"
+        return waves if waves is None or waves.suffix in WAVES else waves / f"{unit}.vcd"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bitlog2.sim import SCHEMES, AttentionConfig
 
+from ..junit import JunitSuite
+from ..package.comparison import cases_of
 from ..package.emission import emit
 from ..package.vector_set import PACKAGE_NAME
 from ..simulation import Rtl
@@ -132,12 +134,21 @@ class RegressionResult:
         """Exit status: 0 when `ok`, else 1."""
         return 0 if self.ok else 1
 
+    def suites(self) -> list[JunitSuite]:
+        """Return a suite per unit of each configuration."""
+        return [
+            suite
+            for number, (point, found) in enumerate(self.runs)
+            for each in found
+            for suite in each.suites(f"{number}, {point}: ")
+        ]
+
     def lines(self) -> list[str]:
         """Return the report: a line per configuration, more where something differs."""
         lines = []
         for number, (point, found) in enumerate(self.runs):
             units = [unit for each in found for unit in each.units]
-            what = ", ".join(f"{unit.unit} {unit.cases} cases" for unit in units)
+            what = ", ".join(f"{unit.unit} {cases_of(unit.cases)}" for unit in units)
             ok = all(each.ok for each in found)
             lines.append(f"{number}: {point}: {what}: {'agrees' if ok else 'DIFFERS'}")
             lines += [f"  {line}" for each in found if not each.ok for line in each.lines()]

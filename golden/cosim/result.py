@@ -4,8 +4,8 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
+from ..junit import JunitCase, JunitSuite
 from ..package.comparison import UnitComparison, cases_of
 
 #: Failures of a run that are shown.
@@ -88,6 +88,7 @@ class UnitRun:
         profiles: the runs.
         build_seconds, seconds: wall time of the compiler and of the simulator.
         back_pressure: whether its outputs were stalled, where `stall` is not 0.
+        kept: its waves and its log, where they were asked for.
     """
 
     unit: str
@@ -98,6 +99,7 @@ class UnitRun:
     build_seconds: float
     seconds: float
     back_pressure: bool = True
+    kept: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -172,67 +174,29 @@ class CosimResult:
             lines += each.lines(command and f"{command} --unit {each.unit}")
         return [*lines, "agrees" if self.ok else "DIFFERS"]
 
-
-#: Characters that XML 1.0 has not.
-_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def render_junit(result: CosimResult) -> bytes:
-    """Return the report as JUnit XML."""
-    root = _root()
-    if result.failures:
-        case = _case(_suite(root, "set", 1, 1, 0.0), "set", "verify", "0")
-        _fail(case, list(result.failures))
-    for unit in result.units:
-        wrong = sum(not each.ok for each in unit.profiles)
-        suite = _suite(root, unit.unit, len(unit.profiles), wrong, unit.seconds)
-        properties = _element(suite, "properties")
-        for name in ("simulator", "seed", "stall", "idle"):
-            _element(properties, "property", name=name, value=str(getattr(result, name)))
-        for run in unit.profiles:
-            time = f"{run.seconds:.3f}"
-            case = _case(suite, f"cosim.{unit.unit}", f"stalls_{run.name}", time)
-            if not run.ok:
-                _fail(case, run.lines())
-    return _text(root)
-
-
-def render_error(message: str) -> bytes:
-    """Return the report of a run that could not be made, or has not ended, as JUnit XML."""
-    root = _root()
-    suite = _suite(root, "cosim", 1, 0, 0.0, errors=1)
-    _element(_case(suite, "cosim", "run", "0"), "error", message=message, type="error")
-    return _text(root)
-
-
-def _element(parent: ElementTree.Element, tag: str, **attributes: object) -> ElementTree.Element:
-    texts = {name: _legal(str(value)) for name, value in attributes.items()}
-    return ElementTree.SubElement(parent, tag, texts)
-
-
-def _root() -> ElementTree.Element:
-    return ElementTree.Element("testsuites", name="bitlog2 golden cosim")
-
-
-def _suite(
-    root: ElementTree.Element, name: str, tests: int, failures: int, seconds: float, errors: int = 0
-) -> ElementTree.Element:
-    counts = {"tests": tests, "failures": failures, "errors": errors, "time": f"{seconds:.3f}"}
-    return _element(root, "testsuite", name=name, **counts)
-
-
-def _case(suite: ElementTree.Element, where: str, name: str, time: str) -> ElementTree.Element:
-    return _element(suite, "testcase", classname=where, name=name, time=time)
-
-
-def _fail(case: ElementTree.Element, lines: list[str]) -> None:
-    message = lines[0] if lines else "nothing was compared"
-    _element(case, "failure", message=message, type="difference").text = _legal("\n".join(lines))
-
-
-def _text(root: ElementTree.Element) -> bytes:
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
-
-
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("?", text)
+    def suites(self, prefix: str = "") -> list[JunitSuite]:
+        """Return a suite per unit, a case per run; `prefix` stands in front of their names."""
+        properties = {name: getattr(self, name) for name in ("simulator", "seed", "stall", "idle")}
+        suites = [
+            JunitSuite(
+                f"{prefix}{unit.unit}",
+                [
+                    JunitCase(
+                        f"cosim.{unit.unit}",
+                        f"stalls_{run.name}",
+                        run.seconds,
+                        not run.ok,
+                        run.lines(),
+                    )
+                    for run in unit.profiles
+                ],
+                unit.seconds,
+                properties,
+                unit.kept,
+            )
+            for unit in self.units
+        ]
+        if self.failures:
+            wrong = JunitCase("set", "verify", 0.0, True, self.failures)
+            suites.insert(0, JunitSuite(f"{prefix}set", [wrong]))
+        return suites

@@ -113,7 +113,7 @@ def _devices(folder: Path, unit: str, rtl: Rtl | None) -> dict[str, Device]:
 
 def _design(folder: Path, device: Device, rtl: Rtl | None, options: CosimOptions) -> Design:
     lanes = options.lanes if rtl is not None or device.contract.wide else None
-    return Design.of(folder, device, rtl, lanes, options.waves is not None)
+    return Design.of(folder, device, rtl, lanes, options.wave_format)
 
 
 def _failures(verified: Verification) -> tuple[str, ...]:
@@ -186,6 +186,11 @@ def _simulated(
         build_seconds=built - begun,
         seconds=ended - built,
         back_pressure=design.rtl.back_pressure,
+        kept=tuple(
+            path
+            for path in (options.waves_of(device.name), options.path("log"))
+            if path is not None and path.is_file()
+        ),
     )
 
 
@@ -195,7 +200,7 @@ def _run(
     """Play a job; return the status of the simulator, None past the limit."""
     results = Path(job.results)
     results.mkdir(parents=True)
-    path, dump = results / "job.json", results / "dump.vcd"
+    path, dump = results / "job.json", results / f"dump.{design.waves}"
     write_document(path, job)
     plusargs, words = [f"+bitlog2_job={path}"], []
     if simulator.name == "verilator":  # state that nothing sets begins at random
@@ -217,7 +222,8 @@ def _run(
         results_xml=str(results / "results.xml"),
         test_args=words,
         plusargs=plusargs,
-        waves=design.waves,
+        waves=bool(design.waves),
+        fst=design.waves == "fst",
     )
 
 
@@ -226,7 +232,7 @@ def _kept(
 ) -> list[tuple[Profile, Recording | None]]:
     """Return what came of each profile, what was asked for being kept."""
     if (waves := options.waves_of(device.name)) is not None:
-        _keep_waves(Path(job.results) / "dump.vcd", waves)
+        _keep_waves(Path(job.results) / f"dump.{options.wave_format}", waves)
     played = [(profile, read_recording(job.recording(profile))) for profile in job.profiles]
     if job.last.exists():  # no other run was to come
         played = played[: int(job.last.read_text())]
@@ -246,7 +252,7 @@ def _outputs(job: Job, profile: Profile, recording: Recording | None) -> dict[st
 
 
 def _keep_waves(made: Path, wanted: Path) -> None:
-    """Put a VCD file, which may be large, in its place in one step."""
+    """Put a file of waves, which may be large, in its place in one step."""
     if not made.is_file():
         return
     wanted.parent.mkdir(parents=True, exist_ok=True)

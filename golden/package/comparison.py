@@ -9,9 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlog2.documents import counted
 from bitlog2.sim.declarations import Stream
 
 from ..stimulus.unit import Target, row_offsets
+from ..stimulus.units import units_within
 from ..words.fields import Columns, Field, blocks, pack, unpack
 from ..words.memfile import UNKNOWN, MemoryImage
 from .vector_set import UnitVectors
@@ -137,6 +139,7 @@ class UnitComparison:
         total: mismatching values.
         parted: case -> the first unit that parts, for every case with a mismatch.
         taps_missing: streams that were not given: what they hold cannot be named in `parted`.
+        requirements: first unit that parts -> the ids that its bins are of.
     """
 
     unit: str
@@ -148,6 +151,7 @@ class UnitComparison:
     total: int
     parted: dict[int, str]
     taps_missing: tuple[str, ...]
+    requirements: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -167,6 +171,8 @@ class UnitComparison:
             numbers = [str(case) for case, found in self.parted.items() if found == unit]
             shown = ", ".join(numbers[:SHOWN]) + (", ..." if count > SHOWN else "")
             lines.append(f"  first unit that parts{among}: {unit}, in {cases_of(count)}: {shown}")
+            if ids := self.requirements.get(unit):
+                lines.append(f"    requirements of {unit}: {', '.join(ids)}")
         reasons = Counter(self.reasons).most_common()
         lines += [f"  {cases_of(count)} of {reason}" for reason, count in reasons[:_PRINTED]]
         if len(reasons) > _PRINTED:
@@ -181,7 +187,7 @@ class UnitComparison:
 
 def cases_of(count: int) -> str:
     """Return a number of cases in words."""
-    return f"{count} case{'' if count == 1 else 's'}"
+    return counted(count, "case")
 
 
 def hex_of(value: int, unknown: int, bits: int) -> str:
@@ -289,7 +295,14 @@ class _Comparer:
             total=sum(len(each.words) for each in found),
             parted=shown,
             taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
+            requirements={maker: self._requirements(maker) for maker in set(parted.values())},
         )
+
+    def _requirements(self, maker: str) -> tuple[str, ...]:
+        """Return the requirements of a unit that has bins; nothing of a part of a unit."""
+        unit = units_within(self.target.config).get(maker)
+        points = () if unit is None else unit.points(self.target)
+        return tuple(sorted({point.requirement for point in points}))
 
     def _wrong(self, maker: str, stream: Stream, name: str, suspects: _Suspects) -> _Wrong:
         """Return where a field is wrong, words in which it means nothing left out."""

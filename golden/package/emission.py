@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bitlog2 import __version__
+from bitlog2.documents import counted
 from bitlog2.names import SOURCES
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_choice
@@ -37,6 +38,7 @@ from .folder import (
 )
 from .generation import checked_vectors, generate
 from .manifest import MANIFEST_NAME, FolderManifest
+from .plan import Plan
 from .reading import open_set, read_stimulus, read_tables
 from .vector_manifest import VectorManifest
 from .vector_set import UnitVectors, VectorSet, content_files, manifest_of, planted_line
@@ -56,20 +58,24 @@ class Emission:
     sizes: dict[str, int]
     vectors: VectorSet
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same for a program, with what `golden plan` gives of the set."""
+        return {"folder": self.folder, "files": self.sizes, **Plan(self.vectors).as_dict()}
+
     def lines(self) -> list[str]:
         """Return what a person wants to read."""
         lines = []
         for part in self.vectors.units:
             reached = len(part.bins) - len(part.empty)
             lines.append(
-                f"{part.unit.name}: {part.cases} cases, {reached} of {len(part.bins)} coverage "
-                "bins reached"
+                f"{part.unit.name}: {counted(part.cases, 'case')}, {reached} of {len(part.bins)} "
+                "coverage bins reached"
             )
             if part.empty:
                 lines.append(f"  empty: {', '.join(part.empty)}")
             lines += [f"  {planted_line(each)}" for each in part.planted]
         total = sum(self.sizes.values())
-        lines.append(f"{len(self.sizes)} files, {total} bytes in {self.folder}")
+        lines.append(f"{counted(len(self.sizes), 'file')}, {total} bytes in {self.folder}")
         return lines
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from bitlog2.documents import counted
 from bitlog2.sim.declarations import Stream
 
 from ..stimulus.unit import Target
@@ -21,9 +22,11 @@ class Plan:
 
     Attributes:
         vectors: the set.
+        with_bins: whether `lines` names each bin, with its requirement and its hits.
     """
 
     vectors: VectorSet
+    with_bins: bool = False
 
     @property
     def complete(self) -> bool:
@@ -39,9 +42,10 @@ class Plan:
         """Return what a person wants to read."""
         lines = []
         for part in self.vectors.units:
-            lines.append(f"{part.unit.name}: {part.cases} cases")
+            lines.append(f"{part.unit.name}: {counted(part.cases, 'case')}")
             lines += [_stream_line(*each) for each in self._streams(part)]
             lines += _coverage_lines(part)
+            lines += self._bin_lines(part) if self.with_bins else []
             lines += _planted_lines(part, self.vectors.target)
         parts = self.vectors.units
         declared = sum(len(part.bins) for part in parts)
@@ -49,8 +53,9 @@ class Plan:
         size = sum(memory.bytes for part in parts for _, memory in self._streams(part))
         return [
             *lines,
-            f"{len(parts)} units, {size} bytes of memory files, {declared - empty} of {declared} "
-            f"bins filled: {'100 %' if not empty else f'{empty} MISSING'}",
+            f"{counted(len(parts), 'unit')}, {size} bytes of memory files, "
+            f"{declared - empty} of {declared} bins filled: "
+            f"{'100 %' if not empty else f'{empty} MISSING'}",
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,6 +73,15 @@ class Plan:
         """Return the streams of a unit, each with the entry of its file."""
         memories = part.memories(self.vectors.target)
         return list(zip(part.unit.streams, memories, strict=True))
+
+    def _bin_lines(self, part: UnitVectors) -> list[str]:
+        """Return a line for each bin of a unit."""
+        points = part.unit.reachable(self.vectors.target)
+        width = max(map(len, part.bins), default=0)
+        return [
+            f"    {name:<{width}}  {points[name].requirement:<14}{hits:>8}"
+            for name, hits in part.bins.items()
+        ]
 
     def _unit_entry(self, part: UnitVectors) -> dict[str, Any]:
         points = part.unit.reachable(self.vectors.target)

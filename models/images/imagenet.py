@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bitlog2.names import CALIBRATION_IMAGES
+
 from ..naming import listed, printable
 from .data import (
-    CALIBRATION_IMAGES,
     ImageBatch,
     ImageData,
     Progress,

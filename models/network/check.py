@@ -13,9 +13,9 @@ from torch import Tensor
 from bitlog2.sim.network.program import Program
 from bitlog2.sim.network.simulator import Simulator
 
-from ..watch.check import NETWORK, HeadChoice
 from ..watch.in_order import InOrder
 from ..watch.recorder import Parting
+from ..watch.registers import NETWORK, HeadChoice
 from .network import ImageNetwork, IntegerNetwork
 from .replay import PartRun, Place, Replay, axes_of, in_hex, inputs_of, replay_of
 

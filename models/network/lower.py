@@ -37,7 +37,8 @@ from bitlog2.sim.network.simulator import Simulator
 from ..images.pixels import Pixels
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerConv2d, IntegerLinear
-from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec, integer_path, uncalibrated
+from ..ptq.quantize import QuantizationSpec, integer_path, uncalibrated
+from ..ptq.specification import NETWORK_FIELDS
 from ..ptq.supported import check_images, refusal
 from ..zoo.task import pixels_of, resize_of
 from .scales import Choices, UnitParameters

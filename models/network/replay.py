@@ -470,6 +470,12 @@ class Replayed:
         """1 where they differ, else 0."""
         return int(len({self.specification, self.simulator, self.torch}) > 1)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all but the program and its inputs for a program."""
+        was = {"simulator": self.written.expected, "torch": self.written.found}
+        fields = vars(self) | {"place": str(self.place), "was": was, "status": self.status}
+        return {name: found for name, found in fields.items() if name != "written"}
+
     def lines(self) -> list[str]:
         """Return the report."""
         given = ", ".join(f"{name} {value}" for name, value in self.values.items())

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
-from ..watch.check import NETWORK
+from ..watch.registers import NETWORK
 from ..watch.watermarks import Mark, join_marks, mark_of_values
 from .network import IntegerNetwork
 

@@ -24,7 +24,7 @@ from ..ptq.quantizers import Sqrt2Map
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult
 from ..runs.sweep import SweepRow, front
-from ..watch.statistics import OCTAVES, LayerStatistics
+from ..watch.layer_statistics import OCTAVES, LayerStatistics
 
 
 @dataclass(frozen=True)

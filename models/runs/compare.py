@@ -72,9 +72,11 @@ class CellComparison:
         """Return the differences in words, of the first images alone."""
         title = self.a if self.a == self.b else f"{self.a} and {self.b}"
         lines = [
-            f"{title}: {self.images:,} images, {len(self.changes):,} predictions changed; pixels "
-            f"{_in_words(self.other_pixels)}, attention registers "
-            f"{_in_words(self.other_registers)}, logits {_in_words(self.other_logits)}"
+            f"{title}:",
+            f"  {self.images:,} images, {len(self.changes):,} predictions changed",
+            f"  pixels {_in_words(self.other_pixels)}",
+            f"  attention registers {_in_words(self.other_registers)}",
+            f"  logits {_in_words(self.other_logits)}",
         ]
         of_a, of_b = self.digests
         named = [(title, of_a)] if of_a == of_b else [(self.a, of_a), (self.b, of_b)]

@@ -28,18 +28,12 @@ from ..network.network import ImageNetwork
 from ..network.replay import Replay
 from ..network.watermarks import network_marks
 from ..ptq.attention import IntegerAttention
-from ..ptq.quantize import DATAPATH_FIELDS, QuantizationSpec, quantize
+from ..ptq.quantize import quantize
+from ..ptq.specification import DATAPATH_FIELDS, QuantizationSpec
 from ..sealed import digest_of, write_sealed
-from ..watch.check import (
-    NETWORK,
-    Checker,
-    HeadChoice,
-    LayerShape,
-    RegisterMismatch,
-    Shapes,
-    check_threads,
-)
+from ..watch.check import Checker, RegisterMismatch, Shapes, check_threads
 from ..watch.digest import RegisterDigest, digest_of_digests, pixel_digests
+from ..watch.registers import NETWORK, HeadChoice, LayerShape
 from ..watch.statistics import MapStatistics
 from ..watch.watching import watch
 from ..watch.watermarks import Watermarks
@@ -141,7 +135,7 @@ def join_team(device: str) -> Iterator[Team]:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    packages = ("numpy", "numba", "torch", "torchvision", "timm", "scikit-learn")
+    packages = ("numpy", "numba", "torch", "torchvision", "timm")
     return {
         "bitlog2": __version__,
         "specification": str(SPEC_VERSION),

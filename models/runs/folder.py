@@ -5,18 +5,17 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 from uuid import uuid4
 
 import msgspec
 import numpy as np
 from msgspec import Meta
-from torch import Tensor
 
 from bitlog2.documents import (
     Count,
@@ -28,15 +27,26 @@ from bitlog2.documents import (
     plain,
 )
 from bitlog2.sim.files import naming, write_whole
-from bitlog2.sim.network.simulator import logits_digest
+from bitlog2.sim.network.digest import logits_digest
 
 from ..naming import file_name
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
-from ..watch.check import COMPARED, NETWORK, Counts, HeadChoice, LayerShape, values_compared
-from ..watch.statistics import LayerStatistics
-from ..watch.watermarks import WATERMARKED
-from ..zoo.checkpoint import QuantizedModel, load_quantized, quantized_about
+from ..watch.layer_statistics import LayerStatistics
+from ..watch.registers import (
+    COMPARED,
+    NETWORK,
+    WATERMARKED,
+    Counts,
+    HeadChoice,
+    LayerShape,
+    values_compared,
+)
 from .request import Cell, EvaluationRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..zoo.checkpoint import QuantizedModel
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -306,7 +316,7 @@ class CellStatus:
         name: name of the cell.
         batches, images: numbers of finished ones.
         finished: whether none is missing.
-        mismatched: values that differ from the simulator's so far.
+        compared, mismatched: values that were held to the simulator's so far, and that differ.
         logits: digest of the logits; empty where they are no integers, or images are missing.
     """
 
@@ -314,15 +324,18 @@ class CellStatus:
     batches: int
     images: int
     finished: bool
+    compared: int
     mismatched: int
     logits: str
 
     def line(self, width: int) -> str:
         """Return the same on one line, the name in this many columns."""
         state = "finished" if self.finished else "started" if self.batches else "waiting"
+        differing = f"{self.mismatched:,} mismatch{'es' * (self.mismatched != 1)}"
+        checked = differing if self.compared else "nothing compared"
         return (
             f"{self.name:<{width}}  {state:<9}{self.batches:>8,} batches{self.images:>10,} images"
-            f"{self.mismatched:>8,} mismatches{'  logits ' * bool(self.logits)}{self.logits}"
+            f"{checked:>19}{'  logits ' * bool(self.logits)}{self.logits}"
         )
 
 
@@ -491,13 +504,15 @@ class RunFolder:
         """Return the fields of every file of a cell: run, cell and SHA-256 of the model."""
         return {"run": self.digest, "cell": cell.name, "model": model}
 
-    def load_model(self, cell: Cell) -> tuple[QuantizedModel, str]:
+    def load_model(self, cell: Cell) -> "tuple[QuantizedModel, str]":
         """Return a cell's quantized model and its SHA-256.
 
         Raises:
             ValueError: it is not the one that the cell began with.
             OSError: it is not there.
         """
+        from ..zoo.checkpoint import load_quantized
+
         path = self.model_file(cell)
         found = load_quantized(path, cell.model)
         about, digest = self.cell_file(cell), found.digest
@@ -515,6 +530,8 @@ class RunFolder:
         path = self.model_file(cell)
         if cell.spec is None or not path.is_file():
             return
+        from ..zoo.checkpoint import quantized_about
+
         if quantized_about(path) != (cell.model, cell.spec, cell.seed):
             raise ValueError(f"{path} must be the model that {cell.name} began with, got another")
 
@@ -573,7 +590,7 @@ class RunFolder:
                     )
         return dict(sorted(found.items()))
 
-    def write_logits(self, cell: Cell, batch: int, logits: Tensor) -> tuple[str, ...]:
+    def write_logits(self, cell: Cell, batch: int, logits: "Tensor") -> tuple[str, ...]:
         """Keep the logits of a batch, (B, classes) int32; return the SHA-256 of each image's."""
         folder = self.cell_folder(cell) / "logits"
         folder.mkdir(exist_ok=True)
@@ -647,13 +664,13 @@ class RunFolder:
             batches=len(records),
             images=sum(len(record.numbers) for record in records),
             finished=finished,
+            compared=sum(sum(record.compared.values()) for record in records),
             mismatched=sum(sum(record.mismatched.values()) for record in records),
             logits=self.logits_digest(cell) if finished else "",
         )
 
-    def status_lines(self) -> list[str]:
-        """Return the same in words, and how many cells are finished."""
-        cells = self.status()
+    def status_lines(self, cells: Sequence[CellStatus]) -> list[str]:
+        """Return what `status` gave in words, and how many cells are finished."""
         width = max(len(cell.name) for cell in cells)
         done = sum(cell.finished for cell in cells)
         written = f", result in {self.result_file}" if self.result_file.exists() else ""

@@ -4,14 +4,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import torch
 
 from bitlog2.documents import Document, brief, check_once, of
 from bitlog2.names import (
     ARITHMETICS,
+    CALIBRATION_IMAGES,
     CALIBRATIONS,
     DIGESTS,
     EMBEDDED,
@@ -31,12 +31,13 @@ from bitlog2.sim.network import NetworkConfig
 from bitlog2.sim.own_scheme import is_coded
 from bitlog2.sim.scheme import scheme_label
 
-from ..images.data import CALIBRATION_IMAGES
 from ..naming import file_name
-from ..ptq.quantize import QuantizationSpec
-from ..watch.check import HeadChoice
-from ..zoo.checkpoint import QuantizedModel, quantized_about, refuse_unnamed_function
-from ..zoo.task import DataSource, Task, load_task
+from ..ptq.specification import QuantizationSpec
+from ..watch.registers import HeadChoice
+
+if TYPE_CHECKING:
+    from ..zoo.checkpoint import QuantizedModel
+    from ..zoo.task import Task
 
 #: The name that a sweep takes for a field of the configuration.
 SHORT_NAMES = {
@@ -283,12 +284,14 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         """Return how the registers of a cell are checked: `none` where it has none."""
         return self.check if cell.has_registers else "none"
 
-    def task(self, model: str, loaded: QuantizedModel | None = None) -> Task:
+    def task(self, model: str, loaded: "QuantizedModel | None" = None) -> "Task":
         """Return a model with its data; among other models, an embedded one has data of its own.
 
         Raises:
             ValueError, OSError: as `load_task`.
         """
+        from ..zoo.task import DataSource, load_task
+
         source = DataSource(
             _path(self.data), self.workers, self.skip_unreadable, _path(self.classes)
         )
@@ -342,6 +345,8 @@ def usual_request(
     if "data" not in fields:
         fields["workers"] = 0
     has_registers = set(arithmetics) != {"float"} and any(map(is_coded, schemes))
+    import torch
+
     usual = {
         "check": "all" if has_registers else "none",
         "statistics": keep,
@@ -358,6 +363,8 @@ def fields_of_file(path: Path, name: str | None = None) -> dict[str, Any]:
         ValueError, OSError: as `quantized_about`; `name` is that of the model that it must be, and
             must be given where a function makes it.
     """
+    from ..zoo.checkpoint import quantized_about, refuse_unnamed_function
+
     model, spec, seed = quantized_about(path, name)
     refuse_unnamed_function(path, model, name)
     return {

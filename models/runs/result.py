@@ -21,13 +21,12 @@ from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
 from ..images.data import ImageData
 from ..images.labels import IMAGENET_CLASSES
-from ..ptq.quantize import DATAPATH_FIELDS, QuantizationSpec
+from ..ptq.specification import DATAPATH_FIELDS, QuantizationSpec
 from ..sealed import Sealed, read_sealed
-from ..watch.check import COMPARED, Counts
 from ..watch.digest import digest_of_digests
-from ..watch.statistics import LayerStatistics
+from ..watch.layer_statistics import LayerStatistics
+from ..watch.registers import COMPARED, WATERMARKED, Counts
 from ..watch.watermarks import (
-    WATERMARKED,
     Mark,
     is_signed,
     join_marks,
@@ -697,9 +696,9 @@ def pairs_table(results: Sequence[Result]) -> str:
 def latex_table(results: Sequence[Result]) -> str:
     """Return a LaTeX tabular of every cell: top-1 with its interval, published beside it."""
     lines = [
-        r"\begin{tabular}{llllrrr}",
+        r"\begin{tabular}{llllrrrr}",
         r"\hline",
-        r"model & scheme & arithmetic & bits & top-1 (\%) & 95\,\% interval & published \\",
+        r"model & scheme & arithmetic & bits & seed & top-1 (\%) & 95\,\% interval & published \\",
         r"\hline",
     ]
     for cell in (cell for result in results for cell in result.cells):
@@ -710,6 +709,7 @@ def latex_table(results: Sequence[Result]) -> str:
             cell.scheme.replace("_", r"\_"),
             "float" if how is None else how.arithmetic,
             "32/32" if how is None else f"{how.w_bits}/{how.a_bits}",
+            "--" if cell.seed is None else str(cell.seed),
             f"{cell.top1.percent:.2f}",
             f"[{low:.2f}, {high:.2f}]",
             "--" if cell.published_top1 is None else f"{cell.published_top1:.2f}",

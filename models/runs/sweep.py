@@ -12,9 +12,9 @@ import msgspec
 from bitlog2.documents import Positive, Sha256
 from bitlog2.sim.network import NetworkConfig
 
-from ..ptq.quantize import DATAPATH_FIELDS, NETWORK_FIELDS
+from ..ptq.specification import DATAPATH_FIELDS, NETWORK_FIELDS
 from ..sealed import Sealed, read_sealed, write_sealed
-from ..watch.statistics import mean_attention_error
+from ..watch.layer_statistics import mean_attention_error
 from .folder import RunFolder
 from .request import Cell
 from .result import CellAnswers, CellResult, Result

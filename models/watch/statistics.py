@@ -1,65 +1,18 @@
 """Effect of a code on the attention map of each layer: histograms before and after, and error."""
 
 import math
-from collections.abc import Iterable
-from typing import Annotated
 
 import numpy as np
 import torch
-from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitlog2.documents import Document, Exact, Positive, of
 from bitlog2.sim import Scheme
 
 from ..ptq.levels import level_of
 from ..ptq.quantizers import normalized_map
+from .layer_statistics import BINS, LayerStatistics
 from .watching import MapObservation, Observation, Watcher
-
-#: Bins of the histograms: half octaves from 2**-20 to 1; smaller values, and 0, are counted apart.
-OCTAVES = 20
-_BINS = 2 * OCTAVES
-
-
-Histogram = Annotated[tuple[Exact, ...], Meta(min_length=_BINS + 1, max_length=_BINS + 1)]
-Error = Annotated[float, Meta(ge=0, le=1e9)]
-
-
-class LayerStatistics(Document, frozen=True, kw_only=True):
-    """A layer's attention map on the calibration images, before and after its code."""
-
-    before: Annotated[Histogram, of("Values by half octave from 2**-20 to 1; smaller ones first.")]
-    after: Annotated[Histogram, of("The same of the decoded values.")]
-    error: Annotated[Error, of("Squared error of the map over the sum of its squares.")]
-    changed: Annotated[
-        tuple[Exact, Positive] | None,
-        of("Levels that an exact softmax of the same scores gives otherwise, of all."),
-    ]
-    output_error: Annotated[
-        Error | None,
-        of("Squared difference of the accumulators that this makes, relative."),
-    ]
-    attention_error: Annotated[
-        Error,
-        of("Squared difference of the attention output from that of the map before, relative."),
-    ]
-    zeros: Annotated[
-        tuple[Exact, Positive], of("Elements of the map that are 0 after the code, of all.")
-    ]
-    mass: Annotated[
-        Error, of("Sum of the decoded values over that of the values before: 1 keeps the rows'.")
-    ]
-
-
-def mean_attention_error(layers: Iterable[LayerStatistics]) -> float | None:
-    """Return the relative error of the attention output, mean over layers, percent; None of none.
-
-    That of a layer is the root of the squared difference from the output that the softmax of the
-    same scores makes of the same codes v, over the root of its squares.
-    """
-    errors = [100 * math.sqrt(layer.attention_error) for layer in layers]
-    return math.fsum(errors) / len(errors) if errors else None
 
 
 class _Part:
@@ -147,6 +100,6 @@ def _ratio(pairs: list[tuple[float, float]]) -> float:
 
 def _histogram(values: Tensor) -> NDArray[np.int64]:
     """Return the counts by half octave of values in [0, 1] or a little above, (41,)."""
-    bins = (values.log2() * 2).floor() + _BINS + 1
-    index = bins.nan_to_num(neginf=0.0).clamp(0, _BINS).to(torch.int64)
-    return torch.bincount(index.reshape(-1), minlength=_BINS + 1).cpu().numpy()
+    bins = (values.log2() * 2).floor() + BINS + 1
+    index = bins.nan_to_num(neginf=0.0).clamp(0, BINS).to(torch.int64)
+    return torch.bincount(index.reshape(-1), minlength=BINS + 1).cpu().numpy()

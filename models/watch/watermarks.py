@@ -6,16 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bitlog2.sim import REGISTERS, AttentionConfig, LayerParams
+from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.network import NetworkConfig
-from bitlog2.sim.network.datapath import NETWORK_REGISTERS
 
 from ..ptq.datapath import rnd
+from .registers import WATERMARKED
 from .watching import Observation, Watcher, unobserved
 
-#: Registers of every datapath in order, then those of the network around it; product and
-#: out_product are those before the shifts.
-WATERMARKED = ("score", "product", *REGISTERS[1:-1], "out_product", "o", *NETWORK_REGISTERS)
 _PRODUCTS = ("product", "out_product")
 #: Registers that saturate.
 SATURATING = ("t", "d", "o")

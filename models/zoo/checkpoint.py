@@ -28,8 +28,9 @@ from ..naming import listed, shown
 from ..network.network import ImageNetwork
 from ..ptq.attention import IntegerAttention
 from ..ptq.layers import IntegerLinear, QuantizedLayer
-from ..ptq.quantize import NETWORK_FIELDS, QuantizationSpec, float_path, integer_path
+from ..ptq.quantize import QuantizationSpec, float_path, integer_path
 from ..ptq.quantizers import CodeUniform, UniformQuantizer
+from ..ptq.specification import NETWORK_FIELDS
 from ..sealed import digest_of
 from .embedded import EMBEDDED
 from .task import build_model, pixels_of

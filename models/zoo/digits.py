@@ -1,4 +1,10 @@
-"""The images of the embedded network `digits`: scikit-learn's digits."""
+"""The images of the embedded network `digits`, which are part of the package.
+
+Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", the test part, UCI Machine
+Learning Repository; CC BY 4.0, beside the files. scikit-learn has the same as `load_digits`.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -7,12 +13,14 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from ..images.data import TensorImages
+from ..images.idx import read_idx
 from ..images.pixels import Pixels
 
 IMAGE_SIZE = 32
 CLASSES = 10
 #: `digits_input` gives multiples of 1/512 in [-1, 1].
 PIXELS = Pixels(1024, (0.5,), (0.5,))
+DATA = Path(__file__).parent / "data" / "digits"
 
 _UPSAMPLE = 4
 _HELD_OUT_PERIOD = 10
@@ -20,15 +28,9 @@ _HELD_OUT_RESIDUES = (0, 3, 6)
 
 
 def digits_pixels() -> tuple[np.ndarray, np.ndarray]:
-    """Return the raw digits: uint8 pixels (1797, 8, 8) in 0..16 and int64 labels (1797,) in 0..9.
-
-    Source: `sklearn.datasets.load_digits`, the test part of the UCI "Optical Recognition of
-    Handwritten Digits" data, which ships inside scikit-learn, so nothing is downloaded.
-    """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
+    """Return all digits: uint8 pixels (1797, 8, 8) in 0..16 and int64 labels (1797,) in 0..9."""
+    labels = read_idx(DATA / "labels-idx1-ubyte.gz").astype(np.int64)
+    return read_idx(DATA / "images-idx3-ubyte.gz"), labels
 
 
 def held_out_mask(labels: np.ndarray) -> np.ndarray:

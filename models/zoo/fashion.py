@@ -5,8 +5,6 @@ Learning Algorithms", 2017; MIT licence, beside the files. The package ships the
 as published, and the first `CALIBRATION_POOL` of the 60,000 training images.
 """
 
-import gzip
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from ..images.data import TensorImages
+from ..images.idx import read_idx
 from ..images.pixels import Pixels
 
 IMAGE_SIZE = 28
@@ -24,38 +23,6 @@ CLASSES = 10
 PIXELS = Pixels(256, (0.5,), (0.5,))
 CALIBRATION_POOL = 1024
 DATA = Path(__file__).parent / "data" / "fashion"
-
-_UNSIGNED_BYTE = 8
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Return the array of an idx file of bytes, compressed by gzip or not.
-
-    Raises:
-        OSError: no such file.
-        ValueError: another type than unsigned bytes, or another number of bytes than its header
-            gives.
-    """
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError) as error:
-            raise ValueError(f"idx file {path} must be whole gzip data: {error}") from error
-    if len(content) < 4 or content[:3] != bytes((0, 0, _UNSIGNED_BYTE)):
-        raise ValueError(
-            f"idx file {path} must be of unsigned bytes, got magic {content[:4].hex()}"
-        )
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise ValueError(f"idx file {path} must hold {content[3]} sizes, got {len(content)} bytes")
-    shape = np.frombuffer(content[4:start], ">u4").astype(np.int64)
-    values = np.frombuffer(content[start:], np.uint8)
-    if values.size != math.prod(shape.tolist()):
-        raise ValueError(
-            f"idx file {path} must hold {shape.tolist()} bytes after its header, got {values.size}"
-        )
-    return values.reshape(shape)
 
 
 def idx_images(folder: Path, part: str) -> TensorDataset:

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bitlog2.names import canonical_model, zoo_model
+from bitlog2.names import CALIBRATION_IMAGES, canonical_model, zoo_model
 
-from ..images.data import CALIBRATION_IMAGES, ImageData
+from ..images.data import ImageData
 from ..images.imagenet import ImageFolders
 from ..images.pixels import Pixels
 from .architectures import build_zoo_model, data_config, load_zoo_model, resized_side, transform

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,11 +64,6 @@ class Inference:
 
     logits: NDArray[np.int32]
     saturated: dict[str, int]
-
-
-def logits_digest(logits: NDArray[np.int32]) -> str:
-    """Return the SHA-256 of logits (images, classes): int32, little endian, image by image."""
-    return hashlib.sha256(np.ascontiguousarray(logits, "<i4").tobytes()).hexdigest()
 
 
 class Simulator:

@@ -10,6 +10,7 @@ from .measure import (
     count_cells,
     longest_path,
     measure_cost,
+    measure_device,
     synthesize,
     yosys_version,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "count_cells",
     "longest_path",
     "measure_cost",
+    "measure_device",
     "measure_place",
     "synthesize",
     "yosys_version",

@@ -348,14 +348,14 @@ CHOICES: dict[str, Choice] = {
     for choice in (
         Choice(
             "log2",
-            "log2 quantizer: comparing or dividing",
+            "A quotient that is compared, or divided",
             "BL2-LOG2-04 to -06 against -01 to -03. The array has a row for each bit of the "
             "quotient; `/` is the divider that Yosys makes, which does not know that e <= s.",
             _quantizers(),
         ),
         Choice(
             "exp2",
-            "exp2: a table of 16, 32 or 64 entries, or a line",
+            "A table of 16, 32 or 64 entries, or a line",
             "Different functions: F is the step of d as well, 2^-F octaves; I = 5, P = 16.",
             _exponentials(),
         ),

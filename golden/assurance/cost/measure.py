@@ -14,14 +14,15 @@ from msgspec.structs import replace
 
 from bitlog2 import SPEC_VERSION
 from bitlog2.documents import Document
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
+from bitlog2.table import Columns
 
-from ...simulation import Elaborated, ToolError, elaborate, yosys
+from ...simulation import Elaborated, Rtl, ToolError, elaborate, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import units_within
-from ..table import Columns
 from ..yosys import PACKAGE, run_script
 from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
 from .cycles import cycles_of_row, stated_cycles
@@ -218,10 +219,11 @@ def _cycles(each: Alternative) -> float | None:
 def synthesize(
     target: Target,
     top: str,
-    parameters: Mapping[str, int],
+    parameters: Mapping[str, int | str],
     technology: str,
     *,
     sources: Mapping[str, bytes] | None = None,
+    options: str = "",
 ) -> Counts:
     """Return what a module costs.
 
@@ -231,6 +233,7 @@ def synthesize(
         parameters: its parameters, where they are not those of the package.
         technology: one of `TECHNOLOGIES`.
         sources: file name -> content, instead of the reference RTL.
+        options: options of Yosys's `read_verilog`.
 
     Raises:
         ValueError: the technology or the module is none, or the netlist is not mapped.
@@ -245,7 +248,8 @@ def synthesize(
     commands = [*chosen, script, f"rename -top {top}", "write_json netlist.json"]
     with tempfile.TemporaryDirectory(prefix="bitlog2-cost-") as folder:
         place = Path(folder)
-        run_script(place, with_package(target, sources), commands, timeout=_SECONDS)
+        files = with_package(target, sources)
+        run_script(place, files, commands, options=options, timeout=_SECONDS)
         # What is printed ends where ABC begins in this build, so only the file tells.
         if not (place / "netlist.json").is_file():
             raise ToolError(f"Yosys wrote no netlist of {top} for {technology}")
@@ -301,7 +305,7 @@ class CostTable(Document, frozen=True, kw_only=True):
         lines = self._legend()
         for choice in self.choices:
             lines += ["", f"{choice.name}: {choice.title}", f"  {choice.note}"]
-            lines += [f"  {columns.line(row)}" for row in rows[choice.name]]
+            lines += [columns.line(row) for row in rows[choice.name]]
         return lines
 
     def markdown(self) -> list[str]:
@@ -437,6 +441,61 @@ def measure_cost(
         choices=tuple(
             replace(choice, groups=tuple(map(measured, choice.groups))) for choice in chosen
         ),
+    )
+
+
+def measure_device(
+    unit: str,
+    rtl: Rtl,
+    technologies: Sequence[str] | None = None,
+    *,
+    config: AttentionConfig | None = None,
+    progress: Progress = no_progress,
+) -> CostTable:
+    """Synthesize a user's device, and the module of the reference that it takes the place of.
+
+    Args:
+        unit: that module.
+        rtl: the device, in Verilog; `bitlog2_pkg.sv` of the configuration goes in front where no
+            file has that name. Its ports are not looked at, its parameters are its own.
+        technologies: names of `TECHNOLOGIES`; all without them.
+        config: the configuration; None for the default.
+        progress: wraps the runs.
+
+    Raises:
+        ValueError: a name is none of these, or a file is no Verilog.
+        ToolError: Yosys is not installed or fails.
+    """
+    check_choice("unit", unit, tuple(design_files()))
+    target, names = Target.of(config or AttentionConfig()), technologies or tuple(TECHNOLOGIES)
+    paths = [Path(each) for each in rtl.sources]
+    for path in paths:
+        if path.suffix not in (".sv", ".v"):
+            raise ValueError(f"rtl must be Verilog for Yosys, got {path}")
+    folders = dict.fromkeys([*map(Path, rtl.includes), *(path.parent for path in paths)])
+    options = [f"-D{name}={value}" for name, value in rtl.defines.items()]
+    options += [f"-I{folder}" for folder in folders]
+    own = {"sources": {path.name: path.read_bytes() for path in paths}}
+    top = rtl.top or unit
+    found: dict[str, dict[str, Counts]] = {unit: {}, f"your {top}": {}}
+    for name in progress(names, "synthesis", len(names)):
+        check_choice("target", name, tuple(TECHNOLOGIES))
+        found[unit][name] = synthesize(target, unit, {}, name)
+        found[f"your {top}"][name] = synthesize(
+            target, top, rtl.parameters, name, options=" ".join(options), **own
+        )
+    configuration = target.config.as_dict()
+    alternatives = tuple(
+        Alternative(name, top if mine else unit, configuration, counts=counts)
+        for mine, (name, counts) in enumerate(found.items())
+    )
+    note = "The reference stands first; whether they compute the same, cosim says."
+    group = AlternativeGroup(unit, alternatives)
+    return CostTable(
+        specification_version=SPEC_VERSION,
+        yosys=yosys_version(),
+        technologies={name: TECHNOLOGIES[name] for name in names},
+        choices=(Choice("rtl", "Your RTL beside the reference", note, (group,)),),
     )
 
 

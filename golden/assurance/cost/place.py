@@ -17,13 +17,13 @@ from bitlog2.names import LARGEST_SEED, PLACED
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.scheme import scheme_label
+from bitlog2.table import aligned
 
 from ...simulation import Elaborated, ToolError, nextpnr_version
 from ...simulation.contract import contracts_of
 from ...stimulus.unit import Target
 from ...testbench import reference_files
 from ..modules import MODULES, Module, modules_within
-from ..table import aligned
 from .fpga import DEVICES, GOAL, Cells, Report, first_error, harness, placed, synthesized
 from .measure import DEIT_TOKENS, elaborated, row_cycles, with_package, yosys_version
 

@@ -2,17 +2,20 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
+from bitlog2.table import aligned
 
 from ...cosim.design import WRAPPER, Design
 from ...cosim.model import DEVICES, device_named
+from ...junit import JunitCase, JunitSuite
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
@@ -28,7 +31,6 @@ from ...stimulus.units import units_within
 from ...testbench import reference_files, render_testbench
 from ...testbench.files import UNOPTIMIZED, build_testbench, run_testbench
 from ..modules import modules_within
-from ..table import aligned
 from .points import CodePoint, Reason, collapse, load_reasons, read_points, text_of
 
 _OPTIONS = ("--coverage-line", "--coverage-toggle", "-Wno-fatal", *UNOPTIMIZED)
@@ -148,6 +150,9 @@ class StructureReport:
         idle: reasons of the modules that were judged which fit no such point.
         simulator: Verilator's version.
         files: module -> name of its file, where that is another than the module's.
+        seconds: wall time of the benches.
+        hits: how often each point was reached.
+        sources, paths: module -> lines of its file, and its path.
     """
 
     counts: Mapping[tuple[str, str], tuple[int, int]]
@@ -155,6 +160,10 @@ class StructureReport:
     idle: tuple[Reason, ...]
     simulator: str
     files: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
+    hits: Mapping[CodePoint, int] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    paths: Mapping[str, Path] = field(default_factory=dict, repr=False)
 
     @property
     def unexplained(self) -> tuple[Missed, ...]:
@@ -173,21 +182,43 @@ class StructureReport:
         rows += [(each, self._cell("line", each), self._cell("toggle", each)) for each in modules]
         rows.append(("all", self._cell("line"), self._cell("toggle")))
         lines = [self.simulator, *aligned(rows, "<>>"), *self._explained()]
-        places: dict[str, list[str]] = {}
-        for each in self.unexplained:
-            file = self.files.get(each.point.module, f"{each.point.module}.sv")
-            place = f"{file}:{each.point.line} {each.point.kind}"
-            places.setdefault(place, []).append(each.text)
-        for place, texts in places.items():
-            lines += [f"no reason: {place} {text}" for text in collapse(texts)]
-        for reason in self.idle:
-            lines.append(f"reason without a point: {reason.module} {reason.kind} {reason.pattern}")
+        lines += [line for module in modules for line in self._open(module)]
         explained = len(self.missed) - len(self.unexplained)
         lines.append(
             f"{len(self.missed)} points not reached: {explained} with a reason, "
             f"{len(self.unexplained)} without; {len(self.idle)} reasons without a point"
         )
         return lines
+
+    def _open(self, module: str) -> list[str]:
+        """Return the points of a module without a reason, and its reasons without a point."""
+        places: dict[str, list[str]] = {}
+        file = self.files.get(module, f"{module}.sv")
+        for each in self.unexplained:
+            if each.point.module == module:
+                place = f"{file}:{each.point.line} {each.point.kind}"
+                places.setdefault(place, []).append(each.text)
+        return [
+            *(
+                f"no reason: {at} {text}"
+                for at, texts in places.items()
+                for text in collapse(texts)
+            ),
+            *(
+                f"reason without a point: {module} {reason.kind} {reason.pattern}"
+                for reason in self.idle
+                if reason.module == module
+            ),
+        ]
+
+    def suites(self) -> list[JunitSuite]:
+        """Return a suite with a case per module."""
+        found = {module: self._open(module) for module in dict.fromkeys(m for m, _ in self.counts)}
+        cases = [
+            JunitCase("coverage", module, 0.0, bool(lines), lines)
+            for module, lines in found.items()
+        ]
+        return [JunitSuite("coverage", cases, self.seconds, {"simulator": self.simulator})]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as it stands in JSON."""
@@ -260,7 +291,9 @@ def judge(
     used = {each.reason for each in missed}
     modules = {module for module, _ in counts}
     idle = tuple(each for each in reasons if each.module in modules and each not in used)
-    return StructureReport(counts, tuple(missed), idle, simulator, files or {})
+    return StructureReport(
+        counts, tuple(missed), idle, simulator, files or {}, hits=points, sources=sources
+    )
 
 
 def measure_structure(
@@ -309,6 +342,7 @@ def measure_structure(
         usual = manifest.target == Target.of(AttentionConfig())
         reasons = load_reasons() if usual else ()
     points: dict[CodePoint, int] = {}
+    begun = perf_counter()
     with tempfile.TemporaryDirectory(prefix="bitlog2-coverage-") as made:
         work = Path(made)
         for bench in progress(chosen, "coverage", len(chosen)):
@@ -318,7 +352,8 @@ def measure_structure(
         for name, path in files.items()
     }
     names = {name: path.name for name, path in files.items()}
-    return judge(points, sources, reasons, _version(), names)
+    found = judge(points, sources, reasons, _version(), names)
+    return replace(found, seconds=perf_counter() - begun, paths=files)
 
 
 def _version() -> str:

@@ -18,7 +18,9 @@ from bitlog2.names import MOST_MUTANTS
 from bitlog2.sim import SCHEMES, AttentionConfig
 from bitlog2.sim.checks import check_choice
 from bitlog2.sim.files import write
+from bitlog2.table import aligned
 
+from ...junit import JunitCase, JunitSuite
 from ...package.reading import open_set
 from ...package.vector_manifest import VectorManifest
 from ...package.vector_set import PACKAGE_NAME
@@ -28,7 +30,6 @@ from ...stimulus.unit import PlantedFaults, Progress, no_progress
 from ...stimulus.units import units_within
 from ...testbench import render_testbench
 from ...testbench.files import build_testbench
-from ..table import aligned
 from ..yosys import sources
 from .catalogue import (
     NETLIST,
@@ -221,6 +222,21 @@ class Campaign(Document, frozen=True, kw_only=True):
                 if survivor.verdict != "equivalent"
             ),
         ]
+
+    def suites(self) -> list[JunitSuite]:
+        """Return a suite with a case per module."""
+        cases = [
+            JunitCase(
+                "mutation",
+                each.module,
+                each.seconds,
+                not each.enough(),
+                (each.line(), *(s.line() for s in each.survivors if s.verdict != "equivalent")),
+            )
+            for each in self.modules
+        ]
+        about = {"scheme": self.scheme, "seed": self.seed, "most": self.most}
+        return [JunitSuite("mutation", cases, sum(case.seconds for case in cases), about)]
 
     def joined(self, older: "Campaign") -> "Campaign":
         """Return this table with the modules of an older one that it has not itself.

@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bitlog2.documents import Document
+from bitlog2.names import did_you_mean
 from bitlog2.sim import SCHEMES, AttentionConfig
-from bitlog2.sim.checks import check_choice
 
+from ...junit import JunitCase, JunitSuite
 from .claim import PROVED, REFUTED, UNDECIDED, Answer, Claim, Deadline, Setting
 
 _RESULTS = {PROVED: "proved", REFUTED: "REFUTED", UNDECIDED: "NOT PROVED"}
@@ -46,6 +47,20 @@ class Lines(Document, frozen=True, kw_only=True):
 
     claims: tuple[Line, ...]
 
+    def suites(self) -> list[JunitSuite]:
+        """Return a suite with a case per claim and scheme."""
+        cases = [
+            JunitCase(
+                f"proof.{each.scheme}",
+                each.claim,
+                each.seconds,
+                not each.holds,
+                (f"{each.result}: {each.requirements}, over {each.over}", each.detail),
+            )
+            for each in self.claims
+        ]
+        return [JunitSuite("proof", cases, sum(case.seconds for case in cases))]
+
 
 def selected(
     claims: Sequence[Claim], names: Sequence[str] | None, schemes: Sequence[str]
@@ -62,7 +77,9 @@ def selected(
     """
     known = [claim.name for claim in claims]
     for name in names or ():
-        check_choice("claim", name, tuple(known))
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ValueError(f"claim must be one of {', '.join(known)}, got {name!r}{hint}")
     wanted = known if names is None else names
     every = {scheme: Setting(AttentionConfig(scheme=scheme)) for scheme in SCHEMES}
     usual = [every[AttentionConfig().scheme], *every.values()]
