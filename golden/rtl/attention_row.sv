@@ -1,18 +1,20 @@
 // Attention row: scores and values of a row to its output codes, LANES keys a beat.
 //
-// Latency: 3 B + 3 T + C + 29 cycles from the first beat of a row to its output, B = ceil(N /
+// Latency: 3 B + 3 T + C + 30 cycles from the first beat of a row to its output, B = ceil(N /
 //   LANES), T = ceil(log2 LANES), C = ceil(HEAD_DIM / REQUANTIZERS), when values never wait; with
-//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 23.
+//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 24.
 // Throughput: a row takes the cycles that it takes in softmax_row, or C + 5 where that is more: few
 //   requantizers go over the channels while the next row runs. With ROW_MAX it takes those of
-//   softmax_row, or C + M2_WIDTH + 9: a division comes first.
+//   softmax_row, or C + M2_WIDTH + 9: a division comes first; where the two are nearly the same,
+//   half of B + T + C + M2_WIDTH + 13 may be more: two rows at a time are in behind softmax_row.
 // Handshake: AXI-Stream in, scores as in softmax_row; AXI-Stream in, values, LANES x {v of each
 //   channel}, lane 0 lowest, beat for beat with the scores (their tkeep and tlast frame both);
 //   AXI-Stream out, a beat a row, o of each channel. m, n, m2, n2, zv and zo are held from a row's
 //   first beat until its output is taken. tap_keys and tap_rows have no ready: they are valid when
 //   codes are taken inside, and when the output is taken.
 // Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2, GROUPS + 5);
-//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9)
+//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9,
+//   (B + TREE + GROUPS + M2_WIDTH + 13) / 2)
 // Requirements: BL2-ROW-01, BL2-ACC-01, BL2-ACC-02, BL2-ACC-03, BL2-WEIGHT-01, BL2-WEIGHT-02,
 // Requirements: BL2-ROWMUL-01, BL2-OUT-01
 //
@@ -90,17 +92,22 @@ module attention_row #(
 );
   localparam integer TREE = $clog2(LANES);  // levels of a tree over the lanes, a register each
   localparam integer LEAVES = 1 << TREE;
-  // Registers in front of the accumulators: of codes and values, of terms, the tree.
-  localparam integer OF_TERM = 1;
+  localparam integer SHARERS = 8;  // channels that share a copy of the codes
+  localparam integer COPIES = (HEAD_DIM + SHARERS - 1) / SHARERS;
+  // Registers in front of the accumulators: of codes and values, in the lanes, of terms, the tree.
+  localparam integer OF_TERM = 2;
   localparam integer OF_SUM = OF_TERM + TREE;
   localparam integer GROUP = (REQUANTIZERS < HEAD_DIM) ? REQUANTIZERS : HEAD_DIM;  // channels
   localparam integer GROUPS = (HEAD_DIM + GROUP - 1) / GROUP;
   localparam integer STAGES = 4;  // registers in a requantizer
   localparam integer LEFT_WIDTH = $clog2(GROUPS + STAGES + 1);
 
-  logic code_valid, code_ready, code_last, free, fire, sum_last, first, complete, ready, start;
-  logic [LANES*5-1:0] codes, codes_0;
-  logic [LANES-1:0] keep, keep_0;
+  logic code_valid, code_ready, code_last, room, fire, sum_last, first, complete, ready, start;
+  logic [LANES*5-1:0] codes;
+  logic [LANES-1:0] keep;
+  logic [COPIES*LANES*5-1:0] codes_0;  // a copy for SHARERS channels each
+  logic [COPIES*LANES-1:0] keep_0;
+  logic [1:0] rows;  // that are in, and whose outputs are not yet taken
   logic signed [T_WIDTH-1:0] row_max, sum_row_max, acc_row_max, held_row_max;
   logic [S_WIDTH-1:0] row_sum;
   logic [OF_SUM:0] adding;  // where beats are in front of the accumulators
@@ -160,84 +167,103 @@ module attention_row #(
       .row_sum(row_sum)
   );
 
-  // Codes and values are taken together, when the accumulators are free.
-  assign free = !complete || ready;
-  assign code_ready = s_axis_v_tvalid && free;
-  assign s_axis_v_tready = code_valid && free;
+  // Codes and values are taken together, while there is room for their row: two are let in, one for
+  // the accumulators and one behind them. So nothing on the way to the accumulators ever waits.
+  assign room = !rows[1];
+  assign code_ready = s_axis_v_tvalid && room;
+  assign s_axis_v_tready = code_valid && room;
   assign fire = code_valid && code_ready;
 
-  delay_line #(
-      .WIDTH(LANES * 6)
-  ) codes_taken (
-      .clk(clk),
-      .advance(free),
-      .d({codes, keep}),
-      .q({codes_0, keep_0})
-  );
+  // Synthesis would make one register of equal ones, and one net to all channels.
+  for (genvar copy = 0; copy < COPIES; copy++) begin : g_copy
+    logic [LANES*6-1:0] taken;
+
+    (* keep *)
+    always_ff @(posedge clk) begin
+      taken <= {codes, keep};
+    end
+
+    assign {codes_0[copy*LANES*5+:LANES*5], keep_0[copy*LANES+:LANES]} = taken;
+  end
 
   delay_line #(
       .WIDTH(1 + T_WIDTH),
       .DEPTH(OF_SUM + 1)
   ) beside_terms (
       .clk(clk),
-      .advance(free),
+      .advance(1'b1),
       .d({code_last, row_max}),
       .q({sum_last, sum_row_max})
   );
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
+      rows <= '0;
       adding <= '0;
       first <= 1'b1;
       complete <= 1'b0;
-    end else if (free) begin
+    end else begin
+      rows <= rows + 2'(fire && code_last) - 2'(m_axis_tvalid && m_axis_tready);
       adding <= {adding[OF_SUM-1:0], fire};
       if (adding[OF_SUM]) first <= sum_last;
-      complete <= adding[OF_SUM] && sum_last;
+      complete <= (complete && !ready) || (adding[OF_SUM] && sum_last);
     end
   end
 
   always_ff @(posedge clk) begin
-    if (free) acc_row_max <= sum_row_max;
+    if (adding[OF_SUM]) acc_row_max <= sum_row_max;
   end
 
   for (genvar channel = 0; channel < HEAD_DIM; channel++) begin : g_channel
+    localparam integer OF_LANES = channel / SHARERS * LANES;  // where its copy begins
+
     logic [(2*LEAVES-1)*ACC_WIDTH-1:0] sums;  // a tree: 0 is its root, below i are 2 i + 1, 2 i + 2
     logic signed [ACC_WIDTH-1:0] acc;
 
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [V_WIDTH-1:0] v;
       logic signed [ACC_WIDTH-1:0] term;
+      logic kept;
 
       delay_line #(
           .WIDTH(V_WIDTH)
       ) of_v (
           .clk(clk),
-          .advance(free),
+          .advance(1'b1),
           .d(s_axis_v_tdata[(lane*HEAD_DIM+channel)*V_WIDTH+:V_WIDTH]),
           .q(v)
       );
 
       shift_add_lane #(
+          .PIPELINE(1),
           .V_WIDTH(V_WIDTH),
           .ACC_WIDTH(ACC_WIDTH),
           .HALF(HALF),
           .OCTAVE_LEVELS(OCTAVE_LEVELS),
           .ZERO_FLAG(ZERO_FLAG)
       ) shift_and_add (
-          .nibble(codes_0[lane*5+1+:4]),
-          .flag(codes_0[lane*5]),
+          .clk(clk),
+          .advance(1'b1),
+          .nibble(codes_0[(OF_LANES+lane)*5+1+:4]),
+          .flag(codes_0[(OF_LANES+lane)*5]),
           .v(v),
           .zv(zv),
           .term(term)
+      );
+
+      delay_line beside_term (
+          .clk(clk),
+          .advance(1'b1),
+          .d(keep_0[OF_LANES+lane]),
+          .q(kept)
       );
 
       delay_line #(
           .WIDTH(ACC_WIDTH)
       ) of_term (
           .clk(clk),
-          .advance(free),
-          .d(keep_0[lane] ? term : '0),
+          .advance(1'b1),
+          .d(kept ? term : '0),
           .q(sums[(LEAVES-1+lane)*ACC_WIDTH+:ACC_WIDTH])
       );
     end
@@ -250,15 +276,14 @@ module attention_row #(
       logic [ACC_WIDTH-1:0] added;
 
       always_ff @(posedge clk) begin
-        if (free)
-          added <= sums[(2*node+1)*ACC_WIDTH+:ACC_WIDTH] + sums[(2*node+2)*ACC_WIDTH+:ACC_WIDTH];
+        added <= sums[(2*node+1)*ACC_WIDTH+:ACC_WIDTH] + sums[(2*node+2)*ACC_WIDTH+:ACC_WIDTH];
       end
 
       assign sums[node*ACC_WIDTH+:ACC_WIDTH] = added;
     end
 
     always_ff @(posedge clk) begin
-      if (free && adding[OF_SUM]) acc <= $signed(sums[ACC_WIDTH-1:0]) + (first ? '0 : acc);
+      if (adding[OF_SUM]) acc <= $signed(sums[ACC_WIDTH-1:0]) + (first ? '0 : acc);
     end
 
     assign accumulators[channel*ACC_WIDTH+:ACC_WIDTH] = acc;
@@ -294,10 +319,11 @@ module attention_row #(
       );
 
       delay_line #(
-          .WIDTH(WEIGHT_SUM_WIDTH)
+          .WIDTH(WEIGHT_SUM_WIDTH),
+          .DEPTH(OF_TERM)
       ) of_value (
           .clk(clk),
-          .advance(free),
+          .advance(1'b1),
           .d(keep_0[lane] ? WEIGHT_SUM_WIDTH'(value) : '0),
           .q(weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH])
       );
@@ -311,16 +337,15 @@ module attention_row #(
       logic [WEIGHT_SUM_WIDTH-1:0] added;
 
       always_ff @(posedge clk) begin
-        if (free)
-          added <= weights[(2*node+1)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] +
-              weights[(2*node+2)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH];
+        added <= weights[(2*node+1)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] +
+            weights[(2*node+2)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH];
       end
 
       assign weights[node*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] = added;
     end
 
     always_ff @(posedge clk) begin
-      if (free && adding[OF_SUM])
+      if (adding[OF_SUM])
         weight_sum <= weights[WEIGHT_SUM_WIDTH-1:0] + (first ? '0 : weight_sum);
     end
 
@@ -357,7 +382,7 @@ module attention_row #(
         .DEPTH(OF_SUM + 1)
     ) sum_beside_terms (
         .clk(clk),
-        .advance(free),
+        .advance(1'b1),
         .d(row_sum),
         .q(sum_row_sum)
     );
@@ -368,7 +393,7 @@ module attention_row #(
     assign row_n2 = n2;
 
     always_ff @(posedge clk) begin
-      if (free) acc_row_sum <= sum_row_sum;
+      if (adding[OF_SUM]) acc_row_sum <= sum_row_sum;
       if (!rst_n) held_row_sum <= '0;
       else if (complete && ready) held_row_sum <= acc_row_sum;
     end
@@ -442,6 +467,25 @@ endmodule
 //   g_quotient_g_key_3__quantizer_of_x_in_the_middle_q
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
 //   m_axis_tvalid
+// quotient invariant: rows <= 2 && rows == $countones(adding &
+//   {beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]})
+//   + complete + (left != 0 || m_axis_tvalid)
+// row_max invariant: rows <= 2 && rows == $countones(adding &
+//   {beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]})
+//   + complete + (g_row_max_multiplier_left != 0 || g_row_max_multiplier_m_axis_tvalid)
+// invariant: !rows[1] || (adding & (~adding + 5'd1) & ~{beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]}) == 0
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
@@ -466,16 +510,21 @@ endmodule
 //   !beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:8] == 0 &&
 //   !adding[0])) && (!adding[2] || !beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH] ||
 //   (softmax_coding[11:9] == 0 && adding[1:0] == 0)) && (!adding[3] ||
-//   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 && adding[2:0] == 0))
-// quotient invariant: of 4 lanes: !adding[0] || codes_taken_q[#]
-//   || (bitlog2_pkg::ZERO_FLAG != 0 ? codes_taken_q[4 + 5 * #] : codes_taken_q[4 + 5 * #+:5] == 0)
+//   !beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 &&
+//   adding[2:0] == 0)) && (!adding[4] ||
+//   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (!softmax_coding[11] && adding[3:0] == 0))
+// quotient invariant: of 4 lanes: !adding[0] || g_copy_0__taken[#]
+//   || (bitlog2_pkg::ZERO_FLAG != 0 ? g_copy_0__taken[4 + 5 * #]
+//   : g_copy_0__taken[4 + 5 * #+:5] == 0)
+// quotient invariant: of 4 lanes: !adding[1] || g_channel_0__g_lane_#__kept
+//   || the(g_channel_0__g_lane_#__.*of_code_q)[0]
 // quotient invariant: !complete || adding == 0
-// row_max invariant: !adding[1] || ((g_row_max_g_lane_0__of_value_q
-//   | g_row_max_g_lane_1__of_value_q | g_row_max_g_lane_2__of_value_q
-//   | g_row_max_g_lane_3__of_value_q) >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
-// row_max invariant: !adding[2] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
+// row_max invariant: of 4 lanes: (!adding[1] || (the(g_row_max_g_lane_#__of_value_.*_0__held)
+//   >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0) && (!adding[2]
+//   || (g_row_max_g_lane_#__of_value_q >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0)
+// row_max invariant: !adding[3] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
 //   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
-// row_max invariant: !adding[3]
+// row_max invariant: !adding[4]
 //   || (g_row_max_g_sum_0__added >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 2)) == 0
 // row_max invariant: g_row_max_multiplier_left != bitlog2_pkg::M2_WIDTH + 3
 //   || (g_row_max_multiplier_k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
@@ -500,18 +549,18 @@ endmodule
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
 // quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
-//   codes_taken_q: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
+//   g_copy_0__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
 //   self[23:19] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
-//   g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
-//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
-//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
-//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
-//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
-//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
-//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+//   g_channel_.*g_lane_#__kept: adding[1] && !the(g_channel_0__g_lane_#__.*of_code_q)[0];
+//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*of_(code|x)_q: adding[1];
+//   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
+//   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
+//   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
+//   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
 //   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
 //   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
 //   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
@@ -522,14 +571,13 @@ endmodule
 //   bitlog2_pkg::O_WIDTH))}
 // row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
 //   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
-//   codes_taken_q|g_channel_.*__v: adding[0];
-//   .*beside_terms.*_0__held: adding[0];
-//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
-//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
-//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
-//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
-//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
-//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
+//   g_channel_.*(kept|of_code_q|of_x_q): adding[1];
+//   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
+//   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
+//   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
+//   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
 //   .*g_requantizer_.*after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 //   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 2){1'b1}},
 //   {($clog2(bitlog2_pkg::INT_MAX + 1) - 2){1'b0}}, {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}};
