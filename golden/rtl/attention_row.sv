@@ -116,7 +116,9 @@ module attention_row #(
   logic [GROUPS*GROUP*O_WIDTH-1:0] outputs;
   logic [GROUP*O_WIDTH-1:0] group_outputs;
   logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
+  logic turning, taking;  // left > STAGES, and left from 1 to GROUPS; they go to all channels
   logic [M2_WIDTH-1:0] row_m2;
+  logic [GROUP*M2_WIDTH-1:0] used_m2;  // by each requantizer
   logic [N2_WIDTH-1:0] row_n2;
 
   softmax_row #(
@@ -372,6 +374,15 @@ module attention_row #(
       else if (complete && ready) held_weight_sum <= weight_sum;
     end
 
+    // The multiplier is there a cycle before the first product, and stays: a copy beside each.
+    for (genvar channel = 0; channel < GROUP; channel++) begin : g_copy
+      (* keep *) logic [M2_WIDTH-1:0] held;
+
+      always_ff @(posedge clk) held <= row_m2;
+
+      assign used_m2[channel*M2_WIDTH+:M2_WIDTH] = held;
+    end
+
     assign tap_rows_tdata =
         {held_row_max, held_weight_sum, row_m2, row_n2, finished[HEAD_DIM*ACC_WIDTH-1:0]};
   end else begin : g_quotient
@@ -391,6 +402,7 @@ module attention_row #(
     assign start = complete && ready;
     assign row_m2 = m2;
     assign row_n2 = n2;
+    assign used_m2 = {GROUP{m2}};
 
     always_ff @(posedge clk) begin
       if (adding[OF_SUM]) acc_row_sum <= sum_row_sum;
@@ -413,7 +425,7 @@ module attention_row #(
         .clk(clk),
         .advance(1'b1),
         .acc(finished[channel*ACC_WIDTH+:ACC_WIDTH]),
-        .m2(row_m2),
+        .m2(used_m2[channel*M2_WIDTH+:M2_WIDTH]),
         .n2(row_n2),
         .zo(zo),
         .o(group_outputs[channel*O_WIDTH+:O_WIDTH])
@@ -423,8 +435,12 @@ module attention_row #(
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       left <= '0;
+      turning <= 1'b0;
+      taking <= 1'b0;
       m_axis_tvalid <= 1'b0;
     end else begin
+      turning <= start || left > LEFT_WIDTH'(STAGES + 1);
+      taking <= left > LEFT_WIDTH'(1) && left <= LEFT_WIDTH'(GROUPS + 1);
       if (m_axis_tready) m_axis_tvalid <= 1'b0;
       if (start) left <= LEFT_WIDTH'(GROUPS + STAGES);
       else if (left != '0) begin
@@ -441,13 +457,13 @@ module attention_row #(
     end else if (complete && ready) begin
       held_row_max <= acc_row_max;
       finished <= (GROUPS * GROUP * ACC_WIDTH)'(accumulators);
-    end else if (left > LEFT_WIDTH'(STAGES)) begin
+    end else if (turning) begin
       finished <= (GROUPS * GROUP * ACC_WIDTH)'({finished, finished} >> (GROUP * ACC_WIDTH));
     end
   end
 
   always_ff @(posedge clk) begin
-    if (left != '0 && left <= LEFT_WIDTH'(GROUPS)) begin
+    if (taking) begin
       outputs <= (GROUPS * GROUP * O_WIDTH)'({group_outputs, outputs} >> (GROUP * O_WIDTH));
     end
   end
@@ -488,8 +504,10 @@ endmodule
 //   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]}) == 0
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0
+// invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
+// row_max invariant: of 4 lanes: (left == 0 && !m_axis_tvalid) || g_row_max_g_copy_#__held == row_m2
 // quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_7__held[bitlog2_pkg::T_WIDTH],
@@ -596,5 +614,6 @@ endmodule
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
-//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row: 1
+//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|g_row_max_g_copy_.*held:
+//   1
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)

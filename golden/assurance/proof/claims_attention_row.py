@@ -202,11 +202,15 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
         z3.Implies(complete, numbers(parts_, view, "acc") == parts_.of_row(before)),
         z3.Or(z3.Not(view.on("m_axis_tvalid")), view["left"] == 0),
         z3.ULE(view["left"], GROUPS + STAGES),
+        view.on("turning") == z3.UGT(view["left"], STAGES),
+        view.on("taking") == z3.And(view["left"] != 0, z3.ULE(view["left"], GROUPS)),
     ]
     if parts_.row_max:
         idle = z3.And(view["left"] == 0, z3.Not(view.on("m_axis_tvalid")))
         result = view.on(f"{_MULTIPLIER}.m_axis_tvalid")
         facts += [z3.Or(idle, result), z3.Or(z3.Not(result), view[f"{_MULTIPLIER}.left"] == 0)]
+        copies = z3.Concat(*[view["row_m2"]] * REQUANTIZERS)
+        facts.append(z3.Or(idle, view["used_m2"] == copies))
     return facts
 
 
@@ -298,7 +302,7 @@ class Requantizers:
         net, self.bits = parts_.net, parts_.setting.config.width("acc")
         self.fixed = [
             each
-            for name in ("row_m2", "row_n2", "zo")
+            for name in ("used_m2", "row_n2", "zo")
             for each in variables(z3.simplify(net[name]))
         ]
         group = z3.Extract(REQUANTIZERS * self.bits - 1, 0, net["finished"])
@@ -312,8 +316,7 @@ class Requantizers:
         taken, net = self.parts.then["outputs"], self.parts.net
         bits = REQUANTIZERS * self.parts.setting.config.width("o")
         top = z3.Extract(taken.size() - 1, taken.size() - bits, taken)
-        one = z3.BitVecVal(1, net["left"].size())
-        taking = z3.simplify(z3.substitute(top, *carried(net["left"], one)))
+        taking = z3.simplify(z3.substitute(top, *carried(net["taking"], z3.BitVecVal(1, 1))))
         return replace_wires(taking, self.way)
 
     def accumulators(self, view: View) -> z3.BitVecRef:
@@ -499,10 +502,11 @@ def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
 def outputs(parts_: Rows) -> Iterator[Holds]:
     """Each o of a group (BL2-OUT-01, -02), cut at the product."""
     own, config = Requantizers(parts_), parts_.setting.config
-    m2, n2, zo = (parts_.now[name] for name in ("row_m2", "row_n2", "zo"))
+    n2, zo = (parts_.now[name] for name in ("row_n2", "zo"))
     for place in range(REQUANTIZERS):
         o = z3.simplify(part(own.codes, place, config.width("o"), 0, config.width("o")))
         acc = part(own.symbol, place, own.bits, 0, own.bits)
+        m2 = part(parts_.now["used_m2"], place, config.m2_bits, 0, config.m2_bits)
         product = product_in(o)
         size = product.size()
         exact = z3.SignExt(size - own.bits, acc) * number(m2, size)
