@@ -507,7 +507,8 @@ endmodule
 // invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
-// row_max invariant: of 4 lanes: (left == 0 && !m_axis_tvalid) || g_row_max_g_copy_#__held == row_m2
+// row_max invariant: of 4 lanes: (left == 0 && !m_axis_tvalid) || g_row_max_g_copy_#__held
+//   == g_row_max_multiplier_quotient[bitlog2_pkg::M2_WIDTH-1:0]
 // quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_7__held[bitlog2_pkg::T_WIDTH],
