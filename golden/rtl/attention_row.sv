@@ -376,9 +376,12 @@ module attention_row #(
 
     // The multiplier is there a cycle before the first product, and stays: a copy beside each.
     for (genvar channel = 0; channel < GROUP; channel++) begin : g_copy
-      (* keep *) logic [M2_WIDTH-1:0] held;
+      logic [M2_WIDTH-1:0] held;
 
-      always_ff @(posedge clk) held <= row_m2;
+      (* keep *)
+      always_ff @(posedge clk) begin
+        held <= row_m2;
+      end
 
       assign used_m2[channel*M2_WIDTH+:M2_WIDTH] = held;
     end
