@@ -118,7 +118,7 @@ module attention_row #(
   logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
   logic turning, taking;  // left > STAGES, and left from 1 to GROUPS; they go to all channels
   logic [M2_WIDTH-1:0] row_m2;
-  logic [GROUP*M2_WIDTH-1:0] used_m2;  // by each requantizer
+  logic [M2_WIDTH-1:0] used_m2;  // by the requantizers
   logic [N2_WIDTH-1:0] row_n2;
 
   softmax_row #(
@@ -294,6 +294,7 @@ module attention_row #(
   if (ROW_MAX != 0) begin : g_row_max
     localparam integer VALUE_WIDTH = $clog2(INT_MAX + 1);
 
+    logic [M2_WIDTH-1:0] taken_m2;
     logic [(2*LEAVES-1)*WEIGHT_SUM_WIDTH-1:0] weights;  // a tree as those of the terms
     logic [WEIGHT_SUM_WIDTH-1:0] weight_sum, held_weight_sum;
     logic multiplier_m_axis_tvalid, unused_row_sum;
@@ -374,17 +375,10 @@ module attention_row #(
       else if (complete && ready) held_weight_sum <= weight_sum;
     end
 
-    // The multiplier is there a cycle before the first product, and stays: a copy beside each.
-    for (genvar channel = 0; channel < GROUP; channel++) begin : g_copy
-      logic [M2_WIDTH-1:0] held;
+    // The multiplier is there a cycle before the first product, and stays: a register next to them.
+    always_ff @(posedge clk) taken_m2 <= row_m2;
 
-      (* keep *)
-      always_ff @(posedge clk) begin
-        held <= row_m2;
-      end
-
-      assign used_m2[channel*M2_WIDTH+:M2_WIDTH] = held;
-    end
+    assign used_m2 = taken_m2;
 
     assign tap_rows_tdata =
         {held_row_max, held_weight_sum, row_m2, row_n2, finished[HEAD_DIM*ACC_WIDTH-1:0]};
@@ -405,7 +399,7 @@ module attention_row #(
     assign start = complete && ready;
     assign row_m2 = m2;
     assign row_n2 = n2;
-    assign used_m2 = {GROUP{m2}};
+    assign used_m2 = m2;
 
     always_ff @(posedge clk) begin
       if (adding[OF_SUM]) acc_row_sum <= sum_row_sum;
@@ -428,7 +422,7 @@ module attention_row #(
         .clk(clk),
         .advance(1'b1),
         .acc(finished[channel*ACC_WIDTH+:ACC_WIDTH]),
-        .m2(used_m2[channel*M2_WIDTH+:M2_WIDTH]),
+        .m2(used_m2),
         .n2(row_n2),
         .zo(zo),
         .o(group_outputs[channel*O_WIDTH+:O_WIDTH])
@@ -510,7 +504,7 @@ endmodule
 // invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
-// row_max invariant: of 4 lanes: (left == 0 && !m_axis_tvalid) || g_row_max_g_copy_#__held
+// row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_taken_m2
 //   == g_row_max_multiplier_quotient[bitlog2_pkg::M2_WIDTH-1:0]
 // quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
@@ -618,6 +612,6 @@ endmodule
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
-//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|g_row_max_g_copy_.*held:
+//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|g_row_max_taken_m2:
 //   1
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)

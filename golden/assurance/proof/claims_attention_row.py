@@ -209,8 +209,7 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
         idle = z3.And(view["left"] == 0, z3.Not(view.on("m_axis_tvalid")))
         result = view.on(f"{_MULTIPLIER}.m_axis_tvalid")
         facts += [z3.Or(idle, result), z3.Or(z3.Not(result), view[f"{_MULTIPLIER}.left"] == 0)]
-        copies = z3.Concat(*[view["row_m2"]] * REQUANTIZERS)
-        facts.append(z3.Or(idle, view["used_m2"] == copies))
+        facts.append(z3.Or(idle, view["used_m2"] == view["row_m2"]))
     return facts
 
 
@@ -502,11 +501,10 @@ def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
 def outputs(parts_: Rows) -> Iterator[Holds]:
     """Each o of a group (BL2-OUT-01, -02), cut at the product."""
     own, config = Requantizers(parts_), parts_.setting.config
-    n2, zo = (parts_.now[name] for name in ("row_n2", "zo"))
+    m2, n2, zo = (parts_.now[name] for name in ("used_m2", "row_n2", "zo"))
     for place in range(REQUANTIZERS):
         o = z3.simplify(part(own.codes, place, config.width("o"), 0, config.width("o")))
         acc = part(own.symbol, place, own.bits, 0, own.bits)
-        m2 = part(parts_.now["used_m2"], place, config.m2_bits, 0, config.m2_bits)
         product = product_in(o)
         size = product.size()
         exact = z3.SignExt(size - own.bits, acc) * number(m2, size)
