@@ -504,7 +504,7 @@ endmodule
 // invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
-// row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_taken_m2
+// row_max invariant: (left == 0 && !m_axis_tvalid) || used_m2
 //   == g_row_max_multiplier_quotient[bitlog2_pkg::M2_WIDTH-1:0]
 // quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
@@ -612,6 +612,6 @@ endmodule
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
-//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|g_row_max_taken_m2:
+//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|used_m2:
 //   1
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)
