@@ -479,7 +479,7 @@ endmodule
 //   g_quotient_g_key_2__quantizer_of_x_in_the_middle_q,
 //   g_quotient_g_key_3__quantizer_of_x_in_the_middle_q
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
-//   m_axis_tvalid
+//   layer_n2, n2_row, m_axis_tvalid
 // quotient invariant: rows <= 2 && rows == $countones(adding &
 //   {beside_terms_q[bitlog2_pkg::T_WIDTH],
 //   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
@@ -545,7 +545,7 @@ endmodule
 // row_max invariant: g_row_max_multiplier_left != bitlog2_pkg::M2_WIDTH + 3
 //   || (g_row_max_multiplier_k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
 //   && g_row_max_multiplier_k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1
-//   && row_n2 <= bitlog2_pkg::MAX_LAYER_N2)
+//   && g_row_max_multiplier_layer_n2 <= bitlog2_pkg::MAX_LAYER_N2)
 // row_max invariant: (g_row_max_multiplier_left == 0 && !g_row_max_multiplier_m_axis_tvalid)
 //   || g_row_max_multiplier_left == bitlog2_pkg::M2_WIDTH + 3
 //   || (row_n2 >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && row_n2 <= bitlog2_pkg::MAX_N2)
@@ -612,6 +612,5 @@ endmodule
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
-//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row|used_m2:
-//   1
+//   bitlog2_pkg::O_WIDTH))}; used_m2: left != 0
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)
