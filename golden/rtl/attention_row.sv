@@ -117,9 +117,9 @@ module attention_row #(
   logic [GROUP*O_WIDTH-1:0] group_outputs;
   logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
   logic turning, taking;  // left > STAGES, and left from 1 to GROUPS; they go to all channels
-  logic [M2_WIDTH-1:0] row_m2;
+  logic [M2_WIDTH-1:0] m2_row;
   logic [M2_WIDTH-1:0] used_m2;  // by the requantizers
-  logic [N2_WIDTH-1:0] row_n2;
+  logic [N2_WIDTH-1:0] n2_row;
 
   softmax_row #(
       .LANES(LANES),
@@ -365,7 +365,7 @@ module attention_row #(
         .s_axis_tdata({weight_sum, m2, n2}),
         .m_axis_tvalid(multiplier_m_axis_tvalid),
         .m_axis_tready(m_axis_tvalid && m_axis_tready),
-        .m_axis_tdata({row_m2, row_n2})
+        .m_axis_tdata({m2_row, n2_row})
     );
 
     assign start = multiplier_m_axis_tvalid && left == '0 && !m_axis_tvalid;
@@ -376,12 +376,12 @@ module attention_row #(
     end
 
     // The multiplier is there a cycle before the first product, and stays: a register next to them.
-    always_ff @(posedge clk) taken_m2 <= row_m2;
+    always_ff @(posedge clk) taken_m2 <= m2_row;
 
     assign used_m2 = taken_m2;
 
     assign tap_rows_tdata =
-        {held_row_max, held_weight_sum, row_m2, row_n2, finished[HEAD_DIM*ACC_WIDTH-1:0]};
+        {held_row_max, held_weight_sum, m2_row, n2_row, finished[HEAD_DIM*ACC_WIDTH-1:0]};
   end else begin : g_quotient
     logic [S_WIDTH-1:0] sum_row_sum, acc_row_sum, held_row_sum;
 
@@ -397,8 +397,8 @@ module attention_row #(
 
     assign ready = left == '0 && (!m_axis_tvalid || m_axis_tready);
     assign start = complete && ready;
-    assign row_m2 = m2;
-    assign row_n2 = n2;
+    assign m2_row = m2;
+    assign n2_row = n2;
     assign used_m2 = m2;
 
     always_ff @(posedge clk) begin
@@ -423,7 +423,7 @@ module attention_row #(
         .advance(1'b1),
         .acc(finished[channel*ACC_WIDTH+:ACC_WIDTH]),
         .m2(used_m2),
-        .n2(row_n2),
+        .n2(n2_row),
         .zo(zo),
         .o(group_outputs[channel*O_WIDTH+:O_WIDTH])
     );
@@ -479,7 +479,7 @@ endmodule
 //   g_quotient_g_key_2__quantizer_of_x_in_the_middle_q,
 //   g_quotient_g_key_3__quantizer_of_x_in_the_middle_q
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
-//   layer_n2, n2_row, m_axis_tvalid
+//   layer_n2, m_axis_tvalid
 // quotient invariant: rows <= 2 && rows == $countones(adding &
 //   {beside_terms_q[bitlog2_pkg::T_WIDTH],
 //   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
@@ -529,11 +529,18 @@ endmodule
 //   !beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 &&
 //   adding[2:0] == 0)) && (!adding[4] ||
 //   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (!softmax_coding[11] && adding[3:0] == 0))
-// quotient invariant: of 4 lanes: !adding[0] || g_copy_0__taken[#]
+// invariant: the(g_copy_1__taken) == g_copy_0__taken
+// invariant: the(g_copy_2__taken) == g_copy_0__taken
+// invariant: the(g_copy_3__taken) == g_copy_0__taken
+// invariant: the(g_copy_4__taken) == g_copy_0__taken
+// invariant: the(g_copy_5__taken) == g_copy_0__taken
+// invariant: the(g_copy_6__taken) == g_copy_0__taken
+// invariant: the(g_copy_7__taken) == g_copy_0__taken
+// invariant: of 4 lanes: !adding[0] || g_copy_0__taken[#]
 //   || (bitlog2_pkg::ZERO_FLAG != 0 ? g_copy_0__taken[4 + 5 * #]
 //   : g_copy_0__taken[4 + 5 * #+:5] == 0)
-// quotient invariant: of 4 lanes: !adding[1] || g_channel_0__g_lane_#__kept
-//   || the(g_channel_0__g_lane_#__.*of_code_q)[0]
+// invariant: of 4 lanes: !adding[1] || g_channel_0__g_lane_#__kept
+//   || the(g_channel_0__g_lane_#__.*of_shift_q)[0]
 // quotient invariant: !complete || adding == 0
 // row_max invariant: of 4 lanes: (!adding[1] || (the(g_row_max_g_lane_#__of_value_.*_0__held)
 //   >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0) && (!adding[2]
@@ -542,16 +549,9 @@ endmodule
 //   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
 // row_max invariant: !adding[4]
 //   || (g_row_max_g_sum_0__added >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 2)) == 0
-// row_max invariant: g_row_max_multiplier_left != bitlog2_pkg::M2_WIDTH + 3
-//   || (g_row_max_multiplier_k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
-//   && g_row_max_multiplier_k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1
-//   && g_row_max_multiplier_layer_n2 <= bitlog2_pkg::MAX_LAYER_N2)
-// row_max invariant: (g_row_max_multiplier_left == 0 && !g_row_max_multiplier_m_axis_tvalid)
-//   || g_row_max_multiplier_left == bitlog2_pkg::M2_WIDTH + 3
-//   || (row_n2 >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && row_n2 <= bitlog2_pkg::MAX_N2)
 // row_max invariant: of 4 lanes: left < 4 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 //   || the(g_requantizer_#__requantizer_after_product_q)[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:0]
-//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << row_n2) >> 1
+//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << n2_row) >> 1
 // row_max invariant: of 4 lanes: left < 2 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2
 //   || $signed(the(g_requantizer_#__requantizer_rounded_3)) >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH
 //   - $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
@@ -565,13 +565,13 @@ endmodule
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
 // quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
-//   g_copy_0__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
+//   g_copy_.*__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
 //   self[23:19] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
 //   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
-//   g_channel_.*g_lane_#__kept: adding[1] && !the(g_channel_0__g_lane_#__.*of_code_q)[0];
-//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*of_(code|x)_q: adding[1];
+//   g_channel_@__g_lane_#__kept: adding[1] && !the(g_channel_@__g_lane_#__.*of_shift_q)[0];
+//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*(of_shift_q|x_1): adding[1];
 //   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
 //   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
 //   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
@@ -587,8 +587,13 @@ endmodule
 //   bitlog2_pkg::O_WIDTH))}
 // row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
 //   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
-//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
-//   g_channel_.*(kept|of_code_q|of_x_q): adding[1];
+//   g_copy_.*__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
+//   self[23:19] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
+//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
+//   g_channel_@__g_lane_#__kept: adding[1] && !the(g_channel_@__g_lane_#__.*of_shift_q)[0];
+//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*(of_shift_q|x_1): adding[1];
 //   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
 //   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
 //   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];

@@ -98,6 +98,13 @@ endmodule
 // invariant: left != bitlog2_pkg::M2_WIDTH + 3 || (divisor >> k == 1 && remainder >>
 //   ((bitlog2_pkg::WEIGHT_SUM_WIDTH > bitlog2_pkg::M2_WIDTH) ? bitlog2_pkg::WEIGHT_SUM_WIDTH
 //   : bitlog2_pkg::M2_WIDTH) == 0)
+// invariant: left != bitlog2_pkg::M2_WIDTH + 3 || (divisor <= bitlog2_pkg::LARGEST_WEIGHT
+//   && k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
+//   && k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1 && layer_n2 <= bitlog2_pkg::MAX_LAYER_N2)
+// invariant: left < 2 || left > bitlog2_pkg::M2_WIDTH + 2 || !divisor[0]
+//   || bitlog2_pkg::LARGEST_WEIGHT != 1 << (bitlog2_pkg::WEIGHT_SUM_WIDTH - 1)
+// invariant: (left == 0 && !m_axis_tvalid) || left == bitlog2_pkg::M2_WIDTH + 3
+//   || (n2_row >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && n2_row <= bitlog2_pkg::MAX_N2)
 // agree: k|layer_n2: left == bitlog2_pkg::M2_WIDTH + 3; divisor|remainder: left > 1;
 //   n2_row: m_axis_tvalid || (left != 0 && left != bitlog2_pkg::M2_WIDTH + 3);
 //   quotient: {left == 0 || left == bitlog2_pkg::M2_WIDTH + 3

@@ -36,7 +36,7 @@ module shift_add_lane #(
   delay_line #(
       .WIDTH(6),
       .DEPTH(PIPELINE)
-  ) of_code (
+  ) of_shift (
       .clk(clk),
       .advance(advance),
       .d({shift, half, zero}),

@@ -209,7 +209,7 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
         idle = z3.And(view["left"] == 0, z3.Not(view.on("m_axis_tvalid")))
         result = view.on(f"{_MULTIPLIER}.m_axis_tvalid")
         facts += [z3.Or(idle, result), z3.Or(z3.Not(result), view[f"{_MULTIPLIER}.left"] == 0)]
-        facts.append(z3.Or(idle, view["used_m2"] == view["row_m2"]))
+        facts.append(z3.Or(idle, view["used_m2"] == view["m2_row"]))
     return facts
 
 
@@ -301,7 +301,7 @@ class Requantizers:
         net, self.bits = parts_.net, parts_.setting.config.width("acc")
         self.fixed = [
             each
-            for name in ("used_m2", "row_n2", "zo")
+            for name in ("used_m2", "n2_row", "zo")
             for each in variables(z3.simplify(net[name]))
         ]
         group = z3.Extract(REQUANTIZERS * self.bits - 1, 0, net["finished"])
@@ -439,7 +439,7 @@ def edges(parts_: Rows, argument: Argument) -> Iterator[Holds]:
             now[f"{_MULTIPLIER}.s_axis_tdata"] == word,
             now[f"{_MULTIPLIER}.s_axis_tvalid"] == now["complete"],
             now["ready"] == now[f"{_MULTIPLIER}.s_axis_tready"],
-            z3.Concat(now["row_m2"], now["row_n2"]) == now[f"{_MULTIPLIER}.m_axis_tdata"],
+            z3.Concat(now["m2_row"], now["n2_row"]) == now[f"{_MULTIPLIER}.m_axis_tdata"],
         )
         yield argument.show("a complete row is given to the row multiplier", goal)
 
@@ -501,7 +501,7 @@ def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
 def outputs(parts_: Rows) -> Iterator[Holds]:
     """Each o of a group (BL2-OUT-01, -02), cut at the product."""
     own, config = Requantizers(parts_), parts_.setting.config
-    m2, n2, zo = (parts_.now[name] for name in ("used_m2", "row_n2", "zo"))
+    m2, n2, zo = (parts_.now[name] for name in ("used_m2", "n2_row", "zo"))
     for place in range(REQUANTIZERS):
         o = z3.simplify(part(own.codes, place, config.width("o"), 0, config.width("o")))
         acc = part(own.symbol, place, own.bits, 0, own.bits)
