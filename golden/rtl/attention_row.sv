@@ -104,9 +104,8 @@ module attention_row #(
 
   logic code_valid, code_ready, code_last, room, fire, sum_last, first, complete, ready, start;
   logic [LANES*5-1:0] codes;
-  logic [LANES-1:0] keep;
+  logic [LANES-1:0] unused_keep;
   logic [COPIES*LANES*5-1:0] codes_0;  // a copy for SHARERS channels each
-  logic [COPIES*LANES-1:0] keep_0;
   logic [1:0] rows;  // that are in, and whose outputs are not yet taken
   logic signed [T_WIDTH-1:0] row_max, sum_row_max, acc_row_max, held_row_max;
   logic [S_WIDTH-1:0] row_sum;
@@ -159,7 +158,7 @@ module attention_row #(
       .m_axis_tvalid(code_valid),
       .m_axis_tready(code_ready),
       .m_axis_tdata(codes),
-      .m_axis_tkeep(keep),
+      .m_axis_tkeep(unused_keep),
       .m_axis_tlast(code_last),
       .tap_keys_tvalid(tap_keys_tvalid),
       .tap_keys_tdata(tap_keys_tdata),
@@ -176,16 +175,17 @@ module attention_row #(
   assign s_axis_v_tready = code_valid && room;
   assign fire = code_valid && code_ready;
 
-  // Synthesis would make one register of equal ones, and one net to all channels.
+  // A lane without a key has the code of level 0, and adds nothing. Synthesis would make one register
+  // of equal ones, and one net to all channels.
   for (genvar copy = 0; copy < COPIES; copy++) begin : g_copy
-    logic [LANES*6-1:0] taken;
+    logic [LANES*5-1:0] taken;
 
     (* keep *)
     always_ff @(posedge clk) begin
-      taken <= {codes, keep};
+      taken <= codes;
     end
 
-    assign {codes_0[copy*LANES*5+:LANES*5], keep_0[copy*LANES+:LANES]} = taken;
+    assign codes_0[copy*LANES*5+:LANES*5] = taken;
   end
 
   delay_line #(
@@ -225,7 +225,6 @@ module attention_row #(
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [V_WIDTH-1:0] v;
       logic signed [ACC_WIDTH-1:0] term;
-      logic kept;
 
       delay_line #(
           .WIDTH(V_WIDTH)
@@ -253,19 +252,12 @@ module attention_row #(
           .term(term)
       );
 
-      delay_line beside_term (
-          .clk(clk),
-          .advance(1'b1),
-          .d(keep_0[OF_LANES+lane]),
-          .q(kept)
-      );
-
       delay_line #(
           .WIDTH(ACC_WIDTH)
       ) of_term (
           .clk(clk),
           .advance(1'b1),
-          .d(kept ? term : '0),
+          .d(term),
           .q(sums[(LEAVES-1+lane)*ACC_WIDTH+:ACC_WIDTH])
       );
     end
@@ -303,7 +295,7 @@ module attention_row #(
 
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [LEVEL_WIDTH-1:0] level;
-      logic [VALUE_WIDTH-1:0] value;
+      logic [VALUE_WIDTH-1:0] value, of_term;  // beside its term
 
       if (ZERO_FLAG != 0) begin : g_17_levels
         assign level = codes_0[lane*5] ? '0 : LEVEL_WIDTH'(codes_0[lane*5+1+:4]) + LEVEL_WIDTH'(1);
@@ -322,14 +314,17 @@ module attention_row #(
       );
 
       delay_line #(
-          .WIDTH(WEIGHT_SUM_WIDTH),
+          .WIDTH(VALUE_WIDTH),
           .DEPTH(OF_TERM)
       ) of_value (
           .clk(clk),
           .advance(1'b1),
-          .d(keep_0[lane] ? WEIGHT_SUM_WIDTH'(value) : '0),
-          .q(weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH])
+          .d(value),
+          .q(of_term)
       );
+
+      assign weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] =
+          WEIGHT_SUM_WIDTH'(of_term);
     end
 
     for (genvar leaf = LANES; leaf < LEAVES; leaf++) begin : g_none
@@ -529,22 +524,7 @@ endmodule
 //   !beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 &&
 //   adding[2:0] == 0)) && (!adding[4] ||
 //   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (!softmax_coding[11] && adding[3:0] == 0))
-// invariant: the(g_copy_1__taken) == g_copy_0__taken
-// invariant: the(g_copy_2__taken) == g_copy_0__taken
-// invariant: the(g_copy_3__taken) == g_copy_0__taken
-// invariant: the(g_copy_4__taken) == g_copy_0__taken
-// invariant: the(g_copy_5__taken) == g_copy_0__taken
-// invariant: the(g_copy_6__taken) == g_copy_0__taken
-// invariant: the(g_copy_7__taken) == g_copy_0__taken
-// invariant: of 4 lanes: !adding[0] || g_copy_0__taken[#]
-//   || (bitlog2_pkg::ZERO_FLAG != 0 ? g_copy_0__taken[4 + 5 * #]
-//   : g_copy_0__taken[4 + 5 * #+:5] == 0)
-// invariant: of 4 lanes: !adding[1] || g_channel_0__g_lane_#__kept
-//   || the(g_channel_0__g_lane_#__.*of_shift_q)[0]
 // quotient invariant: !complete || adding == 0
-// row_max invariant: of 4 lanes: (!adding[1] || (the(g_row_max_g_lane_#__of_value_.*_0__held)
-//   >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0) && (!adding[2]
-//   || (g_row_max_g_lane_#__of_value_q >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0)
 // row_max invariant: !adding[3] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
 //   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
 // row_max invariant: !adding[4]
@@ -565,15 +545,10 @@ endmodule
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
 // quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
-//   g_copy_.*__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
-//   self[23:19] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
-//   g_channel_@__g_lane_#__kept: adding[1] && !the(g_channel_@__g_lane_#__.*of_shift_q)[0];
-//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*(of_shift_q|x_1): adding[1];
+//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
+//   g_channel_.*(of_shift_q|x_1): adding[1];
 //   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
-//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_(value_q|term): adding[2];
 //   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
 //   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
 //   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
@@ -587,15 +562,10 @@ endmodule
 //   bitlog2_pkg::O_WIDTH))}
 // row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
 //   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
-//   g_copy_.*__taken: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
-//   self[23:19] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
-//   g_channel_@__g_lane_#__kept: adding[1] && !the(g_channel_@__g_lane_#__.*of_shift_q)[0];
-//   g_channel_.*__v|.*beside_terms.*_0__held: adding[0]; g_channel_.*(of_shift_q|x_1): adding[1];
+//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
+//   g_channel_.*(of_shift_q|x_1): adding[1];
 //   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
-//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[2];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_(value_q|term): adding[2];
 //   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
 //   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
 //   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;

@@ -571,9 +571,7 @@ endmodule
 // row_max invariant: of 4 lanes: (!coding[0]
 //   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[1]
 //   || held[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!coding[2]
-//   || top(.*key_#__beside_code_.*_0__held) || top(.*key_#__of_d_q)) && (!coding[3]
-//   || top(.*key_#__beside_code_q) || (bitlog2_pkg::ZERO_FLAG != 0
-//   ? the(.*key_#__of_code_q)[0] : the(.*key_#__of_code_q)[4:0] == 0))
+//   || top(.*key_#__beside_code_.*_0__held) || top(.*key_#__of_d_q))
 // quotient invariant: (g_quotient_firsts & ~g_quotient_summing) == 0
 // quotient invariant: state != 1 || count == 0 || g_quotient_summing[0]
 // quotient invariant: (g_quotient_summing & ((state == 0 || (state == 1 && count == 0)) ? 6'h1f

@@ -236,8 +236,8 @@ class Boundary:
     is `self`, if not the same. In invariants too, `the(pattern)` is the only such register and
     `top(pattern)` its highest bit; with `the(name)` an invariant is left out of a design that has
     no such register. What follows `of 4 lanes: `, an invariant or a mask of a lane's bits, is there
-    for each, `#` being its number; in a pattern of a relation `#` and `@` find a number each, which
-    they are in its expression then.
+    for each, `#` being its number; in a pattern of a relation `#` finds a number, which it is in
+    its expression then.
     """
 
     module: str

@@ -314,11 +314,9 @@ def _related(cut: Cut, relation: Mapping[str, str], part: CutPort | CutMemory) -
     """Return what a relation says of a register or memory."""
     text = "1'b1"
     for pattern, condition in relation.items():
-        finds = pattern.replace("#", r"(?P<lane>\d+)").replace("@", r"(?P<channel>\d+)")
-        if match := re.fullmatch(finds, part.name):
-            text, found = condition, match.groupdict()
-            for mark, name in (("#", "lane"), ("@", "channel")):
-                text = text.replace(mark, found.get(name, mark))
+        if match := re.fullmatch(pattern.replace("#", r"(?P<lane>\d+)"), part.name):
+            lane = match.groupdict().get("lane")
+            text = condition if lane is None else condition.replace("#", lane)
             break
     text = re.sub(r"\bself\b", part.name, re.sub(r"\bentry\b", f"entry_{part.name}", text))
     return _register_expression(cut, text)

@@ -1,7 +1,7 @@
 """The claim about `attention_row`: its accumulators and requantizers, for rows of any length.
 
-`softmax_row` is left out: its codes are any stream of rows, as its own claims have them. Beats
-stand in a chain on the way to the accumulators, as in `row_chain`, and move on at every edge;
+`softmax_row` is left out: its codes are any stream of rows, as its own claims have them, where a
+lane without a key has the code of level 0. Beats stand in a chain on the way to the accumulators, as in `row_chain`, and move on at every edge;
 behind it one row is complete, and one in the requantizers. What refutes this claim is a state
 within the invariant, and an edge that leaves it.
 """
@@ -76,7 +76,7 @@ class Rows:
     def _name_contents(self) -> None:
         """Find the pipelines, and name what a beat and a row have."""
         net = self.net
-        wires = ["codes", "keep", "s_axis_v_tdata"]
+        wires = ["codes", "s_axis_v_tdata"]
         word = z3.Concat(*(net[name] for name in wires))
         of_row = net["row_max"] if self.row_max else z3.Concat(net["row_max"], net["row_sum"])
         sums = net["accumulators"]
@@ -461,12 +461,13 @@ def pages(parts_: Rows) -> Iterator[Holds]:
         fixed: list[z3.BoolRef] = []
         for lane in range(LANES):
             wire = parts_.net[name.format(lane)]
-            free = z3.BitVec(f"term {lane}", bits)
+            free = z3.BitVec(f"term {lane}", wire.size())
             parts_of_it = carried(wire, free)
             pairs = [(known[x.get_id()], own) for x, own in parts_of_it if x.get_id() in known]
             fixed += [own == value for value, own in pairs if z3.is_bv_value(value)]
             cuts = [each for each in pairs if not z3.is_bv_value(each[0])]
-            root, total = z3.substitute(root, *cuts), total + free
+            root = z3.substitute(root, *cuts)
+            total += z3.ZeroExt(bits - wire.size(), free)
             yield term(parts_, name, lane, place // acc)
         what = name.format("i")
         yield Holds(f"{what}: the sum of a beat", root == total, fixed, {"sum": root})
@@ -475,9 +476,7 @@ def pages(parts_: Rows) -> Iterator[Holds]:
 def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
     """Return what a lane adds to a channel, or behind the channels to the weight sum."""
     config, scheme, net = parts_.setting.config, parts_.setting.scheme, parts_.net
-    code_, keep, level = (
-        z3.BitVec(x, bits) for x, bits in (("code", 5), ("keep", 1), ("level", 5))
-    )
+    code_, level = z3.BitVec("code", 5), z3.BitVec("level", 5)
     v = z3.BitVec("v", config.v_bits)
 
     def fields(own: z3.BitVecRef, count: int, place: int) -> list[z3.BitVecRef]:
@@ -485,16 +484,15 @@ def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
         return [own if i == place else z3.FreshConst(own.sort()) for i in each]
 
     values = fields(v, LANES * CHANNELS, lane * CHANNELS + channel)
-    word = z3.Concat(*fields(code_, LANES, lane), *fields(keep, LANES, lane), *values)
+    word = z3.Concat(*fields(code_, LANES, lane), *values)
     found = replace_wires(net[name.format(lane)], parts_.way)
     found = z3.simplify(z3.substitute(found, (parts_.symbol, word)))
     nibble, flag = code(unsigned(level), scheme)
     given_ = [z3.ULE(unsigned(level), scheme.top_level), unsigned(code_) == 2 * nibble + flag]
     x = unsigned(v) - unsigned(net["zv"]) if channel < CHANNELS else integer(1)
     weights = ((unsigned(level) == i, value * x) for i, value in enumerate(scheme.values))
-    page = z3.If(keep == 1, choose(weights, integer(0)), integer(0))
-    shown = {"level": level, "keep": keep, "v": v, "term": found}
-    goal = found == low(page, found.size())
+    shown = {"level": level, "v": v, "term": found}
+    goal = found == low(choose(weights, integer(0)), found.size())
     return Holds(f"lane {lane}, channel {channel}: the term", goal, given_, shown)
 
 
