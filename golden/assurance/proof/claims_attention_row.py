@@ -1,9 +1,9 @@
 """The claim about `attention_row`: its accumulators and requantizers, for rows of any length.
 
 `softmax_row` is left out: its codes are any stream of rows, as its own claims have them, where a
-lane without a key has the code of level 0. Beats stand in a chain on the way to the accumulators, as in `row_chain`, and move on at every edge;
-behind it one row is complete, and one in the requantizers. What refutes this claim is a state
-within the invariant, and an edge that leaves it.
+lane without a key has the code of level 0. Beats stand in a chain on the way to the accumulators,
+as in `row_chain`, and move on at every edge; behind it one row is complete, and one in the
+requantizers. What refutes this claim is a state within the invariant, and an edge that leaves it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -274,9 +274,9 @@ def weight_sum(setting: Setting) -> Iterator[Holds]:
 def row_multiplier(setting: Setting) -> Iterator[Holds]:
     """`row_multiplier`: its division by induction over the steps, then its rounding.
 
-    Beside the module: D, the divisor; X, the dividend after the steps so far; Q, the quotient's bits
-    that are found, the lowest ones of its register; P = D * Q, which a step makes 2 * P, plus D with
-    a quotient bit. The invariant is X = 2 * P + remainder, remainder < 2 * D.
+    Beside the module: D, the divisor; X, the dividend after the steps so far; Q, the quotient's
+    bits that are found, the lowest ones of its register; P = D * Q, which a step makes 2 * P, plus
+    D with a quotient bit. The invariant is X = 2 * P + remainder, remainder < 2 * D.
     """
     config, net = setting.config, setting.terms("row_multiplier")
     bits, n2_bits = config.m2_bits, config.width("n2_row")
