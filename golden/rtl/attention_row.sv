@@ -540,10 +540,12 @@ endmodule
 // row_max invariant: of 4 lanes: left < 1 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1
 //   || top(g_requantizer_#__requantizer_sum_4) || (the(g_requantizer_#__requantizer_sum_4)
 //   >> (bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
-// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
+// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: (!complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
-//   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
-// quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
+//   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)) && (first
+//   || g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT - bitlog2_pkg::INT_MAX)
+// quotient agree: held_row_max|g_quotient_held_row_sum|finished|turning|taking: left != 0
+//   || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
 //   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
 //   g_channel_.*(of_shift_q|x_1): adding[1];
@@ -560,8 +562,9 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}
-// row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
-//   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
+// row_max agree: held_row_max|g_row_max_held_weight_sum|finished|turning:
+//   g_row_max_multiplier_left != 0 || g_row_max_multiplier_m_axis_tvalid;
+//   taking: left != 0 || m_axis_tvalid; beside_terms_d: softmax_coding[3];
 //   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
 //   g_channel_.*(of_shift_q|x_1): adding[1];
 //   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];

@@ -103,6 +103,8 @@ endmodule
 //   && k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1 && layer_n2 <= bitlog2_pkg::MAX_LAYER_N2)
 // invariant: left < 2 || left > bitlog2_pkg::M2_WIDTH + 2 || !divisor[0]
 //   || bitlog2_pkg::LARGEST_WEIGHT != 1 << (bitlog2_pkg::WEIGHT_SUM_WIDTH - 1)
+// invariant: left < 2 || !remainder[0] || (left > bitlog2_pkg::M2_WIDTH + 1
+//   && bitlog2_pkg::WEIGHT_SUM_WIDTH <= bitlog2_pkg::M2_WIDTH)
 // invariant: (left == 0 && !m_axis_tvalid) || left == bitlog2_pkg::M2_WIDTH + 3
 //   || (n2_row >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && n2_row <= bitlog2_pkg::MAX_N2)
 // agree: k|layer_n2: left == bitlog2_pkg::M2_WIDTH + 3; divisor|remainder: left > 1;
@@ -111,3 +113,5 @@ endmodule
 //   ? {(bitlog2_pkg::M2_WIDTH + 1){m_axis_tvalid}}
 //   : ~({(bitlog2_pkg::M2_WIDTH + 1){1'b1}} << (bitlog2_pkg::M2_WIDTH + 2 - left))}
 // else: left: as self ^ ((self >> 2 & self & 1) << 1)
+// else: left: as self ^ ((self >> 3 & self & 1) << 1)
+// else: left: as self ^ ((self >> 2 & ~self & 1) << 4)

@@ -652,6 +652,7 @@ endmodule
 //   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
 //   entry[7:0] <= read_last) ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*load_#__of_beat_q: loading[0] ? {1, *top(self)};
 //   .*g_load_.*beside_t.*_0__held: loading[1]; .*g_load_.*beside_t.*_1__held: loading[2];
 //   .*g_load_.*beside_t.*_2__held: loading[3]; .*g_load_.*beside_t_q: loading[4];
 //   .*load_#__.*(after_product_q|bias_beside.*_0__held):
