@@ -237,9 +237,10 @@ def cycles_of(scheme: str, beats: int, lanes: int, channels: int) -> tuple[int, 
     m2_width = AttentionConfig().m2_bits
     tree, groups = math.ceil(math.log2(lanes)), math.ceil(channels / 4)
     if SCHEMES[scheme].row_max:
-        latency = 2 * beats + 2 * tree + groups + m2_width + 23
-        return latency, max(2 * beats + tree + 7, 2 * (groups + m2_width + 9))
-    latency = 3 * beats + 3 * tree + groups + 29
+        latency = 2 * beats + 2 * tree + groups + m2_width + 24
+        behind = groups + m2_width + 9
+        return latency, max(2 * beats + tree + 7, 2 * behind, beats + tree + behind + 4)
+    latency = 3 * beats + 3 * tree + groups + 30
     return latency, max(2 * (2 * beats + tree + 3), 3 * beats + 2 * tree + 9, 2 * (groups + 5))
 
 

@@ -1,18 +1,20 @@
 // Attention row: scores and values of a row to its output codes, LANES keys a beat.
 //
-// Latency: 3 B + 3 T + C + 29 cycles from the first beat of a row to its output, B = ceil(N /
+// Latency: 3 B + 3 T + C + 30 cycles from the first beat of a row to its output, B = ceil(N /
 //   LANES), T = ceil(log2 LANES), C = ceil(HEAD_DIM / REQUANTIZERS), when values never wait; with
-//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 23.
+//   ROW_MAX, 2 B + 2 T + C + M2_WIDTH + 24.
 // Throughput: a row takes the cycles that it takes in softmax_row, or C + 5 where that is more: few
 //   requantizers go over the channels while the next row runs. With ROW_MAX it takes those of
-//   softmax_row, or C + M2_WIDTH + 9: a division comes first.
+//   softmax_row, or C + M2_WIDTH + 9: a division comes first; where the two are nearly the same,
+//   half of B + T + C + M2_WIDTH + 13 may be more: two rows at a time are in behind softmax_row.
 // Handshake: AXI-Stream in, scores as in softmax_row; AXI-Stream in, values, LANES x {v of each
 //   channel}, lane 0 lowest, beat for beat with the scores (their tkeep and tlast frame both);
 //   AXI-Stream out, a beat a row, o of each channel. m, n, m2, n2, zv and zo are held from a row's
 //   first beat until its output is taken. tap_keys and tap_rows have no ready: they are valid when
 //   codes are taken inside, and when the output is taken.
 // Cycles: quotient max(2 * B + TREE + 3, (3 * B + 2 * TREE + 9) / 2, GROUPS + 5);
-//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9)
+//   row_max max((2 * B + TREE + 7) / 2, GROUPS + M2_WIDTH + 9,
+//   (B + TREE + GROUPS + M2_WIDTH + 13) / 2)
 // Requirements: BL2-ROW-01, BL2-ACC-01, BL2-ACC-02, BL2-ACC-03, BL2-WEIGHT-01, BL2-WEIGHT-02,
 // Requirements: BL2-ROWMUL-01, BL2-OUT-01
 //
@@ -90,17 +92,21 @@ module attention_row #(
 );
   localparam integer TREE = $clog2(LANES);  // levels of a tree over the lanes, a register each
   localparam integer LEAVES = 1 << TREE;
-  // Registers in front of the accumulators: of codes and values, of terms, the tree.
-  localparam integer OF_TERM = 1;
+  localparam integer SHARERS = 8;  // channels that share a copy of the codes
+  localparam integer COPIES = (HEAD_DIM + SHARERS - 1) / SHARERS;
+  // Registers in front of the accumulators: of codes and values, in the lanes, of terms, the tree.
+  localparam integer OF_TERM = 2;
   localparam integer OF_SUM = OF_TERM + TREE;
   localparam integer GROUP = (REQUANTIZERS < HEAD_DIM) ? REQUANTIZERS : HEAD_DIM;  // channels
   localparam integer GROUPS = (HEAD_DIM + GROUP - 1) / GROUP;
   localparam integer STAGES = 4;  // registers in a requantizer
   localparam integer LEFT_WIDTH = $clog2(GROUPS + STAGES + 1);
 
-  logic code_valid, code_ready, code_last, free, fire, sum_last, first, complete, ready, start;
-  logic [LANES*5-1:0] codes, codes_0;
-  logic [LANES-1:0] keep, keep_0;
+  logic code_valid, code_ready, code_last, room, fire, sum_last, first, complete, ready, start;
+  logic [LANES*5-1:0] codes;
+  logic [LANES-1:0] unused_keep;
+  logic [COPIES*LANES*5-1:0] codes_0;  // a copy for SHARERS channels each
+  logic [1:0] rows;  // that are in, and whose outputs are not yet taken
   logic signed [T_WIDTH-1:0] row_max, sum_row_max, acc_row_max, held_row_max;
   logic [S_WIDTH-1:0] row_sum;
   logic [OF_SUM:0] adding;  // where beats are in front of the accumulators
@@ -109,8 +115,10 @@ module attention_row #(
   logic [GROUPS*GROUP*O_WIDTH-1:0] outputs;
   logic [GROUP*O_WIDTH-1:0] group_outputs;
   logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
-  logic [M2_WIDTH-1:0] row_m2;
-  logic [N2_WIDTH-1:0] row_n2;
+  logic turning, taking;  // left > STAGES, and left from 1 to GROUPS; they go to all channels
+  logic [M2_WIDTH-1:0] m2_row;
+  logic [M2_WIDTH-1:0] used_m2;  // by the requantizers
+  logic [N2_WIDTH-1:0] n2_row;
 
   softmax_row #(
       .LANES(LANES),
@@ -150,7 +158,7 @@ module attention_row #(
       .m_axis_tvalid(code_valid),
       .m_axis_tready(code_ready),
       .m_axis_tdata(codes),
-      .m_axis_tkeep(keep),
+      .m_axis_tkeep(unused_keep),
       .m_axis_tlast(code_last),
       .tap_keys_tvalid(tap_keys_tvalid),
       .tap_keys_tdata(tap_keys_tdata),
@@ -160,48 +168,57 @@ module attention_row #(
       .row_sum(row_sum)
   );
 
-  // Codes and values are taken together, when the accumulators are free.
-  assign free = !complete || ready;
-  assign code_ready = s_axis_v_tvalid && free;
-  assign s_axis_v_tready = code_valid && free;
+  // Codes and values are taken together, while there is room for their row: two are let in, one for
+  // the accumulators and one behind them. So nothing on the way to the accumulators ever waits.
+  assign room = !rows[1];
+  assign code_ready = s_axis_v_tvalid && room;
+  assign s_axis_v_tready = code_valid && room;
   assign fire = code_valid && code_ready;
 
-  delay_line #(
-      .WIDTH(LANES * 6)
-  ) codes_taken (
-      .clk(clk),
-      .advance(free),
-      .d({codes, keep}),
-      .q({codes_0, keep_0})
-  );
+  // A lane without a key has the code of level 0, and adds nothing. Synthesis would make one register
+  // of equal ones, and one net to all channels.
+  for (genvar copy = 0; copy < COPIES; copy++) begin : g_copy
+    logic [LANES*5-1:0] taken;
+
+    (* keep *)
+    always_ff @(posedge clk) begin
+      taken <= codes;
+    end
+
+    assign codes_0[copy*LANES*5+:LANES*5] = taken;
+  end
 
   delay_line #(
       .WIDTH(1 + T_WIDTH),
       .DEPTH(OF_SUM + 1)
   ) beside_terms (
       .clk(clk),
-      .advance(free),
+      .advance(1'b1),
       .d({code_last, row_max}),
       .q({sum_last, sum_row_max})
   );
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
+      rows <= '0;
       adding <= '0;
       first <= 1'b1;
       complete <= 1'b0;
-    end else if (free) begin
+    end else begin
+      rows <= rows + 2'(fire && code_last) - 2'(m_axis_tvalid && m_axis_tready);
       adding <= {adding[OF_SUM-1:0], fire};
       if (adding[OF_SUM]) first <= sum_last;
-      complete <= adding[OF_SUM] && sum_last;
+      complete <= (complete && !ready) || (adding[OF_SUM] && sum_last);
     end
   end
 
   always_ff @(posedge clk) begin
-    if (free) acc_row_max <= sum_row_max;
+    if (adding[OF_SUM]) acc_row_max <= sum_row_max;
   end
 
   for (genvar channel = 0; channel < HEAD_DIM; channel++) begin : g_channel
+    localparam integer OF_LANES = channel / SHARERS * LANES;  // where its copy begins
+
     logic [(2*LEAVES-1)*ACC_WIDTH-1:0] sums;  // a tree: 0 is its root, below i are 2 i + 1, 2 i + 2
     logic signed [ACC_WIDTH-1:0] acc;
 
@@ -213,20 +230,23 @@ module attention_row #(
           .WIDTH(V_WIDTH)
       ) of_v (
           .clk(clk),
-          .advance(free),
+          .advance(1'b1),
           .d(s_axis_v_tdata[(lane*HEAD_DIM+channel)*V_WIDTH+:V_WIDTH]),
           .q(v)
       );
 
       shift_add_lane #(
+          .PIPELINE(1),
           .V_WIDTH(V_WIDTH),
           .ACC_WIDTH(ACC_WIDTH),
           .HALF(HALF),
           .OCTAVE_LEVELS(OCTAVE_LEVELS),
           .ZERO_FLAG(ZERO_FLAG)
       ) shift_and_add (
-          .nibble(codes_0[lane*5+1+:4]),
-          .flag(codes_0[lane*5]),
+          .clk(clk),
+          .advance(1'b1),
+          .nibble(codes_0[(OF_LANES+lane)*5+1+:4]),
+          .flag(codes_0[(OF_LANES+lane)*5]),
           .v(v),
           .zv(zv),
           .term(term)
@@ -236,8 +256,8 @@ module attention_row #(
           .WIDTH(ACC_WIDTH)
       ) of_term (
           .clk(clk),
-          .advance(free),
-          .d(keep_0[lane] ? term : '0),
+          .advance(1'b1),
+          .d(term),
           .q(sums[(LEAVES-1+lane)*ACC_WIDTH+:ACC_WIDTH])
       );
     end
@@ -250,15 +270,14 @@ module attention_row #(
       logic [ACC_WIDTH-1:0] added;
 
       always_ff @(posedge clk) begin
-        if (free)
-          added <= sums[(2*node+1)*ACC_WIDTH+:ACC_WIDTH] + sums[(2*node+2)*ACC_WIDTH+:ACC_WIDTH];
+        added <= sums[(2*node+1)*ACC_WIDTH+:ACC_WIDTH] + sums[(2*node+2)*ACC_WIDTH+:ACC_WIDTH];
       end
 
       assign sums[node*ACC_WIDTH+:ACC_WIDTH] = added;
     end
 
     always_ff @(posedge clk) begin
-      if (free && adding[OF_SUM]) acc <= $signed(sums[ACC_WIDTH-1:0]) + (first ? '0 : acc);
+      if (adding[OF_SUM]) acc <= $signed(sums[ACC_WIDTH-1:0]) + (first ? '0 : acc);
     end
 
     assign accumulators[channel*ACC_WIDTH+:ACC_WIDTH] = acc;
@@ -267,6 +286,7 @@ module attention_row #(
   if (ROW_MAX != 0) begin : g_row_max
     localparam integer VALUE_WIDTH = $clog2(INT_MAX + 1);
 
+    logic [M2_WIDTH-1:0] taken_m2;
     logic [(2*LEAVES-1)*WEIGHT_SUM_WIDTH-1:0] weights;  // a tree as those of the terms
     logic [WEIGHT_SUM_WIDTH-1:0] weight_sum, held_weight_sum;
     logic multiplier_m_axis_tvalid, unused_row_sum;
@@ -275,7 +295,7 @@ module attention_row #(
 
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [LEVEL_WIDTH-1:0] level;
-      logic [VALUE_WIDTH-1:0] value;
+      logic [VALUE_WIDTH-1:0] value, of_term;  // beside its term
 
       if (ZERO_FLAG != 0) begin : g_17_levels
         assign level = codes_0[lane*5] ? '0 : LEVEL_WIDTH'(codes_0[lane*5+1+:4]) + LEVEL_WIDTH'(1);
@@ -294,13 +314,17 @@ module attention_row #(
       );
 
       delay_line #(
-          .WIDTH(WEIGHT_SUM_WIDTH)
+          .WIDTH(VALUE_WIDTH),
+          .DEPTH(OF_TERM)
       ) of_value (
           .clk(clk),
-          .advance(free),
-          .d(keep_0[lane] ? WEIGHT_SUM_WIDTH'(value) : '0),
-          .q(weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH])
+          .advance(1'b1),
+          .d(value),
+          .q(of_term)
       );
+
+      assign weights[(LEAVES-1+lane)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] =
+          WEIGHT_SUM_WIDTH'(of_term);
     end
 
     for (genvar leaf = LANES; leaf < LEAVES; leaf++) begin : g_none
@@ -311,16 +335,15 @@ module attention_row #(
       logic [WEIGHT_SUM_WIDTH-1:0] added;
 
       always_ff @(posedge clk) begin
-        if (free)
-          added <= weights[(2*node+1)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] +
-              weights[(2*node+2)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH];
+        added <= weights[(2*node+1)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] +
+            weights[(2*node+2)*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH];
       end
 
       assign weights[node*WEIGHT_SUM_WIDTH+:WEIGHT_SUM_WIDTH] = added;
     end
 
     always_ff @(posedge clk) begin
-      if (free && adding[OF_SUM])
+      if (adding[OF_SUM])
         weight_sum <= weights[WEIGHT_SUM_WIDTH-1:0] + (first ? '0 : weight_sum);
     end
 
@@ -337,7 +360,7 @@ module attention_row #(
         .s_axis_tdata({weight_sum, m2, n2}),
         .m_axis_tvalid(multiplier_m_axis_tvalid),
         .m_axis_tready(m_axis_tvalid && m_axis_tready),
-        .m_axis_tdata({row_m2, row_n2})
+        .m_axis_tdata({m2_row, n2_row})
     );
 
     assign start = multiplier_m_axis_tvalid && left == '0 && !m_axis_tvalid;
@@ -347,8 +370,13 @@ module attention_row #(
       else if (complete && ready) held_weight_sum <= weight_sum;
     end
 
+    // The multiplier is there a cycle before the first product, and stays: a register next to them.
+    always_ff @(posedge clk) taken_m2 <= m2_row;
+
+    assign used_m2 = taken_m2;
+
     assign tap_rows_tdata =
-        {held_row_max, held_weight_sum, row_m2, row_n2, finished[HEAD_DIM*ACC_WIDTH-1:0]};
+        {held_row_max, held_weight_sum, m2_row, n2_row, finished[HEAD_DIM*ACC_WIDTH-1:0]};
   end else begin : g_quotient
     logic [S_WIDTH-1:0] sum_row_sum, acc_row_sum, held_row_sum;
 
@@ -357,18 +385,19 @@ module attention_row #(
         .DEPTH(OF_SUM + 1)
     ) sum_beside_terms (
         .clk(clk),
-        .advance(free),
+        .advance(1'b1),
         .d(row_sum),
         .q(sum_row_sum)
     );
 
     assign ready = left == '0 && (!m_axis_tvalid || m_axis_tready);
     assign start = complete && ready;
-    assign row_m2 = m2;
-    assign row_n2 = n2;
+    assign m2_row = m2;
+    assign n2_row = n2;
+    assign used_m2 = m2;
 
     always_ff @(posedge clk) begin
-      if (free) acc_row_sum <= sum_row_sum;
+      if (adding[OF_SUM]) acc_row_sum <= sum_row_sum;
       if (!rst_n) held_row_sum <= '0;
       else if (complete && ready) held_row_sum <= acc_row_sum;
     end
@@ -388,8 +417,8 @@ module attention_row #(
         .clk(clk),
         .advance(1'b1),
         .acc(finished[channel*ACC_WIDTH+:ACC_WIDTH]),
-        .m2(row_m2),
-        .n2(row_n2),
+        .m2(used_m2),
+        .n2(n2_row),
         .zo(zo),
         .o(group_outputs[channel*O_WIDTH+:O_WIDTH])
     );
@@ -398,8 +427,12 @@ module attention_row #(
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       left <= '0;
+      turning <= 1'b0;
+      taking <= 1'b0;
       m_axis_tvalid <= 1'b0;
     end else begin
+      turning <= start || left > LEFT_WIDTH'(STAGES + 1);
+      taking <= left > LEFT_WIDTH'(1) && left <= LEFT_WIDTH'(GROUPS + 1);
       if (m_axis_tready) m_axis_tvalid <= 1'b0;
       if (start) left <= LEFT_WIDTH'(GROUPS + STAGES);
       else if (left != '0) begin
@@ -416,13 +449,13 @@ module attention_row #(
     end else if (complete && ready) begin
       held_row_max <= acc_row_max;
       finished <= (GROUPS * GROUP * ACC_WIDTH)'(accumulators);
-    end else if (left > LEFT_WIDTH'(STAGES)) begin
+    end else if (turning) begin
       finished <= (GROUPS * GROUP * ACC_WIDTH)'({finished, finished} >> (GROUP * ACC_WIDTH));
     end
   end
 
   always_ff @(posedge clk) begin
-    if (left != '0 && left <= LEFT_WIDTH'(GROUPS)) begin
+    if (taking) begin
       outputs <= (GROUPS * GROUP * O_WIDTH)'({group_outputs, outputs} >> (GROUP * O_WIDTH));
     end
   end
@@ -441,11 +474,33 @@ endmodule
 //   g_quotient_g_key_2__quantizer_of_x_in_the_middle_q,
 //   g_quotient_g_key_3__quantizer_of_x_in_the_middle_q
 // row_max within: g_row_max_multiplier: row_multiplier, left, k, divisor, remainder, quotient,
-//   m_axis_tvalid
+//   layer_n2, m_axis_tvalid
+// quotient invariant: rows <= 2 && rows == $countones(adding &
+//   {beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]})
+//   + complete + (left != 0 || m_axis_tvalid)
+// row_max invariant: rows <= 2 && rows == $countones(adding &
+//   {beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]})
+//   + complete + (g_row_max_multiplier_left != 0 || g_row_max_multiplier_m_axis_tvalid)
+// invariant: !rows[1] || (adding & (~adding + 5'd1) & ~{beside_terms_q[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH],
+//   beside_terms_g_line_g_stage_0__held[bitlog2_pkg::T_WIDTH]}) == 0
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0
+// invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
+// row_max invariant: (left == 0 && !m_axis_tvalid) || used_m2
+//   == g_row_max_multiplier_quotient[bitlog2_pkg::M2_WIDTH-1:0]
 // quotient invariant: (softmax_coding & {beside_terms_d[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_8__held[bitlog2_pkg::T_WIDTH],
 //   softmax_row_beside_code_g_line_g_stage_7__held[bitlog2_pkg::T_WIDTH],
@@ -466,27 +521,17 @@ endmodule
 //   !beside_terms_g_line_g_stage_1__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:8] == 0 &&
 //   !adding[0])) && (!adding[2] || !beside_terms_g_line_g_stage_2__held[bitlog2_pkg::T_WIDTH] ||
 //   (softmax_coding[11:9] == 0 && adding[1:0] == 0)) && (!adding[3] ||
-//   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 && adding[2:0] == 0))
-// quotient invariant: of 4 lanes: !adding[0] || codes_taken_q[#]
-//   || (bitlog2_pkg::ZERO_FLAG != 0 ? codes_taken_q[4 + 5 * #] : codes_taken_q[4 + 5 * #+:5] == 0)
+//   !beside_terms_g_line_g_stage_3__held[bitlog2_pkg::T_WIDTH] || (softmax_coding[11:10] == 0 &&
+//   adding[2:0] == 0)) && (!adding[4] ||
+//   !beside_terms_q[bitlog2_pkg::T_WIDTH] || (!softmax_coding[11] && adding[3:0] == 0))
 // quotient invariant: !complete || adding == 0
-// row_max invariant: !adding[1] || ((g_row_max_g_lane_0__of_value_q
-//   | g_row_max_g_lane_1__of_value_q | g_row_max_g_lane_2__of_value_q
-//   | g_row_max_g_lane_3__of_value_q) >> $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
-// row_max invariant: !adding[2] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
+// row_max invariant: !adding[3] || ((g_row_max_g_sum_1__added | g_row_max_g_sum_2__added)
 //   >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
-// row_max invariant: !adding[3]
+// row_max invariant: !adding[4]
 //   || (g_row_max_g_sum_0__added >> ($clog2(bitlog2_pkg::INT_MAX + 1) + 2)) == 0
-// row_max invariant: g_row_max_multiplier_left != bitlog2_pkg::M2_WIDTH + 3
-//   || (g_row_max_multiplier_k >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1
-//   && g_row_max_multiplier_k <= $clog2(bitlog2_pkg::LARGEST_WEIGHT + 1) - 1
-//   && row_n2 <= bitlog2_pkg::MAX_LAYER_N2)
-// row_max invariant: (g_row_max_multiplier_left == 0 && !g_row_max_multiplier_m_axis_tvalid)
-//   || g_row_max_multiplier_left == bitlog2_pkg::M2_WIDTH + 3
-//   || (row_n2 >= $clog2(bitlog2_pkg::INT_MAX + 1) - 1 && row_n2 <= bitlog2_pkg::MAX_N2)
 // row_max invariant: of 4 lanes: left < 4 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 //   || the(g_requantizer_#__requantizer_after_product_q)[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:0]
-//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << row_n2) >> 1
+//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << n2_row) >> 1
 // row_max invariant: of 4 lanes: left < 2 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2
 //   || $signed(the(g_requantizer_#__requantizer_rounded_3)) >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH
 //   - $clog2(bitlog2_pkg::INT_MAX + 1)) == 0
@@ -495,23 +540,20 @@ endmodule
 // row_max invariant: of 4 lanes: left < 1 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1
 //   || top(g_requantizer_#__requantizer_sum_4) || (the(g_requantizer_#__requantizer_sum_4)
 //   >> (bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
-// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: !complete
+// row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: (!complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
-//   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)
-// quotient agree: held_row_max|g_quotient_held_row_sum|finished: left != 0 || m_axis_tvalid;
+//   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)) && (first
+//   || g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT - bitlog2_pkg::INT_MAX)
+// quotient agree: held_row_max|g_quotient_held_row_sum|finished|turning|taking: left != 0
+//   || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
-//   codes_taken_q: adding[0] ? {{20{1'b1}}, 1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[19] :
-//   self[23:19] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[14] : self[18:14] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[9] : self[13:9] != 0),
-//   1'(bitlog2_pkg::ZERO_FLAG != 0 ? !self[4] : self[8:4] != 0)};
-//   g_channel_.*__v: adding[0]; .*beside_terms.*_0__held: adding[0];
-//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
-//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
-//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
-//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
-//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
-//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
+//   g_channel_.*(of_shift_q|x_1): adding[1];
+//   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_(value_q|term): adding[2];
+//   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
+//   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
+//   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
 //   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
 //   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
 //   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
@@ -520,16 +562,16 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}
-// row_max agree: held_row_max|g_row_max_held_weight_sum|finished: g_row_max_multiplier_left != 0
-//   || g_row_max_multiplier_m_axis_tvalid; beside_terms_d: softmax_coding[3];
-//   codes_taken_q|g_channel_.*__v: adding[0];
-//   .*beside_terms.*_0__held: adding[0];
-//   .*beside_terms.*_1__held: adding[1]; .*beside_terms.*_2__held: adding[2];
-//   beside_terms_q|g_quotient_sum_row_sum: adding[3];
-//   g_channel_.*of_term_q|g_row_max_g_lane_.*of_value_q: adding[1];
-//   g_channel_.*g_sum_[12]__added|g_row_max_g_sum_[12]__added: adding[2];
-//   g_channel_.*g_sum_0__added|g_row_max_g_sum_0__added: adding[3]; .*__acc|g_row_max_weight_sum:
-//   complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
+// row_max agree: held_row_max|g_row_max_held_weight_sum|finished|turning:
+//   g_row_max_multiplier_left != 0 || g_row_max_multiplier_m_axis_tvalid;
+//   taking: left != 0 || m_axis_tvalid; beside_terms_d: softmax_coding[3];
+//   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
+//   g_channel_.*(of_shift_q|x_1): adding[1];
+//   .*beside_terms.*_1__held|g_row_max_g_lane_.*of_value.*_0__held: adding[1];
+//   .*beside_terms.*_2__held|g_channel_.*of_term_q|g_row_max_g_lane_.*of_(value_q|term): adding[2];
+//   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
+//   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
+//   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
 //   .*g_requantizer_.*after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 //   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 2){1'b1}},
 //   {($clog2(bitlog2_pkg::INT_MAX + 1) - 2){1'b0}}, {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}};
@@ -548,5 +590,5 @@ endmodule
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
-//   bitlog2_pkg::O_WIDTH))}; g_row_max_multiplier_quotient|n2_row: 1
+//   bitlog2_pkg::O_WIDTH))}; used_m2: left != 0
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)

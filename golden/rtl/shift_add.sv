@@ -55,6 +55,8 @@ module shift_add #(
         .OCTAVE_LEVELS(OCTAVE_LEVELS),
         .ZERO_FLAG(ZERO_FLAG)
     ) lane (
+        .clk(1'b0),
+        .advance(1'b0),
         .nibble(nibble),
         .flag(flag),
         .v(v[channel*V_WIDTH+:V_WIDTH]),

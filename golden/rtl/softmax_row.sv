@@ -564,7 +564,6 @@ endmodule
 //   && (loading != 0 || write_index == 0))
 // invariant: state[0] ? count <= read_last : state == 2 ? count <= 3 : count == 0
 // row_max invariant: state == 0 || state == 3
-// row_max invariant: !loading[0] || top(.*load_0__of_beat_q)
 // row_max invariant: of 4 lanes: !loading[1] ||
 //   the(.*load_#__requantizer_after_product_q)[bitlog2_pkg::PRODUCT_WIDTH-1:0]
 //   <= (1 << bitlog2_pkg::MAX_N) >> 1
@@ -621,6 +620,30 @@ endmodule
 //   || !((entry[8] == write_bank && entry[7:0] < write_index)
 //   || (waiting && entry[8] != write_bank && entry[7:0] <= last_index)
 //   || (state != 0 && entry[8] == read_bank && entry[7:0] <= read_last))
+// invariant: (!loading[0] || top(.*load_0__of_beat_q))
+//   && (!loading[1] || top(.*load_0__beside_t_.*_0__held))
+//   && (!loading[2] || top(.*load_0__beside_t_.*_1__held))
+//   && (!loading[3] || top(.*load_0__beside_t_.*_2__held))
+//   && (!loading[4] || top(.*load_0__beside_t_q)) && (!loading[5] || top(.*load_0__of_t_q))
+//   && (!loading[6] || the(.*beside_tree_.*_0__held)[bitlog2_pkg::T_WIDTH + 1])
+//   && (!loading[7] || the(.*written)[bitlog2_pkg::T_WIDTH + 1])
+// invariant: buffer[bitlog2_pkg::T_WIDTH + 1]
+//   || !((entry[8] == write_bank && entry[7:0] < write_index)
+//   || (waiting && entry[8] != write_bank && entry[7:0] <= last_index)
+//   || (state != 0 && entry[8] == read_bank && entry[7:0] <= read_last))
+// invariant: (!coding[0] || read[bitlog2_pkg::T_WIDTH + 1])
+//   && (!coding[1] || held[bitlog2_pkg::T_WIDTH + 1])
+//   && (!coding[2] || top(.*key_0__beside_code_.*_0__held))
+// quotient invariant: (!coding[3] || top(.*key_0__beside_code_.*_1__held))
+//   && (!coding[4] || top(.*key_0__beside_code_.*_2__held))
+//   && (!coding[5] || top(.*key_0__beside_code_.*_3__held))
+//   && (!coding[6] || top(.*key_0__beside_code_.*_4__held))
+//   && (!coding[7] || top(.*key_0__beside_code_.*_5__held))
+//   && (!coding[8] || top(.*key_0__beside_code_.*_6__held))
+//   && (!coding[9] || top(.*key_0__beside_code_.*_7__held))
+//   && (!coding[10] || top(.*key_0__beside_code_.*_8__held))
+//   && (!coding[11] || top(.*key_0__beside_code_q))
+// row_max invariant: !coding[3] || top(.*key_0__beside_code_q)
 // quotient invariant: of 4 lanes: (!(coding[0] || g_quotient_summing[0])
 //   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!(coding[1]
 //   || g_quotient_summing[1])
@@ -652,6 +675,7 @@ endmodule
 //   buffer: (entry[8] == write_bank && entry[7:0] < write_index) || (waiting &&
 //   entry[8] != write_bank && entry[7:0] <= last_index) || (state != 0 && entry[8] == read_bank &&
 //   entry[7:0] <= read_last) ? of 4 lanes: {1, 1, *self[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 1]};
+//   .*load_#__of_beat_q: loading[0] ? {1, *top(self)};
 //   .*g_load_.*beside_t.*_0__held: loading[1]; .*g_load_.*beside_t.*_1__held: loading[2];
 //   .*g_load_.*beside_t.*_2__held: loading[3]; .*g_load_.*beside_t_q: loading[4];
 //   .*load_#__.*(after_product_q|bias_beside.*_0__held):

@@ -76,7 +76,7 @@ module lanes_tb #(
   integer cases, wrong;
 
   shift_add_lane #(.V_WIDTH(4), .ACC_WIDTH(ACC_WIDTH), .HALF(HALF), .ZERO_FLAG(ZERO_FLAG))
-  shift_add (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(shifted));
+  shift_add (.clk(1'b0), .advance(1'b0), .nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(shifted));
   value_multiply_lane #(.V_WIDTH(4), .ACC_WIDTH(ACC_WIDTH), .HALF(HALF), .ZERO_FLAG(ZERO_FLAG))
   multiply (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(multiplied));
   code_multiply_lane #(.V_WIDTH(4), .ACC_WIDTH(ACC_WIDTH))
@@ -109,7 +109,8 @@ module online_tb;
   online_accumulator #(.RISE_WIDTH(4)) online (
       .clk(clk), .take(take), .first(first), .nibble(nibble), .flag(flag), .v(v), .zv(zv),
       .rise(rise), .acc(acc));
-  shift_add_lane lane (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term));
+  shift_add_lane lane (.clk(1'b0), .advance(1'b0), .nibble(nibble), .flag(flag), .v(v), .zv(zv),
+      .term(term));
 
   task automatic run;
     cases = 0;

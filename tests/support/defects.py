@@ -153,7 +153,7 @@ _ARITHMETIC = (
         "code_register", "nibble off by one", "4'(level - LEVEL_WIDTH'(1))", "4'(level)"
     ),
     Defect("code_register", "missing zero flag", "assign flag = zero;", "assign flag = 1'b0;"),
-    Defect("shift_add_lane", "shift off by one", "<<< level[4:1]", "<<< level[4:1] <<< 1"),
+    Defect("shift_add_lane", "shift off by one", "shift = level[4:1]", "shift = level[4:1] + 4'd1"),
     Defect("shift_add_lane", "quarter for half", "shifted >>> 1", "shifted >>> 2"),
     Defect("shift_add_lane", "half bit of level 1", "level[0] && level[4:1] != '0", "level[0]"),
     Defect("output_requantizer", "no zero point", ".zo(zo)", ".zo('0)"),
@@ -212,8 +212,8 @@ _STREAMS = (
         "attention_row", "rows run together", "first <= sum_last;", "first <= 1'b0;"
     ),
     Defect(
-        "attention_row", "hang", "code_ready = s_axis_v_tvalid && free",
-        "code_ready = s_axis_v_tvalid && free && !code_last",
+        "attention_row", "hang", "code_ready = s_axis_v_tvalid && room",
+        "code_ready = s_axis_v_tvalid && room && !code_last",
     ),
 )  # fmt: skip
 
@@ -243,8 +243,7 @@ _ROW_MAX = tuple(
          ".mask(mask),\n          .d(d),\n          .level", ".mask(1'b0), .d(d), .level"),
         ("attention_row", "row not held while it is divided",
          "if (complete && ready) begin", "if (complete) begin"),
-        ("attention_row", "accumulators free too early",
-         "free = !complete || ready", "free = 1'b1"),
+        ("attention_row", "room for a third row", "room = !rows[1]", "room = !(&rows)"),
         ("attention_row", "weights of rows run together",
          "(first ? '0 : weight_sum)", "weight_sum"),
     )

@@ -514,9 +514,10 @@ class _MutationRun:
         for mutant, proof in zip(left, prover.prove(left), strict=True):
             verdict: Verdict = _verdict(subject, prover, proof)
             inputs = proof.counterexample
-            if verdict == "undetermined":
+            if verdict == "undetermined" or (verdict == "gap" and prover.has_state):
                 seeds = range(self.seed + 1, self.seed + 1 + _OTHER_SEEDS)
-                verdict, inputs = told_by_pauses(bench, mutant.number, seeds)
+                told = told_by_pauses(bench, mutant.number, seeds)
+                verdict, inputs = (verdict, inputs) if told[0] == "undetermined" else told
             found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
         return found
 

@@ -1,9 +1,9 @@
 """The claim about `attention_row`: its accumulators and requantizers, for rows of any length.
 
-`softmax_row` is left out: its codes are any stream of rows, as its own claims have them. Beats
-stand in a chain on the way to the accumulators, as in `row_chain`; behind it one row is complete,
-and one in the requantizers. What refutes this claim is a state within the invariant, and an edge
-that leaves it.
+`softmax_row` is left out: its codes are any stream of rows, as its own claims have them, where a
+lane without a key has the code of level 0. Beats stand in a chain on the way to the accumulators,
+as in `row_chain`, and move on at every edge; behind it one row is complete, and one in the
+requantizers. What refutes this claim is a state within the invariant, and an edge that leaves it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,15 +60,11 @@ class Rows:
         parameters = {"LANES": LANES, "HEAD_DIM": CHANNELS, "REQUANTIZERS": REQUANTIZERS}
         (net,) = setting.variants("attention_row", [parameters], ["softmax"])
         self.net = net
-        self.moving = z3.Bool("the accumulators take")
-        free = net.variable("free")
-        self.free, cuts = self.moving == free, [(free, self.moving)]
-        self.now, self.then = View(net, cuts), View(net, cuts, after=True)
-        self.cuts = cuts
+        self.now, self.then = View(net, []), View(net, [], after=True)
         self.last = net["adding"].size() - 1
         self.ghost, self.ghost_then = self._ghost(""), self._ghost("'")
-        self.fire = both(self.now, "code_valid", "s_axis_v_tvalid", "free")
-        self._name_contents(free)
+        self.fire = both(self.now, "code_valid", "s_axis_v_tvalid", "room")
+        self._name_contents()
 
     def _ghost(self, mark: str) -> Ghost:
         like = Position(z3.BitVec("row", ROW), z3.BitVec("beat", BEAT))
@@ -77,10 +73,10 @@ class Rows:
         }
         return Ghost(places, z3.BitVec(f"row out{mark}", ROW))
 
-    def _name_contents(self, free: z3.ExprRef) -> None:
+    def _name_contents(self) -> None:
         """Find the pipelines, and name what a beat and a row have."""
         net = self.net
-        wires = ["codes", "keep", "s_axis_v_tdata"]
+        wires = ["codes", "s_axis_v_tdata"]
         word = z3.Concat(*(net[name] for name in wires))
         of_row = net["row_max"] if self.row_max else z3.Concat(net["row_max"], net["row_sum"])
         sums = net["accumulators"]
@@ -100,9 +96,8 @@ class Rows:
         beside = z3.Concat(net["code_last"], of_row)
         contents = z3.Concat(self.last_symbol, self.row_symbol)
         entered += [(*each, 0) for each in carried(beside, contents)]
-        runs = [(free, z3.BoolVal(True))]
         self.fixed = [net.variable(name) for name in ("zv", "zo", "m2", "n2")]
-        self.way = pipeline(net, entered, self.fixed, runs, self.last + 2)
+        self.way = pipeline(net, entered, self.fixed, [], self.last + 2)
 
     def valid(self, view: View) -> list[z3.BoolRef]:
         """Return which places hold a beat."""
@@ -137,7 +132,7 @@ class Rows:
         """Return that the registers beside a place hold the contents of its beat."""
         at = self.of(view).places[place]
         same = [
-            (z3.substitute(each.after, *self.cuts) if view.after else each.now)
+            (each.after if view.after else each.now)
             == self.content(each.content, at, after=view.after)
             for each in self.way
             if each.stage == place + 1
@@ -191,7 +186,14 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
     at, complete = ghost.places[parts_.last], view.on("complete")
     under_way = number(parts_.busy(view), ROW) + number(complete, ROW)
     sums, before = parts_.summed(view), at.row - 1
+    valid, counted = view["adding"], under_way
+    for place, there in enumerate(parts_.valid(view)):
+        counted += number(z3.And(there, parts_.ends(view, place)), ROW)
+    ends = z3.Concat(*(number(parts_.ends(view, i), 1) for i in range(parts_.last, -1, -1)))
     facts = [
+        number(view["rows"], ROW) == counted,
+        z3.ULE(view["rows"], 2),
+        z3.Implies(view["rows"] == 2, valid & -valid & ~ends == 0),
         at.row == ghost.out + under_way,
         view.on("first") == (at.beat == 0),
         z3.Implies(complete, at.beat == 0),
@@ -200,11 +202,14 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
         z3.Implies(complete, numbers(parts_, view, "acc") == parts_.of_row(before)),
         z3.Or(z3.Not(view.on("m_axis_tvalid")), view["left"] == 0),
         z3.ULE(view["left"], GROUPS + STAGES),
+        view.on("turning") == z3.UGT(view["left"], STAGES),
+        view.on("taking") == z3.And(view["left"] != 0, z3.ULE(view["left"], GROUPS)),
     ]
     if parts_.row_max:
         idle = z3.And(view["left"] == 0, z3.Not(view.on("m_axis_tvalid")))
         result = view.on(f"{_MULTIPLIER}.m_axis_tvalid")
         facts += [z3.Or(idle, result), z3.Or(z3.Not(result), view[f"{_MULTIPLIER}.left"] == 0)]
+        facts.append(z3.Or(idle, view["used_m2"] == view["m2_row"]))
     return facts
 
 
@@ -222,11 +227,9 @@ def given(parts_: Rows, argument: Argument) -> None:
         for place in range(last + 1):
             passed = at[place].then(parts_.valid(view)[place], parts_.ends(view, place))
             argument.let(f"link{mark} {place - 1}", at[place - 1].same(passed))
-    added_ = z3.And(parts_.moving, parts_.valid(parts_.now)[last])
-    tail = ghost.places[last].then(added_, parts_.ends(parts_.now, last))
+    tail = ghost.places[last].then(parts_.valid(parts_.now)[last], parts_.ends(parts_.now, last))
     argument.let("added", then.places[last].same(tail))
     argument.let("run", parts_.net["rst_n"] == 1)
-    argument.let("free", parts_.free)
     entry, (word, of_row) = ghost.places[-1], parts_.inputs
     is_last = entry.beat == parts_.length(entry.row)
     argument.let("entered", z3.Implies(parts_.fire, z3.And(
@@ -247,24 +250,20 @@ def accumulate(parts_: Rows, argument: Argument) -> Iterator[Holds]:
     given(parts_, argument)
     now, ghost, then, last = parts_.now, parts_.ghost, parts_.ghost_then, parts_.last
     for place in range(last, -1, -1):
-        behind = ghost.places[place - 1].where(parts_.moving, ghost.places[place])
         using = ["added", f"link {place - 1}"] if place == last else [
             f"moved {place + 1}", f"link {place}", f"link {place - 1}", f"link' {place}"
         ]  # fmt: skip
-        goal = then.places[place].same(behind)
+        goal = then.places[place].same(ghost.places[place - 1])
         yield argument.show(f"moved {place}", goal, "run", *using)
     entry = ghost.places[-1]
     goal = then.places[-1].same(entry.then(parts_.fire, now.on("code_last")))
-    yield argument.show("moved -1", goal, "run", "moved 0", "link -1", "link' -1", "free")
+    yield argument.show("moved -1", goal, "run", "moved 0", "link -1", "link' -1")
     within = parts_.within(then.places[-1])
     yield argument.show("entry'", within, "moved -1", "entry", "entered")
     for place in range(last + 1):
-        before = [f"place {place - 1}"] if place else ["entered", "entry", "free"]
+        before = [f"place {place - 1}"] if place else ["entered", "entry"]
         goal = parts_.hold(parts_.then, place)
-        using = ["run", "held", f"moved {place}"]
-        yield argument.show(f"place {place} moves", goal, *using, *before, when=parts_.moving)
-        yield argument.show(f"place {place} stands", goal, *using, f"place {place}",
-                            when=z3.Not(parts_.moving))  # fmt: skip
+        yield argument.show(f"place' {place}", goal, "run", "held", f"moved {place}", *before)
 
 
 def adds(parts_: Rows, argument: Argument) -> Iterator[Holds]:
@@ -281,11 +280,10 @@ def adds(parts_: Rows, argument: Argument) -> Iterator[Holds]:
     known = parts_.sums(at.row, at.beat) == added(terms, before, parts_.widths())
     argument.let("sums", z3.Implies(valid, known))
     argument.let("rows", *rows(parts_, now))
-    using = ["run", "rows", "taken", "free", "sums", "terms of a beat",
+    using = ["run", "rows", "taken", "sums", "terms of a beat",
              f"place {last}", f"moved {last}", f"link {last - 1}"]  # fmt: skip
     for count, goal in enumerate(rows(parts_, parts_.then)):
-        for what, case in (("moves", parts_.moving), ("stands", z3.Not(parts_.moving))):
-            yield argument.show(f"rows {count} {what}", goal, *using, when=case)
+        yield argument.show(f"rows {count}", goal, *using)
 
 
 class Requantizers:
@@ -303,7 +301,7 @@ class Requantizers:
         net, self.bits = parts_.net, parts_.setting.config.width("acc")
         self.fixed = [
             each
-            for name in ("row_m2", "row_n2", "zo")
+            for name in ("used_m2", "n2_row", "zo")
             for each in variables(z3.simplify(net[name]))
         ]
         group = z3.Extract(REQUANTIZERS * self.bits - 1, 0, net["finished"])
@@ -317,8 +315,7 @@ class Requantizers:
         taken, net = self.parts.then["outputs"], self.parts.net
         bits = REQUANTIZERS * self.parts.setting.config.width("o")
         top = z3.Extract(taken.size() - 1, taken.size() - bits, taken)
-        one = z3.BitVecVal(1, net["left"].size())
-        taking = z3.simplify(z3.substitute(top, *carried(net["left"], one)))
+        taking = z3.simplify(z3.substitute(top, *carried(net["taking"], z3.BitVecVal(1, 1))))
         return replace_wires(taking, self.way)
 
     def accumulators(self, view: View) -> z3.BitVecRef:
@@ -342,9 +339,7 @@ class Requantizers:
         """Return multiplier, shift and zero point after the edge."""
         edges = {now.get_id(): after for now, after in self.parts.net.edges()}
         return [
-            z3.substitute(edges[each.get_id()], *self.parts.cuts)
-            if each.get_id() in edges
-            else self.parts.net.next_input(each)
+            edges[each.get_id()] if each.get_id() in edges else self.parts.net.next_input(each)
             for each in self.fixed
         ]
 
@@ -368,7 +363,7 @@ class Requantizers:
         for each in self.way:
             group = GROUPS + STAGES - each.stage - left
             if left and 0 <= group < GROUPS:
-                held = z3.substitute(each.after, *self.parts.cuts) if view.after else each.now
+                held = each.after if view.after else each.now
                 facts.append(held == self.at(each.content, view, group))
         if left <= GROUPS:
             done = self.outputs(view, GROUPS - left)
@@ -407,11 +402,11 @@ def requantize(parts_: Rows, argument: Argument) -> Iterator[Holds]:
         for source, what, case in cases:
             if source in sources:
                 yield argument.show(
-                    f"{cycles} cycles are left{what}", goal, "run", "rows", "taken", "free",
+                    f"{cycles} cycles are left{what}", goal, "run", "rows", "taken",
                     f"left {source}", when=z3.And(now["left"] == source, case),
                 )  # fmt: skip
         others = z3.And(*(now["left"] != source for source in sources))
-        yield argument.show(f"{cycles} cycles are left", goal, "run", "rows", "free", when=others)
+        yield argument.show(f"{cycles} cycles are left", goal, "run", "rows", when=others)
     size = CHANNELS * parts_.setting.config.width("o")
     codes = z3.Concat(*(own.at(own.codes, now, group) for group in reversed(range(GROUPS))))
     goal = now["m_axis_tdata"] == z3.Extract(size - 1, 0, codes)
@@ -422,7 +417,13 @@ def edges(parts_: Rows, argument: Argument) -> Iterator[Holds]:
     """Reset empties it, an output waits, and codes and values are taken together."""
     now, then, net = parts_.now, parts_.then, parts_.net
     valid = [z3.Not(each) for each in parts_.valid(then)]
-    empty = [*valid, then["left"] == 0, z3.Not(then.on("m_axis_tvalid")), then.on("first")]
+    empty = [
+        *valid,
+        then["rows"] == 0,
+        then["left"] == 0,
+        z3.Not(then.on("m_axis_tvalid")),
+        then.on("first"),
+    ]
     goal = z3.And(*empty, z3.Not(then.on("complete")), z3.Not(parts_.busy(then)))
     yield Holds("after reset nothing is under way", goal, [net["rst_n"] == 0])
     waits = z3.And(now.on("m_axis_tvalid"), z3.Not(now.on("m_axis_tready")))
@@ -431,14 +432,14 @@ def edges(parts_: Rows, argument: Argument) -> Iterator[Holds]:
     values = both(now, "s_axis_v_tvalid", "s_axis_v_tready")
     codes = both(now, "code_valid", "code_ready")
     goal = z3.And(values == parts_.fire, codes == parts_.fire)
-    yield argument.show("codes and values are taken together", goal, "free")
+    yield argument.show("codes and values are taken together", goal)
     if parts_.row_max:
         word = z3.Concat(now["g_row_max.weight_sum"], now["m2"], now["n2"])
         goal = z3.And(
             now[f"{_MULTIPLIER}.s_axis_tdata"] == word,
             now[f"{_MULTIPLIER}.s_axis_tvalid"] == now["complete"],
             now["ready"] == now[f"{_MULTIPLIER}.s_axis_tready"],
-            z3.Concat(now["row_m2"], now["row_n2"]) == now[f"{_MULTIPLIER}.m_axis_tdata"],
+            z3.Concat(now["m2_row"], now["n2_row"]) == now[f"{_MULTIPLIER}.m_axis_tdata"],
         )
         yield argument.show("a complete row is given to the row multiplier", goal)
 
@@ -460,12 +461,13 @@ def pages(parts_: Rows) -> Iterator[Holds]:
         fixed: list[z3.BoolRef] = []
         for lane in range(LANES):
             wire = parts_.net[name.format(lane)]
-            free = z3.BitVec(f"term {lane}", bits)
+            free = z3.BitVec(f"term {lane}", wire.size())
             parts_of_it = carried(wire, free)
             pairs = [(known[x.get_id()], own) for x, own in parts_of_it if x.get_id() in known]
             fixed += [own == value for value, own in pairs if z3.is_bv_value(value)]
             cuts = [each for each in pairs if not z3.is_bv_value(each[0])]
-            root, total = z3.substitute(root, *cuts), total + free
+            root = z3.substitute(root, *cuts)
+            total += z3.ZeroExt(bits - wire.size(), free)
             yield term(parts_, name, lane, place // acc)
         what = name.format("i")
         yield Holds(f"{what}: the sum of a beat", root == total, fixed, {"sum": root})
@@ -474,9 +476,7 @@ def pages(parts_: Rows) -> Iterator[Holds]:
 def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
     """Return what a lane adds to a channel, or behind the channels to the weight sum."""
     config, scheme, net = parts_.setting.config, parts_.setting.scheme, parts_.net
-    code_, keep, level = (
-        z3.BitVec(x, bits) for x, bits in (("code", 5), ("keep", 1), ("level", 5))
-    )
+    code_, level = z3.BitVec("code", 5), z3.BitVec("level", 5)
     v = z3.BitVec("v", config.v_bits)
 
     def fields(own: z3.BitVecRef, count: int, place: int) -> list[z3.BitVecRef]:
@@ -484,23 +484,22 @@ def term(parts_: Rows, name: str, lane: int, channel: int) -> Holds:
         return [own if i == place else z3.FreshConst(own.sort()) for i in each]
 
     values = fields(v, LANES * CHANNELS, lane * CHANNELS + channel)
-    word = z3.Concat(*fields(code_, LANES, lane), *fields(keep, LANES, lane), *values)
+    word = z3.Concat(*fields(code_, LANES, lane), *values)
     found = replace_wires(net[name.format(lane)], parts_.way)
     found = z3.simplify(z3.substitute(found, (parts_.symbol, word)))
     nibble, flag = code(unsigned(level), scheme)
     given_ = [z3.ULE(unsigned(level), scheme.top_level), unsigned(code_) == 2 * nibble + flag]
     x = unsigned(v) - unsigned(net["zv"]) if channel < CHANNELS else integer(1)
     weights = ((unsigned(level) == i, value * x) for i, value in enumerate(scheme.values))
-    page = z3.If(keep == 1, choose(weights, integer(0)), integer(0))
-    shown = {"level": level, "keep": keep, "v": v, "term": found}
-    goal = found == low(page, found.size())
+    shown = {"level": level, "v": v, "term": found}
+    goal = found == low(choose(weights, integer(0)), found.size())
     return Holds(f"lane {lane}, channel {channel}: the term", goal, given_, shown)
 
 
 def outputs(parts_: Rows) -> Iterator[Holds]:
     """Each o of a group (BL2-OUT-01, -02), cut at the product."""
     own, config = Requantizers(parts_), parts_.setting.config
-    m2, n2, zo = (parts_.now[name] for name in ("row_m2", "row_n2", "zo"))
+    m2, n2, zo = (parts_.now[name] for name in ("used_m2", "n2_row", "zo"))
     for place in range(REQUANTIZERS):
         o = z3.simplify(part(own.codes, place, config.width("o"), 0, config.width("o")))
         acc = part(own.symbol, place, own.bits, 0, own.bits)

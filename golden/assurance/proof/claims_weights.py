@@ -274,9 +274,9 @@ def weight_sum(setting: Setting) -> Iterator[Holds]:
 def row_multiplier(setting: Setting) -> Iterator[Holds]:
     """`row_multiplier`: its division by induction over the steps, then its rounding.
 
-    Beside the module: D, the divisor; X, the dividend after the steps so far; P = D * quotient,
-    which a step makes 2 * P, plus D with a quotient bit. The invariant is X = 2 * P + remainder,
-    remainder < 2 * D.
+    Beside the module: D, the divisor; X, the dividend after the steps so far; Q, the quotient's
+    bits that are found, the lowest ones of its register; P = D * Q, which a step makes 2 * P, plus
+    D with a quotient bit. The invariant is X = 2 * P + remainder, remainder < 2 * D.
     """
     config, net = setting.config, setting.terms("row_multiplier")
     bits, n2_bits = config.m2_bits, config.width("n2_row")
@@ -297,46 +297,48 @@ def row_multiplier(setting: Setting) -> Iterator[Holds]:
         unsigned(net.after("divisor")) == w,
         unsigned(net.after("k")) == k,
         unsigned(net.after("remainder")) == m2 << (wide - bits),
-        unsigned(net.after("quotient")) == 0,
-        unsigned(net.after("n2_row")) == n2,
+        unsigned(net.after("layer_n2")) == n2,
     )
     legal = setting.assumed("row_multiplier", weight_sum=w, m2=m2, n2=n2)
     yield edge("a word is taken, X = M2 * 2^(W-B)", begun, [*taken, *legal, m2 >= 1])
     D, quotient, remainder = (unsigned(net[n]) for n in ("divisor", "quotient", "remainder"))
-    held_k, held_n2 = unsigned(net["k"]), unsigned(net["n2_row"])
+    held_k, held_n2 = unsigned(net["k"]), unsigned(net["layer_n2"])
     normalized = z3.And(
         after == left - 1,
         unsigned(net.after("divisor")) == D << (wide - 1 - held_k),
         z3.ULT(remainder, 2 * unsigned(net.after("divisor"))),
         net.after("remainder") == net["remainder"],
-        net.after("quotient") == net["quotient"],
         unsigned(net.after("n2_row")) == held_n2 + held_k,
     )
     given = [net["rst_n"] == 1, left == steps, z3.LShR(D, held_k) == 1]
     given += [z3.ULT(remainder, 1 << wide), z3.ULE(held_n2 + held_k, config.max_n2)]
     yield edge("the leading one goes to the top: D = w * 2^(W-1-k)", normalized, given)
-    X, P = z3.BitVec("X", 64), z3.BitVec("P", 64)
+    X, P, Q = (z3.BitVec(name, 64) for name in ("X", "P", "Q"))
+    found = steps - 1 - left
     bit = z3.If(z3.UGE(remainder, D), integer(1), integer(0))
     most = integer(1) << (wide + bits + 2)
     state = [net["rst_n"] == 1, z3.ULT(remainder, 2 * D), z3.ULE(P, most), 2 * P + remainder == X]
+    state.append(quotient & ((integer(1) << found) - 1) == Q)
     grown = 2 * P + z3.If(bit == 1, D, integer(0))
     divided = z3.And(
         after == left - 1,
         2 * grown + unsigned(net.after("remainder")) == 2 * X,
         z3.ULT(unsigned(net.after("remainder")), 2 * D),
         unsigned(net.after("divisor")) == D,
-        unsigned(net.after("quotient")) == (2 * quotient + bit) & ((2 << bits) - 1),
+        unsigned(net.after("quotient")) & ((integer(2) << found) - 1) == 2 * Q + bit,
         net.after("n2_row") == net["n2_row"],
     )
     yield edge("a step divides", divided, [*state, left >= 2, left < steps])
     rounded = z3.And(
         after == 0,
         net.after("m_axis_tvalid") == 1,
-        unsigned(net.after("quotient")) == z3.LShR(quotient + 1, 1),
+        unsigned(net.after("quotient")) == z3.LShR(Q + 1, 1),
         net.after("n2_row") == net["n2_row"],
     )
     yield edge(
-        "the last step rounds", rounded, [net["rst_n"] == 1, left == 1, z3.ULT(quotient, 2 << bits)]
+        "the last step rounds",
+        rounded,
+        [net["rst_n"] == 1, left == 1, quotient & ((integer(1) << found) - 1) == Q],
     )
     held = [net["rst_n"] == 1, left == 0, net["m_axis_tvalid"] == 1, net["m_axis_tready"] == 0]
     same = z3.And(

@@ -25,7 +25,9 @@ module lane_accumulator #(
   logic signed [ACC_WIDTH-1:0] term;
 
   if (KIND == 0) begin : g_shift_add
-    shift_add_lane lane (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term));
+    shift_add_lane lane (
+        .clk(1'b0), .advance(1'b0), .nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term)
+    );
   end else if (KIND == 1) begin : g_value
     value_multiply_lane lane (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term));
   end else begin : g_code

@@ -24,7 +24,9 @@ module online_accumulator #(
 );
   logic signed [ACC_WIDTH-1:0] term, rescaled;
 
-  shift_add_lane lane (.nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term));
+  shift_add_lane lane (
+      .clk(1'b0), .advance(1'b0), .nibble(nibble), .flag(flag), .v(v), .zv(zv), .term(term)
+  );
 
   assign rescaled = acc >>> rise;
 
