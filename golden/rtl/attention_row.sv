@@ -394,7 +394,7 @@ module attention_row #(
     assign start = complete && ready;
     assign m2_row = m2;
     assign n2_row = n2;
-    assign used_m2 = m2;
+    assign used_m2 = m2_row;
 
     always_ff @(posedge clk) begin
       if (adding[OF_SUM]) acc_row_sum <= sum_row_sum;
