@@ -169,7 +169,8 @@ class Table:
     def _table(self) -> Columns:
         """The columns of the rows, by the widest cells that are to be expected."""
         seed, published = ["1000"] * self._seeds, ["81.39"] * bool(self._published)
-        first = ["x" * self._width, "5b", *seed, "100.00 [99.99, 100.00]"]
+        label = max(self._labels.values(), key=len)
+        first = [label, "5b", *seed, "100.00 [99.99, 100.00]"]
         widest = [*first, *published, "100.00", "100.00", "1000.0", "100,000"]
         sides = "<>" + ">" * self._seeds + "<" + ">" * (len(widest) - 3 - self._seeds)
         return Columns([self._head, widest], sides)
