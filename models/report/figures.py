@@ -173,7 +173,7 @@ def _curves(family: str) -> Iterator[tuple[str, Any, Any]]:
             code.delta.fill_(1.0)
             decoded = code(shares)
             corners = (decoded.diff() != 0).nonzero().flatten()
-            kept = torch.cat([corners, corners + 1, torch.tensor([0, len(shares) - 1])]).unique()
+            kept = sorted({0, len(shares) - 1, *corners.tolist(), *(corners + 1).tolist()})
             yield f"Sqrt2_{levels}", shares[kept].tolist(), decoded[kept].tolist()
 
 

@@ -18,7 +18,7 @@ from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
 from .answers import answer_tables
 from .drawing import COLOURS, Picture, require_format
 from .figures import accuracy, errors, full_label, histograms, pareto, ranges, transfer_curves
-from .tables import CODE, TEXT, Table
+from .tables import CODE, TEXT, Table, Value
 
 _HERE = Path(__file__).parent
 #: What sorts tables, as it was published: ORIGIN.md there.
@@ -302,12 +302,13 @@ def _pairs(results: Sequence[Result]) -> Section:
         forms |= {f"{measure}: points": "+.2f", f"{measure}: p": ".2g"}
     rows = []
     for pair in (x for result in results for x in result.comparisons if x.significant):
-        row = [pair.model, f"{pair.b.arithmetic}, {pair.b.form}", pair.scheme_a, pair.b.scheme]
+        how = f"{pair.b.arithmetic}, {pair.b.form}"
+        row: list[Value] = [pair.model, how, pair.scheme_a, pair.b.scheme]
         for paired in (pair.top1, pair.agreement):
-            values = (None,) * 4
-            if paired is not None:
-                values = (paired.only_a, paired.only_b, paired.difference, paired.holm)
-            row += values
+            if paired is None:
+                row += [None] * 4
+            else:
+                row += [paired.only_a, paired.only_b, paired.difference, paired.holm]
         rows.append(tuple(row))
     table = Table("pairs", "Pairs that differ", forms, tuple(rows))
     sentences = [each for result in results for each in significance(result.comparisons)]
