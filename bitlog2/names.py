@@ -275,3 +275,5 @@ LIMIT_SECONDS = 900
 MOST_MUTANTS = 200
 #: Which attention registers go into a cell's digest.
 DIGESTS = ("none", "codes", "all")
+#: Forms of a figure's file. PGF is made with LaTeX, which says how wide texts are.
+FIGURE_FORMATS = ("svg", "pdf", "pgf")

@@ -28,6 +28,7 @@ COMMANDS = {
         "which images two runs see differently, and where their registers part",
     ),
     "sweep": ("sweep:app", "accuracy, error and cost over choices of the hardware"),
+    "estimate": ("estimate:app", "cycles, images per second and memory of a model's attention"),
     "export": ("export:app", "parameters and integer codes of a model's layers, .mem and .npz"),
     "lower": ("lower:app", "a calibrated model as a program of integers, from pixels to logits"),
     "run": ("run:app", "logits of a lowered program on images, in integers, without torch"),

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+from bitlog2.names import FIGURE_FORMATS
+
+from .options import refuse
 from .terminal import command, progress, show, write_json
-from .values import CheckThreads, Json, output_file, value
+from .values import CheckThreads, Json, comma_list, one_of, output_file, value
 
 Run = Annotated[Path, value(help="folder of a run")]
 
@@ -48,37 +51,57 @@ def report(
     /,
     *more: Path,
     out: Annotated[Path | None, value(output_file)] = None,
+    figures: Path | None = None,
+    format: Annotated[tuple[str, ...] | None, value(comma_list(one_of(FIGURE_FORMATS)))] = None,
+    tables: Path | None = None,
     latex: Annotated[Path | None, value(output_file)] = None,
     csv: Annotated[Path | None, value(output_file)] = None,
     pairs: Annotated[Path | None, value(output_file)] = None,
     vectors: Path | None = None,
+    mutation: bool = False,
 ) -> int:
-    """Draw finished runs in one file that needs nothing else.
+    """Draw finished runs: one page that needs nothing else, and files for a paper.
 
-    Accuracy, spread, comparisons, what each code does to the attention map, watermarks.
+    Accuracy, comparisons, agreement and confusion, what each code does to the attention map, ranges
+    of registers against their widths.
 
     Args:
         run: folder of a run
         more: folders of other runs
         out: the page
-        latex: the table alone
-        csv: the table alone, of quantized cells, with the agreement of predictions with the same
+        figures: folder of every figure of the page as a file
+        format: list of what figures are written as (default: svg); pgf needs LaTeX
+        tables: folder of every table of the page as CSV and Markdown
+        latex: accuracy in LaTeX with booktabs: a column per model, mean and spread over the seeds
+        csv: the table of quantized cells, with the agreement of predictions with the same
             quantization in the arithmetic attention
         pairs: schemes compared in pairs over all seeds, as CSV: McNemar's test, Holm-corrected
         vectors: show the coverage of this vector set too
+        mutation: show what mutation of the reference RTL found too
     """
-    if out is None and latex is None and csv is None and pairs is None:
-        raise ValueError("--out, --latex, --csv or --pairs FILE must be given, got none")
+    if not any((out, figures, tables, latex, csv, pairs)):
+        raise ValueError(
+            "--out, --figures, --tables, --latex, --csv or --pairs must be given, got none"
+        )
+    if figures is None:
+        refuse("without --figures", ("--format", format))
     from bitlog2.models.runs.folder import RunFolder
-    from bitlog2.models.runs.result import csv_table, latex_table, pairs_table, read_result
+    from bitlog2.models.runs.latex import latex_table
+    from bitlog2.models.runs.result import csv_table, pairs_table, read_result
     from bitlog2.sim.files import write_whole
 
     results = {path: read_result(path) for path in (run, *more)}
-    if out is not None:
-        from bitlog2.flow.report import write_page
+    if out or figures or tables:
+        from bitlog2.flow.report import report_of
 
-        write_page(out, results, vectors)
-        print(f"{out}: {sum(len(result.cells) for result in results.values())} cells")
+        found = report_of(results, vectors, mutation=mutation)
+        if out is not None:
+            write_whole(out, found.page().encode())
+            print(f"{out}: {sum(len(result.cells) for result in results.values())} cells")
+        if figures is not None:
+            print(f"{figures}: {len(found.save_figures(figures, format or ('svg',)))} files")
+        if tables is not None:
+            print(f"{tables}: {len(found.save_tables(tables))} files")
     if latex is not None:
         write_whole(latex, latex_table(list(results.values())).encode())
         print(f"{latex}: the table")
@@ -93,7 +116,8 @@ def report(
 
 REPORT_EXAMPLES = """examples:
   bitlog2 report RUN --out report.html
-  bitlog2 report RUN1 RUN2 --out report.html --vectors build/vectors
+  bitlog2 report RUN1 RUN2 --out report.html --vectors build/vectors --mutation
+  bitlog2 report RUN --figures figures --format pdf,svg --tables tables
   bitlog2 report RUN --latex table.tex"""
 
 

@@ -80,6 +80,21 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return the parser of a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = low - 1
+        if not low <= found <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}, got {text!r}")
+        return found
+
+    return parse
+
+
 def one_of(names: Collection[str]) -> Callable[[str], str]:
     """Return the parser of one of some names, which has them as `names`."""
 

@@ -23,10 +23,8 @@ FOLDERS = [Path(p.__file__).parent for p in (bitlog2.sim, bitlog2.golden, bitlog
 FOLDERS.append(Path(bitlog2.scripts.__file__).parent)
 WORKS = (
     *("--version", "--help", "selftest", "run --help", "golden --help", "golden plan --unit exp2"),
-    *(
-        f"{each} --help"
-        for each in ("evaluate", "sweep", "report", "export", "lower", "replay", "bench", "status")
-    ),
+    *(f"{each} --help" for each in ("evaluate", "sweep", "report", "estimate", "export", "lower")),
+    *(f"{each} --help" for each in ("replay", "bench", "status")),
     *(f"golden {each} --help" for each in ("emit", "run", "verify", "cosim", "cost", "proof")),
     "golden emit --out set --unit row_max --source random --count 3",
     "golden verify set",
@@ -40,6 +38,7 @@ NEEDS = {
     "compare run run": "models",
     "report run --out page.html": "models",
     "sweep --run run --vary F=4": "models",
+    "estimate --model digits": "models",
     "export digits --out layers": "models",
     "lower digits --out program": "models",
     "replay mismatch.json": "models",

@@ -16,11 +16,12 @@ from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
 from bitlog2.documents import parse, plain, render
 from bitlog2.models.report import figures as drawing
-from bitlog2.models.report import render_page
+from bitlog2.models.report import make_report
 from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
+from bitlog2.models.runs.latex import latex_table
 from bitlog2.models.runs.request import Cell, EvaluationRequest
-from bitlog2.models.runs.result import latex_table, read_result
+from bitlog2.models.runs.result import read_result
 from bitlog2.models.runs.sweep import read_gates, sweep_rows, write_gates
 from bitlog2.models.sealed import digest_of
 from bitlog2.scripts.cli import main
@@ -95,7 +96,7 @@ def read_whole_result(data: bytes, folder: Path) -> None:
     found = read_result(path)
     latex_table([found])
     sweep_rows(found)
-    render_page([found])
+    make_report([found]).page()
 
 
 def read_counts(data: bytes, folder: Path) -> None:

@@ -1,12 +1,13 @@
 """The report: one page that needs nothing else, and says what the result says."""
 
-import base64
 import csv
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import jsonschema
 import msgspec
@@ -16,10 +17,14 @@ from support.command import parsed
 from support.evaluations import run_once
 
 from bitlog2.flow.derived import SCHEMAS
-from bitlog2.models.report import Evidence, figures, render_page
+from bitlog2.flow.report import report_of
+from bitlog2.models import report as package
+from bitlog2.models.report import TEXT, Table, make_report
+from bitlog2.models.report.drawing import COLOURS, Picture, require_format
 from bitlog2.models.runs import compare
+from bitlog2.models.runs.latex import escaped, latex_table
 from bitlog2.models.runs.request import EvaluationRequest
-from bitlog2.models.runs.result import CellAnswers, Share, latex_table, read_result
+from bitlog2.models.runs.result import CellAnswers, Share, read_result
 from bitlog2.models.runs.sweep import front, rows_csv, sweep_rows
 from bitlog2.models.sealed import digest_of
 from bitlog2.scripts.cli import main
@@ -30,16 +35,43 @@ REQUEST = EvaluationRequest(
     arithmetics=("integer", "float"),
     datapaths=((("fraction_bits", 3),), (("fraction_bits", 5),)),
     seeds=(0, 1),
-    limit=16,
+    limit=8,
     batch_size=8,
     calibration_images=8,
+    check="sample",
     watermarks=True,
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-#: Writes into the title whether each picture was drawn.
+#: axe-core of npm, installed globally or in the checkout: `npm install --global axe-core`.
+AXE = [
+    file
+    for folder in ("/usr/lib", "/usr/local/lib", Path(__file__).parents[1])
+    if (file := Path(folder) / "node_modules" / "axe-core" / "axe.min.js").is_file()
+]
+#: Unfolds everything, sorts and filters, and writes into the title what came of it.
 PROBE = """<script>addEventListener("load", () => {
-  document.title = "pictures " + [...document.images].map(i => i.naturalWidth > 100).join(" ");
+  document.querySelectorAll("details").forEach(each => { each.open = true; });
+  const drawn = [...document.querySelectorAll("svg")].map(i => i.getBBox().width > 100);
+  const table = document.getElementById("cells"), head = table.tHead.rows[0].cells[1];
+  const seen = () => [...table.tBodies[0].rows].filter(row => !row.hidden);
+  const column = () => seen().map(row => row.cells[1].textContent);
+  head.click();
+  const up = column();
+  head.click();
+  const down = column(), input = table.closest("details").querySelector("input");
+  input.value = "Sqrt2 seed1";
+  input.dispatchEvent(new Event("input"));
+  const left = column().length;
+  document.title = "probe " + JSON.stringify({drawn, up, down, left});
 });</script></body>"""
+#: Writes into the title which rules of axe-core a page breaks.
+AXE_PROBE = """<script>addEventListener("load", async () => {
+  document.querySelectorAll("details").forEach(each => { each.open = true; });
+  const found = await axe.run();
+  const wrong = found.violations.map(each => [each.id, each.nodes[0].html.slice(0, 200)]);
+  document.title = "probe " + JSON.stringify({wrong, passed: found.passes.length});
+});</script></body>"""
+MUTATION = Table("mutation", "Mutation", {"module": TEXT, "gaps": ",.0f"}, (("exp2", 0),))
 
 
 @pytest.fixture(scope="module")
@@ -53,35 +85,50 @@ def result(run):
 
 
 @pytest.fixture(scope="module")
-def page(result):
-    return render_page([result], [Evidence("Mutation", ("module", "gaps"), (("exp2", "0"),))])
+def answers(run):
+    return [CellAnswers(run, cell) for cell in run.request.cells()]
+
+
+@pytest.fixture(scope="module")
+def report(result, answers):
+    return make_report([result], [MUTATION], answers=[answers], host="a machine")
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return report.page()
 
 
 class Links(HTMLParser):
-    """Collects what a page refers to."""
+    """Collects what a page refers to, and the ids that it has."""
 
     def __init__(self):
         super().__init__()
-        self.found, self.headings = [], []
+        self.found, self.ids = [], []
 
     def handle_starttag(self, tag, attrs):
         self.found += [value for name, value in attrs if name in ("src", "srcset", "href")]
+        self.found += [value[4:-1] for _, value in attrs if (value or "").startswith("url(")]
+        self.ids += [value for name, value in attrs if name == "id"]
 
 
 def test_report_needs_nothing_else(page):
     links = Links()
     links.feed(page)
-    assert len(links.found) > 10
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in links.found)
-    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", page)
+    assert len(links.found) > 100
+    assert len(set(links.ids)) == len(links.ids)
+    assert {link.removeprefix("#") for link in links.found} <= set(links.ids)
+    assert "http" not in re.sub(r"/\*!.*?\*/", "", page, flags=re.DOTALL)
 
 
 def test_report_shows_every_cell_and_its_command(page, result):
     for cell in result.cells:
-        assert page.count(f"<td>{cell.name}</td>") >= 2
+        assert page.count(f">{cell.name}<") >= 2
         assert f"{cell.top1.percent:.2f}" in page
-    for title in ("Accuracy", "Transfer curves", "Watermarks", "Spread", "Mutation"):
+    for title in ("Accuracy", "Transfer curves", "Ranges", "Agreement", "Confusion", "Mutation"):
         assert title in page
+    assert "Drawn on a machine." in page
+    assert f"torch {result.versions['torch']}" in page
 
 
 def test_report_commands_are_accepted(page):
@@ -91,47 +138,128 @@ def test_report_commands_are_accepted(page):
         assert callable(parsed(*command.split())[0])
 
 
-def test_report_of_the_same_result_has_the_same_bytes(page, result):
-    evidence = [Evidence("Mutation", ("module", "gaps"), (("exp2", "0"),))]
-    assert render_page([result], evidence) == page
+def test_report_pictures_are_drawn_once_and_take_the_colours_of_their_page(report, page):
+    pictures = re.findall("<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(pictures) == len(report.pictures) > 7
+    for picture in pictures:
+        assert "var(--ink)" in picture
+        assert not re.search("#[0-9a-f]{6}", picture)
+    for light, dark in COLOURS.values():
+        assert page.count(f": {light};") == page.count(f": {dark};") == 1
 
 
-def test_report_pictures_have_the_colours_of_their_page(page):
-    pictures = [base64.b64decode(each).decode() for each in re.findall(r"base64,([\w+/=]+)", page)]
-    on_light, on_dark = (
-        [theme.ground in each and theme.ink in each for each in pictures]
-        for theme in (figures.LIGHT, figures.DARK)
+def test_report_of_the_same_runs_has_the_same_pictures(report):
+    for picture in report.pictures[:2]:
+        assert picture.svg() == picture.svg()
+
+
+def test_report_values_are_shown_where_the_pointer_is(page, result):
+    """As titles of SVG, which need no script and are read aloud."""
+    cell = next(cell for cell in result.cells if cell.watermarks and cell.seed == 0)
+    mark = cell.watermarks["steps.1"]["t"]
+    held = f"{mark.smallest:,} to {mark.largest:,}, {mark.bits_used} of {mark.bits_provided} bits"
+    assert f"<title>t, steps.1: {held}</title>" in page
+    low, high = cell.top1.wilson95
+    top1 = f"{cell.top1.percent:.2f} % [{low:.2f}, {high:.2f}]"
+    assert re.search(rf"<title>[^<]*, seed 0: {re.escape(top1)}</title>", page)
+
+
+def test_report_agreement_and_confusion_are_those_of_the_answers(report, answers):
+    agreement = next(each for each in report.tables if each.name == "agreement-digits")
+    half, sqrt2 = (
+        [x.top1 for x in answers if x.cell.name.startswith(f"digits-{name}-float")]
+        for name in ("BitLog2_Half_17", "Sqrt2_17")
     )
-    assert len(pictures) > 10
-    assert on_light == [not each for each in on_dark]
-    assert sum(on_light) == len(pictures) / 2
-    for dark, picture in zip(on_dark, pictures, strict=True):
-        other = figures.LIGHT if dark else figures.DARK
-        assert not any(colour in picture for colour in other.colours)
+    rows = {row[1]: row for row in agreement.rows}
+    line, other = rows["BitLog2_Half_17, float W4A4"], rows["Sqrt2_17, float W4A4"]
+    shares = [100 * np.mean(a == b) for a, b in zip(half, sqrt2, strict=True)]
+    assert line[1 + other[0]] == other[1 + line[0]] == pytest.approx(np.mean(shares))
+    assert line[1 + line[0]] == pytest.approx(100 * np.mean(half[0] == half[1]))
+    assert rows["unquantized"][2] is None
+    confusion = next(each for each in report.tables if each.name == "confusion-digits-0")
+    first = answers[0]
+    for label, *counts in confusion.rows:
+        wanted = np.bincount(first.top1[first.labels == label], minlength=len(counts))
+        assert counts == wanted.tolist()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_report_opens_in_a_browser(page, tmp_path, scheme):
-    file = tmp_path / "report.html"
-    file.write_text(page.replace("</body>", PROBE), encoding="utf-8")
-    dark = ["--force-dark-mode"] if scheme == "dark" else []
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *dark]
+def test_report_tables_are_csv_and_markdown_too():
+    columns = {"name": TEXT, "points": "+.2f", "values": ",.0f"}
+    table = Table("t", "T", columns, (("a|b", 0.126, 1234), ("c", None, 0)))
+    assert table.csv() == "name,points,values\na|b,+0.13,1234\nc,,0\n"
+    assert table.markdown() == (
+        "| name | points | values |\n|---|--:|--:|\n| a\\|b | +0.13 | 1,234 |\n| c | \u2013 | 0 |\n"
+    )
+
+
+def test_report_pictures_are_files_for_a_paper(report, tmp_path):
+    accuracy = report.pictures[0]
+    for kind, first in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+        content = accuracy.save(tmp_path, kind).read_bytes()
+        assert content.startswith(first)
+        assert b"CreationDate" not in content
+        assert content == accuracy.save(tmp_path, kind).read_bytes()
+
+
+def test_report_pgf_without_latex_is_refused(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ValueError, match="format must be svg or pdf without pdflatex"):
+        require_format("pgf")
+
+
+def test_report_sorts_with_the_script_that_was_published():
+    folder = Path(package.__file__).parent / "tablesort"
+    sums = re.findall(r"^(\w{64})  (\S+)$", (folder / "ORIGIN.md").read_text(), re.MULTILINE)
+    assert {name for _, name in sums} == {each.name for each in folder.iterdir()} - {"ORIGIN.md"}
+    for digest, name in sums:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def probed(file, page, probe, *options):
+    """Return what a script at the end of a page writes into its title, in headless Chromium."""
+    file.write_text(page.replace("</body>", probe), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *options]
     options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    options += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+    options += [f"--user-data-dir={file.parent / 'profile'}", "--enable-logging=stderr"]
     done = subprocess.run(
-        [CHROMIUM, *options, "--virtual-time-budget=5000", "--dump-dom", file.as_uri()],
+        [CHROMIUM, *options, "--virtual-time-budget=60000", "--dump-dom", file.as_uri()],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=True,
     )
-    title = re.search(r"<title>pictures (.*?)</title>", done.stdout)
-    assert title is not None
-    drawn = title[1].split()
-    assert len(drawn) >= 6
-    assert set(drawn) == {"true"}
     assert ":CONSOLE" not in done.stderr
+    title = re.search(r"<title>probe (.*?)</title>", done.stdout, re.DOTALL)
+    assert title is not None
+    return json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+
+
+@pytest.mark.long
+@needs_chromium
+def test_report_draws_sorts_and_filters_in_a_browser(page, report, result, tmp_path):
+    found = probed(tmp_path / "report.html", page, PROBE)
+    assert found["drawn"] == [True] * len(report.pictures)
+    top1 = sorted(f"{cell.top1.percent:.2f}" for cell in result.cells)
+    assert found["up"] == sorted(top1, key=float)
+    assert found["down"] == found["up"][::-1]
+    assert found["left"] == 1
+
+
+@pytest.mark.long
+@needs_chromium
+@pytest.mark.skipif(not AXE, reason="no axe-core: npm install --global axe-core")
+@pytest.mark.parametrize("options", [(), ("--force-dark-mode",), ("--window-size=390,844",)])
+def test_report_is_accessible(page, tmp_path, options):
+    script = f"<script>{AXE[0].read_text(encoding='utf-8')}</script>{AXE_PROBE}"
+    found = probed(tmp_path / "report.html", page, script, *options)
+    assert found["wrong"] == []
+    assert found["passed"] > 15
+    spoilt = page.replace("<main>", '<main><img src="#"><p style="color: #bbb">pale</p>', 1)
+    found = probed(tmp_path / "spoilt.html", spoilt, script, *options)
+    assert {name for name, *_ in found["wrong"]} >= {"image-alt"}
 
 
 def test_result_follows_its_published_schema(run):
@@ -144,20 +272,61 @@ def test_result_follows_its_published_schema(run):
     assert len(list(validator.iter_errors(content))) == 1
 
 
-def test_report_latex_has_a_line_a_cell(result):
-    table = latex_table([result])
-    assert table.count(r"\\") == len(result.cells) + 1
-    assert r"BitLog2\_Half\_17" in table
-    seeds = [line.split(" & ")[4] for line in table.splitlines() if line.endswith(r"\\")]
-    assert seeds == ["seed", *("--" if c.seed is None else str(c.seed) for c in result.cells)]
+def with_top1(cell, hits, published=None):
+    return msgspec.structs.replace(cell, top1=Share.of(hits, cell.images), published_top1=published)
 
 
-def test_report_command_writes_page_and_table(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "_svg", lambda paint: "")
+def test_report_latex_has_models_as_columns_and_the_best_in_bold(result):
+    """Hits of eight images by cell: means and sample deviations by hand."""
+    hits = {"unquantized": (8,), "integer-F3": (4, 6), "integer-F5": (7, 7)}
+    hits |= {"Sqrt2_17-float": (5, 5), "BitLog2_Half_17-float": (5, 5)}
+    left = {name: list(each) for name, each in hits.items()}
+    cells = []
+    for cell in result.cells:
+        coarse = dict(cell.quantization.datapath if cell.quantization else ()).get("fraction_bits")
+        how = cell.quantization
+        name = "unquantized" if how is None else f"{how.scheme}-{how.arithmetic}"
+        name = f"integer-F{coarse}" if coarse else name
+        cells.append(with_top1(cell, left[name].pop(0), 99.5 if how is None else None))
+    table = latex_table([msgspec.structs.replace(result, cells=tuple(cells))])
+    assert table.splitlines() == [
+        r"\begin{tabular}{lllrrr}",
+        r"\toprule",
+        r"scheme & arithmetic & bits & digits & published & seeds \\",
+        r"\midrule",
+        r"unquantized & float32 &  & $100.00$ & 99.50 & -- \\",
+        r"\midrule",
+        r"BitLog2\_Half\_17 F3 & integer & W4A4 & $62.50 \pm 17.68$ & -- & 2 \\",
+        r"BitLog2\_Half\_17 F5 & integer & W4A4 & $\mathbf{87.50} \pm 0.00$ & -- & 2 \\",
+        r"\midrule",
+        r"BitLog2\_Half\_17 & float & W4A4 & $\mathbf{62.50} \pm 0.00$ & -- & 2 \\",
+        r"Sqrt2\_17 & float & W4A4 & $\mathbf{62.50} \pm 0.00$ & -- & 2 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_report_latex_escapes_names():
+    assert escaped(r"timm:a_b,c=50%\x") == r"timm:a\_b,c=50\%\textbackslash{}x"
+
+
+def test_report_command_writes_page_figures_and_tables(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Picture, "svg", lambda picture: "")
+    monkeypatch.setattr(Picture, "_drawn", lambda picture, kind: kind.encode())
     page, table = tmp_path / "r.html", tmp_path / "t.tex"
-    assert main(["report", str(run.path), "--out", str(page), "--latex", str(table)]) == 0
+    words = ["report", str(run.path), "--out", str(page), "--latex", str(table)]
+    words += ["--figures", str(tmp_path / "figures"), "--format", "pdf,svg"]
+    assert main([*words, "--tables", str(tmp_path / "tables")]) == 0
     assert page.read_text().startswith("<!DOCTYPE html>")
+    assert "Mutation of the reference RTL" not in page.read_text()
     assert table.read_text().startswith(r"\begin{tabular}")
+    found = report_of({run.path: read_result(run.path)}, mutation=True)
+    names = {f"{each.name}.{kind}" for each in found.pictures for kind in ("pdf", "svg")}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == names
+    tables = [each for each in found.tables if each.name != "mutation"]
+    assert len(tables) == len(found.tables) - 1
+    names = {f"{each.name}.{kind}" for each in tables for kind in ("csv", "md")}
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == names
 
 
 def test_report_csv_holds_the_agreement_with_attention(tmp_path_factory, tmp_path):
@@ -207,7 +376,7 @@ def test_report_pairs_are_of_the_answers_over_all_seeds(run, tmp_path):
             == ("BitLog2_Half_17", "Sqrt2_17", "float", measure)
         )
         a, b = (np.stack([x.top1 for x in answers[row[n]]]) == wanted for n in "ab")
-        assert (int(row["seeds"]), a.shape) == (2, (2, 16))
+        assert (int(row["seeds"]), a.shape) == (2, (2, 8))
         assert int(row["only_a"]) == (a & ~b).sum()
         assert int(row["only_b"]) == (b & ~a).sum()
         assert float(row["difference"]) == pytest.approx(100 * (a.mean() - b.mean()), abs=1e-3)
@@ -215,7 +384,9 @@ def test_report_pairs_are_of_the_answers_over_all_seeds(run, tmp_path):
 
 def test_report_without_a_file_is_refused(run, capsys):
     assert main(["report", str(run.path)]) == 2
-    assert "--out, --latex, --csv or --pairs FILE must be given" in capsys.readouterr().err
+    assert "--out, --figures, --tables, --latex, --csv or --pairs" in capsys.readouterr().err
+    assert main(["report", str(run.path), "--latex", "t.tex", "--format", "pdf"]) == 2
+    assert "--format must be left out without --figures" in capsys.readouterr().err
 
 
 def write(folder, content):
@@ -229,7 +400,7 @@ def write(folder, content):
     ("name", "value", "message"),
     [
         ("percent", "ninety", "cells[0].top1.percent must be a number from 0 to 100, got 'ninety'"),
-        ("hits", 10**12, "cells[0].top1: hits must be from 0 to 16, the total, got 1000000000000"),
+        ("hits", 10**12, "cells[0].top1: hits must be from 0 to 8, the total, got 1000000000000"),
         (None, None, "must be as it was written"),
     ],
     ids=["kind", "range", "edited"],
@@ -238,7 +409,7 @@ def test_report_of_a_damaged_result_is_one_error(run, tmp_path, capsys, name, va
     """Sealed anew; or, edited, under its old seal."""
     content = json.loads(run.result_file.read_bytes())
     if name is None:
-        text = run.result_file.read_text().replace('"hits": 1', '"hits": 2', 1)
+        text = run.result_file.read_text().replace('"seed": 0', '"seed": 3', 1)
         (tmp_path / "result.json").write_text(text)
     else:
         content["cells"][0]["top1"][name] = value

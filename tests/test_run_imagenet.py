@@ -20,7 +20,8 @@ from support.shared import made_once
 from support.weights import random_checkpoint
 from timm.data import ImageNetInfo
 
-from bitlog2.models.report import figures, render_page
+from bitlog2.models.report import make_report
+from bitlog2.models.report.drawing import Picture
 from bitlog2.models.runs import result
 from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
@@ -115,11 +116,11 @@ def test_run_imagenet_killed_and_resumed_on_other_processes(
 def test_run_imagenet_report_shows_published_and_measured(
     finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_svg", lambda paint: "")
+    monkeypatch.setattr(Picture, "svg", lambda picture: "")
     page = tmp_path / "report.html"
     assert main(["report", str(finished.path), "--out", str(page)]) == 0
     text = page.read_text()
-    assert "<th>published</th>" in text
+    assert ">published</th>" in text
     assert "Accuracy of deit_tiny" in text
 
 
@@ -181,7 +182,7 @@ def test_run_of_a_part_warns_that_no_figure_can_be_compared(
     assert main(["resume", str(tmp_path / "run")]) == 0
     message = "deit_tiny: published are figures of 50,000 images, these are of 3, so that no figure"
     assert f"warning: {message}" in capsys.readouterr().err
-    assert message in render_page([read_result(tmp_path / "run")])
+    assert message in make_report([read_result(tmp_path / "run")]).warnings[0]
 
 
 def other_weights(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page of some runs, with tables on the vectors and on the reference RTL."""
+"""The report of some runs, with tables on the vectors and on the reference RTL."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,43 +6,59 @@ from pathlib import Path
 from bitlog2.documents import parse
 from bitlog2.golden.assurance.mutation import Campaign, kept_table
 from bitlog2.golden.package.reading import open_set
-from bitlog2.models.report import Evidence, render_page
-from bitlog2.models.runs.result import Result
+from bitlog2.models.report import TEXT, Report, Table, make_report
+from bitlog2.models.runs.folder import RunFolder
+from bitlog2.models.runs.result import CellAnswers, Result
 from bitlog2.models.runs.sweep import read_gates
 from bitlog2.sim import AttentionConfig
-from bitlog2.sim.files import write_whole
+
+from .bench import machine
 
 
-def write_page(out: Path, runs: Mapping[Path, Result], vectors: Path | None) -> None:
-    """Write the page of some runs: the result of each, by its folder.
+def report_of(
+    runs: Mapping[Path, Result], vectors: Path | None = None, *, mutation: bool = False
+) -> Report:
+    """Return the report of some runs: the result of each, by its folder.
+
+    What the models answered image by image is shown of runs whose folders are there.
+
+    Args:
+        runs: result by folder, or by file of the result.
+        vectors: a vector set, whose coverage is shown too.
+        mutation: show what mutation of the reference RTL found, too.
 
     Raises:
-        ValueError, OSError: as `read_gates`, `evidence`, or the page cannot be written.
+        ValueError, OSError: as `read_gates` and `evidence`, or a journal is damaged.
     """
     gates: dict[str, int] = {}
+    answers = []
     for path, result in runs.items():
         gates |= read_gates(path, result)
-    write_whole(out, render_page(list(runs.values()), evidence(vectors), gates).encode())
+        if path.is_dir() and RunFolder.is_there(path):
+            folder = RunFolder.open(path)
+            answers.append([CellAnswers(folder, cell) for cell in folder.request.cells()])
+    found = machine()
+    host = f"{found['processor'] or 'a processor'}, {found['machine']}, {found['cores']} cores"
+    shown = evidence(vectors, mutation=mutation)
+    return make_report(list(runs.values()), shown, gates, answers, host)
 
 
-def evidence(vectors: Path | None) -> list[Evidence]:
-    """Return the coverage of a vector set, where there is one, and the mutation table.
+def evidence(vectors: Path | None, *, mutation: bool) -> list[Table]:
+    """Return the coverage of a vector set, where there is one, and the kept table of mutation.
 
     Raises:
         ValueError, OSError: the folder is no vector set.
     """
     found = []
     if vectors is not None:
-        coverage = [
-            (each.unit, f"{each.declared:,}", f"{each.reached:,}")
-            for each in open_set(vectors).coverage
-        ]
-        heads = ("unit", "bins", "reached")
-        found.append(Evidence("Coverage of the vectors", heads, tuple(coverage)))
+        coverage = [(each.unit, each.declared, each.reached) for each in open_set(vectors).coverage]
+        heads = {"unit": TEXT, "bins": ",.0f", "reached": ",.0f"}
+        found.append(Table("coverage", "Coverage of the vectors", heads, tuple(coverage)))
     path = kept_table(AttentionConfig().scheme)
-    if path.is_file():
-        columns = ("module", "mutants", "caught", "equivalent", "gaps", "undetermined")
+    if mutation and path.is_file():
+        counts = ("mutants", "caught", "equivalent", "gaps", "undetermined")
+        heads = {"module": TEXT} | dict.fromkeys(counts, ",.0f")
         table = parse(path.read_bytes(), Campaign, path.name)
-        rows = [tuple(str(getattr(each, name)) for name in columns) for each in table.modules]
-        found.append(Evidence("Mutation of the reference RTL", columns, tuple(rows)))
+        rows = [tuple(getattr(each, name) for name in heads) for each in table.modules]
+        found.append(Table("mutation", "Mutation of the reference RTL", heads, tuple(rows)))
     return found

@@ -1,9 +1,10 @@
-"""The report of a run: one self-contained HTML page."""
+"""The report of runs: one self-contained HTML page, and its figures and tables as files."""
 
 from bitlog2.extras import EXTRAS, require
 
 require("bitlog2.models.report", *EXTRAS["report"])
 
-from .page import Evidence, render_page
+from .page import Report, make_report
+from .tables import TEXT, Table
 
-__all__ = ["Evidence", "render_page"]
+__all__ = ["TEXT", "Report", "Table", "make_report"]

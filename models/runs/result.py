@@ -1,6 +1,5 @@
 """The result of an evaluation, made of its request and its journals alone."""
 
-import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -231,6 +230,11 @@ class CellResult(Document, frozen=True, kw_only=True):
         """Configuration of the hardware."""
         assert self.quantization is not None
         return self.quantization.attention_config()
+
+    def is_signed(self, register: str) -> bool:
+        """Whether a register of the hardware is two's complement."""
+        assert self.quantization is not None
+        return is_signed(register, _hardware_of(register, self.quantization))
 
     def overall_marks(self) -> dict[str, MarkRecord]:
         """Return the watermarks over all layers by register; empty where there are none."""
@@ -635,15 +639,21 @@ def _corrected(pairs: list[Comparison]) -> list[Comparison]:
     return pairs
 
 
+def by_quantization(
+    cells: Iterable[CellResult],
+) -> dict[tuple[str, QuantizationSpec | None], list[CellResult]]:
+    """Return the cells of each model and quantization, one per seed, in their order."""
+    groups: dict[tuple[str, QuantizationSpec | None], list[CellResult]] = {}
+    for cell in cells:
+        groups.setdefault((cell.model, cell.quantization), []).append(cell)
+    return groups
+
+
 def _spreads(cells: list[CellResult]) -> list[SchemeSpread]:
     """Return the spread over the seeds of each model and quantization, where there are several."""
-    groups: dict[tuple[str, QuantizationSpec], list[CellResult]] = {}
-    for cell in cells:
-        if cell.quantization is not None:
-            groups.setdefault((cell.model, cell.quantization), []).append(cell)
     spreads = []
-    for (model, how), members in groups.items():
-        if len(members) > 1:
+    for (model, how), members in by_quantization(cells).items():
+        if how is not None and len(members) > 1:
             agreeing = [each.agreement_with_unquantized for each in members]
             known = [share.percent for share in agreeing if share is not None]
             spreads.append(
@@ -691,31 +701,6 @@ def pairs_table(results: Sequence[Result]) -> str:
             row = (pair.model, *how, *names, x.only_a, x.only_b, *points)
             lines.append(",".join(map(str, row)))
     return "\n".join([*lines, ""])
-
-
-def latex_table(results: Sequence[Result]) -> str:
-    """Return a LaTeX tabular of every cell: top-1 with its interval, published beside it."""
-    lines = [
-        r"\begin{tabular}{llllrrrr}",
-        r"\hline",
-        r"model & scheme & arithmetic & bits & seed & top-1 (\%) & 95\,\% interval & published \\",
-        r"\hline",
-    ]
-    for cell in (cell for result in results for cell in result.cells):
-        how = cell.quantization
-        low, high = cell.top1.wilson95
-        columns = [
-            re.sub(r"[_&%#$]", r"\\\g<0>", cell.model),
-            cell.scheme.replace("_", r"\_"),
-            "float" if how is None else how.arithmetic,
-            "32/32" if how is None else f"{how.w_bits}/{how.a_bits}",
-            "--" if cell.seed is None else str(cell.seed),
-            f"{cell.top1.percent:.2f}",
-            f"[{low:.2f}, {high:.2f}]",
-            "--" if cell.published_top1 is None else f"{cell.published_top1:.2f}",
-        ]
-        lines.append(" & ".join(columns) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
 #: Heads of the table of runs as CSV.

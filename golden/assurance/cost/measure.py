@@ -122,6 +122,8 @@ TECHNOLOGIES: dict[str, str] = {
     "generic": "two-input gates and inverters (Yosys synth, abc -g gates)",
     "ice40": "Lattice iCE40: four-input LUTs and carry cells (Yosys synth_ice40, abc -lut 4)",
 }
+#: Tokens of DeiT at 224 x 224: keys of a row.
+DEIT_TOKENS = 197
 _SECONDS = 900
 _HERE = Path(__file__).parent
 _FOLDERS = (_HERE.parents[1] / "rtl", _HERE / "sv")
@@ -193,19 +195,20 @@ def elaborated(target: Target, top: str, parameters: Mapping[str, int]) -> Elabo
 
 
 def row_cycles(
-    target: Target, top: str, names: Mapping[str, int], lanes: int
+    target: Target, top: str, names: Mapping[str, int], lanes: int, keys: int = DEIT_TOKENS
 ) -> tuple[str, Fraction]:
-    """Return the formula of a module's header, and the cycles of a row of 197 keys.
+    """Return the formula of a module's header, and the cycles of a row.
 
     Args:
         target: gives the family of the scheme.
         top: a module whose header states its cycles.
         names: its parameters.
         lanes: LANES.
+        keys: N.
     """
     source = design_files()[top].read_text(encoding="utf-8")
     formula = stated_cycles(source, top, target.config.code.family)
-    return formula, cycles_of_row(formula, names, keys=DEIT_TOKENS, lanes=lanes)
+    return formula, cycles_of_row(formula, names, keys=keys, lanes=lanes)
 
 
 def _cycles(each: Alternative) -> float | None:
@@ -277,8 +280,6 @@ _LETTERS = {"generic": ("gates", "levels"), "ice40": ("LUT4", "levels")}
 
 #: The table of the choices that were kept, as JSON.
 CHOICES_TABLE = _HERE / "choices.json"
-#: Tokens of DeiT at 224 x 224: keys of a row.
-DEIT_TOKENS = 197
 
 
 class CostTable(Document, frozen=True, kw_only=True):
