@@ -10,7 +10,6 @@ from torch import nn
 from bitlog2.documents import Count, Document, Positive, parse
 from bitlog2.golden.assurance.cost import CHOICES_TABLE, PLACED_TABLE, CostTable, PlaceTable
 from bitlog2.golden.assurance.cost.measure import elaborated, row_cycles
-from bitlog2.golden.assurance.table import aligned
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.testbench import reference_files
 from bitlog2.models.ptq.quantize import QuantizationSpec, uncalibrated
@@ -21,6 +20,7 @@ from bitlog2.names import canonical_model, zoo_model
 from bitlog2.sim import AttentionConfig
 from bitlog2.sim.checks import check_int
 from bitlog2.sim.network.datapath import NETWORK
+from bitlog2.table import aligned
 
 #: The module whose cycles are added up: scores and values of a row to its output codes.
 ROW = "attention_row"
