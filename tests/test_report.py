@@ -183,6 +183,28 @@ def test_report_agreement_and_confusion_are_those_of_the_answers(report, answers
         assert counts == wanted.tolist()
 
 
+def test_report_has_the_pairs_that_differ_alone(result):
+    first, *rest = result.comparisons
+    differing = msgspec.structs.replace(
+        first, top1=msgspec.structs.replace(first.top1, holm=0.01), agreement=None
+    )
+    found = make_report([msgspec.structs.replace(result, comparisons=(differing, *rest))])
+    (pairs,) = (each for each in found.tables if each.name == "pairs")
+    wanted = [differing, *(each for each in rest if each.significant)]
+    assert [row[2:4] for row in pairs.rows] == [(x.scheme_a, x.b.scheme) for x in wanted]
+    assert pairs.rows[0][4:] == (
+        *(first.top1.only_a, first.top1.only_b, first.top1.difference, 0.01),
+        *(None,) * 4,
+    )
+
+
+def test_report_of_two_runs_has_a_name_for_each_part(result, answers):
+    found = make_report([result, result], answers=[answers, answers])
+    names = [each.name for each in (*found.sections, *found.tables, *found.pictures)]
+    assert len(set(names)) == len(names)
+    assert {"agreement-digits", "agreement-digits-2"} <= set(names)
+
+
 def test_report_tables_are_csv_and_markdown_too():
     columns = {"name": TEXT, "points": "+.2f", "values": ",.0f"}
     table = Table("t", "T", columns, (("a|b", 0.126, 1234), ("c", None, 0)))
