@@ -8,7 +8,8 @@ import torch
 from support.models import digits_task, quantized_digits
 
 from bitlog2 import extras
-from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
+from bitlog2.models.watch.layer_statistics import mean_attention_error
+from bitlog2.models.watch.statistics import MapStatistics
 from bitlog2.models.watch.watching import watch
 from bitlog2.scripts import attention_error
 

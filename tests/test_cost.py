@@ -355,7 +355,7 @@ def test_cost_command_prints_and_writes(
     assert "BitLog2_Half_17" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["choices"][0]["name"] == "log2"
     assert run("--choice", "log2", "--markdown") == 0
-    assert capsys.readouterr().out.startswith("**log2 quantizer")
+    assert capsys.readouterr().out.startswith("**A quotient that is compared, or divided.**")
 
 
 def test_cost_command_keeps_what_it_measures(

@@ -117,7 +117,7 @@ def test_sweep_refuses_gates_before_it_evaluates(tmp_path, monkeypatch, capsys):
     assert "--gates must be left out where widths around attention" in capsys.readouterr().err
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     assert main([*words, "F=4"]) == 2
-    assert "sweep --gates needs the extra [rtl]" in capsys.readouterr().err
+    assert "needs the extra [rtl]" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -33,9 +33,10 @@ from bitlog2.models.watch.check import (
     compare_run,
 )
 from bitlog2.models.watch.digest import RegisterDigest, digest_of_digests, pixel_digests
+from bitlog2.models.watch.layer_statistics import mean_attention_error
 from bitlog2.models.watch.recorder import Parting, Recorder, first_difference
 from bitlog2.models.watch.registers import WATERMARKED, HeadChoice, values_compared
-from bitlog2.models.watch.statistics import MapStatistics, mean_attention_error
+from bitlog2.models.watch.statistics import MapStatistics
 from bitlog2.models.watch.watching import MapObservation, Watcher, watch
 from bitlog2.models.watch.watermarks import SATURATING, Mark, Watermarks, provided_bits
 from bitlog2.scripts.cli import main

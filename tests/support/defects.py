@@ -337,6 +337,12 @@ FORGOTTEN = (
     Forgotten("attention_row", "adding", "last bit", "adding <= '0;",
               "adding[OF_SUM-1:0] <= '0;", _COSIM),
     Forgotten("attention_row", "first", "all", "first <= 1'b1;", "", _COSIM, begins="1'b1"),
+    Forgotten("attention_row", "rows", "all", " rows <= '0;", "", _COSIM),
+    *(
+        Forgotten("attention_row", name, "all", f"{name} <= 1'b0;", "",
+                  why="it follows left a cycle later, and moves what no row has written")
+        for name in ("turning", "taking")
+    ),
     *(
         each
         for scheme in (HALF_17, ROW_MAX_16)
@@ -365,7 +371,7 @@ FORGOTTEN = (
         Forgotten("row_multiplier", name, "all", f"{name} <= '0;", "",
                   why=_WRITTEN.format("as a word is taken, which begins its division"),
                   scheme=ROW_MAX_16)
-        for name in ("k", "divisor", "remainder", "quotient", "n2_row")
+        for name in ("k", "divisor", "remainder", "layer_n2", "quotient", "n2_row")
     ),
 )  # fmt: skip
 
