@@ -15,8 +15,8 @@ from test_golden_fuzz import Mangle
 from test_hostile_fuzz import Read, check, mangled, outcome, read_each
 
 from bitlog2.documents import parse, plain, render
-from bitlog2.models.report import figures as drawing
 from bitlog2.models.report import make_report
+from bitlog2.models.report.drawing import Picture
 from bitlog2.models.runs.evaluation import versions
 from bitlog2.models.runs.folder import RunFolder
 from bitlog2.models.runs.latex import latex_table
@@ -46,7 +46,7 @@ CELL = next(cell for cell in REQUEST.cells() if cell.spec is not None)
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which takes a second a page."""
-    monkeypatch.setattr(drawing, "_svg", lambda paint: "")
+    monkeypatch.setattr(Picture, "svg", lambda picture: "")
 
 
 @pytest.fixture(scope="module")

@@ -120,7 +120,7 @@ def test_run_network_digest_is_shown_by_status_report_and_compare(finished, tmp_
     assert main(["compare", path, path]) == 0
     assert f"  logits of {cell}: SHA-256 {digest}\n" in capsys.readouterr().out
     assert main(["report", path, "--out", str(page)]) == 0
-    assert f"<td>logits, {cell}</td>" in page.read_text()
+    assert f"logits, {cell}<" in page.read_text()
     assert digest in page.read_text()
 
 

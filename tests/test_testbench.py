@@ -640,7 +640,7 @@ def test_testbench_bench_gives_keys_a_second_of_both_sides(
     path = tmp_path / "bench.json"
     assert bench(monkeypatch, BENCH_ROWS[0], "--json", str(path)) == 0
     printed = capsys.readouterr().out
-    assert "0.0020  0.0100 0.0010  met" in printed
+    assert "ratio 0.0020, to reach 0.0100, aim 0.0010: met" in printed
     assert "40,000,000 keys a second, peer 80,000" in printed
     (row,) = json.loads(path.read_text())["rows"]
     assert (row["value"], row["met"], row["aim"]) == (0.002, True, 0.001)
@@ -651,7 +651,7 @@ def test_testbench_bench_builds_nothing_that_is_not_wanted(
 ) -> None:
     monkeypatch.setattr(throughput, "attention_row_seconds", None)
     monkeypatch.setattr(throughput, "testbench_seconds", None)
-    assert bench(monkeypatch, "no such row") == 0
+    assert bench(monkeypatch, "no such row") == 2
 
 
 @LONG
