@@ -573,8 +573,9 @@ endmodule
 //   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
 //   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
 //   .*g_requantizer_.*after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
-//   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 2){1'b1}},
-//   {($clog2(bitlog2_pkg::INT_MAX + 1) - 2){1'b0}}, {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}};
+//   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH + bitlog2_pkg::M2_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1)
+//   + 2){1'b1}}, {($clog2(bitlog2_pkg::INT_MAX + 1) - 2){1'b0}},
+//   {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}}};
 //   .*g_requantizer_.*halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3
 //   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1){1'b1}},
 //   {($clog2(bitlog2_pkg::INT_MAX + 1) - 1){1'b0}}};

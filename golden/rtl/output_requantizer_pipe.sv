@@ -6,7 +6,8 @@
 // Requirements: BL2-OUT-01, BL2-OUT-02, BL2-NUM-02, BL2-NUM-05
 //
 // Assumes n2 <= MAX_N2. Registers: after the product, its rounding constant, the shift and the zero
-// point.
+// point. An accumulator wider than a signed 18 bit multiplier of an FPGA is multiplied in two parts,
+// and their products are added behind the first register.
 module output_requantizer_pipe #(
     parameter integer PIPELINE = 1,
     parameter integer ACC_WIDTH = bitlog2_pkg::ACC_WIDTH,
@@ -24,25 +25,43 @@ module output_requantizer_pipe #(
     output logic        [  O_WIDTH-1:0] o
 );
   localparam integer SUM_WIDTH = OUT_PRODUCT_WIDTH + 1;
+  localparam integer LOW_WIDTH = (ACC_WIDTH > 18) ? 17 : 0;  // of acc, unsigned, in its lower part
+  localparam integer LOW_PRODUCT_WIDTH = (LOW_WIDTH == 0) ? 0 : LOW_WIDTH + M2_WIDTH;
+  localparam integer HIGH_PRODUCT_WIDTH = OUT_PRODUCT_WIDTH - LOW_WIDTH;
+  localparam integer PARTS_WIDTH = HIGH_PRODUCT_WIDTH + LOW_PRODUCT_WIDTH;
 
-  logic signed [OUT_PRODUCT_WIDTH-1:0] product, product_1, half, half_1, halved, halved_2;
+  logic [PARTS_WIDTH-1:0] parts, parts_1;
+  logic signed [HIGH_PRODUCT_WIDTH-1:0] high_product;
+  logic signed [OUT_PRODUCT_WIDTH-1:0] product_1, half, half_1, halved, halved_2;
   logic signed [OUT_PRODUCT_WIDTH-1:0] rounded, rounded_3;
   logic signed [M2_WIDTH:0] multiplier;
   logic signed [O_WIDTH:0] zero;
   logic signed [SUM_WIDTH-1:0] sum, sum_4;
 
   assign multiplier = {1'b0, m2};
-  assign product = OUT_PRODUCT_WIDTH'(acc) * OUT_PRODUCT_WIDTH'(multiplier);
+  assign high_product = HIGH_PRODUCT_WIDTH'(acc >>> LOW_WIDTH) * HIGH_PRODUCT_WIDTH'(multiplier);
   assign half = (OUT_PRODUCT_WIDTH'(1) << n2) >> 1;
 
+  if (LOW_WIDTH != 0) begin : g_parts
+    logic [LOW_PRODUCT_WIDTH-1:0] low_product;
+
+    assign low_product = LOW_PRODUCT_WIDTH'(acc[LOW_WIDTH-1:0]) * LOW_PRODUCT_WIDTH'(m2);
+    assign parts = {high_product, low_product};
+    assign product_1 = {parts_1[PARTS_WIDTH-1:LOW_PRODUCT_WIDTH], {LOW_WIDTH{1'b0}}} +
+        OUT_PRODUCT_WIDTH'(parts_1[LOW_PRODUCT_WIDTH-1:0]);
+  end else begin : g_whole
+    assign parts = high_product;
+    assign product_1 = parts_1;
+  end
+
   delay_line #(
-      .WIDTH(2 * OUT_PRODUCT_WIDTH),
+      .WIDTH(PARTS_WIDTH + OUT_PRODUCT_WIDTH),
       .DEPTH(PIPELINE)
   ) after_product (
       .clk(clk),
       .advance(advance),
-      .d({product, half}),
-      .q({product_1, half_1})
+      .d({parts, half}),
+      .q({parts_1, half_1})
   );
 
   assign halved = product_1 + half_1;

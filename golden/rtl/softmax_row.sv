@@ -644,6 +644,8 @@ endmodule
 //   && (!coding[10] || top(.*key_0__beside_code_.*_8__held))
 //   && (!coding[11] || top(.*key_0__beside_code_q))
 // row_max invariant: !coding[3] || top(.*key_0__beside_code_q)
+// row_max invariant: of 4 lanes: !coding[3]
+//   || (the(.*key_#__of_code_q) >> 5) <= bitlog2_pkg::TOP_LEVEL
 // quotient invariant: of 4 lanes: (!(coding[0] || g_quotient_summing[0])
 //   || read[(# + 1) * (bitlog2_pkg::T_WIDTH + 2) - 2+:2] != 0) && (!(coding[1]
 //   || g_quotient_summing[1])

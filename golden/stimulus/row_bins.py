@@ -8,7 +8,7 @@ from bitlog2.sim import AttentionConfig
 from ..words.framing import row_starts
 from .cases import PLAIN, TIE_NEGATIVE, TIE_POSITIVE, level_name, rounded, rounding_kind
 from .row_faults import fault_signals
-from .row_shapes import farthest, level_rows, vanishing_distance
+from .row_shapes import carries, farthest, level_rows, vanishing_distance
 from .row_trials import fault_points
 from .unit import Point, Signals, Tables, Target, bounds, ends
 
@@ -26,6 +26,14 @@ def output_tie_shift(config: AttentionConfig) -> int:
     if config.code.row_max:
         shift -= top.bit_length() - 1
     return shift if 0 < shift <= config.max_layer_n2 else -1
+
+
+_ORDERS = ("falling", "rising")
+
+
+def _close(bit: int, order: str) -> str:
+    """Name the rows whose two largest t are neighbours, one apart and unlike up to a bit."""
+    return f"close_maxima_{order}_bit_{bit}"
 
 
 def row_points(target: Target) -> list[Point]:
@@ -46,6 +54,11 @@ def row_points(target: Target) -> list[Point]:
         Point("one_unmasked", "BL2-MAX-02", reachable=several),
         Point("maximum_first", "BL2-MAX-01", reachable=several and far > 0),
         Point("maximum_last", "BL2-MAX-01", reachable=several and far > 0),
+        *(
+            Point(_close(bit, order), "BL2-MAX-01", reachable=several)
+            for bit in carries(config)
+            for order in _ORDERS
+        ),
         Point(
             "one_hot", "BL2-WEIGHT-02" if row_max else "BL2-LOG2-01", reachable=several and vanishes
         ),
@@ -106,6 +119,24 @@ def _key_hits(config: AttentionConfig, tables: Tables, starts: NDArray[np.int64]
         "t_tie_negative": rounding == TIE_NEGATIVE,
         "t_tie_positive": rounding == TIE_POSITIVE,
         "d_saturated": (largest - keys["t"] > config.d_max) & seen,
+        **_close_hits(config, keys["t"], largest, seen, beats["last"] == 1),
+    }
+
+
+def _close_hits(
+    config: AttentionConfig,
+    t: NDArray[np.int64],
+    largest: NDArray[np.int64],
+    seen: _Flags,
+    last: _Flags,
+) -> dict[str, _Flags]:
+    """Return the keys that, with the next one, are the two largest t of a row, one apart."""
+    first, second = t[:-1], t[1:]
+    both = seen[:-1] & seen[1:] & ~last[:-1] & (np.maximum(first, second) == largest[:-1])
+    return {
+        _close(bit, order): both & (np.minimum(first, second) == low) & (first - second == step)
+        for bit, low in carries(config).items()
+        for order, step in zip(_ORDERS, (1, -1), strict=True)
     }
 
 

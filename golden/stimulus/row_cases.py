@@ -11,7 +11,7 @@ from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .row_bins import output_tie_shift
 from .row_decisions import bit_rows, decision_rows, waiting_rows
-from .row_shapes import RowMaker, cut, farthest, level_rows, vanishing_distance
+from .row_shapes import RowMaker, carries, cut, farthest, level_rows, vanishing_distance
 from .row_trials import fault_rows
 from .rows import RowCase
 
@@ -146,6 +146,7 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         *(() if maker.config.code.row_max else (decision_rows,)),
         fault_rows,
         *((next_to_tie,) if maker.config.code.row_max else (bit_rows, waiting_rows)),
+        _close_maxima,
     )
     return [case for make in makers for case in make(maker)]
 
@@ -222,6 +223,25 @@ def _maxima(maker: RowMaker) -> Iterable[RowCase]:
         gaps = np.maximum(_gaps(maker, keys, 2), 1)
         gaps[place] = 0
         yield maker.row_of_distances(reason, gaps)
+
+
+#: Places in which neighbours are compared at every bit: at each node of a tree over 4 lanes, and in
+#: two beats; and those in which at one bit: at each node of a tree over 16 lanes.
+_NODES, _MORE_NODES = range(4), range(4, 15)
+
+
+def _close_maxima(maker: RowMaker) -> Iterable[RowCase]:
+    """The two largest t are neighbours that differ by one, up to each bit, in both orders."""
+    config, all_bits = maker.config, carries(maker.config)
+    places = [(place, low) for low in all_bits.values() for place in _NODES]
+    places += [(place, all_bits.get(1, -1)) for place in _MORE_NODES]
+    for place, low in places:
+        if place + 2 > config.max_tokens:
+            continue
+        for pair in ((low, low + 1), (low + 1, low)):
+            below = low - 1 - maker.sampler.integers(0, 3 << config.fraction_bits, place)
+            t = np.concatenate([np.maximum(below, config.t_min), pair])
+            yield maker.row_of_t("the two largest t differ by one, in every bit up to one", t)
 
 
 def _distances(maker: RowMaker) -> Iterable[RowCase]:

@@ -22,6 +22,15 @@ def cut(values: Sequence[int], longest: int) -> list[Sequence[int]]:
     return [values[start : start + longest] for start in range(0, len(values), longest)]
 
 
+def carries(config: AttentionConfig) -> dict[int, int]:
+    """Return by bit of t the number below a step by one that changes every bit up to it.
+
+    The highest is the sign: -1 is below 0.
+    """
+    bits = range(min(config.t_max.bit_length(), config.t_bits - 1))
+    return {bit: (1 << bit) - 1 for bit in bits} | {config.t_bits - 1: -1}
+
+
 def farthest(config: AttentionConfig) -> int:
     """Return the largest distance that the range of t reaches."""
     return min(config.d_max, config.t_max - config.t_min)
@@ -173,7 +182,19 @@ class RowMaker:
         top = self.sampler.integer(
             config.t_min + max(int(gaps.max()), 0), config.t_max + min(int(gaps.min()), 0)
         )
-        t = top - gaps
+        return self.row_of_t(reason, top - gaps, masked=masked, v=v, params=params)
+
+    def row_of_t(
+        self,
+        reason: str,
+        t: NDArray[np.int64],
+        *,
+        masked: Sequence[int] = (),
+        v: NDArray[np.int64] | None = None,
+        params: LayerParams | None = None,
+    ) -> RowCase:
+        """Return a row with these t, each score + bias, both at work."""
+        config = self.config
         nudge = self.sampler.integers(-7, 7, len(t))
         scores = np.clip(t + nudge, -self.score_bound, self.score_bound)
         bias = np.clip(t - scores, config.t_min, config.t_max)

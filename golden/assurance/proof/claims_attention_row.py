@@ -20,13 +20,11 @@ from .claim import (
     claim,
     integer,
     low,
-    rnd,
-    saturated,
-    signed,
     unsigned,
 )
 from .claims_log2 import code
-from .claims_softmax_row import distinct, part, product_in
+from .claims_rtl import output_code
+from .claims_softmax_row import distinct, part
 from .row_chain import ROW, both, number
 
 #: Lanes, channels and requantizers of the module that is proved.
@@ -500,23 +498,11 @@ def outputs(parts_: Rows) -> Iterator[Holds]:
     """Each o of a group (BL2-OUT-01, -02), cut at the product."""
     own, config = Requantizers(parts_), parts_.setting.config
     m2, n2, zo = (parts_.now[name] for name in ("used_m2", "n2_row", "zo"))
+    m2 = number(m2, config.m2_bits)
     for place in range(REQUANTIZERS):
         o = z3.simplify(part(own.codes, place, config.width("o"), 0, config.width("o")))
         acc = part(own.symbol, place, own.bits, 0, own.bits)
-        product = product_in(o)
-        size = product.size()
-        exact = z3.SignExt(size - own.bits, acc) * number(m2, size)
-        shown = {"acc": acc, "m2": m2}
-        yield Holds(f"requantizer {place}: the product", product == exact, shown=shown)
-        free = z3.BitVec("product", size)
-        o = z3.substitute(o, (product, free))
-        most = config.registers["acc"].bound * ((1 << config.m2_bits) - 1)
-        rounded = rnd(signed(free), unsigned(n2))
-        page = saturated(rounded + unsigned(zo), 0, (1 << config.o_bits) - 1)
-        given_ = [signed(free) <= most, signed(free) >= -most]
-        given_ += [z3.ULE(unsigned(n2), config.max_n2)]
-        yield Holds(f"requantizer {place}: o of every product", unsigned(o) == page, given_,
-                    {"product": free, "n2": n2, "zo": zo, "o": o})  # fmt: skip
+        yield from output_code(parts_.setting, o, acc, m2, n2, zo, f"requantizer {place}: ")
 
 
 @claim(

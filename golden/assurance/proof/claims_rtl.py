@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterator
 
 import z3
 
+from bitlog2.sim import AttentionConfig
 from bitlog2.sim.scheme import QUOTIENT
 
 from ...stimulus.unit import Target, port
 from .claim import NETLIST, Holds, Setting, choose, claim, integer, rnd, saturated, signed, unsigned
 from .claims_log2 import code, dividing, quotient
-from .rtl_terms import replaced
+from .rtl_terms import parts, replaced
 
 #: Widths at which the leading-one detector is tried.
 _WIDTHS = range(1, 65)
+
+#: Bits of the widest accumulator that is multiplied whole, and of the lower part of a wider one.
+_WHOLE, _LOW = 18, 17
 
 
 def inputs(*registers: str, cut: str = "") -> Callable[[Setting], str]:
@@ -85,26 +89,88 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
 @claim(
     "rtl_output_requantizer",
     "BL2-OUT-01, -02 and BL2-NUM-02, -05",
-    inputs("acc", "m2", "n2", "zo", cut="; cut at the product, with its lemma"),
+    inputs("acc", "m2", "n2", "zo", cut="; cut at the product or its parts, with their lemma"),
     NETLIST,
     per_scheme=True,
 )
 def output_requantizer(setting: Setting) -> Iterator[Holds]:
     """`output_requantizer`, cut at the product."""
-    config, net = setting.config, setting.terms("output_requantizer")
+    net, size = setting.terms("output_requantizer"), setting.config.width("out_product")
+    yield from output_parts(size, setting.config)
+    ports = (net[name] for name in ("o", "acc", "m2", "n2", "zo"))
+    yield from output_code(setting, *ports)
+
+
+def output_parts(size: int, config: AttentionConfig) -> Iterator[Holds]:
+    """The exact product is its parts', each in the range of its register."""
+    bound = config.registers["acc"].bound
+    if config.width("acc") <= _WHOLE:
+        yield from _product_lemma(bound, config.m2_bits, size)
+        return
+    high, low, m = z3.Ints("high low m")
+    acc = high * (1 << _LOW) + low
+    given = [
+        acc >= -bound,
+        acc <= bound,
+        low >= 0,
+        low < 1 << _LOW,
+        m >= 0,
+        m < 1 << config.m2_bits,
+    ]
+    shown = {"high": high, "low": low, "m": m}
+    exact = (high * m) * (1 << _LOW) + low * m == acc * m
+    yield Holds("the parts' products make the product", exact, given, shown)
+    most = 1 << (size - _LOW - 1)
+    fits = z3.And(high * m >= -most, high * m < most, low * m < 1 << (_LOW + config.m2_bits))
+    yield Holds("the parts' products fit their registers", fits, given, shown)
+
+
+def output_code(
+    setting: Setting,
+    o: z3.BitVecRef,
+    acc: z3.BitVecRef,
+    m2: z3.BitVecRef,
+    n2: z3.BitVecRef,
+    zo: z3.BitVecRef,
+    place: str = "",
+) -> Iterator[Holds]:
+    """An output code (BL2-OUT-01, -02), cut at the product, or at the products of two parts."""
+    config = setting.config
+    split = config.width("acc") > _WHOLE
+    operands = {"product": acc}
+    if split:
+        operands = {
+            "low product": z3.ZeroExt(1, z3.Extract(_LOW - 1, 0, acc)),
+            "product": z3.Extract(acc.size() - 1, _LOW, acc),
+        }
+    found = products_in(o, len(operands))
+    found.sort(key=lambda each: each.size() != _LOW + m2.size())  # the low one first
+    free: dict[str, z3.BitVecRef] = {}
+    for product, (name, x) in zip(found, operands.items(), strict=True):
+        bits, shown = product.size(), {"acc": acc, "m2": m2}
+        exact = z3.SignExt(bits - x.size(), x) * z3.ZeroExt(bits - m2.size(), m2)
+        yield Holds(f"{place}the {name} modulo its width", product == exact, shown=shown)
+        o, free[name] = replaced(o, product, name)
+    value = signed(free["product"])
+    if split:
+        value = value * (1 << _LOW) + unsigned(free["low product"])
     most = config.registers["acc"].bound * ((1 << config.m2_bits) - 1)
-    wire = net["pipe.product"]
-    yield from _product(wire, net["acc"], net["m2"])
-    yield from _product_lemma(config.registers["acc"].bound, config.m2_bits, wire.size())
-    o, product = replaced(net["o"], wire, "product")
-    rounded = rnd(signed(product), unsigned(net["n2"]))
-    page = saturated(rounded + unsigned(net["zo"]), 0, (1 << config.o_bits) - 1)
-    yield Holds(
-        "o for every product",
-        unsigned(o) == page,
-        [*_within(product, most), *setting.assumed("output_requantizer")],
-        {"product": product, **net.shown("n2", "zo"), "o": o},
-    )
+    page = saturated(rnd(value, unsigned(n2)) + unsigned(zo), 0, (1 << config.o_bits) - 1)
+    given = [value <= most, value >= -most, z3.ULE(unsigned(n2), config.max_n2)]
+    shown = {**free, "n2": n2, "zo": zo, "o": o}
+    yield Holds(f"{place}o of every product", unsigned(o) == page, given, shown)
+
+
+def products_in(term: z3.ExprRef, count: int) -> list[z3.ExprRef]:
+    """Return the products in a term.
+
+    Raises:
+        ValueError: there is another number of them.
+    """
+    found = [each for each in parts(term) if each.decl().kind() == z3.Z3_OP_BMUL]
+    if len(found) != count:
+        raise ValueError(f"a requantizer must hold {count} products, got {len(found)}")
+    return found
 
 
 def _product(product: z3.BitVecRef, x: z3.BitVecRef, m: z3.BitVecRef) -> Iterator[Holds]:

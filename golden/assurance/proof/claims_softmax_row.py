@@ -23,10 +23,10 @@ from .claim import (
     unsigned,
 )
 from .claims_log2 import code, dividing, quotient
+from .claims_rtl import products_in
 from .claims_weights import page_level
 from .row_chain import Chain, control, number, reset, waits
 from .row_contents import Contents, data_in, data_out, data_reset
-from .rtl_terms import parts
 
 #: Lanes of the modules that are proved.
 CONTROL_LANES, DATA_LANES = (1, 2, 4), (1, 4)
@@ -149,7 +149,7 @@ def key_in(setting: Setting, contents: Contents, lane: int) -> Iterator[Holds]:
     shown = {"key": key, "keep": keep, **net.shown("m", "n")}
     goal = z3.And(kept == keep, masked == mask | ~keep)
     yield Holds(f"lane {lane}: kept and masked", goal, shown=shown)
-    product = product_in(t)
+    (product,) = products_in(t, 1)
     exact = z3.SignExt(product.size() - score_bits, score) * number(net["m"], product.size())
     yield Holds(f"lane {lane}: the product", product == exact, shown=shown)
     free = z3.BitVec("product", product.size())
@@ -172,18 +172,6 @@ def _word_with(
         for each in reversed(range(lanes)):
             parts_.append(own if each == lane else z3.FreshConst(z3.BitVecSort(size)))
     return z3.Concat(*parts_)
-
-
-def product_in(term: z3.ExprRef) -> z3.ExprRef:
-    """Return the one product in a term.
-
-    Raises:
-        ValueError: there is another number of them.
-    """
-    found = [each for each in parts(term) if each.decl().kind() == z3.Z3_OP_BMUL]
-    if len(found) != 1:
-        raise ValueError(f"softmax_row must hold one product a lane, got {len(found)}")
-    return found[0]
 
 
 def beat_max(setting: Setting, contents: Contents) -> Holds:
