@@ -87,7 +87,7 @@ class Placed(Document, frozen=True, kw_only=True):
         """Return the cells of the table of rates."""
         images = [f"{each:.1f}" for each in rate.images.values()] or [""] * len(_HEADS)
         cells = (f"{self.report.mhz:.1f}", f"{rate.cycles:g}", f"{rate.rows:,}")
-        return [*_named(self), *cells, *images, rate.formula]
+        return [*_named(self), *cells, *images]
 
 
 class Failed(Document, frozen=True, kw_only=True):
@@ -187,8 +187,8 @@ _NAMES = ("module", "scheme", "lanes", "D", "device", "MHz")
 _COUNTS = ("LUT4", "carries", "flip-flops", "DSP", "block RAM", "% of device")
 _HEAD: tuple[str, ...] = (*_NAMES, *_COUNTS)
 _RATE_HEAD: tuple[str, ...]
-_RATE_HEAD = (*_NAMES, "cycles", "rows/s", *(f"{name}/s" for name in _HEADS), "cycles of a row")
-_SIDES, _RATE_SIDES = "<<>><" + ">" * 7, "<<>><" + ">" * 6 + "<"
+_RATE_HEAD = (*_NAMES, "cycles", "rows/s", *(f"{name}/s" for name in _HEADS))
+_SIDES, _RATE_SIDES = "<<>><" + ">" * 7, "<<>><" + ">" * 6
 
 
 def _named(each: Placed | Failed) -> list[str]:
@@ -226,6 +226,7 @@ class PlaceTable(Document, frozen=True, kw_only=True):
         lines = self._legend()
         for head, rows, sides in self._tables():
             lines += ["", *aligned([head, *rows], sides)]
+        lines += ["", *self._formulas()]
         for each in self.failed:
             named = " ".join(filter(None, _named(each)))
             lines += ["", f"not placed: {named}: {each.reason}"]
@@ -239,7 +240,7 @@ class PlaceTable(Document, frozen=True, kw_only=True):
             lines += [f"| {' | '.join(head)} |", f"|{rule}"]
             lines += [f"| {' | '.join(row)} |" for row in rows]
             lines.append("")
-        return lines[:-1]
+        return [*lines, *(f"- {each}" for each in self._formulas())]
 
     def joined(self, older: "PlaceTable") -> "PlaceTable":
         """Return this table with the modules of an older one that it has not itself.
@@ -267,6 +268,15 @@ class PlaceTable(Document, frozen=True, kw_only=True):
         counts = [each.line() for each in self.placed]
         tables = ((_HEAD, counts, _SIDES), (_RATE_HEAD, rates, _RATE_SIDES))
         return [(head, _by_scheme(rows), sides) for head, rows, sides in tables if rows]
+
+    def _formulas(self) -> list[str]:
+        """Return the cycles of a row, as the headers of the modules state them."""
+        found = {
+            f"{each.module}, {SCHEMES[each.scheme].family}": each.rate.formula
+            for each in self.placed
+            if each.rate is not None
+        }
+        return [f"cycles of a row of {name}: {formula}" for name, formula in found.items()]
 
     def _legend(self) -> list[str]:
         return [
