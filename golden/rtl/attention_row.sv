@@ -540,6 +540,16 @@ endmodule
 // row_max invariant: of 4 lanes: left < 1 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1
 //   || top(g_requantizer_#__requantizer_sum_4) || (the(g_requantizer_#__requantizer_sum_4)
 //   >> (bitlog2_pkg::OUT_PRODUCT_WIDTH - $clog2(bitlog2_pkg::INT_MAX + 1) + 1)) == 0
+// quotient held: n2
+// quotient invariant: of 4 lanes: left < 4 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+//   || the(g_requantizer_#__requantizer_after_product_q)[bitlog2_pkg::OUT_PRODUCT_WIDTH-1:0]
+//   == (bitlog2_pkg::OUT_PRODUCT_WIDTH'(1) << n2) >> 1
+// quotient invariant: of 4 lanes: bitlog2_pkg::ACC_WIDTH > 18
+//   || left < 4 || left >= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+//   || $signed(the(g_requantizer_#__requantizer_after_product_q)) >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH
+//   + bitlog2_pkg::ACC_WIDTH + bitlog2_pkg::M2_WIDTH) == 0
+//   || &($signed(the(g_requantizer_#__requantizer_after_product_q))
+//   >>> (bitlog2_pkg::OUT_PRODUCT_WIDTH + bitlog2_pkg::ACC_WIDTH + bitlog2_pkg::M2_WIDTH))
 // row_max lemma: BL2-WEIGHT-01, BL2-WEIGHT-02: (!complete
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)) && (first
@@ -554,8 +564,12 @@ endmodule
 //   .*beside_terms.*_3__held|g_(channel_.*|row_max_)g_sum_[12]__added: adding[3];
 //   beside_terms_q|g_quotient_sum_row_sum|g_(channel_.*|row_max_)g_sum_0__added: adding[4];
 //   .*__acc|g_row_max_weight_sum: complete || !first; acc_row_max|g_quotient_acc_row_sum: complete;
-//   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4;
-//   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3;
+//   .*requantizer_after_product_q: left >= 4 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
+//   ? {{(bitlog2_pkg::OUT_PRODUCT_WIDTH + bitlog2_pkg::M2_WIDTH){1'b1}},
+//   {bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}} << (bitlog2_pkg::ACC_WIDTH <= 18
+//   && n2 > bitlog2_pkg::ACC_WIDTH + bitlog2_pkg::M2_WIDTH + 2 ? n2 - 4 : 0)};
+//   .*requantizer_halved_2: left >= 3 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 3
+//   ? {{bitlog2_pkg::OUT_PRODUCT_WIDTH{1'b1}} << n2};
 //   .*requantizer_rounded_3: left >= 2 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 2;
 //   .*requantizer_sum_4: left >= 1 && left < (bitlog2_pkg::HEAD_DIM + 3) / 4 + 1; outputs: {(left
 //   == 0 || left > (bitlog2_pkg::HEAD_DIM + 3) / 4) ? {((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *

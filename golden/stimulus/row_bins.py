@@ -8,7 +8,7 @@ from bitlog2.sim import AttentionConfig
 from ..words.framing import row_starts
 from .cases import PLAIN, TIE_NEGATIVE, TIE_POSITIVE, level_name, rounded, rounding_kind
 from .row_faults import fault_signals
-from .row_shapes import carries, farthest, level_rows, vanishing_distance
+from .row_shapes import carries, farthest, level_rows, lone_bits, vanishing_distance
 from .row_trials import fault_points
 from .unit import Point, Signals, Tables, Target, bounds, ends
 
@@ -79,6 +79,7 @@ def row_points(target: Target) -> list[Point]:
         Point("o_clamped_low", "BL2-OUT-01"),
         Point("o_clamped_high", "BL2-OUT-01"),
         Point("o_inside", "BL2-OUT-01"),
+        *(Point(f"o_clamped_by_bit_{bit}", "BL2-OUT-01") for bit in lone_bits(config)),
         Point("o_tie_negative", "BL2-OUT-01", reachable=output_ties),
         Point("o_tie_positive", "BL2-OUT-01", reachable=output_ties),
         *fault_points(config),
@@ -183,6 +184,10 @@ def _output_hits(config: AttentionConfig, tables: Tables) -> Signals:
         "o_clamped_low": raw < 0,
         "o_clamped_high": raw > high,
         "o_inside": (raw >= 0) & (raw <= high),
+        **{
+            f"o_clamped_by_bit_{bit}": (raw >= 1 << bit) & (raw <= (1 << bit) + high)
+            for bit in lone_bits(config)
+        },
         "o_tie_negative": rounding == TIE_NEGATIVE,
         "o_tie_positive": rounding == TIE_POSITIVE,
     }

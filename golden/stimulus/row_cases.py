@@ -10,8 +10,8 @@ from bitlog2.sim import AttentionConfig, LayerParams
 from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 from .row_bins import output_tie_shift
-from .row_decisions import bit_rows, decision_rows, waiting_rows
-from .row_shapes import RowMaker, carries, cut, farthest, level_rows, vanishing_distance
+from .row_decisions import bit_rows, decision_rows, waiting_bit_rows, waiting_rows
+from .row_shapes import RowMaker, carries, cut, farthest, level_rows, lone_bits, vanishing_distance
 from .row_trials import fault_rows
 from .rows import RowCase
 
@@ -147,6 +147,8 @@ def corner_rows(maker: RowMaker) -> list[RowCase]:
         fault_rows,
         *((next_to_tie,) if maker.config.code.row_max else (bit_rows, waiting_rows)),
         _close_maxima,
+        _lone_bits,
+        *(() if maker.config.code.row_max else (waiting_bit_rows,)),
     )
     return [case for make in makers for case in make(maker)]
 
@@ -242,6 +244,14 @@ def _close_maxima(maker: RowMaker) -> Iterable[RowCase]:
             below = low - 1 - maker.sampler.integers(0, 3 << config.fraction_bits, place)
             t = np.concatenate([np.maximum(below, config.t_min), pair])
             yield maker.row_of_t("the two largest t differ by one, in every bit up to one", t)
+
+
+def _lone_bits(maker: RowMaker) -> Iterable[RowCase]:
+    """One key whose output saturates by one bit alone, each in turn."""
+    for x, m2, n2 in lone_bits(maker.config).values():
+        codes = np.full((1, maker.target.head_dim), x, np.int64)
+        reason = "output requantizer: saturation by one bit alone"
+        yield maker.row(reason, [0], v=codes, params=maker.params(m2=m2, n2=n2, zv=0, zo=0))
 
 
 def _distances(maker: RowMaker) -> Iterable[RowCase]:

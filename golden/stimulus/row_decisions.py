@@ -312,6 +312,29 @@ def waiting_rows(maker: RowMaker) -> Iterator[RowCase]:
             yield maker.row_of_distances(reason, distances, masked=hidden, v=v, params=params)
 
 
+#: Keys in front of one whose bits all may wait: enough beats of 4 lanes for each register of a
+#: comparison, several times, for pauses are drawn; and keys of the longest such row.
+_FAR_IN_FRONT, _LONGEST_WAITING = (28, 32, 36, 40), 130
+
+
+def waiting_bit_rows(maker: RowMaker) -> Iterator[RowCase]:
+    """Yield the rows of each bit with codes in front of their key in each register that it enters.
+
+    So it waits there where these wait for values. Rows of a level follow one another, as in
+    `waiting_rows`.
+    """
+    bits = sorted(Decisions.of(maker.config).bits, key=lambda row: row.level)
+    for row, most in product(bits, _FAR_IN_FRONT):
+        sensed, *others = row.distances
+        hidden = range(len(others), most)
+        distances = [*others[:most], *(0 for _ in hidden), sensed, *others[most:]]
+        if len(distances) <= min(maker.config.max_tokens, _LONGEST_WAITING):
+            reason = "o shows each bit of a comparison that is lost while its key waits"
+            v = _codes(maker, len(distances), {most})
+            params = _params(maker, row)
+            yield maker.row_of_distances(reason, distances, masked=hidden, v=v, params=params)
+
+
 def _sensed(maker: RowMaker, reason: str, row: Decision, *, masked: int | None = None) -> RowCase:
     """Return the row of a decision; where `masked` is a place, its last key is masked and there."""
     distances, sensed = list(row.distances), {0}

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitlog2.sim import AttentionConfig, LayerParams
-from bitlog2.sim.spec import distance_quantizer, exp2, log2_quantizer
+from bitlog2.sim.rounding import rnd
+from bitlog2.sim.spec import distance_quantizer, exp2, log2_quantizer, row_multiplier
 
 from .rows import RowCase
 from .sampler import Sampler
@@ -29,6 +31,25 @@ def carries(config: AttentionConfig) -> dict[int, int]:
     """
     bits = range(min(config.t_max.bit_length(), config.t_bits - 1))
     return {bit: (1 << bit) - 1 for bit in bits} | {config.t_bits - 1: -1}
+
+
+@lru_cache(maxsize=8)
+def lone_bits(config: AttentionConfig) -> dict[int, tuple[int, int, int]]:
+    """Return by bit above those of o what gives one key an output with that bit alone up there.
+
+    Found are v - zv, M2 and n2, of an output before its saturation.
+    """
+    top, o_end = config.code.values[-1], 1 << config.o_bits
+    m2_max, found = (1 << config.m2_bits) - 1, {}
+    steps = 1, 1 << (config.v_bits - 1), (1 << config.v_bits) - 1
+    for bit in range(config.o_bits, config.width("out_product")):
+        for x, n2 in product(steps, range(config.max_layer_n2 + 1)):
+            weight = 1 if config.code.row_max else top
+            m2 = min(-(-(1 << bit + n2) // (x * weight)), m2_max)
+            scale = row_multiplier(top, m2, n2) if config.code.row_max else (m2, n2)
+            if 0 <= rnd(x * top * scale[0], scale[1]) - (1 << bit) < o_end:
+                found.setdefault(bit, (x, m2, n2))
+    return found
 
 
 def farthest(config: AttentionConfig) -> int:

@@ -212,14 +212,15 @@ class Boundary:
     """A module at whose ports a mutant must agree with the original.
 
     Expressions are SystemVerilog, true where they are not 0. Those of `assumes` and `lemmas` are
-    over inputs and registers, those of `invariants` and `relations` over registers, those of `seen`
-    over the original's outputs. An invariant that names a memory holds of each word, the one at the
-    address `entry`.
+    over inputs and registers, those of `invariants` and `relations` over registers and inputs that
+    are held, those of `seen` over the original's outputs. An invariant that names a memory holds of
+    each word, the one at the address `entry`.
 
     Attributes:
         module: its name.
         assumes: what the inputs keep.
         conditions: what they keep too, as its unit declares it.
+        held: inputs that keep their values wherever a relation or an invariant has them.
         invariants: what its registers keep at every clock edge; proved, not assumed.
         lemmas: what SPEC.md proves of the original: the requirement's id, and the expression.
         relations: each says when two states agree: register or memory, a whole-name pattern -> when
@@ -243,6 +244,7 @@ class Boundary:
     module: str
     assumes: tuple[str, ...] = ()
     conditions: tuple[Expression, ...] = ()
+    held: tuple[str, ...] = ()
     invariants: tuple[str, ...] = ()
     lemmas: Mapping[str, str] = field(default_factory=dict)
     relations: tuple[Mapping[str, str], ...] = ({},)
@@ -257,6 +259,7 @@ class Boundary:
     def lines(self) -> list[str]:
         """Return what is assumed, proved and compared, for a reader."""
         lines = [f"assumes {each}" for each in (*self.conditions, *self.assumes)]
+        lines += [f"{each} is held" for each in self.held]
         lines += [f"invariant {each}" for each in self.invariants]
         lines += [f"{requirement}: {each}" for requirement, each in self.lemmas.items()]
         return lines + [f"{output} is compared where {each}" for output, each in self.seen.items()]
@@ -266,7 +269,7 @@ class Boundary:
 #: every scheme, or of those of the family that stands before it. `else` is a second relation, that
 #: of `agree` but for its own registers.
 _FACT = re.compile(
-    rf"^// (?:({'|'.join(FAMILIES)}) )?(assume|invariant|lemma|agree|else|compare|within): "
+    rf"^// (?:({'|'.join(FAMILIES)}) )?(assume|held|invariant|lemma|agree|else|compare|within): "
     r"(.+(?:\n//   .+)*)$",
     re.MULTILINE,
 )
@@ -292,6 +295,7 @@ def boundary_of(module: str, family: str = QUOTIENT) -> Boundary:
         module,
         assumes=tuple(facts.get("assume", ())),
         conditions=MODULES[module].assumes or (),
+        held=tuple(facts.get("held", ())),
         invariants=tuple(facts.get("invariant", ())),
         lemmas=_named(facts.get("lemma", ())),
         relations=tuple(relations),

@@ -142,7 +142,8 @@ def render_facts(cut: Cut, boundary: Boundary, relation: Mapping[str, str]) -> s
     Of each memory it sees one word, and its address `entry_...`.
     """
     entries = [CutPort(f"entry_{each.name}", each.address_bits) for each in cut.memories]
-    inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in (*_state(cut), *entries)]
+    seen = (*_state(cut), *entries, *_held(cut, boundary))
+    inputs = [f"  input wire {_range(each.bits)}{each.name}" for each in seen]
     outputs = [f"  output wire {_range(each.bits)}matters_{each.name}" for each in _state(cut)]
     outputs += [f"  output wire {_range(each.bits)}other_{each.name}" for each in cut.registers]
     invariants = _invariants(cut, boundary)
@@ -384,12 +385,17 @@ def _cut(cut: Cut, instance: str, number: str, prefix: str) -> list[str]:
     return [f"  cut {instance}(", *pins, f"    .{SELECT}({number})", "  );"]
 
 
+def _held(cut: Cut, boundary: Boundary) -> list[CutPort]:
+    """Return the inputs that are the same from cycle to cycle."""
+    return [each for each in cut.inputs if each.name in boundary.held]
+
+
 def _all_facts(cut: Cut, boundary: Boundary) -> list[str]:
     """Return the facts of the original's state, before and after the edge, and of what is read."""
-    found = len(_invariants(cut, boundary))
-    lines = [*_facts(cut, found, "now", "q_", "old"), *_facts(cut, found, "after", "d_", "new")]
+    given = cut, boundary
+    lines = [*_facts(*given, "now", "q_", "old"), *_facts(*given, "after", "d_", "new")]
     for memory in cut.memories:
-        lines += _facts(cut, found, f"reading_{memory.name}", "q_", "old", memory)
+        lines += _facts(*given, f"reading_{memory.name}", "q_", "old", memory)
     return lines
 
 
@@ -399,10 +405,17 @@ def _kept(cut: Cut) -> str:
 
 
 def _facts(
-    cut: Cut, invariants: int, instance: str, state: str, word: str, read: CutMemory | None = None
+    cut: Cut,
+    boundary: Boundary,
+    instance: str,
+    state: str,
+    word: str,
+    read: CutMemory | None = None,
 ) -> list[str]:
     """Return an instance of `facts`; `read` is a memory whose entry is the one that is read."""
-    pins = [f"    .{each.name}({state}{each.name})," for each in cut.registers]
+    invariants = len(_invariants(cut, boundary))
+    pins = [f"    .{each.name}({each.name})," for each in _held(cut, boundary)]
+    pins += [f"    .{each.name}({state}{each.name})," for each in cut.registers]
     for memory in cut.memories:
         entry, kind = ("ra", "rd") if memory is read else ("entry", word)
         pins.append(f"    .entry_{memory.name}({entry}_{memory.name}),")
