@@ -34,7 +34,7 @@ DECLARED = {
     "distance_quantizer": (None, None, None, None, 65),
     "weight_sum": (None, None, None, None, 53),
     "row_multiplier": (None, None, None, None, 57),
-    "attention_row": (375, 381, 376, 383, 200),
+    "attention_row": (404, 411, 393, 406, 216),
 }
 QUOTIENTS = [name for name, scheme in SCHEMES.items() if not scheme.row_max]
 #: Units with a scheme whose datapath has them.

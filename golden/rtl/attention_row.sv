@@ -116,6 +116,7 @@ module attention_row #(
   logic [GROUP*O_WIDTH-1:0] group_outputs;
   logic [LEFT_WIDTH-1:0] left;  // cycles until the output is there
   logic turning, taking;  // left > STAGES, and left from 1 to GROUPS; they go to all channels
+  logic idle;  // left == 0, for what goes to all channels
   logic [M2_WIDTH-1:0] m2_row;
   logic [M2_WIDTH-1:0] used_m2;  // by the requantizers
   logic [N2_WIDTH-1:0] n2_row;
@@ -363,7 +364,7 @@ module attention_row #(
         .m_axis_tdata({m2_row, n2_row})
     );
 
-    assign start = multiplier_m_axis_tvalid && left == '0 && !m_axis_tvalid;
+    assign start = multiplier_m_axis_tvalid && idle && !m_axis_tvalid;
 
     always_ff @(posedge clk) begin
       if (!rst_n) held_weight_sum <= '0;
@@ -390,7 +391,7 @@ module attention_row #(
         .q(sum_row_sum)
     );
 
-    assign ready = left == '0 && (!m_axis_tvalid || m_axis_tready);
+    assign ready = idle && (!m_axis_tvalid || m_axis_tready);
     assign start = complete && ready;
     assign m2_row = m2;
     assign n2_row = n2;
@@ -429,10 +430,12 @@ module attention_row #(
       left <= '0;
       turning <= 1'b0;
       taking <= 1'b0;
+      idle <= 1'b1;
       m_axis_tvalid <= 1'b0;
     end else begin
       turning <= start || left > LEFT_WIDTH'(STAGES + 1);
       taking <= left > LEFT_WIDTH'(1) && left <= LEFT_WIDTH'(GROUPS + 1);
+      idle <= !start && left <= LEFT_WIDTH'(1);
       if (m_axis_tready) m_axis_tvalid <= 1'b0;
       if (start) left <= LEFT_WIDTH'(GROUPS + STAGES);
       else if (left != '0) begin
@@ -497,6 +500,7 @@ endmodule
 // invariant: !complete || first
 // invariant: !m_axis_tvalid || left == 0
 // invariant: turning == (left > 4) && taking == (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4)
+// invariant: idle == (left == 0)
 // invariant: left <= (bitlog2_pkg::HEAD_DIM + 3) / 4 + 4
 // row_max invariant: (left == 0 && !m_axis_tvalid) || g_row_max_multiplier_m_axis_tvalid
 // row_max invariant: (left == 0 && !m_axis_tvalid) || used_m2

@@ -200,6 +200,7 @@ def rows(parts_: Rows, view: View) -> list[z3.BoolRef]:
         z3.Implies(complete, numbers(parts_, view, "acc") == parts_.of_row(before)),
         z3.Or(z3.Not(view.on("m_axis_tvalid")), view["left"] == 0),
         z3.ULE(view["left"], GROUPS + STAGES),
+        view.on("idle") == (view["left"] == 0),
         view.on("turning") == z3.UGT(view["left"], STAGES),
         view.on("taking") == z3.And(view["left"] != 0, z3.ULE(view["left"], GROUPS)),
     ]
@@ -419,6 +420,7 @@ def edges(parts_: Rows, argument: Argument) -> Iterator[Holds]:
         *valid,
         then["rows"] == 0,
         then["left"] == 0,
+        then.on("idle"),
         z3.Not(then.on("m_axis_tvalid")),
         then.on("first"),
     ]
