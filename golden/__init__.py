@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from .package.generation import generate
     from .package.plan import Plan
     from .package.presets import PRESETS, load_config
-    from .package.verification import Verification, emit_and_verify_seconds, verify
+    from .package.verification import (
+        Verification,
+        emit_and_verify_seconds,
+        verify,
+        verify_case,
+    )
     from .stimulus.rows import RowCase
     from .stimulus.unit import Origin
     from .stimulus.units import UNITS
@@ -69,5 +74,6 @@ __all__ = [
     "load_config",
     "run_device",
     "verify",
+    "verify_case",
     "write_export",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bitlog2.golden.assurance.modules import MODULES, MUTATED
-from bitlog2.golden.simulation.contract import DEVICES
+from bitlog2.golden.simulation.contract import CONTRACTS, DEVICES
 from bitlog2.names import CODED, COSTED, MOST_MUTANTS, PLACED, TECHNOLOGIES
 
 from .options import RtlOptions, group, refuse
@@ -81,15 +81,21 @@ MUTATION_EXAMPLES = """example:
   bitlog2 golden mutation
   bitlog2 golden mutation vectors --module exp2 --module row_max --seed 1
   bitlog2 golden mutation --json mutation.json
+  bitlog2 golden mutation vectors --unit exp2 --rtl my.sv --top my
 
 Yosys puts up to 200 mutants of a module into one netlist, of which one is chosen at run time; a
 bench compiled by Verilator runs the vectors against each. A survivor is proved equivalent under the
 assumptions that are printed; or it gives every word and is told by its rate, the cycles of all
 vectors without pauses; or it is a gap. Modules that attention_row has inside are mutated there,
-too: with its taps compared, and by its outputs alone.
+too: with its taps compared, and by its outputs alone. With --rtl a device of yours is mutated, all
+that is inside of it as one; what no vector tells apart and no proof is named.
 
 exit status: 0 every mutant is caught, proved equivalent or told by its rate, 1 one is a gap or
 undetermined, 2 wrong usage"""
+
+
+#: Modules at a time.
+_PROCESSES = 2
 
 
 def mutation(
@@ -97,27 +103,39 @@ def mutation(
     /,
     *,
     module: Annotated[tuple[str, ...], several(one_of(tuple(MUTATED)))] = (),
+    unit: Annotated[str | None, value(one_of(tuple(DEVICES)))] = None,
+    lanes: Lanes = None,
     most: Annotated[int, value(integer(1, 10000))] = MOST_MUTANTS,
     seed: Annotated[int, value(SEED)] = 0,
-    processes: Annotated[int, value(integer(1, 64))] = 2,
+    processes: Annotated[int, value(integer(1, 64))] = _PROCESSES,
     keep: bool = False,
+    rtl: RtlOptions | None = None,
     junit: Junit = None,
     json: Json = None,
 ) -> int:
-    """Change the reference RTL in hundreds of places and see which changes a set finds.
+    """Change RTL in hundreds of places and see which changes a set finds.
 
     Args:
         set: the vector set (default: the default one, made)
-        module: list, or repeated (default: all)
+        module: modules of the reference; list, or repeated (default: all)
+        unit: what the device of --rtl is
         most: mutants per module
         seed: seed of the choice of mutants, and of the pauses on streams
         processes: modules at a time
         keep: put the modules into the table that the package keeps, too
     """
+    device = (rtl or RtlOptions()).device()
+    if device is None:
+        refuse("without --rtl and -f", ("--unit", unit), ("--lanes", lanes))
+    else:
+        refuse("with --rtl", ("--module", module or None), ("--keep", keep or None))
+        refuse("with --rtl", ("--processes", None if processes == _PROCESSES else processes))
+        if unit is None:
+            raise ValueError("--unit must be given with --rtl")
     import tempfile
 
     from bitlog2.golden import emit
-    from bitlog2.golden.assurance.mutation import kept_table, mutate
+    from bitlog2.golden.assurance.mutation import kept_table, mutate, mutate_device
     from bitlog2.golden.junit import reporting
 
     with (
@@ -126,16 +144,22 @@ def mutation(
     ):
         if set is None:
             set = Path(folder) / "set"
-            emit(set, progress=progress)
-        found = mutate(
-            set,
-            module or None,
-            most=most,
-            seed=seed,
-            processes=processes,
-            progress=progress,
-            tell=lambda findings: print(findings.line(), file=sys.stderr, flush=True),
-        )
+            units = None if unit is None else [DEVICES[unit].unit]
+            emit(set, units=units, progress=progress)
+        if device is not None and unit is not None:
+            found = mutate_device(
+                set, unit, device, lanes=lanes, most=most, seed=seed, progress=progress
+            )
+        else:
+            found = mutate(
+                set,
+                module or None,
+                most=most,
+                seed=seed,
+                processes=processes,
+                progress=progress,
+                tell=lambda findings: print(findings.line(), file=sys.stderr, flush=True),
+            )
         write(found)
     if keep:
         _keep(found, kept_table(found.scheme))
@@ -146,8 +170,16 @@ PROOF_EXAMPLES = """example:
   bitlog2 golden proof
   bitlog2 golden proof --claim comparing_counts --claim rtl_exp2 --scheme BitLog2_Half_17
   bitlog2 golden proof --json proof.json
+  bitlog2 golden proof --unit exp2 --rtl my.sv --top my
+
+With --rtl the claim rtl_UNIT is decided about a device of yours, whose module has ports by name and
+no clock; a requantizer's has one product, written with *.
 
 exit status: 0 every claim is proved, 1 one is refuted or not proved, 2 wrong usage"""
+
+
+#: Units whose module has ports by name and no clock.
+PLAIN = tuple(name for name, each in CONTRACTS.items() if each.plain)
 
 
 def proof(
@@ -155,23 +187,40 @@ def proof(
     claim: Annotated[tuple[str, ...], several(str)] = (),
     scheme: Annotated[tuple[str, ...], several(one_of(CODED))] = (),
     timeout: Annotated[int, value(integer(1, 86400))] = 600,
+    unit: Annotated[str | None, value(one_of(PLAIN))] = None,
+    config: Config = "default",
+    rtl: RtlOptions | None = None,
     junit: Junit = None,
     json: Json = None,
 ) -> int:
-    """Prove the specification's claims, and the reference RTL against it.
+    """Prove the specification's claims, and RTL against it.
 
     Args:
         claim: list, or repeated (default: all)
         scheme: list, or repeated (default: all)
         timeout: seconds of the solver per claim
+        unit: what the device of --rtl is
     """
+    device = (rtl or RtlOptions()).device()
+    if device is None:
+        given = None if config == "default" else config
+        refuse("without --rtl and -f", ("--unit", unit), ("--config", given))
+    else:
+        refuse("with --rtl", ("--claim", claim or None), ("--scheme", scheme or None))
+        if unit is None:
+            raise ValueError("--unit must be given with --rtl")
     # The solver belongs to an extra: the other commands work without it.
-    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, selected
+    from bitlog2.golden import load_config
+    from bitlog2.golden.assurance.proof import CLAIMS, Lines, decide, device_setting, selected
     from bitlog2.golden.junit import reporting
     from bitlog2.table import Columns
 
     with reporting(junit, "bitlog2 golden proof") as write:
-        chosen = selected(CLAIMS, claim or None, scheme or CODED)
+        if device is None or unit is None:
+            chosen = selected(CLAIMS, claim or None, scheme or CODED)
+        else:
+            setting = device_setting(unit, device, load_config(config))
+            chosen = [(each, setting) for each in CLAIMS if each.name == f"rtl_{unit}"]
         lines = []
         head = ("claim", "scheme", "requirements", "over", "by", "result", "seconds")
         known = [

@@ -1,5 +1,6 @@
 """`bitlog2 golden emit`, `plan`, `run`, `verify`: vector sets, and a device held to them."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from .options import (
     refuse,
     selection,
 )
-from .terminal import command, progress, report, write_json
+from .terminal import command, progress, report, show, write_json
 from .values import (
     LONG_SEED,
     Config,
@@ -27,6 +28,7 @@ from .values import (
     integer,
     mapping,
     one_of,
+    output_file,
     pair,
     several,
     value,
@@ -196,6 +198,7 @@ PLAN_EXAMPLES = """example:
   bitlog2 golden plan
   bitlog2 golden plan --config BitLog2_Single_16 --unit exp2 --json plan.json
   bitlog2 golden plan --unit exp2 --bins
+  bitlog2 golden plan --unit exp2 --covergroups bins.sv
 
 exit status: 0 every declared coverage bin is filled, 1 some stay empty, 2 wrong usage"""
 
@@ -208,6 +211,7 @@ def plan(
     seed: Annotated[int, value(LONG_SEED)] = 0,
     head_dim: HeadDim = None,
     bins: bool = False,
+    covergroups: Annotated[Path | None, value(output_file)] = None,
     json: Json = None,
 ) -> int:
     """Show what a vector set will hold, without writing it.
@@ -216,6 +220,7 @@ def plan(
         source: cases
         seed: seed of random cases
         bins: name every coverage bin, with its requirement and the cases in it
+        covergroups: write those that are values of ports there, as covergroups in SystemVerilog
     """
     from bitlog2 import golden
 
@@ -227,6 +232,11 @@ def plan(
         seed=seed,
         progress=progress,
     )
+    if covergroups is not None:
+        from bitlog2.golden.package.covergroups import render_covergroups
+
+        units = [part.unit for part in vectors.units]
+        covergroups.write_bytes(render_covergroups(vectors.target, units))
     return report(golden.Plan(vectors, bins), json)
 
 
@@ -263,10 +273,17 @@ def run(
 VERIFY_EXAMPLES = """example:
   bitlog2 golden verify vectors
   bitlog2 golden verify vectors --actual attention_row=o.mem --actual attention_row.keys=keys.mem
+  bitlog2 golden verify vectors --actual exp2=e.mem --case exp2=12          one case, whole
   bitlog2 golden verify digits                  of an export: its files, and that feeding it back
                                                 gives the outputs in it
 
 exit status: 0 everything agrees, 1 something differs, 2 the set or a file cannot be used"""
+
+
+def _case(text: str) -> tuple[str, int]:
+    """Parse a unit and the number of a case."""
+    unit, number = pair("UNIT=N")(text)
+    return unit, integer(0, MOST_CASES - 1)(number)
 
 
 def verify(
@@ -276,6 +293,7 @@ def verify(
     actual: Annotated[
         tuple[tuple[str, str], ...], value(pair("UNIT=FILE or UNIT.STREAM=FILE"), repeated=True)
     ] = (),
+    case: Annotated[tuple[str, int] | None, value(_case)] = None,
     junit: Junit = None,
     json: Json = None,
 ) -> int:
@@ -284,15 +302,21 @@ def verify(
     Args:
         actual: UNIT[.STREAM]=FILE, a device's outputs; UNIT alone means its expected stream; may be
             repeated
+        case: UNIT=N, this case alone: every input, what is expected, and what differs
     """
     files = mapping("--actual", actual)
     from bitlog2 import golden
     from bitlog2.golden.junit import reporting
 
     with reporting(junit, "bitlog2 golden verify") as write:
-        found = golden.verify(set, files, progress=progress)
+        if case is None:
+            found = golden.verify(set, files, progress=progress)
+        else:
+            found = golden.verify_case(set, *case, files)
         write(found)
-    return report(found, json)
+    write_json(json, found)
+    show(found.lines(f"bitlog2 golden verify {shlex.quote(str(set))}"))
+    return found.status
 
 
 emit_app = command(emit, EMIT_EXAMPLES)

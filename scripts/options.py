@@ -130,7 +130,7 @@ def model_fields(
 @group("RTL of your own", "The reference RTL without --rtl and -f.", 5)
 @dataclass(frozen=True)
 class RtlOptions:
-    """Device under test: the same for cosim, coverage and cost."""
+    """Device under test: the same for all commands that take RTL."""
 
     rtl: Annotated[tuple[Path, ...], value(consume_multiple=True)] = ()
     """Verilog files, packages first"""

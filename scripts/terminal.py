@@ -4,9 +4,11 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -239,26 +241,53 @@ def _memory(error: MemoryError | RuntimeError, name: str) -> str | None:
 LOG_SECONDS = 120.0
 
 
-def progress(items: Any, label: str, total: int | None = None) -> Any:
-    """Return `items` with a progress bar on standard error, or lines where that is no terminal."""
+def progress(items: Iterable[Any], label: str, total: int | None = None) -> Iterator[Any]:
+    """Yield `items` with a progress bar on standard error, or lines where that is no terminal.
+
+    Both go on while one item takes its time.
+    """
     if not sys.stderr.isatty():
-        return _logged(items, label, total)
+        yield from _logged(items, label, total)
+        return
     from tqdm import tqdm
 
-    return tqdm(items, desc=label, total=total, leave=False)
+    with tqdm(items, desc=label, total=total, leave=False) as bar, _every(1.0, bar.refresh):
+        yield from bar
 
 
 def _logged(items: Iterable[Any], label: str, total: int | None) -> Iterator[Any]:
     """Yield items; every `LOG_SECONDS` print how many are done, and the time that is left."""
-    begun = last = time.monotonic()
-    for done, each in enumerate(items, 1):
-        yield each
-        now = time.monotonic()
-        if now - last < LOG_SECONDS:
-            continue
-        last, taken = now, now - begun
-        left = "" if total is None else f" of {total}, {taken / done * (total - done):.0f} s left"
-        print(f"{label}: {done}{left}, {taken:.0f} s", file=sys.stderr, flush=True)
+    begun, done = time.monotonic(), 0
+
+    def tell() -> None:
+        taken = time.monotonic() - begun
+        known = "" if total is None else f" of {total}"
+        if done and total is not None:
+            known += f", {taken / done * (total - done):.0f} s left"
+        print(f"{label}: {done}{known}, {taken:.0f} s", file=sys.stderr, flush=True)
+
+    with _every(LOG_SECONDS, tell):
+        for each in items:
+            yield each
+            done += 1
+
+
+@contextmanager
+def _every(seconds: float, call: Callable[[], object]) -> Iterator[None]:
+    """Call a function every so many seconds, from a thread of its own, while the block runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def report(found: Any, file: Path | None) -> int:

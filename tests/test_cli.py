@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
@@ -467,10 +468,28 @@ def test_cli_failures_are_red_on_a_terminal_alone(is_one, monkeypatch, capsys):
 
 
 def test_cli_progress_is_a_line_now_and_then_without_a_terminal(monkeypatch, capsys):
-    clock = iter((0.0, 1.0, 200.0, 201.0))
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
-    assert list(terminal.progress("abc", "rows", 3)) == ["a", "b", "c"]
-    assert capsys.readouterr().err == "rows: 2 of 3, 100 s left, 200 s\n"
+    monkeypatch.setattr(terminal, "LOG_SECONDS", 0.01)
+    told = []
+
+    def slow_last():
+        yield from "ab"
+        while not (lines := capsys.readouterr().err.splitlines()):
+            time.sleep(0.01)
+        told.extend(lines)
+        yield "c"
+
+    assert list(terminal.progress(slow_last(), "rows", 3)) == ["a", "b", "c"]
+    assert told[0] == "rows: 2 of 3, 0 s left, 0 s"
+
+
+def test_cli_progress_on_a_terminal_moves_while_an_item_takes_its_time(monkeypatch):
+    calls = []
+    with terminal._every(0.01, lambda: calls.append(1)):
+        while len(calls) < 3:
+            time.sleep(0.01)
+    stopped = len(calls)
+    time.sleep(0.05)
+    assert len(calls) == stopped
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.command import call
 from support.quick import one_in
 from test_golden_helpers import (
     IRREGULAR,
@@ -20,7 +22,7 @@ from test_golden_helpers import (
     renew_sums,
 )
 
-from bitlog2.golden import Verification, emit, run_device, verify
+from bitlog2.golden import Verification, emit, run_device, verify, verify_case
 from bitlog2.golden.stimulus.unit import Target
 from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.words.fields import pack, unpack, word_width
@@ -208,6 +210,48 @@ def test_golden_verification_catches_swapped_nibbles(
         path.write_bytes(spoiled(path, "attention_row", "keys", "nibble", word, change))
     comparison = verify(folder, {"attention_row.keys": path}).devices[0]
     assert (comparison.total, set(comparison.parted.values())) == (2, {"code_register"})
+
+
+def test_golden_verification_ends_with_the_command_that_shows_the_case_alone(
+    folder: Path, device: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(folder / "vectors.npz") as arrays:
+        seen = int(np.flatnonzero(arrays["row_max.stimulus.mask"] == 0)[-1])
+    path = tmp_path / "my keys.mem"
+    path.write_bytes(spoiled(device["row_max.keys"], "row_max", "keys", "d", seen, 1))
+    assert call("golden", "verify", folder, "--actual", f"row_max.keys={path}") == 1
+    printed = capsys.readouterr().out.splitlines()
+    (alone,) = [line for line in printed if " alone: " in line]
+    assert printed[-2:] == [alone, "DIFFERS"]
+    words = shlex.split(alone.partition(" alone: bitlog2 ")[2])
+    (wrong,) = verify(folder, {"row_max.keys": path}).devices[0].mismatches
+    assert words[-2:] == ["--case", f"row_max={wrong.case}"]
+    assert call(*words) == 1
+    whole = capsys.readouterr().out.splitlines()
+    assert not any("alone" in line for line in whole)
+    assert sum(": expected 0x" in line for line in whole) == 1
+    beats = sum("stimulus beat" in line for line in whole)
+    assert beats == sum("keys beat" in line and "must be d" in line for line in whole) > 0
+
+
+def test_golden_verification_of_a_case_looks_at_no_other(
+    folder: Path, device: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "e.mem"
+    path.write_bytes(spoiled(device["exp2.expected"], "exp2", "expected", "e", 7, 1))
+    actual = {"exp2": path}
+    assert verify_case(folder, "exp2", 8, actual).ok
+    found = verify_case(folder, "exp2", 7, actual)
+    assert (found.status, found.devices[0].total) == (1, 1)
+    assert verify_case(folder, "exp2", 7).ok
+    with pytest.raises(ValueError, match="actual must be of row_max, as the case is, got exp2"):
+        verify_case(folder, "row_max", 7, actual)
+    with pytest.raises(ValueError, match="case of exp2 must be from 0 to"):
+        verify_case(folder, "exp2", 10**6)
+    with pytest.raises(ValueError, match="unit must be one of score_accumulator"):
+        verify_case(folder, "exp3", 0)
+    with pytest.raises(ValueError, match="--case must be UNIT=N, got '7'"):
+        call("golden", "verify", folder, "--case", "7")
 
 
 def test_golden_verification_catches_a_short_file(

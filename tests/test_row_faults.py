@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import convert
 from support.quick import USUAL, one_in, quick_where
 from support.rtl import FAST
 from test_golden_helpers import SMALL, emit_hand_row, renew_sums
 
+from bitlog2.documents import parse
+from bitlog2.flow.derived import PLANTED_FAULTS, planted_scores
 from bitlog2.golden import emit, verify
+from bitlog2.golden.assurance.mutation import KEPT, Campaign, kept_table
 from bitlog2.golden.cosim import CONFIGURATIONS, CosimOptions, Rtl, cosim
 from bitlog2.golden.package.generation import generate
 from bitlog2.golden.package.plan import Plan
@@ -269,3 +273,17 @@ def test_row_faults_right_rtl_without_taps_agrees(short: Path, tmp_path: Path):
 @pytest.mark.parametrize("name", one_in(2, WRONG_RTL))
 def test_row_faults_wrong_rtl_without_taps_is_found(name: str, short: Path, tmp_path: Path):
     assert not played(tmp_path, short, *WRONG_RTL[name])
+
+
+@pytest.mark.parametrize("scheme", KEPT)
+def test_row_faults_stored_scores_are_those_of_the_kept_mutants(scheme: str):
+    stored = json.loads(PLANTED_FAULTS.read_text())
+    kept = parse(kept_table(scheme).read_bytes(), Campaign, scheme)
+    assert stored.keys() == SCHEMES.keys()
+    assert convert(stored[scheme], tuple[PlantedFaults, ...]) == kept.planted_faults
+
+
+@pytest.mark.long
+def test_row_faults_stored_scores_are_counted_again():
+    stored = json.loads(PLANTED_FAULTS.read_text())
+    assert convert(stored, dict[str, tuple[PlantedFaults, ...]]) == planted_scores()

@@ -235,7 +235,9 @@ def test_structure_adds_sizes_of_a_module_with_two_underscores_up():
 def test_structure_refuses_a_device_that_its_testbench_cannot_play(vectors: Path, tmp_path: Path):
     path = tmp_path / "my_exp2.sv"
     path.write_text(PIPELINED)
-    with pytest.raises(ValueError, match="coverage plays exp2 without a clock, got my_exp2 with"):
+    with pytest.raises(
+        ValueError, match="the testbench plays exp2 without a clock, got my_exp2 with"
+    ):
         measure_structure(vectors, ["exp2"], rtl=Rtl([path, *reference_files()], "my_exp2"))
     with pytest.raises(ValueError, match="unit must be a single one with rtl, got None"):
         measure_structure(vectors, rtl=Rtl([path]))

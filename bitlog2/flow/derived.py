@@ -12,6 +12,7 @@ from statistics import fmean
 import msgspec
 
 from bitlog2 import documents
+from bitlog2.golden import generate
 from bitlog2.golden.assurance.cost import (
     CHOICES_TABLE,
     PLACED_TABLE,
@@ -23,7 +24,7 @@ from bitlog2.golden.assurance.mutation import KEPT, Campaign, kept_table
 from bitlog2.golden.assurance.mutation.campaign import Findings
 from bitlog2.golden.package.folder import KINDS
 from bitlog2.golden.simulation.contract import CONTRACTS
-from bitlog2.golden.stimulus.unit import GoldenUnit, Target
+from bitlog2.golden.stimulus.unit import GoldenUnit, PlantedFaults, Target
 from bitlog2.golden.stimulus.units import units_within
 from bitlog2.golden.words.fields import Field, hex_digits, word_width
 from bitlog2.models.runs.paired import Paired, what_differs
@@ -278,6 +279,32 @@ def _mutants(found: Sequence[Findings]) -> str:
     return " | ".join(f"{each:,}" for each in (*total, left))
 
 
+#: What a default set of each scheme's rows finds of planted faults, as it was counted.
+PLANTED_FAULTS = _ROOT / "docs" / "planted_faults.json"
+
+
+def planted_scores() -> dict[str, tuple[PlantedFaults, ...]]:
+    """Return what the default set of each scheme's rows finds of planted faults, by scheme."""
+    sets = (generate(AttentionConfig(name), units=["attention_row"]) for name in SCHEMES)
+    return {each.target.config.scheme: each.units[0].planted for each in sets}
+
+
+def planted_table() -> str:
+    """Return the stored scores of planted faults, in Markdown."""
+    stored = json.loads(PLANTED_FAULTS.read_text(encoding="utf-8"))
+    heads = "faults planted | found with taps | found by o alone | in softmax_row | found by codes"
+    lines = [f"| scheme | {heads} |", "|---|" + "--:|" * 5]
+    for scheme, found in stored.items():
+        row, codes = (
+            next(each for each in found if each["module"] == module)
+            for module in ("attention_row", "softmax_row")
+        )
+        counts = (row["planted"], row["with_taps"], row["without_taps"])
+        cells = (*counts, codes["planted"], codes["without_taps"])
+        lines.append(f"| `{scheme}` | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def accuracy_table(name: str = "fashion") -> str:
     """Return the accuracies of an embedded model, mean over the seeds, and what differs, Markdown.
 
@@ -399,6 +426,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "choices": _part("docs/cost.md", "choices", choice_table),
     "codes": _part("docs/codes.md", "codes", code_table),
     "mutants": _part("docs/hardware.md", "mutants", mutation_table),
+    "planted faults": _part("docs/hardware.md", "planted faults", planted_table),
     "placed": _part("docs/cost.md", "placed", placed_table),
     "fashion": _part("docs/accuracy.md", "fashion", accuracy_table),
     "attention errors": _part("docs/codes.md", "attention errors", attention_error_table),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bitlog2.sim.files import write
 
-from ..simulation import yosys
+from ..simulation import Rtl, yosys
 from ..testbench import reference_files
 
 PACKAGE = "bitlog2_pkg.sv"
@@ -25,6 +25,27 @@ def sources(package: bytes, rtl: Path | None = None) -> dict[str, bytes]:
     return {PACKAGE: package} | {
         path.name: path.read_bytes() for path in files if path.name != _CHECKS
     }
+
+
+def sources_of(rtl: Rtl) -> tuple[dict[str, bytes], str]:
+    """Return a user's files by name, and the options of `read_verilog` that they need.
+
+    Raises:
+        ValueError: a file is no Verilog, or two have one name.
+    """
+    paths = [Path(each) for each in rtl.sources]
+    files: dict[str, bytes] = {}
+    for path in paths:
+        if path.suffix not in (".sv", ".v"):
+            raise ValueError(f"rtl must be Verilog for Yosys, got {path}")
+        if path.name in files:
+            raise ValueError(
+                f"rtl must be files of different names for Yosys, got {path.name} twice"
+            )
+        files[path.name] = path.read_bytes()
+    folders = dict.fromkeys([*map(Path, rtl.includes), *(path.parent for path in paths)])
+    options = [f"-D{name}={value}" for name, value in rtl.defines.items()]
+    return files, " ".join([*options, *(f"-I{folder}" for folder in folders)])
 
 
 def run_script(

@@ -302,7 +302,20 @@ class Design:
             ValueError: the device has not the ports of the contract, or `rtl` does not fit it.
             ModuleNotFoundError: what reads the ports is not installed.
         """
-        target = open_set(folder).target
+        target, package = open_set(folder).target, folder / PACKAGE_NAME
+        return cls.held(target, package, device, rtl, lanes, waves)
+
+    @classmethod
+    def held(
+        cls,
+        target: Target,
+        package: Path,
+        device: Device,
+        rtl: Rtl | None,
+        lanes: int | None = None,
+        waves: str = "",
+    ) -> "Design":
+        """Return the same for a target whose package is that file."""
         rtl = Rtl(reference_files(target.config)) if rtl is None else rtl
         if lanes is not None:
             if "LANES" in rtl.parameters:
@@ -311,7 +324,7 @@ class Design:
         files = tuple(map(Path, rtl.sources))
         top = rtl.top or device.name
         if not any(path.name == PACKAGE_NAME for path in files):
-            files = (folder / PACKAGE_NAME, *files)
+            files = (package, *files)
         found = elaborate(
             top,
             [path for path in files if path.suffix in (".sv", ".v")],

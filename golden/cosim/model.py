@@ -16,7 +16,7 @@ from bitlog2.sim.scheme import FAMILIES
 from ..package.comparison import UnitComparison, compare_unit
 from ..package.reading import image_of, open_set, read_tables
 from ..package.vector_manifest import VectorManifest
-from ..package.vector_set import UnitVectors, make_vectors, shape_tables
+from ..package.vector_set import UnitVectors, make_vectors, select_cases, shape_tables
 from ..simulation import contract
 from ..simulation.contract import Channel, ChannelWords, Contract
 from ..stimulus.rows import RowCase, check_row, tables_of_rows
@@ -423,21 +423,6 @@ def model_of_files(folder: Path, device: Device) -> Model:
     unit = units_within(manifest.config)[device.contract.unit]
     tables = read_tables(folder, manifest, unit, unit.streams)
     return Model(device, manifest.target, device.tables(tables))
-
-
-def select_cases(part: UnitVectors, cases: Sequence[int]) -> UnitVectors:
-    """Return the vectors of these cases, one after another; a case may come twice."""
-    wanted = np.asarray(cases, np.int64)
-    offsets = row_offsets(part.unit, part.tables)
-    words = {part.cases: wanted}  # by the length of a column
-    if offsets is not None:
-        beats = [np.arange(offsets[i], offsets[i + 1]) for i in wanted]
-        words[int(offsets[-1])] = np.concatenate(beats)
-    tables = {
-        stream: {name: values[words[len(values)]] for name, values in columns.items()}
-        for stream, columns in part.tables.items()
-    }
-    return replace(part, tables=tables, cases=len(wanted))
 
 
 def compare_words(

@@ -14,7 +14,7 @@ from bitlog2.sim.checks import check_int
 from bitlog2.sim.files import write_whole
 
 from ..package.reading import open_set
-from ..package.vector_set import UnitVectors
+from ..package.vector_set import UnitVectors, select_cases
 from ..package.verification import Verification, verify
 from ..simulation import Rtl
 from ..stimulus.unit import Progress, Target, no_progress
@@ -25,7 +25,6 @@ from .model import (
     compare_words,
     device_named,
     devices_within,
-    select_cases,
     unit_of,
     vectors_of_set,
 )
@@ -83,8 +82,9 @@ def cosim(
             for name in progress(names, "cosim", len(names)):
                 place = Path(scratch) / name
                 device = devices[name]
-                runs.append(_simulated(root, used, chosen, device, designs[name], place))
-                if chosen.stop_first and not runs[-1].ok:
+                run = _simulated(root, used, chosen, device, designs[name], place, progress)
+                runs.append(run)
+                if chosen.stop_first and not run.ok:
                     break
     return CosimResult(
         folder=root,
@@ -139,6 +139,7 @@ def _simulated(
     device: Device,
     design: Design,
     scratch: Path,
+    progress: Progress,
 ) -> UnitRun:
     """Return what a device made of its vectors; `scratch` is a new folder for what is written.
 
@@ -166,10 +167,12 @@ def _simulated(
         stop_first=options.stop_first,
         log=None if options.log is None else str(options.log),
     )
-    begun = time.monotonic()
-    build = build_design(design, simulator, options.path("builds") or scratch / "builds")
+    begun, builds = time.monotonic(), options.path("builds") or scratch / "builds"
+    made = (build_design(each, simulator, builds) for each in [design])
+    (build,) = progress(made, f"{device.name}: build", 1)
     built = time.monotonic()
-    status = _run(simulator, options, design, build, job)
+    ran = (_run(simulator, options, design, build, each) for each in [job])
+    (status,) = progress(ran, f"{device.name}: simulation", 1)
     ended = time.monotonic()
     played = _kept(options, device, job)
     whole = all(each is not None for _, each in played)

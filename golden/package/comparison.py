@@ -140,6 +140,7 @@ class UnitComparison:
         parted: case -> the first unit that parts, for every case with a mismatch.
         taps_missing: streams that were not given: what they hold cannot be named in `parted`.
         requirements: first unit that parts -> the ids that its bins are of.
+        whole: whether `first` is a case with all of its words, and every mismatch is kept.
     """
 
     unit: str
@@ -152,6 +153,7 @@ class UnitComparison:
     parted: dict[int, str]
     taps_missing: tuple[str, ...]
     requirements: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    whole: bool = False
 
     @property
     def ok(self) -> bool:
@@ -161,8 +163,8 @@ class UnitComparison:
     def lines(self) -> list[str]:
         """Return the report."""
         lines = [str(count) for count in self.counts]
-        if not self.parted:
-            return lines
+        if not self.parted or self.whole:
+            return [*lines, *(f"  {each}" for each in (*self.first, *self.mismatches))]
         among = ""
         if self.taps_missing:
             absent = ", ".join(f"{self.unit}.{name}" for name in self.taps_missing)
@@ -241,6 +243,8 @@ def compare_unit(
     images: Mapping[str, MemoryImage],
     times: Mapping[str, Sequence[int]] | None = None,
     cases: Sequence[int] | None = None,
+    *,
+    whole: bool = False,
 ) -> UnitComparison:
     """Return the comparison of a device's streams with the expected ones.
 
@@ -250,20 +254,25 @@ def compare_unit(
         images: the device's words by stream name; streams that were not given are left out.
         times: nanoseconds of each word by stream, for the mismatches.
         cases: number of each case in the set, which the result shows; None where these are all.
+        whole: whether `part` is a single case, of which the result has everything.
     """
     numbers = np.arange(part.cases) if cases is None else np.asarray(cases)
-    return _Comparer(target, part, images, times or {}, numbers).compared()
+    return _Comparer(target, part, images, times or {}, numbers, whole).compared()
 
 
 @dataclass(frozen=True)
 class _Comparer:
-    """The expected words of a unit, those of a device, and the number of each case in the set."""
+    """The expected words of a unit, those of a device, and the number of each case in the set.
+
+    `whole` says that there is one case, of which everything is shown.
+    """
 
     target: Target
     part: UnitVectors
     images: Mapping[str, MemoryImage]
     times: Mapping[str, Sequence[int]]
     numbers: NDArray[np.int64]
+    whole: bool
 
     @cached_property
     def offsets(self) -> NDArray[np.int64] | None:
@@ -284,18 +293,23 @@ class _Comparer:
             if name in streams
         ]
         mismatches, parted = self._first(found), _parted(found)
+        if self.whole:
+            first = self._all_words()
+        else:
+            first = self._inputs(min(parted), mismatches[0].beat or 0) if parted else ()
         shown = {int(self.numbers[case]): maker for case, maker in parted.items()}
         return UnitComparison(
             unit=unit.name,
             counts=tuple(self._count(name, found) for name in streams),
             mismatches=mismatches,
             differences=tuple(self._difference(each) for each in found if len(each.words)),
-            first=self._inputs(min(parted), mismatches[0].beat or 0) if parted else (),
+            first=first,
             reasons=dict(Counter(_reason(self.part, case) for case in shown)),
             total=sum(len(each.words) for each in found),
             parted=shown,
             taps_missing=tuple(s.name for s in unit.outputs if s.name not in streams),
             requirements={maker: self._requirements(maker) for maker in set(parted.values())},
+            whole=self.whole,
         )
 
     def _requirements(self, maker: str) -> tuple[str, ...]:
@@ -375,14 +389,27 @@ class _Comparer:
                 lines.append(f"  ({end - first} beats in all)")
         return tuple(lines)
 
+    def _all_words(self) -> tuple[str, ...]:
+        """Return the words of the only case: its inputs, and what is expected of each output."""
+        number = int(self.numbers[0])
+        lines = [f"case {number}, {_reason(self.part, number)}"]
+        for stream in self.part.unit.streams:
+            columns, must = self.part.tables[stream.name], "must be " * (stream.role == "output")
+            by_beat = stream.per != "case" and self.offsets is not None
+            for word in range(self.part.words(stream)):
+                place = f"{stream.name} beat {word}" if by_beat else stream.name
+                lines.append(f"  {place}: {must}{_values(columns, word, whole=True)}")
+        return tuple(lines)
+
     def _first(self, found: list[_Wrong]) -> tuple[FieldMismatch, ...]:
-        """Return the first mismatches, of each value the first lanes alone."""
+        """Return the first mismatches, of each value the first lanes alone; or all."""
         places = sorted(
             (int(each.cases[i]), order, i)
             for order, each in enumerate(found)
-            for i in _first_lanes(each.words)
+            for i in (range(len(each.words)) if self.whole else _first_lanes(each.words))
         )
-        return tuple(self._mismatch(found[order], i) for _, order, i in places[:SHOWN])
+        shown = places if self.whole else places[:SHOWN]
+        return tuple(self._mismatch(found[order], i) for _, order, i in shown)
 
     def _mismatch(self, wrong: _Wrong, index: int) -> FieldMismatch:
         field, stream = wrong.field, wrong.stream
@@ -466,12 +493,13 @@ def _reason(part: UnitVectors, number: int) -> str:
     return "no stated reason"
 
 
-def _values(columns: Columns, word: int) -> str:
+def _values(columns: Columns, word: int, *, whole: bool = False) -> str:
     shown = []
     for name, column in columns.items():
         values = np.atleast_1d(column[word])
-        more = " ..." if len(values) > SHOWN else ""
-        shown.append(f"{name} {' '.join(map(str, values[:SHOWN].tolist()))}{more}")
+        most = len(values) if whole else SHOWN
+        more = " ..." if len(values) > most else ""
+        shown.append(f"{name} {' '.join(map(str, values[:most].tolist()))}{more}")
     return ", ".join(shown)
 
 

@@ -1,7 +1,7 @@
 """A vector set in memory: its cases, their expected values, and its files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,27 @@ class UnitVectors:
             stream_memory(target, self.unit, stream, self.words(stream))
             for stream in self.unit.streams
         ]
+
+
+def words_of_cases(part: UnitVectors, cases: Sequence[int]) -> dict[int, NDArray[np.int64]]:
+    """Return the words of these cases, one after another, by the number of words of a stream."""
+    wanted = np.asarray(cases, np.int64)
+    offsets = row_offsets(part.unit, part.tables)
+    words = {part.cases: wanted}
+    if offsets is not None:
+        beats = [np.arange(offsets[i], offsets[i + 1]) for i in wanted]
+        words[int(offsets[-1])] = np.concatenate(beats)
+    return words
+
+
+def select_cases(part: UnitVectors, cases: Sequence[int]) -> UnitVectors:
+    """Return the vectors of these cases, one after another; a case may come twice."""
+    words = words_of_cases(part, cases)
+    tables = {
+        stream: {name: values[words[len(values)]] for name, values in columns.items()}
+        for stream, columns in part.tables.items()
+    }
+    return replace(part, tables=tables, cases=len(cases))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Verification of a vector set, an export, and a device's outputs."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bitlog2 import __version__
 from bitlog2.documents import render
+from bitlog2.sim.checks import check_choice, check_int
 from bitlog2.sim.files import read_regular
 
 from ..junit import JunitCase, JunitSuite
@@ -28,9 +30,17 @@ from .export import OUTPUTS, attention_arrays, fed_back, layer_memories
 from .export_manifest import AttentionLayer, ExportManifest, arrays_path
 from .folder import Folder, open_folder, sha256
 from .manifest import MANIFEST_NAME, File, FolderManifest, MemoryFile
-from .reading import image_of, read_tables
+from .reading import image_of, open_set, read_tables
 from .vector_manifest import VectorManifest
-from .vector_set import UnitVectors, VectorSet, content_files, make_vectors, manifest_of
+from .vector_set import (
+    UnitVectors,
+    VectorSet,
+    content_files,
+    make_vectors,
+    manifest_of,
+    select_cases,
+    words_of_cases,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Verification:
         devices: the outputs of a device against the simulator.
         fed_back: an export's outputs against the simulator, where its files have no fault.
         seconds: wall time of each unit of a set, its outputs made again and compared.
+        actual: the files of a device, as `verify` was given them.
     """
 
     folder: Path
@@ -52,6 +63,7 @@ class Verification:
     devices: tuple[UnitComparison, ...] = ()
     fed_back: "FedBack | None" = None
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    actual: Mapping[str, str | Path] = field(default_factory=dict, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -88,16 +100,27 @@ class Verification:
             suites.append(JunitSuite("export", [case]))
         return suites
 
-    def lines(self) -> list[str]:
-        """Return the report."""
+    def lines(self, command: str = "") -> list[str]:
+        """Return the report; `command` is a command line that verifies the set again."""
         lines = [f"{self.folder}: {failure}" for failure in self.failures[:SHOWN]]
         if len(self.failures) > SHOWN:
             lines.append(f"  ... {len(self.failures)} in all")
         for title, comparisons in (("set", self.inside), ("device", self.devices)):
-            for comparison in comparisons:
-                lines += [f"{title}: {line}" for line in comparison.lines()]
+            for each in comparisons:
+                lines += [f"{title}: {line}" for line in each.lines()]
+                if each.mismatches and command and not each.whole:
+                    given = self._given(each.unit) if title == "device" else ""
+                    case = f"{each.unit}={each.mismatches[0].case}"
+                    lines.append(f"{title}:   alone: {command}{given} --case {case}")
         lines += [] if self.fed_back is None else self.fed_back.lines()
         return [*lines, "agrees" if self.ok else "DIFFERS"]
+
+    def _given(self, unit: str) -> str:
+        """Return the options that give the files of a unit."""
+        words = [
+            f"{name}={path}" for name, path in self.actual.items() if name.split(".")[0] == unit
+        ]
+        return "".join(f" --actual {shlex.quote(each)}" for each in words)
 
 
 def verify(
@@ -130,6 +153,54 @@ def verify(
     """
     opened = open_folder(Path(folder))
     return _verified(opened.manifest, opened, actual or {}, progress)
+
+
+def verify_case(
+    folder: str | Path, unit: str, case: int, actual: Mapping[str, str | Path] | None = None
+) -> Verification:
+    """Return the comparison of one case of a vector set, with all of its words.
+
+    Args:
+        folder: the vector set.
+        unit: one of its units.
+        case: number of the case, from 0.
+        actual: files of a device under test, as for `verify`, of this unit alone; without them the
+            set's own.
+
+    Raises:
+        ValueError: `folder` cannot be used, it has no such unit or case, or a file is missing or
+            malformed.
+        OSError: a file cannot be read.
+    """
+    root, actual = Path(folder), actual or {}
+    manifest = open_set(root)
+    check_choice("unit", unit, manifest.unit_names)
+    given = _files_given(manifest, actual)
+    for name in given:
+        if name != unit:
+            raise ValueError(f"actual must be of {unit}, as the case is, got {name}")
+    target, golden = manifest.target, next(u for u in manifest.units if u.name == unit)
+    inputs = read_tables(root, manifest, golden, golden.inputs)
+    part = make_vectors(target, golden, manifest.groups[unit], inputs)
+    check_int(f"case of {unit}", case, 0, part.cases - 1)
+    own = {stream.name: root / golden.file_name(stream) for stream in golden.outputs}
+    found = (_of_case(given.get(unit, own), target, part, case),)
+    inside, devices = ((), found) if given else (found, ())
+    return Verification(root, (), inside, devices, actual=actual)
+
+
+def _of_case(
+    paths: Mapping[str, Path], target: Target, part: UnitVectors, case: int
+) -> UnitComparison:
+    """Return the comparison of a case with what files hold, by stream."""
+    words, images = words_of_cases(part, [case]), {}
+    for stream in part.unit.outputs:
+        if (path := paths.get(stream.name)) is not None:
+            count = part.words(stream)
+            image = image_of(read_regular(path), path, target, stream, count)
+            chosen = words[count]
+            images[stream.name] = MemoryImage(image.digits[chosen], image.present[chosen], 0)
+    return compare_unit(target, select_cases(part, [case]), images, cases=[case], whole=True)
 
 
 _Actual = Mapping[str, str | Path]
@@ -177,7 +248,9 @@ def _(
             testbench=manifest.testbench,
         )
         failures += _check_made(opened, manifest, files, vectors)
-    return Verification(root, tuple(failures), tuple(inside), tuple(devices), seconds=seconds)
+    return Verification(
+        root, tuple(failures), tuple(inside), tuple(devices), seconds=seconds, actual=actual
+    )
 
 
 def _files_given(manifest: VectorManifest, actual: _Actual) -> dict[str, dict[str, Path]]:

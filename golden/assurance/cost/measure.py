@@ -23,7 +23,7 @@ from ...simulation import Elaborated, Rtl, ToolError, elaborate, yosys
 from ...simulation.svpackage import render_package
 from ...stimulus.unit import Progress, Target, no_progress
 from ...stimulus.units import units_within
-from ..yosys import PACKAGE, run_script
+from ..yosys import PACKAGE, run_script, sources_of
 from .catalogue import CHOICES, Alternative, AlternativeGroup, Choice, Counts
 from .cycles import cycles_of_row, stated_cycles
 
@@ -464,26 +464,19 @@ def measure_device(
         progress: wraps the runs.
 
     Raises:
-        ValueError: a name is none of these, or a file is no Verilog.
+        ValueError: a name is none of these, or a file is none that `sources_of` takes.
         ToolError: Yosys is not installed or fails.
     """
     check_choice("unit", unit, tuple(design_files()))
     target, names = Target.of(config or AttentionConfig()), technologies or tuple(TECHNOLOGIES)
-    paths = [Path(each) for each in rtl.sources]
-    for path in paths:
-        if path.suffix not in (".sv", ".v"):
-            raise ValueError(f"rtl must be Verilog for Yosys, got {path}")
-    folders = dict.fromkeys([*map(Path, rtl.includes), *(path.parent for path in paths)])
-    options = [f"-D{name}={value}" for name, value in rtl.defines.items()]
-    options += [f"-I{folder}" for folder in folders]
-    own = {"sources": {path.name: path.read_bytes() for path in paths}}
+    files, options = sources_of(rtl)
     top = rtl.top or unit
     found: dict[str, dict[str, Counts]] = {unit: {}, f"your {top}": {}}
     for name in progress(names, "synthesis", len(names)):
         check_choice("target", name, tuple(TECHNOLOGIES))
         found[unit][name] = synthesize(target, unit, {}, name)
         found[f"your {top}"][name] = synthesize(
-            target, top, rtl.parameters, name, options=" ".join(options), **own
+            target, top, rtl.parameters, name, sources=files, options=options
         )
     configuration = target.config.as_dict()
     alternatives = tuple(

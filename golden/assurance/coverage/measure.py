@@ -85,7 +85,10 @@ def run_bench(
     else:
         wrapper = folder / f"{WRAPPER}.sv"
         write(wrapper, design.wrapper.text)
-        files, device, words = [*design.sources, wrapper], WRAPPER, _words(design, bench)
+        files, device = [*design.sources, wrapper], WRAPPER
+        words = [f"-D{name}={value}" for name, value in design.rtl.defines.items()]
+        words += [f"-I{folder}" for folder in design.includes]
+        words += device_macros(design, bench)
     program = build_testbench(
         [folder / "coverage.vlt", *files, testbench],
         module,
@@ -106,23 +109,24 @@ def run_bench(
     return {point: hits for point, hits in points.items() if point.module in judged}
 
 
-def _words(design: Design, bench: str) -> list[str]:
-    """Return the options for a user's design.
+def device_macros(design: Design, bench: str) -> list[str]:
+    """Return the macros of a testbench that describe a user's design.
 
     Raises:
         ValueError: the testbench cannot play it.
     """
     contract, lanes = DEVICES[bench].contract, design.wrapper.lanes
     if contract.plain and design.wrapper.clocked:
-        raise ValueError(f"coverage plays {bench} without a clock, got {design.top} with one")
+        raise ValueError(f"the testbench plays {bench} without a clock, got {design.top} with one")
     wide = {lanes[each.prefix] for each in contract.channels if each.lanes and each.prefix in lanes}
     if len(wide) > 1:
-        raise ValueError(f"coverage plays one number of lanes, got {sorted(wide)} of {design.top}")
+        raise ValueError(
+            f"the testbench plays one number of lanes, got {sorted(wide)} of {design.top}"
+        )
     words = [f"-DLANES={each}" for each in wide]
-    words += [f"-D{name}={value}" for name, value in design.rtl.defines.items()]
     if any(each.prefix not in lanes for each in contract.outputs):
         words.append("-DNO_TAPS=1")
-    return words + [f"-I{folder}" for folder in design.includes]
+    return words
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ from ...testbench.files import build_testbench
 from ..yosys import sources
 from .catalogue import (
     NETLIST,
+    Boundary,
     Mutant,
     MutatedDesign,
     Subject,
@@ -142,9 +143,26 @@ class Findings(Document, frozen=True, kw_only=True):
         in_row: InRow | None = None,
     ) -> "Findings":
         """Return the findings of a subject, counted."""
+        module, compared = subject.module, subject.compared
+        return cls.counted(
+            mutants,
+            survivors,
+            seconds,
+            module=subject.name,
+            vectors=module.contract.unit,
+            device=module.device,
+            compared_at=compared.module,
+            states=tuple(compared.lines()),
+            in_row=in_row,
+        )
+
+    @classmethod
+    def counted(
+        cls, mutants: int, survivors: Sequence[Survivor], seconds: float, **rest: Any
+    ) -> "Findings":
+        """Return findings with the survivors' verdicts counted; `rest` are the other attributes."""
         verdicts = [each.verdict for each in survivors]
         return cls(
-            module=subject.name,
             mutants=mutants,
             caught=mutants - len(survivors),
             equivalent=verdicts.count("equivalent"),
@@ -152,12 +170,8 @@ class Findings(Document, frozen=True, kw_only=True):
             gaps=verdicts.count("gap"),
             undetermined=verdicts.count("undetermined"),
             seconds=round(seconds),
-            vectors=subject.module.contract.unit,
-            device=subject.module.device,
-            compared_at=subject.compared.module,
-            states=tuple(subject.compared.lines()),
             survivors=tuple(survivors),
-            in_row=in_row,
+            **rest,
         )
 
     def line(self) -> str:
@@ -280,11 +294,13 @@ class MutantBench:
         program: its path.
         vectors: folder of the vector set.
         mutants: how many there are.
+        always: plusargs of every run.
     """
 
     program: Path
     vectors: Path
     mutants: int
+    always: tuple[str, ...] = ()
 
     def survivors(self, seed: int, timeout: float, *options: str) -> list[int]:
         """Return the numbers of the mutants that give what the original gives.
@@ -341,7 +357,7 @@ class MutantBench:
         """Return what the bench prints of the mutants from `first` on, as far as it comes."""
         left = self.mutants + 1 - first if count is None else count
         words = [str(self.program), f"+dir={self.vectors}", "+stop", f"+seed={seed}"]
-        words += [f"+mutant={first}", f"+mutants={left}", *options]
+        words += [f"+mutant={first}", f"+mutants={left}", *self.always, *options]
         try:
             return finished(words, timeout=timeout * left)[1]
         except subprocess.TimeoutExpired as expired:
@@ -349,7 +365,12 @@ class MutantBench:
 
 
 def build_bench(
-    design: MutatedDesign, vectors: Path, manifest: VectorManifest, contract: Contract
+    design: MutatedDesign,
+    vectors: Path,
+    manifest: VectorManifest,
+    contract: Contract,
+    macros: Sequence[str] = (),
+    always: Sequence[str] = (),
 ) -> MutantBench:
     """Return the bench of a design, compiled by Verilator in the design's folder.
 
@@ -358,6 +379,8 @@ def build_bench(
         vectors: folder of a set.
         manifest: manifest of the set.
         contract: port contract of the testbench and the vectors.
+        macros: of the testbench, as `-DNAME=VALUE`.
+        always: plusargs of every run.
 
     Raises:
         ToolError: Verilator is missing or fails.
@@ -373,18 +396,18 @@ def build_bench(
         contract.module,
         design.folder / "build",
         device=design.top,
-        options=["--no-assert", "-Wno-fatal", "-DMUTANTS", *_OPTIMIZED],
+        options=["--no-assert", "-Wno-fatal", "-DMUTANTS", *macros, *_OPTIMIZED],
     )
-    return MutantBench(program, vectors, len(design.mutants))
+    return MutantBench(program, vectors, len(design.mutants), tuple(always))
 
 
 #: Seconds for one mutant in the bench, and for one question to the solver.
-_BENCH_SECONDS, _PROOF_SECONDS = 20.0, 60
+BENCH_SECONDS, PROOF_SECONDS = 20.0, 60
 #: As many times as long for a survivor of a unit, which must not stay undetermined.
-_UNIT_PATIENCE = 3
+UNIT_PATIENCE = 3
 #: The module whose taps are compared or left out.
 _ROW = "attention_row"
-#: Of the pauses, that an undetermined mutant is run with, too.
+#: How many other seeds of the pauses.
 _OTHER_SEEDS = 16
 
 
@@ -395,7 +418,7 @@ def mutate(
     most: int = MOST_MUTANTS,
     seed: int = 0,
     processes: int = 2,
-    proof_seconds: int = _PROOF_SECONDS,
+    proof_seconds: int = PROOF_SECONDS,
     progress: Progress = no_progress,
     tell: Callable[[Findings], None] = lambda _: None,
 ) -> Campaign:
@@ -458,9 +481,18 @@ class _MutationRun:
             design = self._design(Path(name), subject)
             contract = subject.module.contract
             bench = build_bench(design, self.vectors, self.manifest, contract)
-            numbers = bench.survivors(self.seed, _BENCH_SECONDS)
+            numbers = bench.survivors(self.seed, BENCH_SECONDS)
             left = [design.mutants[number - 1] for number in numbers]
-            survivors = self._judged(design, bench, subject, left)
+            boundary = subject.compared.of(self.manifest.target.config)
+            survivors = judged(
+                design,
+                bench,
+                boundary,
+                left,
+                seed=self.seed,
+                seconds=self.proof_seconds * (1 if subject.row else UNIT_PATIENCE),
+                unreached=subject.row,
+            )
             in_row = self._in_row(Path(name) / "row", subject, bench, len(numbers))
         seconds = time.monotonic() - begun
         return Findings.of(subject, len(design.mutants), survivors, seconds, in_row)
@@ -486,8 +518,8 @@ class _MutationRun:
             rtl = sources((self.vectors / PACKAGE_NAME).read_bytes())
             design = sampled(folder, rtl, _ROW, subject.module.name, self.most, self.seed)
             bench = build_bench(design, self.vectors, self.manifest, row)
-            survivors = len(bench.survivors(self.seed, _BENCH_SECONDS))
-        unseen = bench.survivors(self.seed, _BENCH_SECONDS, "+outputs")
+            survivors = len(bench.survivors(self.seed, BENCH_SECONDS))
+        unseen = bench.survivors(self.seed, BENCH_SECONDS, "+outputs")
         return InRow(
             mutants=bench.mutants,
             with_taps=bench.mutants - survivors,
@@ -502,24 +534,47 @@ class _MutationRun:
         elaborate(folder, rtl, device)
         return mutated(folder, device, entry_mutants(folder, name, self.manifest.target.config))
 
-    def _judged(
-        self, design: MutatedDesign, bench: MutantBench, subject: Subject, left: Sequence[Mutant]
-    ) -> list[Survivor]:
-        if not left:
-            return []
-        seconds = self.proof_seconds * (1 if subject.row else _UNIT_PATIENCE)
-        boundary = subject.compared.of(self.manifest.target.config)
-        prover = Prover(design, boundary, PACKAGE_NAME, seconds)
-        found = []
-        for mutant, proof in zip(left, prover.prove(left), strict=True):
-            verdict: Verdict = _verdict(subject, prover, proof)
-            inputs = proof.counterexample
-            if verdict == "undetermined" or (verdict == "gap" and prover.has_state):
-                seeds = range(self.seed + 1, self.seed + 1 + _OTHER_SEEDS)
-                told = told_by_pauses(bench, mutant.number, seeds)
-                verdict, inputs = (verdict, inputs) if told[0] == "undetermined" else told
-            found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
-        return found
+
+def judged(
+    design: MutatedDesign,
+    bench: MutantBench,
+    boundary: Boundary,
+    left: Sequence[Mutant],
+    *,
+    seed: int,
+    seconds: int,
+    unreached: bool,
+) -> list[Survivor]:
+    """Return what a proof finds of the mutants that a bench leaves, and other pauses after it.
+
+    Args:
+        design, bench: the mutants, and their bench.
+        boundary: where a mutant is compared with the original.
+        left: mutants that the bench did not catch.
+        seed: that of the bench's pauses.
+        seconds: for one question to the solver.
+        unreached: whether a clock cycle that tells them apart may begin where it never comes.
+
+    Raises:
+        ToolError, ValueError: as of `Prover`.
+    """
+    if not left:
+        return []
+    prover = Prover(design, boundary, PACKAGE_NAME, seconds)
+    found = []
+    for mutant, proof in zip(left, prover.prove(left), strict=True):
+        verdict: Verdict = _verdict(prover, proof, unreached)
+        inputs = proof.counterexample
+        if verdict == "undetermined" or (verdict == "gap" and prover.has_state):
+            told = told_by_pauses(bench, mutant.number, other_seeds(seed))
+            verdict, inputs = (verdict, inputs) if told[0] == "undetermined" else told
+        found.append(Survivor(mutant=str(mutant), verdict=verdict, counterexample=dict(inputs)))
+    return found
+
+
+def other_seeds(seed: int) -> range:
+    """Return the seeds of the pauses that an undetermined mutant is run with, too."""
+    return range(seed + 1, seed + 1 + _OTHER_SEEDS)
 
 
 def told_by_pauses(
@@ -536,23 +591,23 @@ def told_by_pauses(
         "gap" and the seed that shows it; or "rate" and the cycles of both, where those of the
         mutant are others than the original's; or "undetermined" and nothing.
     """
-    seed = bench.other_seed(mutant, seeds, _BENCH_SECONDS)
+    seed = bench.other_seed(mutant, seeds, BENCH_SECONDS)
     if seed is not None:
         return "gap", {"seed": seed}
-    cycles, original = (bench.cycles(number, _BENCH_SECONDS) for number in (mutant, 0))
+    cycles, original = (bench.cycles(number, BENCH_SECONDS) for number in (mutant, 0))
     if cycles is not None and original is not None and cycles != original:
         return "rate", {"cycles": cycles, "original": original}
     return "undetermined", {}
 
 
-def _verdict(subject: Subject, prover: Prover, proof: Proof) -> Verdict:
+def _verdict(prover: Prover, proof: Proof, unreached: bool) -> Verdict:
     """Return the verdict on a survivor.
 
-    A difference in one clock cycle of a row module may begin in a state that it never reaches;
-    then other pauses on its streams may still find it.
+    A difference in one clock cycle may begin in a state that the module never reaches; then other
+    pauses on its streams may still find it.
     """
     if proof.verdict == "equivalent":
         return "equivalent"
-    if proof.verdict == "unknown" or (subject.row and prover.has_state):
+    if proof.verdict == "unknown" or (unreached and prover.has_state):
         return "undetermined"
     return "gap"

@@ -24,6 +24,8 @@ from ..yosys import run_script
 SELECT = "mutsel"
 #: A mutated clock is no defect of logic, and no proof of one clock domain sees it.
 _LEFT_OUT = {"CLK", "clk"}
+#: In the name of a memory's reader, whose enable Yosys writes as Verilog only where it is constant.
+_READ = "$memrd$"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def mutants_of(text: str, most: int) -> tuple[Mutant, ...]:
     found: list[Mutant] = []
     for line in text.splitlines():
         mutant = _parsed(len(found) + 1, line)
-        if mutant.port not in _LEFT_OUT and len(found) < most:
+        enabled = mutant.port == "EN" and _READ in mutant.cell
+        if mutant.port not in _LEFT_OUT and not enabled and len(found) < most:
             found.append(mutant)
     return tuple(found)
 
@@ -126,7 +129,15 @@ class MutatedDesign:
 
 
 def sampled(
-    folder: Path, rtl: Mapping[str, bytes], top: str, module: str, most: int, seed: int
+    folder: Path,
+    rtl: Mapping[str, bytes],
+    top: str,
+    module: str,
+    most: int,
+    seed: int,
+    *,
+    options: str = "",
+    whole: bool = False,
 ) -> MutatedDesign:
     """Return a device with up to `most` mutants of one module, sampled evenly by Yosys.
 
@@ -139,12 +150,14 @@ def sampled(
             its parameters counts.
         most: mutants, at least 1; all where Yosys offers fewer.
         seed: seed of the sampling.
+        options: options of Yosys's `read_verilog`.
+        whole: whether all that is inside of the module counts as its own.
 
     Raises:
         ToolError: the sources cannot be read.
         ValueError: nothing in the module can be mutated.
     """
-    elaborate(folder, rtl, top)
+    elaborate(folder, rtl, top, options, module if whole else None)
     asked = most + most // 4 + 16  # some are clocks
     listing = f"mutate -list {asked} -seed {seed} -o {_LIST} {module} A:hdlname={module}"
     yosys(f"read_rtlil {PLAIN}; {listing}", folder)
@@ -165,15 +178,22 @@ def mutated(folder: Path, top: str, mutants: Sequence[Mutant]) -> MutatedDesign:
     return MutatedDesign(folder, top, tuple(mutants))
 
 
-def elaborate(folder: Path, rtl: Mapping[str, bytes], top: str) -> None:
+def elaborate(
+    folder: Path, rtl: Mapping[str, bytes], top: str, options: str = "", flat: str | None = None
+) -> None:
     """Write the device into a folder as cells, bits that nothing reads left out.
 
     What is unknown in Verilog each simulator has its own way: so shifts, which give 0, in place of
     bits selected out of range, and multiplexers in place of cases that exclude one another.
+
+    Args:
+        folder, rtl, top, options: as of `sampled`.
+        flat: a module that takes in all that is inside of it; None for none.
     """
-    steps = ["proc", "opt_expr", "opt_clean", "wreduce", "opt_clean"]
+    inner = [] if flat is None else [f"flatten {flat} A:hdlname={flat}", f"hierarchy -top {top}"]
+    steps = ["proc", *inner, "opt_expr", "opt_clean", "wreduce", "opt_clean"]
     steps += ["chtype -set $shift t:$shiftx", "pmuxtree", f"write_rtlil {PLAIN}"]
-    run_script(folder, rtl, [f"hierarchy -check -top {top}", *steps])
+    run_script(folder, rtl, [f"hierarchy -check -top {top}", *steps], options=options)
 
 
 def entry_mutants(folder: Path, module: str, config: AttentionConfig) -> tuple[Mutant, ...]:

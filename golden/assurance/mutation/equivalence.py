@@ -81,7 +81,7 @@ class Prover:
 
     def _cut_design(self) -> Cut:
         folder, module = self._design.folder, self._boundary.module
-        steps = "flatten; memory_collect; dffunmap; opt_clean; write_json"
+        steps = "flatten; memory_collect; async2sync; dffunmap; opt_clean; write_json"
         for source, name in ((DESIGN, "cut_mutants.json"), (PLAIN, "cut_plain.json")):
             top = _name_in(folder / source, module)
             yosys(f"read_rtlil {source}; hierarchy -top {top}; {steps} {name}", folder)

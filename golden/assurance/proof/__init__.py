@@ -8,9 +8,19 @@ from bitlog2.extras import require
 require("bitlog2.golden.assurance.proof", "z3")
 
 from .claim import Claim, Setting, claims_of
+from .device import device_setting
 from .proving import Line, Lines, decide, selected
 
-__all__ = ["CLAIMS", "Claim", "Line", "Lines", "Setting", "decide", "selected"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Line",
+    "Lines",
+    "Setting",
+    "decide",
+    "device_setting",
+    "selected",
+]
 
 _FILES = [file.name for file in iter_modules(__path__) if file.name.startswith("claims_")]
 #: The claims of every file `claims_*.py`.

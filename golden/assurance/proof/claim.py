@@ -196,10 +196,12 @@ class Setting:
     Attributes:
         config: the hardware; its scheme, widths and table.
         rtl: folder of the modules.
+        own: terms that stand in the place of a module's.
     """
 
     config: AttentionConfig
     rtl: Path = RTL
+    own: Mapping[str, RtlTerms] = field(default_factory=dict, compare=False, repr=False)
     _terms: dict[str, RtlTerms] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -209,6 +211,8 @@ class Setting:
 
     def terms(self, module: str) -> RtlTerms:
         """Return a module as Yosys exports it, with the parameters of the package."""
+        if module in self.own:
+            return self.own[module]
         if module not in self._terms:
             self._terms[module] = self.variants(module, [{}])[0]
         return self._terms[module]

@@ -72,7 +72,7 @@ def score_requantizer(setting: Setting) -> Iterator[Holds]:
     """`score_requantizer`, cut at the product."""
     config, net = setting.config, setting.terms("score_requantizer")
     most = config.registers["score"].bound * ((1 << config.m_bits) - 1)
-    wire = net["pipe.product"]
+    (wire,) = products_in(net["t"], 1)
     yield from _product(wire, net["score"], net["m"])
     yield from _product_lemma(config.registers["score"].bound, config.m_bits, wire.size())
     t, product = replaced(net["t"], wire, "product")

@@ -122,12 +122,32 @@ def export(
     files = sources(render_package(Target.of(config), list(units_within(config).values())), rtl)
     if f"{module}.sv" not in files:
         raise ValueError(f"{rtl} must hold {module}.sv: it is missing")
+    return terms_of(files, module, variants, without, "-DSYNTHESIS")
+
+
+def terms_of(
+    files: Mapping[str, bytes],
+    module: str,
+    variants: Sequence[Mapping[str, int]],
+    without: Sequence[str] = (),
+    options: str = "",
+) -> list[RtlTerms]:
+    """Return the same of a module in these files, the package first.
+
+    Args:
+        files: name -> content.
+        module, variants, without: as of `export`.
+        options: options of Yosys's `read_verilog`.
+
+    Raises:
+        ToolError: Yosys is not installed, or refuses a file.
+    """
     commands = ["design -save read"]
     for i, parameters in enumerate(variants):
         commands += _elaboration(module, parameters, without, f"{i}.smt2")
     with tempfile.TemporaryDirectory(prefix="bitlog2-proof-") as folder:
         place = Path(folder)
-        run_script(place, files, commands, options="-DSYNTHESIS")
+        run_script(place, files, commands, options=options)
         return [RtlTerms((place / f"{i}.smt2").read_text()) for i in range(len(variants))]
 
 
