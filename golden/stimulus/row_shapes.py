@@ -40,7 +40,8 @@ def lone_bits(config: AttentionConfig) -> dict[int, tuple[int, int, int]]:
     Found are v - zv, M2 and n2, of an output before its saturation.
     """
     top, o_end = config.code.values[-1], 1 << config.o_bits
-    m2_max, found = (1 << config.m2_bits) - 1, {}
+    m2_max = (1 << config.m2_bits) - 1
+    found: dict[int, tuple[int, int, int]] = {}
     steps = 1, 1 << (config.v_bits - 1), (1 << config.v_bits) - 1
     for bit in range(config.o_bits, config.width("out_product")):
         for x, n2 in product(steps, range(config.max_layer_n2 + 1)):
