@@ -229,6 +229,11 @@ def test_report_map_that_is_not_there_is_refused(run, tmp_path, capsys, place, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_report_map_of_a_result_without_its_folder_is_refused(run):
+    with pytest.raises(ValueError, match="run must be its folder for attention maps, got "):
+        report_of({run.result_file: read_result(run.path)}, place=(0, 0, 0))
+
+
 def test_report_map_of_another_image_is_refused(run, answers, monkeypatch):
     monkeypatch.setattr(compare, "pixel_digests", lambda image: ("00",))
     with pytest.raises(ValueError, match=r"images must be those that .* got another as image 0"):

@@ -36,7 +36,7 @@ def report_of(
 
     Raises:
         ValueError, OSError: as `read_gates`, `attention_maps` and `evidence`, or a journal is
-            damaged.
+            damaged, or a result without its folder was to show maps.
     """
     gates: dict[str, int] = {}
     answers: list[list[CellAnswers]] = []
@@ -48,6 +48,8 @@ def report_of(
             found = [CellAnswers(folder, cell) for cell in folder.request.cells()]
             answers.append(found)
             maps += _maps(folder, found, place)
+        elif place is not None:
+            raise ValueError(f"run must be its folder for attention maps, got {path}")
     about = machine()
     host = f"{about['processor'] or 'a processor'}, {about['machine']}, {about['cores']} cores"
     shown = evidence(vectors, mutation=mutation)
