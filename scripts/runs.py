@@ -7,7 +7,15 @@ from bitlog2.names import FIGURE_FORMATS
 
 from .options import refuse
 from .terminal import command, progress, show, write_json
-from .values import CheckThreads, Json, comma_list, one_of, output_file, value
+from .values import (
+    CheckThreads,
+    Json,
+    comma_list,
+    image_layer_head,
+    one_of,
+    output_file,
+    value,
+)
 
 Run = Annotated[Path, value(help="folder of a run")]
 
@@ -57,6 +65,7 @@ def report(
     latex: Annotated[Path | None, value(output_file)] = None,
     csv: Annotated[Path | None, value(output_file)] = None,
     pairs: Annotated[Path | None, value(output_file)] = None,
+    map: Annotated[tuple[int, int, int] | None, value(image_layer_head)] = None,
     vectors: Path | None = None,
     mutation: bool = False,
 ) -> int:
@@ -76,6 +85,8 @@ def report(
         csv: the table of quantized cells, with the agreement of predictions with the same
             quantization in the arithmetic attention
         pairs: schemes compared in pairs over all seeds, as CSV: McNemar's test, Holm-corrected
+        map: IMAGE,LAYER,HEAD of the attention maps that are drawn, by their numbers (default: 0,0,0
+            of digits and fashion; others need their models and images for it)
         vectors: show the coverage of this vector set too
         mutation: show what mutation of the reference RTL found too
     """
@@ -85,6 +96,13 @@ def report(
         )
     if figures is None:
         refuse("without --figures", ("--format", format))
+    if not (out or figures):
+        refuse("without --out or --figures", ("--map", map))
+    if format:
+        from bitlog2.models.report.drawing import require_format
+
+        for kind in format:
+            require_format(kind)
     from bitlog2.models.runs.folder import RunFolder
     from bitlog2.models.runs.latex import latex_table
     from bitlog2.models.runs.result import csv_table, pairs_table, read_result
@@ -94,7 +112,7 @@ def report(
     if out or figures or tables:
         from bitlog2.flow.report import report_of
 
-        found = report_of(results, vectors, mutation=mutation)
+        found = report_of(results, vectors, map, mutation=mutation)
         if out is not None:
             write_whole(out, found.page().encode())
             print(f"{out}: {sum(len(result.cells) for result in results.values())} cells")
@@ -118,7 +136,8 @@ REPORT_EXAMPLES = """examples:
   bitlog2 report RUN --out report.html
   bitlog2 report RUN1 RUN2 --out report.html --vectors build/vectors --mutation
   bitlog2 report RUN --figures figures --format pdf,svg --tables tables
-  bitlog2 report RUN --latex table.tex"""
+  bitlog2 report RUN --latex table.tex
+  bitlog2 report RUN --out report.html --map 5,2,1      image 5, layer 2, head 1"""
 
 
 def compare(

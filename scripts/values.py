@@ -150,6 +150,14 @@ def bits_pair(text: str) -> tuple[int, int]:
     return integer(2, 8)(w_bits), integer(2, 8)(a_bits)
 
 
+def image_layer_head(text: str) -> tuple[int, int, int]:
+    """Parse IMAGE,LAYER,HEAD."""
+    if not re.fullmatch(r"\d{1,9},\d{1,9},\d{1,9}", text):
+        raise ValueError(f"must be IMAGE,LAYER,HEAD as 0,3,1, got {text!r}")
+    image, layer, head = map(int, text.split(","))
+    return image, layer, head
+
+
 def comma_list(parse: Callable[[str], T], *groups: str, between: str = ",") -> Callable[[str], Any]:
     """Return the parser of a list, each value once; `groups`: words for several.
 

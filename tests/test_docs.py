@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from support.browser import broken_rules, needs_axe
 from support.shared import made_once
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,6 +92,27 @@ def test_docs_site_is_whole_and_fetches_nothing_from_elsewhere(built):
         documented = [each for each, v in values.items() if isclass(v) or isfunction(v)]
         missing = [each for each in documented if f'id="bitlog2.{name}.{each}"' not in text]
         assert missing == []
+
+
+@pytest.mark.long
+@needs_axe
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, ()) for name in ("network", "accuracy", "calibration", "hardware", "commands")),
+        *((name, ("--force-dark-mode",)) for name in ("runs", "hardware")),
+        *((name, ("--window-size=390,844",)) for name in ("network", "accuracy")),
+    ],
+)
+def test_docs_page_is_accessible(built, tmp_path, name, options):
+    """Read from its place in the site, so that styles and scripts are found."""
+    folder = built / "site" / name
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    page = page.replace("<head>", f'<head><base href="{folder.as_uri()}/">', 1)
+    assert broken_rules(tmp_path / "page.html", page, *options) == []
+    spoilt = page.replace("<article", '<img src="#"><article', 1)
+    assert "image-alt" in dict(broken_rules(tmp_path / "spoilt.html", spoilt, *options))
 
 
 @pytest.mark.long

@@ -3,9 +3,9 @@
 import csv
 import hashlib
 import json
+import os
 import re
-import shutil
-import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,20 +13,27 @@ import jsonschema
 import msgspec
 import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
+from support.browser import broken_rules, needs_axe, needs_chromium, probed
 from support.command import parsed
 from support.evaluations import run_once
 
 from bitlog2.flow.derived import SCHEMAS
 from bitlog2.flow.report import report_of
 from bitlog2.models import report as package
-from bitlog2.models.report import TEXT, Table, make_report
-from bitlog2.models.report.drawing import COLOURS, Picture, require_format
+from bitlog2.models.report import TEXT, Table, attention_maps, make_report
+from bitlog2.models.report.answers import name_of
+from bitlog2.models.report.drawing import COLOURS, Picture
 from bitlog2.models.runs import compare
 from bitlog2.models.runs.latex import escaped, latex_table
 from bitlog2.models.runs.request import EvaluationRequest
 from bitlog2.models.runs.result import CellAnswers, Share, read_result
 from bitlog2.models.runs.sweep import front, rows_csv, sweep_rows
 from bitlog2.models.sealed import digest_of
+from bitlog2.models.watch.recorder import Recorder
+from bitlog2.models.watch.watching import watch
+from bitlog2.models.zoo.task import load_task
 from bitlog2.scripts.cli import main
 
 REQUEST = EvaluationRequest(
@@ -41,15 +48,8 @@ REQUEST = EvaluationRequest(
     check="sample",
     watermarks=True,
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-#: axe-core of npm, installed globally or in the checkout: `npm install --global axe-core`.
-AXE = [
-    file
-    for folder in ("/usr/lib", "/usr/local/lib", Path(__file__).parents[1])
-    if (file := Path(folder) / "node_modules" / "axe-core" / "axe.min.js").is_file()
-]
 #: Unfolds everything, sorts and filters, and writes into the title what came of it.
-PROBE = """<script>addEventListener("load", () => {
+PROBE = """addEventListener("load", () => {
   document.querySelectorAll("details").forEach(each => { each.open = true; });
   const drawn = [...document.querySelectorAll("svg")].map(i => i.getBBox().width > 100);
   const table = document.getElementById("cells"), head = table.tHead.rows[0].cells[1];
@@ -63,14 +63,7 @@ PROBE = """<script>addEventListener("load", () => {
   input.dispatchEvent(new Event("input"));
   const left = column().length;
   document.title = "probe " + JSON.stringify({drawn, up, down, left});
-});</script></body>"""
-#: Writes into the title which rules of axe-core a page breaks.
-AXE_PROBE = """<script>addEventListener("load", async () => {
-  document.querySelectorAll("details").forEach(each => { each.open = true; });
-  const found = await axe.run();
-  const wrong = found.violations.map(each => [each.id, each.nodes[0].html.slice(0, 200)]);
-  document.title = "probe " + JSON.stringify({wrong, passed: found.passes.length});
-});</script></body>"""
+});"""
 MUTATION = Table("mutation", "Mutation", {"module": TEXT, "gaps": ",.0f"}, (("exp2", 0),))
 
 
@@ -90,8 +83,14 @@ def answers(run):
 
 
 @pytest.fixture(scope="module")
-def report(result, answers):
-    return make_report([result], [MUTATION], answers=[answers], host="a machine")
+def maps(run, answers):
+    """Of image 5, layer 1, head 2."""
+    return attention_maps(run, answers, "digits", (5, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def report(result, answers, maps):
+    return make_report([result], [MUTATION], answers=[answers], host="a machine", maps=[maps])
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +116,8 @@ def test_report_needs_nothing_else(page):
     links.feed(page)
     assert len(links.found) > 100
     assert len(set(links.ids)) == len(links.ids)
-    assert {link.removeprefix("#") for link in links.found} <= set(links.ids)
+    led = {link for link in links.found if not link.startswith("data:image/png;base64,")}
+    assert {link.removeprefix("#") for link in led} <= set(links.ids)
     assert "http" not in re.sub(r"/\*!.*?\*/", "", page, flags=re.DOTALL)
 
 
@@ -183,6 +183,63 @@ def test_report_agreement_and_confusion_are_those_of_the_answers(report, answers
         assert counts == wanted.tolist()
 
 
+def test_report_draws_the_confusions_that_there_are(page, answers):
+    how = answers[1].cell.spec
+    both = [each for each in answers if each.cell.spec == how]
+    assert len(both) == 2  # seeds
+    pairs = [pair for each in both for pair in zip(each.labels, each.top1, strict=True)]
+    for label, got in set(pairs):
+        of_label = sum(each == label for each, _ in pairs)
+        count = f"{pairs.count((label, got))} of {of_label}"
+        assert f"<title>{name_of(how)}: label {label}, class {got}: {count}</title>" in page
+    assert page.count(f"<title>{name_of(how)}: label ") == len(set(pairs))
+
+
+def test_report_maps_are_those_of_the_run(run, answers, maps):
+    """Held to the registers of the same image, of the first cell: integer, F = 3."""
+    figure = Figure()
+    maps.paint(figure)
+    before, after, *others = (each.images[0].get_array() for each in figure.axes if each.images)
+    assert len(others) == 2  # of Sqrt2_17
+    batch, recorder = next(iter(load_task("digits").data.batches(8, 8, [0]))), Recorder()
+    with watch(run.load_model(answers[1].cell)[0].model, recorder) as watched:
+        watched.run(batch.images[5:6])
+    seen = list(recorder.layers.values())[1]
+    level, score = (seen.registers[name][0, 2] for name in ("level", "score"))
+    values = torch.tensor(seen.config.code.values)[level.long()] / seen.delta
+    assert np.array_equal(after.mask, level == 0)
+    assert np.array_equal(after.filled(0), values)
+    exact = torch.exp2(score.double() * seen.params.m / 2.0 ** (seen.params.n + 3))
+    assert np.allclose(before, exact / exact.sum(dim=-1, keepdim=True), rtol=1e-9)
+    assert f"layer {seen.layer}, head 2" in maps.title
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("8,0,0", "image must be one that digits-BitLog2_Half_17-integer-w4a4-F3-seed0 was run on"),
+        ("0,4,0", "layer must be from 0 to 3, got 4"),
+        ("0,0,9", "head must be from 0 to 2, got 9"),
+        ("0,0", "map must be IMAGE,LAYER,HEAD as 0,3,1, got '0,0'"),
+    ],
+)
+def test_report_map_that_is_not_there_is_refused(run, tmp_path, capsys, place, message):
+    assert main(["report", str(run.path), "--out", str(tmp_path / "r"), "--map", place]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_map_of_a_result_without_its_folder_is_refused(run):
+    with pytest.raises(ValueError, match="run must be its folder for attention maps, got "):
+        report_of({run.result_file: read_result(run.path)}, place=(0, 0, 0))
+
+
+def test_report_map_of_another_image_is_refused(run, answers, monkeypatch):
+    monkeypatch.setattr(compare, "pixel_digests", lambda image: ("00",))
+    with pytest.raises(ValueError, match=r"images must be those that .* got another as image 0"):
+        attention_maps(run, answers, "digits")
+
+
 def test_report_has_the_pairs_that_differ_alone(result):
     first, *rest = result.comparisons
     differing = msgspec.structs.replace(
@@ -223,10 +280,39 @@ def test_report_pictures_are_files_for_a_paper(report, tmp_path):
         assert content == accuracy.save(tmp_path, kind).read_bytes()
 
 
-def test_report_pgf_without_latex_is_refused(monkeypatch):
+def test_report_pgf_without_latex_is_refused_before_anything_is_written(
+    run, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match="format must be svg or pdf without pdflatex"):
-        require_format("pgf")
+    words = ["report", str(run.path), "--out", str(tmp_path / "page.html"), "--format", "svg,pgf"]
+    assert main([*words, "--figures", str(tmp_path / "figures")]) == 2
+    assert "format must be svg or pdf without pdflatex" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+#: Answers what matplotlib asks LaTeX: sizes of texts, and whether there is `includegraphics`.
+LATEX = """#!{python}
+import sys
+for line in sys.stdin:
+    if "pgf_backend_query_start" in line:
+        print("\\n*pgf_backend_query_start", end="\\n*", flush=True)
+    elif "includegraphics" in line or "typeout" in line:
+        print("30.0pt,6.0pt,1.0pt", end="\\n\\n*", flush=True)
+"""
+
+
+def test_report_pgf_has_its_images_beside_it(tmp_path, monkeypatch):
+    """With a stand-in for LaTeX."""
+    latex = tmp_path / "bin" / "pdflatex"
+    latex.parent.mkdir()
+    latex.write_text(LATEX.format(python=sys.executable))
+    latex.chmod(0o755)
+    monkeypatch.setenv("PATH", str(latex.parent), prepend=os.pathsep)
+    picture = Picture("map", "Map", "", "", lambda figure: figure.subplots().imshow([[0.0, 1.0]]))
+    (tmp_path / "figures").mkdir()
+    file = picture.save(tmp_path / "figures", "pgf")
+    assert {each.name for each in file.parent.iterdir()} == {"map.pgf", "map-img0.png"}
+    assert "{map-img0.png}" in file.read_text()
 
 
 def test_report_sorts_with_the_script_that_was_published():
@@ -235,28 +321,6 @@ def test_report_sorts_with_the_script_that_was_published():
     assert {name for _, name in sums} == {each.name for each in folder.iterdir()} - {"ORIGIN.md"}
     for digest, name in sums:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-
-
-def probed(file, page, probe, *options):
-    """Return what a script at the end of a page writes into its title, in headless Chromium."""
-    file.write_text(page.replace("</body>", probe), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *options]
-    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    options += [f"--user-data-dir={file.parent / 'profile'}", "--enable-logging=stderr"]
-    done = subprocess.run(
-        [CHROMIUM, *options, "--virtual-time-budget=60000", "--dump-dom", file.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=True,
-    )
-    assert ":CONSOLE" not in done.stderr
-    title = re.search(r"<title>probe (.*?)</title>", done.stdout, re.DOTALL)
-    assert title is not None
-    return json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 
 @pytest.mark.long
@@ -271,17 +335,14 @@ def test_report_draws_sorts_and_filters_in_a_browser(page, report, result, tmp_p
 
 
 @pytest.mark.long
-@needs_chromium
-@pytest.mark.skipif(not AXE, reason="no axe-core: npm install --global axe-core")
+@needs_axe
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("options", [(), ("--force-dark-mode",), ("--window-size=390,844",)])
 def test_report_is_accessible(page, tmp_path, options):
-    script = f"<script>{AXE[0].read_text(encoding='utf-8')}</script>{AXE_PROBE}"
-    found = probed(tmp_path / "report.html", page, script, *options)
-    assert found["wrong"] == []
-    assert found["passed"] > 15
+    assert broken_rules(tmp_path / "report.html", page, *options) == []
     spoilt = page.replace("<main>", '<main><img src="#"><p style="color: #bbb">pale</p>', 1)
-    found = probed(tmp_path / "spoilt.html", spoilt, script, *options)
-    assert {name for name, *_ in found["wrong"]} >= {"image-alt"}
+    found = broken_rules(tmp_path / "spoilt.html", spoilt, *options)
+    assert "image-alt" in {rule for rule, _ in found}
 
 
 def test_result_follows_its_published_schema(run):
@@ -334,7 +395,9 @@ def test_report_latex_escapes_names():
 
 def test_report_command_writes_page_figures_and_tables(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Picture, "svg", lambda picture: "")
-    monkeypatch.setattr(Picture, "_drawn", lambda picture, kind: kind.encode())
+    monkeypatch.setattr(
+        Picture, "_drawn", lambda picture, kind: {f"{picture.name}.{kind}": kind.encode()}
+    )
     page, table = tmp_path / "r.html", tmp_path / "t.tex"
     words = ["report", str(run.path), "--out", str(page), "--latex", str(table)]
     words += ["--figures", str(tmp_path / "figures"), "--format", "pdf,svg"]
@@ -409,6 +472,8 @@ def test_report_without_a_file_is_refused(run, capsys):
     assert "--out, --figures, --tables, --latex, --csv or --pairs" in capsys.readouterr().err
     assert main(["report", str(run.path), "--latex", "t.tex", "--format", "pdf"]) == 2
     assert "--format must be left out without --figures" in capsys.readouterr().err
+    assert main(["report", str(run.path), "--latex", "t.tex", "--map", "0,0,0"]) == 2
+    assert "--map must be left out without --out or --figures" in capsys.readouterr().err
 
 
 def write(folder, content):

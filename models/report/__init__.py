@@ -4,7 +4,9 @@ from bitlog2.extras import EXTRAS, require
 
 require("bitlog2.models.report", *EXTRAS["report"])
 
+from .drawing import Picture
+from .maps import attention_maps
 from .page import Report, make_report
 from .tables import TEXT, Table
 
-__all__ = ["TEXT", "Report", "Table", "make_report"]
+__all__ = ["TEXT", "Picture", "Report", "Table", "attention_maps", "make_report"]

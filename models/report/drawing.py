@@ -4,8 +4,8 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 from zlib import crc32
@@ -38,6 +38,8 @@ COLOURS = {
 INK, FAINT, GROUND, *SERIES = (light for light, _ in COLOURS.values())
 _NAMES = {light: name for name, (light, _) in COLOURS.items()}
 _COLOUR = re.compile("|".join(_NAMES))
+#: Inches of a figure that a phone shows without being scrolled.
+NARROW = 5
 #: Begins the id of an artist that has a text to be shown.
 _SHOWN = "shown:"
 _REFERENCE = re.compile(r"#([\w-]+)")
@@ -104,7 +106,7 @@ class Picture:
 
         The same data gives the same text.
         """
-        root = ElementTree.fromstring(self._drawn("svg"))
+        root = ElementTree.fromstring(self._drawn("svg")[f"{self.name}.svg"])
         for each in root.iter():
             each.tag = each.tag.rpartition("}")[2]
             each.attrib = {name.rpartition("}")[2]: text for name, text in each.attrib.items()}
@@ -113,8 +115,8 @@ class Picture:
             for child in [c for c in each if c.tag in ("metadata", "style")]:
                 each.remove(child)
             self._rename(each, known)
-        for size in ("width", "height"):
-            del root.attrib[size]
+        del root.attrib["height"]
+        root.attrib["style"] = f"--points: {root.attrib.pop('width').removesuffix('pt')}"
         root.attrib |= {"role": "img", "aria-label": f"{self.title}. {self.alt}"}
         text = ElementTree.tostring(root, encoding="unicode")
         return _COLOUR.sub(lambda colour: f"var(--{_NAMES[colour[0]]})", text)
@@ -122,24 +124,30 @@ class Picture:
     def save(self, folder: Path, kind: str) -> Path:
         """Write it as a file of a folder that is there; return its path.
 
+        PGF has images in files of its own beside it.
+
         Raises:
             ValueError: the form is none of `FIGURE_FORMATS`, or PGF without LaTeX.
             OSError: the file cannot be written.
         """
         check_choice("format", kind, FIGURE_FORMATS)
         require_format(kind)
-        path = folder / f"{self.name}.{kind}"
-        write_whole(path, self._drawn(kind))
-        return path
+        for name, content in self._drawn(kind).items():
+            write_whole(folder / name, content)
+        return folder / f"{self.name}.{kind}"
 
-    def _drawn(self, kind: str) -> bytes:
-        undated = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
-        with mpl.rc_context(_STYLE):
+    def _drawn(self, kind: str) -> dict[str, bytes]:
+        """Return the content of each file, by its name."""
+        undated: dict[str, Any] = {
+            "svg": {"metadata": {"Date": None, "Creator": None}},
+            "pdf": {"metadata": {"CreationDate": None}},
+        }
+        with TemporaryDirectory() as folder, mpl.rc_context(_STYLE):
             figure = Figure(layout="constrained")
             self.paint(figure)
-            buffer = BytesIO()
-            figure.savefig(buffer, format=kind, metadata=undated.get(kind))
-        return buffer.getvalue()
+            path = Path(folder) / f"{self.name}.{kind}"
+            figure.savefig(path, format=kind, **undated.get(kind, {}))
+            return {each.name: each.read_bytes() for each in path.parent.iterdir()}
 
     def _rename(self, each: ElementTree.Element, known: set[str]) -> None:
         """Give an element's id, and those that it refers to, the picture's name in front."""

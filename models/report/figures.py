@@ -21,7 +21,7 @@ from ..runs.request import SHORT_NAMES
 from ..runs.result import CellResult, by_quantization
 from ..runs.sweep import SweepRow, front
 from ..watch.layer_statistics import OCTAVES, LayerStatistics
-from .drawing import FAINT, INK, SERIES, Picture, colour_of, shows
+from .drawing import FAINT, INK, NARROW, SERIES, Picture, colour_of, shows
 
 
 def pareto(rows: Sequence[SweepRow]) -> Picture:
@@ -110,7 +110,7 @@ def accuracy(cells: Sequence[CellResult], model: str) -> Picture:
     seeds = sorted({cell.seed for members in groups for cell in members if cell.seed is not None})
 
     def paint(figure: Figure) -> None:
-        figure.set_size_inches(8, 0.9 + 0.3 * len(labels))
+        figure.set_size_inches(NARROW, 0.9 + 0.3 * len(labels))
         axes = figure.subplots()
         for line, members in enumerate(groups):
             for place, cell in enumerate(members):
@@ -124,7 +124,7 @@ def accuracy(cells: Sequence[CellResult], model: str) -> Picture:
         if len(seeds) > 1:
             for number, seed in enumerate(seeds):
                 axes.plot([], [], _mark(number), color=INK, markersize=4, label=f"seed {seed}")
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+            figure.legend(loc="outside lower center", ncols=len(seeds))
 
     caption = (
         "Mark: measured, a form per seed; line: Wilson 95 % interval of the images. Hollow "
@@ -243,7 +243,7 @@ def _error(chosen: list[CellResult], model: str, field: str) -> Picture:
     }
 
     def paint(figure: Figure) -> None:
-        figure.set_size_inches(8, max(3.6, 0.5 + 0.17 * len(lines)))
+        figure.set_size_inches(NARROW, 2.8 + 0.17 * -(-len(lines) // 2))
         axes = figure.subplots()
         for label, (members, error) in lines.items():
             how, colour = members[0].quantization, colour_of(members[0].scheme)
@@ -261,7 +261,7 @@ def _error(chosen: list[CellResult], model: str, field: str) -> Picture:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("attention layer")
         axes.set_ylabel(f"relative error of the {name.removeprefix('attention ')}, %")
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=7)
 
     caption = (
         f"Root of squared error over power of {of_what}, on the calibration images; mean of the "
@@ -334,7 +334,7 @@ def ranges(cell: CellResult) -> Picture | None:
     names = list(overall)
 
     def paint(figure: Figure) -> None:
-        figure.set_size_inches(8, 0.9 + 0.28 * len(names))
+        figure.set_size_inches(NARROW, 0.9 + 0.28 * len(names))
         axes = figure.subplots()
         for line, name in enumerate(names):
             bits = overall[name].bits_provided

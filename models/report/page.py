@@ -15,7 +15,7 @@ from ..ptq.quantize import QuantizationSpec
 from ..runs.request import SHORT_NAMES
 from ..runs.result import CellAnswers, CellResult, Result, by_quantization, significance
 from ..runs.sweep import WIDTHS, SweepRow, sweep_rows
-from .answers import answer_tables
+from .answers import answer_tables, confusions
 from .drawing import COLOURS, Picture, require_format
 from .figures import accuracy, errors, full_label, histograms, pareto, ranges, transfer_curves
 from .tables import CODE, TEXT, Table, Value
@@ -126,8 +126,9 @@ def make_report(
     results: Sequence[Result],
     evidence: Sequence[Table] = (),
     gates: Mapping[str, int] | None = None,
-    answers: Iterable[Sequence[CellAnswers]] = (),
+    answers: Sequence[Sequence[CellAnswers]] = (),
     host: str = "",
+    maps: Sequence[Picture] = (),
 ) -> Report:
     """Return the report of one or more results.
 
@@ -137,6 +138,7 @@ def make_report(
         gates: gates by name of the cell, where a sweep counted them.
         answers: those of all cells of each run, where its journals are there.
         host: the machine that draws it, in words.
+        maps: figures of attention maps, as `attention_maps` returns them.
     """
     cells = [cell for result in results for cell in result.cells]
     models = list(dict.fromkeys(cell.model for cell in cells))
@@ -147,9 +149,10 @@ def make_report(
             "answers",
             "Agreement and confusion",
             tables=[table for each in answers for table in answer_tables(each)],
+            pictures=[picture for each in answers for picture in confusions(each)],
             shown=1,
         ),
-        _maps(cells, models),
+        _maps(cells, models, maps),
         *_sweeps(results, gates),
         _ranges(cells),
         Section("evidence", "Vectors and reference RTL", tables=evidence),
@@ -316,18 +319,18 @@ def _pairs(results: Sequence[Result]) -> Section:
     return Section("comparisons", "Paired comparisons", note * bool(sentences), sentences, tables)
 
 
-def _maps(cells: Sequence[CellResult], models: Sequence[str]) -> Section:
+def _maps(cells: Sequence[CellResult], models: Sequence[str], maps: Sequence[Picture]) -> Section:
     """Return what codes make of attention maps; histograms once for all arithmetics."""
     distinct = _first_of(cells, lambda how: (how.scheme, how.form))
     drawn = [picture for cell in distinct if (picture := histograms(cell))]
     by_layer = [picture for model in models for picture in errors(cells, model)]
-    note = "Histograms: of each scheme and bits, of the first cell that has them."
+    note = "Maps and histograms: of each scheme and bits, of the first cell that has them."
     return Section(
         "maps",
         "Attention maps before and after coding",
         note,
-        pictures=[*by_layer, transfer_curves(), *drawn],
-        shown=len(by_layer),
+        pictures=[*maps, *by_layer, transfer_curves(), *drawn],
+        shown=len(maps) + len(by_layer),
     )
 
 

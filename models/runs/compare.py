@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,9 +12,9 @@ from ..network.network import ImageNetwork
 from ..watch.digest import pixel_digests
 from ..watch.recorder import Parting, Recorder, first_difference
 from ..watch.watching import watch
-from ..zoo.checkpoint import load_quantized
+from ..zoo.checkpoint import QuantizedModel
 from .folder import RunFolder
-from .request import Cell, EvaluationRequest
+from .request import Cell
 from .result import CellAnswers
 
 #: Changed images that are listed.
@@ -148,11 +147,7 @@ def compare_runs(a: RunFolder, b: RunFolder, cell_a: Cell, cell_b: Cell) -> Cell
     if comparable and (changes or logits or registers != []):
         wanted = [change.number for change in changes]
         wanted += registers or logits or [int(both[0])]
-        image = _image_of(a.request, cell_a, wanted[0])
-        if pixel_digests(image)[0] != _digests(answers_a, "pixels")[wanted[0]]:
-            raise ValueError(
-                f"images must be those that {a.path} was run on, got another as image {wanted[0]}"
-            )
+        image = image_of(a, answers_a, wanted[0], a.load_model(cell_a)[0])
         parting = _parting(a, b, cell_a, cell_b, wanted[0], image)
     return CellComparison(
         cell_a.name,
@@ -184,13 +179,35 @@ def _logits_of(run: RunFolder, cell: Cell) -> str:
     return run.logits_digest(cell) if run.is_finished(cell) else ""
 
 
-def _image_of(request: EvaluationRequest, cell: Cell, number: int) -> Tensor:
-    """Return an image that a cell was run on, (1, C, H, W)."""
-    loaded = None if request.load is None else load_quantized(Path(request.load), cell.model)
-    data = msgspec.structs.replace(request, device="cpu").task(cell.model, loaded).data
-    wanted = [number // request.batch_size]
-    batch = next(iter(data.batches(request.batch_size, request.limit, wanted)))
-    return batch.images[batch.numbers == number]
+def image_of(
+    run: RunFolder, answers: CellAnswers, number: int, quantized: QuantizedModel
+) -> Tensor:
+    """Return an image that a cell of a run was run on, (1, C, H, W) float32.
+
+    Args:
+        run: the run.
+        answers: those of the cell.
+        number: of the image, in the validation set.
+        quantized: the model of the cell, so that no weights are looked for.
+
+    Raises:
+        ValueError: the cell did not read it, or it is another one now.
+        OSError: images are not there.
+    """
+    if number not in answers.numbers:
+        raise ValueError(
+            f"image must be one that {answers.cell.name} was run on, {len(answers.numbers):,} "
+            f"from {answers.numbers.min()} to {answers.numbers.max()}, got {number}"
+        )
+    request = msgspec.structs.replace(run.request, device="cpu")
+    data = request.task(answers.cell.model, quantized).data
+    batches = data.batches(request.batch_size, request.limit, [number // request.batch_size])
+    image = next((batch.images[batch.numbers == number] for batch in batches), None)
+    if image is None or pixel_digests(image) != (_digests(answers, "pixels")[number],):
+        raise ValueError(
+            f"images must be those that {run.path} was run on, got another as image {number}"
+        )
+    return image
 
 
 def _parting(

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from .watching import Observation, Watcher
+from .statistics import decoded_map, exact_map
+from .watching import MapObservation, Observation, Watcher
 
 
 class Recorder(Watcher):
@@ -21,6 +23,27 @@ class Recorder(Watcher):
     def take(self, seen: Observation) -> None:
         """Keep a run."""
         self.layers[seen.layer] = seen
+
+
+class MapRecorder(Watcher):
+    """Keeps the last attention map of each layer, before and after its code.
+
+    Attributes:
+        layers: (before, after) by layer, in the order in which they run; (B, H, N, N) each.
+    """
+
+    def __init__(self) -> None:
+        self.layers: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def take(self, seen: Observation) -> None:
+        """Keep an exact softmax of the scores, and the decoded levels."""
+        assert seen.delta is not None, seen.layer
+        decoded = decoded_map(seen.registers["level"], seen.config.code)
+        self.layers[seen.layer] = exact_map(seen), decoded / seen.delta
+
+    def take_map(self, seen: MapObservation) -> None:
+        """Keep a float map."""
+        self.layers[seen.layer] = seen.before, seen.after
 
 
 @dataclass(frozen=True)

@@ -42,18 +42,11 @@ class MapStatistics(Watcher):
 
     def take(self, seen: Observation) -> None:
         """Keep an exact softmax of the scores beside the decoded levels."""
-        params, scheme, levels = seen.params, seen.config.code, seen.registers["level"]
-        t = seen.registers["score"].double() * (params.m / 2.0**params.n)
-        t = t if seen.bias is None else t + seen.bias
-        t = t if seen.masked is None else t.masked_fill(seen.masked, -math.inf)
-        exact = torch.softmax(t * (math.log(2) / (1 << seen.config.fraction_bits)), dim=-1)
+        exact, scheme, levels = exact_map(seen), seen.config.code, seen.registers["level"]
         ideal = _levels_of_exact(exact, scheme).to(levels.dtype)
-        values = torch.tensor(scheme.values, dtype=torch.float64, device=levels.device)
-        decoded, of_ideal = (values[each.long()] for each in (levels, ideal))
+        decoded, of_ideal = (decoded_map(each, scheme) for each in (levels, ideal))
         assert seen.delta is not None, seen.layer
-        if scheme.row_max:
-            decoded, of_ideal = (x / x.sum(dim=-1, keepdim=True) for x in (decoded, of_ideal))
-        x = seen.inputs["v"].double() - params.zv
+        x = seen.inputs["v"].double() - seen.params.zv
         part = _Part(exact, decoded / seen.delta, x)
         part.changed = int((ideal != levels).sum()), levels.numel()
         part.output = _squares((decoded - of_ideal) @ x, of_ideal @ x)
@@ -63,6 +56,22 @@ class MapStatistics(Watcher):
         """Keep a float map before and after its code."""
         part = _Part(seen.before, seen.after, seen.v)
         self._parts.setdefault(seen.layer, []).append(part)
+
+
+def exact_map(seen: Observation) -> Tensor:
+    """Return the softmax of the scores of a run, (B, H, R, N) float64."""
+    params = seen.params
+    t = seen.registers["score"].double() * (params.m / 2.0**params.n)
+    t = t if seen.bias is None else t + seen.bias
+    t = t if seen.masked is None else t.masked_fill(seen.masked, -math.inf)
+    return torch.softmax(t * (math.log(2) / (1 << seen.config.fraction_bits)), dim=-1)
+
+
+def decoded_map(levels: Tensor, scheme: Scheme) -> Tensor:
+    """Return what levels (..., N) stand for, float64: delta times the map; of RowMax, the map."""
+    values = torch.tensor(scheme.values, dtype=torch.float64, device=levels.device)
+    decoded = values[levels.long()]
+    return decoded / decoded.sum(dim=-1, keepdim=True) if scheme.row_max else decoded
 
 
 def _levels_of_exact(exact: Tensor, scheme: Scheme) -> Tensor:
