@@ -314,7 +314,7 @@ def waiting_rows(maker: RowMaker) -> Iterator[RowCase]:
 
 #: Keys in front of one whose bits all may wait: enough beats of 4 lanes for each register of a
 #: comparison, several times, for pauses are drawn; and keys of the longest such row.
-_FAR_IN_FRONT, _LONGEST_WAITING = (28, 32, 36, 40), 130
+_FAR_IN_FRONT, _LONGEST_WAITING = range(28, 60, 4), 130
 
 
 def waiting_bit_rows(maker: RowMaker) -> Iterator[RowCase]:
