@@ -124,7 +124,7 @@ def test_golden_cli_plan_of_the_default_set_is_complete(
 ) -> None:
     assert command("plan") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == ("10 units, 3489900 bytes of memory files, 1370 of 1370 bins filled: 100 %")
+    assert lines[-1] == ("10 units, 3930472 bytes of memory files, 1370 of 1370 bins filled: 100 %")
     assert "  expected (output, a word per case): 2560 words of 17 bits, 15360 bytes: e 17" in lines
 
 
