@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 #: The memory files of `bitlog2 golden emit`: other bytes of a case need a new version of SPEC.md.
 DEFAULT_SET = {
     "attention_row": {
-        "expected": "88c24402d034b185cc1ec13ff798f5eed3724ef0b1f1358597191b65ec8aa955",
-        "keys": "d560afaeeac7b06a21137af805e4ae32571149a22b9c0d3e12707c3ceccf2567",
-        "params": "6a4f63ba5e63f9c9f1a133e2c5d9c44c3d785f71b3273a3be30be6650d67654b",
-        "rows": "d0022b6aa1663f0c204b12d393ad1fc5f80e1f1a4976b8e9337e68e127f18a9d",
-        "stimulus": "e364ecb1cdd3c0423aef5708bb28bb751b027a7782c43b90bd8f968031d0dda4",
+        "expected": "fd910826a0a7c7e160be3162a51593e857f34d1fcadac4e8c081d0bacc918897",
+        "keys": "fa0967163816501cf8a8271abc00c1b75a9d44a8a91cf5d563649516f850adb3",
+        "params": "2e425979ff380acc79843aae28f5829e1bd4edc80ab3be22583ac6f234d52fee",
+        "rows": "02cbcd6821f172da3045b328a44021d10cc556ecee93d340429dab5013e5b8dc",
+        "stimulus": "42d25ab80eff42c812ca47e793e5c9983cb72e4cea80e86175f4a49f8ab9845d",
     },
     "code_register": {
         "expected": "15455556419e1caa00a2865ef828339317ee74d75ebd48eb5ab7b4ecc85cf4bf",
