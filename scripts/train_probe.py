@@ -59,7 +59,8 @@ def train_probe(
 
     model, chain = dinov2(onnx, _SIDE), transform(zoo_model(MODEL))
     out.mkdir()
-    tokens, labels = [], []
+    tokens: list[Any] = []
+    labels: list[int] = []
     for part, folder, count in (("train", "train", train), ("t10k", "val", test)):
         pictures, classes = written(data, part, count, out / "images" / folder)
         if folder == "train":
