@@ -140,6 +140,7 @@ def test_train_probe_network_gives_the_tokens_of_its_file():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @needs_onnx
 def test_train_probe_of_a_pretrained_network_agrees_in_every_register(tmp_path, capsys):
     data = tmp_path / "data"
