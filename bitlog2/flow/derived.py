@@ -333,6 +333,21 @@ def accuracy_table(name: str = "fashion") -> str:
     return "\n".join([*lines, "", ""])
 
 
+def probe_table() -> str:
+    """Return the accuracies of the pretrained network with a linear probe, in Markdown.
+
+    From what `bitlog2 report RUN --csv models/zoo/probe.csv` stored.
+    """
+    heads = "code of the map | widths | arithmetic | calibration | images | top-1 % | agrees %"
+    lines = [f"| {heads} |", "|---|---|---|---|--:|--:|--:|"]
+    for row in _stored("probe.csv"):
+        widths = f"W{row['w_bits']}A{row['a_bits']}"
+        names = f"`{row['scheme']}` | {widths} | {row['arithmetic']} | `{row['calibration']}`"
+        figures = (f"{float(row[each]):.2f}" for each in ("top1", "agrees_unquantized"))
+        lines.append(f"| {names} | {row['images']} | {' | '.join(figures)} |")
+    return "\n".join([*lines, "", ""])
+
+
 def attention_error_table() -> str:
     """Return what each code makes of the attention output, in Markdown.
 
@@ -429,6 +444,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "planted faults": _part("docs/hardware.md", "planted faults", planted_table),
     "placed": _part("docs/cost.md", "placed", placed_table),
     "fashion": _part("docs/accuracy.md", "fashion", accuracy_table),
+    "probe": _part("docs/calibration.md", "probe", probe_table),
     "attention errors": _part("docs/codes.md", "attention errors", attention_error_table),
     "lane": _part("README.md", "lane", lane_sentence),
     "codes in short": _part("README.md", "codes in short", short_code_table),

@@ -1,5 +1,7 @@
 """The result of an evaluation, made of its request and its journals alone."""
 
+import csv
+import io
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -699,7 +701,7 @@ def pairs_table(results: Sequence[Result]) -> str:
             points = (f"{x.difference:.3f}", f"{x.detectable:.3f}", f"{x.p:.3g}", f"{x.holm:.3g}")
             names = (measure, pair.scheme_a, spec.scheme)
             row = (pair.model, *how, *names, x.only_a, x.only_b, *points)
-            lines.append(",".join(map(str, row)))
+            lines.append(csv_line(row))
     return "\n".join([*lines, ""])
 
 
@@ -731,8 +733,15 @@ def csv_table(folders: Sequence[RunFolder]) -> str:
             how = (spec.scheme, spec.arithmetic, spec.w_bits, spec.a_bits, spec.calibration)
             shares = (_percent(found.right), *agreeing)
             row = (cell.model, *how, cell.seed, len(found.top1), *shares)
-            lines.append(",".join(map(str, row)))
+            lines.append(csv_line(row))
     return "\n".join([*lines, ""])
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """Return a line of CSV; a value with a comma, as the name of a model with keys, is quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
 
 
 def _form(cell: Cell) -> tuple[Any, ...]:
