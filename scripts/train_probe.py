@@ -64,7 +64,8 @@ def train_probe(
     for part, folder, count in (("train", "train", train), ("t10k", "val", test)):
         pictures, classes = written(data, part, count, out / "images" / folder)
         if folder == "train":
-            batches = torch.stack([chain(each) for each in pictures]).split(_BATCH)
+            shown: Any = torch.stack([chain(each) for each in pictures])
+            batches = shown.split(_BATCH)
             with torch.inference_mode():
                 tokens = [model(each) for each in progress(batches, "class tokens", len(batches))]
             labels = classes
