@@ -115,6 +115,7 @@ def test_rtl_mutation_takes_every_fact_at_the_end_of_a_modules_rtl(family: str):
         found = boundary_of(module, family)
         taken = {
             "assume": len(found.assumes) - sum(len(each.assumes) for each in inner),
+            "held": len(found.held),
             "invariant": len(found.invariants) - sum(len(each.invariants) for each in inner),
             "lemma": len(found.lemmas) - sum(len(each.lemmas) for each in inner),
             "agree": len([each for each in found.relations if each]),

@@ -343,6 +343,8 @@ FORGOTTEN = (
                   why="it follows left a cycle later, and moves what no row has written")
         for name in ("turning", "taking")
     ),
+    Forgotten("attention_row", "idle", "all", "idle <= 1'b1;", "",
+              begins="1'b1", why="it follows left a cycle later, when no row is complete yet"),
     *(
         each
         for scheme in (HALF_17, ROW_MAX_16)
