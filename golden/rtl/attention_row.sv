@@ -558,8 +558,8 @@ endmodule
 //   || (g_row_max_weight_sum >= bitlog2_pkg::INT_MAX
 //   && g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT)) && (first
 //   || g_row_max_weight_sum <= bitlog2_pkg::LARGEST_WEIGHT - bitlog2_pkg::INT_MAX)
-// quotient agree: held_row_max|g_quotient_held_row_sum|finished|turning|taking: left != 0
-//   || m_axis_tvalid;
+// quotient agree: held_row_max|g_quotient_held_row_sum|finished|turning: left != 0 || m_axis_tvalid;
+//   taking: (left != 0 && left <= (bitlog2_pkg::HEAD_DIM + 3) / 4) || m_axis_tvalid;
 //   beside_terms_d: softmax_coding[11];
 //   g_copy_.*__taken|g_channel_.*__v|.*beside_terms.*_0__held: adding[0];
 //   g_channel_.*(of_shift_q|x_1): adding[1];
@@ -610,4 +610,5 @@ endmodule
 //   bitlog2_pkg::O_WIDTH){m_axis_tvalid}} : ~({((bitlog2_pkg::HEAD_DIM + 3) / 4 * 4 *
 //   bitlog2_pkg::O_WIDTH){1'b1}} >> (((bitlog2_pkg::HEAD_DIM + 3) / 4 - left) * 4 *
 //   bitlog2_pkg::O_WIDTH))}; used_m2: left != 0
+// quotient else: left: as self ^ ((self >> 3 & self & 1) << 2)
 // row_max else: left: as self ^ ((self >> 3 & ~self & 1) << 1)
