@@ -61,7 +61,7 @@ class Kernel:
 
 
 class VectorKernel(Kernel):
-    """A kernel whose place vectors take that are written out (`kernel/pairs.py`).
+    """A kernel whose place vectors take that are written out: `kernel/pairs.py`, `vectors.py`.
 
     It runs as it is with NUMBA_DISABLE_JIT=1, and compiled where the processor lacks the vectors.
     """
@@ -77,9 +77,10 @@ class VectorKernel(Kernel):
 
         if runs_python():
             return self.py_func
-        from .kernel.pairs import FORMS
+        from .kernel import pairs, vectors
 
-        return compiled(FORMS.get(self._form, self.py_func), self._options)
+        forms = pairs.FORMS | vectors.FORMS
+        return compiled(forms.get(self._form, self.py_func), self._options)
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

@@ -8,6 +8,7 @@ The kernels have forms of their own, branch-free on int64.
 import numpy as np
 
 from .jit import borrowing_kernel as kernel
+from .jit import vector_kernel
 
 
 def trn(x: int, n: int) -> int:
@@ -56,7 +57,7 @@ def rnd_kernel(x, n):
     return (x + ((np.int64(1) << n) >> np.int64(1))) >> n
 
 
-@kernel
+@vector_kernel("leading_one")
 def leading_one_kernel(x):
     """Position of the leading one of 0 < x < 2**63: a binary search by shifts, five steps and one.
 

@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
-from support.cases import looked_up, sums_of_pairs
+from support.cases import levels_of_rows, looked_up, sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
 from support.quick import quick_where
 from test_datapath import outputs_of_types_differ, rows_of_types_differ, wrong_quotient_kinds
@@ -47,14 +47,24 @@ from bitlog2.models.watch.watching import watch
 from bitlog2.sim import REGISTERS, SCHEMES, AttentionConfig, LayerParams, scheme_named
 from bitlog2.sim.jit import Kernel
 from bitlog2.sim.kernel.lane_product import CHANNEL_LANES, KEY_LANES
+from bitlog2.sim.spec import attention_row
 
 SIM = Path(sim.__file__).parent
+#: Modules of `kernel` with vectors that are held to loops.
+OF_FORMS = ("pairs", "vectors")
 #: The name of the copy of the simulator that is mutated.
 COPY = "copied_sim"
 
 
 #: Run where numba compiles nothing; the vectors in their place are held to them.
-LOOPS = {"add_pairs", "row_weights"}
+LOOPS = {
+    "add_pairs",
+    "row_weights",
+    "largest_score",
+    "levels_of_scores",
+    "exp2_of_scores",
+    "levels_of_logarithms",
+}
 
 
 def specified(path: Path) -> set[str]:
@@ -227,7 +237,35 @@ def rows_differ(other) -> bool:
         if registers_differ(both) or registers_differ(from_scores):
             return True
     codes = [side.attention(q, k, v, params, config, **given) for side in (sim, other)]
-    return not np.array_equal(*codes) or wide_rows_differ(other)
+    return not np.array_equal(*codes) or direct_rows_differ(other) or wide_rows_differ(other)
+
+
+#: Layers without mask and bias: two such as `direct` means, and three that just are not, for a
+#: saturated t, scores beyond int16, an M of 17 bits. Bits of q, D, M, n, bits of t.
+NEARLY_DIRECT = [
+    (4, 128, 40000, 20, 18),
+    (4, 128, 65535, 28, 18),
+    (4, 128, 65535, 18, 12),
+    (8, 16, 16383, 21, 18),
+    (4, 32, 131071, 20, 18),
+]
+
+
+def direct_rows_differ(other) -> bool:
+    """Whether codes differ from the specification's, where the levels of a row are made at once."""
+    rng = np.random.default_rng(3)
+    schemes = ("RowMax_16", "BitLog2_Half_17")
+    for (bits, channels, m, n, t_bits), scheme in product(NEARLY_DIRECT, schemes):
+        sizes = {"q_bits": bits, "max_head_dim": channels, "m_bits": m.bit_length()}
+        config = AttentionConfig(scheme, t_bits=t_bits, **sizes)
+        q = rng.choice([0, (1 << bits) - 1, 1, 5], (1, 3, channels))
+        k, v = rng.choice([0, 15], (1, 37, channels)), rng.integers(0, 16, (1, 37, 5))
+        layer = LayerParams(m, n, 40000, 16, (1 << bits) - 1, 0, 7, 8)
+        found = other.attention(q, k, v, layer, config)[0].tolist()
+        keys = k[0].tolist(), v[0].tolist()
+        if found != [attention_row(row, *keys, layer, config).o for row in q[0].tolist()]:
+            return True
+    return False
 
 
 def wide_rows_differ(other) -> bool:
@@ -333,11 +371,11 @@ def vectors_differ() -> bool:
 
 def forms_differ() -> bool:
     """Whether a form in vectors of the copy differs from the loop that it stands for."""
-    pairs = importlib.import_module(f"{COPY}.kernel.pairs")
+    pairs, vectors = (importlib.import_module(f"{COPY}.kernel.{of}") for of in OF_FORMS)
     forms = product((KEY_LANES, CHANNEL_LANES), {False, pairs.has_fused()})
     sums = (sums_of_pairs(pairs.adder, lanes, fused=fused) for lanes, fused in forms)
-    weights = looked_up(pairs.look_up) if pairs.looks_up_words() else ()
-    pairs_of_both = chain(chain.from_iterable(sums), weights)
+    rows = looked_up(vectors.row_weights), levels_of_rows(lambda name: getattr(vectors, name))
+    pairs_of_both = chain(*sums, *(rows if vectors.has_vectors() else ()))
     return any(found != expected for found, expected in pairs_of_both)
 
 
@@ -357,8 +395,13 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the copy of the simulator."""
     folder = tmp_path_factory.mktemp("copied")
     shutil.copytree(SIM, folder / COPY, ignore=shutil.ignore_patterns("__pycache__"))
-    with (folder / COPY / "jit.py").open("a") as file:
-        file.write("\n\ndef cache_folder():\n    return None\n")
+    for name, last in {
+        "jit.py": "def cache_folder():\n    return None",
+        # what it is given is of the classes of the original
+        "checks.py": "def check_type(name, value, kind):\n    return None",
+    }.items():
+        with (folder / COPY / name).open("a") as file:
+            file.write(f"\n\n{last}\n")
     unit_tables()
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
@@ -402,7 +445,7 @@ def kernel_verdict(mutant: Mutant, copied: Path, folder: Path) -> int:
     with pytest.MonkeyPatch.context() as patch:
         compiled_quickly(patch)
         other = mutated(mutant, copied, folder)
-        if mutant.path.name == "pairs.py":
+        if mutant.path.stem in OF_FORMS:
             return BY_VECTORS if forms_differ() else SURVIVED
         if mutant.function in OF_VECTORS:
             return BY_VECTORS if vectors_differ() else SURVIVED

@@ -1,6 +1,6 @@
 """Every unit: numbers worked by hand, kernel against specification, properties."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
@@ -17,10 +17,12 @@ from support.cases import (
     channel_product,
     code_planes,
     corners,
+    formed,
     framed,
     held_distances,
     key_product,
     laid_out,
+    levels_of_rows,
     looked_up,
     place_of,
     scores_of,
@@ -45,9 +47,9 @@ from bitlog2.sim import (
     pack_levels,
     unpack_levels,
 )
+from bitlog2.sim.kernel import rows, vectors
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.pairs import adder, has_fused, look_up, looks_up_words
-from bitlog2.sim.kernel.rows import row_weights
+from bitlog2.sim.kernel.pairs import adder, has_fused
 from bitlog2.sim.parts import LANES, bounds_of, filled_up, parts_of
 from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
 from bitlog2.sim.scheme import Scheme
@@ -542,14 +544,35 @@ def test_parts_cover_every_key_and_end_in_whole_vectors():
         assert filled_up(size) % LANES == 0, size
 
 
-@pytest.mark.parametrize(
-    "in_vectors",
-    [False, pytest.param(True, marks=pytest.mark.skipif(not looks_up_words(), reason="no vpermw"))],
-)
-def test_row_weights_each_form_gives_the_negative_values_and_their_sum(in_vectors: bool):
-    """By the vectors and by the loop that numba compiles; nothing else moves."""
-    for found, expected in looked_up(look_up if in_vectors else row_weights.py_func):
+@pytest.fixture(params=["loop", "vectors"])
+def row_form(request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Return the loop that numba compiles, or the vectors, by name."""
+    if request.param == "loop":
+        return lambda name: getattr(rows, name).py_func
+    if not vectors.has_vectors():
+        pytest.skip("no AVX-512BW")
+    return vectors.FORMS.__getitem__
+
+
+def test_row_weights_each_form_gives_the_negative_values_and_their_sum(row_form):
+    """Nothing else moves."""
+    for found, expected in looked_up(row_form("row_weights")):
         assert found == expected
+
+
+def test_levels_of_scores_each_form_equals_the_specification(row_form):
+    """Nothing else moves."""
+    for found, expected in levels_of_rows(row_form):
+        assert found == expected
+
+
+@pytest.mark.parametrize("by_search", [True, False])
+def test_leading_one_each_form_gives_its_position_and_0_of_0(by_search: bool):
+    if not by_search and not vectors.has_vectors():
+        pytest.skip("no AVX-512BW")
+    find = formed(leading_one_kernel.py_func if by_search else vectors.leading_one)
+    for x in (0, *(1 << k for k in range(63)), *((1 << k) - 1 for k in range(1, 64))):
+        assert find(np.int64(x)) == max(x.bit_length() - 1, 0)
 
 
 # Units 1 and 2: scores and t.

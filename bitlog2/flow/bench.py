@@ -45,6 +45,7 @@ from bitlog2.sim.parts import filled_up
 from bitlog2.sim.units.exp2 import exp2_kernel as exp2
 from bitlog2.sim.units.exp2 import sum_of_exp2
 from bitlog2.sim.units.log2_quantizer import row_thresholds, threshold_quantizer
+from bitlog2.sim.units.row_multiplier import row_multiplier_kernel
 from bitlog2.sim.units.score_requantizer import score_requantizer_kernel as score_requantizer
 
 
@@ -269,14 +270,16 @@ _NO_MASK, _NO_BIAS = np.zeros((1, 0), np.uint8), np.zeros((1, 0), np.int32)
 
 
 @njit(nogil=True, _nrt=False)  # type: ignore[call-overload, untyped-decorator]
-def _code_rows(score, layer, scheme, block, weight, level, m2, n2):  # type: ignore[no-untyped-def]
+def _code_rows(score, layer, scheme, block, weight, level, total, m2, n2):  # type: ignore[no-untyped-def]
     """Take scores (G, R, N) int32 to levels, a block of rows at a time, as `attention` does."""
     keys = score.shape[2]
     for g in range(score.shape[0]):
         for first in range(0, score.shape[1], BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            made = level[g, part], weight, m2[g, part], n2[g, part]
-            code_block(score[g, part], keys, _NO_MASK, _NO_BIAS, first, layer, scheme, block, *made)
+            last = min(first + BLOCK_ROWS, score.shape[1])
+            rows, made = score[g, first:last], (level[g, first:last], weight, total[g, first:last])
+            code_block(rows, keys, _NO_MASK, _NO_BIAS, first, layer, scheme, False, block, *made)
+        if scheme.row_max:
+            row_multiplier_kernel(total[g], layer, m2[g], n2[g])
 
 
 def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
@@ -286,11 +289,11 @@ def scores_to_levels(scheme: str, target: float, aim: float) -> Case:
     score = np.random.default_rng(0).integers(-6000, 6000, grid).astype(np.int32)
     real = torch.from_numpy(score.astype(np.float32) / 1000)
     out = torch.empty_like(real)  # as ours: no new pages in the timed part
-    level, m2, n2 = aligned((*grid[:2], width), np.uint8), *np.empty((2, *grid[:2]), np.int64)
+    level, sums = aligned((*grid[:2], width), np.uint8), np.empty((3, *grid[:2]), np.int64)
     row, weight = row_block(197), aligned((BLOCK_ROWS, width), np.int16)
 
     def ours() -> np.ndarray:
-        _code_rows(score, layer, levels, row, weight, level, m2, n2)
+        _code_rows(score, layer, levels, row, weight, level, *sums)
         return level[:, :, :197]
 
     return Case(

@@ -12,8 +12,10 @@ from ..scheme import Scheme
 from ..units.distance_quantizer import Steps, steps_of
 from ..units.exp2 import exp2_of_every_distance, exp2_words
 
-#: Entries of a table of weights: words of a vector of 512 bits.
+#: Entries of a table in vectors of 512 bits: of words of one, or of int32 of two.
 _LEVELS = 32
+#: Keys whose e are added side by side, in such a vector.
+_KEYS = 16
 
 
 class SchemeConstants(NamedTuple):
@@ -44,9 +46,16 @@ class LayerConstants(NamedTuple):
         within int32, proved from the widths.
     t_min, t_max: ends of t: those of its register, or without a bias of the t of every score.
     short: 1 where the difference of two t fits int16, proved from these.
+    direct: 1 where a ladder's levels may be had from scores in few loops: the layer is narrow, no t
+        saturates and none has a bias, so that the largest score has the largest t; scores fit
+        int16, and M 16 bits; and with unit 4, `doubled` holds its table, and a 16th of the largest
+        row sum fits int32.
+    octave_bits: F, of t and of d.
     fraction_bits: P, of e and of its logarithm.
     exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once;
         (0,) for RowMax.
+    doubled: (32,) int32, twice the entries of unit 4's table, over and over; (0,) where it has
+        more, and for RowMax.
     steps: thresholds of unit 10.
     """
 
@@ -54,6 +63,7 @@ class LayerConstants(NamedTuple):
     n: int
     narrow: int
     short: int
+    direct: int
     t_min: int
     t_max: int
     d_max: int
@@ -65,8 +75,10 @@ class LayerConstants(NamedTuple):
     zo: int
     o_max: int
     narrow_output: int
+    octave_bits: int
     fraction_bits: int
     exp2_words: NDArray[np.int64]
+    doubled: NDArray[np.int32]
     steps: Steps
 
 
@@ -96,9 +108,20 @@ def layer_constants(
 ) -> LayerConstants:
     """Return the integers of a configuration and a layer's parameters, with or without a bias."""
     t_min, t_max = config.t_min, config.t_max
+    bound = config.registers["score"].bound
     if not biased:
-        largest = rnd(config.registers["score"].bound * params.m, params.n)
+        largest = rnd(bound * params.m, params.n)
         t_min, t_max = max(t_min, -largest), min(t_max, largest)
+    doubled = _doubled(config)
+    direct = (
+        (config.code.row_max or (doubled.size > 0 and _sixteenth(config) < 1 << 31))
+        and config.code.is_ladder
+        and not biased
+        and config.scores_fit_int32
+        and largest <= config.t_max
+        and bound < 1 << 15
+        and params.m < 1 << 16
+    )
     largest_n2 = params.n2 + config.max_n2 - config.max_layer_n2
     largest_output = config.registers["acc"].bound * params.m2 + (1 << largest_n2 >> 1)
     return LayerConstants(
@@ -106,6 +129,7 @@ def layer_constants(
         params.n,
         int(config.scores_fit_int32),
         int(t_max - t_min < 1 << 15),
+        int(direct),
         t_min,
         t_max,
         config.d_max,
@@ -117,10 +141,25 @@ def layer_constants(
         params.zo,
         (1 << config.o_bits) - 1,
         int(largest_output + (1 << config.o_bits) < 1 << 31),
+        config.fraction_bits,
         config.table_bits,
         _exp2_words(config),
+        doubled,
         steps_of(config),
     )
+
+
+def _sixteenth(config: AttentionConfig) -> int:
+    """Return the largest sum of e of every 16th key."""
+    return -(-config.max_tokens // _KEYS) << config.table_bits
+
+
+@lru_cache(maxsize=64)
+def _doubled(config: AttentionConfig) -> NDArray[np.int32]:
+    entries = np.empty(0) if config.code.row_max else np.array(config.table)
+    if not 0 < entries.size <= _LEVELS:
+        return np.empty(0, np.int32)
+    return np.resize(2 * entries, _LEVELS).astype(np.int32)
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..jit import borrowing_kernel as kernel
 from ..parts import filled_up
 from ..units.output_requantizer import output_requantizer_kernel
+from ..units.row_multiplier import row_multiplier_kernel
 from .lane_product import (
     CHANNEL_LANES,
     KEY_LANES,
@@ -46,9 +47,9 @@ class HeadScratch(NamedTuple):
 
     k: keys less their zero point, v: the zero point less values, laid out for the products, int16.
     q: (D,) int16, a query less its zero point. score, acc: (32, ...) int32. weight: (32, W) int16,
-    the negatives of the levels' values, and level: (8, W) uint8: rows of whole vectors. m2, n2:
-    int64, of each row for unit 9. Depths are filled up to a multiple of 8. block: scratch of a few
-    rows.
+    the negatives of the levels' values, and level: (8, W) uint8: rows of whole vectors. total, m2,
+    n2: (32,) int64, of each row the sum of what its levels stand for, and for unit 9. Depths are
+    filled up to a multiple of 8. block: scratch of a few rows.
     """
 
     k: NDArray[np.int16]
@@ -58,6 +59,7 @@ class HeadScratch(NamedTuple):
     level: NDArray[np.uint8]
     weight: NDArray[np.int16]
     acc: NDArray[np.int32]
+    total: NDArray[np.int64]
     m2: NDArray[np.int64]
     n2: NDArray[np.int64]
     block: RowBlock
@@ -75,6 +77,7 @@ def head_scratch(keys: int, channels: int, out_channels: int) -> HeadScratch:
         level=aligned((BLOCK_ROWS, filled_up(keys)), np.uint8),
         weight=aligned((_ROWS, filled_up(keys)), np.int16),
         acc=aligned((_ROWS, v_shape[0] * CHANNEL_LANES), np.int32),
+        total=aligned((_ROWS,), np.int64),
         m2=aligned((_ROWS,), np.int64),
         n2=aligned((_ROWS,), np.int64),
         block=row_block(keys),
@@ -153,14 +156,21 @@ def _rows_to_outputs(g, top, score, keys, masks, offsets, layer, scheme, trace, 
     for first in range(0, size, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, size)
         rows, level, weight = score[first:last], head.level[: last - first], head.weight[first:last]
-        made = level, weight, head.m2[first:last], head.n2[first:last]
-        code_block(rows, keys, masks, offsets, top + first, layer, scheme, head.block, *made)
+        made = level, weight, head.total[first:last]
+        code_block(rows, keys, masks, offsets, top + first, layer, scheme, trace, head.block, *made)
         if not scheme.row_max:
             for i in range(last - first):
                 row_weights(level[i], scheme, weight[i])
         if trace:
-            m2, n2 = head.m2[first:last], head.n2[first:last]
-            keep_block(g, top + first, masks, head.block, level, m2, n2, layer, scheme, regs)
+            keep_block(g, top + first, masks, head.block, level, layer, scheme, regs)
+    if scheme.row_max:
+        row_multiplier_kernel(head.total[:size], layer, head.m2[:size], head.n2[:size])
+        if trace:
+            keep(head.total[:size], regs.weight_sum[g, top : top + size])
+            keep(head.m2[:size], regs.m2_row[g, top : top + size])
+            keep(head.n2[:size], regs.n2_row[g, top : top + size])
+    else:
+        head.m2[:size], head.n2[:size] = layer.m2, layer.n2
     for r in range(size):
         channel_product(head.weight[r, :depth], head.v, head.acc[r])
         output_requantizer_kernel(head.acc[r], head.m2[r], head.n2[r], layer, o[g, top + r])

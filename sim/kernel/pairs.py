@@ -1,4 +1,4 @@
-"""Vectors in LLVM's words that numba makes of no loop: sums of products of pairs, and look-ups.
+"""Vectors in LLVM's words that numba makes of no loop: sums of products of pairs.
 
 Imported when a kernel that needs it is compiled, for it brings numba.
 """
@@ -94,61 +94,8 @@ def add_to_channels(a: Any, p: Any, b: Any, q: Any, out: Any, first: Any) -> Non
     _to_channels(a, p, b, q, out, first)
 
 
-#: Words of a vector of 512 bits.
-_WORDS = 32
-_CODES, _VALUES = ir.VectorType(ir.IntType(8), _WORDS), ir.VectorType(_I16, _WORDS)
-_PAIR_SUMS = ir.VectorType(_I32, _WORDS // 2)
-
-
-def looks_up_words() -> bool:
-    """Whether this processor takes 32 words from a vector in one instruction, x86's vpermw."""
-    return "+avx512bw" in get_host_cpu_features().split(",")
-
-
-def _called(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
-    signature = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, signature, name)
-    return builder.call(function, arguments)
-
-
-def _typed_look_up(typing: Any, level: Any, weights: Any, weight: Any) -> Any:
-    """Write the weight of each level, and return their sum; of both arrays, whole vectors."""
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        codes, table, found = (
-            context.make_array(kind)(context, builder, value=value)
-            for kind, value in zip(signature.args, given, strict=True)
-        )
-        entries = builder.load(builder.bitcast(table.data, _VALUES.as_pointer()), align=2)
-        ones = ir.Constant(_VALUES, [1] * _WORDS)
-        total = cgutils.alloca_once_value(builder, ir.Constant(_PAIR_SUMS, [0] * (_WORDS // 2)))
-        size = codes.nitems.type
-        with cgutils.for_range(builder, builder.udiv(codes.nitems, size(_WORDS))) as loop:
-            place = [builder.mul(loop.index, size(_WORDS))]
-            start = builder.bitcast(builder.gep(codes.data, place), _CODES.as_pointer())
-            levels = builder.zext(builder.load(start, align=1), _VALUES)
-            values = _called(builder, "llvm.x86.avx512.permvar.hi.512", _VALUES, entries, levels)
-            end = builder.bitcast(builder.gep(found.data, place), _VALUES.as_pointer())
-            builder.store(values, end, align=2)
-            sums = _called(builder, "llvm.x86.avx512.pmaddw.d.512", _PAIR_SUMS, values, ones)
-            builder.store(builder.add(builder.load(total), sums), total)
-        return _called(builder, "llvm.vector.reduce.add.v16i32", _I32, builder.load(total))
-
-    return types.int32(level, weights, weight), generate
-
-
-_look_up: Any = intrinsic(_typed_look_up)
-
-
-def look_up(level: Any, scheme: Any, weight: Any) -> Any:
-    """Look up as the loop of `row_weights` computes, where a table is a vector."""
-    return _look_up(level, scheme.weights, weight)
-
-
 #: What takes the place of a loop where this processor has it, by name.
 FORMS: dict[str, Callable[..., Any]] = {
     f"add_pairs_{KEY_LANES}": add_to_keys,
     f"add_pairs_{CHANNEL_LANES}": add_to_channels,
 }
-if looks_up_words():
-    FORMS["row_weights"] = look_up

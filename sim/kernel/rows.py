@@ -13,12 +13,11 @@ from ..jit import borrowing_kernel as kernel
 from ..jit import vector_kernel
 from ..parts import filled_up
 from ..units.code_register import code_register_kernel
-from ..units.distance_quantizer import distance_quantizer_kernel
-from ..units.exp2 import exp2_kernel, sum_of_exp2
+from ..units.distance_quantizer import distance_quantizer_kernel, level_on_ladder
+from ..units.exp2 import E_BITS, exp2_kernel, sum_of_exp2
 from ..units.log2_quantizer import quotient_quantizer, row_thresholds, threshold_quantizer
 from ..units.row_max import distance_kernel, keep_distance, row_max_kernel
-from ..units.row_multiplier import row_multiplier_kernel
-from ..units.score_requantizer import score_requantizer_kernel
+from ..units.score_requantizer import narrow_t, score_requantizer_kernel
 from ..units.shift_add import value_of_level
 
 #: Rows that go through one unit before the next: no unit waits for the result of its only row.
@@ -56,7 +55,7 @@ class RowBlock(NamedTuple):
     Rows are whole vectors long, W keys, of which those past N stay 0. t, logarithm: (B, W) int32;
     short_t: (B, W) int16, in place of t where `layer.short`; d: (B, W) int16, d_max + 1 for a
     masked key; row_max, power, raised: (B,) int32, the last two the thresholds
-    of unit 6; row_sum, weight_sum: (B,) int64; no_mask: (0,) uint8.
+    of unit 6; row_sum: (B,) int64; no_mask: (0,) uint8.
     """
 
     t: NDArray[np.int32]
@@ -67,7 +66,6 @@ class RowBlock(NamedTuple):
     row_sum: NDArray[np.int64]
     power: NDArray[np.int32]
     raised: NDArray[np.int32]
-    weight_sum: NDArray[np.int64]
     no_mask: NDArray[np.uint8]
 
 
@@ -104,7 +102,6 @@ def row_block(keys: int) -> RowBlock:
         row_sum=aligned(rows, np.int64),
         power=aligned(rows, np.int32),
         raised=aligned(rows, np.int32),
-        weight_sum=aligned(rows, np.int64),
         no_mask=np.empty(0, np.uint8),
     )
 
@@ -122,6 +119,73 @@ def row_weights(level, scheme, weight):
     return total
 
 
+@vector_kernel("largest_score")
+def largest_score(score):
+    """Return the largest one. score: (N,) int32."""
+    largest = score[0]
+    for j in range(score.size):
+        largest = max(largest, score[j])
+    return largest
+
+
+@vector_kernel("levels_of_scores")
+def levels_of_scores(score, row_max, layer, scheme, level, weight):
+    """Write the levels of a row and the negative of what each stands for, and return their sum.
+
+    Units 2, 3, 10 and 11 in one, for a trace has no part of it, where `layer.direct` allows it.
+
+    score: (N,) int32; row_max: int32, the largest t; level: (W,) uint8, weight: (W,) int16, W whole
+    vectors, of which those past N are 0.
+    """
+    d_max = np.int32(layer.d_max)
+    for j in range(score.size):
+        d = np.int16(min(np.subtract(row_max, narrow_t(score[j], layer)), d_max))
+        level[j] = np.uint8(level_on_ladder(d, layer.steps, scheme))
+    return row_weights(level, scheme, weight)
+
+
+@vector_kernel("exp2_of_scores")
+def exp2_of_scores(score, row_max, layer, logarithm):
+    """Write the logarithm of e of each key, and return the sum of e, int64.
+
+    Units 2 to 5 in one, where `layer.direct` allows it. score: (N,) int32; row_max: int32, the
+    largest t; logarithm: (W,) int32, W whole vectors, whose keys past N may be written, too.
+    """
+    d_max, mask, total = np.int32(layer.d_max), (np.int64(1) << E_BITS) - np.int64(1), np.int64(0)
+    for j in range(score.size):
+        d = min(np.subtract(row_max, narrow_t(score[j], layer)), d_max)
+        word = layer.exp2_words[np.uint16(d)]
+        logarithm[j] = word >> np.int64(E_BITS)
+        total += word & mask
+    return total
+
+
+@vector_kernel("levels_of_logarithms")
+def levels_of_logarithms(logarithm, power, raised, layer, scheme, level):
+    """Write level as `threshold_quantizer` does. logarithm: (N,) int32; level: (W,) uint8."""
+    threshold_quantizer(logarithm, power, raised, layer, scheme, level[: logarithm.size])
+
+
+@kernel
+def _direct(score, keys, layer, scheme, block, level, weight, total):
+    """Take a few rows from scores to levels where `layer.direct` allows it; as `code_block`."""
+    size = score.shape[0]
+    if scheme.row_max:
+        for i in range(size):
+            row = score[i, :keys]
+            row_max = narrow_t(largest_score(row), layer)
+            total[i] = -np.int64(levels_of_scores(row, row_max, layer, scheme, level[i], weight[i]))
+        return
+    for i in range(size):
+        row = score[i, :keys]
+        row_max = narrow_t(largest_score(row), layer)
+        block.row_sum[i] = exp2_of_scores(row, row_max, layer, block.logarithm[i])
+    row_thresholds(block.row_sum[:size], layer, scheme, block.power, block.raised)
+    for i in range(size):
+        power, raised, row = block.power[i], block.raised[i], block.logarithm[i, :keys]
+        levels_of_logarithms(row, power, raised, layer, scheme, level[i])
+
+
 @kernel
 def _distances(score, keys, masked, bias, first, layer, block, t):
     """Take rows from scores to t, their maximum and d: units 2 and 3; t: (B, W) int32 or int16."""
@@ -137,15 +201,18 @@ def _distances(score, keys, masked, bias, first, layer, block, t):
 
 
 @kernel
-def code_block(score, keys, masked, bias, first, layer, scheme, block, level, weight, m2, n2):
-    """Take a few rows of a head from scores to levels, each unit's results left in `block`.
+def code_block(score, keys, masked, bias, first, layer, scheme, trace, block, level, weight, total):
+    """Take a few rows of a head from scores to levels; for a trace all results stay in `block`.
 
     score: (B, N or more) int32, B at most BLOCK_ROWS, the rows of the head from `first` on; keys:
     N; masked: (R or 1, N) uint8, bias: (R or 1, N) int32, or (1, 0) for none; level: (B, W) uint8,
-    whose keys past N are 0 and stay so; weight: (B, W) int16, written for RowMax; m2, n2: (B,)
-    int64, for unit 9.
+    whose keys past N are 0 and stay so; weight: (B, W) int16 and total: (B,) int64, the weights and
+    their sum, written for RowMax.
     """
     size = score.shape[0]
+    if layer.direct and masked.size == 0 and not trace:
+        _direct(score, keys, layer, scheme, block, level, weight, total)
+        return
     if layer.short:
         _distances(score, keys, masked, bias, first, layer, block, block.short_t)
     else:
@@ -154,11 +221,9 @@ def code_block(score, keys, masked, bias, first, layer, scheme, block, level, we
         for i in range(size):
             distance_quantizer_kernel(block.d[i], layer.steps, scheme, level[i, :keys])
         for i in range(size):
-            block.weight_sum[i] = -np.int64(row_weights(level[i], scheme, weight[i]))
-        row_multiplier_kernel(block.weight_sum[:size], layer, m2, n2)
+            total[i] = -np.int64(row_weights(level[i], scheme, weight[i]))
         return
     for i in range(size):
-        m2[i], n2[i] = layer.m2, layer.n2
         block.row_sum[i] = sum_of_exp2(block.d[i, :keys], layer, block.logarithm[i])
     if scheme.octave_levels == 0:
         for i in range(size):
@@ -179,10 +244,10 @@ def keep(values, kept):
 
 
 @kernel
-def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
-    """Keep the rows of head g that `code_block` has just left in `block`, `level`, m2 and n2."""
+def keep_block(g, first, masked, block, level, layer, scheme, regs):
+    """Keep the rows of head g that `code_block` has just left in `block` and `level`."""
     keys = regs.t.shape[2]
-    for i in range(m2.size):
+    for i in range(level.shape[0]):
         row, d = first + i, block.d[i, :keys]
         if layer.short:
             keep(block.short_t[i], regs.t[g, row])
@@ -190,10 +255,7 @@ def keep_block(g, first, masked, block, level, m2, n2, layer, scheme, regs):
             keep(block.t[i], regs.t[g, row])
         regs.row_max[g, row] = block.row_max[i]
         keep_distance(d, layer, regs.d[g, row])
-        if scheme.row_max:
-            regs.weight_sum[g, row] = block.weight_sum[i]
-            regs.m2_row[g, row], regs.n2_row[g, row] = m2[i], n2[i]
-        else:
+        if not scheme.row_max:
             exp2_kernel(d, masked[min(row, masked.shape[0] - 1)], layer, regs.e[g, row])
             regs.row_sum[g, row] = block.row_sum[i]
         keep(level[i], regs.level[g, row])

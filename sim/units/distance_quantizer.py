@@ -100,13 +100,29 @@ def distance_quantizer(d: int, masked: bool, config: AttentionConfig) -> int:
 
 
 @kernel
-def distance_quantizer_kernel(d, steps, scheme, level):
-    """Write level[j], the top level less the thresholds that d[j] passes: unit 10.
+def level_on_ladder(d, steps, scheme):
+    """Return the top level less the thresholds that d passes, int16, of a scheme that is a ladder.
 
     An octave has two thresholds above whole octaves, and one in them. Counted on beyond their
     octaves, the two pass the one there and not before, for of the octave of d = 0 the one lies
     between the two: so the smaller number is the right one. The last level reaches to the farthest
     d. Lanes are int16.
+
+    d: int16, at most d_max + 1; steps: `Steps`.
+    """
+    bits, farthest = np.int16(steps.fraction_bits), np.int16(steps.farthest)
+    half, full, whole = np.int16(steps.half), np.int16(steps.full), np.int16(steps.whole)
+    top, most, zero = np.int16(scheme.top_level), np.int16(scheme.top_level - 1), np.int16(0)
+    of_half = np.right_shift(np.add(d, half), bits)
+    of_full = np.right_shift(np.add(d, full), bits)
+    of_whole = np.right_shift(np.add(d, whole), bits)
+    passed = min(min(np.add(of_half, of_full), of_whole), most)
+    return zero if d > farthest else np.subtract(top, passed)
+
+
+@kernel
+def distance_quantizer_kernel(d, steps, scheme, level):
+    """Write level[j] of d[j]: unit 10.
 
     d: (N,) int16, at most d_max, and d_max + 1 for a masked key, which is too far; steps: `Steps`;
     level: (N,) uint8.
@@ -115,14 +131,7 @@ def distance_quantizer_kernel(d, steps, scheme, level):
         for j in range(level.size):
             level[j] = steps.levels[np.uint16(d[j])]
         return
-    bits, farthest = np.int16(steps.fraction_bits), np.int16(steps.farthest)
-    half, full, whole = np.int16(steps.half), np.int16(steps.full), np.int16(steps.whole)
-    top, most, zero = np.int16(scheme.top_level), np.int16(scheme.top_level - 1), np.int16(0)
     for part in range(parts_of(level.size)):
         begin, end = bounds_of(part, level.size)
         for j in range(begin, end):
-            of_half = np.right_shift(np.add(d[j], half), bits)
-            of_full = np.right_shift(np.add(d[j], full), bits)
-            of_whole = np.right_shift(np.add(d[j], whole), bits)
-            passed = min(min(np.add(of_half, of_full), of_whole), most)
-            level[j] = np.uint8(zero if d[j] > farthest else np.subtract(top, passed))
+            level[j] = np.uint8(level_on_ladder(d[j], steps, scheme))

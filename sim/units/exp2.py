@@ -52,12 +52,13 @@ def exp2(d: int, masked: bool, config: AttentionConfig) -> int:
     return rnd(entry, d >> config.fraction_bits)
 
 
-#: Keys whose words are summed at once, as they are: 2**8 values of e of at most 2**20 fit E_BITS.
-_CHUNK = 256
+#: Keys whose words are summed at once, as they are: 2**6 values of e of at most 2**20 fit E_BITS.
+_CHUNK = 64
 E_BITS = 29
 _E_MASK = (1 << E_BITS) - 1
-#: The logarithm of 0, in octaves: below every threshold of every scheme, which are above -20.
-_LOWEST = -32
+#: The logarithm of 0, in octaves: below every threshold of every scheme, which are above -20. It is
+#: that of the bits of a float32, whose exponent is 0 there and 127 of 1.
+_LOWEST = -127
 
 
 @kernel
@@ -115,8 +116,8 @@ def sum_of_exp2(d, layer, logarithm):
     """Write the logarithm of e of each d[j] and return the sum of e: units 4 and 5.
 
     d: (N,) int16, at most d_max, and d_max + 1 for a masked key; logarithm: (N,) int32. Words are
-    summed as they are, _CHUNK at a time: their low fields reach 2**28, and the logarithms above
-    them, 26 bits each, 2**62 in magnitude.
+    summed as they are, _CHUNK at a time: their low fields reach 2**26, and the logarithms above
+    them, 28 bits each, 2**62 in magnitude.
     """
     total = np.int64(0)
     keys, chunk = np.uint64(d.size), np.uint64(_CHUNK)

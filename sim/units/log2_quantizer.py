@@ -138,7 +138,7 @@ def threshold_quantizer(logarithm, power, raised, layer, scheme, level):
     """Write level[j], how many thresholds e reaches: powers of two, and their 1.5-fold.
 
     logarithm: (N or more,) int32; power, raised: int32; level: (N,) uint8. The clamp to the top
-    level is in the numbers of thresholds. Differences stay within 70 octaves of 2**20: int32.
+    level is in the numbers of thresholds. Differences stay within 170 octaves of 2**20: int32.
     """
     octave, zero = np.int32(layer.fraction_bits), np.int32(0)
     powers, raised_powers = np.int32(scheme.powers), np.int32(scheme.raised_powers)

@@ -60,8 +60,8 @@ def score_requantizer(score: int, m: int, n: int, bias: int, config: AttentionCo
 
 
 @kernel
-def _narrow(score, layer):
-    """Return RND(score * M >> n) in int32, before bias and saturation."""
+def narrow_t(score, layer):
+    """Return RND(score * M >> n) in int32, where `layer.narrow` allows it, unsaturated."""
     m, n = np.int32(layer.m), np.int32(layer.n)
     rounding = np.int32((np.int64(1) << layer.n) >> np.int64(1))
     return np.right_shift(np.add(np.multiply(np.int32(score), m), rounding), n)
@@ -83,11 +83,11 @@ def score_requantizer_kernel(score, bias, layer, t):
         begin, end = bounds_of(part, t.size)
         if layer.narrow and bias.size == 0:
             for j in range(begin, end):
-                value = min(max(_narrow(score[j], layer), t_min), t_max)
+                value = min(max(narrow_t(score[j], layer), t_min), t_max)
                 t[j], largest = value, max(largest, value)
         elif layer.narrow:
             for j in range(begin, end):
-                value = min(max(np.add(_narrow(score[j], layer), bias[j]), t_min), t_max)
+                value = min(max(np.add(narrow_t(score[j], layer), bias[j]), t_min), t_max)
                 t[j], largest = value, max(largest, value)
         else:
             for j in range(begin, end):

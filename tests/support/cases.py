@@ -1,6 +1,7 @@
 """The kernels as tests call them, and inputs that hurt: corners, thresholds, random rows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from bitlog2.sim.parts import LANES
 from bitlog2.sim.rounding import leading_one_kernel as leading_one
 from bitlog2.sim.rounding import rnd_kernel as rnd
 from bitlog2.sim.scheme import Scheme
+from bitlog2.sim.spec import distance as distance_of
+from bitlog2.sim.spec import distance_quantizer, exp2, log2_quantizer, score_requantizer
 from bitlog2.sim.units.code_register import pack_row_kernel
 from bitlog2.sim.units.exp2 import E_BITS, exp2_words
 from bitlog2.sim.units.log2_quantizer import (
@@ -46,12 +49,14 @@ __all__ = [
     "channel_product",
     "code_planes",
     "corners",
+    "formed",
     "framed",
     "held_distances",
     "key_product",
     "laid_out",
     "leading_one",
     "levels_alone",
+    "levels_of_rows",
     "logarithms",
     "looked_up",
     "place_of",
@@ -198,6 +203,68 @@ def looked_up(made: Callable[..., Any]) -> Iterator[tuple[list[int], list[int]]]
         total = form(level, scheme_constants(scheme), weight[: level.size])
         expected = [-scheme.values[each] for each in level.tolist()]
         yield [*weight.tolist(), int(total)], [*expected, *[77] * LANES, sum(expected)]
+
+
+#: Layers whose levels are had from scores at once: D, M, n, F; of the last one products just fit.
+DIRECT = ((64, 40000, 20, 5), (64, 1, 1, 2), (128, 65535, 28, 5), (136, 65535, 28, 4))
+
+
+def direct_rows(*schemes: str) -> Iterator[tuple[np.ndarray, list[int], Any, AttentionConfig]]:
+    """Rows of scores for parts of a vector, one and several: scores, t, layer and configuration."""
+    rng = np.random.default_rng(4)
+    for (channels, m, n, bits), keys in product(DIRECT, (1, 2, 16, 17, 32, 33, 70)):
+        for scheme in schemes:
+            config = AttentionConfig(scheme, max_head_dim=channels, fraction_bits=bits)
+            layer = layer_constants(config, LayerParams(m, n, 1, 0), False)
+            assert layer.direct
+            bound = config.registers["score"].bound
+            score = rng.integers(-bound, bound + 1, keys).astype(np.int32)
+            score[: keys // 2] >>= rng.integers(12)
+            score[[0, -1]] = (-bound, bound) if keys % 4 else (bound, -bound)
+            t = [score_requantizer(each, m, n, 0, config) for each in score.tolist()]
+            yield score, t, layer, config
+
+
+def formed(made: Callable[..., Any]) -> Callable[..., Any]:
+    """A form as the kernels have it."""
+    return compiled(made, {"forceinline": True, "_nrt": False})
+
+
+def levels_of_rows(
+    form_of: Callable[[str], Callable[..., Any]],
+) -> Iterator[tuple[list[int], list[int]]]:
+    """What forms from scores to levels give of rows, by name, and the specification.
+
+    Whole vectors before others that stay as they are.
+    """
+    largest, levels = formed(form_of("largest_score")), formed(form_of("levels_of_scores"))
+    exp2_of, reached = formed(form_of("exp2_of_scores")), formed(form_of("levels_of_logarithms"))
+    ladders = ("RowMax_16", "BitLog2_Half_17", "BitLog2_Single_16")
+    for score, t, layer, config in direct_rows(*ladders):
+        top, scheme, code = np.int32(max(t)), scheme_constants(config.code), config.code
+        level, weight = np.zeros(2 * LANES, np.uint8), np.zeros(2 * LANES, np.int16)
+        level[LANES:], weight[LANES:] = 77, 77
+        d = [distance_of(each, max(t), False, config) for each in t]
+        rest = [0] * (LANES - len(t)) + [77] * LANES
+        if code.row_max:
+            total = levels(score, top, layer, scheme, level[:LANES], weight[:LANES])
+            expected = [distance_quantizer(each, False, config) for each in d]
+            values = [-code.values[each] for each in expected]
+            found, sums = [*level.tolist(), *weight.tolist()], sum(values)
+            wanted = [*expected, *rest, *values, *rest]
+        else:
+            logarithm = np.full(2 * LANES, 77, np.int32)
+            total = exp2_of(score, top, layer, logarithm[:LANES])
+            e = [exp2(each, False, config) for each in d]
+            power, raised = thresholds(int(total), code, config.table_bits)
+            row = logarithm[: len(t)]
+            reached(row, power, raised, layer, scheme, level[:LANES])
+            sums = sum(e)
+            found = [*level.tolist(), *row.tolist(), *logarithm[LANES:].tolist()]
+            logs = logarithms(np.array(e), config.table_bits).tolist()
+            wanted = [log2_quantizer(each, sums, code) for each in e]
+            wanted += [*rest, *logs, *[77] * LANES]
+        yield [int(largest(score)), int(total), *found], [int(score.max()), sums, *wanted]
 
 
 def sums_of_pairs(
