@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import check_codes, check_int
+from .checks import KERNEL_ARRAY, check_codes, check_int
 from .config import AttentionConfig, LayerParams
 from .kernel.constants import LayerConstants, SchemeConstants, layer_constants, scheme_constants
 from .kernel.rows import Registers, new_registers
@@ -91,7 +91,7 @@ def _check_mask(masked: NDArray[Any] | None, shape: tuple[int, int, int]) -> NDA
         raise ValueError(
             f"masked must leave at least one key in every row, got head {head} row {row} all masked"
         )
-    return np.ascontiguousarray(mask).view(np.uint8)
+    return np.require(mask, requirements=KERNEL_ARRAY).view(np.uint8)
 
 
 def _check_bias(

@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 from bitlog2.documents import brief
 
+#: What kernels are compiled for. None writes its inputs, but of numba those that cannot be written
+#: are other types, for which everything is compiled anew.
+KERNEL_ARRAY = ("C", "W")
+
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
     """Return `value` when it is an integer in [low, high]; bool does not count as one.
@@ -68,4 +72,4 @@ def check_codes(name: str, array: Any, low: int, high: int, ndim: int) -> NDArra
     if smallest < low or largest > high:
         wrong = smallest if smallest < low else largest
         raise ValueError(f"{name} must be from {low} to {high}, got {wrong}")
-    return np.ascontiguousarray(values, dtype=np.int32)
+    return np.require(values, np.int32, KERNEL_ARRAY)

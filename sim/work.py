@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Batch, check_bits
+from .checks import KERNEL_ARRAY
 from .kernel.heads import HeadScratch, attention_heads, borrowed_scratch, heads_from_scores
 from .threads import Work
 
@@ -26,7 +27,7 @@ def work_from_codes(batch: Batch, q: NDArray[Any], k: NDArray[Any]) -> Iterator[
 
     def work(part: slice) -> None:
         bits_seen = attention_heads(
-            *(np.ascontiguousarray(x[part], np.int32) for x in codes.values()),
+            *(np.require(x[part], np.int32, KERNEL_ARRAY) for x in codes.values()),
             *_arguments(batch, part, scratch),
         )
         for (name, values), seen in zip(codes.items(), bits_seen, strict=True):
@@ -42,8 +43,8 @@ def work_from_scores(batch: Batch, score: NDArray[np.int32]) -> Iterator[Work]:
 
     def work(part: slice) -> None:
         seen = heads_from_scores(
-            np.ascontiguousarray(score[part], np.int32),
-            np.ascontiguousarray(batch.v[part], np.int32),
+            np.require(score[part], np.int32, KERNEL_ARRAY),
+            np.require(batch.v[part], np.int32, KERNEL_ARRAY),
             *_arguments(batch, part, scratch),
         )
         check_bits("v", batch.v, seen, batch.config)

@@ -24,7 +24,7 @@ from bitlog2.sim import (
     attention_from_scores,
 )
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.heads import borrowed_scratch
+from bitlog2.sim.kernel.heads import attention_heads, borrowed_scratch
 from bitlog2.sim.spec import RowTrace, attention_row, attention_row_from_scores
 from bitlog2.sim.threads import each_part, usable_processors
 from bitlog2.sim.units.code_register import code_register_kernel
@@ -247,6 +247,17 @@ def test_attention_without_a_trace_gives_the_same_codes(threads: int, shape: Any
     codes = run(case, config, threads=threads)
     assert codes.dtype == np.uint8
     assert np.array_equal(codes, run(case, config, trace=True).o)
+
+
+def test_attention_of_arrays_that_cannot_be_written_compiles_nothing_anew():
+    case = make_case(9, AttentionConfig(), (1, 2, 7, 4, 4))
+    case |= {name: case[name].astype(np.int32) for name in ("q", "k", "v", "bias")}
+    codes = run(case, AttentionConfig())
+    before = len(attention_heads.compiled.signatures)
+    for array in case.values():
+        array.flags.writeable = False
+    assert np.array_equal(run(case, AttentionConfig()), codes)
+    assert len(attention_heads.compiled.signatures) == before
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -52,10 +52,7 @@ SHOWN_BY_STALLS = ("row_sum: waits for tready",)
 #: One of each kind: arithmetic, framing, a hang.
 SHORT = ("exp2: shift off by one", "attention_row: hang")
 #: Of a counter, of a divider.
-SHORT_RESETS = (
-    ("row_max", f"row_max-bit 0-index-{HALF_17}"),
-    ("row_multiplier", f"row_multiplier-all-left-{ROW_MAX_16}"),
-)
+SHORT_RESETS = (("row_max", f"row_max-bit 0-index-{HALF_17}"),)
 
 
 def resets(found: Sequence[tuple[Forgotten, str]]) -> list[object]:

@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 from mutants import Mutant, mutants_of, sample
 from numba.core import config as numba_config
-from support.cases import levels_of_rows, looked_up, sums_of_pairs
+from support.cases import leading_ones, levels_of_rows, looked_up, sums_of_pairs
 from support.models import digits_task, observed, quantized_digits, random_inputs
 from support.quick import quick_where
 from test_datapath import outputs_of_types_differ, rows_of_types_differ, wrong_quotient_kinds
@@ -265,7 +265,15 @@ def direct_rows_differ(other) -> bool:
         keys = k[0].tolist(), v[0].tolist()
         if found != [attention_row(row, *keys, layer, config).o for row in q[0].tolist()]:
             return True
-    return False
+    return long_row_differs(other)
+
+
+def long_row_differs(other) -> bool:
+    """Whether 65,536 equal keys with the widest e differ, whose sum in each 16th lane is 2**32."""
+    config = AttentionConfig(table_bits=20, max_tokens=65536)
+    q, k = np.zeros((1, 1, 1), int), np.zeros((1, 65536, 1), int)
+    given = (q, k, np.full((1, 65536, 1), 15), LayerParams(1, 0, 40000, 16), config)
+    return not np.array_equal(*(side.attention(*given) for side in (sim, other)))
 
 
 def wide_rows_differ(other) -> bool:
@@ -374,7 +382,11 @@ def forms_differ() -> bool:
     pairs, vectors = (importlib.import_module(f"{COPY}.kernel.{of}") for of in OF_FORMS)
     forms = product((KEY_LANES, CHANNEL_LANES), {False, pairs.has_fused()})
     sums = (sums_of_pairs(pairs.adder, lanes, fused=fused) for lanes, fused in forms)
-    rows = looked_up(vectors.row_weights), levels_of_rows(lambda name: getattr(vectors, name))
+    rows = (
+        looked_up(vectors.row_weights),
+        leading_ones(vectors.leading_one),
+        levels_of_rows(lambda name: getattr(vectors, name)),
+    )
     pairs_of_both = chain(*sums, *(rows if vectors.has_vectors() else ()))
     return any(found != expected for found, expected in pairs_of_both)
 

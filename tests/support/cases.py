@@ -55,6 +55,7 @@ __all__ = [
     "key_product",
     "laid_out",
     "leading_one",
+    "leading_ones",
     "levels_alone",
     "levels_of_rows",
     "logarithms",
@@ -228,6 +229,13 @@ def direct_rows(*schemes: str) -> Iterator[tuple[np.ndarray, list[int], Any, Att
 def formed(made: Callable[..., Any]) -> Callable[..., Any]:
     """A form as the kernels have it."""
     return compiled(made, {"forceinline": True, "_nrt": False})
+
+
+def leading_ones(made: Callable[..., Any]) -> Iterator[tuple[list[int], list[int]]]:
+    """What a form of `leading_one_kernel` gives, and the position: of 0, 0."""
+    form = formed(made)
+    for x in (0, *(1 << k for k in range(63)), *((1 << k) - 1 for k in range(1, 64))):
+        yield [int(form(np.int64(x)))], [max(x.bit_length() - 1, 0)]
 
 
 def levels_of_rows(
