@@ -1,6 +1,6 @@
 """Checks at the public border: one sentence with the argument, its value and the legal range."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from bitlog2.documents import brief
 
 #: What kernels are compiled for. None writes its inputs, but of numba those that cannot be written
 #: are other types, for which everything is compiled anew.
-KERNEL_ARRAY = ("C", "W")
+KERNEL_ARRAY: tuple[Literal["C"], Literal["W"]] = ("C", "W")
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:

@@ -58,7 +58,7 @@ COPY = "copied_sim"
 
 #: Run where numba compiles nothing; the vectors in their place are held to them.
 LOOPS = {
-    "add_pairs",
+    "block_product",
     "row_weights",
     "largest_score",
     "levels_of_scores",
@@ -107,6 +107,7 @@ MARKED_KERNELS = quick_where(
 )
 TORCH = sample(ALL_TORCH, count=30, seed=2)
 _WIDER = "a larger bound takes a wider type, which is exact too"
+_APART = "fewer layers are direct: unit after unit gives the same values"
 #: Mutants that compute the same bits on all legal input, and why.
 EQUIVALENT = {
     "ptq/datapath.py:_score: (1 << config.q_bits) - 1 -> (1 << config.q_bits) + 1": _WIDER,
@@ -121,7 +122,24 @@ EQUIVALENT = {
     "kernel/constants.py:layer_constants: largest_output + (1 << config.o_bits) < 1 << 31 -> "
     "largest_output + (1 << config.o_bits) <= 1 << 31": "what is 2**31 - 2**o_bits fits int32 too",
     "kernel/constants.py:layer_constants: 1 << 31 -> 1 >> 31": (
-        "no layer is narrow: lanes of int64 give the same values"
+        "no layer is narrow, or direct: lanes of int64 and unit after unit give the same values"
+    ),
+    "kernel/constants.py:layer_constants: bound < 1 << 15 -> bound <= 1 << 15": (
+        "the largest score is a multiple of odd numbers above 1, so never 2**15"
+    ),
+    "kernel/constants.py:layer_constants: largest <= config.t_max -> "
+    "largest < config.t_max": _APART,
+    "kernel/constants.py:layer_constants: 1 << 15 -> 1 >> 15": _APART,
+    "kernel/constants.py:layer_constants: 1 << 16 -> 1 >> 16": _APART,
+    "kernel/constants.py:layer_constants: params.m < 1 << 16 -> params.m <= 1 << 16": (
+        "two factors of -2**15 make up 2**16, too"
+    ),
+    "kernel/constants.py:layer_constants: 1 << 32 -> 1 >> 32": _APART,
+    "kernel/pairs.py:block_former: _CHAINS * width -> _CHAINS + width": (
+        "fewer vectors of sums side by side give the same sums"
+    ),
+    "kernel/vectors.py:number: kind.width < value.type.width -> kind.width <= value.type.width": (
+        "equal widths have been returned before"
     ),
     "kernel/constants.py:layer_constants: 1 << largest_n2 >> 1 -> 1 << largest_n2 << 1": (
         "a larger bound takes lanes of int64 more often, which give the same values"
@@ -380,8 +398,8 @@ def vectors_differ() -> bool:
 def forms_differ() -> bool:
     """Whether a form in vectors of the copy differs from the loop that it stands for."""
     pairs, vectors = (importlib.import_module(f"{COPY}.kernel.{of}") for of in OF_FORMS)
-    forms = product((KEY_LANES, CHANNEL_LANES), {False, pairs.has_fused()})
-    sums = (sums_of_pairs(pairs.adder, lanes, fused=fused) for lanes, fused in forms)
+    forms = product((KEY_LANES, CHANNEL_LANES), pairs.pair_features())
+    sums = (sums_of_pairs(pairs.block_former, *form) for form in forms)
     rows = (
         looked_up(vectors.row_weights),
         leading_ones(vectors.leading_one),

@@ -49,7 +49,7 @@ from bitlog2.sim import (
 )
 from bitlog2.sim.kernel import rows, vectors
 from bitlog2.sim.kernel.constants import layer_constants, scheme_constants
-from bitlog2.sim.kernel.pairs import adder, has_fused
+from bitlog2.sim.kernel.pairs import block_former, pair_features
 from bitlog2.sim.parts import LANES, bounds_of, filled_up, parts_of
 from bitlog2.sim.rounding import leading_one, rnd, rnd_conv, sat, trn, wrap
 from bitlog2.sim.scheme import Scheme
@@ -511,13 +511,12 @@ def test_lane_product_holds_the_largest_sums_and_factors(kernel: Any, lanes: int
 
 
 @pytest.mark.parametrize("lanes", [KEY_LANES, CHANNEL_LANES])
-@pytest.mark.parametrize(
-    "fused",
-    [False, pytest.param(True, marks=pytest.mark.skipif(not has_fused(), reason="no AVX2"))],
-)
-def test_lane_product_each_form_in_vectors_equals_the_loop(fused: bool, lanes: int):
-    """The instruction of x86 and the general form, on the ends of int16 too; nothing else moves."""
-    for found, expected in sums_of_pairs(adder, lanes, fused=fused):
+@pytest.mark.parametrize("feature", ["", "avx2", "avx512bw", "avx512vnni"])
+def test_lane_product_each_form_in_vectors_equals_the_loop(feature: str, lanes: int):
+    """The instructions of x86 and the general form, the ends of int16 too; nothing else moves."""
+    if feature not in pair_features():
+        pytest.skip(f"no {feature}")
+    for found, expected in sums_of_pairs(block_former, lanes, feature):
         assert found == expected
 
 

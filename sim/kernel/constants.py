@@ -49,7 +49,7 @@ class LayerConstants(NamedTuple):
     direct: 1 where a ladder's levels may be had from scores in few loops: the layer is narrow, no t
         saturates and none has a bias, so that the largest score has the largest t; scores fit
         int16, and M 16 bits; and with unit 4, `doubled` holds its table, and a 16th of the largest
-        row sum fits int32.
+        row sum fits 32 bits.
     octave_bits: F, of t and of d.
     fraction_bits: P, of e and of its logarithm.
     exp2_words: (d_max + 2,) int64, e and its logarithm by distance: unit 4 for every d at once;
@@ -114,7 +114,7 @@ def layer_constants(
         t_min, t_max = max(t_min, -largest), min(t_max, largest)
     doubled = _doubled(config)
     direct = (
-        (config.code.row_max or (doubled.size > 0 and _sixteenth(config) < 1 << 31))
+        (config.code.row_max or (doubled.size > 0 and _sixteenth(config) < 1 << 32))
         and config.code.is_ladder
         and not biased
         and config.scores_fit_int32

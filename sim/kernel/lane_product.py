@@ -30,40 +30,37 @@ def place_of(row, lane, lanes):
     return (row // 2 * lanes + lane) * 2 + row % 2
 
 
-def adding_loop(lanes: int) -> Any:
-    """Return the kernel that adds products to a block of so many lanes; in vectors, `pairs.py`."""
+def block_loop(lanes: int) -> Any:
+    """Return the kernel that makes the sums of a block of so many lanes; in vectors, `pairs.py`."""
 
-    @vector_kernel(f"add_pairs_{lanes}")
-    def add_pairs(a, p, b, q, out, first):
-        """Add to out[first + j] the products of 8 elements of a from p on and rows of b from q on.
+    @vector_kernel(f"block_product_{lanes}")
+    def block_product(a, b, out, first):
+        """Write out[first + j] = sum_d a[d] * b[d, j], j below `lanes`.
 
-        a, b: (n,) int16; out: (n,) int32, j below `lanes`.
+        a: (depth,), b: (depth * lanes,) int16, b[d, j] as `place_of`; out: (n,) int32.
         """
         for j in range(lanes):
-            for i in range(DEPTH):
-                place = q + np.uint64((i // 2 * lanes + j) * 2 + i % 2)
-                out[first + np.uint64(j)] += np.int32(a[p + np.uint64(i)]) * np.int32(b[place])
+            total = np.int32(0)
+            for d in range(a.size):
+                total += np.int32(a[d]) * np.int32(b[place_of(d, j, lanes)])
+            out[first + np.uint64(j)] = total
 
-    return add_pairs
+    return block_product
 
 
 def _product_kernel(lanes: int) -> Callable[..., Any]:
-    width, depth, add_pairs = np.uint64(lanes), np.uint64(DEPTH), adding_loop(lanes)
+    width, block_product = np.uint64(lanes), block_loop(lanes)
 
     @kernel
     def product(a, b, out):
         """Write out[j] = sum_d a[d] * b[d, j], where b[d, j] lies in block j // lanes.
 
         a: (depth,) int16, depth a multiple of 8; b: (blocks, depth * lanes) int16, as `laid_out`
-        and `place_of`; out: (blocks * lanes,) int32. The caller has proved that every partial sum
-        fits int32.
+        and `place_of`; out: (blocks * lanes,) int32. The caller has proved that every sum fits
+        int32.
         """
         for block in range(np.uint64(b.shape[0])):
-            first = block * width
-            for j in range(width):
-                out[first + j] = 0
-            for d in range(np.uint64(0), np.uint64(a.size), depth):
-                add_pairs(a, d, b[block], d * width, out, first)
+            block_product(a, b[block], out, block * width)
 
     return product
 

@@ -4,6 +4,7 @@ Imported when a kernel that needs it is compiled, for it brings numba.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from llvmlite import ir
@@ -13,15 +14,24 @@ from numba.extending import intrinsic
 
 from .lane_product import CHANNEL_LANES, DEPTH, KEY_LANES
 
-#: Sums in a vector of 256 bits, int32, and so pairs of int16.
-_SUMS = 8
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
-_PAIRS, _TOTALS = ir.VectorType(_I16, 2 * _SUMS), ir.VectorType(_I32, _SUMS)
+#: How x86 adds the products of pairs, by the feature that a processor has for it: sums of a vector,
+#: and LLVM's name of the instruction; the last one adds them to what is there, too.
+_INSTRUCTIONS = {
+    "avx2": (8, "llvm.x86.avx2.pmadd.wd"),
+    "avx512bw": (16, "llvm.x86.avx512.pmaddw.d.512"),
+    "avx512vnni": (16, "llvm.x86.avx512.vpdpwssd.512"),
+}
+#: Sums of a vector where no instruction does.
+_GENERAL = 8
+#: Vectors of sums that grow side by side at least: a result takes as long as so many of them.
+_CHAINS = 8
 
 
-def has_fused() -> bool:
-    """Whether this processor adds the products of pairs in one instruction, x86's vpmaddwd."""
-    return "+avx2" in get_host_cpu_features().split(",")
+def pair_features() -> list[str]:
+    """Return the features of x86 that this processor has for pairs, the best last; "" is none."""
+    features = get_host_cpu_features().split(",")
+    return ["", *(name for name in _INSTRUCTIONS if f"+{name}" in features)]
 
 
 def _shuffled(builder: Any, vector: Any, places: list[int]) -> Any:
@@ -29,73 +39,89 @@ def _shuffled(builder: Any, vector: Any, places: list[int]) -> Any:
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
-def _products(builder: Any, a: Any, b: Any, fused: bool) -> Any:
-    """Return a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of each pair, int32."""
-    if fused:
-        signature = ir.FunctionType(_TOTALS, [_PAIRS, _PAIRS])
-        name = "llvm.x86.avx2.pmadd.wd"
-        function = cgutils.get_or_insert_function(builder.module, signature, name)
-        return builder.call(function, [a, b])
-    terms = []
+def _added(builder: Any, total: Any, a: Any, b: Any, feature: str) -> Any:
+    """Return total[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of each pair, int32."""
+    kind = total.type
+    if feature:
+        given = [a, b]
+        if feature == "avx512vnni":
+            given = [total, *(builder.bitcast(each, kind) for each in given)]
+        signature = ir.FunctionType(kind, [each.type for each in given])
+        name = _INSTRUCTIONS[feature][1]
+        made = builder.call(cgutils.get_or_insert_function(builder.module, signature, name), given)
+        return made if feature == "avx512vnni" else builder.add(total, made)
     for first in (0, 1):
-        places = list(range(first, 2 * _SUMS, 2))
-        x, y = (builder.sext(_shuffled(builder, v, places), _TOTALS) for v in (a, b))
-        terms.append(builder.mul(x, y))
-    return builder.add(*terms)
+        places = list(range(first, a.type.count, 2))
+        x, y = (builder.sext(_shuffled(builder, v, places), kind) for v in (a, b))
+        total = builder.add(total, builder.mul(x, y))
+    return total
 
 
-def adder(lanes: int, *, fused: bool) -> Any:
-    """Return the intrinsic of `lane_product.adding_loop` for blocks of so many lanes.
+def block_former(lanes: int, feature: str) -> Any:
+    """Return the intrinsic of `lane_product.block_loop` for blocks of so many lanes.
+
+    All sums stay in registers.
 
     Args:
-        lanes: a multiple of 8.
-        fused: by x86's instruction, which `has_fused` must have found; else by general ones.
+        lanes: a multiple of 16.
+        feature: one of `pair_features`, whose instruction adds; "" adds by general ones.
     """
+    width = _INSTRUCTIONS[feature][0] if feature else _GENERAL
+    totals, words = ir.VectorType(_I32, width), ir.VectorType(_I16, 2 * width)
+    chains = max(1, _CHAINS * width // lanes)
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        kinds = signature.args
         a, b, out = (
-            context.make_array(kinds[i])(context, builder, value=given[i]).data for i in (0, 2, 4)
+            context.make_array(signature.args[i])(context, builder, value=given[i])
+            for i in range(3)
         )
-        pairs = builder.bitcast(builder.gep(a, [given[1]]), _I32.as_pointer())
-        matrix, sums = builder.gep(b, [given[3]]), builder.gep(out, [given[5]])
-        factors = []
-        for i in range(DEPTH // 2):
-            pair = builder.load(builder.gep(pairs, [_I32(i)]), align=2)
-            single = builder.insert_element(ir.Constant(_TOTALS, ir.Undefined), pair, _I32(0))
-            factors.append(builder.bitcast(_shuffled(builder, single, [0] * _SUMS), _PAIRS))
-        for lane in range(0, lanes, _SUMS):
-            place = builder.bitcast(builder.gep(sums, [_I32(lane)]), _TOTALS.as_pointer())
-            total = builder.load(place, align=4)
-            for i, factor in enumerate(factors):
-                start = builder.gep(matrix, [_I32(2 * (i * lanes + lane))])
-                rows = builder.load(builder.bitcast(start, _PAIRS.as_pointer()), align=2)
-                total = builder.add(total, _products(builder, factor, rows, fused))
-            builder.store(total, place, align=4)
+        sums = [
+            [cgutils.alloca_once_value(builder, totals(None)) for _ in range(chains)]
+            for _ in range(0, lanes, width)
+        ]
+        size = a.nitems.type
+        with cgutils.for_range(builder, builder.udiv(a.nitems, size(DEPTH))) as loop:
+            first = builder.mul(loop.index, size(DEPTH))
+            pairs = builder.bitcast(builder.gep(a.data, [first]), _I32.as_pointer())
+            matrix = builder.gep(b.data, [builder.mul(first, size(lanes))])
+            for i in range(DEPTH // 2):
+                pair = builder.load(builder.gep(pairs, [_I32(i)]), align=2)
+                single = builder.insert_element(ir.Constant(totals, ir.Undefined), pair, _I32(0))
+                factor = builder.bitcast(_shuffled(builder, single, [0] * width), words)
+                for lane in range(0, lanes, width):
+                    start = builder.gep(matrix, [_I32(2 * (i * lanes + lane))])
+                    rows = builder.load(builder.bitcast(start, words.as_pointer()), align=2)
+                    total = sums[lane // width][i % chains]
+                    more = _added(builder, builder.load(total), factor, rows, feature)
+                    builder.store(more, total)
+        for lane, parts in zip(range(0, lanes, width), sums, strict=True):
+            place = builder.gep(out.data, [builder.add(given[3], size(lane))])
+            total = reduce(builder.add, map(builder.load, parts))
+            builder.store(total, builder.bitcast(place, totals.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    def typed(typing: Any, a: Any, p: Any, b: Any, q: Any, out: Any, first: Any) -> Any:
-        return types.void(a, types.uint64, b, types.uint64, out, types.uint64), generate
+    def typed(typing: Any, a: Any, b: Any, out: Any, first: Any) -> Any:
+        return types.void(a, b, out, types.uint64), generate
 
     return intrinsic(typed)
 
 
-_to_keys = adder(KEY_LANES, fused=has_fused())
-_to_channels = adder(CHANNEL_LANES, fused=has_fused())
+_key_block = block_former(KEY_LANES, pair_features()[-1])
+_channel_block = block_former(CHANNEL_LANES, pair_features()[-1])
 
 
-def add_to_keys(a: Any, p: Any, b: Any, q: Any, out: Any, first: Any) -> None:
-    """Add as the loop of `lane_product` does, blocks of `KEY_LANES`."""
-    _to_keys(a, p, b, q, out, first)
+def key_block(a: Any, b: Any, out: Any, first: Any) -> None:
+    """Write what the loop of `lane_product` does, blocks of `KEY_LANES`."""
+    _key_block(a, b, out, first)
 
 
-def add_to_channels(a: Any, p: Any, b: Any, q: Any, out: Any, first: Any) -> None:
-    """Add as the loop of `lane_product` does, blocks of `CHANNEL_LANES`."""
-    _to_channels(a, p, b, q, out, first)
+def channel_block(a: Any, b: Any, out: Any, first: Any) -> None:
+    """Write what the loop of `lane_product` does, blocks of `CHANNEL_LANES`."""
+    _channel_block(a, b, out, first)
 
 
-#: What takes the place of a loop where this processor has it, by name.
+#: What takes the place of a loop, by name.
 FORMS: dict[str, Callable[..., Any]] = {
-    f"add_pairs_{KEY_LANES}": add_to_keys,
-    f"add_pairs_{CHANNEL_LANES}": add_to_channels,
+    f"block_product_{KEY_LANES}": key_block,
+    f"block_product_{CHANNEL_LANES}": channel_block,
 }

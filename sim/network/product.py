@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..jit import Kernel
 from ..jit import borrowing_kernel as kernel
-from ..kernel.lane_product import DEPTH, KEY_LANES, adding_loop, laid_out, place_of
+from ..kernel.lane_product import KEY_LANES, block_loop, laid_out, place_of
 
 if TYPE_CHECKING:
     from .program import Linear
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 #: Tokens and outputs whose sums a tile of bytes holds in registers; bytes that are multiplied and
 #: added at once.
 TOKENS, LANES, BYTES = 4, 64, 4
-_LANES, _DEPTH = np.uint64(KEY_LANES), np.uint64(DEPTH)
-_add_pairs = adding_loop(KEY_LANES)
+_block_product = block_loop(KEY_LANES)
 
 
 class _DotKernel(Kernel):
@@ -178,9 +177,6 @@ def word_product_kernel(codes, zero, blocks, bias, rows, sums, acc):
         left = block * KEY_LANES
         lanes = min(KEY_LANES, acc.shape[1] - left)
         for t in range(codes.shape[0]):
+            _block_product(rows[t], blocks[block], sums, np.uint64(0))
             for lane in range(lanes):
-                sums[lane] = bias[left + lane]
-            for d in range(np.uint64(0), np.uint64(rows.shape[1]), _DEPTH):
-                _add_pairs(rows[t], d, blocks[block], d * _LANES, sums, np.uint64(0))
-            for lane in range(lanes):
-                acc[t, left + lane] = sums[lane]
+                acc[t, left + lane] = np.int64(sums[lane]) + bias[left + lane]

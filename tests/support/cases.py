@@ -16,7 +16,7 @@ from bitlog2.sim.kernel.lane_product import (
     CHANNEL_LANES,
     DEPTH,
     KEY_LANES,
-    adding_loop,
+    block_loop,
     channel_product,
     key_product,
     laid_out,
@@ -276,17 +276,17 @@ def levels_of_rows(
 
 
 def sums_of_pairs(
-    adder: Callable[..., Any], lanes: int, *, fused: bool
+    former: Callable[..., Any], lanes: int, feature: str
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """What a form in vectors of the loop of `lane_product` adds, and what the loop does.
+    """What a form in vectors of the loop of `lane_product` writes, and what the loop does.
 
     Blocks of so many lanes between two that stay as they are, on the ends of int16 too.
     """
-    add, rng, depth = adder(lanes, fused=fused), np.random.default_rng(lanes), 2 * DEPTH
+    make, rng, depth = former(lanes, feature), np.random.default_rng(lanes), 3 * DEPTH
 
     @njit
-    def form(a, p, b, q, out, first):  # type: ignore[no-untyped-def]
-        add(a, p, b, q, out, first)
+    def form(a, b, out, first):  # type: ignore[no-untyped-def]
+        make(a, b, out, first)
 
     for low, high in ((-300, 301), (-32767, 32768)):
         a = rng.integers(low, high, depth).astype(np.int16)
@@ -294,8 +294,6 @@ def sums_of_pairs(
         a[-1], b[-1] = -32768, 255
         out = rng.integers(-1000, 1000, 3 * lanes).astype(np.int32)
         expected = out.copy()
-        for p in range(0, depth, DEPTH):
-            place = np.uint64(p), b, np.uint64(p * lanes)
-            form(a, *place, out, np.uint64(lanes))
-            adding_loop(lanes).py_func(a, *place, expected, np.uint64(lanes))
+        form(a, b, out, np.uint64(lanes))
+        block_loop(lanes).py_func(a, b, expected, np.uint64(lanes))
         yield out.tolist(), expected.tolist()
