@@ -138,6 +138,7 @@ EQUIVALENT = {
     "kernel/pairs.py:block_former: _CHAINS * width -> _CHAINS + width": (
         "fewer vectors of sums side by side give the same sums"
     ),
+    "kernel/vectors.py:_build_largest: -(1 << 31) -> +(1 << 31)": "the same 32 bits",
     "kernel/vectors.py:number: kind.width < value.type.width -> kind.width <= value.type.width": (
         "equal widths have been returned before"
     ),
@@ -287,10 +288,10 @@ def direct_rows_differ(other) -> bool:
 
 
 def long_row_differs(other) -> bool:
-    """Whether 65,536 equal keys with the widest e differ, whose sum in each 16th lane is 2**32."""
-    config = AttentionConfig(table_bits=20, max_tokens=65536)
-    q, k = np.zeros((1, 1, 1), int), np.zeros((1, 65536, 1), int)
-    given = (q, k, np.full((1, 65536, 1), 15), LayerParams(1, 0, 40000, 16), config)
+    """Whether 65,535 equal keys with the widest e differ, 15 of whose 16 sums are 2**32."""
+    config = AttentionConfig("BitLog2_Single_17", table_bits=20, max_tokens=65536)
+    q, k, v = np.zeros((1, 1, 1), int), np.zeros((1, 65535, 1), int), np.ones((1, 65535, 1), int)
+    given = (q, k, v, LayerParams(1, 0, 1 << 15, 31), config)
     return not np.array_equal(*(side.attention(*given) for side in (sim, other)))
 
 

@@ -39,6 +39,8 @@ from bitlog2.sim.units.distance_quantizer import thresholds_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _C = _ROOT / "golden" / "c"
+#: Flags of a processor that the kernels, or torch's, have forms for.
+_VECTOR_FLAGS = ("avx2", "avx512bw", "avx512_vnni", "amx_int8")
 
 
 def unit_tables() -> str:
@@ -226,6 +228,27 @@ def installed_table() -> str:
         lines.append(f"| {door} | {seconds:.0f} |")
     command = "scripts/measure_readme.py --json docs/measured.json"
     return "\n".join(lines) + f"\n\n(`{command}`; {found['machine']})\n\n"
+
+
+def bench_table() -> str:
+    """Return ratios and rates against their targets, in Markdown.
+
+    From what `bitlog2 bench --json docs/bench.json` stored.
+    """
+    found = json.loads((_ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
+    lines = ["| what | against | to reach | seen | |", "|---|---|--:|--:|---|"]
+    for row in found["rows"]:
+        if row["value"] is None:
+            continue
+        digits = 2 if row["value"] >= 0.005 else 4
+        unit = "" if row["unit"] == "ratio" else f" {row['unit']}"
+        figures = (f"{row[each]:.{0 if unit else digits}f}{unit}" for each in ("target", "value"))
+        names, verdict = (row["name"], row.get("peer", "")), "" if row["met"] else "not met"
+        lines.append(f"| {' | '.join((*names, *figures, verdict))} |")
+    vectors = ", ".join(each for each in found["flags"] if each in _VECTOR_FLAGS)
+    of = ", ".join(f"{name} {found[name]}" for name in ("python", "numpy", "numba", "torch"))
+    machine = f"{found['processor']} with {vectors}; {found['cores']} cores; {of}"
+    return "\n".join(lines) + f"\n\n(`bitlog2 bench --json docs/bench.json`; {machine})\n\n"
 
 
 def code_table() -> str:
@@ -448,6 +471,7 @@ PARTS: dict[str, tuple[Path, str, str, Callable[[], str]]] = {
     "attention errors": _part("docs/codes.md", "attention errors", attention_error_table),
     "lane": _part("README.md", "lane", lane_sentence),
     "codes in short": _part("README.md", "codes in short", short_code_table),
+    "bench": _part("docs/development.md", "bench", bench_table),
     "installed": _part("README.md", "installed", installed_table),
     "widths": _part("sim/SPEC.md", "widths", width_table),
     "limits": (
