@@ -41,7 +41,7 @@ SCHEMES_OF = {
 }
 ARITHMETICS = tuple(SCHEMES_OF)
 #: How scales, weight codes and biases are chosen; the first as published.
-CALIBRATIONS = ("repq", "compensated")
+CALIBRATIONS = ("repq", "compensated", "reconstructed")
 #: Images that calibrate a model, as published.
 CALIBRATION_IMAGES = 32
 #: Bits of the control `uniform_4`, whatever the bits of the activations.
@@ -66,8 +66,13 @@ def model_scheme(name: str) -> str:
     return canonical_scheme(name)
 
 
-def has_form(scheme: str, arithmetic: str) -> bool:
-    """Whether an arithmetic has a form of a code of the attention map."""
+def has_form(scheme: str, arithmetic: str, calibration: str = CALIBRATIONS[0]) -> bool:
+    """Whether an arithmetic has a form of a code of the attention map, of that calibration.
+
+    `reconstructed` trains through integers: not in float arithmetic, nor through a normalized map.
+    """
+    if calibration == "reconstructed" and (arithmetic == "float" or scheme in NORMALIZED):
+        return False
     return scheme in SCHEMES_OF[arithmetic] or is_own(scheme)
 
 

@@ -144,7 +144,7 @@ class Grid:
     bits: Annotated[tuple[tuple[int, int], ...] | None, value(comma_list(bits_pair))] = None
     """W/A pairs, as 4/4,6/6"""
     calibrations: Annotated[tuple[str, ...] | None, value(comma_list(one_of(CALIBRATIONS)))] = None
-    """list, as repq,compensated"""
+    """list, as repq,compensated,reconstructed"""
     seeds: Annotated[tuple[int, ...] | None, value(comma_list(integer(0, 2**31 - 1)))] = None
     """several, as 0,1,2: prints the spread too"""
     checkpoints: Annotated[tuple[tuple[str, str], ...], value(model_and_file, repeated=True)] = ()

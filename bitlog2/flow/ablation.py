@@ -116,7 +116,7 @@ def ablated(request: EvaluationRequest, names: Collection[str], progress: Progre
     exact_float32()
     require_form(task.model, images[:1], spec)
     with torch_threads(request.threads):
-        model = quantize(task.model, images, spec)
+        model = quantize(task.model, images, spec, progress=progress)
         size, end = request.batch_size, task.data.end(request.limit)
         batches = task.data.batches(size, request.limit)
         pairs = ((batch.images, batch.labels) for batch in progress(batches, name, -(-end // size)))

@@ -113,7 +113,7 @@ def capture(request: EvaluationRequest, choice: CaptureChoice, progress: Progres
     chosen["images"] = choice.images.resolve("--images", len(task.data))
     if given is None:
         images = task.calibration_images(seed, request.calibration_images)
-        given = quantize(task.model, images, spec)
+        given = quantize(task.model, images, spec, progress=progress)
     batches = chosen_images(task.data, chosen["images"], progress)
     return Captured(request, given, capture_layers(given, batches, layers), chosen)
 

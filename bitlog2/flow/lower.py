@@ -100,7 +100,7 @@ def lower_model(
     exact_float32()
     require_form(task.model, images[:1], spec)
     with torch_threads(request.threads):  # as in a run of `evaluate`
-        model = quantize(task.model, images, spec)
+        model = quantize(task.model, images, spec, progress=progress)
         program, choices = lower_named(name, model, images, spec, seed)
     digest, written = write_program(out, program), None
     if pixels is not None:

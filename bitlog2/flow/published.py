@@ -50,7 +50,9 @@ def quantize_and_validate(
     task.data.scan(None, progress)
     _announce("Reading calibration images")
     images = task.calibration_images(seed, calibration_images)
-    model = quantize(task.model, images, spec, lambda stage: _announce(f"Performing {stage}"))
+    model = quantize(
+        task.model, images, spec, lambda stage: _announce(f"Performing {stage}"), progress
+    )
     _announce("Validating")
     start = time.perf_counter()
     images_seen, first, five = _validate(task, model, batch_size, print_freq)

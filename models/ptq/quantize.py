@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlog2.names import (
+    CALIBRATION_IMAGES,
     FLOAT_ONLY,
     NORMALIZED,
     UNIFORM_BITS,
@@ -17,6 +18,7 @@ from bitlog2.names import (
 from bitlog2.sim import scheme_named
 from bitlog2.sim.own_scheme import is_coded
 
+from ..images.data import Progress
 from .attention import (
     ControlAttention,
     FloatAttention,
@@ -36,6 +38,7 @@ from .quantizers import (
     UniformQuantizer,
     normalized_map,
 )
+from .reconstruction import reconstructed
 from .reparameterize import norm_and_linear, reparameterize
 from .specification import QuantizationSpec as QuantizationSpec
 from .supported import (
@@ -104,8 +107,8 @@ def _observer(name: str) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], Non
     return observe
 
 
-#: The stages of `quantize`, in order.
-STAGES = ("initial quantization", "scale reparameterization", "re-calibration")
+#: The stages of `quantize`, in order; the last one of the calibration `reconstructed` alone.
+STAGES = ("initial quantization", "scale reparameterization", "re-calibration", "reconstruction")
 #: Bits of the patch projection's input, as published.
 _IMAGE_BITS = 8
 
@@ -115,6 +118,7 @@ def quantize(
     images: Tensor,
     spec: QuantizationSpec,
     stage: Callable[[str], None] = lambda name: None,
+    progress: Progress = lambda items, _label, _total: items,
 ) -> nn.Module:
     """Return a quantized copy of a trained model.
 
@@ -126,33 +130,41 @@ def quantize(
     The published path is calibrated in float32, as published; the others in float64, and what they
     froze is rounded to float32 at the end: processors and libraries add in other orders, and in
     float32 that moves a value across the edge of a code, and with it what is calibrated behind it.
+    `reconstructed` begins with what `compensated` makes of the first `CALIBRATION_IMAGES` images,
+    and trains it on all of them, in float32.
 
     Args:
         model: timm ViT, DeiT or Swin, float32, run as in eval mode; left as it is.
         images: (B, C, H, W) float32 calibration batch, finite, at least one image.
         spec: how.
         stage: called with the name of each stage before it begins, one of `STAGES`.
+        progress: shows the steps of a reconstruction, which takes minutes.
 
     Raises:
         TypeError, ValueError: images or the model's parameters are of another kind; a layer has no
             quantized form, or its values cannot be quantized; the model has more tokens or wider
             heads than the datapath may be built for. Names the layer.
     """
-    integer = spec.arithmetic != "float"
+    integer, trains = spec.arithmetic != "float", spec.calibration == "reconstructed"
     stage(STAGES[0])
     quantized, spec = uncalibrated(model, images, spec)
+    first = images[:CALIBRATION_IMAGES] if trains else images
     if integer:
-        quantized, images = quantized.double(), images.double()
-    calibrate_on(quantized, images)
+        quantized, first = quantized.double(), first.double()
+    calibrate_on(quantized, first)
     stage(STAGES[1])
     reparameterize(quantized, round_zero_point=integer)
     stage(STAGES[2])
     if integer:
-        quantized = integer_path(quantized, spec).to(images.device, images.dtype)
-    if spec.calibration == "compensated":
+        quantized = integer_path(quantized, spec).to(first.device, first.dtype)
+    if spec.calibration != "repq":
         _compensate(quantized)
-    calibrate_on(quantized, images)
-    return in_float32(quantized)
+    calibrate_on(quantized, first)
+    quantized = in_float32(quantized)
+    if not trains:
+        return quantized
+    stage(STAGES[3])
+    return reconstructed(quantized, model, images, progress)
 
 
 def uncalibrated(

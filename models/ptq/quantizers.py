@@ -48,9 +48,9 @@ class LateBuffers(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for name in self.late_buffers:
             stored = state_dict.get(prefix + name)
-            if stored is not None:
-                device = getattr(self, name).device
-                setattr(self, name, torch.empty_like(stored, device=device))
+            here = getattr(self, name)
+            if stored is not None and stored.shape != here.shape:
+                setattr(self, name, torch.empty_like(stored, device=here.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

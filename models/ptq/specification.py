@@ -48,7 +48,8 @@ class QuantizationSpec(Document, frozen=True):
     """Quantization of a model.
 
     Raises:
-        TypeError, ValueError: a field is out of range, or the scheme has no form in the arithmetic.
+        TypeError, ValueError: a field is out of range, or the scheme has no form in the arithmetic,
+            or none that the calibration trains.
     """
 
     scheme: Annotated[
@@ -79,7 +80,8 @@ class QuantizationSpec(Document, frozen=True):
         _one_of(CALIBRATIONS),
         of(
             "`repq`: as published; `compensated`: each weight code makes up for the rounding of "
-            "those before it, each bias for that of all."
+            "those before it, each bias for that of all; `reconstructed`: then trained so that the "
+            "network gives what the unquantized one gives."
         ),
     ] = CALIBRATIONS[0]
 
@@ -89,6 +91,12 @@ class QuantizationSpec(Document, frozen=True):
         check_choice("calibration", self.calibration, CALIBRATIONS)
         if not has_form(self.scheme, self.arithmetic):
             raise ValueError(_no_form(self.scheme, self.arithmetic))
+        if not has_form(self.scheme, self.arithmetic, self.calibration):
+            raise ValueError(
+                f"calibration must be repq or compensated for {self.scheme} in {self.arithmetic} "
+                f"arithmetic, got {self.calibration!r}: it trains through integers and the maps of "
+                f"the datapath alone"
+            )
         for name in ("w_bits", "a_bits"):
             check_int(name, getattr(self, name), 2, 8)
         self._check_datapath()

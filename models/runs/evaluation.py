@@ -274,12 +274,12 @@ class _Share:
         assert cell.seed is not None
         images, _ = self.calibration_of(task, cell.seed)
         if not cell.is_network:
-            return quantize(task.model, images, cell.spec)
+            return quantize(task.model, images, cell.spec, progress=self.progress)
         attention = tuple(cell.spec.hardware(DATAPATH_FIELDS).items())
         spec = msgspec.structs.replace(cell.spec, datapath=attention)
         key = cell.model, spec, cell.seed
         if key not in self.calibrated:
-            self.calibrated = {key: quantize(task.model, images, spec)}
+            self.calibrated = {key: quantize(task.model, images, spec, progress=self.progress)}
         return self.calibrated[key]
 
 

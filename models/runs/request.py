@@ -224,6 +224,10 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
         for scheme in self.schemes:
             if not any(has_form(scheme, each) for each in self.arithmetics):
                 QuantizationSpec(scheme, self.arithmetics[0])  # refuses it
+        for calibration in self.calibrations:
+            if not any(spec.calibration == calibration for spec in self.specs()):
+                first = self.schemes[0], self.arithmetics[0]
+                QuantizationSpec(*first, calibration=calibration)  # refuses it
 
     def _check_numbers(self) -> None:
         if self.limit is not None:
@@ -269,6 +273,7 @@ class EvaluationRequest(Document, frozen=True, kw_only=True):
                 self.datapaths if arithmetic != "float" and is_coded(scheme) else ((),)
             )
             for calibration in self.calibrations
+            if has_form(scheme, arithmetic, calibration)
         ]
 
     def cells(self) -> list[Cell]:
