@@ -10,7 +10,8 @@ runs the same layers and the same datapath. Backwards each of these stands for i
 - LayerNorm, activations and residuals are float32 in both directions.
 
 Weights, biases and norms are trained, as float32 parameters that each pass rounds as `quantize`
-does; scales and zero points stay as calibrated.
+does; zero points stay as calibrated, and so do scales unless `trainable` is asked for those of
+activations.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

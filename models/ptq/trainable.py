@@ -28,6 +28,8 @@ class _Valued(torch.autograd.Function):
 
 
 class _Product(torch.autograd.Function):
+    """An exact product with the gradient of x @ weight^T + bias, which is not computed."""
+
     @staticmethod
     def forward(ctx: Any, exact: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
