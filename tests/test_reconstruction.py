@@ -110,6 +110,7 @@ def test_reconstructed_program_has_the_same_registers_in_torch_and_simulator():
     assert np.array_equal(logits.numpy(), infer(program, pixels.numpy().astype(np.uint16)).logits)
 
 
+@pytest.mark.long
 def test_reconstructed_swin_has_the_same_registers_in_torch_and_simulator():
     model, checker = quantize(swin(), images(), RECONSTRUCTED), Checker("all")
     with watch(model, checker) as watched, torch.inference_mode():
