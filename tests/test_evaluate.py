@@ -170,7 +170,7 @@ def test_evaluate_that_fails_leaves_nothing_behind(monkeypatch, tmp_path):
 
     made = evaluation.quantize
     monkeypatch.setattr(
-        evaluation, "quantize", lambda *how: quantized.append(made(*how)) or quantized[0]
+        evaluation, "quantize", lambda *a, **how: quantized.append(made(*a, **how)) or quantized[0]
     )
     with pytest.raises((AssertionError, RuntimeError)):
         evaluate_changed(

@@ -54,13 +54,13 @@ def quantized_digits(scheme: str, arithmetic: str = "attention", bits: int = 4):
 _MADE: dict[tuple, torch.nn.Module] = {}
 
 
-def quantized_once(model, images, spec):
+def quantized_once(model, images, spec, **how):
     """A copy of what `quantize` makes; the same model, images and specification calibrate once."""
     key = model_digest(model), pixel_digests(images), spec
     if key not in _MADE:
         while len(_MADE) >= 12:
             del _MADE[next(iter(_MADE))]
-        _MADE[key] = quantize(model, images, spec)
+        _MADE[key] = quantize(model, images, spec, **how)
     return copy.deepcopy(_MADE[key])
 
 
