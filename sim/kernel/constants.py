@@ -15,7 +15,7 @@ from ..units.exp2 import exp2_of_every_distance, exp2_words
 #: Entries of a table in vectors of 512 bits: of words of one, or of int32 of two.
 _LEVELS = 32
 #: Keys whose e are added side by side, in such a vector.
-_KEYS = 16
+SUM_LANES = 16
 
 
 class SchemeConstants(NamedTuple):
@@ -151,7 +151,7 @@ def layer_constants(
 
 def _sixteenth(config: AttentionConfig) -> int:
     """Return the largest sum of e of every 16th key."""
-    return -(-config.max_tokens // _KEYS) << config.table_bits
+    return -(-config.max_tokens // SUM_LANES) << config.table_bits
 
 
 @lru_cache(maxsize=64)

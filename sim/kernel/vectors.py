@@ -13,10 +13,12 @@ from numba.core import cgutils, types
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
+from .constants import SUM_LANES
+
 _I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _CODES, _WORDS = ir.VectorType(_I8, 32), ir.VectorType(_I16, 32)
-_SUMS = ir.VectorType(_I32, 16)
-_FLOATS = ir.VectorType(ir.FloatType(), 16)
+_SUMS = ir.VectorType(_I32, SUM_LANES)
+_FLOATS = ir.VectorType(ir.FloatType(), SUM_LANES)
 #: Where the words of two vectors lie that are packed into one: four of each in turn.
 _PACKED = [4 * (n % 4 * 2 + n // 4) + i for n in range(8) for i in range(4)]
 #: Fraction bits of a float32, and its exponent of 1.
