@@ -54,8 +54,8 @@ class RowBlock(NamedTuple):
 
     Rows are whole vectors long, W keys, of which those past N stay 0. t, logarithm: (B, W) int32;
     short_t: (B, W) int16, in place of t where `layer.short`; d: (B, W) int16, d_max + 1 for a
-    masked key; row_max, power, raised: (B,) int32, the last two the thresholds
-    of unit 6; row_sum: (B,) int64; no_mask: (0,) uint8.
+    masked key; row_max, power, raised: (B,) int32, the last two the thresholds of unit 6; row_sum:
+    (B,) int64; no_mask: (0,) uint8.
     """
 
     t: NDArray[np.int32]

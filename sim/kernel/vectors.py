@@ -10,10 +10,10 @@ import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
-from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from .constants import SUM_LANES
+from .pairs import pair_features
 
 _I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _CODES, _WORDS = ir.VectorType(_I8, 32), ir.VectorType(_I16, 32)
@@ -29,7 +29,7 @@ _AHEAD = 2048
 
 def has_vectors() -> bool:
     """Whether this processor has vectors of 512 bits for words too, x86's AVX-512BW."""
-    return "+avx512bw" in get_host_cpu_features().split(",")
+    return "avx512bw" in pair_features()
 
 
 def _same(kind: Any, value: int) -> Any:
